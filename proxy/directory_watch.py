@@ -37,7 +37,7 @@ class WatchSettings:
     counts: Callable[[Change, str], bool] | None = None
 
 
-class _Either:
+class _EitherEvent:
     """Set where one of two is; asked in the thread that waits."""
 
     def __init__(self, first: Settable, second: Settable | None) -> None:
@@ -58,7 +58,7 @@ async def changes_in(
         watch_filter=settings.counts,
         debounce=settings.group,
         step=settings.step,
-        stop_event=_Either(left, stop),
+        stop_event=_EitherEvent(left, stop),
         rust_timeout=settings.silence or _ANY_TIME,
         yield_on_timeout=settings.silence > 0,
         recursive=False,

@@ -47,7 +47,7 @@ MAX_BODY_BYTES: Final = 65_536
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Scraped(Protocol):
+class MetricsResponse(Protocol):
     """What `/metrics` answers: the body in small pieces, and its content type."""
 
     def scrape(self, accept: str) -> tuple[Iterator[bytes], str]: ...
@@ -59,7 +59,7 @@ class AdminHandlers:
     def __init__(
         self,
         view: AdminView,
-        metrics: Scraped,
+        metrics: MetricsResponse,
         history: RequestHistory,
         observer: Observer,
         invitations: InvitationHandlers | None,
@@ -267,7 +267,7 @@ def after_key(request: web.Request) -> str:
 
 def make_admin(
     view: AdminView,
-    metrics: Scraped,
+    metrics: MetricsResponse,
     history: RequestHistory,
     observer: Observer,
     invitations: InvitationHandlers | None = None,

@@ -30,7 +30,7 @@ STEPS: Final = 90
 MAX_REFUSED: Final = 50
 
 
-class Counted(Protocol):
+class RequestCounter(Protocol):
     """What counts requests: `proxy.observability.metrics.Metrics`."""
 
     def totals(self) -> Sums: ...
@@ -75,7 +75,7 @@ class RequestHistory:
 
     def __init__(
         self,
-        counted: Counted,
+        counted: RequestCounter,
         recent: RecentRequests | None = None,
         clean: Callable[[str], str] = str,
         wall: Callable[[], float] = time.time,

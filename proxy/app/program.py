@@ -49,7 +49,7 @@ from proxy.observability.audit import (
 )
 from proxy.observability.audit_file import AuditFile, open_at_start
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
-from proxy.observability.delivery import CommandWay, NoticeWay, WebhookWay
+from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
@@ -175,7 +175,7 @@ class Program:
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
-        await self.notifier.start(store, self._notice_ways(config))
+        await self.notifier.start(store, self._notice_channels(config))
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
@@ -307,7 +307,7 @@ class Program:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
-        self.notifier.reconfigure(self._notice_ways(config))
+        self.notifier.reconfigure(self._notice_channels(config))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         keys = self._client_keys()
@@ -381,8 +381,8 @@ class Program:
             self._opened.callback(bound.close)
         return sockets
 
-    def _notice_ways(self, config: Config) -> tuple[NoticeWay, ...]:
-        return notice_ways(config, self.session, self.trusted)
+    def _notice_channels(self, config: Config) -> tuple[NoticeChannel, ...]:
+        return notice_channels(config, self.session, self.trusted)
 
     def _tell(self, event: Event) -> None:
         """For an observer that tells something itself."""
@@ -508,16 +508,16 @@ def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
 # --- How people are told at once, as a configuration has it ----------------------------------------------
 
 
-def notice_ways(
+def notice_channels(
     config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
-) -> tuple[NoticeWay, ...]:
+) -> tuple[NoticeChannel, ...]:
     """None, one or both."""
-    notify, ways = config.notify, list[NoticeWay]()
+    notify, channels = config.notify, list[NoticeChannel]()
     if notify.webhook is not None:
-        ways.append(WebhookWay(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+        channels.append(WebhookChannel(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
     if notify.command:
-        ways.append(CommandWay(notify.command))
-    return tuple(ways)
+        channels.append(CommandChannel(notify.command))
+    return tuple(channels)
 
 
 # --- A `Config` as the values that tokens and profiles are made from -------------------------------------

@@ -12,7 +12,7 @@ import typer
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.errors import ConfigurationError
 from proxy.observability.audit_chain import MAX_BREAKS, Examination
-from proxy.observability.audit_file import MAX_LINE_BYTES, NotedHead, head_path, read_head, reason
+from proxy.observability.audit_file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def _told(found: Examination) -> Iterator[str]:
         yield f"and {len(found.breaks) - MAX_BREAKS} more"
 
 
-def _missing(found: Examination, wanted: str, beside: NotedHead | None, last: Path) -> Iterator[str]:
+def _missing(found: Examination, wanted: str, beside: SavedHead | None, last: Path) -> Iterator[str]:
     """Which noted digests no line has: what was written up to them was changed, or cut off. Without `FILE.head`, only
     the digest of the last line, noted elsewhere, shows that nothing followed it."""
     at = f"the last is number {found.head.sequence}" if found.records else "there is none"

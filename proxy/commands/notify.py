@@ -14,7 +14,7 @@ from proxy.config import environment, load
 from proxy.events import NoticeKind
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.delivery import CommandWay, DeliveryFailed, NoticeWay, WebhookWay
+from proxy.observability.delivery import CommandChannel, DeliveryFailed, NoticeChannel, WebhookChannel
 from proxy.observability.notices import Notice
 
 if TYPE_CHECKING:
@@ -40,23 +40,23 @@ async def _send(config: Config) -> int:
     names = Names()
     session = make_session(names)
     try:
-        ways: list[NoticeWay] = []
+        channels: list[NoticeChannel] = []
         if (url := config.notify.webhook) is not None:
             context = ssl.create_default_context(cafile=config.upstream.ca_file)
-            ways.append(WebhookWay(session, url, config.notify.secret, config.upstream.proxy, context))
+            channels.append(WebhookChannel(session, url, config.notify.secret, config.upstream.proxy, context))
         if config.notify.command:
-            ways.append(CommandWay(config.notify.command))
-        return max([await _try(way, notice) for way in ways])
+            channels.append(CommandChannel(config.notify.command))
+        return max([await _try(channel, notice) for channel in channels])
     finally:
         await session.close()
         names.stop()
 
 
-async def _try(way: NoticeWay, notice: Notice) -> int:
+async def _try(channel: NoticeChannel, notice: Notice) -> int:
     try:
-        await way.deliver(notice)
+        await channel.deliver(notice)
     except DeliveryFailed as failure:
-        complain(f"notify.{way.name}: {failure.detail}")
+        complain(f"notify.{channel.name}: {failure.detail}")
         return FAILED
-    say(f"notify.{way.name}: it arrived.")
+    say(f"notify.{channel.name}: it arrived.")
     return OK

@@ -29,7 +29,7 @@ OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "mcp_too
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
 """The members of a `RequestKind`."""
-_TROUBLE: Final = ("refusal", "detail", "fault")
+_PROBLEM: Final = ("refusal", "detail", "fault")
 _VARYING: Final = {
     "request_id": "%s",
     "amazon_request_id": "%s",
@@ -209,17 +209,17 @@ class AccessLines:
         called = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         if not (event.refusal or event.fault or event.detail):
             return called
-        return called + "".join(self._member(name, getattr(event, name)) for name in _TROUBLE)
+        return called + "".join(self._member(name, getattr(event, name)) for name in _PROBLEM)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""
-        troubled = bool(event.refusal or event.fault or event.detail)
+        has_problem = bool(event.refusal or event.fault or event.detail)
         found: dict[str, object] = {}
         for name in ACCESS_FIELDS:
             if name in self._fields:
                 value = getattr(event, name.removesuffix("_ms"))
                 value = round(value * 1000, 3) if name.endswith("_ms") else value
-                if value or name not in OFTEN_EMPTY or (troubled and name in _TROUBLE):
+                if value or name not in OFTEN_EMPTY or (has_problem and name in _PROBLEM):
                     found[name] = value
         return found
 

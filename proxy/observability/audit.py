@@ -118,9 +118,9 @@ def record_of(event: Event) -> dict[str, Any] | None:
 
 def note(action: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """What the stream says of itself."""
-    trouble = "cut" in said or "lost" in said
+    failed = "cut" in said or "lost" in said
     return {
-        **_event(action, "process", "info", FAILURE if trouble else SUCCESS),
+        **_event(action, "process", "info", FAILURE if failed else SUCCESS),
         **({"ads_proxy": dict(said)} if said else {}),
     }
 
@@ -131,7 +131,7 @@ def dated(record: Mapping[str, Any], now: float) -> dict[str, Any]:
     return {"@timestamp": at, "ecs": {"version": ECS_VERSION}, **record}
 
 
-class TakesRecords(Protocol):
+class RecordSink(Protocol):
     """Where records go: `AuditStream.put`, or the supervisor's. `write` marks the record of a request to Amazon."""
 
     def __call__(self, record: Mapping[str, Any], *, write: bool = False) -> None: ...
@@ -140,7 +140,7 @@ class TakesRecords(Protocol):
 class AuditTrail:
     """The observer that hands records to the stream. `clean` masks what is known to be secret in a text."""
 
-    def __init__(self, put: TakesRecords, clean: Callable[[str], str], wall: Callable[[], float]) -> None:
+    def __init__(self, put: RecordSink, clean: Callable[[str], str], wall: Callable[[], float]) -> None:
         self._put, self._clean, self._wall = put, clean, wall
 
     def __repr__(self) -> str:

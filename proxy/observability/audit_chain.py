@@ -147,9 +147,9 @@ class Examination:
 
     def _record(self, file: str, number: int, link: ChainLink) -> None:
         self._torn_before(file, number, link)
-        trouble = self._trouble(link) or link.gap
-        if trouble:
-            self._break(file, number, trouble)
+        problem = self._problem_of(link) or link.gap
+        if problem:
+            self._break(file, number, problem)
         if not self.records:
             self.began_at = link.sequence
         self.records += 1
@@ -168,7 +168,7 @@ class Examination:
         elif unread is not None:
             self._break(file, number - 1, "is no record of the audit stream")
 
-    def _trouble(self, link: ChainLink) -> str:
+    def _problem_of(self, link: ChainLink) -> str:
         """Why a line does not follow the one before; empty where it does."""
         before = self.head
         if not self.records:

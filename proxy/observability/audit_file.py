@@ -29,7 +29,7 @@ _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONB
 
 
 @dataclass(frozen=True, slots=True)
-class FoundEnd:
+class AuditFileEnd:
     """How a file ended when it was opened: `head` is what the next line follows. `torn` is what a crash left of a line
     behind the last record, and `ended` whether it has its line end by now. `cut` tells what is missing, as `FILE.head`
     has it, empty for nothing; the next line follows what is missing then, so that the gap stays to be seen. `unclosed`
@@ -43,7 +43,7 @@ class FoundEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class NotedHead:
+class SavedHead:
     """What `FILE.head` says: the last line, and whether the stream was closed behind it."""
 
     line: ChainHead
@@ -129,12 +129,12 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + HEAD)
 
 
-def read_head(path: Path) -> NotedHead | None:
+def read_head(path: Path) -> SavedHead | None:
     """What is noted about a file; None if nothing can be read. What says nothing of a close was closed: it is older."""
     try:
         match json.loads(head_path(path).read_bytes()):
             case {"sequence": int(sequence), "digest": str(digest), **rest}:
-                return NotedHead(ChainHead(sequence, digest), rest.get("closed") is not False)
+                return SavedHead(ChainHead(sequence, digest), rest.get("closed") is not False)
     except (OSError, ValueError, RecursionError):
         pass
     return None
@@ -180,7 +180,7 @@ def _check(facts: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "others may write it; close it with chmod 600")
 
 
-def _read_end(descriptor: int, beside: NotedHead | None, name: str) -> FoundEnd:
+def _read_end(descriptor: int, beside: SavedHead | None, name: str) -> AuditFileEnd:
     noted = beside.line if beside is not None else None
     size = os.fstat(descriptor).st_size
     begin = max(0, size - 2 * MAX_LINE_BYTES)
@@ -204,4 +204,4 @@ def _read_end(descriptor: int, beside: NotedHead | None, name: str) -> FoundEnd:
         cut = f"its last line, number {head.sequence}, is another than was written"
     unclosed = beside is not None and not beside.closed
     follows = noted if noted is not None and noted.sequence >= head.sequence else head
-    return FoundEnd(follows, torn, ended, cut, unclosed)
+    return AuditFileEnd(follows, torn, ended, cut, unclosed)

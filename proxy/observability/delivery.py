@@ -39,7 +39,7 @@ class DeliveryFailed(AdsProxyError):
         self.detail, self.retry_after = detail, retry_after
 
 
-class NoticeWay(Protocol):
+class NoticeChannel(Protocol):
     """How notices are sent."""
 
     @property
@@ -49,7 +49,7 @@ class NoticeWay(Protocol):
         """Raises `DeliveryFailed`."""
 
 
-class WebhookWay:
+class WebhookChannel:
     """Posts the notice, signed. Redirects are not followed. `proxy` is an outbound one; loopback is reached without."""
 
     name = "webhook"
@@ -67,7 +67,9 @@ class WebhookWay:
         self._wall: Callable[[], float] = time.time
 
     def __repr__(self) -> str:
-        return f"<WebhookWay to {urlsplit(self._url.reveal()).hostname}, {'signed' if self._secret else 'unsigned'}>"
+        return (
+            f"<WebhookChannel to {urlsplit(self._url.reveal()).hostname}, {'signed' if self._secret else 'unsigned'}>"
+        )
 
     async def deliver(self, notice: Notice) -> None:
         body, now = body_of(notice), int(self._wall())
@@ -105,7 +107,7 @@ def _seconds(value: str | None) -> float | None:
     return float(value) if value is not None and value.strip().isdecimal() else None
 
 
-class CommandWay:
+class CommandChannel:
     """Runs a program with the notice on its standard input, and `PATH` alone in its environment."""
 
     name = "command"
@@ -114,7 +116,7 @@ class CommandWay:
         self._command, self._timeout = command, timeout
 
     def __repr__(self) -> str:
-        return f"<CommandWay {self._command[0]}>"
+        return f"<CommandChannel {self._command[0]}>"
 
     async def deliver(self, notice: Notice) -> None:
         try:

@@ -34,7 +34,7 @@ class ExpositionFormat:
 
     def text_of(self, *families: Metric) -> bytes:
         """What a scraper gets of these, as the library writes it."""
-        given = _Given(families)
+        given = _CollectedFamilies(families)
         if not self.end:
             return exposition.generate_latest(given)
         body = openmetrics_exposition.generate_latest(given)  # type: ignore[no-untyped-call]  # prometheus_client has no types
@@ -50,7 +50,7 @@ def form_of(accept: str) -> ExpositionFormat:
     return OPENMETRICS if prefers_openmetrics(accept) else TEXT
 
 
-class _Given(Collector):
+class _CollectedFamilies(Collector):
     """Families that were collected before."""
 
     def __init__(self, families: tuple[Metric, ...]) -> None:

@@ -205,20 +205,20 @@ class Logs:
     # --- requests -------------------------------------------------------------------------------------------
 
     def _request(self, event: RequestFinished) -> None:
-        trouble = event.status >= 500 or event.fault != ""
-        if (LEVELS["warning"] if trouble else LEVELS["info"]) < self._request_threshold:
+        is_problem = event.status >= 500 or event.fault != ""
+        if (LEVELS["warning"] if is_problem else LEVELS["info"]) < self._request_threshold:
             return
         if not self._json:
-            self.write("warning" if trouble else "info", "request", **self._access_lines.members(event))
+            self.write("warning" if is_problem else "info", "request", **self._access_lines.members(event))
             return
-        level = "warning" if trouble else "info"
+        level = "warning" if is_problem else "info"
         lines = self._access_lines
         line = lines.line(event.kind, event.status, event.upstream_status, level).render(
             time(), event, lines.text(event.path, event.user_agent), lines.last(event)
         )
         if len(line) > MAX_LINE_BYTES:
             line = self._render(level, "request", lines.members(event))
-        if trouble:
+        if is_problem:
             self.sink.put_now(line)
         else:
             self.sink.put(line)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from proxy.events import Event
-    from proxy.observability.delivery import NoticeWay
+    from proxy.observability.delivery import NoticeChannel
 
 DOCUMENT: Final = "notices"
 MAX_PENDING: Final = 100
@@ -30,7 +30,7 @@ MAX_PENDING: Final = 100
 STOP_TIMEOUT: Final = 2.0
 
 
-class Memory(Protocol):
+class DocumentStore(Protocol):
     """What keeps a document across restarts: the state store. Both raise `StateError`."""
 
     async def read_document(self, name: str) -> object | None: ...
@@ -52,8 +52,8 @@ class Notifier:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tell, self._clean, self._wall, self._pause = tell, clean, wall, pause
-        self._ways: dict[str, NoticeWay] = {}
-        self._memory: Memory | None = None
+        self._channels: dict[str, NoticeChannel] = {}
+        self._store: DocumentStore | None = None
         self._told: dict[str, float] = {}
         self._pending: dict[tuple[str, str], Notice] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,14 +61,14 @@ class Notifier:
         self._saving: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Notifier {', '.join(self._ways) or 'of nobody'}, {len(self._pending)} on their way>"
+        return f"<Notifier {', '.join(self._channels) or 'of nobody'}, {len(self._pending)} on their way>"
 
-    async def start(self, memory: Memory, ways: Sequence[NoticeWay]) -> None:
+    async def start(self, store: DocumentStore, channels: Sequence[NoticeChannel]) -> None:
         """Take up what an earlier run left."""
-        self._memory = memory
-        self.reconfigure(ways)
+        self._store = store
+        self.reconfigure(channels)
         try:
-            kept = await memory.read_document(DOCUMENT)
+            kept = await store.read_document(DOCUMENT)
         except StateError:
             kept = None
         if not isinstance(kept, dict):
@@ -79,9 +79,9 @@ class Notifier:
             if isinstance(entry, dict) and (notice := notices.read_notice(entry.get("notice"))) is not None:
                 self._begin(str(entry.get("way")), notice)
 
-    def reconfigure(self, ways: Sequence[NoticeWay]) -> None:
+    def reconfigure(self, channels: Sequence[NoticeChannel]) -> None:
         """From the next attempt on; what was to go by a way that is gone is lost."""
-        self._ways = {way.name: way for way in ways}
+        self._channels = {channel.name: channel for channel in channels}
 
     async def stop(self) -> None:
         """What is under way may end for a moment; the rest is kept for the next run, where the store can."""
@@ -98,7 +98,7 @@ class Notifier:
     def observe(self, event: Event) -> None:
         if recovered := notices.recovered_account(event):
             self._forget(recovered)
-        if not self._ways:
+        if not self._channels:
             return
         now = self._wall()
         notice = notices.notice_of(event, uuid.uuid4().hex, now)
@@ -106,7 +106,7 @@ class Notifier:
             return
         self._told = {key: at for key, at in self._told.items() if at > now - REPEAT_AFTER} | {notice.key: now}
         notice = replace(notice, text=self._clean(notice.text))
-        for name in self._ways:
+        for name in self._channels:
             self._begin(name, notice)
         self._save_soon()
 
@@ -130,11 +130,11 @@ class Notifier:
     async def _deliver(self, name: str, notice: Notice) -> None:
         outcome, detail = NoticeOutcome.LOST, "It is not configured any longer."
         for attempt in range(MAX_ATTEMPTS):
-            way = self._ways.get(name)
-            if way is None:
+            channel = self._channels.get(name)
+            if channel is None:
                 break
             try:
-                await way.deliver(notice)
+                await channel.deliver(notice)
             except DeliveryFailed as failure:
                 detail = failure.detail
                 if attempt == 0:
@@ -162,10 +162,10 @@ class Notifier:
     async def _save(self) -> bool:
         self._unsaved = False
         pending = [{"way": name, "notice": notices.as_kept(notice)} for (name, _), notice in self._pending.items()]
-        if self._memory is None:
+        if self._store is None:
             return False
         try:
-            await self._memory.write_document(DOCUMENT, {"told": self._told, "pending": pending})
+            await self._store.write_document(DOCUMENT, {"told": self._told, "pending": pending})
         except StateError:
             self._unsaved = True
             return False

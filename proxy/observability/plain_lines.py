@@ -87,7 +87,7 @@ def _request(values: Mapping[str, object]) -> list[str]:
         behind.pop(0)
     end = _joined(behind)
     first = f"{begin} {_cut(path, room - len(end))}{end}"
-    return [first.rstrip(), *_trouble(given)]
+    return [first.rstrip(), *_problem_text(given)]
 
 
 def _behind(given: Mapping[str, str]) -> list[str]:
@@ -109,7 +109,7 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: max(0, room - len(_CUT))] + _CUT
 
 
-def _trouble(given: Mapping[str, str]) -> list[str]:
+def _problem_text(given: Mapping[str, str]) -> list[str]:
     words = [given[name] for name in ("refusal", "fault", "detail") if name in given]
     if not words:
         return []

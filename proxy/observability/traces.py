@@ -72,7 +72,7 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedWork:
+class FinishedSpan:
     """A span to be: `error` is empty where all went well."""
 
     name: str
@@ -82,7 +82,7 @@ class FinishedWork:
     error: str
 
 
-class GivenIds(IdGenerator):
+class PresetIds(IdGenerator):
     """Gives the ids that are set, as they were told to others before; random ones where there are none."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class GivenIds(IdGenerator):
         return self.span.trace_id if self.span is not None else self._random.generate_trace_id()
 
 
-class _LastWords(logging.Handler):
+class _LibraryErrors(logging.Handler):
     """Keeps what the library logged last, and lets nothing of it into the log: each failure would be a line."""
 
     def __init__(self) -> None:
@@ -154,12 +154,12 @@ class Traces:
         self._settings = settings
         self._tell = tell
         self._clean = clean
-        self._said = _LastWords()
+        self._said = _LibraryErrors()
         library = logging.getLogger(_LIBRARY)
         library.addHandler(self._said)
         library.propagate = False
         service = {"service.name": _SERVICE, "service.version": settings.version}
-        self._ids = GivenIds()
+        self._ids = PresetIds()
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,
             resource=Resource.create(service).merge(OTELResourceDetector().detect()),
@@ -211,7 +211,7 @@ class Traces:
         finally:
             logging.getLogger(_LIBRARY).removeHandler(self._said)
 
-    def _add(self, span: TraceSpan | None, work: FinishedWork, end: int) -> None:
+    def _add(self, span: TraceSpan | None, work: FinishedSpan, end: int) -> None:
         """Make a span that has ended."""
         if span is not None and not span.sampled:
             return
@@ -253,11 +253,11 @@ def _under(span: TraceSpan | None, *, remote: bool) -> Context:
 # --- what is said of each: pure ---------------------------------------------------------------------------------
 
 
-def served(event: RequestFinished, scheme: str, clean: Callable[[str], str]) -> FinishedWork:
+def served(event: RequestFinished, scheme: str, clean: Callable[[str], str]) -> FinishedSpan:
     """A request, as its tool saw it: it failed where the proxy or Amazon did, or where it could not be answered."""
     status, said = event.status, event.fault or event.refusal
     failed = bool(event.fault) or status >= _SERVER_ERROR or not status
-    return FinishedWork(
+    return FinishedSpan(
         name=_name(event.method, event.operation),
         kind=SpanKind.SERVER,
         attributes=_present(
@@ -274,11 +274,11 @@ def served(event: RequestFinished, scheme: str, clean: Callable[[str], str]) -> 
     )
 
 
-def tried(event: AttemptEnded, clean: Callable[[str], str]) -> FinishedWork:
+def tried(event: AttemptEnded, clean: Callable[[str], str]) -> FinishedSpan:
     """One try at Amazon: it failed where its response is an error, or is not whole."""
     host, _, port = event.host.rpartition(":")
     failed = bool(event.fault) or event.status >= _CLIENT_ERROR
-    return FinishedWork(
+    return FinishedSpan(
         name=_name(event.method, event.operation),
         kind=SpanKind.CLIENT,
         attributes=_present(
@@ -295,11 +295,11 @@ def tried(event: AttemptEnded, clean: Callable[[str], str]) -> FinishedWork:
     )
 
 
-def refreshed(event: TokenRefreshed | RefreshFailed, token_url: str) -> FinishedWork:
+def refreshed(event: TokenRefreshed | RefreshFailed, token_url: str) -> FinishedSpan:
     """A token request, which belongs to no request of a tool: many may wait for one."""
     address, granted = urlsplit(token_url), isinstance(event, TokenRefreshed)
     default = 443 if address.scheme == "https" else 80
-    return FinishedWork(
+    return FinishedSpan(
         name="POST refresh token",
         kind=SpanKind.CLIENT,
         attributes=_present(

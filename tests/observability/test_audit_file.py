@@ -10,7 +10,7 @@ import pytest
 
 from proxy.errors import StartupError
 from proxy.observability.audit_chain import ChainHead, digest_of, seal
-from proxy.observability.audit_file import AuditFile, NotedHead, head_path, open_at_start, read_head
+from proxy.observability.audit_file import AuditFile, SavedHead, head_path, open_at_start, read_head
 
 FIRST, ONE = seal({"n": 1}, ChainHead())
 NO_HEAD = "there is no audit.jsonl.head that can be read: lines may have been cut off at its end"
@@ -39,7 +39,7 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
     file.settle(TWO)
     assert path.read_bytes() == b"x\n" + SECOND
     assert (path.stat().st_mode & 0o777, head_path(path).stat().st_mode & 0o777) == (0o600, 0o600)
-    assert read_head(path) == NotedHead(TWO, closed=False)
+    assert read_head(path) == SavedHead(TWO, closed=False)
     assert [each.name for each in path.parent.iterdir() if each.name.endswith(".new")] == []
 
 
@@ -80,7 +80,7 @@ def test_the_chain_goes_on_where_it_stood(
 def test_a_file_without_lines_gets_its_head_file_at_once(path: Path) -> None:
     """So that a missing one is always a finding, also after a crash behind the first record."""
     AuditFile(path).close()
-    assert read_head(path) == NotedHead(ChainHead(), closed=True)
+    assert read_head(path) == SavedHead(ChainHead(), closed=True)
     assert not AuditFile(path).end.unclosed
 
 

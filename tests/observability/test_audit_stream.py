@@ -14,7 +14,7 @@ from proxy.events import Event
 from proxy.observability import audit_stream
 from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead, Examination
-from proxy.observability.audit_file import AuditFile, NotedHead, head_path, read_head
+from proxy.observability.audit_file import AuditFile, SavedHead, head_path, read_head
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 
 WAIT = 10.0
@@ -93,7 +93,7 @@ def test_records_are_written_in_order(path: Path) -> None:
     assert actions(path) == ["audit-opened", *map(str, range(200))]
     counts = stream.counts()
     assert (counts.written, counts.lost, counts.failing) == (201, 0, False)
-    assert read_head(path) == NotedHead(counts.head, closed=True)
+    assert read_head(path) == SavedHead(counts.head, closed=True)
     assert repr(stream) == "<AuditStream: writing, number 201, 0 waiting, 0 lost>"
 
 

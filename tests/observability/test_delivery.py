@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from proxy.events import NoticeKind
-from proxy.observability.delivery import CommandWay, DeliveryFailed, WebhookWay
+from proxy.observability.delivery import CommandChannel, DeliveryFailed, WebhookChannel
 from proxy.observability.notices import Notice, signature
 from proxy.secret import Secret
 
@@ -49,9 +49,9 @@ async def receiving(receiver: Receiver) -> AsyncIterator[aiohttp.ClientSession]:
         await runner.cleanup()
 
 
-async def failure_of(way: WebhookWay | CommandWay) -> DeliveryFailed:
+async def failure_of(channel: WebhookChannel | CommandChannel) -> DeliveryFailed:
     with pytest.raises(DeliveryFailed) as caught:
-        await way.deliver(NOTICE)
+        await channel.deliver(NOTICE)
     return caught.value
 
 
@@ -59,7 +59,7 @@ async def test_a_receiver_gets_a_signed_notice() -> None:
     """The signature is that of the very bytes and the time that were sent."""
     receiver = Receiver()
     async with receiving(receiver) as session:
-        await WebhookWay(session, Secret(receiver.url), SECRET).deliver(NOTICE)
+        await WebhookChannel(session, Secret(receiver.url), SECRET).deliver(NOTICE)
     ((request, body),) = receiver.got
     assert (request.method, request.path, request.content_type) == ("POST", "/hook/canary-path", "application/json")
     assert json.loads(body)["text"] == "acme: revoked."
@@ -73,7 +73,7 @@ async def test_without_a_secret_nothing_is_signed() -> None:
     """And an outbound proxy is not asked for what is on this machine."""
     receiver = Receiver()
     async with receiving(receiver) as session:
-        await WebhookWay(session, Secret(receiver.url), None, Secret("http://127.0.0.1:9")).deliver(NOTICE)
+        await WebhookChannel(session, Secret(receiver.url), None, Secret("http://127.0.0.1:9")).deliver(NOTICE)
     assert "webhook-signature" not in receiver.got[0][0].headers
 
 
@@ -91,7 +91,7 @@ async def test_anything_but_2xx_is_a_failure(status: int, headers: dict[str, str
     """Redirects are not followed; a Retry-After in seconds is heard."""
     receiver = Receiver(lambda: web.Response(status=status, headers=headers))
     async with receiving(receiver) as session:
-        failure = await failure_of(WebhookWay(session, Secret(receiver.url), SECRET))
+        failure = await failure_of(WebhookChannel(session, Secret(receiver.url), SECRET))
     assert (failure.detail, failure.retry_after) == (f"It answered {status}.", retry_after)
     assert len(receiver.got) == 1
 
@@ -99,18 +99,18 @@ async def test_anything_but_2xx_is_a_failure(status: int, headers: dict[str, str
 async def test_a_receiver_that_is_not_there_is_told_without_its_address() -> None:
     """The path of a webhook is a secret as often as not."""
     async with aiohttp.ClientSession() as session:
-        way = WebhookWay(session, Secret("http://127.0.0.1:9/hook/canary-path"), SECRET)
-        failure = await failure_of(way)
+        channel = WebhookChannel(session, Secret("http://127.0.0.1:9/hook/canary-path"), SECRET)
+        failure = await failure_of(channel)
     assert failure.detail.startswith("127.0.0.1 cannot be reached (")
     assert "canary" not in failure.detail
-    assert repr(way) == "<WebhookWay to 127.0.0.1, signed>"
+    assert repr(channel) == "<WebhookChannel to 127.0.0.1, signed>"
 
 
 async def test_a_command_gets_the_notice_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On standard input, as one line of JSON; of the environment only where programs are."""
     monkeypatch.setenv("AMAZON_ADS_CLIENT_SECRET", "canary")
     script = "import json, os, sys; json.dump([sys.stdin.read(), dict(os.environ)], open(sys.argv[1], 'w'))"
-    await CommandWay((sys.executable, "-c", script, str(tmp_path / "got"))).deliver(NOTICE)
+    await CommandChannel((sys.executable, "-c", script, str(tmp_path / "got"))).deliver(NOTICE)
     text, environ = json.loads((tmp_path / "got").read_text())
     assert json.loads(text)["type"] == "account-revoked"
     assert text.count("\n") == 1
@@ -128,6 +128,6 @@ async def test_a_command_gets_the_notice_and_nothing_else(tmp_path: Path, monkey
 )
 async def test_a_command_that_fails_is_told(command: tuple[str, ...], detail: str) -> None:
     """Its exit code, or why there is none; one that does not end is ended."""
-    way = CommandWay(command, timeout=0.2)
-    assert (await failure_of(way)).detail == detail
-    assert repr(way) == f"<CommandWay {command[0]}>"
+    channel = CommandChannel(command, timeout=0.2)
+    assert (await failure_of(channel)).detail == detail
+    assert repr(channel) == f"<CommandChannel {command[0]}>"

@@ -21,7 +21,7 @@ VALID = CredentialStateChanged("acme", "revoked", "valid")
 
 
 @dataclass
-class FakeWay:
+class FakeChannel:
     """A way that fails as often as it is told to, and keeps what arrived."""
 
     name: str = "webhook"
@@ -60,8 +60,8 @@ class Office:
     def __post_init__(self) -> None:
         self.notifier = Notifier(self.told.append, lambda text: text.replace("canary", "***"), lambda: self.now)
 
-    async def start(self, *ways: FakeWay) -> None:
-        await self.notifier.start(self.store, ways)
+    async def start(self, *channels: FakeChannel) -> None:
+        await self.notifier.start(self.store, channels)
 
     def outcomes(self) -> list[str]:
         return [event.outcome for event in self.told if isinstance(event, NoticeTold)]
@@ -75,13 +75,13 @@ async def settled() -> None:
 @virtual_time
 async def test_news_are_told_once_by_every_way() -> None:
     """However often it happens within a day; each way gets it."""
-    office, webhook, command = Office(), FakeWay(), FakeWay("command")
+    office, webhook, command = Office(), FakeChannel(), FakeChannel("command")
     await office.start(webhook, command)
     for _ in range(3):
         office.notifier.observe(REVOKED)
         office.notifier.observe(REVOKED)
         await settled()
-    assert [len(way.arrived) for way in (webhook, command)] == [1, 1]
+    assert [len(channel.arrived) for channel in (webhook, command)] == [1, 1]
     assert office.outcomes() == ["sent", "sent"]
     office.now += REPEAT_AFTER + 1
     office.notifier.observe(REVOKED)
@@ -93,24 +93,24 @@ async def test_news_are_told_once_by_every_way() -> None:
 @virtual_time
 async def test_trouble_that_was_over_is_news_again() -> None:
     """The account worked in between; another account's recovery changes nothing."""
-    office, way = Office(), FakeWay()
-    await office.start(way)
+    office, channel = Office(), FakeChannel()
+    await office.start(channel)
     for event in (REVOKED, CredentialStateChanged("other", "revoked", "valid"), REVOKED, VALID, REVOKED):
         office.notifier.observe(event)
     await settled()
-    assert len(way.arrived) == 2
+    assert len(channel.arrived) == 2
     await office.notifier.stop()
 
 
 @virtual_time
 async def test_what_fails_is_tried_again_until_it_arrives() -> None:
     """The first failure is told, then the arrival; nobody waited meanwhile."""
-    office, way = Office(), FakeWay(failures=5)
-    await office.start(way)
+    office, channel = Office(), FakeChannel(failures=5)
+    await office.start(channel)
     office.notifier.observe(REVOKED)
-    assert way.attempts == 0
+    assert channel.attempts == 0
     await settled()
-    assert (way.attempts, len(way.arrived)) == (6, 1)
+    assert (channel.attempts, len(channel.arrived)) == (6, 1)
     assert office.outcomes() == ["delayed", "sent"]
     assert repr(office.notifier) == "<Notifier webhook, 0 on their way>"
     await office.notifier.stop()
@@ -119,11 +119,11 @@ async def test_what_fails_is_tried_again_until_it_arrives() -> None:
 @virtual_time
 async def test_what_never_arrives_is_given_up() -> None:
     """After so many attempts, with the reason."""
-    office, way = Office(), FakeWay(failures=1000)
-    await office.start(way)
+    office, channel = Office(), FakeChannel(failures=1000)
+    await office.start(channel)
     office.notifier.observe(REVOKED)
     await settled()
-    assert way.attempts == MAX_ATTEMPTS
+    assert channel.attempts == MAX_ATTEMPTS
     last = office.told[-1]
     assert isinstance(last, NoticeTold)
     assert (last.outcome, last.detail, last.account, last.way) == (
@@ -138,7 +138,7 @@ async def test_what_never_arrives_is_given_up() -> None:
 @virtual_time
 async def test_one_that_hangs_holds_up_no_other() -> None:
     """Each is on its way by itself."""
-    office, hanging, quick = Office(), FakeWay(hangs=True), FakeWay("command")
+    office, hanging, quick = Office(), FakeChannel(hangs=True), FakeChannel("command")
     await office.start(hanging, quick)
     office.notifier.observe(REVOKED)
     await settled()
@@ -151,12 +151,12 @@ async def test_one_that_hangs_holds_up_no_other() -> None:
 @virtual_time
 async def test_a_restart_loses_nothing_and_repeats_nothing() -> None:
     """What was on its way arrives in the next run; what was told is known there."""
-    office, way = Office(), FakeWay(failures=1000)
-    await office.start(way, FakeWay("command"))
+    office, channel = Office(), FakeChannel(failures=1000)
+    await office.start(channel, FakeChannel("command"))
     office.notifier.observe(REVOKED)
     await asyncio.sleep(10)
     await office.notifier.stop()
-    later, webhook, command = Office(store=office.store), FakeWay(), FakeWay("command")
+    later, webhook, command = Office(store=office.store), FakeChannel(), FakeChannel("command")
     await later.start(webhook, command)
     later.notifier.observe(REVOKED)
     await settled()
@@ -173,30 +173,30 @@ async def test_a_restart_loses_nothing_and_repeats_nothing() -> None:
 @virtual_time
 async def test_a_store_that_fails_keeps_nobody_from_being_told() -> None:
     """Nor does one that holds nonsense."""
-    office, way = Office(store=ForgetfulStore()), FakeWay()
-    await office.start(way)
+    office, channel = Office(store=ForgetfulStore()), FakeChannel()
+    await office.start(channel)
     office.notifier.observe(REVOKED)
     await settled()
-    assert len(way.arrived) == 1
+    assert len(channel.arrived) == 1
     await office.notifier.stop()
     for nonsense in ("x", {"told": 3, "pending": "x"}, {"pending": [3, {"way": "webhook", "notice": {}}]}):
         strange = Office()
         await strange.store.write_document("notices", json.loads(json.dumps(nonsense)))
-        await strange.start(way)
+        await strange.start(channel)
         await strange.notifier.stop()
 
 
 @virtual_time
 async def test_where_nobody_is_to_be_told_nothing_is_kept_as_told() -> None:
     """Whoever is configured later hears of it then; a way that is gone loses what was to go by it."""
-    office, way = Office(), FakeWay(failures=1000)
+    office, channel = Office(), FakeChannel(failures=1000)
     office.notifier.observe(REVOKED)
     await office.start()
     office.notifier.observe(REVOKED)
-    office.notifier.reconfigure([way])
+    office.notifier.reconfigure([channel])
     office.notifier.observe(REVOKED)
     await asyncio.sleep(10)
-    assert way.attempts > 1
+    assert channel.attempts > 1
     office.notifier.reconfigure([])
     await settled()
     assert office.outcomes() == ["delayed", "lost"]
@@ -206,8 +206,8 @@ async def test_where_nobody_is_to_be_told_nothing_is_kept_as_told() -> None:
 @virtual_time
 async def test_there_is_a_bound_on_what_is_on_its_way() -> None:
     """Beyond it they are lost, and said to be."""
-    office, way = Office(), FakeWay(hangs=True)
-    await office.start(way)
+    office, channel = Office(), FakeChannel(hangs=True)
+    await office.start(channel)
     for number in range(MAX_PENDING + 3):
         office.notifier.observe(SignInNeeded(f"account-{number}", ""))
     assert office.outcomes() == ["lost"] * 3
@@ -217,9 +217,9 @@ async def test_there_is_a_bound_on_what_is_on_its_way() -> None:
 @virtual_time
 async def test_what_should_not_be_said_is_masked() -> None:
     """Before it leaves."""
-    office, way = Office(), FakeWay()
-    await office.start(way)
+    office, channel = Office(), FakeChannel()
+    await office.start(channel)
     office.notifier.observe(SignInNeeded("acme", "Open canary."))
     await settled()
-    assert "canary" not in way.arrived[0].text
+    assert "canary" not in channel.arrived[0].text
     await office.notifier.stop()
