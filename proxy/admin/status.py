@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AccountView, AdminView, ClientKeyView
-    from proxy.profiles.reach import KnownAdsAccount
+    from proxy.profiles.reach import MergedAdsAccount
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
@@ -317,7 +317,7 @@ async def find_ads_accounts(view: AdminView, search: str, limit: int) -> dict[st
     return {"total": total, "ads_accounts": found}
 
 
-def _places_of(ads_account: KnownAdsAccount) -> tuple[str, ...]:
+def _places_of(ads_account: MergedAdsAccount) -> tuple[str, ...]:
     return (*ads_account.countries, *ads_account.regions)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.profiles.index import ListingFailure
-    from proxy.profiles.reach import KnownAdsAccount
+    from proxy.profiles.reach import MergedAdsAccount
     from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
@@ -173,7 +173,7 @@ class AdminView(Protocol):
     def profile_counts(self, account: str) -> Mapping[str, int]:
         """How many profiles are listed for an account, by region; where there are none, it is missing."""
 
-    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]: ...
+    def ads_accounts(self, account: str) -> tuple[MergedAdsAccount, ...]: ...
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:
         """How many ads accounts are listed for an account, by region; what was not read yet is missing."""

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from proxy.observability.audit_stream import AuditStream
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.profiles.index import ListingFailure
-    from proxy.profiles.reach import KnownAdsAccount
+    from proxy.profiles.reach import MergedAdsAccount
     from proxy.secret import Secret
     from proxy.tokens.invitation import InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
@@ -190,7 +190,7 @@ class AdminAdapter:
             listing = self._program.directory.listing(account, region)
             yield region, listing.profiles if listing is not None else ()
 
-    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]:
+    def ads_accounts(self, account: str) -> tuple[MergedAdsAccount, ...]:
         return self._program.directory.ads_accounts(account)
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from proxy.events import Observers
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, list_profiles
-from proxy.profiles.reach import KnownAdsAccount, Reach, ReachIndex
+from proxy.profiles.reach import MergedAdsAccount, Reach, ReachIndex
 from proxy.profiles.reach_reader import read_reach
 from proxy.regions import REGION_NAMES
 from proxy.tokens.consent import CONSENT_ADVICE, ConsentLedger, ConsentPhase, describe, explain_refusal, phase
@@ -78,7 +78,7 @@ class Finding:
     advice: str = ""
     unsaved: str = ""
     listings: tuple[RegionListing, ...] = ()
-    ads_accounts: tuple[KnownAdsAccount, ...] = ()
+    ads_accounts: tuple[MergedAdsAccount, ...] = ()
     consent: ConsentFinding = field(default_factory=ConsentFinding)
     older_secret: bool = False
     """Amazon refused the newer of two client secrets."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from proxy.config import Account, Config
     from proxy.profiles.listing import Profile
-    from proxy.profiles.reach import KnownAdsAccount
+    from proxy.profiles.reach import MergedAdsAccount
 
 COLUMNS = ("account", "region", "profile", "country", "currency", "timezone", "type", "name")
 ADS_ACCOUNT_COLUMNS = (
@@ -110,7 +110,7 @@ def _row(account: str, region: str, profile: Profile) -> dict[str, str]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _ads_account_row(known: KnownAdsAccount) -> dict[str, str]:
+def _ads_account_row(known: MergedAdsAccount) -> dict[str, str]:
     """Where there are several of a kind, they stand in one cell, with blanks between them."""
     several = (known.regions, known.countries, known.profiles, known.entities)
     values = (known.account, known.id, known.kind, known.status, *map(" ".join, several), known.name)

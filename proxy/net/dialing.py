@@ -80,7 +80,7 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 @dataclass(frozen=True, slots=True)
-class RedialPacing:
+class RedialBackoff:
     """What redialing waits with, and its dice."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -97,14 +97,14 @@ class Dialer:
         connect_timeout: float,
         ca_file: str | None = None,
         proxy: str | None = None,
-        pacing: RedialPacing | None = None,
+        backoff: RedialBackoff | None = None,
     ) -> None:
         self._names = names
         self._timeout = connect_timeout
         self._context = client_context(ca_file)
         self._sessions: LRUCache[str, ssl.SSLSession] = LRUCache(_MAX_SESSIONS)
         self._proxy = urlsplit(proxy) if proxy else None
-        self._pacing = pacing or RedialPacing()
+        self._backoff = backoff or RedialBackoff()
 
     async def dial(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
         """Connect within `connect_timeout`. Raises the `Refused` that names what went wrong."""
@@ -126,17 +126,17 @@ class Dialer:
         self, origin: Origin, factory: Callable[[], _Protocol], failed: list[OSError]
     ) -> _Protocol:
         """Tries that were in vain are added to `failed`."""
-        loop, pacing = asyncio.get_running_loop(), self._pacing
+        loop, backoff = asyncio.get_running_loop(), self._backoff
         end = loop.time() + self._timeout
         while True:
             try:
                 return await self._open(origin, factory)
             except OSError as error:
                 failed.append(error)
-                pause = pause_before_redial(error, tries=len(failed), left=end - loop.time(), chance=pacing.chance())
+                pause = pause_before_redial(error, tries=len(failed), left=end - loop.time(), chance=backoff.chance())
                 if pause is None:
                     raise
-            await pacing.sleep(pause)
+            await backoff.sleep(pause)
 
     def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
         """Keep the TLS session of a connection that worked, for the next one to the same host."""

@@ -1,7 +1,7 @@
 """The profile directory: what every account reaches in every region, listed in the background and served stale.
 
 It implements `routing.Directory`. Requests only look into memory; a profile or ads account that nobody knows makes one
-early listing, rate-limited. What is known is kept by `kept_lists`, so that a restart knows it at once. The usual
+early listing, rate-limited. What is known is kept by `stored_lists`, so that a restart knows it at once. The usual
 profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a
 login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
 """
@@ -26,10 +26,9 @@ from proxy.events import (
 )
 from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
-from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.listing import (
     LIST_INTERVAL,
-    Pacing,
+    ListingSchedule,
     Profile,
     ProfileSource,
     ProfilesUnavailable,
@@ -37,6 +36,14 @@ from proxy.profiles.listing import (
     next_listing,
 )
 from proxy.profiles.reach_reader import ReachReader, RegionWatch
+from proxy.profiles.stored_lists import (
+    ADS_ACCOUNTS,
+    PROFILES,
+    SharedLists,
+    StoredLists,
+    attempt_after,
+    failure_elsewhere,
+)
 from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
@@ -44,12 +51,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from proxy.profiles.kept_lists import ListStore
-    from proxy.profiles.reach_reader import Problem, Reading, Token
+    from proxy.profiles.reach_reader import Problem, ReadResult, Token
+    from proxy.profiles.stored_lists import ListStore
     from proxy.tokens.leases import Lease, SharedContent
 
 
-__all__ = ["Pacing", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
+__all__ = ["ListingSchedule", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
 
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -67,22 +74,22 @@ class ProfileDirectory:
         token: Callable[[str], Awaitable[Token]],
         documents: ListStore,
         observer: Observer,
-        pacing: Pacing | None = None,
+        schedule: ListingSchedule | None = None,
     ) -> None:
         self._session, self._token = session, token
         self._observer = observer
-        self._pacing = pacing or Pacing()
+        self._schedule = schedule or ListingSchedule()
         self._index = ProfileIndex()
         self._shared = SharedLists(documents.leases_for(PROFILES))
-        self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._pacing.random)
+        self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._schedule.random)
         self._shared.follow(self)
         self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], RegionWatch] = {}
         self._regions: frozenset[str] = frozenset()
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
-        self._misses = Misses(self._pacing.clock)
-        self._kept = KeptLists(documents, self._index, self._reader.index, self._pacing)
+        self._misses = EarlyListings(self._schedule.clock)
+        self._kept = StoredLists(documents, self._index, self._reader.index, self._schedule)
 
     def __repr__(self) -> str:
         tasks = f"{len(self._watches)} watched, {len(self._listings)} being listed"
@@ -140,7 +147,7 @@ class ProfileDirectory:
         """What else the account was found to reach there, at its newest."""
         return self._reader.index.reading(account, region)
 
-    def ads_accounts(self, account: str | None = None) -> tuple[reach.KnownAdsAccount, ...]:
+    def ads_accounts(self, account: str | None = None) -> tuple[reach.MergedAdsAccount, ...]:
         """The ads accounts and linked advertisers of one account, or of all."""
         return self._reader.index.snapshot(account)
 
@@ -208,7 +215,7 @@ class ProfileDirectory:
 
     def _hasten(self, account: str, gap: float) -> None:
         for watch in filter(None, (self._watches.get((account, region)) for region in self._regions)):
-            watch.hasten(self._pacing.clock(), gap)
+            watch.hasten(self._schedule.clock(), gap)
 
     def heard(self, kind: str, account: str, url: str) -> None:
         """Another replica may have read this kind of list of an account at an address; any, where both are empty."""
@@ -237,23 +244,23 @@ class ProfileDirectory:
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
             asked = error if isinstance(error, ProfilesUnavailable) else None
             awaited, retry_after = asked is not None and self._is_awaited(watch), asked.retry_after if asked else None
-            delay = next_listing(failures, retry_after, self._pacing.random(), awaited=awaited)
+            delay = next_listing(failures, retry_after, self._schedule.random(), awaited=awaited)
             if asked is not None:
                 self._report_failure(watch, asked, delay)
             await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
 
     async def _wait(self, watch: RegionWatch, delay: float) -> None:
         """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
-        now = self._pacing.clock
+        now = self._schedule.clock
         due = now() + delay
         while True:
             moment = due if watch.early_at is None else min(due, watch.early_at)
-            await self._pacing.pause(max(0.0, moment - now()), watch.wake)
+            await self._schedule.pause(max(0.0, moment - now()), watch.wake)
             if not watch.wake.is_set():
                 return
             watch.wake.clear()
             if watch.heard and await self._take_newest(watch):
-                due = now() + next_listing(0, None, self._pacing.random()) - watch.age
+                due = now() + next_listing(0, None, self._schedule.random()) - watch.age
             if watch.early_at is not None and watch.early_at <= now():
                 return
 
@@ -276,7 +283,7 @@ class ProfileDirectory:
         if reading is not None:
             self._note_reading(watch, reading)
         if shared is not None:
-            watch.note(None, self._pacing.wall())
+            watch.note(None, self._schedule.wall())
             self._take_over(watch, shared)
         return shared is not None
 
@@ -291,7 +298,7 @@ class ProfileDirectory:
         try:
             token = await self._token(watch.source.account)
         except NoUsableToken as error:
-            watch.note(error, self._pacing.wall())
+            watch.note(error, self._schedule.wall())
             return error
         newest = watch.listing
         if newest is not None and watch.token is not None and watch.token.value == token.value:
@@ -314,7 +321,7 @@ class ProfileDirectory:
         if lease.held_back is not None:
             problem = failure_elsewhere(lease.held_back, awaited=self._is_awaited(watch))
         if self._is_newest(watch):
-            watch.note(problem, self._pacing.wall())
+            watch.note(problem, self._schedule.wall())
             if lease.shared is not None and self._shared.see(source, region, lease.shared.fence):
                 self._take_over(watch, lease.shared)
         return problem
@@ -326,11 +333,11 @@ class ProfileDirectory:
             profiles = await list_profiles(self._session, source.endpoint(region), token.value)
         except ProfilesUnavailable as error:
             if self._is_newest(watch):
-                watch.note(error, self._pacing.wall())
-                await lease.fail(attempt_after(error, lease.failed, self._pacing.random()))
+                watch.note(error, self._schedule.wall())
+                await lease.fail(attempt_after(error, lease.failed, self._schedule.random()))
             return error
         if self._is_newest(watch):
-            watch.note(None, self._pacing.wall())
+            watch.note(None, self._schedule.wall())
             await self._shared.publish(lease, source, region, self._take(source, region, profiles), token.lineage)
         return None
 
@@ -343,13 +350,13 @@ class ProfileDirectory:
         """What Amazon just listed is in use, and kept."""
         old = self._index.listing(source.account, region)
         first = pin(profiles, old.first if old is not None else "")
-        listing = ProfileListing(source.origin(region), profiles, first, self._pacing.wall())
+        listing = ProfileListing(source.origin(region), profiles, first, self._schedule.wall())
         self._put(source, region, listing)
         return listing
 
     def _take_over(self, watch: RegionWatch, shared: SharedContent[ProfileListing]) -> None:
         """What another replica listed is in use, with the first profile that is pinned there, which also keeps it."""
-        watch.take_over(max(0.0, LIST_INTERVAL - shared.left), self._pacing.clock(), MISS_INTERVAL)
+        watch.take_over(max(0.0, LIST_INTERVAL - shared.left), self._schedule.clock(), MISS_INTERVAL)
         self._put(watch.source, watch.region, shared.value, taken_over=True)
 
     def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
@@ -365,7 +372,7 @@ class ProfileDirectory:
     def _report_failure(self, watch: RegionWatch, error: ProfilesUnavailable, retry_in: float) -> None:
         """A missing token is told by those who obtain tokens."""
         kind = ProfilesFailed if watch.failures else AdsAccountsFailed
-        if watch.is_news(kind, error.detail, self._pacing.clock()):
+        if watch.is_news(kind, error.detail, self._schedule.clock()):
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
     async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> ProfilesUnavailable | None:
@@ -383,7 +390,7 @@ class ProfileDirectory:
         self._note_reading(watch, reading)
         return reading.problem
 
-    def _note_reading(self, watch: RegionWatch, reading: Reading) -> None:
+    def _note_reading(self, watch: RegionWatch, reading: ReadResult) -> None:
         """How it went; who read it keeps it."""
         if reading.changed:
             self._kept.changed(*(() if reading.taken_over else (document_of(watch.source.account, reach.DOCUMENTS),)))
@@ -413,7 +420,7 @@ MISS_MEMORY = 900.0
 """How long an id that an account turned out not to have makes no other early listing of it, in seconds."""
 
 
-class Misses:
+class EarlyListings:
     """Which early listings were made. `clock` gives seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -91,7 +91,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ListRequest:
     """A request for a list. `target` begins with a slash; `data` is a body, which has a `media_type` of its own."""
 
     method: str
@@ -106,7 +106,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ListResponse:
     """An answer as it came; `retry_after` is the header of that name."""
 
     status: int
@@ -118,11 +118,13 @@ async def list_profiles(
     session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, query: str = ""
 ) -> tuple[Profile, ...]:
     """The profiles of one region, in Amazon's order. `query`, with its `?`, asks for others than the usual ones."""
-    reply = await ask(session, endpoint, access_token, Question("GET", PATH + query))
-    return parse_profiles_response(reply.status, reply.body, reply.retry_after)
+    response = await ask(session, endpoint, access_token, ListRequest("GET", PATH + query))
+    return parse_profiles_response(response.status, response.body, response.retry_after)
 
 
-async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, question: Question) -> Reply:
+async def ask(
+    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, request: ListRequest
+) -> ListResponse:
     """Ask one host for a list. Raises `ProfilesUnavailable` where no answer came."""
     # Not above: a worker has the values of this file, and asks for no list.
     from aiohttp import ClientError, ClientTimeout
@@ -132,20 +134,20 @@ async def ask(session: aiohttp.ClientSession, endpoint: Endpoint, access_token: 
     headers = {
         **authorization_headers(access_token.reveal(), endpoint.client_id),
         "User-Agent": "ads-proxy",
-        **question.headers,
+        **request.headers,
     }
     try:
         async with session.request(
-            question.method,
-            endpoint.api_url + question.target,
-            data=question.data,
+            request.method,
+            endpoint.api_url + request.target,
+            data=request.data,
             headers=headers,
             allow_redirects=False,
             timeout=ClientTimeout(total=endpoint.timeout),
             proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
             ssl=endpoint.ssl_context or True,
         ) as response:
-            return Reply(response.status, await _read(response), response.headers.get("Retry-After", ""))
+            return ListResponse(response.status, await _read(response), response.headers.get("Retry-After", ""))
     except TimeoutError:
         way = through(endpoint.proxy)
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
@@ -167,7 +169,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> tuple[Profile, ...]:
     """What an answer says. Pure. An empty list is an answer; entries that cannot be read are left out."""
-    entries = read_json(Reply(status, body, retry_after), "list of profiles")
+    entries = read_json(ListResponse(status, body, retry_after), "list of profiles")
     if not isinstance(entries, list):
         raise ProfilesUnavailable("Amazon's list of profiles is not a list")
     found = {profile.id: profile for profile in map(_profile, entries) if profile is not None}
@@ -176,15 +178,15 @@ def parse_profiles_response(status: int, body: bytes, retry_after: str = "") -> 
     return tuple(found.values())
 
 
-def read_json(reply: Reply, what: str) -> object:
+def read_json(response: ListResponse, what: str) -> object:
     """The JSON of an answer. Pure. Raises `ProfilesUnavailable` for any other; `what` names the list in its words."""
-    if reply.status != 200:
-        asked = reply.retry_after
+    if response.status != 200:
+        asked = response.retry_after
         seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
-        said = f"{_ADVICE.get(reply.status, 'Amazon answered')} ({reply.status})"
-        raise ProfilesUnavailable(said, retry_after=seconds, retryable=reply.status != 403, status=reply.status)
+        said = f"{_ADVICE.get(response.status, 'Amazon answered')} ({response.status})"
+        raise ProfilesUnavailable(said, retry_after=seconds, retryable=response.status != 403, status=response.status)
     try:
-        return json.loads(reply.body)
+        return json.loads(response.body)
     except (ValueError, RecursionError):
         raise ProfilesUnavailable(f"Amazon's {what} is not JSON") from None
 
@@ -248,7 +250,7 @@ async def wait(seconds: float, wake: asyncio.Event) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Pacing:
+class ListingSchedule:
     """Time and chance, as given: `pause` returns after so many seconds, or when the event is set."""
 
     pause: Callable[[float, asyncio.Event], Awaitable[None]] = wait

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from proxy.profiles.index import document_of, profile_fields, read_profile
 from proxy.profiles.listing import (
     Endpoint,
+    ListRequest,
+    ListResponse,
     Profile,
     ProfilesUnavailable,
-    Question,
-    Reply,
     ask,
     list_profiles,
     read_id,
@@ -92,8 +92,8 @@ async def list_ads_accounts(
     token = ""
     for _ in range(MAX_PAGES):
         asked = {"maxResults": PAGE_SIZE, **({"nextToken": token} if token else {})}
-        question = Question("POST", "/adsAccounts/list", json.dumps(asked).encode(), MEDIA_TYPE)
-        accounts, following = parse_ads_accounts(await ask(session, endpoint, access_token, question))
+        request = ListRequest("POST", "/adsAccounts/list", json.dumps(asked).encode(), MEDIA_TYPE)
+        accounts, following = parse_ads_accounts(await ask(session, endpoint, access_token, request))
         found.update((account.id, account) for account in accounts)
         if not following or following == token:
             return tuple(found.values())
@@ -105,8 +105,8 @@ async def list_linked_accounts(
     session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
 ) -> tuple[LinkedAccount, ...]:
     """What the managers of one host have linked; Amazon shows 50 of each at most."""
-    question = Question("GET", "/managerAccounts", media_type=MANAGERS_MEDIA_TYPE)
-    return parse_manager_accounts(await ask(session, endpoint, access_token, question))
+    request = ListRequest("GET", "/managerAccounts", media_type=MANAGERS_MEDIA_TYPE)
+    return parse_manager_accounts(await ask(session, endpoint, access_token, request))
 
 
 async def list_hidden_profiles(
@@ -134,18 +134,18 @@ def is_refusal(failure: ProfilesUnavailable) -> bool:
     return failure.status in (400, 401, 403, 404, 405, 406, 415)
 
 
-def parse_ads_accounts(reply: Reply) -> tuple[tuple[AdsAccount, ...], str]:
+def parse_ads_accounts(response: ListResponse) -> tuple[tuple[AdsAccount, ...], str]:
     """One page: its accounts, and what leads to the next page, empty at the end. What cannot be read is left out."""
-    page = _object(reply, "list of ads accounts")
+    page = _object(response, "list of ads accounts")
     entries = page.get("adsAccounts")
     token = page.get("nextToken")
     accounts = tuple(filter(None, map(_ads_account, entries if isinstance(entries, list) else ())))
     return accounts, token if isinstance(token, str) and len(token) <= _MAX_TOKEN else ""
 
 
-def parse_manager_accounts(reply: Reply) -> tuple[LinkedAccount, ...]:
+def parse_manager_accounts(response: ListResponse) -> tuple[LinkedAccount, ...]:
     """Every linked account with an id, a profile or a DSP advertiser; others lead nowhere and are left out."""
-    managers = _object(reply, "list of manager accounts").get("managerAccounts")
+    managers = _object(response, "list of manager accounts").get("managerAccounts")
     found: dict[LinkedAccount, None] = {}
     for manager in managers if isinstance(managers, list) else ():
         found.update(dict.fromkeys(_linked(manager)))
@@ -154,8 +154,8 @@ def parse_manager_accounts(reply: Reply) -> tuple[LinkedAccount, ...]:
     return tuple(found)
 
 
-def _object(reply: Reply, what: str) -> dict[str, object]:
-    value = read_json(reply, what)
+def _object(response: ListResponse, what: str) -> dict[str, object]:
+    value = read_json(response, what)
     if not isinstance(value, dict):
         raise ProfilesUnavailable(f"Amazon's {what} is not an object")
     return value
@@ -229,7 +229,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAdsAccount:
+class MergedAdsAccount:
     """An ads account of one login, merged over all hosts that list it; or a DSP advertiser that a manager has linked.
 
     `kind` is `ADS_ACCOUNT`, or Amazon's word for a linked one in lower case.
@@ -285,7 +285,7 @@ class ReachIndex:
             if not readings:
                 del self._readings[account]
 
-    def snapshot(self, account: str | None = None) -> tuple[KnownAdsAccount, ...]:
+    def snapshot(self, account: str | None = None) -> tuple[MergedAdsAccount, ...]:
         """Every ads account and linked advertiser, merged; of one account, or of all."""
         accounts = self._readings if account is None else (account,)
         return tuple(known for name in accounts for known in _merged(name, self._of(name)))
@@ -388,7 +388,7 @@ def _ads_account_regions(readings: Mapping[str, Reach]) -> dict[str, tuple[str, 
     return {**linked.sorted(), **found.sorted()}
 
 
-def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAccount]:
+def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[MergedAdsAccount]:
     where = _ads_account_regions(readings)
     listed: dict[str, list[AdsAccount]] = {}
     advertisers: dict[str, LinkedAccount] = {}
@@ -400,7 +400,7 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAcc
                 advertisers.setdefault(entry.dsp_advertiser, entry)
     for identifier, parts in listed.items():
         alternates = [each for part in parts for each in part.alternates]
-        yield KnownAdsAccount(
+        yield MergedAdsAccount(
             identifier,
             account,
             ADS_ACCOUNT,
@@ -414,7 +414,7 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[KnownAdsAcc
     for identifier, entry in advertisers.items():
         if identifier not in listed:
             kind = entry.kind.lower().replace("_", " ")
-            yield KnownAdsAccount(identifier, account, kind, entry.name, "", where[identifier])
+            yield MergedAdsAccount(identifier, account, kind, entry.name, "", where[identifier])
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

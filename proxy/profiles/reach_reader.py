@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.errors import NoUsableToken
 from proxy.events import ProfilesFailed
 from proxy.profiles.index import ListingFailure
-from proxy.profiles.kept_lists import SharedLists, attempt_after, failure_elsewhere
 from proxy.profiles.listing import ProfilesUnavailable
 from proxy.profiles.reach import (
     Reach,
@@ -24,6 +23,7 @@ from proxy.profiles.reach import (
     list_hidden_profiles,
     list_linked_accounts,
 )
+from proxy.profiles.stored_lists import SharedLists, attempt_after, failure_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ MAX_PARALLEL = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadResult:
     """What came of it: whether anything is other than before, whether another replica read it, what went wrong."""
 
     changed: bool
@@ -64,40 +64,40 @@ class ReachReader:
 
     async def read(
         self, source: ProfileSource, region: str, token: Token, urgency: Urgency, is_current: Callable[[], bool]
-    ) -> Reading:
+    ) -> ReadResult:
         """Read one region, unless another replica reads it, or did.
 
         What is read with a token that is the account's no more (`is_current`) is dropped.
         """
         async with self._slots, self.shared.lease(source, region, token.lineage, urgency) as lease:
             if lease.held_back is not None:
-                return Reading(changed=False, problem=failure_elsewhere(lease.held_back, awaited=False))
+                return ReadResult(changed=False, problem=failure_elsewhere(lease.held_back, awaited=False))
             if lease.shared is None:
                 return await self._ask(source, region, token, lease, is_current)
         is_news = self.shared.see(source, region, lease.shared.fence)
         changed = is_news and is_current() and self._put(source, region, lease.shared.value)
-        return Reading(changed, taken_over=True)
+        return ReadResult(changed, taken_over=True)
 
-    async def take_newest(self, source: ProfileSource, region: str, token: Token) -> Reading | None:
+    async def take_newest(self, source: ProfileSource, region: str, token: Token) -> ReadResult | None:
         """Take what another replica read since; None where there is nothing."""
         async with self._slots:
             shared = await self.shared.newest(source, region, token.lineage)
-        return Reading(self._put(source, region, shared.value), taken_over=True) if shared is not None else None
+        return ReadResult(self._put(source, region, shared.value), taken_over=True) if shared is not None else None
 
     async def _ask(
         self, source: ProfileSource, region: str, token: Token, lease: Lease[Reach], is_current: Callable[[], bool]
-    ) -> Reading:
+    ) -> ReadResult:
         """Ask Amazon, with the right to it, and tell the fleet what came of it."""
         old = self.index.reading(source.account, region) or Reach(source.origin(region))
         reach, problem = await read_reach(self._session, source.endpoint(region), token.value, old)
         if not is_current():
-            return Reading(changed=False, problem=problem)
+            return ReadResult(changed=False, problem=problem)
         changed = self._put(source, region, reach)
         if problem is None:
             await self.shared.publish(lease, source, region, reach, token.lineage)
         else:
             await lease.fail(attempt_after(problem, lease.failed, self._random()))
-        return Reading(changed, problem=problem)
+        return ReadResult(changed, problem=problem)
 
     def _put(self, source: ProfileSource, region: str, reach: Reach) -> bool:
         if reach == self.index.reading(source.account, region):

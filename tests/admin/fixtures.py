@@ -31,7 +31,7 @@ from proxy.admin import (
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
 from proxy.profiles.index import ListingFailure
-from proxy.profiles.reach import KnownAdsAccount
+from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.token_response import Grant
@@ -73,8 +73,8 @@ class FakeProgram:
         ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
         ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
-    known_ads_accounts: tuple[KnownAdsAccount, ...] = (
-        KnownAdsAccount(
+    known_ads_accounts: tuple[MergedAdsAccount, ...] = (
+        MergedAdsAccount(
             "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
         ),
     )
@@ -115,7 +115,7 @@ class FakeProgram:
             "1.2.3", since, url, False, self.invites, config_problems=self.problems, workers=self.workers
         )
 
-    def ads_accounts(self, account: str) -> tuple[KnownAdsAccount, ...]:
+    def ads_accounts(self, account: str) -> tuple[MergedAdsAccount, ...]:
         return tuple(each for each in self.known_ads_accounts if each.account == account)
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.admin import ProfileView
 from proxy.admin.status import find_ads_accounts
-from proxy.profiles.reach import KnownAdsAccount
+from proxy.profiles.reach import MergedAdsAccount
 from tests.admin.fixtures import FakeProgram, administer
 from tests.observability.test_metrics import finished
 
@@ -62,7 +62,7 @@ async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) 
 
 async def test_the_list_of_ads_accounts_is_bounded() -> None:
     """However many there are, the page stays one that can be read."""
-    many = [KnownAdsAccount(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
+    many = [MergedAdsAccount(f"amzn1.{n}", "acme", "ads account", "", "", (), (), (), ()) for n in range(1000)]
     program = FakeProgram(known_ads_accounts=tuple(many))
     assert (await find_ads_accounts(program, "amzn1.9", 5))["total"] == 111
     assert len((await find_ads_accounts(program, "", 5))["ads_accounts"]) == 5

@@ -20,7 +20,7 @@ from proxy.net.dialing import (
     MAX_TRIES,
     Dialer,
     Origin,
-    RedialPacing,
+    RedialBackoff,
     TunnelRefused,
     client_context,
     origin_of,
@@ -236,7 +236,7 @@ class Patience:
             await self.during.pop(0)()
 
     def dialer(self, **changed: Any) -> Dialer:
-        return Dialer(Names(), connect_timeout=10, pacing=RedialPacing(self.sleep, lambda: 0.5), **changed)
+        return Dialer(Names(), connect_timeout=10, backoff=RedialBackoff(self.sleep, lambda: 0.5), **changed)
 
 
 async def test_a_listener_that_was_away_is_met_again() -> None:
@@ -282,7 +282,7 @@ async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(
     """Whatever its method and its body: none of them had left. The real pauses, on a clock of their own, and the real
     chance."""
     absence = Absence(0.3, dials=40)
-    monkeypatch.setattr("proxy.net.dialing.RedialPacing", partial(RedialPacing, absence.sleep))
+    monkeypatch.setattr("proxy.net.dialing.RedialBackoff", partial(RedialBackoff, absence.sleep))
     async with running(answering(HELLO)) as bench:
         bench.upstream.go_away()
         heads = {
@@ -316,7 +316,7 @@ async def test_a_host_that_refused_is_said_to_refuse_when_the_time_is_over() -> 
         async def without_end(_: float) -> None:
             await asyncio.Event().wait()
 
-        dialer = Dialer(Names(), connect_timeout=0.2, pacing=RedialPacing(without_end, lambda: 0.0))
+        dialer = Dialer(Names(), connect_timeout=0.2, backoff=RedialBackoff(without_end, lambda: 0.0))
         with pytest.raises(UpstreamUnreachable):
             await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
 
@@ -371,7 +371,7 @@ async def test_time_left_is_never_outlasted() -> None:
     with socket.socket() as away:
         away.bind(("127.0.0.1", 0))
         patience = Patience()
-        dialer = Dialer(Names(), connect_timeout=0.09, pacing=RedialPacing(patience.sleep, lambda: 0.5))
+        dialer = Dialer(Names(), connect_timeout=0.09, backoff=RedialBackoff(patience.sleep, lambda: 0.5))
         with pytest.raises(UpstreamUnreachable, match="refused"):
             await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
         assert not patience.pauses

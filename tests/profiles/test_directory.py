@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
-from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, Misses
+from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, EarlyListings
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.listing import (
     AWAITED_RETRY,
@@ -344,7 +344,7 @@ class Clock:
 def test_an_account_is_listed_at_most_every_ten_seconds() -> None:
     """Whatever is asked for; another account has its own ten seconds."""
     clock = Clock()
-    misses = Misses(clock)
+    misses = EarlyListings(clock)
     assert misses.take("1", ["acme"]) == {"acme"}
     assert misses.take("2", ["acme"]) == frozenset()
     assert misses.take("2", ["acme", "zeta"]) == {"zeta"}
@@ -357,7 +357,7 @@ def test_an_account_is_listed_at_most_every_ten_seconds() -> None:
 def test_an_id_that_an_account_does_not_have_is_not_asked_of_it_again_for_long() -> None:
     """But of an account that could not be asked the first time, it is."""
     clock = Clock()
-    misses = Misses(clock)
+    misses = EarlyListings(clock)
     misses.take("1", ["acme"])
     assert misses.take("9", ["acme", "zeta"]) == {"zeta"}
     clock.now += MISS_INTERVAL
@@ -371,7 +371,7 @@ def test_an_id_that_an_account_does_not_have_is_not_asked_of_it_again_for_long()
 def test_what_is_remembered_is_bounded() -> None:
     """Ids that make no listing leave nothing behind; of the others, so many; of accounts, those that there are."""
     clock = Clock()
-    misses = Misses(clock)
+    misses = EarlyListings(clock)
     for number in range(MAX_MISSES):
         misses.take(str(number), ["acme"])
     assert repr(misses) == "<Misses: 1 ids, 1 accounts>"

@@ -9,15 +9,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.profiles.listing import Endpoint, Profile, ProfilesUnavailable, Reply
+from proxy.profiles.listing import Endpoint, ListResponse, Profile, ProfilesUnavailable
 from proxy.profiles.reach import (
     HIDDEN,
     MAX_PAGES,
     MEDIA_TYPE,
     AdsAccount,
     AlternateId,
-    KnownAdsAccount,
     LinkedAccount,
+    MergedAdsAccount,
     Reach,
     ReachIndex,
     list_ads_accounts,
@@ -69,7 +69,7 @@ def test_parts_listed_by_several_hosts_are_one_account() -> None:
     index.put("acme", "na", reading(ads_accounts=(ads_account("a", "US", profiles={"US": "11"}),)))
     index.put("acme", "eu", reading(ads_accounts=(ads_account("a", "DE", profiles={"DE": "21"}),)))
     assert index.snapshot() == (
-        KnownAdsAccount(
+        MergedAdsAccount(
             "a", "acme", "ads account", "Account a", "CREATED", ("eu", "na"), ("US", "DE"), ("11", "21"), ("EUS", "EDE")
         ),
     )
@@ -85,7 +85,7 @@ def test_advertisers_are_found_by_every_id_that_they_have() -> None:
     index = ReachIndex()
     index.put("acme", "eu", reading(linked=(advertiser("58", "ENTITY9"),)))
     assert index.ads_account_owners("58") == index.ads_account_owners("ENTITY9") == (("acme", "eu"),)
-    assert index.snapshot("acme") == (KnownAdsAccount("58", "acme", "dsp advertising account", "D", "", ("eu",)),)
+    assert index.snapshot("acme") == (MergedAdsAccount("58", "acme", "dsp advertising account", "D", "", ("eu",)),)
     assert index.snapshot("zeta") == ()
 
 
@@ -194,8 +194,8 @@ KNOWN = AdsAccount(
 )
 
 
-def reply(value: object, status: int = 200) -> Reply:
-    return Reply(status, json.dumps(value).encode())
+def response(value: object, status: int = 200) -> ListResponse:
+    return ListResponse(status, json.dumps(value).encode())
 
 
 def test_only_the_id_of_an_ads_account_is_needed() -> None:
@@ -204,7 +204,7 @@ def test_only_the_id_of_an_ads_account_is_needed() -> None:
         {"adsAccountId": "b"},
         {"adsAccountId": "c", "accountName": 1, "countryCodes": "US", "alternateIds": [None, {"profileId": "7"}]},
     ]
-    accounts, following = parse_ads_accounts(reply({"adsAccounts": [ENTRY, *bare], "nextToken": "t"}))
+    accounts, following = parse_ads_accounts(response({"adsAccounts": [ENTRY, *bare], "nextToken": "t"}))
     assert accounts == (KNOWN, AdsAccount("b"), AdsAccount("c", alternates=(AlternateId("", "", "7"),)))
     assert following == "t"
 
@@ -214,30 +214,30 @@ def test_only_the_id_of_an_ads_account_is_needed() -> None:
 )
 def test_an_ads_account_without_a_usable_id_is_left_out(entry: object) -> None:
     """The others are taken."""
-    assert parse_ads_accounts(reply({"adsAccounts": [entry, ENTRY]})) == ((KNOWN,), "")
+    assert parse_ads_accounts(response({"adsAccounts": [entry, ENTRY]})) == ((KNOWN,), "")
 
 
 @pytest.mark.parametrize("value", [{}, {"adsAccounts": None}, {"adsAccounts": [], "nextToken": 5}])
 def test_a_page_may_be_empty(value: object) -> None:
     """An account may have no ads account at a host."""
-    assert parse_ads_accounts(reply(value)) == ((), "")
+    assert parse_ads_accounts(response(value)) == ((), "")
 
 
 def test_names_that_others_chose_cannot_steer_a_terminal() -> None:
     """Control characters are left out."""
-    accounts, _ = parse_ads_accounts(reply({"adsAccounts": [{"adsAccountId": "a", "accountName": "A\x1b[2J"}]}))
+    accounts, _ = parse_ads_accounts(response({"adsAccounts": [{"adsAccountId": "a", "accountName": "A\x1b[2J"}]}))
     assert accounts[0].name == "A[2J"
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Reply(429, b"{}", "7"), "Amazon asks to wait"),
-        (Reply(200, b"<html>"), "list of ads accounts is not JSON"),
-        (Reply(200, b"[]"), "list of ads accounts is not an object"),
+        (ListResponse(429, b"{}", "7"), "Amazon asks to wait"),
+        (ListResponse(200, b"<html>"), "list of ads accounts is not JSON"),
+        (ListResponse(200, b"[]"), "list of ads accounts is not an object"),
     ],
 )
-def test_anything_else_is_unavailable(answer: Reply, said: str) -> None:
+def test_anything_else_is_unavailable(answer: ListResponse, said: str) -> None:
     """With the words of the list that was asked for."""
     with pytest.raises(ProfilesUnavailable, match=said):
         parse_ads_accounts(answer)
@@ -253,11 +253,11 @@ def test_linked_accounts_are_read_from_every_manager() -> None:
         {"managerAccountId": "m3"},
         None,
     ]
-    assert parse_manager_accounts(reply({"managerAccounts": managers})) == (
+    assert parse_manager_accounts(response({"managerAccounts": managers})) == (
         LinkedAccount("ENTITY1", "S", "SELLER", "11", "", "m1"),
         LinkedAccount("E2", "", "DSP_ADVERTISING_ACCOUNT", "", "58", ""),
     )
-    assert parse_manager_accounts(reply({"managerAccounts": None})) == ()
+    assert parse_manager_accounts(response({"managerAccounts": None})) == ()
 
 
 def test_too_many_linked_accounts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_too_many_linked_accounts_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("proxy.profiles.reach.MAX_LINKED", 2)
     linked = [{"accountId": f"E{number}"} for number in range(3)]
     with pytest.raises(ProfilesUnavailable, match="more than 2 accounts"):
-        parse_manager_accounts(reply({"managerAccounts": [{"linkedAccounts": linked}]}))
+        parse_manager_accounts(response({"managerAccounts": [{"linkedAccounts": linked}]}))
 
 
 class Amazon:

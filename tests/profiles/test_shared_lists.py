@@ -13,8 +13,8 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.events import AdsAccountsFailed, AdsAccountsListed, Event, ProfilesFailed, ProfilesListed, SharedListDamaged
 from proxy.profiles.directory import MISS_INTERVAL
-from proxy.profiles.kept_lists import attempt_after, failure_elsewhere
 from proxy.profiles.listing import FIRST_RETRY, LIST_INTERVAL, ProfilesUnavailable
+from proxy.profiles.stored_lists import attempt_after, failure_elsewhere
 from proxy.secret import Secret
 from proxy.tokens import redis_store
 from proxy.tokens.leases import FailedAttempt

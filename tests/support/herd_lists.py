@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.profiles.directory import Pacing, ProfileDirectory, ProfileSource
+from proxy.profiles.directory import ListingSchedule, ProfileDirectory, ProfileSource
 from tests.support.tokens import EPOCH, RunningManager
 
 REGIONS = ("na", "eu", "fe")
@@ -54,9 +54,9 @@ class Answer:
 def make_directory(running: RunningManager, ads: ScriptedAds, seed: int) -> ProfileDirectory:
     """One that asks with the manager's tokens and shares its store."""
     clock, dice = asyncio.get_running_loop().time, random.Random(seed)
-    pacing = Pacing(clock=clock, wall=lambda: EPOCH + clock(), random=dice.random)
+    schedule = ListingSchedule(clock=clock, wall=lambda: EPOCH + clock(), random=dice.random)
     session: Any = ads
-    return ProfileDirectory(session, running.manager.get, running.store, running.events, pacing)
+    return ProfileDirectory(session, running.manager.get, running.store, running.events, schedule)
 
 
 def profile_sources(names: list[str]) -> list[ProfileSource]:

@@ -17,12 +17,12 @@ from proxy.events import (
     Event,
 )
 from proxy.profiles.directory import (
-    Pacing,
+    ListingSchedule,
     ProfileDirectory,
     ProfileSource,
 )
 from proxy.profiles.index import document_of
-from proxy.profiles.kept_lists import SAVE_DELAY, ListStore
+from proxy.profiles.stored_lists import SAVE_DELAY, ListStore
 from proxy.secret import Secret
 from proxy.tokens.leases import LocalLeases, SharedFormat, T
 
@@ -137,8 +137,8 @@ class RunningDirectory:
         self.directory = self.open()
 
     def open(self, store: ListStore | None = None) -> ProfileDirectory:
-        pacing = Pacing(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
-        return ProfileDirectory(self.session, self.token, store or self.documents, self.events, pacing)
+        schedule = ListingSchedule(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
+        return ProfileDirectory(self.session, self.token, store or self.documents, self.events, schedule)
 
     async def token(self, account: str) -> Token:
         if account not in self.tokens:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.profiles import index, reach
-from proxy.profiles.directory import Misses
+from proxy.profiles.directory import EarlyListings
 from proxy.profiles.index import ListingFailure, ProfileIndex
 from proxy.profiles.reach import ReachIndex
 
@@ -29,7 +29,7 @@ class DirectoryCopy:
         self._index, self._reach = ProfileIndex(), ReachIndex()
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
-        self._misses = Misses(time.monotonic)
+        self._misses = EarlyListings(time.monotonic)
         self.version = 0
 
     def __repr__(self) -> str:

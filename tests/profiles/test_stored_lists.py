@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.profiles import kept_lists
+from proxy.profiles import stored_lists
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
-from proxy.profiles.kept_lists import ADS_ACCOUNTS, PROFILES, KeptLists, read_list, write_list
-from proxy.profiles.listing import LIST_INTERVAL, Pacing, Profile, ProfileSource
+from proxy.profiles.listing import LIST_INTERVAL, ListingSchedule, Profile, ProfileSource
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
 from proxy.profiles.reach import AdsAccount, AlternateId, LinkedAccount, Reach, ReachIndex
+from proxy.profiles.stored_lists import ADS_ACCOUNTS, PROFILES, StoredLists, read_list, write_list
 from proxy.tokens.leases import LeaseRequest
 from tests.support.listings import DocumentStore
 
@@ -21,13 +21,13 @@ from tests.support.listings import DocumentStore
 async def test_a_stop_writes_what_changed_last() -> None:
     """And nothing else: only the document that holds the account's lists."""
     store, index = DocumentStore(), ProfileIndex()
-    kept = KeptLists(store, index, ReachIndex(), Pacing())
+    kept = StoredLists(store, index, ReachIndex(), ListingSchedule())
     kept.begin()
     index.put("zeta", "na", ProfileListing("https://a.test app", (), "", 5.0))
     kept.changed(document_of("zeta"))
-    assert repr(kept) == "<KeptLists: 1 changes, 1 documents to write>"
+    assert repr(kept) == "<StoredLists: 1 changes, 1 documents to write>"
     await kept.stop()
-    assert repr(kept) == "<KeptLists: 1 changes, 0 documents to write>"
+    assert repr(kept) == "<StoredLists: 1 changes, 0 documents to write>"
     assert set(store.others) == {document_of("zeta")} < set(DOCUMENTS)
 
 
@@ -38,7 +38,7 @@ async def test_readings_of_the_version_before_are_kept_by_account() -> None:
     for account in accounts:
         before.put(account, "na", Reach("https://a.test app", ads_accounts=(AdsAccount(f"of-{account}"),)))
     store.others["ads-accounts"] = before.to_document()
-    kept = KeptLists(store, ProfileIndex(), after, Pacing())
+    kept = StoredLists(store, ProfileIndex(), after, ListingSchedule())
     urls = {"na": "https://a.test"}
     await kept.load({account: ProfileSource(account, "app", urls, pins_first=False) for account in accounts})
     kept.begin()
@@ -47,7 +47,7 @@ async def test_readings_of_the_version_before_are_kept_by_account() -> None:
     assert store.others.pop("ads-accounts") == {"version": 1, "readings": []}
     assert set(store.others) == {document_of(account, DOCUMENTS_OF_REACH) for account in accounts}
     again = ReachIndex()
-    kept = KeptLists(store, ProfileIndex(), again, Pacing())
+    kept = StoredLists(store, ProfileIndex(), again, ListingSchedule())
     await kept.load({"zeta": ProfileSource("zeta", "app", urls, pins_first=False)})
     assert [again.counts(name) for name in ("acme", "zeta")] == [{}, {"na": 1}]
 
@@ -69,7 +69,7 @@ async def test_the_longer_it_takes_to_write_the_less_often_it_is_done() -> None:
     async def pause(seconds: float, _: asyncio.Event) -> None:
         pauses.append(seconds)
 
-    kept = KeptLists(SlowStore(), index, ReachIndex(), Pacing(pause=pause, clock=lambda: moment))
+    kept = StoredLists(SlowStore(), index, ReachIndex(), ListingSchedule(pause=pause, clock=lambda: moment))
     kept.begin()
     for _ in range(2):
         kept.changed(document_of("zeta"))
@@ -150,7 +150,7 @@ def test_what_is_damaged_is_refused() -> None:
 
 def test_what_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small it is before it is unpacked."""
-    monkeypatch.setattr(kept_lists, "MAX_LIST", 100)
+    monkeypatch.setattr(stored_lists, "MAX_LIST", 100)
     with pytest.raises(ValueError, match="too long"):
         FORM.read(WANTED, FORM.write(WANTED, profiles(20))[0], 1.0)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from proxy.profiles.listing import Pacing, ProfileSource
+    from proxy.profiles.listing import ListingSchedule, ProfileSource
     from proxy.profiles.reach import Reach
     from proxy.tokens.leases import Lease, LeaseListener, Leases, SharedContent, SharedFormat, Urgency
 
@@ -46,11 +46,13 @@ class ListStore(Protocol):
     def leases_for(self, form: SharedFormat[T]) -> Leases[T]: ...
 
 
-class KeptLists:
+class StoredLists:
     """Keeps what is in two indexes. `load`, `begin` and `stop` are called one after another."""
 
-    def __init__(self, documents: ListStore, profiles: ProfileIndex, further: ReachIndex, pacing: Pacing) -> None:
-        self._documents, self._profiles, self._further, self._pacing = documents, profiles, further, pacing
+    def __init__(
+        self, documents: ListStore, profiles: ProfileIndex, further: ReachIndex, schedule: ListingSchedule
+    ) -> None:
+        self._documents, self._profiles, self._further, self._schedule = documents, profiles, further, schedule
         self._unsaved: set[str] = set()
         self._dirty = asyncio.Event()
         self._never = asyncio.Event()
@@ -58,7 +60,7 @@ class KeptLists:
         self.version = 0
 
     def __repr__(self) -> str:
-        return f"<KeptLists: {self.version} changes, {len(self._unsaved)} documents to write>"
+        return f"<StoredLists: {self.version} changes, {len(self._unsaved)} documents to write>"
 
     async def load(self, sources: Mapping[str, ProfileSource]) -> None:
         """Take what the store knows of the accounts that there are, if it was asked for as it would be now."""
@@ -95,10 +97,10 @@ class KeptLists:
         self._dirty.set()
 
     async def _save(self) -> None:
-        delay, now = SAVE_DELAY, self._pacing.clock
+        delay, now = SAVE_DELAY, self._schedule.clock
         while True:
             await self._dirty.wait()
-            await self._pacing.pause(delay, self._never)
+            await self._schedule.pause(delay, self._never)
             began = now()
             await self._write()
             delay = max(SAVE_DELAY, (now() - began) / _SAVE_SHARE)
