@@ -20,7 +20,7 @@ from cachetools import TTLCache
 
 from proxy import errors
 from proxy.admin import guard
-from proxy.admin.pages import ReplacementQuestion
+from proxy.admin.pages import ReplacementConfirmation
 from proxy.admin.responses import SECURITY_HEADERS, html
 from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name
 from proxy.events import DefectMet, InvitationUsed, SignInOutcome
@@ -142,7 +142,7 @@ class InvitationHandlers:
         self._finishing.add(id_)
         try:
             result = await self._flow.finish(dict(request.query), request.cookies)
-            if isinstance(result, ReplacementQuestion):
+            if isinstance(result, ReplacementConfirmation):
                 self._pending.take(state, request.cookies)
                 return html(other_login_page(token), 409)
             if not result.connected:

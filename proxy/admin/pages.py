@@ -55,10 +55,10 @@ def sentence(text: str) -> str:
 
 def key_page(next_target: str, problem: str = "") -> str:
     """The form that asks for the admin key."""
-    trouble = f'<p class="trouble" role="alert">{escape(problem)}</p>' if problem else ""
+    alert = f'<p class="trouble" role="alert">{escape(problem)}</p>' if problem else ""
     return page(
         "Admin key",
-        f"""{trouble}
+        f"""{alert}
 <form method="post" action="/console/session">
 <input type="hidden" name="next" value="{escape(next_target)}">
 <label for="key">The admin key of this proxy (<code>admin.key</code> in its configuration)</label>
@@ -104,7 +104,7 @@ def leaving_page(source: SignInSource, sign_in_url: str) -> str:
     )
 
 
-def replacement_page(question: ReplacementQuestion) -> str:
+def replacement_page(question: ReplacementConfirmation) -> str:
     """Asks before a login that works is replaced by one that reaches other profiles; nothing has changed yet."""
     name, comparison = escape(question.account), question.comparison
     insists = comparison.decision is Replacement.INSIST
@@ -278,7 +278,7 @@ def failed(source: SignInSource, failure: AdsProxyError) -> SignInResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplacementQuestion:
+class ReplacementConfirmation:
     """What a person is asked before the new login is put in force."""
 
     account: str

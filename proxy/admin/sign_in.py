@@ -17,7 +17,7 @@ from aiohttp import web
 from cachetools import TTLCache
 
 from proxy.admin import guard, pages
-from proxy.admin.pages import ReplacementQuestion
+from proxy.admin.pages import ReplacementConfirmation
 from proxy.admin.responses import NoSuchPage, form_of, html
 from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
@@ -59,7 +59,7 @@ class SignInFlow:
 
     async def finish(
         self, parameters: Mapping[str, str], cookies: Mapping[str, str]
-    ) -> SignInResult | ReplacementQuestion:
+    ) -> SignInResult | ReplacementConfirmation:
         """What came of it. `parameters` are those that Amazon's redirect carries."""
         state = parameters.get("state", "")
         pending = self._pending.take(state, cookies)
@@ -86,14 +86,14 @@ class SignInFlow:
 
     async def replace(
         self, state: str, insisted: str, cookies: Mapping[str, str]
-    ) -> SignInResult | ReplacementQuestion:
+    ) -> SignInResult | ReplacementConfirmation:
         """A person said that the new login takes the present one's place. `insisted` is the account's name, typed."""
         pending = self._pending.find(state, cookies)
         if pending is None or pending.grant is None or pending.comparison is None:
             return self._end(pages.unknown_state())
         account, comparison = pending.source.account, pending.comparison
         if comparison.decision is Replacement.INSIST and insisted.strip() != account:
-            return ReplacementQuestion(account, state, comparison, mistyped=bool(insisted.strip()))
+            return ReplacementConfirmation(account, state, comparison, mistyped=bool(insisted.strip()))
         self._pending.take(state, cookies)
         if self._view.sign_in_source(account) != pending.source:  # a reload meanwhile: this is another application's
             return self._end(pages.unknown_state())
@@ -107,12 +107,12 @@ class SignInFlow:
             return Comparison(Replacement.AT_ONCE)
         return compare(known, await self._view.profiles_of(source, grant))
 
-    def _ask(self, account: str, state: str, comparison: Comparison) -> ReplacementQuestion:
+    def _ask(self, account: str, state: str, comparison: Comparison) -> ReplacementConfirmation:
         insists = comparison.decision is Replacement.INSIST
         outcome = SignInOutcome.REFUSED if insists else SignInOutcome.CONFIRMATION_NEEDED
         detail = f"The new login lacks {len(comparison.lost)} of {comparison.known} profiles; nothing has changed yet."
         self._observer.observe(SignInFinished(account, outcome, detail))
-        return ReplacementQuestion(account, state, comparison)
+        return ReplacementConfirmation(account, state, comparison)
 
     async def _adopt(self, source: SignInSource, grant: Grant) -> SignInResult:
         try:
@@ -246,9 +246,9 @@ class SignInHandlers:
         return _ended(await self._flow.finish(parameters, request.cookies), parameters.get("state", ""))
 
 
-def _ended(result: SignInResult | ReplacementQuestion, state: str) -> web.Response:
+def _ended(result: SignInResult | ReplacementConfirmation, state: str) -> web.Response:
     """A page. The browser's cookie stays while a question is open."""
-    if isinstance(result, ReplacementQuestion):
+    if isinstance(result, ReplacementConfirmation):
         return html(pages.replacement_page(result), 409)
     answer = html(pages.result_page(result), result.status)
     answer.del_cookie(cookie_name(state), path="/login")

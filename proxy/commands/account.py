@@ -13,7 +13,7 @@ import yaml
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
-from proxy.commands.questions import ExistingAccounts, Given, HomeRegion, answer_account, check_account
+from proxy.commands.prompts import ExistingAccounts, HomeRegion, ProvidedAnswers, answer_account, check_account
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import config_path, environment, load
 from proxy.config.reading.document import read_document
@@ -22,7 +22,7 @@ from proxy.errors import ConfigurationError, StartupError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from proxy.commands.questions import Answers
+    from proxy.commands.prompts import AccountAnswers
     from proxy.config import Config
 
 _SHARED = ("client_secret", "redirect_uri", "scopes")
@@ -64,11 +64,11 @@ def add(  # noqa: PLR0913 - each is an option of the command
             ("account add: name the configuration with --config FILE; `ads-proxy init` writes a first one",)
         )
     home = region and region.value
-    given = Given(client_id, name, home, None, client_secret_file, refresh_token_file)
+    given = ProvidedAnswers(client_id, name, home, None, client_secret_file, refresh_token_file)
     return add_account(path, environ, given, asks=ask and sys.stdin.isatty())
 
 
-def add_account(path: Path, environ: Mapping[str, str], given: Given, *, asks: bool) -> int:
+def add_account(path: Path, environ: Mapping[str, str], given: ProvidedAnswers, *, asks: bool) -> int:
     """Add it; raise `StartupError` if the configuration cannot be used or changed.
 
     Nothing else in the file changes: comments, order and spelling stay. Either the account is there and `serve` takes
@@ -95,7 +95,7 @@ def add_account(path: Path, environ: Mapping[str, str], given: Given, *, asks: b
     return OK
 
 
-def _check_name(given: Given, taken: Sequence[str]) -> None:
+def _check_name(given: ProvidedAnswers, taken: Sequence[str]) -> None:
     try:
         check_account(given.account or "", taken)
     except ValueError as error:
@@ -159,7 +159,7 @@ def insert(text: str, place: tuple[int, int], lines: Iterable[str]) -> str:
     return "".join((*before[:line], *(f"{' ' * column}{each}\n" for each in lines), *before[line:]))
 
 
-def _put(path: Path, text: str, environ: Mapping[str, str], answers: Answers) -> None:
+def _put(path: Path, text: str, environ: Mapping[str, str], answers: AccountAnswers) -> None:
     """Secret files first, then the configuration in one step, once it is known to be one."""
     target, files = path.resolve(), secret_files(answers)
     trial = None
@@ -187,7 +187,7 @@ def _undo(path: Path, files: Iterable[Any], trial: Path | None) -> None:
         trial.unlink(missing_ok=True)
 
 
-def next_steps(config: Config, answers: Answers, path: Path) -> Iterable[str]:
+def next_steps(config: Config, answers: AccountAnswers, path: Path) -> Iterable[str]:
     """What to type now, and which clients do not reach the account yet. Pure."""
     limited = [client.name for client in config.clients if client.accounts is not None]
     if limited:

@@ -41,11 +41,11 @@ def verify_files(
     Exit code 1 if they are not, or if the stream reports lost records. FILE.head next to the last file shows a cut at
     the very end; if it is missing, that is a problem too, unless --head gives the digest of the last line.
     """
-    return verify(AskedChain(tuple(files), first, head))
+    return verify(AuditChain(tuple(files), first, head))
 
 
 @dataclass(frozen=True, slots=True)
-class AskedChain:
+class AuditChain:
     """The files in the order they were written, the number that the first begins with, and a digest that was noted."""
 
     files: tuple[Path, ...]
@@ -53,7 +53,7 @@ class AskedChain:
     head: str = ""
 
 
-def verify(asked: AskedChain) -> int:
+def verify(asked: AuditChain) -> int:
     """Say what is wrong, and where; 0 where nothing is, else 1."""
     wanted = asked.head.strip().lower()
     if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):

@@ -83,7 +83,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
     if offline or request is None or len(request) != 2:
         raise _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
 
-    asked = SupposedRequest(client, request[0], request[1], profile or "", account_id or "")
+    asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "")
     return explain_request(load(config, environment(env_file)), asked)
 
 
@@ -168,7 +168,7 @@ SUPPOSED = "first"
 """Stands for the first listed profile."""
 
 
-class SupposedDirectory(EmptyDirectory):
+class OfflineDirectory(EmptyDirectory):
     """Lists nothing, and has a first profile nevertheless: what else decides can be told without it."""
 
     def first(self, account: str, region: str) -> str | None:
@@ -176,7 +176,7 @@ class SupposedDirectory(EmptyDirectory):
 
 
 @dataclass(frozen=True, slots=True)
-class SupposedRequest:
+class DescribedRequest:
     """A request as the command line describes it; `profile` is its Scope, empty for none.
 
     `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none.
@@ -189,7 +189,7 @@ class SupposedRequest:
     account_id: str = ""
 
 
-def explain_request(config: Config, asked: SupposedRequest) -> int:
+def explain_request(config: Config, asked: DescribedRequest) -> int:
     """Print the verdict; 0 where the request would pass, else 1."""
     clients = make_clients(config, b"", Budgets())
     caller = clients.impersonate(asked.client)
@@ -200,7 +200,7 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     if not asked.path.startswith("/"):
         raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
     try:
-        table = make_routing_table(config, SupposedDirectory())
+        table = make_routing_table(config, OfflineDirectory())
         request = _request(config, asked, table.operations)
         destination = find_destination(request.target)
         summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
@@ -214,7 +214,7 @@ def explain_request(config: Config, asked: SupposedRequest) -> int:
     return _tell(evaluate_route(caller.policy, before, chosen), chosen, asked.account_id)
 
 
-def _request(config: Config, asked: SupposedRequest, operations: Operations) -> Request:
+def _request(config: Config, asked: DescribedRequest, operations: Operations) -> Request:
     """The request in question, read as a server would read it."""
     method = asked.method.upper().encode("ascii", "replace")
     path = asked.path.encode("utf-8", "surrogateescape")

@@ -13,7 +13,7 @@ from proxy.commands.terminal import OK
 WIDE = 500
 
 
-class PatientConsole(Console):
+class StreamingConsole(Console):
     """For answers without an end: a reader who leaves, such as `head`, has what they wanted."""
 
     def on_broken_pipe(self) -> NoReturn:
@@ -24,7 +24,7 @@ class PatientConsole(Console):
 def answers(*, reader_may_leave: bool = False) -> Console:
     """Where tables go. Names and details come from outside: they are text, never markup. Pipes are wide."""
     width = None if sys.stdout.isatty() else WIDE
-    kind = PatientConsole if reader_may_leave else Console
+    kind = StreamingConsole if reader_may_leave else Console
     return kind(markup=False, highlight=False, emoji=False, width=width)
 
 

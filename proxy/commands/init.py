@@ -19,7 +19,7 @@ import typer
 import yaml
 
 from proxy.commands.keys import KEY_PREFIX
-from proxy.commands.questions import Answers, Given, HomeRegion, answer_all
+from proxy.commands.prompts import AccountAnswers, HomeRegion, ProvidedAnswers, answer_all
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import load
 from proxy.config.reference import commented_yaml
@@ -60,7 +60,7 @@ def init(  # noqa: PLR0913 - each is an option of the command
 
     refuse_used(directory, CONFIG, f"{SECRETS}/admin-key")
     home = region and region.value
-    given = Given(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
+    given = ProvidedAnswers(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
     return write_configuration(directory, answer_all(given, asks=ask and sys.stdin.isatty()))
 
 
@@ -73,7 +73,7 @@ class NewFile:
     mode: int = _OWNER_ONLY
 
 
-def write_configuration(folder: Path, answers: Answers) -> int:
+def write_configuration(folder: Path, answers: AccountAnswers) -> int:
     """Write them; raise `StartupError` where something is in the way or an answer cannot be taken."""
     key = KEY_PREFIX + secrets.token_urlsafe(32) if answers.client else ""
     files = new_files(answers, hashlib.sha256(key.encode()).hexdigest())
@@ -84,7 +84,7 @@ def write_configuration(folder: Path, answers: Answers) -> int:
     return OK
 
 
-def new_files(answers: Answers, key_digest: str) -> tuple[NewFile, ...]:
+def new_files(answers: AccountAnswers, key_digest: str) -> tuple[NewFile, ...]:
     """The configuration last, so that it is never there without what it names. Pure."""
     return (
         *secret_files(answers),
@@ -93,7 +93,7 @@ def new_files(answers: Answers, key_digest: str) -> tuple[NewFile, ...]:
     )
 
 
-def secret_files(answers: Answers) -> tuple[NewFile, ...]:
+def secret_files(answers: AccountAnswers) -> tuple[NewFile, ...]:
     """A file for each secret of the account. Pure."""
     given = zip(KINDS, (answers.client_secret, answers.refresh_token), strict=True)
     return tuple(
@@ -101,7 +101,7 @@ def secret_files(answers: Answers) -> tuple[NewFile, ...]:
     )
 
 
-def account_lines(answers: Answers, written: Mapping[str, str]) -> Iterator[str]:
+def account_lines(answers: AccountAnswers, written: Mapping[str, str]) -> Iterator[str]:
     """The account's entry under `accounts`; `written` are keys with their text, such as one that it shares. Pure."""
     files = {file.name.removeprefix(f"{SECRETS}/{answers.account}-"): file.name for file in secret_files(answers)}
     keys = {kind.replace("-", "_"): f"{{file: {_text(name)}}}" for kind, name in files.items()}
@@ -115,7 +115,7 @@ def account_lines(answers: Answers, written: Mapping[str, str]) -> Iterator[str]
     yield f"  region: {answers.region}"
 
 
-def configuration(answers: Answers, key_digest: str) -> str:
+def configuration(answers: AccountAnswers, key_digest: str) -> str:
     """What is in force at the top, and everything else, commented out at its default. Pure."""
     lines = [
         "# The configuration of ads-proxy. Changes of this file, and of the secret files that it names, take effect",
@@ -144,7 +144,7 @@ def configuration(answers: Answers, key_digest: str) -> str:
     return "\n".join(lines) + "\n" + commented_yaml(frozenset(without))
 
 
-def _client_lines(answers: Answers, key_digest: str) -> Iterator[str]:
+def _client_lines(answers: AccountAnswers, key_digest: str) -> Iterator[str]:
     yield from ("", "# Tools with keys of their own, and what each may do. `ads-proxy keys new NAME` makes another.")
     yield from ("clients:", f"  - name: {_text(answers.client)}", f"    key_sha256: {key_digest}")
     yield f"    accounts: [{_text(answers.account)}]"
@@ -218,7 +218,7 @@ def remove(written: list[Path], folder: Path) -> None:
         (folder / SECRETS).rmdir()
 
 
-def next_steps(folder: Path, answers: Answers, key: str) -> Iterator[str]:
+def next_steps(folder: Path, answers: AccountAnswers, key: str) -> Iterator[str]:
     """What to type now; the client's key is shown this once. Pure."""
     if key:
         yield from ("", f"The key of the client {answers.client}; it is not shown again:", f"  {key}")

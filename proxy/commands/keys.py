@@ -88,7 +88,7 @@ def expire(
     env_file: EnvFileOption = None,
 ) -> int:
     """Print what to write into the configuration to end a client's key. Nothing is changed."""
-    return print_expiry(load(config, environment(env_file)), EndedKey(client, key, on), datetime.now(UTC))
+    return print_expiry(load(config, environment(env_file)), KeyExpiry(client, key, on), datetime.now(UTC))
 
 
 @app.command("rotate-state")
@@ -106,7 +106,7 @@ class KeyTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedKey:
+class KeyExpiry:
     """Which key is to end, and after which day, as it was typed; an empty `key` is the only one, an empty day now."""
 
     client: str
@@ -159,7 +159,7 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
     return OK
 
 
-def print_expiry(config: Config, asked: EndedKey, now: datetime) -> int:
+def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
     """Print a client's keys as they must be written to end one of them; nothing is changed."""
     name = asked.client
     client = next((client for client in config.clients if client.name == name), None)

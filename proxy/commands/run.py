@@ -99,7 +99,7 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
                 raise StartupError(f"--log: {asked.log}: {error.strerror or error}") from None
 
         def command_variables(url: str) -> Mapping[str, str]:
-            return command_environment(environ, config, Placement(url, account, asked.client, key))
+            return command_environment(environ, config, RunPlacement(url, account, asked.client, key))
 
         companion = Companion(asked.command, command_variables, asked.ready_timeout)
         return serve_beside(companion, load_with_key, output, notes(config))
@@ -149,7 +149,7 @@ def chosen_account(config: Config, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class RunPlacement:
     """Where the proxy is for the command, and as whom the command calls."""
 
     url: str
@@ -158,7 +158,7 @@ class Placement:
     key: str
 
 
-def command_environment(environ: Mapping[str, str], config: Config, place: Placement) -> dict[str, str]:
+def command_environment(environ: Mapping[str, str], config: Config, place: RunPlacement) -> dict[str, str]:
     """The environment without anything that is the proxy's, and with what leads to it. Pure.
 
     A variable that holds a secret of the configuration is left out, whatever its name and whatever else it holds.

@@ -152,7 +152,7 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
     console.print(_accounts(shown))
     for line in () if only_one else left_out(status, shown):
         console.print(Text(f"  {line}"), soft_wrap=True)
-    for line in troubles(shown):
+    for line in account_problems(shown):
         console.print(Text(f"  {with_options_in_use(line)}"), soft_wrap=True)
     if workers := status.get("workers", ()):
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
@@ -172,8 +172,8 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
     yield f"tools: {status['tools_url']} ({keys}), {under_way} requests under way"
     for note in status["notes"]:
         yield f"note: {printable(note)}"
-    if trouble := status["state"]["trouble"]:
-        yield f"degraded: {printable(trouble)} This replica goes on alone."
+    if problem := status["state"]["trouble"]:
+        yield f"degraded: {printable(problem)} This replica goes on alone."
     for problem in status["config"]["problems"]:
         yield f"the changed configuration was refused: {printable(problem)}"
     if needs := status["config"]["needs_restart"]:
@@ -200,7 +200,7 @@ def left_out(status: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> I
     yield "--account NAME shows one, --json all."
 
 
-def troubles(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def account_problems(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What needs somebody, account by account. Pure."""
     for account in accounts:
         name, consent = printable(account["name"]), account["consent"]

@@ -6,7 +6,7 @@ import pytest
 
 from proxy import errors
 from proxy.admin import ProfileView
-from proxy.admin.pages import ReplacementQuestion
+from proxy.admin.pages import ReplacementConfirmation
 from proxy.events import SignInFinished
 from proxy.profiles.replacement import Comparison, GrantedProfiles, Replacement, compare
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -189,4 +189,4 @@ async def test_a_login_that_cannot_be_kept_says_so_after_the_question_too() -> N
 
 def test_what_is_logged_of_a_question_answers_it_for_nobody() -> None:
     """The state is not in it."""
-    assert "canary" not in repr(ReplacementQuestion("acme", "canary", Comparison(Replacement.ASK)))
+    assert "canary" not in repr(ReplacementConfirmation("acme", "canary", Comparison(Replacement.ASK)))

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.commands.account import add_account, find_place, insert
 from proxy.commands.init import write_configuration
-from proxy.commands.questions import Answers, Given
+from proxy.commands.prompts import AccountAnswers, ProvidedAnswers
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
@@ -23,7 +23,8 @@ TOKEN = "Atzr|canary-token"
 def folder(tmp_path: Path) -> Path:
     """What `init` writes, and the files of a second account."""
     write_configuration(
-        tmp_path, Answers("amzn1.application-oa2-client.1", Secret("canary-secret"), Secret("Atzr|a"), client="tool")
+        tmp_path,
+        AccountAnswers("amzn1.application-oa2-client.1", Secret("canary-secret"), Secret("Atzr|a"), client="tool"),
     )
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "secret").write_text("canary-other\n")
@@ -177,7 +178,7 @@ def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypat
         return load(path, environ)
 
     monkeypatch.setattr("proxy.commands.account.load", load_once)
-    given = Given("other", "globex", None, None, folder / "secret", folder / "token")
+    given = ProvidedAnswers("other", "globex", None, None, folder / "secret", folder / "token")
     with pytest.raises(ConfigurationError):
         add_account(folder / "proxy.yaml", {}, given, asks=False)
     assert (folder / "proxy.yaml").read_text() == before

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from proxy.commands.init import write_configuration
-from proxy.commands.questions import Answers
+from proxy.commands.prompts import AccountAnswers
 from proxy.config import load
 from proxy.errors import ConfigurationError, StartupError
 from proxy.secret import Secret
 from tests.commands.test_cli import ROOT, run
 
-ANSWERS = Answers("amzn1.application-oa2-client.1", Secret("canary-client-secret"))
-FULL = Answers(
+ANSWERS = AccountAnswers("amzn1.application-oa2-client.1", Secret("canary-client-secret"))
+FULL = AccountAnswers(
     "amzn1.application-oa2-client.1",
     Secret("canary-client-secret"),
     Secret("Atzr|canary"),
@@ -104,12 +104,15 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("answers", "problem"),
     [
-        (Answers("x", Secret("two words")), "accounts.main.client_secret: the file that it names holds white space"),
-        (Answers("", Secret("s")), "accounts.main.client_id: is empty"),
-        (Answers("x", Secret("s"), account="eu"), "accounts.eu: is the name of a region"),
+        (
+            AccountAnswers("x", Secret("two words")),
+            "accounts.main.client_secret: the file that it names holds white space",
+        ),
+        (AccountAnswers("", Secret("s")), "accounts.main.client_id: is empty"),
+        (AccountAnswers("x", Secret("s"), account="eu"), "accounts.eu: is the name of a region"),
     ],
 )
-def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: Answers, problem: str) -> None:
+def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: AccountAnswers, problem: str) -> None:
     """The sentence is that of `serve`, and no file is there afterwards."""
     with pytest.raises(ConfigurationError, match=re.escape(problem)):
         write_configuration(tmp_path, answers)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.commands.keys import EndedKey, KeyTerms, new_key, print_expiry, print_keys
+from proxy.commands.keys import KeyExpiry, KeyTerms, new_key, print_expiry, print_keys
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 
@@ -66,14 +66,14 @@ def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("asked", "expires"),
     [
-        (EndedKey("reporting", "abab", "2026-12-01"), ["2026-12-01", None]),
-        (EndedKey("reporting", "old pod", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", None]),
-        (EndedKey("reporting", "acac"), ["2027-01-31", "2026-11-25T12:00:00Z"]),
-        (EndedKey("free"), ["2026-11-25T12:00:00Z"]),
+        (KeyExpiry("reporting", "abab", "2026-12-01"), ["2026-12-01", None]),
+        (KeyExpiry("reporting", "old pod", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", None]),
+        (KeyExpiry("reporting", "acac"), ["2027-01-31", "2026-11-25T12:00:00Z"]),
+        (KeyExpiry("free"), ["2026-11-25T12:00:00Z"]),
     ],
 )
 def test_what_to_write_to_end_a_key_is_printed(
-    configured: Config, capsys: pytest.CaptureFixture[str], asked: EndedKey, expires: list[str | None]
+    configured: Config, capsys: pytest.CaptureFixture[str], asked: KeyExpiry, expires: list[str | None]
 ) -> None:
     """It is YAML that the configuration takes, with the client's other keys as they are."""
     assert print_expiry(configured, asked, NOW) == 0
@@ -90,14 +90,14 @@ def test_what_to_write_to_end_a_key_is_printed(
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        (EndedKey("reportin"), "CLIENT: there is no such client; did you mean 'reporting'?"),
-        (EndedKey("reporting"), "KEY: names several keys; there are: abababababab, acacacacacac"),
-        (EndedKey("reporting", "a"), "KEY: names several keys; there are: abababababab, acacacacacac"),
-        (EndedKey("reporting", "cdcd"), "KEY: names none of its keys; there are: abababababab, acacacacacac"),
-        (EndedKey("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
+        (KeyExpiry("reportin"), "CLIENT: there is no such client; did you mean 'reporting'?"),
+        (KeyExpiry("reporting"), "KEY: names several keys; there are: abababababab, acacacacacac"),
+        (KeyExpiry("reporting", "a"), "KEY: names several keys; there are: abababababab, acacacacacac"),
+        (KeyExpiry("reporting", "cdcd"), "KEY: names none of its keys; there are: abababababab, acacacacacac"),
+        (KeyExpiry("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
     ],
 )
-def test_what_cannot_be_ended_is_told(configured: Config, asked: EndedKey, problem: str) -> None:
+def test_what_cannot_be_ended_is_told(configured: Config, asked: KeyExpiry, problem: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ConfigurationError) as caught:
         print_expiry(configured, asked, NOW)

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from proxy.commands.run import (
-    Placement,
+    RunPlacement,
     RunRequest,
     chosen_account,
     command_environment,
@@ -47,7 +47,7 @@ def test_the_command_gets_nothing_of_the_proxys() -> None:
         "NO_PROXY": "internal",
     }
     config = load(None, ONE)
-    given = command_environment(environ, config, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, config, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
     assert not [name for name, value in given.items() if "canary" in value]
     assert not [name for name in given if name.startswith("ADS_PROXY_")]
     assert given["PATH"] == "/bin"
@@ -64,11 +64,11 @@ def test_a_variable_that_holds_a_secret_within_more_text_is_left_out() -> None:
         "ENCODED": "key=key-with%2Fslash%2B0123456789&x",
         "SECRETS": "canary-client",
     }
-    given = command_environment(environ, config, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, config, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
     assert [name for name in environ if name in given] == ["SECRETS"]
     short = load(None, {**ONE, "AMAZON_ADS_CLIENT_SECRET": "work"})
     environ = {"HOME": "/home/worker", "PASSWORD": "work", "EMPTY": ""}
-    given = command_environment(environ, short, Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, short, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
     assert [name for name in environ if name in given] == ["HOME", "EMPTY"]
 
 
@@ -82,7 +82,7 @@ def test_the_admin_listener_has_a_key_during_a_run() -> None:
 
 def test_the_command_finds_the_proxy() -> None:
     """Its addresses, and stand-ins under the names that known clients read."""
-    given = command_environment({}, load(None, ONE), Placement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment({}, load(None, ONE), RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
     assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1"
     assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
     assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/mcp"
@@ -93,7 +93,7 @@ def test_the_command_finds_the_proxy() -> None:
 
 def test_a_client_calls_with_a_key_of_its_own() -> None:
     """The stand-in secret is the key; among several accounts the address leads to the one that was asked for."""
-    given = command_environment({}, several(), Placement("http://127.0.0.1:1", "r", "looker", "a-key"))
+    given = command_environment({}, several(), RunPlacement("http://127.0.0.1:1", "r", "looker", "a-key"))
     assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1/@r"
     assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/@r/mcp"
     assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.admin import AccessRules, ThrottleView, WorkerView
-from proxy.commands.status import consent_in_words, headlines, print_status, span, troubles
+from proxy.commands.status import account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.profiles.index import ListingFailure
@@ -196,7 +196,7 @@ async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]
     """A consent that ends soon, and a refresh token that is in memory alone."""
     soon = {"phase": "ending", "explanation": "The consent ends in 5 days."}
     account = {"name": "acme", "state": "valid", "consent": soon, "unpersisted": True, "listing_failures": []}
-    assert [*troubles([account])] == [
+    assert [*account_problems([account])] == [
         "acme: The consent ends in 5 days.",
         "acme: a renewed refresh token could not be written to the state store yet.",
     ]

@@ -96,7 +96,7 @@ def broken_certificates(config: Config) -> tuple[str, ...]:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(config.tls.cert, config.tls.key, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError) as error:
-            problems.append(f"tls: {_certificate_trouble(error)}")
+            problems.append(f"tls: {_certificate_problem(error)}")
     if config.upstream.ca_file is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.upstream.ca_file)
@@ -105,7 +105,7 @@ def broken_certificates(config: Config) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _certificate_trouble(error: Exception) -> str:
+def _certificate_problem(error: Exception) -> str:
     if "KEY_VALUES_MISMATCH" in str(error):
         return "the key is not that of the certificate; give the two files that belong together"
     if "password" in str(error).lower() or "BAD_DECRYPT" in str(error):

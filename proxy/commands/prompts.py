@@ -38,7 +38,7 @@ class HomeRegion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ProvidedAnswers:
     """What the command line says; None where it says nothing."""
 
     client_id: str | None = None
@@ -51,7 +51,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class AccountAnswers:
     """What was asked for or given on the command line. Without a client every local program is trusted.
 
     Without a client secret, the account uses one that the configuration names already.
@@ -90,7 +90,7 @@ class Prompt(Generic[_Value]):
     default: str = ""
 
 
-def answer_all(given: Given, *, asks: bool) -> Answers:
+def answer_all(given: ProvidedAnswers, *, asks: bool) -> AccountAnswers:
     """The answers of `init`. Raises `ConfigurationError` for a wrong option, or a missing one without a terminal."""
     answers = answer_account(given, ExistingAccounts(), asks=asks)
     client = _line(CLIENT, given.client, asks=asks)
@@ -100,7 +100,7 @@ def answer_all(given: Given, *, asks: bool) -> Answers:
     return replace(answers, client=client, profiles=profiles)
 
 
-def answer_account(given: Given, known: ExistingAccounts, *, asks: bool) -> Answers:
+def answer_account(given: ProvidedAnswers, known: ExistingAccounts, *, asks: bool) -> AccountAnswers:
     """What an account needs. Raises `ConfigurationError` as `answer_all` does."""
     if asks:
         typer.echo(INTRODUCTION, err=True)
@@ -115,7 +115,7 @@ def answer_account(given: Given, known: ExistingAccounts, *, asks: bool) -> Answ
     if given.client_secret_file is not None or client_id not in known.shares_secret:
         secret = _secret(CLIENT_SECRET, given.client_secret_file, asks=asks)
     token = _secret(REFRESH_TOKEN, given.refresh_token_file, asks=asks)
-    return Answers(client_id, secret, token, account, region)
+    return AccountAnswers(client_id, secret, token, account, region)
 
 
 def check_account(text: str, taken: Collection[str] = ()) -> str:
@@ -173,7 +173,7 @@ CLIENT = Prompt(
 PROFILES = Prompt("--profiles", "The profiles that it may use, ids separated by commas (nothing: all)", check_profiles)
 
 
-def _require(given: Given, known: ExistingAccounts) -> None:
+def _require(given: ProvidedAnswers, known: ExistingAccounts) -> None:
     """Raise `ConfigurationError` if something is missing that nobody can be asked for."""
     needed = [("--client-id", given.client_id)]
     if given.client_id not in known.shares_secret:
