@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.addressing import AMC_ACCOUNT
-from proxy.simulator.ads_accounts import AdsAccount, Presence, account_id
+from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, account_id
 from proxy.simulator.answers import Answer, error_answer, json_answer
 from proxy.simulator.calls import BodyUnreadable
 from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES, USUAL, Listing
@@ -141,7 +141,7 @@ def register_ads_account(call: Call, match: Match) -> Answer:
     made = AdsAccount(
         account_id(user, len(book.accounts) + 1),
         str(wanted.get("accountName", "unnamed")),
-        (Presence(call.region, countries[0]),),
+        (AccountCountry(call.region, countries[0]),),
         "PENDING",
         {user},
     )
@@ -178,16 +178,16 @@ def list_manager_accounts(call: Call, match: Match) -> Answer:
     ]
     linked += [
         {
-            "accountId": f"ENTITY{presence.advertiser_id}",
+            "accountId": f"ENTITY{account_country.advertiser_id}",
             "accountName": account.name,
             "accountType": "DSP_ADVERTISING_ACCOUNT",
             "profileId": None,
-            "dspAdvertiserId": presence.advertiser_id,
+            "dspAdvertiserId": account_country.advertiser_id,
             "marketplaceId": None,
         }
         for account in call.state.ads_accounts.listed(call.caller.user)
-        for presence in account.in_regions((call.region,))
-        if presence.advertiser_id is not None
+        for account_country in account.in_regions((call.region,))
+        if account_country.advertiser_id is not None
     ]
     account = {"managerAccountId": MANAGER_ID, "managerAccountName": "Pretend manager"}
     return call.answer({"managerAccounts": [{**account, "linkedAccounts": linked[:LINKED]}]})
@@ -225,21 +225,21 @@ def _page(
 
 def _as_listed(call: Call, account: AdsAccount) -> dict[str, Any]:
     """Only the id is sure to be there: an account that is nothing but DSP advertisers has no countries."""
-    presences = [p for p in account.in_regions(_regions(call)) if p.country is not None]
+    account_countries = [p for p in account.in_regions(_regions(call)) if p.country is not None]
     value: dict[str, Any] = {"adsAccountId": account.account_id, "accountName": account.name, "status": account.status}
-    if presences:
-        value["countryCodes"] = [presence.country for presence in presences]
-        value["alternateIds"] = [_alternate(presence) for presence in presences]
+    if account_countries:
+        value["countryCodes"] = [account_country.country for account_country in account_countries]
+        value["alternateIds"] = [_alternate(account_country) for account_country in account_countries]
     if account.status == "PARTIALLY_CREATED":
         error = {"errorId": 1001, "errorCode": "ACCOUNT_NOT_CREATED", "errorMessage": "The account is not created."}
-        value["errors"] = {str(presences[-1].country if presences else "US"): [error]}
+        value["errors"] = {str(account_countries[-1].country if account_countries else "US"): [error]}
     return value
 
 
-def _alternate(presence: Presence) -> dict[str, Any]:
-    value: dict[str, Any] = {"countryCode": presence.country, "entityId": presence.entity_id}
-    if presence.profile_id is not None:
-        value["profileId"] = int(presence.profile_id)
+def _alternate(account_country: AccountCountry) -> dict[str, Any]:
+    value: dict[str, Any] = {"countryCode": account_country.country, "entityId": account_country.entity_id}
+    if account_country.profile_id is not None:
+        value["profileId"] = int(account_country.profile_id)
     return {name: content for name, content in value.items() if content is not None}
 
 
@@ -247,13 +247,13 @@ def _as_queried(call: Call, account: AdsAccount) -> dict[str, Any]:
     """As the unified API has it: ids are text, and each names its region."""
     alternate = [
         {
-            "countryCode": presence.country,
-            "dspAdvertiserId": presence.advertiser_id,
-            "entityId": presence.entity_id,
-            "profileId": presence.profile_id,
-            "region": presence.region.upper(),
+            "countryCode": account_country.country,
+            "dspAdvertiserId": account_country.advertiser_id,
+            "entityId": account_country.entity_id,
+            "profileId": account_country.profile_id,
+            "region": account_country.region.upper(),
         }
-        for presence in account.in_regions(_regions(call))
+        for account_country in account.in_regions(_regions(call))
     ]
     return {
         "advertiserAccountId": account.account_id,

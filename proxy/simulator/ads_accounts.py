@@ -38,7 +38,7 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class AccountCountry:
     """One country of an ads account, or one DSP advertiser of it. Ids that it has not are None."""
 
     region: str
@@ -54,18 +54,18 @@ class AdsAccount:
 
     account_id: str
     name: str
-    presences: tuple[Presence, ...]
+    account_countries: tuple[AccountCountry, ...]
     status: Status = "CREATED"
     users: set[str] = field(default_factory=set)
 
     @property
     def regions(self) -> tuple[str, ...]:
         """Where it lives, in the order na, eu, fe."""
-        return tuple(region for region in REGIONS if any(p.region == region for p in self.presences))
+        return tuple(region for region in REGIONS if any(p.region == region for p in self.account_countries))
 
-    def in_regions(self, regions: tuple[str, ...]) -> tuple[Presence, ...]:
+    def in_regions(self, regions: tuple[str, ...]) -> tuple[AccountCountry, ...]:
         """What it has there."""
-        return tuple(presence for presence in self.presences if presence.region in regions)
+        return tuple(account_country for account_country in self.account_countries if account_country.region in regions)
 
 
 class AdsAccountBook:
@@ -81,11 +81,11 @@ class AdsAccountBook:
         """Adds an ads account, in the place of one with the same id."""
         self.remove(account.account_id)
         self.accounts[account.account_id] = account
-        for presence in account.presences:
-            if presence.profile_id is not None:
-                self._by_profile[presence.profile_id] = account
-            if presence.advertiser_id is not None:
-                self._by_advertiser[presence.advertiser_id] = account
+        for account_country in account.account_countries:
+            if account_country.profile_id is not None:
+                self._by_profile[account_country.profile_id] = account
+            if account_country.advertiser_id is not None:
+                self._by_advertiser[account_country.advertiser_id] = account
         return account
 
     def remove(self, account_id: str) -> bool:
@@ -93,9 +93,9 @@ class AdsAccountBook:
         gone = self.accounts.pop(account_id, None)
         if gone is None:
             return False
-        for presence in gone.presences:
-            self._by_profile.pop(presence.profile_id or "", None)
-            self._by_advertiser.pop(presence.advertiser_id or "", None)
+        for account_country in gone.account_countries:
+            self._by_profile.pop(account_country.profile_id or "", None)
+            self._by_advertiser.pop(account_country.advertiser_id or "", None)
         return True
 
     def new_advertiser_id(self) -> str:
@@ -120,7 +120,7 @@ class AdsAccountBook:
         account = self.named(any_id)
         if account is None or any_id == account.account_id:
             return account.regions if account else ()
-        return tuple(p.region for p in account.presences if p.advertiser_id == any_id)
+        return tuple(p.region for p in account.account_countries if p.advertiser_id == any_id)
 
 
 def account_id(user: str, number: int) -> str:
@@ -135,15 +135,21 @@ def settle(book: AdsAccountBook, profiles: ProfileBook, user: str, count: int) -
     made = []
     for _ in range(count):
         layout, number = LAYOUTS[number % len(LAYOUTS)], number + 1
-        presences = []
+        account_countries = []
         for region in layout.profiles:
             if not free[region]:
                 country = COUNTRIES[region][number % len(COUNTRIES[region])][0]
-                presences.append(Presence(region, country, f"ENTITY{country}{number:07d}"))
+                account_countries.append(AccountCountry(region, country, f"ENTITY{country}{number:07d}"))
                 continue
             profile = free[region].pop(0)
-            presences.append(Presence(region, profile.country, f"ENTITY{profile.profile_id}", profile.profile_id))
-        presences += [Presence(region, advertiser_id=book.new_advertiser_id()) for region in layout.advertisers]
+            account_countries.append(
+                AccountCountry(region, profile.country, f"ENTITY{profile.profile_id}", profile.profile_id)
+            )
+        account_countries += [
+            AccountCountry(region, advertiser_id=book.new_advertiser_id()) for region in layout.advertisers
+        ]
         name = f"Pretend account {number} of {user}"
-        made.append(book.add(AdsAccount(account_id(user, number), name, tuple(presences), layout.status, {user})))
+        made.append(
+            book.add(AdsAccount(account_id(user, number), name, tuple(account_countries), layout.status, {user}))
+        )
     return made

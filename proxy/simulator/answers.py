@@ -84,14 +84,14 @@ def faulted(answer: Answer, fault: Fault) -> Answer:
 
 # --- What a control request gives ------------------------------------------------------------------------
 
-Given = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class ControlRefused(ValueError):
     """A control request that makes no sense; the text says why."""
 
 
-def text(given: Given, name: str) -> str:
+def text(given: JsonObject, name: str) -> str:
     """A member that must be there."""
     value = given.get(name)
     if not isinstance(value, str) or not value:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from proxy.simulator.ads_accounts import AdsAccount, Presence, Status, account_id
-from proxy.simulator.answers import Answer, ControlRefused, Given, json_answer, text
+from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, Status, account_id
+from proxy.simulator.answers import Answer, ControlRefused, JsonObject, json_answer, text
 from proxy.simulator.credentials import as_text, end_of, moment_of
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import Fault, Framing, Match, Point, Rest
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # --- The control API's actions on users and on what their logins reach -----------------------------------
 
 
-def change_profiles(state: SimulatorState, given: Given) -> Any:
+def change_profiles(state: SimulatorState, given: JsonObject) -> Any:
     """`action` add (which also changes) or remove, `region`, `profile_id`, and for add `user` and what it is like."""
     region = text(given, "region")
     if region not in REGIONS:
@@ -50,7 +50,7 @@ def change_profiles(state: SimulatorState, given: Given) -> Any:
     return {"removed": state.remove_profile(region, profile_id)}
 
 
-def _describe(profile: Profile, given: Given) -> None:
+def _describe(profile: Profile, given: JsonObject) -> None:
     """`kind`, `valid_payment`, `has_campaign` and `rights` ({program: [level, ...]}), as far as they are given."""
     rights = given.get("rights", profile.rights)
     if not isinstance(rights, dict) or not set(rights) <= set(PROGRAMS):
@@ -65,7 +65,7 @@ def _describe(profile: Profile, given: Given) -> None:
     profile.has_campaign = bool(given.get("has_campaign", profile.has_campaign))
 
 
-def add_user(state: SimulatorState, given: Given) -> Any:
+def add_user(state: SimulatorState, given: JsonObject) -> Any:
     """A further user, who has profiles of its own."""
     user, per_region = text(given, "user"), int(given.get("profiles_per_region", 1))
     token = state.add_user(user, per_region, given.get("client_id"))
@@ -73,14 +73,15 @@ def add_user(state: SimulatorState, given: Given) -> Any:
     return {"user": user, "refresh_token": token, "profiles": profiles}
 
 
-def show_ads_accounts(state: SimulatorState, given: Given) -> Any:
+def show_ads_accounts(state: SimulatorState, given: JsonObject) -> Any:
     """All ads accounts; `user` chooses among them."""
     chosen = state.ads_accounts.accounts.values()
     return [_plain(account) for account in chosen if given.get("user") is None or given["user"] in account.users]
 
 
-def change_ads_accounts(state: SimulatorState, given: Given) -> Any:
-    """`action` add (in the place of one with that `account_id`) or remove; for add `user`, `presences` and more."""
+def change_ads_accounts(state: SimulatorState, given: JsonObject) -> Any:
+    """`action` add (in the place of one with that `account_id`) or remove; for add `user`, `account_countries` and
+    more."""
     book, user = state.ads_accounts, str(given.get("user", "default"))
     if given.get("action", "add") == "remove":
         return {"removed": book.remove(text(given, "account_id"))}
@@ -88,51 +89,51 @@ def change_ads_accounts(state: SimulatorState, given: Given) -> Any:
     if given.get("action", "add") != "add" or status not in get_args(Status):
         raise ControlRefused(f"action is 'add' or 'remove', status one of {', '.join(get_args(Status))}")
     chosen = str(given.get("account_id") or account_id(user, len(book.accounts) + 1))
-    presences = tuple(_presence(entry) for entry in given.get("presences", ()))
-    return _plain(book.add(AdsAccount(chosen, str(given.get("name", chosen)), presences, status, {user})))
+    account_countries = tuple(_account_country(entry) for entry in given.get("presences", ()))
+    return _plain(book.add(AdsAccount(chosen, str(given.get("name", chosen)), account_countries, status, {user})))
 
 
-def _presence(entry: Any) -> Presence:
-    names = [field.name for field in fields(Presence)]
+def _account_country(entry: Any) -> AccountCountry:
+    names = [field.name for field in fields(AccountCountry)]
     if not isinstance(entry, dict) or entry.get("region") not in REGIONS or not set(entry) <= set(names):
         raise ControlRefused(
             f"a presence has a region of {', '.join(REGIONS)}, and of {', '.join(names[1:])} what it has"
         )
     rest = (None if entry.get(name) is None else str(entry[name]) for name in names[1:])
-    return Presence(str(entry["region"]), *rest)
+    return AccountCountry(str(entry["region"]), *rest)
 
 
-def _plain(account: AdsAccount) -> Given:
+def _plain(account: AdsAccount) -> JsonObject:
     return {**asdict(account), "users": sorted(account.users), "regions": account.regions}
 
 
 # --- The control API's actions on connections and ports --------------------------------------------------
 
 
-def close(state: SimulatorState, given: Given) -> Any:
+def close(state: SimulatorState, given: JsonObject) -> Any:
     """Closes what is open; with `reset` true by RST."""
     return {"closed": state.close_connections(reset=bool(given.get("reset")))}
 
 
-def freeze(state: SimulatorState, given: Given) -> Any:
+def freeze(state: SimulatorState, given: JsonObject) -> Any:
     """What is open now is silent from now on; new connections are served."""
     return {"frozen": state.freeze_connections()}
 
 
-def thaw(state: SimulatorState, given: Given) -> Any:
+def thaw(state: SimulatorState, given: JsonObject) -> Any:
     """What was frozen goes on."""
     return {"thawed": state.thaw_connections()}
 
 
-async def listen(state: SimulatorState, given: Given) -> Any:
+async def listen(state: SimulatorState, given: JsonObject) -> Any:
     """With `listening` false, connections to a `region` (or to all) are refused, until it is true again."""
     region, listening = given.get("region"), given.get("listening")
     if region not in (None, *REGIONS) or not isinstance(listening, bool):
         raise ControlRefused(f"region is one of {', '.join(REGIONS)}, listening true or false")
-    if state.doors is None:
+    if state.listener_control is None:
         raise ControlRefused("nothing listens")
     for name in [region] if region else REGIONS:
-        await state.doors.listen(name, listening)
+        await state.listener_control.listen(name, listening)
     return {"listening": listening}
 
 
@@ -141,7 +142,7 @@ async def listen(state: SimulatorState, given: Given) -> Any:
 MEMBERS = {"rate", "burst", "match", "per", "retry_after"}
 
 
-def show_limits(state: SimulatorState, given: Given) -> Any:
+def show_limits(state: SimulatorState, given: JsonObject) -> Any:
     """All limits with their buckets, and what was counted by family and user agent."""
     limits = state.limits
     return {
@@ -167,7 +168,7 @@ def show_limits(state: SimulatorState, given: Given) -> Any:
     }
 
 
-def add_limit(state: SimulatorState, given: Given) -> Any:
+def add_limit(state: SimulatorState, given: JsonObject) -> Any:
     """Sets one more limit: `{rate, burst, match, per, retry_after}`."""
     if not set(given) <= MEMBERS:
         raise ControlRefused(f"a limit has {', '.join(sorted(MEMBERS))}")
@@ -185,7 +186,7 @@ def add_limit(state: SimulatorState, given: Given) -> Any:
     return {"limits": len(state.limits.rules)}
 
 
-def clear_limits(state: SimulatorState, given: Given) -> Any:
+def clear_limits(state: SimulatorState, given: JsonObject) -> Any:
     """Nothing is limited any more, and the counts are 0."""
     state.limits = Limits()
     return {"limits": 0}
@@ -200,44 +201,44 @@ def _number(value: Any) -> bool:
 DAY = 86_400
 
 
-def set_secret(state: SimulatorState, given: Given) -> Any:
+def set_secret(state: SimulatorState, given: JsonObject) -> Any:
     """Changes an app's secret; with `keep_old` true, the old one stays good beside it."""
     client_id = _known_app(state, given)
     state.set_client_secret(text(given, "client_secret"), client_id, keep_old=bool(given.get("keep_old")))
     return {"changed": True}
 
 
-def retire_secrets(state: SimulatorState, given: Given) -> Any:
+def retire_secrets(state: SimulatorState, given: JsonObject) -> Any:
     """Ends the secrets that were kept."""
     return {"retired": state.retire_secrets(_known_app(state, given))}
 
 
-def _known_app(state: SimulatorState, given: Given) -> str:
+def _known_app(state: SimulatorState, given: JsonObject) -> str:
     client_id = str(given.get("client_id") or state.initial.client_id)
     if client_id not in state.credentials.apps:
         raise ControlRefused(f"there is no app {client_id!r}")
     return client_id
 
 
-def authorize_app(state: SimulatorState, given: Given) -> Any:
+def authorize_app(state: SimulatorState, given: JsonObject) -> Any:
     """With `authorized` false, an app is told `unauthorized_client`."""
     state.app.authorized = bool(given.get("authorized", True))
     return {"authorized": state.app.authorized}
 
 
-def add_app(state: SimulatorState, given: Given) -> Any:
+def add_app(state: SimulatorState, given: JsonObject) -> Any:
     """A further app, with a refresh token of the default user."""
     app = state.credentials.add_app(text(given, "name"))
     grant = state.credentials.add_grant(app.client_id, str(given.get("user", "default")))
     return {"client_id": app.client_id, "client_secret": app.client_secret, "refresh_token": grant.token}
 
 
-def revoke(state: SimulatorState, given: Given) -> Any:
+def revoke(state: SimulatorState, given: JsonObject) -> Any:
     """Revokes one `refresh_token` or all; with `access_tokens` true, their access tokens die too."""
     return {"revoked": state.revoke(given.get("refresh_token"), access_tokens=bool(given.get("access_tokens")))}
 
 
-def advance(state: SimulatorState, given: Given) -> Any:
+def advance(state: SimulatorState, given: JsonObject) -> Any:
     """Time moves on by `advance` seconds and `days`, or `to` a day that is to come."""
     seconds = float(given.get("advance", 0)) + DAY * float(given.get("days", 0))
     if "to" in given:
@@ -248,17 +249,17 @@ def advance(state: SimulatorState, given: Given) -> Any:
     return show_clock(state, {})
 
 
-def show_clock(state: SimulatorState, given: Given) -> Any:
+def show_clock(state: SimulatorState, given: JsonObject) -> Any:
     """How far time was moved on, and the date that it is."""
     return {"advanced": state.advanced, "today": as_text(state.today())}
 
 
-def show_consents(state: SimulatorState, given: Given) -> Any:
+def show_consents(state: SimulatorState, given: JsonObject) -> Any:
     """Every refresh token: whose it is, when its consent was given and when it ends, and whether it is good."""
     return [_consent(state, grant) for grant in state.credentials.grants.values()]
 
 
-def change_consents(state: SimulatorState, given: Given) -> Any:
+def change_consents(state: SimulatorState, given: JsonObject) -> Any:
     """Says that the consent of one `refresh_token`, or of all, was given on `consented_on`; null: long ago."""
     if "consented_on" not in given:
         raise ControlRefused("'consented_on' is missing: a day, or null for a consent that has no end")
@@ -266,7 +267,7 @@ def change_consents(state: SimulatorState, given: Given) -> Any:
     return {"changed": state.credentials.set_consent(consented_at, given.get("refresh_token"))}
 
 
-def _consent(state: SimulatorState, grant: Grant) -> Given:
+def _consent(state: SimulatorState, grant: Grant) -> JsonObject:
     end = end_of(grant.consented_at)
     return {
         "refresh_token": grant.token,
@@ -280,16 +281,16 @@ def _consent(state: SimulatorState, grant: Grant) -> Given:
 
 # --- The control API -------------------------------------------------------------------------------------
 
-Handler = Callable[[SimulatorState, Given], Any]
+Handler = Callable[[SimulatorState, JsonObject], Any]
 
 
-async def serve_control(state: SimulatorState, about: Given, request: web.BaseRequest) -> web.StreamResponse:
+async def serve_control(state: SimulatorState, about: JsonObject, request: web.BaseRequest) -> web.StreamResponse:
     """Any request to the control port. `about` is what `GET /` shows: addresses and credentials."""
     body = b"".join([piece async for piece in request.content.iter_any()])
     return await send(request, await answer_control(state, about, request, body), None)
 
 
-async def answer_control(state: SimulatorState, about: Given, request: web.BaseRequest, body: bytes) -> Answer:
+async def answer_control(state: SimulatorState, about: JsonObject, request: web.BaseRequest, body: bytes) -> Answer:
     """The answer: 200 with JSON, or 400, 404 with `error`."""
     path, _ = split_target(request.raw_path)
     if path in ("/", "/control"):
@@ -306,7 +307,7 @@ async def answer_control(state: SimulatorState, about: Given, request: web.BaseR
         return json_answer({"error": str(error)}, 400)
 
 
-def read_object(body: bytes) -> Given:
+def read_object(body: bytes) -> JsonObject:
     """The request's JSON object; empty if there is no body."""
     value = json.loads(body) if body.strip() else {}
     if not isinstance(value, dict):
@@ -314,13 +315,13 @@ def read_object(body: bytes) -> Given:
     return value
 
 
-def show_requests(state: SimulatorState, given: Given) -> Any:
+def show_requests(state: SimulatorState, given: JsonObject) -> Any:
     """The newest requests, oldest first; `last` bounds them, `listener` chooses among them."""
     chosen = [r for r in state.requests if given.get("listener") in (None, r.listener)]
     return [plain(record) for record in chosen[-int(given.get("last", 100)) :]]
 
 
-def show_refusals(state: SimulatorState, given: Given) -> Any:
+def show_refusals(state: SimulatorState, given: JsonObject) -> Any:
     """Counts by kind and the newest refusals, oldest first; `kind` or `owner` choose among them."""
     chosen = [
         r for r in state.refusals if given.get("kind") in (None, r.kind) and given.get("owner") in (None, r.owner)
@@ -334,12 +335,12 @@ def show_refusals(state: SimulatorState, given: Given) -> Any:
     }
 
 
-def show_faults(state: SimulatorState, given: Given) -> Any:
+def show_faults(state: SimulatorState, given: JsonObject) -> Any:
     """All planned faults, and how often each happened."""
     return [describe(entry) for entry in state.faults.planned]
 
 
-def add_fault(state: SimulatorState, given: Given) -> Any:
+def add_fault(state: SimulatorState, given: JsonObject) -> Any:
     """Plans a fault: `{match, times, fault}`."""
     if "fault" not in given:
         raise ControlRefused("'fault' is missing")
@@ -349,7 +350,7 @@ def add_fault(state: SimulatorState, given: Given) -> Any:
     return describe(state.faults.add(parse_match(given.get("match", {})), parse_fault(given["fault"]), times))
 
 
-def show_named_faults(state: SimulatorState, given: Given) -> Any:
+def show_named_faults(state: SimulatorState, given: JsonObject) -> Any:
     """The faults that have a name: status, headers and body of each."""
     return {
         name: {
@@ -362,13 +363,13 @@ def show_named_faults(state: SimulatorState, given: Given) -> Any:
     }
 
 
-def clear_faults(state: SimulatorState, given: Given) -> Any:
+def clear_faults(state: SimulatorState, given: JsonObject) -> Any:
     """Nothing goes wrong any more."""
     state.faults.clear()
     return {"faults": 0}
 
 
-def describe(entry: Planned) -> Given:
+def describe(entry: Planned) -> JsonObject:
     """A planned fault as JSON can carry it."""
     fault = {
         name: value.decode("latin-1") if isinstance(value, bytes) else value
@@ -383,13 +384,13 @@ def _default(entry: Planned, name: str) -> Any:
     return next(f.default for f in dataclasses.fields(entry.fault) if f.name == name)
 
 
-def change_settings(state: SimulatorState, given: Given) -> Any:
+def change_settings(state: SimulatorState, given: JsonObject) -> Any:
     """Changes settings at run time."""
     state.change(**given)
     return {"changed": sorted(given)}
 
 
-def reset(state: SimulatorState, given: Given) -> Any:
+def reset(state: SimulatorState, given: JsonObject) -> Any:
     """Everything as at the start."""
     state.reset()
     return {"reset": True}

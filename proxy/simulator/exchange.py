@@ -25,7 +25,7 @@ LARGEST_KEPT_BODY = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class CallContext:
     """A request and what is known of it. `path` and `query` are as sent; `listener` is api, lwa, mcp or s3."""
 
     state: SimulatorState
@@ -86,51 +86,51 @@ def split_target(target: str) -> tuple[str, str]:
     return path, query
 
 
-def arrive(state: SimulatorState, listener: str, region: str | None, request: web.BaseRequest) -> Visit:
+def arrive(state: SimulatorState, listener: str, region: str | None, request: web.BaseRequest) -> CallContext:
     """A request's head is here; it is in the ledger from now on."""
     record = state.ledger.arrived(listener, region, request)
     path, query = split_target(request.raw_path)
-    return Visit(state, listener, region, request, record, Head(request.raw_headers), path, query)
+    return CallContext(state, listener, region, request, record, Head(request.raw_headers), path, query)
 
 
-async def carry_out(visit: Visit, decision: Decision) -> web.StreamResponse:
+async def carry_out(context: CallContext, decision: Decision) -> web.StreamResponse:
     """Answers a visit, with whatever fault was planned for it."""
-    fault = choose_fault(visit, decision)
+    fault = choose_fault(context, decision)
     try:
         if fault is not None:
-            visit.record.fault = True
-            await before_head(visit.request, fault)
-        answer = await find_answer(visit, decision, fault)
-        visit.state.ledger.answered(visit.record, answer.status, decision.path)
-        response = await send(visit.request, answer, fault)
+            context.record.fault = True
+            await before_head(context.request, fault)
+        answer = await find_answer(context, decision, fault)
+        context.state.ledger.answered(context.record, answer.status, decision.path)
+        response = await send(context.request, answer, fault)
         if fault is not None and fault.early:
-            await visit.dispose(fault.rest)
+            await context.dispose(fault.rest)
     except (asyncio.CancelledError, ConnectionError):
         if fault is None or not fault.ends_connection:
-            visit.record.disconnected = True
-            visit.state.ledger.disconnects += 1
+            context.record.disconnected = True
+            context.state.ledger.disconnects += 1
         raise asyncio.CancelledError from None
     return response
 
 
-def choose_fault(visit: Visit, decision: Decision) -> Fault | None:
+def choose_fault(context: CallContext, decision: Decision) -> Fault | None:
     """The fault that meets this visit, now used; a request that breaks the rules is told so instead."""
-    entry = visit.state.faults.find(visit.listener, visit.region, visit.request.method, visit.path)
+    entry = context.state.faults.find(context.listener, context.region, context.request.method, context.path)
     if entry is None or (decision.refused and not entry.fault.before_checks):
         return None
-    visit.state.ledger.faults += 1
-    return visit.state.faults.use(entry)
+    context.state.ledger.faults += 1
+    return context.state.faults.use(entry)
 
 
-async def find_answer(visit: Visit, decision: Decision, fault: Fault | None) -> Answer:
+async def find_answer(context: CallContext, decision: Decision, fault: Fault | None) -> Answer:
     """The fault's answer, or the true one."""
     if fault is not None and fault.status is not None:
         if fault.carried_out:
             await decision.respond()
         else:
-            await (visit.first_bytes(fault.early_after) if fault.early else visit.body())
+            await (context.first_bytes(fault.early_after) if fault.early else context.body())
         return faulted(Answer(fault.status), fault)
     answer = await decision.respond()
-    if visit.listener != "api":
+    if context.listener != "api":
         return answer
-    return compressed(answer, visit.head.first("accept-encoding") or "", visit.state.settings.compress_from)
+    return compressed(answer, context.head.first("accept-encoding") or "", context.state.settings.compress_from)

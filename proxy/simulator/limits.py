@@ -20,7 +20,7 @@ MOST_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class LimitedRequest:
     """A request as a limit sees it; `agent` is its User-Agent, by which tools behind a proxy can be told apart."""
 
     target: str
@@ -46,9 +46,9 @@ class Limit:
     per: tuple[Aspect, ...] = ASPECTS
     retry_after: float | Literal["exact"] | None = "exact"
 
-    def key(self, asking: Asking) -> tuple[str, ...]:
+    def key(self, request: LimitedRequest) -> tuple[str, ...]:
         """Which bucket a request draws from."""
-        return tuple(getattr(asking, aspect) for aspect in self.per)
+        return tuple(getattr(request, aspect) for aspect in self.per)
 
 
 @dataclass(slots=True)
@@ -84,38 +84,38 @@ class Limits:
     families: dict[str, Counter[str]] = field(default_factory=dict)
     agents: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def meet(self, asking: Asking, now: float) -> Limit | None:
+    def meet(self, request: LimitedRequest, now: float) -> Limit | None:
         """The limit that a request is beyond, or None. Only a request that passes all limits draws from any."""
-        met = [(n, rule) for n, rule in enumerate(self.rules) if _is_for(rule, asking)]
+        met = [(n, rule) for n, rule in enumerate(self.rules) if _is_for(rule, request)]
         if not met:
             return None
-        found = [(rule, self.buckets.setdefault((n, rule.key(asking)), Bucket(rule.burst, now))) for n, rule in met]
+        found = [(rule, self.buckets.setdefault((n, rule.key(request)), Bucket(rule.burst, now))) for n, rule in met]
         for rule, bucket in found:
             wait = bucket.draw(rule, now)
             if wait:
-                self._refuse(asking, rule, bucket, (now, wait))
+                self._refuse(request, rule, bucket, (now, wait))
                 self._give_back(found, bucket)
                 return rule
         for _, bucket in found:
             bucket.granted += 1
         self.granted += 1
-        self._count(asking, "granted")
+        self._count(request, "granted")
         return None
 
-    def wait_of(self, limit: Limit, asking: Asking, now: float) -> int | None:
+    def wait_of(self, limit: Limit, request: LimitedRequest, now: float) -> int | None:
         """The seconds that Retry-After says, at least 1; None where it is not sent."""
         if limit.retry_after is None:
             return None
         if limit.retry_after != "exact":
             return math.ceil(limit.retry_after)
-        until = self.buckets[self.rules.index(limit), limit.key(asking)].told_until
+        until = self.buckets[self.rules.index(limit), limit.key(request)].told_until
         return max(1, math.ceil(until - now)) if math.isfinite(until) else 60
 
     def counts(self) -> dict[str, Any]:
         """How many passed, how many were in vain, and how many of those came although they had been told to wait."""
         return {"granted": self.granted, "refused": self.refused, "too_early": self.too_early}
 
-    def _refuse(self, asking: Asking, limit: Limit, bucket: Bucket, moment: tuple[float, float]) -> None:
+    def _refuse(self, request: LimitedRequest, limit: Limit, bucket: Bucket, moment: tuple[float, float]) -> None:
         now, wait = moment
         early = now < bucket.told_until
         if limit.retry_after is not None:
@@ -125,7 +125,7 @@ class Limits:
         bucket.too_early += early
         self.refused += 1
         self.too_early += early
-        self._count(asking, "refused")
+        self._count(request, "refused")
 
     def _give_back(self, found: list[tuple[Limit, Bucket]], empty: Bucket) -> None:
         for _, bucket in found:
@@ -133,14 +133,14 @@ class Limits:
                 return
             bucket.left += 1
 
-    def _count(self, asking: Asking, what: str) -> None:
-        for counts, name in ((self.families, asking.family), (self.agents, asking.agent)):
+    def _count(self, request: LimitedRequest, what: str) -> None:
+        for counts, name in ((self.families, request.family), (self.agents, request.agent)):
             chosen = name if name in counts or len(counts) < MOST_NAMES else "other"
             counts.setdefault(chosen, Counter())[what] += 1
 
 
-def _is_for(limit: Limit, asking: Asking) -> bool:
-    return limit.match.meets(asking.target, asking.region, asking.method, asking.path)
+def _is_for(limit: Limit, request: LimitedRequest) -> bool:
+    return limit.match.meets(request.target, request.region, request.method, request.path)
 
 
 def family_of(path: str, report_type: str = "") -> str:
@@ -155,11 +155,13 @@ def family_of(path: str, report_type: str = "") -> str:
     return "/" + "/".join([*segments[:2], *([report_type] if report_type else [])])
 
 
-def asking_of(target: str, region: str, request: tuple[str, str, str], caller: Caller, agent: str) -> Asking:
+def limited_request_of(
+    target: str, region: str, request: tuple[str, str, str], caller: Caller, agent: str
+) -> LimitedRequest:
     """A request as limits see it; `request` is method, path and family."""
     method, path, family = request
     advertiser = caller.account or caller.scope or ""
-    return Asking(target, method, path, region, family, advertiser, caller.client_id, agent)
+    return LimitedRequest(target, method, path, region, family, advertiser, caller.client_id, agent)
 
 
 # --- Who asks the pretend Ads API, as a value ------------------------------------------------------------

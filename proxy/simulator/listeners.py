@@ -24,8 +24,8 @@ from proxy.simulator.checks import (
     find_leak,
     has_body,
 )
-from proxy.simulator.exchange import Decision, Visit, arrive, carry_out
-from proxy.simulator.limits import Caller, asking_of, family_of
+from proxy.simulator.exchange import CallContext, Decision, arrive, carry_out
+from proxy.simulator.limits import Caller, family_of, limited_request_of
 from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ListenerAddresses:
     """What a handler knows of the addresses. `s3_host` None: the host name by which the API was addressed."""
 
     scheme: str
@@ -52,7 +52,7 @@ class Surroundings:
 
 
 async def serve_api(
-    state: SimulatorState, region: str, around: Surroundings, request: web.BaseRequest
+    state: SimulatorState, region: str, around: ListenerAddresses, request: web.BaseRequest
 ) -> web.StreamResponse:
     """Any request to one of the API's ports."""
     path = request.raw_path.partition("?")[0]
@@ -62,46 +62,50 @@ async def serve_api(
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
         return await serve_mcp(arrive(state, "mcp", region, request), around)
-    visit = arrive(state, "api", region, request)
-    operation = state.operations.find(request.method, visit.path)
-    caller = wrong_host(visit) or examine(state, region, visit.path, visit.head, operation)
-    counted = operation.template if operation else visit.path
+    context = arrive(state, "api", region, request)
+    operation = state.operations.find(request.method, context.path)
+    caller = wrong_host(context) or examine(state, region, context.path, context.head, operation)
+    counted = operation.template if operation else context.path
     if isinstance(caller, Refusal):
-        return await refuse(visit, caller, counted)
+        return await refuse(context, caller, counted)
 
     async def decide() -> Answer:
-        return (await answer_api(visit, around, caller, operation)).with_headers(*request_ids())
+        return (await answer_api(context, around, caller, operation)).with_headers(*request_ids())
 
-    return await carry_out(visit, Decision(decide, counted))
+    return await carry_out(context, Decision(decide, counted))
 
 
-async def answer_api(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None) -> Answer:
+async def answer_api(
+    context: CallContext, around: ListenerAddresses, caller: Caller, operation: Operation | None
+) -> Answer:
     """The API's own answer to a request that passed the checks."""
-    counted = operation.template if operation else visit.path
-    if visit.path.startswith("/sim/"):
-        return throttle(visit, caller, counted) or await play(visit.request, visit.path, visit.query)
-    body = await visit.body()
-    answer = throttle(visit, caller, counted, body) or attempt(open_call(visit, around, caller, operation, body))
+    counted = operation.template if operation else context.path
+    if context.path.startswith("/sim/"):
+        return throttle(context, caller, counted) or await play(context.request, context.path, context.query)
+    body = await context.body()
+    answer = throttle(context, caller, counted, body) or attempt(open_call(context, around, caller, operation, body))
     if isinstance(answer, Answer):
         return answer
-    visit.state.ledger.refused(visit.record, answer.status, answer.kind, answer.reason)
-    return error_at(visit.path, answer.status, answer.code, answer.details)
+    context.state.ledger.refused(context.record, answer.status, answer.kind, answer.reason)
+    return error_at(context.path, answer.status, answer.code, answer.details)
 
 
-def open_call(visit: Visit, around: Surroundings, caller: Caller, operation: Operation | None, body: bytes) -> Call:
+def open_call(
+    context: CallContext, around: ListenerAddresses, caller: Caller, operation: Operation | None, body: bytes
+) -> Call:
     """The call that a visit makes."""
     return Call(
-        state=visit.state,
-        region=visit.region or "",
-        method=visit.request.method,
-        path=visit.path,
-        query=visit.query,
-        head=visit.head,
+        state=context.state,
+        region=context.region or "",
+        method=context.request.method,
+        path=context.path,
+        query=context.query,
+        head=context.head,
         operation=operation,
         caller=caller,
         body=body,
-        api_url=f"{around.scheme}://{visit.host()}",
-        s3_url=around.s3_url(visit.host()),
+        api_url=f"{around.scheme}://{context.host()}",
+        s3_url=around.s3_url(context.host()),
     )
 
 
@@ -115,66 +119,66 @@ def attempt(call: Call) -> Answer | Refusal:
         return Refusal(400, "body", "INVALID_ARGUMENT", str(error))
 
 
-def wrong_host(visit: Visit) -> Refusal | None:
+def wrong_host(context: CallContext) -> Refusal | None:
     """The refusal of a Host that is not this listener's."""
-    transport = visit.request.transport
-    if transport is None or not visit.state.settings.strict_host:
+    transport = context.request.transport
+    if transport is None or not context.state.settings.strict_host:
         return None
-    return check_host(visit.head, transport.get_extra_info("sockname")[1])
+    return check_host(context.head, transport.get_extra_info("sockname")[1])
 
 
-async def refuse(visit: Visit, refusal: Refusal, path: str) -> web.StreamResponse:
+async def refuse(context: CallContext, refusal: Refusal, path: str) -> web.StreamResponse:
     """Answers a request that broke a rule, and says so in the ledger."""
-    visit.state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
+    context.state.ledger.refused(context.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
-        answer = error_at(visit.path, refusal.status, refusal.code, refusal.details)
+        answer = error_at(context.path, refusal.status, refusal.code, refusal.details)
         return answer.with_headers(*request_ids())
 
-    return await carry_out(visit, Decision(decide, path, refused=True))
+    return await carry_out(context, Decision(decide, path, refused=True))
 
 
-async def serve_lwa(visit: Visit) -> web.StreamResponse:
+async def serve_lwa(context: CallContext) -> web.StreamResponse:
     """The token endpoint. Its errors are not refusals: they are counted by result."""
 
     async def decide() -> Answer:
-        return lwa.answer_token_request(visit.state, visit.request.method, visit.head, await visit.body())
+        return lwa.answer_token_request(context.state, context.request.method, context.head, await context.body())
 
-    return await carry_out(visit, Decision(decide, lwa.PATH))
+    return await carry_out(context, Decision(decide, lwa.PATH))
 
 
-async def serve_sign_in(visit: Visit) -> web.StreamResponse:
+async def serve_sign_in(context: CallContext) -> web.StreamResponse:
     """The sign-in page, which a person's browser visits."""
 
     async def decide() -> Answer:
-        return lwa.answer_sign_in(visit.state, visit.request.method, visit.query, await visit.body())
+        return lwa.answer_sign_in(context.state, context.request.method, context.query, await context.body())
 
-    return await carry_out(visit, Decision(decide, lwa.PATH))
+    return await carry_out(context, Decision(decide, lwa.PATH))
 
 
-async def serve_mcp(visit: Visit, around: Surroundings) -> web.StreamResponse:
+async def serve_mcp(context: CallContext, around: ListenerAddresses) -> web.StreamResponse:
     """The hosted MCP endpoint."""
-    state, region = visit.state, visit.region or ""
-    caller = wrong_host(visit) or mcp.examine_mcp(state, region, visit.head)
+    state, region = context.state, context.region or ""
+    caller = wrong_host(context) or mcp.examine_mcp(state, region, context.head)
     if isinstance(caller, Refusal):
-        state.ledger.refused(visit.record, caller.status, caller.kind, caller.reason)
+        state.ledger.refused(context.record, caller.status, caller.kind, caller.reason)
 
     async def decide() -> Answer:
-        body = await visit.body()
+        body = await context.body()
         if isinstance(caller, Refusal):
             return mcp.refuse_mcp(state, caller, body)
-        throttled = throttle(visit, caller, visit.path)
+        throttled = throttle(context, caller, context.path)
         if throttled is not None:
             return throttled
-        call = open_call(visit, around, caller, None, b"")
+        call = open_call(context, around, caller, None, b"")
 
         def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
             return ask_operation(call, path, wanted, named)
 
-        message = mcp.Message(state, region, visit.path, visit.request.method, visit.head, caller, body, ask)
+        message = mcp.Message(state, region, context.path, context.request.method, context.head, caller, body, ask)
         return mcp.answer_mcp(message)
 
-    return await carry_out(visit, Decision(decide, visit.path, refused=isinstance(caller, Refusal)))
+    return await carry_out(context, Decision(decide, context.path, refused=isinstance(caller, Refusal)))
 
 
 def ask_operation(call: Call, path: str, body: dict[str, Any], named: dict[str, Any]) -> Answer:
@@ -198,17 +202,17 @@ def ask_operation(call: Call, path: str, body: dict[str, Any], named: dict[str, 
 
 async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.StreamResponse:
     """Any request to S3."""
-    visit = arrive(state, "s3", None, request)
-    refusal = s3.check(state, request.method, request.raw_path, visit.head)
+    context = arrive(state, "s3", None, request)
+    refusal = s3.check(state, request.method, request.raw_path, context.head)
     if refusal is not None:
-        state.ledger.refused(visit.record, refusal.status, refusal.kind, refusal.reason)
+        state.ledger.refused(context.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
         if refusal is not None:
             return s3.xml_error(refusal)
-        return await s3.store(request) if request.method == "PUT" else s3.fetch(state, visit.path)
+        return await s3.store(request) if request.method == "PUT" else s3.fetch(state, context.path)
 
-    return await carry_out(visit, Decision(decide, "s3 object", refused=refusal is not None))
+    return await carry_out(context, Decision(decide, "s3 object", refused=refusal is not None))
 
 
 # --- All checks of a request to the Ads API, in Amazon's order -------------------------------------------
@@ -237,19 +241,19 @@ REPORTS = "/reporting/reports"
 WORDS = "Too Many Requests"
 
 
-def throttle(visit: Visit, caller: Caller, counted: str, body: bytes = b"") -> Answer | None:
+def throttle(context: CallContext, caller: Caller, counted: str, body: bytes = b"") -> Answer | None:
     """429 if the request is beyond a limit. `counted` is the operation's template or the path."""
-    state = visit.state
+    state = context.state
     if not state.limits.rules:
         return None
-    method, agent = visit.request.method, visit.head.first("user-agent") or ""
+    method, agent = context.request.method, context.head.first("user-agent") or ""
     family = family_of(counted, report_type(body) if (method, counted) == ("POST", REPORTS) else "")
-    asking = asking_of(visit.listener, visit.region or "", (method, visit.path, family), caller, agent)
+    asking = limited_request_of(context.listener, context.region or "", (method, context.path, family), caller, agent)
     limit = state.limits.meet(asking, state.now())
     if limit is None:
         return None
     wait = state.limits.wait_of(limit, asking, state.now())
-    answer = refusal_at(visit.listener, visit.path)
+    answer = refusal_at(context.listener, context.path)
     return answer if wait is None else answer.with_headers(("Retry-After", str(wait)))
 
 

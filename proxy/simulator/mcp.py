@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # --- The tools of the hosted MCP endpoint ----------------------------------------------------------------
 
-Given = dict[str, Any]
-Ask = Callable[[str, Given, Given], Answer]
+JsonObject = dict[str, Any]
+Ask = Callable[[str, JsonObject, JsonObject], Answer]
 """Asks an operation of the unified API: its path, its body, and the arguments that name the advertiser."""
 
 LITE_PATH = "/mcp/lite"
@@ -42,7 +42,7 @@ class Tool:
     path: str
     reads: bool
 
-    def as_json(self) -> Given:
+    def as_json(self) -> JsonObject:
         """As `tools/list` has it."""
         texts = {name: {"type": "string"} for name in ("profileId", "advertiserAccountId")}
         return {
@@ -76,7 +76,7 @@ SEARCH, DESCRIBE, INVOKE = (f"amazon_ads_mcp-{verb}" for verb in ("search_tools"
 """All that the small endpoint lists: by these the others are found and called."""
 
 
-def _own(name: str, description: str, properties: Given, required: list[str]) -> Given:
+def _own(name: str, description: str, properties: JsonObject, required: list[str]) -> JsonObject:
     schema = {"type": "object", "properties": properties, "required": required}
     return {"name": name, "description": description, "inputSchema": schema}
 
@@ -102,7 +102,7 @@ LITE = (
 )
 
 
-def listed(path: str, amazons: bool) -> list[Given]:
+def listed(path: str, amazons: bool) -> list[JsonObject]:
     """What `tools/list` shows at a path: Amazon's tools, or the simulator's own."""
     if not amazons:
         return list(PRETEND)
@@ -114,7 +114,7 @@ def find_tool(name: Any) -> Tool | None:
     return next((tool for tool in CATALOGUE if tool.name == name), None)
 
 
-def call_tool(name: Any, arguments: Given, ask: Ask) -> Given | None:
+def call_tool(name: Any, arguments: JsonObject, ask: Ask) -> JsonObject | None:
     """The result of a call of one of Amazon's tools; None where there is none of this name."""
     if name == SEARCH:
         words = str(arguments.get("query", "")).lower().split()
@@ -132,11 +132,11 @@ def call_tool(name: Any, arguments: Given, ask: Ask) -> Given | None:
     return _tool_result(answer.body.decode(), failed=answer.status >= 400)
 
 
-def _object(value: Any) -> Given:
+def _object(value: Any) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def _tool_result(text: str, *, failed: bool = False) -> Given:
+def _tool_result(text: str, *, failed: bool = False) -> JsonObject:
     return {"content": [{"type": "text", "text": text}], "isError": failed}
 
 

@@ -49,7 +49,7 @@ class Report:
         return (as_csv if self.text else as_gzip_json)(columns_of(self.request))
 
 
-class ReportDesk:
+class ReportStore:
     """All orders, of every kind, by id."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from proxy.simulator import lwa
 from proxy.simulator.control import serve_control
-from proxy.simulator.listeners import Surroundings, serve_api, serve_s3
+from proxy.simulator.listeners import ListenerAddresses, serve_api, serve_s3
 from proxy.simulator.settings import REGIONS, SimulatorSettings
 from proxy.simulator.state import SimulatorState
 
@@ -51,7 +51,7 @@ class Simulator:
             for region in REGIONS:
                 await self._listen(region, self._api_handler(region), self._tls())
             await self._listen("control", lambda request: serve_control(self.state, self.about(), request))
-            self.state.doors = self
+            self.state.listener_control = self
         except BaseException:
             await self.stop()
             raise
@@ -60,7 +60,7 @@ class Simulator:
         """Closes all ports and connections."""
         runners, self._runners = self._runners, []
         self.state.servers.clear()
-        self.state.doors = None
+        self.state.listener_control = None
         self._sites.clear()
         for runner in runners:
             await runner.cleanup()
@@ -150,7 +150,7 @@ class Simulator:
         settings = self.settings
         wildcard = settings.host in WILDCARDS
         s3_host = settings.advertised_host or (None if wildcard else settings.host)
-        around = Surroundings("https" if settings.tls_cert else "http", s3_host, self._ports["s3"])
+        around = ListenerAddresses("https" if settings.tls_cert else "http", s3_host, self._ports["s3"])
         return lambda request: serve_api(self.state, region, around, request)
 
     async def _listen(self, name: str, handler: Handler, tls: ssl.SSLContext | None = None) -> None:

@@ -13,7 +13,7 @@ from proxy.simulator.ledger import Ledger, RefusalRecord, RequestRecord
 from proxy.simulator.limits import Limits
 from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
-from proxy.simulator.reports import ReportDesk
+from proxy.simulator.reports import ReportStore
 from proxy.simulator.settings import SimulatorSettings, problem_with
 from proxy.simulator.unified import UnifiedStore
 
@@ -27,7 +27,7 @@ class SettingUnknown(ValueError):
     """A setting that does not exist, cannot be changed at run time, or cannot have that value."""
 
 
-class Doors(Protocol):
+class ListenerControl(Protocol):
     """Whoever binds the ports; set while the simulator runs."""
 
     async def listen(self, name: str, listening: bool) -> None:
@@ -43,7 +43,7 @@ class SimulatorState:
         self.operations = load_operations()
         self.servers: list[web.Server] = []
         self.frozen: list[asyncio.Transport] = []
-        self.doors: Doors | None = None
+        self.listener_control: ListenerControl | None = None
         self.s3_key = b"pretend-s3-signing-key"
         self.reset()
 
@@ -58,7 +58,7 @@ class SimulatorState:
         self.ledger = Ledger(self.settings.requests_kept)
         self.faults = FaultBook()
         self.limits = Limits()
-        self.reports = ReportDesk()
+        self.reports = ReportStore()
         self.entities = EntityStore()
         self.unified = UnifiedStore()
         self.sessions: dict[str, tuple[str, str]] = {}

@@ -44,8 +44,8 @@ def amazon() -> Iterator[SimulatedAmazon]:
         started.second = started.control("users", {"user": "second", "profiles_per_region": 2})  # type: ignore[attr-defined]  # for the tests
         for identifier, region, country in ((ADS_ACCOUNT, "eu", "DE"), (DEFAULT, "fe", "JP")):
             profile = started.second["profiles"][region][1]  # type: ignore[attr-defined]  # for the tests
-            presence = {"region": region, "country": country, "profile_id": profile}
-            ads_account = {"account_id": identifier, "user": "second", "presences": [presence]}
+            account_country = {"region": region, "country": country, "profile_id": profile}
+            ads_account = {"account_id": identifier, "user": "second", "presences": [account_country]}
             started.control("ads-accounts", ads_account)
         yield started
 

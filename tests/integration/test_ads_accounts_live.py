@@ -93,8 +93,10 @@ def test_an_ads_account_leads_to_a_region_where_it_lives(amazon: SimulatedAmazon
 
 def test_dsp_advertisers_reach_the_host_that_lists_them(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """By the manager accounts of each region; the ads account's profiles, too, lead by its countries."""
-    presences = [presence for account in amazon.look("ads-accounts") for presence in account["presences"]]
-    advertisers = {each["advertiser_id"]: each["region"] for each in presences if each["advertiser_id"]}
+    account_countries = [
+        account_country for account in amazon.look("ads-accounts") for account_country in account["presences"]
+    ]
+    advertisers = {each["advertiser_id"]: each["region"] for each in account_countries if each["advertiser_id"]}
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         running.until(lambda: running.account()["ads_accounts"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Simulator, SimulatorSettings
-from proxy.simulator.ads_accounts import AdsAccount, AdsAccountBook, Presence, settle
+from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, AdsAccountBook, settle
 from proxy.simulator.profiles import ProfileBook
 from tests.simulator.conftest import Reply, Tool
 
@@ -146,8 +146,8 @@ async def test_each_user_has_accounts_of_its_own(tool: Tool) -> None:
 
 async def test_accounts_come_and_go_by_control(tool: Tool) -> None:
     """An account that was added is listed with what it was given, and gone after it was removed."""
-    presence = {"region": "fe", "country": "JP", "profile_id": "42"}
-    given = {"account_id": "amzn1.ads-account.g.x", "name": "X", "presences": [presence], "status": "DISABLED"}
+    account_country = {"region": "fe", "country": "JP", "profile_id": "42"}
+    given = {"account_id": "amzn1.ads-account.g.x", "name": "X", "presences": [account_country], "status": "DISABLED"}
     assert (await tool.control("POST", "/ads-accounts", given)).json()["regions"] == ["fe"]
     added = (await listed(tool, {}, "fe")).json()["adsAccounts"][-1]
     assert (added["adsAccountId"], added["status"]) == ("amzn1.ads-account.g.x", "DISABLED")
@@ -181,15 +181,15 @@ async def test_number_of_accounts_is_a_setting(settings: SimulatorSettings, tool
         assert len((await listed(crowded)).json()["adsAccounts"]) == 100
         accounts = simulator.state.ads_accounts.listed("default")
         assert len({account.account_id for account in accounts}) == 300
-        assert [presence.profile_id for presence in accounts[-4].presences] == [None, None]
+        assert [account_country.profile_id for account_country in accounts[-4].account_countries] == [None, None]
         assert len(simulator.about()["ads_accounts"]) == 10
 
 
 def test_an_account_is_found_by_each_of_its_ids() -> None:
     """By its own id, by a profile, by a DSP advertiser; and no more once it is gone."""
     book = AdsAccountBook()
-    presences = (Presence("na", "US", profile_id="1"), Presence("eu", advertiser_id="58"))
-    account = book.add(AdsAccount("a", "A", presences, users={"u"}))
+    account_countries = (AccountCountry("na", "US", profile_id="1"), AccountCountry("eu", advertiser_id="58"))
+    account = book.add(AdsAccount("a", "A", account_countries, users={"u"}))
     assert (book.named("a"), book.named("58"), book.of_profile("1")) == (account, account, account)
     assert (book.regions_of("a"), book.regions_of("58"), book.regions_of("1")) == (("na", "eu"), ("eu",), ())
     assert (book.remove("a"), book.remove("a")) == (True, False)
@@ -200,6 +200,6 @@ def test_no_profile_is_in_two_accounts() -> None:
     """Settling twice gives further accounts the profiles that are left."""
     book, profiles = AdsAccountBook(), ProfileBook(5)
     made = settle(book, profiles, "default", 4) + settle(book, profiles, "default", 4)
-    ids = [p.profile_id for account in made for p in account.presences if p.profile_id is not None]
+    ids = [p.profile_id for account in made for p in account.account_countries if p.profile_id is not None]
     assert len(made) == len(book.accounts) == 8
     assert len(ids) == len(set(ids)) == 10

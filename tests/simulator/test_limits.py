@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Fault, Limit, Match
-from proxy.simulator.limits import Asking, Bucket, Limits, family_of
+from proxy.simulator.limits import Bucket, LimitedRequest, Limits, family_of
 from tests.simulator.conftest import Reply, Tool
 
 NA, SECOND = "1110000000000001", "1110000000000002"
 REPORT = "application/vnd.createasyncreportrequest.v3+json"
 
 
-def asking(**changed: str) -> Asking:
+def request(**changed: str) -> LimitedRequest:
     """A request to list campaigns."""
     right = {
         "target": "api",
@@ -26,10 +26,10 @@ def asking(**changed: str) -> Asking:
         "client": "app",
         "agent": "tool",
     }
-    return Asking(**{**right, **changed})
+    return LimitedRequest(**{**right, **changed})
 
 
-def passed(limits: Limits, now: float, *askings: Asking) -> list[bool]:
+def passed(limits: Limits, now: float, *askings: LimitedRequest) -> list[bool]:
     """Which of several requests at one moment pass."""
     return [limits.meet(each, now) is None for each in askings]
 
@@ -45,16 +45,16 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
 @pytest.mark.parametrize("aspect", ["family", "advertiser", "region", "client"])
 def test_what_differs_in_one_aspect_has_a_bucket_of_its_own(aspect: str) -> None:
     """Each of the four aspects tells requests apart, unless the limit does not count by it."""
-    other = asking(**{aspect: "other"})
-    assert passed(Limits([Limit(rate=1)]), 0, asking(), other, asking()) == [True, True, False]
+    other = request(**{aspect: "other"})
+    assert passed(Limits([Limit(rate=1)]), 0, request(), other, request()) == [True, True, False]
     rest: Any = tuple(name for name in ("family", "advertiser", "region", "client") if name != aspect)
-    assert passed(Limits([Limit(rate=1, per=rest)]), 0, asking(), other) == [True, False]
+    assert passed(Limits([Limit(rate=1, per=rest)]), 0, request(), other) == [True, False]
 
 
 def test_a_limit_is_for_what_it_matches() -> None:
     """Paths, methods, regions and listeners that it does not match are not limited."""
     limits = Limits([Limit(rate=0, burst=1, match=Match(path="/sp/*", method="POST"))])
-    assert passed(limits, 0, asking(), asking(), asking(path="/sd/campaigns"), asking(target="mcp")) == [
+    assert passed(limits, 0, request(), request(), request(path="/sd/campaigns"), request(target="mcp")) == [
         True,
         False,
         True,
@@ -65,49 +65,49 @@ def test_a_limit_is_for_what_it_matches() -> None:
 def test_a_request_that_one_limit_refuses_draws_from_no_other() -> None:
     """Of two limits on a request, the wide one keeps what the narrow one refuses."""
     limits = Limits([Limit(rate=1, burst=2, per=()), Limit(rate=1)])
-    assert passed(limits, 0, asking(), asking(), asking(family="/sd/campaigns")) == [True, False, True]
+    assert passed(limits, 0, request(), request(), request(family="/sd/campaigns")) == [True, False, True]
 
 
 @pytest.mark.parametrize(("retry_after", "waits"), [("exact", [2, 2, 1]), (7, [7, 7, 7]), (None, [None, None, None])])
 def test_the_wait_is_told_as_the_limit_has_it(retry_after: Any, waits: list[int | None]) -> None:
     """Exactly, in whole seconds, at least one; as a number; or not at all."""
     limits = Limits([Limit(rate=0.5, retry_after=retry_after)])
-    limits.meet(asking(), 0)
+    limits.meet(request(), 0)
     told = []
     for now in (0, 0.5, 1.8):
-        limit = limits.meet(asking(), now)
+        limit = limits.meet(request(), now)
         assert limit is not None
-        told.append(limits.wait_of(limit, asking(), now))
+        told.append(limits.wait_of(limit, request(), now))
     assert told == waits
 
 
 def test_a_request_that_did_not_wait_is_counted_by_itself() -> None:
     """The first refusal is bad luck; what comes before the time that it told is too early."""
     limits = Limits([Limit(rate=0.1)])
-    passed(limits, 0, asking(), asking(), asking(), asking(agent="greedy"))
+    passed(limits, 0, request(), request(), request(), request(agent="greedy"))
     assert limits.counts() == {"granted": 1, "refused": 3, "too_early": 2}
     assert {name: dict(counts) for name, counts in limits.agents.items()} == {
         "tool": {"granted": 1, "refused": 2},
         "greedy": {"refused": 1},
     }
     assert dict(limits.families["/sp/campaigns"]) == {"granted": 1, "refused": 3}
-    assert passed(limits, 10, asking()) == [True]
+    assert passed(limits, 10, request()) == [True]
 
 
 def test_nobody_is_too_early_who_was_told_nothing() -> None:
     """Without Retry-After every refusal is bad luck."""
     limits = Limits([Limit(rate=0.1, retry_after=None)])
-    passed(limits, 0, asking(), asking(), asking())
+    passed(limits, 0, request(), request(), request())
     assert limits.counts() == {"granted": 1, "refused": 2, "too_early": 0}
 
 
 def test_a_limit_of_nothing_never_lets_pass() -> None:
     """With a rate of 0 the wait has no end, and Retry-After says a minute."""
     limits = Limits([Limit(rate=0, burst=1)])
-    limits.meet(asking(), 0)
-    limit = limits.meet(asking(), 1e9)
+    limits.meet(request(), 0)
+    limit = limits.meet(request(), 1e9)
     assert limit is not None
-    assert limits.wait_of(limit, asking(), 1e9) == 60
+    assert limits.wait_of(limit, request(), 1e9) == 60
 
 
 @pytest.mark.parametrize(
