@@ -49,7 +49,7 @@ class RecentRequest(NamedTuple):
         return self._replace(path=clean(self.path), detail=clean(self.detail), mcp_tools=clean(self.mcp_tools))
 
 
-Noted = tuple[Any, ...]
+RequestEntry = tuple[Any, ...]
 """What is kept of a request that ended well: the first nine fields of a `RecentRequest` without `upstream_status`, in
 their order. A plain tuple is made in a tenth of the time."""
 
@@ -62,13 +62,13 @@ class RecentRequests:
     """Both rings. Entries of the journal add to them by `keeper`, everybody else by an event."""
 
     def __init__(self, requests: int = MAX_REQUESTS, failures: int = MAX_FAILURES) -> None:
-        self._requests: deque[Noted | RecentRequest] = deque(maxlen=requests)
-        self._failures: deque[Noted | RecentRequest] = deque(maxlen=failures)
+        self._requests: deque[RequestEntry | RecentRequest] = deque(maxlen=requests)
+        self._failures: deque[RequestEntry | RecentRequest] = deque(maxlen=failures)
 
     def __repr__(self) -> str:
         return f"<RecentRequests: {len(self._requests)} requests, {len(self._failures)} failures>"
 
-    def keeper(self, status: int) -> Callable[[Noted], None]:
+    def keeper(self, status: int) -> Callable[[RequestEntry], None]:
         """What keeps requests that Amazon answered with this status."""
         return self._requests.append if status < 400 else self._keep_failure
 
@@ -117,17 +117,17 @@ class RecentRequests:
         marks = newest[0] if newest else before[0], failures[0] if failures else before[1]
         return [_shown(kept) for kept in reversed(shown.values())], marks
 
-    def _keep_failure(self, kept: Noted | RecentRequest) -> None:
+    def _keep_failure(self, kept: RequestEntry | RecentRequest) -> None:
         self._requests.append(kept)
         self._failures.append(kept)
 
 
-def _until(kept: deque[Noted | RecentRequest], before: object) -> list[Noted | RecentRequest]:
+def _until(kept: deque[RequestEntry | RecentRequest], before: object) -> list[RequestEntry | RecentRequest]:
     """Those that came after this one, the newest first; all, where it is not among them."""
     return list(takewhile(lambda each: each is not before, reversed(kept)))
 
 
-def _shown(kept: Noted | RecentRequest) -> RecentRequest:
+def _shown(kept: RequestEntry | RecentRequest) -> RecentRequest:
     if isinstance(kept, RecentRequest):
         return kept
     at, kind, status, path, *rest = kept

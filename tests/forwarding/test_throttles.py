@@ -79,7 +79,7 @@ async def test_a_reload_lets_everybody_go() -> None:
     throttles.note(KEY, loop, 600.0)
     throttle = throttles.find(KEY, loop.time())
     assert throttle is not None
-    waiting = asyncio.create_task(throttle.wait(Asking("a"), 900.0))
+    waiting = asyncio.create_task(throttle.wait(FakeRequest("a"), 900.0))
     await asyncio.sleep(1)
     began = loop.time()
     throttles.forget()
@@ -141,7 +141,7 @@ ROUND_TRIP = 0.01
 
 
 @dataclass(eq=False)
-class Asking:
+class FakeRequest:
     """A request of this client."""
 
     client: str
@@ -189,7 +189,7 @@ class Rig:
 
     async def through(self, retry_wait: float, client: str) -> float:
         """As an exchange sends a read: 0 for a good response, else Retry-After."""
-        loop, request, waited = asyncio.get_running_loop(), Asking(client), 0.0
+        loop, request, waited = asyncio.get_running_loop(), FakeRequest(client), 0.0
         while True:
             throttle = self.throttle
             try:
@@ -277,7 +277,7 @@ async def test_greedy_clients_get_their_shares_and_do_not_flood_amazon(
 
 async def left(throttle: Throttle, client: str, patience: float = 60.0) -> tuple[str, float]:
     """The client, and after how many seconds its request left."""
-    loop, request = asyncio.get_running_loop(), Asking(client)
+    loop, request = asyncio.get_running_loop(), FakeRequest(client)
     began = loop.time()
     if not throttle.admit(request, patience):
         await throttle.wait(request, patience)
@@ -312,7 +312,7 @@ async def test_a_request_that_may_not_wait_is_told_how_long_rounded_down() -> No
     throttle = closed(10.0)
     await asyncio.sleep(0.3)
     with pytest.raises(Throttled) as refusal:
-        throttle.admit(Asking("a"), 0.0)
+        throttle.admit(FakeRequest("a"), 0.0)
     assert refusal.value.retry_after == 9.0
     await asyncio.sleep(9.0)
     assert await left(throttle, "a", 0.0) == ("a", 0.7)
@@ -347,12 +347,12 @@ async def test_a_longer_retry_after_refuses_those_who_may_not_wait_that_long() -
     assert await long == ("a", 20.5)
 
 
-async def taken(throttle: Throttle, requests: int) -> list[Asking]:
+async def taken(throttle: Throttle, requests: int) -> list[FakeRequest]:
     """So many requests that were waiting, and left as soon as they could."""
-    asking = [Asking("a") for _ in range(requests)]
-    gone: list[Asking] = []
+    asking = [FakeRequest("a") for _ in range(requests)]
+    gone: list[FakeRequest] = []
 
-    async def ask(request: Asking) -> None:
+    async def ask(request: FakeRequest) -> None:
         if not throttle.admit(request, 100.0):
             await throttle.wait(request, 100.0)
         gone.append(request)

@@ -22,7 +22,7 @@ from tests.support.running import Load, Serving, SimulatedAmazon, simulated_amaz
 
 pytestmark = pytest.mark.integration
 
-Trouble = Callable[[RedisServer], object]
+Disruption = Callable[[RedisServer], object]
 LIFETIME = 8
 """Seconds that an access token lives; it is renewed two seconds ahead and a little more."""
 
@@ -223,7 +223,7 @@ def test_a_replica_that_is_cut_off_goes_on_alone(fleet: Fleet, server: RedisServ
 
 
 @pytest.mark.parametrize(
-    ("spoil", "mend", "words"),
+    ("spoil", "repair", "words"),
     [
         (lambda server: server.set("maxmemory", "1"), lambda server: server.set("maxmemory", "0"), "is full"),
         (
@@ -240,7 +240,7 @@ def test_a_replica_that_is_cut_off_goes_on_alone(fleet: Fleet, server: RedisServ
     ids=["full", "read-only", "hangs"],
 )
 def test_a_store_in_trouble_holds_nobody_up(
-    fleet: Fleet, server: RedisServer, spoil: Trouble, mend: Trouble, words: str
+    fleet: Fleet, server: RedisServer, spoil: Disruption, repair: Disruption, words: str
 ) -> None:
     """Every answer is 200, each replica says what is wrong and mints for itself, and it ends by itself."""
     account = {"acme": fleet.amazon.account()}
@@ -260,7 +260,7 @@ def test_a_store_in_trouble_holds_nobody_up(
                 ),
                 30,
             )
-        mend(server)
+        repair(server)
         for replica in fleet.replicas:
             replica.until(lambda replica=replica: not replica.status()["state"]["degraded"])
     assert all(each.statuses.keys() == {200} and not each.failures for each in load)

@@ -66,13 +66,13 @@ def test_a_login_survives_the_store_and_every_replica(
         fleet.start(server.url, account)
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: serves(replica))
-    spoil, mend = FAULTS[fault]
+    spoil, repair = FAULTS[fault]
     spoil(server)
     copies = tmp_path / "home" / "ads-proxy-spill"
     holder = fleet.replicas[0]
     holder.until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas), 40)
     holder.until(lambda: list(copies.glob("spilled-*")))
-    mend(server)
+    repair(server)
     for replica in tuple(fleet.replicas):
         fleet.kill(replica)
     for _ in range(2):

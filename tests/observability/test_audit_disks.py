@@ -13,7 +13,7 @@ from proxy.observability import audit_stream
 from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead
 from proxy.observability.audit_file import AuditFile
-from tests.observability.test_audit_stream import WAIT, Heard, actions, record, stream_to
+from tests.observability.test_audit_stream import WAIT, ReportedLines, actions, record, stream_to
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ class FullDisk(AuditFile):
 def test_a_full_disk_loses_nothing_that_fits_into_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told once; what was begun is ended at the very byte when there is room again."""
     monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
-    disk, heard = FullDisk(path), Heard()
+    disk, heard = FullDisk(path), ReportedLines()
     disk.room = 333
     stream = stream_to(path, heard, file=disk)
     for number in range(20):
@@ -57,7 +57,7 @@ def test_what_does_not_fit_is_counted_and_told_of(path: Path, monkeypatch: pytes
     """A record in the place of those that a full disk cost says how many they were, and the log does."""
     monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(audit_stream, "MAX_WAITING", 5)
-    disk, heard = FullDisk(path), Heard()
+    disk, heard = FullDisk(path), ReportedLines()
     stream = stream_to(path, heard, file=disk, required=False)
     heard.wait_for(AuditFailed)
     for number in range(9):
@@ -95,7 +95,7 @@ def stalled(path: Path, monkeypatch: pytest.MonkeyPatch) -> StalledDisk:
 
 def test_records_that_a_stalled_disk_costs_are_reported(path: Path, stalled: StalledDisk) -> None:
     """In the log when the memory is full and when all is written, and by a record in their place."""
-    heard = Heard()
+    heard = ReportedLines()
     stream = stream_to(path, heard, file=stalled, required=False)
     assert stalled.asked.wait(WAIT)
     for number in range(9):
@@ -113,7 +113,7 @@ def test_records_that_a_stalled_disk_costs_are_reported(path: Path, stalled: Sta
 
 def test_required_records_of_writes_are_never_lost(path: Path, stalled: StalledDisk) -> None:
     """No further write may leave once the memory is full; those under way have their record kept."""
-    heard = Heard()
+    heard = ReportedLines()
     stream = stream_to(path, heard, file=stalled)
     assert stalled.asked.wait(WAIT)
     for number in range(4):
@@ -156,7 +156,7 @@ def test_records_of_what_cannot_be_refused_have_places_of_their_own(path: Path, 
 def test_a_disk_that_hangs_is_reported(path: Path, stalled: StalledDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one record that waits, long before the memory is full; `audit_failing` is set until it is written."""
     monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
-    heard = Heard()
+    heard = ReportedLines()
     stream = stream_to(path, heard, file=stalled)
     assert stalled.asked.wait(WAIT)
     stream.look()

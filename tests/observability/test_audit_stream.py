@@ -20,7 +20,7 @@ from proxy.observability.audit_stream import AuditOutputs, AuditStream
 WAIT = 10.0
 
 
-class Heard:
+class ReportedLines:
     """What the stream told, and a way to wait for it."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ def record(number: int) -> dict[str, Any]:
 
 def stream_to(
     path: Path | None,
-    heard: Heard | None = None,
+    heard: ReportedLines | None = None,
     copied: list[str] | None = None,
     file: AuditFile | None = None,
     *,
@@ -56,7 +56,7 @@ def stream_to(
 ) -> AuditStream:
     file = file or (AuditFile(path) if path is not None else None)
     copy = None if copied is None else copied.append
-    stream = AuditStream(AuditOutputs(path, file, copy, heard or Heard(), note, required))
+    stream = AuditStream(AuditOutputs(path, file, copy, heard or ReportedLines(), note, required))
     stream.start()
     return stream
 
@@ -167,7 +167,7 @@ def test_a_start_after_a_kill_is_recorded(path: Path) -> None:
 
 def test_a_rotation_is_followed(path: Path) -> None:
     """The chain goes from the old file to the new one, which is private too; also across a restart."""
-    heard = Heard()
+    heard = ReportedLines()
     stream = stream_to(path, heard)
     stream.put(record(1))
     stream.close()
@@ -237,7 +237,7 @@ def test_records_wait_for_a_standard_output_that_loses_lines(monkeypatch: pytest
     """They are handed over when it takes lines again; without a file they would be nowhere."""
     monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(audit_stream, "MAX_WAITING", 3)
-    heard, output = Heard(), Output()
+    heard, output = ReportedLines(), Output()
     output.lost = 7
     outputs = AuditOutputs(None, None, output.lines.append, heard, note, lost_lines=lambda: output.lost)
     stream = AuditStream(outputs)
@@ -258,7 +258,7 @@ def test_records_wait_for_a_standard_output_that_loses_lines(monkeypatch: pytest
 
 def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
     """The records are written nevertheless."""
-    heard = Heard()
+    heard = ReportedLines()
     head_path(path).mkdir()
     stream = stream_to(path, heard)
     stream.put(record(1))
@@ -269,7 +269,7 @@ def test_a_head_that_cannot_be_noted_is_told(path: Path) -> None:
 
 def test_a_defect_is_told(path: Path) -> None:
     """A record that cannot be written as JSON is lost, and no other."""
-    heard = Heard()
+    heard = ReportedLines()
     stream = stream_to(path, heard)
     stream.put({"event": {"action": object()}})
     stream.put(record(1))

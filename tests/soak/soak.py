@@ -17,18 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.soak.disruptions import AT_THE_STATE, DISRUPTIONS, NOTHING, Disruption, Outcomes, plan_early_answers
 from tests.soak.tools import Asked, asking
-from tests.soak.troubles import AT_THE_STATE, NOTHING, TROUBLES, Outcomes, Trouble, plan_early_answers
 from tests.support.processes import free_port
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 
 TOKEN_LIFETIME = 5
 THREADS_OF_POOL = 4
 """The event loop's pool makes its threads, six at most on two cores, only as they are needed; some are there before."""
-TROUBLE_LASTS = 1.5
+DISRUPTION_LASTS = 1.5
 CALM_LASTS = 1.0
 AFTERMATH = 1.0
-"""Seconds for which a trouble that has ended may still be felt."""
+"""Seconds for which a disruption that has ended may still be felt."""
 ALWAYS: Outcomes = frozenset((200,))
 OF_THEIR_KIND: dict[str, Outcomes] = {"early answers": frozenset((413,)), "throttled": frozenset((429,))}
 """What only these kinds may come to at all times."""
@@ -52,11 +52,11 @@ class Footprint:
 
 @dataclass
 class Soak:
-    """See the module's docstring. `windows` are (trouble, from, to)."""
+    """See the module's docstring. `windows` are (disruption, from, to)."""
 
     folder: Path
     amazon: SimulatedAmazon
-    windows: list[tuple[Trouble, float, float]] = field(default_factory=list)
+    windows: list[tuple[Disruption, float, float]] = field(default_factory=list)
     killed: set[int] = field(default_factory=set)
     logs: list[list[str]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -80,21 +80,21 @@ class Soak:
     # --- what happens
 
     @contextlib.contextmanager
-    def _window(self, trouble: Trouble) -> Iterator[None]:
+    def _window(self, disruption: Disruption) -> Iterator[None]:
         began = time.monotonic()
-        self.done[trouble.name] += 1
+        self.done[disruption.name] += 1
         yield
-        self.windows.append((trouble, began, time.monotonic() + AFTERMATH))
+        self.windows.append((disruption, began, time.monotonic() + AFTERMATH))
 
     def _act(self, name: str, allowed: Outcomes = NOTHING) -> contextlib.AbstractContextManager[None]:
         """Something of our own doing."""
-        return self._window(Trouble(name, lambda _amazon: None, allowed))
+        return self._window(Disruption(name, lambda _amazon: None, allowed))
 
-    def trouble(self, trouble: Trouble) -> None:
-        with self._window(trouble):
-            trouble.begin(self.amazon)
-            time.sleep(TROUBLE_LASTS)
-            trouble.end(self.amazon)
+    def disruption(self, disruption: Disruption) -> None:
+        with self._window(disruption):
+            disruption.begin(self.amazon)
+            time.sleep(DISRUPTION_LASTS)
+            disruption.end(self.amazon)
             self.amazon.heal()
             plan_early_answers(self.amazon)
 
@@ -145,25 +145,25 @@ class Soak:
         plan_early_answers(self.amazon)
         end, number = time.monotonic() + seconds, 0
         with asking(self.running.netloc) as tools:
-            order = random.Random(1).sample(TROUBLES, len(TROUBLES))
+            order = random.Random(1).sample(DISRUPTIONS, len(DISRUPTIONS))
             for _ in range(max(1, int(seconds / 90))):
                 for act in (self.stop, self.kill, self.reload, self.stop):
                     time.sleep(CALM_LASTS)
                     act()
         asked = [one for tool in tools for one in tool.asked]
         with asking(self.running.netloc) as tools:
-            for number, trouble in enumerate(order, 1):
+            for number, disruption in enumerate(order, 1):
                 time.sleep(CALM_LASTS)
-                self.trouble(trouble)
+                self.disruption(disruption)
                 if number % 5 == 0:
                     self.reload()
             self.harm_state()
         asked += [one for tool in tools for one in tool.asked]
         before = self.footprint(0)
         with asking(self.running.netloc) as tools:
-            for trouble in itertools.cycle(order):
+            for disruption in itertools.cycle(order):
                 time.sleep(CALM_LASTS)
-                self.trouble(trouble)
+                self.disruption(disruption)
                 number += 1
                 if number % 5 == 0:
                     self.reload()
@@ -211,15 +211,15 @@ class Soak:
             "defects": [line for log in self.logs for line in log if '"defect_met"' in line or "Traceback" in line],
         }
 
-    def _overlapping(self, one: Asked) -> list[tuple[Trouble, float, float]]:
+    def _overlapping(self, one: Asked) -> list[tuple[Disruption, float, float]]:
         return [window for window in self.windows if window[1] < one.ended and one.began < window[2]]
 
     def allowed(self, one: Asked) -> Outcomes:
         always = ALWAYS | OF_THEIR_KIND.get(one.kind, NOTHING)
-        return always.union(*(trouble.allows(one.kind) for trouble, _, _ in self._overlapping(one)))
+        return always.union(*(disruption.allows(one.kind) for disruption, _, _ in self._overlapping(one)))
 
     def names(self, one: Asked) -> str:
-        return ", ".join(trouble.name for trouble, _, _ in self._overlapping(one)) or "calm"
+        return ", ".join(disruption.name for disruption, _, _ in self._overlapping(one)) or "calm"
 
     def _logged_last(self) -> int:
         return sum('"event":"request"' in line for line in list(self.logs[-1]))

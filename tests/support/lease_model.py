@@ -26,7 +26,7 @@ class LeaseState:
 
 
 @dataclass(frozen=True)
-class Asking:
+class LeaseAttempt:
     """Who asks with what, how urgently, and for how long it leaves others their turn after a failure of its own."""
 
     holder: str
@@ -45,7 +45,7 @@ def newest(state: LeaseState, now: int, known: int) -> Answer:
     return ()
 
 
-def acquire(state: LeaseState, now: int, known: int, asking: Asking, life: int) -> tuple[LeaseState, Answer]:
+def acquire(state: LeaseState, now: int, known: int, asking: LeaseAttempt, life: int) -> tuple[LeaseState, Answer]:
     holder, failed = asking.holder, ""
     if found := newest(state, now, known):
         return state, ("token", *found)

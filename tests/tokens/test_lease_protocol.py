@@ -98,7 +98,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             self.give(account, answer[1], asking.name)
 
     def ask(self, asking: Replica, account: str, known: int, urgency: Urgency) -> Any:
-        who = model.Asking(asking.name, asking.sends(account), urgency, TURN)
+        who = model.LeaseAttempt(asking.name, asking.sends(account), urgency, TURN)
         self.states[account], expected = model.acquire(self.states[account], self.now, known, who, LIFE)
         words = known, asking.name, LIFE, who.sent, urgency, TURN
         answer = self.run(scripts.ACQUIRE, account, *words)

@@ -86,7 +86,7 @@ class FakeHub:
         yield b"begin"
 
 
-class Told:
+class SentMessages:
     """What was told, up to the end of a worker."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ async def kept(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, *errors: Exception
     monkeypatch.setattr(Process, "errors", list(errors), raising=False)
     monkeypatch.setattr(Process, "all", [], raising=False)
     monkeypatch.setattr(module, "WorkerProcess", Process)
-    told = Told()
+    told = SentMessages()
     shared: Any = SimpleNamespace(forget=lambda _: None, close=lambda: None, descriptor=-1)
     config: Any = SimpleNamespace(workers=1)
     supervisor = Supervisor(cast(Any, hub), Memories(), shared, lambda: config, (told, lambda _: None))
@@ -159,7 +159,7 @@ async def test_a_worker_that_cannot_begin_says_why(
 ) -> None:
     """A real process: its reason is in the line of its end, its trace is a defect, and nothing else is written."""
     monkeypatch.setattr(module, "wait_before", lambda _: 60.0)
-    told, counts = Told(), SharedCounts.make(1)
+    told, counts = SentMessages(), SharedCounts.make(1)
     config: Any = SimpleNamespace(workers=1)
     supervisor = Supervisor(cast(Any, CarelessHub()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
     starting = asyncio.create_task(supervisor.start([]))

@@ -44,7 +44,7 @@ VARIABLES = {
 }
 
 
-class Told:
+class SentMessages:
     """The workers: what each was told, and by whom not."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Bench:
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
         parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.stream, {"demo": False}
         self.hub = SupervisorHub(HubDependencies(*parts))
-        self.workers, self.tokens, self.directory = Told(), Tokens(), Directory()
+        self.workers, self.tokens, self.directory = SentMessages(), Tokens(), Directory()
         self.hub.workers, self.hub.tls = self.workers, ServerTls()
         self.hub.tokens, self.hub.directory = cast(Any, self.tokens), cast(Any, self.directory)
         self.config: Config = load(None, VARIABLES)

@@ -29,7 +29,7 @@ VARIABLES = {
 }
 
 
-class Told:
+class SentMessages:
     """What the worker told."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("proxy.observability.number_memory.NAMES_BYTES", 4096)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.0)
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    told = Told()
+    told = SentMessages()
     numbers, counts = make_memory_file(), SharedCounts.make(4)
     ours, theirs = socket.socketpair()
     worker = Worker(Descriptors(theirs.detach(), numbers, counts.descriptor, 4, ()))

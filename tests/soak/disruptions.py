@@ -1,4 +1,4 @@
-"""What goes wrong in a soak: each trouble with how it begins and ends, and what requests may come to meanwhile.
+"""What goes wrong in a soak: each disruption with how it begins and ends, and what requests may come to meanwhile.
 
 What is not named there must not happen: a request that could have been served was lost then.
 """
@@ -21,7 +21,7 @@ READERS = ("kept alive", "one connection each", "throttled")
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Disruption:
     """`begin` brings it about; it ends when no fault is planned any more, after `end`. `allowed` is what requests may
     come to meanwhile, `readers` what those of the kinds that read may, where that is less."""
 
@@ -41,7 +41,7 @@ def _fault(target: str = "api", path: str = "/*", **fault: object) -> Callable[[
 
 
 def _throttled(**fault: object) -> Callable[[SimulatedAmazon], None]:
-    """One family of operations, which is remembered as throttled for longer than the trouble lasts."""
+    """One family of operations, which is remembered as throttled for longer than the disruption lasts."""
     return lambda amazon: amazon.fault(fault, 20, target="api", path=THROTTLED_PATH)
 
 
@@ -57,48 +57,48 @@ HTML = "<html><body>no</body></html>"
 NOTHING: Outcomes = frozenset()
 FAILED: Outcomes = frozenset((502, 504))
 
-TROUBLES = (
-    Trouble("LWA answers 503 with HTML", _fault("lwa", status=503, body=HTML)),
-    Trouble("LWA hangs", _fault("lwa", hang="before_head")),
-    Trouble("LWA resets", _fault("lwa", abort="before_head", reset=True)),
-    Trouble("LWA answers with nothing", _fault("lwa", status=200, body="")),
-    Trouble("LWA sends garbage", _fault("lwa", raw="garbage\r\n\r\n")),
-    Trouble("LWA ends within its answer", _fault("lwa", abort="mid_body", abort_after=5)),
-    Trouble("LWA answers 429", _fault("lwa", status=429, headers={"Retry-After": "1"}, body="{}")),
-    Trouble("LWA is slow", _fault("lwa", delay=0.5)),
-    Trouble("the API cuts before an answer", _some(20, abort="before_head"), FAILED),
-    Trouble(
+DISRUPTIONS = (
+    Disruption("LWA answers 503 with HTML", _fault("lwa", status=503, body=HTML)),
+    Disruption("LWA hangs", _fault("lwa", hang="before_head")),
+    Disruption("LWA resets", _fault("lwa", abort="before_head", reset=True)),
+    Disruption("LWA answers with nothing", _fault("lwa", status=200, body="")),
+    Disruption("LWA sends garbage", _fault("lwa", raw="garbage\r\n\r\n")),
+    Disruption("LWA ends within its answer", _fault("lwa", abort="mid_body", abort_after=5)),
+    Disruption("LWA answers 429", _fault("lwa", status=429, headers={"Retry-After": "1"}, body="{}")),
+    Disruption("LWA is slow", _fault("lwa", delay=0.5)),
+    Disruption("the API cuts before an answer", _some(20, abort="before_head"), FAILED),
+    Disruption(
         "the API resets within an answer", _some(20, abort="mid_body", abort_after=5, reset=True), FAILED | {"cut"}
     ),
-    Trouble("the API cuts within a head", _some(20, abort="mid_head"), FAILED),
-    Trouble("the API says nothing", _some(5, hang="before_head"), FAILED),
-    Trouble("the API answers 500", _some(20, status=500, body="{}"), frozenset((500,))),
-    Trouble("the API sends garbage", _some(20, raw="garbage\r\n\r\n"), FAILED),
-    Trouble("the API answers 503 with HTML", _some(20, status=503, body=HTML), frozenset((503,))),
-    Trouble("the API answers 429", _throttled(named="throttled")),
-    Trouble("the API answers 429 without Retry-After", _throttled(named="throttled-silently")),
-    Trouble("the API is slow", _some(20, delay=0.5)),
-    Trouble("the API's bodies are slow", _some(20, piece_bytes=50, piece_interval=0.02)),
-    Trouble(
+    Disruption("the API cuts within a head", _some(20, abort="mid_head"), FAILED),
+    Disruption("the API says nothing", _some(5, hang="before_head"), FAILED),
+    Disruption("the API answers 500", _some(20, status=500, body="{}"), frozenset((500,))),
+    Disruption("the API sends garbage", _some(20, raw="garbage\r\n\r\n"), FAILED),
+    Disruption("the API answers 503 with HTML", _some(20, status=503, body=HTML), frozenset((503,))),
+    Disruption("the API answers 429", _throttled(named="throttled")),
+    Disruption("the API answers 429 without Retry-After", _throttled(named="throttled-silently")),
+    Disruption("the API is slow", _some(20, delay=0.5)),
+    Disruption("the API's bodies are slow", _some(20, piece_bytes=50, piece_interval=0.02)),
+    Disruption(
         "the API closes its connections",
         lambda amazon: amazon.control("connections/close"),
         FAILED | {"cut"},
         readers=NOTHING,
     ),
-    Trouble(
+    Disruption(
         "the API resets its connections",
         lambda amazon: amazon.control("connections/close", {"reset": True}),
         FAILED | {"cut"},
         readers=frozenset(("cut",)),
     ),
-    Trouble(
+    Disruption(
         "connections fall silent",
         lambda amazon: amazon.control("connections/freeze"),
         FAILED | {"cut"},
         lambda amazon: amazon.control("connections/thaw"),
     ),
-    Trouble("the API does not listen", _listen(False), FAILED | {"cut"}, _listen(True)),
-    Trouble("every token dies", lambda amazon: amazon.control("tokens/expire")),
+    Disruption("the API does not listen", _listen(False), FAILED | {"cut"}, _listen(True)),
+    Disruption("every token dies", lambda amazon: amazon.control("tokens/expire")),
 )
 
 
