@@ -14,7 +14,7 @@ from proxy.routing.route import read_host
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
-    from proxy.access.clients import Caller, Clients
+    from proxy.access.clients import ClientIdentity, Clients
     from proxy.http1.message import Request
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import Destination
@@ -61,20 +61,20 @@ def _check_form(request: Request) -> None:
 
 def identify(
     request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
-) -> Caller:
+) -> ClientIdentity:
     """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is checked
     first. At the token endpoint a caller shows its key in the body, and who asks for a login of its own is told that
     there is none; a `destination` not read yet is neither.
     """
     try:
-        caller = clients.identify(request.fields, now)
+        identity = clients.identify(request.fields, now)
     except Refused:
         check_host(request, table)
         if destination is None or destination.kind not in _KEYLESS:
             raise
         return clients.nobody
-    check_host(request, table, has_key=caller.has_key)
-    return caller
+    check_host(request, table, has_key=identity.has_key)
+    return identity
 
 
 def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) -> None:

@@ -18,7 +18,7 @@ from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
-from proxy.routing.table import CallerScope
+from proxy.routing.table import ClientScope
 from proxy.routing.target import PathReading
 from proxy.token_bucket import TokenBucket
 
@@ -51,7 +51,7 @@ _NO_KEY = ClientKey("0" * 64)
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ClientIdentity:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
     itself or by a placeholder that was issued for it.
 
@@ -61,7 +61,7 @@ class Caller:
 
     name: str
     policy: Policy | None
-    scope: CallerScope
+    scope: ClientScope
     key: ClientKey | None = None
     reading: PathReading = field(init=False)
 
@@ -78,15 +78,15 @@ class Caller:
         return self.key is not None
 
 
-class Verified(NamedTuple):
+class VerifiedCredential(NamedTuple):
     """Whose credential a header section holds, and the wall-clock time until which that is so."""
 
-    caller: Caller
+    identity: ClientIdentity
     valid_until: float
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class BudgetUsage:
     """How many requests a client sent, of a budget of `capacity` of which one comes back each `interval` seconds."""
 
     name: str
@@ -114,10 +114,10 @@ def spend_one(row: Numbers, per_minute: int, now: float) -> float:
     return 0.0
 
 
-def take_spending(name: str, row: Numbers) -> Spending:
+def take_spending(name: str, row: Numbers) -> BudgetUsage:
     """What was spent of a budget since this was asked last."""
     capacity, spent, row[SPENT] = row[CAPACITY], int(row[SPENT]), 0.0
-    return Spending(name, capacity, _MINUTE / capacity, spent)
+    return BudgetUsage(name, capacity, _MINUTE / capacity, spent)
 
 
 def settle_row(row: Numbers, left: float, now: float) -> None:
@@ -143,7 +143,7 @@ class Budgets:
         counts it in this step, so that no two processes take the last place."""
         return in_flight < limit
 
-    def take_spendings(self) -> tuple[Spending, ...]:
+    def take_spendings(self) -> tuple[BudgetUsage, ...]:
         """What was spent since this was asked last."""
         return tuple(take_spending(name, row) for name, row in self._rows.items() if row[SPENT])
 
@@ -167,8 +167,8 @@ class Clients:
         self._placeholders = placeholders
         self._budgets = budgets
         self._uses = uses or KeyUses()
-        self._verified: dict[tuple[bytes, bytes], Verified] = {}
-        self.nobody = Caller("" if self._policies else "anonymous", None, CallerScope())
+        self._verified: dict[tuple[bytes, bytes], VerifiedCredential] = {}
+        self.nobody = ClientIdentity("" if self._policies else "anonymous", None, ClientScope())
 
     @property
     def exist(self) -> bool:
@@ -177,25 +177,25 @@ class Clients:
 
     # --- who
 
-    def identify(self, fields: RequestFields, now: float) -> Caller:
+    def identify(self, fields: RequestFields, now: float) -> ClientIdentity:
         """Name the caller; `now` is wall-clock time. Raises `ClientUnknown` or `PlaceholderRejected`.
 
         Without clients everybody is trusted: only placeholders of our own are read, for what they are bound to.
         """
-        caller = self.recall(fields, now)
-        if caller is None:
+        identity = self.recall(fields, now)
+        if identity is None:
             authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
             verified = self._verify(authorization, key, now)
             if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
                 if len(self._verified) >= _MAX_REMEMBERED:
                     self._verified.clear()
                 self._verified[authorization, key] = verified
-            caller = verified.caller
-        if caller.key is not None:
-            self._uses.note(caller.key.digest, now)
-        return caller
+            identity = verified.identity
+        if identity.key is not None:
+            self._uses.note(identity.key.digest, now)
+        return identity
 
-    def recall(self, fields: RequestFields, now: float) -> Caller | None:
+    def recall(self, fields: RequestFields, now: float) -> ClientIdentity | None:
         """The caller, if its credential was verified before and is still valid; None where it has to be verified."""
         named = fields.named
         if not self._policies and AUTHORIZATION not in named:
@@ -204,26 +204,26 @@ class Clients:
         if not self._policies and ACCESS not in authorization:
             return self.nobody
         verified = self._verified.get((authorization, key))
-        return verified.caller if verified is not None and now < verified.valid_until else None
+        return verified.identity if verified is not None and now < verified.valid_until else None
 
-    def note_use(self, caller: Caller, now: float) -> None:
+    def note_use(self, identity: ClientIdentity, now: float) -> None:
         """A request with the caller's key was let in; `now` is wall-clock time."""
-        if caller.key is not None:
-            self._uses.note(caller.key.digest, now)
+        if identity.key is not None:
+            self._uses.note(identity.key.digest, now)
 
-    def _verify(self, authorization: bytes, key: bytes, now: float) -> Verified:
+    def _verify(self, authorization: bytes, key: bytes, now: float) -> VerifiedCredential:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
-            return Verified(self.nobody, math.inf)
+            return VerifiedCredential(self.nobody, math.inf)
         keyed = self._of_key(key, now) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
         if keyed is None:
             keyed = self._of_key(credential, now)
         assert keyed.key is not None
-        return Verified(keyed, keyed.key.until)
+        return VerifiedCredential(keyed, keyed.key.until)
 
-    def _of_key(self, key: bytes, now: float) -> Caller:
+    def _of_key(self, key: bytes, now: float) -> ClientIdentity:
         """The client that has this key. Every digest is compared, so that time tells nothing."""
         digest = hashlib.sha256(key).hexdigest()
         found = None
@@ -233,9 +233,9 @@ class Clients:
         if found is None or not key:
             raise ClientUnknown(f"{'No client has this key' if key else 'A key is needed here'}. {_GET_A_KEY}")
         _refuse_ended(*found, now)
-        return self._caller(found[1], "", found[0])
+        return self._identity(found[1], "", found[0])
 
-    def _of_placeholder(self, text: bytes, keyed: Caller | None, now: float) -> Verified:
+    def _of_placeholder(self, text: bytes, keyed: ClientIdentity | None, now: float) -> VerifiedCredential:
         found = self._placeholders.read(ACCESS, text, self._digests_of)
         if found is None:
             raise PlaceholderRejected(
@@ -251,7 +251,7 @@ class Clients:
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
         valid_until = min(found.expires, key.until if key is not None else math.inf)
-        return Verified(self._caller(policy, found.bound, key), valid_until)
+        return VerifiedCredential(self._identity(policy, found.bound, key), valid_until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
         """The digests of a client's keys; that of nobody is empty, while nobody is asked for a key."""
@@ -265,21 +265,21 @@ class Clients:
         keys = policy.keys if policy is not None else ()
         return next((key for key in keys if key.digest == placeholder.key_digest), None)
 
-    def _caller(self, policy: Policy | None, bound: str, key: ClientKey | None) -> Caller:
+    def _identity(self, policy: Policy | None, bound: str, key: ClientKey | None) -> ClientIdentity:
         if policy is None:
-            return Caller("anonymous", None, CallerScope(bound))
+            return ClientIdentity("anonymous", None, ClientScope(bound))
         profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
-        return Caller(policy.name, policy, CallerScope(bound, policy.accounts, profiles), key)
+        return ClientIdentity(policy.name, policy, ClientScope(bound, policy.accounts, profiles), key)
 
     # --- what the token endpoint asks
 
-    def authenticate(self, name: str, secret: str, now: float) -> Caller | None:
+    def authenticate(self, name: str, secret: str, now: float) -> ClientIdentity | None:
         """The client of this name with this key; None for another key or name. Everybody, where none is configured.
 
         Raises `ClientKeyEnded` for a key that was the client's.
         """
         if not self._policies:
-            return self._caller(None, "", None)
+            return self._identity(None, "", None)
         digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         policy, found = self._policies.get(name), None
         for key in policy.keys if policy is not None else (_NO_KEY,):
@@ -289,18 +289,18 @@ class Clients:
             return None
         _refuse_ended(found, policy, now)
         self._uses.note(found.digest, now)
-        return self._caller(policy, "", found)
+        return self._identity(policy, "", found)
 
-    def issue(self, caller: Caller, bound: str, now: float) -> tuple[str, str]:
+    def issue(self, identity: ClientIdentity, bound: str, now: float) -> tuple[str, str]:
         """An access and a refresh placeholder, which end with the key that the caller has shown."""
-        name, digest = (caller.name, caller.key.digest) if caller.key is not None else ("", "")
+        name, digest = (identity.name, identity.key.digest) if identity.key is not None else ("", "")
         access = self._placeholders.issue_access(name, digest, bound, now)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
-    def read_refresh(self, caller: Caller, text: str, now: float) -> str | None:
+    def read_refresh(self, identity: ClientIdentity, text: str, now: float) -> str | None:
         """What a refresh placeholder of this caller is bound to; None for any other text."""
         found = self._placeholders.read(REFRESH, text.encode("utf-8", "surrogatepass"), self._digests_of)
-        holder = caller.policy.name if caller.policy is not None else ""
+        holder = identity.policy.name if identity.policy is not None else ""
         if found is None or found.client != holder:
             return None
         key = self._key_of(found)
@@ -308,12 +308,12 @@ class Clients:
 
     # --- what they may do
 
-    def screen(self, caller: Caller, asked: RequestSummary) -> Verdict:
+    def screen(self, identity: ClientIdentity, asked: RequestSummary) -> Verdict:
         """Raise what forbids the request wherever it would go, if anything does; else what `check_route` goes on from.
 
         Asked before routing, so that what routing knows of others is told to nobody who may not ask for it.
         """
-        policy = caller.policy
+        policy = identity.policy
         if policy is None:
             return _UNLIMITED
         verdict = evaluate_request(policy, asked)
@@ -321,12 +321,12 @@ class Clients:
             raise verdict.refusal
         return verdict
 
-    def charge(self, caller: Caller, now: float) -> None:
+    def charge(self, identity: ClientIdentity, now: float) -> None:
         """Take one request off the client's budget, or raise that nothing is left. `now` never runs backwards.
 
         Asked before a request is checked: refused requests count, and those beyond the budget cost next to nothing.
         """
-        policy = caller.policy
+        policy = identity.policy
         if policy is None or policy.requests_per_minute is None:
             return
         limit = policy.requests_per_minute
@@ -334,18 +334,18 @@ class Clients:
         if wait:
             raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
 
-    def check_route(self, caller: Caller, screened: Verdict, chosen: Route) -> None:
+    def check_route(self, identity: ClientIdentity, screened: Verdict, chosen: Route) -> None:
         """Raise what forbids the route, if anything does."""
-        policy = caller.policy
+        policy = identity.policy
         if policy is None:
             return
         verdict = evaluate_route(policy, replace(screened, needs="") if screened.by_body else screened, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
 
-    def claim(self, caller: Caller, in_flight: int) -> None:
+    def claim(self, identity: ClientIdentity, in_flight: int) -> None:
         """Raise that the client has too many requests under way; `in_flight` counts those so far."""
-        policy = caller.policy
+        policy = identity.policy
         if policy is None or policy.max_in_flight is None:
             return
         if not self._budgets.claim(policy.name, policy.max_in_flight, in_flight):
@@ -355,23 +355,23 @@ class Clients:
                 retry_after=1,
             )
 
-    def tool_rules(self, caller: Caller, operations: Operations = PUBLISHED) -> ToolRules | None:
+    def tool_rules(self, identity: ClientIdentity, operations: Operations = PUBLISHED) -> ToolRules | None:
         """Which tools of the MCP endpoint a caller may call; None for all."""
-        policy = caller.policy
+        policy = identity.policy
         if policy is None or not policy.checks_tools:
             return None
         return ToolRules(policy.name, policy.access, policy.mcp_tools, operations)
 
-    def permit_body(self, caller: Caller, fields: RequestFields, body: bytes) -> None:
+    def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""
-        verdict = evaluate_body(caller.policy, fields, body) if caller.policy is not None else _UNLIMITED
+        verdict = evaluate_body(identity.policy, fields, body) if identity.policy is not None else _UNLIMITED
         if verdict.refusal is not None:
             raise verdict.refusal
 
-    def impersonate(self, name: str) -> Caller | None:
+    def impersonate(self, name: str) -> ClientIdentity | None:
         """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""
         policy = self._policies.get(name)
-        return self._caller(policy, "", next(iter(policy.keys), None)) if policy is not None else None
+        return self._identity(policy, "", next(iter(policy.keys), None)) if policy is not None else None
 
     def known_keys(self) -> tuple[tuple[str, ClientKey, float | None], ...]:
         """Every key: its client's name, the key, and its last use since the start, as wall-clock time."""

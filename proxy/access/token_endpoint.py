@@ -18,7 +18,7 @@ from proxy.access.placeholders import LIFETIME
 from proxy.errors import ClientKeyEnded
 
 if TYPE_CHECKING:
-    from proxy.access.clients import Caller, Clients
+    from proxy.access.clients import ClientIdentity, Clients
     from proxy.errors import Refused
     from proxy.http1.message import Request
     from proxy.routing.table import RoutingTable
@@ -72,16 +72,16 @@ def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now
         return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
     try:
         fields = _fields(asked)
-        asking = _AuthenticatedClient(_caller(asked.request, fields, clients, now), clients, table, now)
+        asking = _AuthenticatedClient(_identity(asked.request, fields, clients, now), clients, table, now)
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
         challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
         return replace(_error(failed.status, failed.error, failed.description, challenge), refusal=failed.refusal)
-    access, refresh = clients.issue(asking.caller, bound, now)
+    access, refresh = clients.issue(asking.identity, bound, now)
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
     content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": asking.lifetime}
-    return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), asking.caller.name)
+    return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), asking.identity.name)
 
 
 def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> PlaceholderResponse:
@@ -104,19 +104,19 @@ def _fields(asked: PlaceholderRequest) -> dict[str, str]:
     return fields
 
 
-def _caller(request: Request, fields: dict[str, str], clients: Clients, now: float) -> Caller:
+def _identity(request: Request, fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity:
     """Who asks: `client_id` is a client's name, `client_secret` its key, in the form or as Basic."""
     name, secret = _basic(request.fields.value(AUTHORIZATION)) or (
         fields.get("client_id", ""),
         fields.get("client_secret", ""),
     )
     try:
-        caller = clients.authenticate(name, secret, now)
+        identity = clients.authenticate(name, secret, now)
     except ClientKeyEnded as ended:
         raise _TokenRequestError(401, "invalid_client", ended.detail, ended) from None
-    if caller is None:
+    if identity is None:
         raise _TokenRequestError(401, "invalid_client", "Client authentication failed")
-    return caller
+    return identity
 
 
 def _basic(authorization: bytes) -> tuple[str, str] | None:
@@ -135,7 +135,7 @@ def _basic(authorization: bytes) -> tuple[str, str] | None:
 class _AuthenticatedClient:
     """An authenticated caller before the names that it may bind to."""
 
-    caller: Caller
+    identity: ClientIdentity
     clients: Clients
     table: RoutingTable
     now: float
@@ -143,7 +143,7 @@ class _AuthenticatedClient:
     @property
     def lifetime(self) -> int:
         """Seconds that an access placeholder is good for: it ends with the caller's key."""
-        key = self.caller.key
+        key = self.identity.key
         return LIFETIME if key is None else int(min(LIFETIME, key.until - self.now))
 
     def bound(self, prefix: str, fields: dict[str, str]) -> str:
@@ -155,7 +155,7 @@ class _AuthenticatedClient:
 
     def may_bind(self, name: str) -> bool:
         """Whether there is such an account or route, and the caller may use it."""
-        return self.caller.scope.may_use(self.table.names.get(name))
+        return self.identity.scope.may_use(self.table.names.get(name))
 
     def _granted(self, fields: dict[str, str]) -> str:
         """What the grant names. A code is dropped: a placeholder needs none of Amazon's."""
@@ -173,7 +173,7 @@ class _AuthenticatedClient:
         """A name, or one of our own refresh placeholders; anything else only where no clients are configured."""
         if self.may_bind(refresh_token):
             return refresh_token
-        bound = self.clients.read_refresh(self.caller, refresh_token, self.now)
+        bound = self.clients.read_refresh(self.identity, refresh_token, self.now)
         if bound is not None and (not bound or self.may_bind(bound)):
             return bound
         if self.clients.exist:

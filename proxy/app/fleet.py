@@ -19,7 +19,7 @@ from proxy.tokens.store import StoreHealth
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.access.clients import Budgets, Spending
+    from proxy.access.clients import Budgets, BudgetUsage
     from proxy.events import Event, Observer
     from proxy.forwarding.throttles import Throttles
     from proxy.tokens.store import Fleet
@@ -130,7 +130,7 @@ class FleetMember:
             await asyncio.sleep(SETTLE_EVERY)
             await asyncio.gather(*map(self._settle_one, self._budgets.take_spendings()))
 
-    async def _settle_one(self, spent: Spending) -> None:
+    async def _settle_one(self, spent: BudgetUsage) -> None:
         left = await self._fleet.settle(spent.name, spent.capacity, spent.interval, spent.count)
         if left is not None:
             self._budgets.settle(spent.name, left, self._clock())

@@ -192,8 +192,8 @@ class DescribedRequest:
 def explain_request(config: Config, asked: DescribedRequest) -> int:
     """Print the verdict; 0 where the request would pass, else 1."""
     clients = make_clients(config, b"", Budgets())
-    caller = clients.impersonate(asked.client)
-    if caller is None or caller.policy is None:
+    identity = clients.impersonate(asked.client)
+    if identity is None or identity.policy is None:
         suggestion = did_you_mean(asked.client, clients.names())
         choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
         raise ConfigurationError((f"--as: there is no such client{suggestion or choices}",))
@@ -204,14 +204,14 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         request = _request(config, asked, table.operations)
         destination = find_destination(request.target)
         summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
-        before = evaluate_request(caller.policy, summary)
+        before = evaluate_request(identity.policy, summary)
         if before.refusal is not None:
             return _refuse(before)
-        chosen = route(summary, table, caller.scope)
+        chosen = route(summary, table, identity.scope)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
-    return _tell(evaluate_route(caller.policy, before, chosen), chosen, asked.account_id)
+    return _tell(evaluate_route(identity.policy, before, chosen), chosen, asked.account_id)
 
 
 def _request(config: Config, asked: DescribedRequest, operations: Operations) -> Request:

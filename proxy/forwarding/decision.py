@@ -27,7 +27,7 @@ from proxy.routing.target import TargetKind, find_destination, summarise
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.access.clients import Caller, Clients
+    from proxy.access.clients import ClientIdentity, Clients
     from proxy.access.mcp_tools import ToolRules
     from proxy.downstream.ports import ConnectionLimits
     from proxy.events import Observer
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.routing.route import Route
-    from proxy.routing.table import CallerScope, Directory, RoutingTable
+    from proxy.routing.table import ClientScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import Timeouts, UpstreamConnection
     from proxy.upstream.pool import Pool, PoolSettings
 
-    DecisionInputs = tuple[RequestSummary, Caller]
+    DecisionInputs = tuple[RequestSummary, ClientIdentity]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
 
 
@@ -94,10 +94,10 @@ class UnlistedIds(NamedTuple):
     account: str
 
 
-def find_missed(asked: RequestSummary, caller: CallerScope, table: RoutingTable) -> UnlistedIds | None:
+def find_missed(asked: RequestSummary, identity: ClientScope, table: RoutingTable) -> UnlistedIds | None:
     """What was sent and nobody lists."""
     fields = asked.fields
-    selection = select(asked.name, fields, table, caller)
+    selection = select(asked.name, fields, table, identity)
     chosen = selection.account.name if selection is not None else ""
     scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
     ads_account = sent_ads_account(fields).decode("latin-1")
@@ -149,7 +149,7 @@ class Decision:
     """
 
     asked: RequestSummary
-    caller: Caller
+    identity: ClientIdentity
     route: Route
     pool: Pool
     rules: Rules
@@ -168,7 +168,7 @@ class Decision:
     _section: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
-        asked, policy = self.asked, self.caller.policy
+        asked, policy = self.asked, self.identity.policy
         segments = asked.operation.segments if asked.operation is not None else asked.segments
         self.family = family_of(asked.operation, asked.method, segments)
         self.hands_out_locations = self.rules.rewrite_locations and hands_out_locations(asked.method, segments)
@@ -182,7 +182,7 @@ class Decision:
     @property
     def client(self) -> str:
         """The name of the client that sends it."""
-        return self.caller.name
+        return self.identity.name
 
     @property
     def reads(self) -> bool:
@@ -217,7 +217,7 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        return self.decision.caller.name
+        return self.decision.identity.name
 
     @property
     def route(self) -> Route:
@@ -298,14 +298,14 @@ class Decisions:
         if self._directory.version != self._version:
             self._made.clear()
             self._version = self._directory.version
-        caller = self._clients.recall(request.fields, time.time())
-        if caller is None:
+        identity = self._clients.recall(request.fields, time.time())
+        if identity is None:
             return None
         try:
-            destination, asked = self.read(request, caller.reading)
+            destination, asked = self.read(request, identity.reading)
         except UnknownRoute:
             return None  # it is refused when its turn comes
-        decision = self._made.get((asked, caller))
+        decision = self._made.get((asked, identity))
         if decision is None or (decision.missed is not None and is_listed(decision.missed, self._directory)):
             return None
         return RequestContext(request, destination, decision)
@@ -329,10 +329,10 @@ class Decisions:
             or misses_default(decision.asked.fields, decision.route, self._directory)
         ):
             return
-        decision.missed = find_missed(decision.asked, decision.caller.scope, self._table)
+        decision.missed = find_missed(decision.asked, decision.identity.scope, self._table)
         if len(self._made) >= MAX_DECISIONS:
             self._made.clear()
-        self._made[decision.asked, decision.caller] = decision
+        self._made[decision.asked, decision.identity] = decision
 
     def _read_anew(
         self, method: bytes, target: Target, fields: RequestFields, reading: PathReading

@@ -30,7 +30,7 @@ from proxy.routing.target import TargetKind, find_destination, may_be_local
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.access.clients import Caller
+    from proxy.access.clients import ClientIdentity
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
@@ -112,52 +112,52 @@ class Forwarder:
                 raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
             if request.method not in METHODS:
                 raise NotImplementedHere("The Ads API has no such method.", close=True)
-            caller = identify(request, early, self.rules.clients, self.rules.table, time.time())
-            self._undecided = UndecidedRequest(request, caller.name)
-            destination, asked = self._decisions.read(request, caller.reading)
+            identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
+            self._undecided = UndecidedRequest(request, identity.name)
+            destination, asked = self._decisions.read(request, identity.reading)
             if destination.kind is TargetKind.TOKEN:
                 accounting = self._dependencies.accounting
                 accounting.started()
                 return LocalTokenRequest(accounting, client, request, destination, self.rules)
-            context = self._decide(request, destination, asked, caller)
+            context = self._decide(request, destination, asked, identity)
         decision = context.decision
         if decision.is_write:
             self._dependencies.accounting.write_gate.check(is_write=True)
         if decision.budgeted:
             # Last: only the end of the request gives back what is claimed.
-            self.rules.clients.claim(decision.caller, decision.in_flight.value)
+            self.rules.clients.claim(decision.identity, decision.in_flight.value)
         return self._exchange(context, client)
 
     def _decide(
-        self, request: Request, destination: Destination, asked: RequestSummary, caller: Caller
+        self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
     ) -> RequestContext:
         """Decide whether this caller may send the request, and where it goes. Raises the `Refused` that forbids it."""
         rules, clients = self.rules, self.rules.clients
         undecided = self._undecided
         undecided.asked = asked
-        clients.charge(caller, time.monotonic())
-        screened = clients.screen(caller, asked)
+        clients.charge(identity, time.monotonic())
+        screened = clients.screen(identity, asked)
         is_mcp = asked.kind is TargetKind.MCP
-        session = self._dependencies.sessions.find(request, caller.name) if is_mcp else None
-        chosen = undecided.route = route(asked, rules.table, caller.scope, session)
-        clients.check_route(caller, screened, chosen)
+        session = self._dependencies.sessions.find(request, identity.name) if is_mcp else None
+        chosen = undecided.route = route(asked, rules.table, identity.scope, session)
+        clients.check_route(identity, screened, chosen)
         pool = self._pools.find(chosen.endpoint, chosen.region)
-        in_flight = self._dependencies.accounting.client_cell(caller.name)
+        in_flight = self._dependencies.accounting.client_cell(identity.name)
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        tools = clients.tool_rules(caller, rules.table.operations) if is_mcp else None
-        decision = Decision(asked, caller, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
+        tools = clients.tool_rules(identity, rules.table.operations) if is_mcp else None
+        decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
         self._decisions.keep(decision)
         return RequestContext(request, destination, decision)
 
     def _repeat(self, request: Request, decision: Decision) -> None:
         """A request like it was let through, which costs this one only what each of them is counted by."""
-        if decision.caller.key is not None:
-            self.rules.clients.note_use(decision.caller, time.time())
+        if decision.identity.key is not None:
+            self.rules.clients.note_use(decision.identity, time.time())
         if decision.budgeted or decision.is_write:
             undecided = self._undecided = UndecidedRequest(request, decision.client)
             if decision.budgeted:
                 undecided.asked = decision.asked
-                self.rules.clients.charge(decision.caller, time.monotonic())
+                self.rules.clients.charge(decision.identity, time.monotonic())
             undecided.route = decision.route
 
     def _exchange(self, context: RequestContext, client: ClientPort) -> RequestHandler:
@@ -175,7 +175,7 @@ class Forwarder:
         decision = context.decision
         if decision.tools is not None:
             return partial(decision.tools.check, context.request)
-        return partial(decision.rules.clients.permit_body, decision.caller, context.request.fields)
+        return partial(decision.rules.clients.permit_body, decision.identity, context.request.fields)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
         if request is None:

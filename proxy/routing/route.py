@@ -39,7 +39,7 @@ from proxy.routing.ads_account import (
     takes_default_scope,
 )
 from proxy.routing.mcp_session import stay
-from proxy.routing.table import ANYBODY, AccountEntry, CallerScope, RoutingTable, Selection
+from proxy.routing.table import ANYBODY, AccountEntry, ClientScope, RoutingTable, Selection
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
 
@@ -106,7 +106,7 @@ class Route:
 def route(
     asked: RequestSummary,
     table: RoutingTable,
-    scope: CallerScope = ANYBODY,
+    scope: ClientScope = ANYBODY,
     session: McpSession | None = None,
 ) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
@@ -147,7 +147,7 @@ def route(
 
 
 def _find_owners(
-    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable, scope: CallerScope
+    sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable, scope: ClientScope
 ) -> tuple[_Owners, _Owners]:
     """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known."""
     directory, chosen = table.directory, selection.account.name if selection is not None else ""
@@ -208,7 +208,7 @@ def _prefix_back(asked: RequestSummary, account: AccountEntry, region: str, tabl
 
 
 def _account_without_selector(
-    owners: _Owners, homes: _Owners, region: str, table: RoutingTable, scope: CallerScope
+    owners: _Owners, homes: _Owners, region: str, table: RoutingTable, scope: ClientScope
 ) -> AccountEntry:
     """The account that Scope and ads account belong to, else the only one."""
     what = "this profile" if owners else "this ads account"
@@ -231,7 +231,7 @@ def _account_without_selector(
     raise AccountRequired(f"There are several accounts: {listed(usable_names)}. {_HOW_TO_CHOOSE}")
 
 
-def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: CallerScope) -> None:
+def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: ClientScope) -> None:
     """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
     if not (owners and homes):
         return
@@ -392,7 +392,7 @@ _MAX_NAME = 64
 """In characters: a longer name is not compared with others."""
 
 
-def select(prefix_name: str, fields: RequestFields, table: RoutingTable, scope: CallerScope) -> Selection | None:
+def select(prefix_name: str, fields: RequestFields, table: RoutingTable, scope: ClientScope) -> Selection | None:
     """What `/@NAME`, X-Ads-Account and the placeholder choose, in this order; a wrong name is always an error.
 
     A placeholder's route still gives its region and profile where X-Ads-Account names the route's own account.
@@ -410,7 +410,7 @@ def select(prefix_name: str, fields: RequestFields, table: RoutingTable, scope: 
     return bound
 
 
-def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
+def _named(name: str, table: RoutingTable, scope: ClientScope) -> Selection:
     found = table.names.get(name)
     if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route", name, table.names, scope)
@@ -419,7 +419,7 @@ def _named(name: str, table: RoutingTable, scope: CallerScope) -> Selection:
     return found
 
 
-def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> AccountEntry:
+def _account_of_header(name: str, table: RoutingTable, scope: ClientScope) -> AccountEntry:
     found = table.names.get(name)
     if scope.rule and not scope.may_use(found):
         raise _not_yours("account", name, {known: table.names[known] for known in table.accounts}, scope)
@@ -430,7 +430,7 @@ def _account_of_header(name: str, table: RoutingTable, scope: CallerScope) -> Ac
     return table.accounts[name]
 
 
-def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
+def _bound(table: RoutingTable, scope: ClientScope) -> Selection:
     found = table.names.get(scope.bound)
     if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
@@ -439,7 +439,7 @@ def _bound(table: RoutingTable, scope: CallerScope) -> Selection:
     return found
 
 
-def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: CallerScope) -> NotPermitted:
+def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: ClientScope) -> NotPermitted:
     """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
     own = sorted(each for each, selection in known.items() if scope.may_use(selection))
     choices = f"It may use {listed(own)}." if own else "There is none that it may use."

@@ -102,7 +102,7 @@ class RoutingTable:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerScope:
+class ClientScope:
     """What a caller's credentials say for routing: a name that its placeholder binds, and what it may use.
 
     `accounts` and `profiles` are None where it may use all; a client that is limited to account ids has no profiles.
@@ -129,4 +129,4 @@ class CallerScope:
         return "" if self.profiles is None else "profiles" if self.profiles else "account_ids"
 
 
-ANYBODY = CallerScope()
+ANYBODY = ClientScope()

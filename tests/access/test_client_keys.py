@@ -62,9 +62,9 @@ def test_a_key_that_never_was_is_not_one_that_ended() -> None:
 
 def issued(secret: bytes, now: float) -> tuple[bytes, str]:
     """What the token endpoint gives for a key: an access and a refresh placeholder."""
-    caller = BOTH.authenticate("tool", secret.decode(), now)
-    assert caller is not None
-    access, refresh = BOTH.issue(caller, "acme", now)
+    identity = BOTH.authenticate("tool", secret.decode(), now)
+    assert identity is not None
+    access, refresh = BOTH.issue(identity, "acme", now)
     return access.encode(), refresh
 
 
@@ -72,13 +72,13 @@ def test_placeholders_end_with_the_key_that_they_came_of() -> None:
     """Access and refresh placeholders alike; those of the client's other key stay."""
     old_access, old_refresh = issued(OLD, BEFORE)
     new_access, new_refresh = issued(NEW, BEFORE)
-    caller = BOTH.identify(fields(authorization=old_access), BEFORE)
-    assert BOTH.read_refresh(caller, old_refresh, BEFORE) == "acme"
+    identity = BOTH.identify(fields(authorization=old_access), BEFORE)
+    assert BOTH.read_refresh(identity, old_refresh, BEFORE) == "acme"
     with pytest.raises(ClientKeyEnded):
         BOTH.identify(fields(authorization=old_access), ENDS)
-    assert BOTH.read_refresh(caller, old_refresh, ENDS) is None
+    assert BOTH.read_refresh(identity, old_refresh, ENDS) is None
     assert BOTH.identify(fields(authorization=new_access), ENDS).name == "tool"
-    assert BOTH.read_refresh(caller, new_refresh, ENDS) == "acme"
+    assert BOTH.read_refresh(identity, new_refresh, ENDS) == "acme"
 
 
 def test_placeholders_of_a_key_that_is_gone_are_worth_nothing() -> None:
@@ -117,9 +117,9 @@ def test_the_last_use_of_each_key_is_remembered() -> None:
     assert [last for _, _, last in before.known_keys()] == [None, None]
     before.identify(fields(proxy_key=OLD), 10.0)
     before.identify(fields(proxy_key=OLD), 20.0)
-    caller = before.authenticate("tool", NEW.decode(), 30.0)
-    assert caller is not None
-    before.identify(fields(authorization=before.issue(caller, "", 30.0)[0].encode()), 40.0)
+    identity = before.authenticate("tool", NEW.decode(), 30.0)
+    assert identity is not None
+    before.identify(fields(authorization=before.issue(identity, "", 30.0)[0].encode()), 40.0)
     assert [last for _, _, last in before.known_keys()] == [20.0, 40.0]
     after = clients(key(NEW), uses=uses)
     assert [(client, last) for client, _, last in after.known_keys()] == [("tool", 40.0)]

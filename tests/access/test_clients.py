@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from proxy.access.clients import Budgets, Caller, Clients
+from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import LIFETIME
 from proxy.app.rules import make_clients
 from proxy.config.model.clients import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected
 from proxy.http1.message import Request
 from proxy.routing.route import Route
-from proxy.routing.table import CallerScope
+from proxy.routing.table import ClientScope
 from proxy.routing.target import TargetKind
 from tests.support.deciding import config, fields, request, summary
 
@@ -51,8 +51,13 @@ def test_without_clients_everybody_is_anonymous() -> None:
         {"authorization": b"Basic eDp5"},
     )
     for sent in credentials:
-        caller = NOBODYS.identify(fields(**sent), NOW)
-        assert (caller.name, caller.policy, caller.scope, caller.has_key) == ("anonymous", None, CallerScope(), False)
+        identity = NOBODYS.identify(fields(**sent), NOW)
+        assert (identity.name, identity.policy, identity.scope, identity.has_key) == (
+            "anonymous",
+            None,
+            ClientScope(),
+            False,
+        )
     assert not NOBODYS.exist
     assert NOBODYS.nobody.name == "anonymous"
 
@@ -70,10 +75,10 @@ def test_without_clients_everybody_is_anonymous() -> None:
 )
 def test_a_key_names_its_client(sent: dict[str, Any]) -> None:
     """In each of the contract's forms; X-Ads-Proxy-Key speaks first. Asked twice, the second answer is remembered."""
-    caller = KEYED.identify(fields(**sent), NOW)
-    assert (caller.name, caller.has_key) == ("reporting", True)
-    assert caller.scope == CallerScope("", frozenset({"acme"}))
-    assert KEYED.identify(fields(**sent), NOW + 1e9) is caller
+    identity = KEYED.identify(fields(**sent), NOW)
+    assert (identity.name, identity.has_key) == ("reporting", True)
+    assert identity.scope == ClientScope("", frozenset({"acme"}))
+    assert KEYED.identify(fields(**sent), NOW + 1e9) is identity
 
 
 @pytest.mark.parametrize(
@@ -107,9 +112,9 @@ def test_a_very_long_header_is_verified_without_being_remembered() -> None:
 
 
 def placeholder(issuer: Clients, name: str, bound: str = "", now: float = NOW) -> bytes:
-    caller = issuer.authenticate(name, f"key-of-{name}", NOW)
-    assert caller is not None
-    return issuer.issue(caller, bound, now)[0].encode()
+    identity = issuer.authenticate(name, f"key-of-{name}", NOW)
+    assert identity is not None
+    return issuer.issue(identity, bound, now)[0].encode()
 
 
 @pytest.mark.parametrize("form", [b"Bearer %b", b"bearer %b", b"%b"])
@@ -119,9 +124,9 @@ def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
 ) -> None:
     """Until the second it expires, remembered or not."""
     asked = fields(authorization=form % placeholder(issuer, name, "brand-eu"))
-    caller = issuer.identify(asked, NOW)
-    assert (caller.name, caller.scope.bound, caller.has_key) == (shown, "brand-eu", name != "")
-    assert issuer.identify(asked, NOW + LIFETIME - 1) is caller
+    identity = issuer.identify(asked, NOW)
+    assert (identity.name, identity.scope.bound, identity.has_key) == (shown, "brand-eu", name != "")
+    assert issuer.identify(asked, NOW + LIFETIME - 1) is identity
     with pytest.raises(PlaceholderRejected, match="expired"):
         issuer.identify(asked, NOW + LIFETIME)
 
@@ -156,8 +161,8 @@ def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
 def test_key_and_placeholder_must_be_of_one_client() -> None:
     """Then the placeholder still says what it is bound to."""
     bound = placeholder(KEYED, "bidder", "zeta")
-    caller = KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
-    assert (caller.name, caller.scope.bound) == ("bidder", "zeta")
+    identity = KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
+    assert (identity.name, identity.scope.bound) == ("bidder", "zeta")
     with pytest.raises(PlaceholderRejected, match="different clients"):
         KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-reporting"), NOW)
     with pytest.raises(PlaceholderRejected, match="different clients"):
@@ -217,52 +222,52 @@ def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any
     return request(method, path), replace(ROUTE, **changed)
 
 
-def permit(clients: Clients, caller: Caller, sent: Request, chosen: Route, now: float) -> None:
+def permit(clients: Clients, identity: ClientIdentity, sent: Request, chosen: Route, now: float) -> None:
     """Ask for leave to send it, before it is routed and after."""
-    clients.charge(caller, now)
-    clients.check_route(caller, clients.screen(caller, summary(sent, reading=caller.reading)), chosen)
-    clients.claim(caller, 0)
+    clients.charge(identity, now)
+    clients.check_route(identity, clients.screen(identity, summary(sent, reading=identity.reading)), chosen)
+    clients.claim(identity, 0)
 
 
 def test_permit_raises_what_the_judge_says() -> None:
     """And lets everybody do everything where no clients are configured."""
-    caller = KEYED.impersonate("reporting")
-    assert caller is not None
-    permit(KEYED, caller, *asked(), 0.0)
+    identity = KEYED.impersonate("reporting")
+    assert identity is not None
+    permit(KEYED, identity, *asked(), 0.0)
     with pytest.raises(NotPermitted, match=r"may not use account zeta\. \(Rule: accounts\.\)"):
-        permit(KEYED, caller, *asked(account="zeta"), 0.0)
+        permit(KEYED, identity, *asked(account="zeta"), 0.0)
     permit(NOBODYS, NOBODYS.nobody, *asked(path=b"/../x"), 0.0)
 
 
 def test_a_budget_is_spent_and_comes_back() -> None:
     """60 a minute: sixty at once, then one each second."""
     limited = clients(client("tool", requests_per_minute=60, methods=("GET",)))
-    caller = limited.impersonate("tool")
-    assert caller is not None
+    identity = limited.impersonate("tool")
+    assert identity is not None
     for _ in range(60):
-        permit(limited, caller, *asked(), 100.0)
+        permit(limited, identity, *asked(), 100.0)
     with pytest.raises(BudgetSpent, match="60 requests a minute") as refused:
-        permit(limited, caller, *asked(), 100.25)
+        permit(limited, identity, *asked(), 100.25)
     assert refused.value.retry_after == pytest.approx(0.75)
-    permit(limited, caller, *asked(), 101.0)
+    permit(limited, identity, *asked(), 101.0)
     with pytest.raises(BudgetSpent):
-        permit(limited, caller, *asked(), 101.0)
+        permit(limited, identity, *asked(), 101.0)
     for _ in range(60):
-        permit(limited, caller, *asked(), 10_000.0)
+        permit(limited, identity, *asked(), 10_000.0)
     with pytest.raises(BudgetSpent):
-        permit(limited, caller, *asked(), 10_000.0)
+        permit(limited, identity, *asked(), 10_000.0)
 
 
 def test_a_request_that_is_refused_costs_the_budget_too() -> None:
     """Whatever forbids it; beyond the budget it is not even judged."""
     limited = clients(client("tool", requests_per_minute=2, methods=("GET",)))
-    caller = limited.impersonate("tool")
-    assert caller is not None
+    identity = limited.impersonate("tool")
+    assert identity is not None
     for _ in range(2):
         with pytest.raises(NotPermitted):
-            permit(limited, caller, *asked(b"POST"), 100.0)
+            permit(limited, identity, *asked(b"POST"), 100.0)
     with pytest.raises(BudgetSpent):
-        permit(limited, caller, *asked(b"POST"), 100.0)
+        permit(limited, identity, *asked(b"POST"), 100.0)
 
 
 def test_a_changed_budget_goes_on_with_what_was_left() -> None:
@@ -280,11 +285,11 @@ def test_a_budget_outlives_a_reload() -> None:
     budgets = Budgets()
     for status in ("spent", "refused"):
         limited = clients(client("tool", requests_per_minute=1), budgets=budgets)
-        caller = limited.impersonate("tool")
-        assert caller is not None
+        identity = limited.impersonate("tool")
+        assert identity is not None
         if status == "spent":
-            permit(limited, caller, *asked(), 1.0)
+            permit(limited, identity, *asked(), 1.0)
         else:
             with pytest.raises(BudgetSpent) as refused:
-                permit(limited, caller, *asked(), 1.0)
+                permit(limited, identity, *asked(), 1.0)
             assert refused.value.retry_after == pytest.approx(60.0)

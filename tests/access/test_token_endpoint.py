@@ -55,8 +55,8 @@ def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
     """The client and bound name that the proxy later reads from the access token of an answer."""
     assert given.status == 200, given.body
     token = json.loads(given.body)["access_token"]
-    caller = clients.identify(fields(authorization=f"Bearer {token}".encode()), NOW)
-    return caller.name, caller.scope.bound
+    identity = clients.identify(fields(authorization=f"Bearer {token}".encode()), NOW)
+    return identity.name, identity.scope.bound
 
 
 def test_success_looks_like_lwas() -> None:
@@ -220,9 +220,9 @@ def test_the_refresh_token_of_an_answer_can_be_used(clients: Clients, secret: st
 
 def test_a_refresh_placeholder_bound_to_what_is_gone_is_an_invalid_grant() -> None:
     """Its account left the configuration, or the client may no longer use it."""
-    caller = KEYED.impersonate("reporting")
-    assert caller is not None
+    identity = KEYED.impersonate("reporting")
+    assert identity is not None
     for bound in ("gone", "zeta"):
-        _, refresh = KEYED.issue(caller, bound, NOW)
+        _, refresh = KEYED.issue(identity, bound, NOW)
         given = ask({**MINE, "refresh_token": refresh})
         assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_grant")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.access.clients import Budgets, Caller, Clients
+from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.forwarding.exchange import Exchange
@@ -166,12 +166,12 @@ class HeldCheck:
         self.begun, self.go = threading.Event(), threading.Event()
         self.defect: Exception | None = None
 
-    def __call__(self, known: Clients, caller: Caller, fields: RequestFields, body: bytes) -> None:
+    def __call__(self, known: Clients, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         self.begun.set()
         self.go.wait(PATIENCE)
         if self.defect is not None:
             raise self.defect
-        _permit_body(known, caller, fields, body)
+        _permit_body(known, identity, fields, body)
 
 
 _permit_body = Clients.permit_body

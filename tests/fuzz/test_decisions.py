@@ -20,7 +20,7 @@ from proxy.http1.target import parse_target, path_segments
 from proxy.routing.ads_account import NAMES_ACCOUNT
 from proxy.routing.operations import Effect, ScopeRule, find_operation
 from proxy.routing.route import Route, route
-from proxy.routing.table import CallerScope, RoutingTable
+from proxy.routing.table import ClientScope, RoutingTable
 from proxy.routing.target import TargetKind, find_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import ACCOUNTS, METHODS, TRAPS, spelled, values
@@ -154,7 +154,7 @@ questions = st.tuples(st.sampled_from(METHODS), any_targets, hosts, fields)
 Question = tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]
 
 
-def asked(question: Question, scope: CallerScope = CallerScope()) -> tuple[Request, Route] | None:  # noqa: B008 - frozen
+def asked(question: Question, scope: ClientScope = ClientScope()) -> tuple[Request, Route] | None:  # noqa: B008 - frozen
     """The route of a question, None where the proxy answers it itself."""
     method, target, host, lines = question
     section = b"Host: %b\r\n" % host + b"".join(b"%b: %b\r\n" % line for line in lines)
@@ -203,7 +203,7 @@ def signing_in_is_never_forwarded(question: Question) -> None:
 
 def a_limited_client_stays_in_its_limits(question: Question, policy: Policy) -> None:
     """What a policy permits has its account, its method and, with `profiles`, one of its profiles, or a named path."""
-    found = asked(question, CallerScope("", policy.accounts))
+    found = asked(question, ClientScope("", policy.accounts))
     if found is None:
         return
     request, chosen = found
@@ -235,7 +235,7 @@ def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
 
 def stricter_never_permits_more(question: Question, policy: Policy) -> None:
     """Taking a limit away, or a profile more on the list, refuses nothing that was permitted."""
-    found = asked(question, CallerScope("", policy.accounts))
+    found = asked(question, ClientScope("", policy.accounts))
     if found is None or judged(policy, *found).refusal is not None:
         return
     looser = [

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from proxy.access.clients import AUTHORIZATION, Budgets, Caller, Clients
+from proxy.access.clients import AUTHORIZATION, Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import ACCESS, Placeholders
 from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
@@ -30,7 +30,7 @@ assert TOOL is not None
 GENUINE = KEYED.issue(TOOL, "acme", NOW)[0].encode()
 
 
-def caller(clients: Clients, authorization: bytes, now: float = NOW) -> Caller | None:
+def identity(clients: Clients, authorization: bytes, now: float = NOW) -> ClientIdentity | None:
     """Who the credential says calls; None where it is refused."""
     try:
         return clients.identify(replace(fields(), named={AUTHORIZATION: (authorization,)}), now)
@@ -42,8 +42,8 @@ def a_changed_one_is_refused(text: bytes) -> None:
     """In keyed mode it is nobody's; where everybody is trusted it binds to nothing."""
     assume(text.strip() != GENUINE)
     for spelling in (text, b"Bearer " + text, b"bearer  " + text):
-        assert caller(KEYED, spelling) is None
-        found = caller(OPEN, spelling)
+        assert identity(KEYED, spelling) is None
+        found = identity(OPEN, spelling)
         assert found is None or not found.scope.bound
 
 
@@ -82,7 +82,7 @@ def test_no_other_text_is_a_placeholder_at_length(text: bytes, forgery: tuple[st
 
 def test_the_genuine_one_is_taken_until_it_ends() -> None:
     """The properties would be empty otherwise; it names its holder and its account."""
-    found = caller(KEYED, b"Bearer " + GENUINE)
+    found = identity(KEYED, b"Bearer " + GENUINE)
     assert found is not None
     assert (found.name, found.scope.bound) == ("tool", "acme")
-    assert caller(KEYED, b"Bearer " + GENUINE, NOW + 3601) is None
+    assert identity(KEYED, b"Bearer " + GENUINE, NOW + 3601) is None

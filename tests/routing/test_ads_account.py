@@ -22,7 +22,7 @@ from proxy.routing.ads_account import (
 )
 from proxy.routing.operations import PUBLISHED, ScopeRule, find_operation
 from proxy.routing.route import Route
-from proxy.routing.table import CallerScope, EmptyDirectory
+from proxy.routing.table import ClientScope, EmptyDirectory
 from scripts.make_operations import SCOPE, STRENGTH, strength
 from scripts.specifications import Described, read_specifications
 from tests.support.deciding import NAMING_AN_ADVERTISER, Listed, config, fields, routed
@@ -68,7 +68,7 @@ SCOPE_ALONE, NEITHER, UNKNOWN, AMC = (
 )
 
 
-def found(target: bytes, *ads_accounts: str, scope: str = "", caller: CallerScope | None = None, **sent: Any) -> Route:
+def found(target: bytes, *ads_accounts: str, scope: str = "", caller: ClientScope | None = None, **sent: Any) -> Route:
     """Where a POST with these values of Amazon-Ads-AccountId goes."""
     lines = tuple(f"Amazon-Ads-AccountId: {each}".encode() for each in ads_accounts)
     read = fields(*lines, *sent.pop("lines", ()), scopes=(scope.encode(),) if scope else (), **sent)
@@ -130,7 +130,7 @@ def test_an_ads_account_of_several_accounts_needs_a_choice() -> None:
     """400 that names those which the client may use; of one there is no choice to make."""
     with pytest.raises(AccountRequired, match="Several accounts have this ads account: acme, zeta"):
         found(CAMPAIGNS, "shared")
-    assert found(CAMPAIGNS, "shared", caller=CallerScope(accounts=frozenset({"zeta"}))).account == "zeta"
+    assert found(CAMPAIGNS, "shared", caller=ClientScope(accounts=frozenset({"zeta"}))).account == "zeta"
 
 
 @pytest.mark.parametrize("sent", [{}, {"account": "acme"}, {"account": "zeta"}, {"region": "eu"}])
@@ -142,7 +142,7 @@ def test_scope_and_ads_account_of_different_accounts_are_refused(sent: dict[str,
 
 def test_a_client_is_told_nothing_of_accounts_that_it_may_not_use() -> None:
     """An ads account of such an account is to it as one that nobody knows."""
-    only = CallerScope(accounts=frozenset({"acme"}))
+    only = ClientScope(accounts=frozenset({"acme"}))
     assert found(CAMPAIGNS, "z", scope="11", caller=only).account == "acme"
     assert found(CAMPAIGNS, "z", caller=only).account == "acme"
 

@@ -10,7 +10,7 @@ from proxy.app.rules import make_routing_table
 from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, SessionElsewhere
 from proxy.routing.mcp_session import McpSession, sent_session_id
 from proxy.routing.route import Route, route
-from proxy.routing.table import CallerScope
+from proxy.routing.table import ClientScope
 from tests.support.deciding import Listed, config, fields, request, summary
 
 DIRECTORY = Listed(
@@ -39,7 +39,7 @@ SESSION = McpSession("agent", "acme", "eu")
 def led(target: bytes, session: McpSession | None = SESSION, bound: str = "", **sent: Any) -> Route:
     """Where a message goes that belongs to this session."""
     asked = summary(request(b"POST", target, fields(**sent)), TABLE.operations)
-    return route(asked, TABLE, CallerScope(bound), session)
+    return route(asked, TABLE, ClientScope(bound), session)
 
 
 @pytest.mark.parametrize(

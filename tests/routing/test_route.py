@@ -19,7 +19,7 @@ from proxy.errors import (
     UnknownRegion,
     UnknownRoute,
 )
-from proxy.routing.table import CallerScope, EmptyDirectory, RoutingTable
+from proxy.routing.table import ClientScope, EmptyDirectory, RoutingTable
 from tests.support.deciding import Listed, config, fields, routed
 
 DIRECTORY = Listed(
@@ -56,7 +56,7 @@ REQUIRED, OPTIONAL, NEVER, UNKNOWN = b"/sp/campaigns/list", b"/reporting/reports
 def chosen(target: bytes, table: RoutingTable = SEVERAL, bound: str = "", **changed: Any) -> tuple[str, str, bytes]:
     """Account, region and profile of a request with these facts; profiles are read, all else is posted."""
     method = b"GET" if target.endswith(NEVER) else b"POST"
-    found = routed(method, target, fields(**changed), table, CallerScope(bound))
+    found = routed(method, target, fields(**changed), table, ClientScope(bound))
     return found.account, found.region, found.profile
 
 
@@ -115,17 +115,17 @@ def test_without_a_choice_the_choices_are_named(changed: dict[str, Any], said: s
 
 def test_a_client_of_one_account_needs_no_choice_and_learns_of_no_other() -> None:
     """What a caller may use is all that it can choose from, and all that it is told of."""
-    only = CallerScope(accounts=frozenset({"zeta"}))
+    only = ClientScope(accounts=frozenset({"zeta"}))
     assert routed(b"GET", NEVER, fields(), SEVERAL, only).account == "zeta"
     assert routed(b"GET", b"/x", fields(scopes=(b"44",)), SEVERAL, only).account == "zeta"
-    two = CallerScope(accounts=frozenset({"zeta", "pins"}))
+    two = ClientScope(accounts=frozenset({"zeta", "pins"}))
     with pytest.raises(AccountRequired, match=r"several accounts: pins, zeta\."):
         routed(b"GET", NEVER, fields(), SEVERAL, two)
     with pytest.raises(NotPermitted, match=r"It may use pins, z, zeta\."):
         routed(b"GET", b"/@nosuchname/x", fields(), SEVERAL, two)
     with pytest.raises(NotPermitted, match=r"It may use pins, zeta\."):
         routed(b"GET", b"/x", fields(account="nosuchname"), SEVERAL, two)
-    nobody = CallerScope(accounts=frozenset())
+    nobody = ClientScope(accounts=frozenset())
     with pytest.raises(AccountRequired, match="no account that this client may use"):
         routed(b"GET", NEVER, fields(), SEVERAL, nobody)
     with pytest.raises(NotPermitted, match="There is none that it may use"):
@@ -156,7 +156,7 @@ def test_what_is_not_the_callers_is_answered_as_what_is_not_there(
     target: bytes, changed: dict[str, Any], bound: str
 ) -> None:
     """Account, route, one whose first profile is not known, prefix, header, token: one 403, but for the name."""
-    only = CallerScope(accounts=frozenset({"acme"}))
+    only = ClientScope(accounts=frozenset({"acme"}))
     answers = set()
     for name in ("zeta", "pins", "z", "nosuchname", "acne", "accountless"):
         sent: dict[str, Any] = {key: name if value == "NAME" else value for key, value in changed.items()}
@@ -175,7 +175,7 @@ def test_what_is_not_the_callers_is_answered_as_what_is_not_there(
 )
 def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set[str], rule: str, own: str) -> None:
     """Whatever account it leads to, and whatever Scope is sent beside it."""
-    limited = CallerScope(profiles=frozenset(profiles))
+    limited = ClientScope(profiles=frozenset(profiles))
     for name in ("brand-eu", "nosuchname"):
         expected = f"This client may not use the account or route '{name}'. It may use {own}. (Rule: {rule}.)"
         for sent in ({}, {"scopes": (b"22",)}):
@@ -189,7 +189,7 @@ def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set
 
 def test_a_route_of_ones_own_is_still_explained() -> None:
     """Who may use its account is told what it is."""
-    only = CallerScope(accounts=frozenset({"acme"}))
+    only = ClientScope(accounts=frozenset({"acme"}))
     with pytest.raises(UnknownAccount, match=r"'brand-eu' is a route: send its requests to /@brand-eu/"):
         routed(b"GET", b"/x", fields(account="brand-eu"), SEVERAL, only)
     with pytest.raises(NotPermitted, match="may not use the account 'z'"):

@@ -18,7 +18,7 @@ from proxy.http1.target import parse_target
 from proxy.profiles.index import ListingFailure
 from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
-from proxy.routing.table import ANYBODY, CallerScope, RoutingTable
+from proxy.routing.table import ANYBODY, ClientScope, RoutingTable
 from proxy.routing.target import EVERYTHING, PathReading, RequestSummary, find_destination, summarise
 from proxy.secret import Secret
 
@@ -65,7 +65,7 @@ def summary(asked: Request, operations: Operations = PUBLISHED, reading: PathRea
 
 
 def routed(
-    method: bytes, target: bytes, read: RequestFields, table: RoutingTable, scope: CallerScope = ANYBODY
+    method: bytes, target: bytes, read: RequestFields, table: RoutingTable, scope: ClientScope = ANYBODY
 ) -> Route:
     """Where a request goes."""
     return route(summary(request(method, target, read), table.operations), table, scope)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.access.clients import ROW_LENGTH, SPENT, Budgets, Spending, settle_row, spend_one, take_spending
+from proxy.access.clients import ROW_LENGTH, SPENT, Budgets, BudgetUsage, settle_row, spend_one, take_spending
 from proxy.observability.number_memory import SharedCell, make_memory_file
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class SharedBudgets(Budgets):
 
     # --- what the supervisor does
 
-    def take_spendings(self) -> tuple[Spending, ...]:
+    def take_spendings(self) -> tuple[BudgetUsage, ...]:
         spendings = list(super().take_spendings())
         for name, slot in self._slots.items():
             if self._memory.row(slot)[SPENT]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.access.clients import Budgets, Spending
+from proxy.access.clients import Budgets, BudgetUsage
 from proxy.app.workers import shared_counts as module
 from proxy.app.workers.shared_counts import (
     BudgetMemory,
@@ -86,7 +86,7 @@ def test_the_supervisor_settles_for_all(descriptor: int) -> None:
     supervisor, first, second = of_three(descriptor)
     for budgets in (first, second, second):
         assert budgets.spend("tool", 60, 1.0) == 0.0
-    assert supervisor.take_spendings() == (Spending("tool", 60.0, 1.0, 3),)
+    assert supervisor.take_spendings() == (BudgetUsage("tool", 60.0, 1.0, 3),)
     assert supervisor.take_spendings() == ()
     first.spend("tool", 60, 1.0)
     supervisor.settle("tool", 1.5, 1.0)
