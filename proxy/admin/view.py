@@ -112,11 +112,11 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class ProgramView:
-    """The program itself. `tools_url` is the base URL that tools use; `started_at` is wall-clock time."""
+    """The program itself. `proxy_url` is the base URL that tools use; `started_at` is wall-clock time."""
 
     version: str
     started_at: float
-    tools_url: str
+    proxy_url: str
     demo: bool = False
     invites: bool = False
     """Whether links can be made that ask for consent."""

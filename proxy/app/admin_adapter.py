@@ -92,7 +92,7 @@ class RunningProgram(Protocol):
     @property
     def forwarder(self) -> Forwarder: ...
     @property
-    def tools(self) -> ConnectionTable: ...
+    def client_connections(self) -> ConnectionTable: ...
     @property
     def in_flight(self) -> int: ...
     @property
@@ -144,15 +144,15 @@ class AdminAdapter:
     def program(self) -> ProgramView:
         program = self._program
         workers = program.workers
-        tools = len(program.tools) if workers is None else workers.connections
+        connected = len(program.client_connections) if workers is None else workers.connections
         sizes = {host: total for host, (total, _) in program.pools.sizes().items()}
-        connections = {"tools": tools, "in_flight": program.in_flight}
+        connections = {"tools": connected, "in_flight": program.in_flight}
         health = program.fleet.health if program.fleet is not None else StoreHealth()
         connections |= sizes if workers is None else sizes | workers.pools
         return ProgramView(
             version=__version__,
             started_at=program.started_at,
-            tools_url=f"{'https' if program.config.tls else 'http'}://{program.listening}",
+            proxy_url=f"{'https' if program.config.tls else 'http'}://{program.listening}",
             demo=program.demo,
             keyed=bool(program.config.clients),
             invites=program.config.invites.url is not None,

@@ -33,7 +33,7 @@ class ServingProcess(Protocol):
     @property
     def accounting(self) -> Accounting: ...
     @property
-    def tools(self) -> ConnectionTable: ...
+    def client_connections(self) -> ConnectionTable: ...
     @property
     def acceptors(self) -> Sequence[Acceptor]: ...
 
@@ -42,13 +42,13 @@ def close_listener(serving: ServingProcess) -> None:
     """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
     for acceptor in serving.acceptors:
         acceptor.close()
-    serving.tools.wind_down()
+    serving.client_connections.wind_down()
 
 
 def _refuse_requests(serving: ServingProcess) -> None:
     """Nothing more can be finished in time: what still comes is told so, and idle connections end."""
     serving.forwarder.availability = Availability.CLOSING
-    serving.tools.close_idle()
+    serving.client_connections.close_idle()
 
 
 async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
@@ -67,13 +67,17 @@ async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
     _refuse_requests(serving)
     await wait(at_once, _POLL_INTERVAL)
     await _emptied(serving, at_once, began + settings.timeout)
-    return serving.tools.end_all()
+    return serving.client_connections.end_all()
 
 
 async def _emptied(serving: ServingProcess, at_once: asyncio.Event, until: float) -> None:
     """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
-    accounting, tools = serving.accounting, serving.tools
-    while (accounting.in_flight or tools.unsent) and asyncio.get_running_loop().time() < until and not at_once.is_set():
+    accounting, connected = serving.accounting, serving.client_connections
+    while (
+        (accounting.in_flight or connected.unsent)
+        and asyncio.get_running_loop().time() < until
+        and not at_once.is_set()
+    ):
         await wait(at_once, _POLL_INTERVAL)
 
 

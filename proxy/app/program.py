@@ -85,7 +85,7 @@ class Program:
     """Made with a configuration; `start` opens everything, `stop` closes what was opened, also where a start failed."""
 
     forwarder: Forwarder
-    tools: ConnectionTable
+    connected: ConnectionTable
     pools: Pools
     tokens: TokenManager
     directory: ProfileDirectory
@@ -162,10 +162,10 @@ class Program:
         self.metrics.accounts(config.accounts)
         self.messages.begin()
         self._start_audit()
-        tools_sockets = self._bind("listen", config.listen)
+        client_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
-        self.listening, self.admin_listening = bound_address(tools_sockets[0]), bound_address(admin_sockets[0])
+        self.listening, self.admin_listening = bound_address(client_sockets[0]), bound_address(admin_sockets[0])
         self._tls.begin(config)
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
@@ -180,7 +180,7 @@ class Program:
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(close_listener, self)
-        await self._begin_to_serve(tools_sockets)
+        await self._begin_to_serve(client_sockets)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         if self._tls.certificate is not None:
@@ -198,7 +198,7 @@ class Program:
             self._opened.push_async_callback(self.workers.stop)
             await self.workers.start(sockets)
             return
-        parts = self.tools, self.forwarder, self._connect, self._tls.context
+        parts = self.client_connections, self.forwarder, self._connect, self._tls.context
         self.acceptors = [Acceptor(bound, *parts) for bound in sockets]
 
     def _open_store(self, config: Config) -> Store:
@@ -279,7 +279,7 @@ class Program:
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
         self._watch_keys()
-        self.tools = ConnectionTable(deadlines)
+        self.client_connections = ConnectionTable(deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)
@@ -342,7 +342,7 @@ class Program:
 
     def _connect(self) -> ClientConnection:
         """A new connection's protocol."""
-        return ClientConnection(self.tools, self.forwarder)
+        return ClientConnection(self.client_connections, self.forwarder)
 
     def _list_profiles_again(self, account: str) -> None:
         self.directory.list_again(account)

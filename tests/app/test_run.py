@@ -50,7 +50,7 @@ class Pretended:
         return self
 
     @property
-    def tools(self) -> Any:
+    def client_connections(self) -> Any:
         return self
 
     @property

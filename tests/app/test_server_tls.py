@@ -49,17 +49,17 @@ class Files:
     def shown(self, tls: ServerTls) -> int:
         """The serial number of the certificate that a tool gets to see in a handshake."""
         assert tls.context is not None
-        to_server, to_tool = ssl.MemoryBIO(), ssl.MemoryBIO()
-        server = tls.context.wrap_bio(to_server, to_tool, server_side=True)
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = tls.context.wrap_bio(to_server, to_client, server_side=True)
         trusting = ssl.create_default_context(cafile=self.authority.ca_file)
-        tool = trusting.wrap_bio(to_tool, to_server, server_hostname=NAME)
+        client = trusting.wrap_bio(to_client, to_server, server_hostname=NAME)
         for _ in range(3):
-            for end in (tool, server):
+            for end in (client, server):
                 try:
                     end.do_handshake()
                 except ssl.SSLWantReadError:
                     continue
-        return int(dict(tool.getpeercert() or {})["serialNumber"], 16)  # type: ignore[arg-type]  # a text, by its name
+        return int(dict(client.getpeercert() or {})["serialNumber"], 16)  # type: ignore[arg-type]  # a text, by its name
 
 
 @pytest.fixture

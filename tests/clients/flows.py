@@ -43,7 +43,7 @@ def run_script(*command: str | Path, rig: Rig, cwd: Path, **more: str) -> dict[s
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(cwd),
-        "PROXY_URL": rig.tools,
+        "PROXY_URL": rig.proxy_url,
         "CLIENT_NAME": CLIENT,
         "CLIENT_KEY": KEY,
         "ACCOUNT_NAME": ACCOUNT,

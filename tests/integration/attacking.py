@@ -111,7 +111,7 @@ class Attacker:
 
     def send(self, data: bytes) -> Asked:
         before = len(self.seen())
-        head, body = exchange(self.running.tools, data)
+        head, body = exchange(self.running.proxy_url, data)
         return Asked(int(head.split(b" ")[1]), head, body, self.seen()[before:])
 
     def ask(self, client: str, method: str, target: str, *lines: str, **rest: Any) -> Asked:

@@ -21,13 +21,13 @@ class Rig:
     """The simulator's and the proxy's addresses."""
 
     simulator: dict[str, Any]
-    tools: str
+    proxy_url: str
     admin: str
     log: Output
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """A tool's request."""
-        return fetch(self.tools + path, headers=headers)
+        return fetch(self.proxy_url + path, headers=headers)
 
     def admin_get(self, path: str) -> tuple[int, bytes]:
         return fetch(self.admin + path)
@@ -79,4 +79,4 @@ def rig(
             **changes,
         }
         with serving(tmp_path, amazon.configuration(**settled)) as running:
-            yield Rig(amazon.facts, running.tools, f"http://127.0.0.1:{admin_port}", running.process.output)
+            yield Rig(amazon.facts, running.proxy_url, f"http://127.0.0.1:{admin_port}", running.process.output)

@@ -34,7 +34,7 @@ def campaigns(running: Serving, prefix: str = "", **headers: str) -> tuple[int, 
     """A query of campaigns, for whomever the headers name."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = b'{"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}'
-    status, answer = fetch(running.tools + prefix + QUERY, body, {"Content-Type": "application/json", **named})
+    status, answer = fetch(running.proxy_url + prefix + QUERY, body, {"Content-Type": "application/json", **named})
     return status, json.loads(answer)
 
 

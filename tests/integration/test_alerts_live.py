@@ -211,7 +211,7 @@ def test_a_proxy_that_adds_much_fires(amazon: SimulatedAmazon, tmp_path: Path) -
         watch = Watch(running, tmp_path)
         watch.scrape()
         for number in (1, 2, 3):
-            answer = fetch(f"{running.tools}/mcp", LIST_TOOLS, {**kind, "X-Ads-Proxy-Key": "key"})
+            answer = fetch(f"{running.proxy_url}/mcp", LIST_TOOLS, {**kind, "X-Ads-Proxy-Key": "key"})
             assert (answer[0], "may call none" in json.loads(answer[1])["error"]["message"]) == (200, True)
             running.until(lambda number=number: running.metric("overhead_seconds_count") == number)
         watch.scrape()

@@ -77,7 +77,7 @@ def status_of(connection: http.client.HTTPConnection) -> int:
 
 
 def is_served(running: Serving, context: ssl.SSLContext | None) -> bool:
-    """Whether a new tool is."""
+    """Whether a new client is."""
     with contextlib.closing(connection_to(running, context)) as connection:
         try:
             return status_of(connection) == 200
@@ -93,7 +93,7 @@ def processor_seconds(running: Serving) -> float:
 
 @pytest.mark.parametrize("kind", ["endless heads", "silent TLS peers"])
 def test_400_connections_on_256_files_keep_nobody_out(amazon: SimulatedAmazon, tmp_path: Path, kind: str) -> None:
-    """`/livez` answers, a connected tool is served, and after `header_timeout` so is a new one."""
+    """`/livez` answers, a connected client is served, and after `header_timeout` so is a new one."""
     changes: dict[str, Any] = {"limits": {"header_timeout": TIMEOUT}}
     context = None
     if kind == "silent TLS peers":
@@ -105,16 +105,16 @@ def test_400_connections_on_256_files_keep_nobody_out(amazon: SimulatedAmazon, t
     beginning = b"" if context else b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Endless: "
     with serving(tmp_path, amazon.configuration(**changes), open_files=FILES) as running:
         running.until_listed()
-        tool = connection_to(running, context)
-        assert status_of(tool) == 200
+        client = connection_to(running, context)
+        assert status_of(client) == 200
         with attacked(running, beginning):
             assert running.admin_get("/livez")[0] == 200
-            assert status_of(tool) == 200
+            assert status_of(client) == 200
             assert running.status()["connections"]["tools"] <= 64 + 16
             running.until(lambda: is_served(running, context), TIMEOUT * 4)
-            assert status_of(tool) == 200
+            assert status_of(client) == 200
         before = processor_seconds(running)
         running.until(lambda: running.status()["connections"]["tools"] <= 1)
         assert processor_seconds(running) - before < 5
         assert not running.events("defect_met")
-        tool.close()
+        client.close()

@@ -196,7 +196,7 @@ def test_a_budget_is_one_budget_however_the_key_is_shown(attacker: Attacker) -> 
     """Three ways to show a key and a placeholder spend the same five requests."""
     form = f"grant_type=refresh_token&refresh_token=acme&client_id=budgeted&client_secret={key('budgeted')}".encode()
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    token = json.loads(fetch(f"{attacker.running.tools}/auth/o2/token", form, kind)[1])["access_token"]
+    token = json.loads(fetch(f"{attacker.running.proxy_url}/auth/o2/token", form, kind)[1])["access_token"]
     ways = (
         f"Authorization: Bearer {key('budgeted')}",
         f"Authorization: {key('budgeted')}",
@@ -212,7 +212,7 @@ def test_placeholders_cannot_be_forged_or_lent(attacker: Attacker) -> None:
     """Another holder, another lifetime, no signature, another key beside it: all 401."""
     form = f"grant_type=refresh_token&refresh_token=acme&client_id=profiled&client_secret={key('profiled')}".encode()
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    token = json.loads(fetch(f"{attacker.running.tools}/auth/o2/token", form, kind)[1])["access_token"]
+    token = json.loads(fetch(f"{attacker.running.proxy_url}/auth/o2/token", form, kind)[1])["access_token"]
     signature = token.rpartition(".")[2]
     other = base64.urlsafe_b64encode(json.dumps(["free", "acme", 2**40]).encode()).decode().rstrip("=")
     forgeries = [token[:-1], f"{token}=", f"Atza|ap1.{other}.{signature}", f"Atza|ap1.{other}.", f"Atza|ap1.{other}"]
@@ -241,7 +241,7 @@ def test_the_local_token_endpoint_gives_nothing_to_strangers(attacker: Attacker,
     """Wrong keys, other clients' keys, names that are none."""
     body = form.replace("KEY", quote(key("free"))).encode()
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    _, answer = fetch(f"{attacker.running.tools}/auth/o2/token", body, kind)
+    _, answer = fetch(f"{attacker.running.proxy_url}/auth/o2/token", body, kind)
     assert json.loads(answer)["error"] == error
 
 
@@ -263,6 +263,6 @@ def test_strangers_make_no_new_metrics(attacker: Attacker) -> None:
     counts = []
     for some in (odd[::250], odd):
         for data in some:
-            exchange(attacker.running.tools, data)
+            exchange(attacker.running.proxy_url, data)
         counts.append(len(attacker.running.admin_get("/metrics")[1].splitlines()))
     assert counts[0] == counts[1]

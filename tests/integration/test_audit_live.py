@@ -63,7 +63,7 @@ def write(running: Serving, key: str, profile: str) -> int:
         "Accept": kind,
     }
     body = json.dumps({"campaigns": [{"name": "canary-body", "state": "PAUSED"}]}).encode()
-    return fetch(f"{running.tools}/sp/campaigns?canary-query=1", body, headers)[0]
+    return fetch(f"{running.proxy_url}/sp/campaigns?canary-query=1", body, headers)[0]
 
 
 def configuration(amazon: SimulatedAmazon, path: Path, keys: list[dict[str, Any]]) -> dict[str, Any]:

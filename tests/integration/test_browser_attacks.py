@@ -149,7 +149,7 @@ def test_another_origins_page_gets_nothing_from_the_tools_listener(browser: webd
     """fetch, forms, images, scripts, frames and event streams are all refused before Amazon sees them."""
     with rig(tmp_path) as running:
         before = settled(running)
-        read = attack(browser, [f"{running.tools}/v2/profiles", f"{running.tools}/sp/campaigns/list"])
+        read = attack(browser, [f"{running.proxy_url}/v2/profiles", f"{running.proxy_url}/sp/campaigns/list"])
         assert set(read) <= {"blocked", "opaque"}
         assert seen_by_amazon(running) == before
         assert refused(running, "cross-origin") >= 10
@@ -170,7 +170,7 @@ def test_a_rebound_name_is_answered_by_nobody(browser: webdriver.Chrome, tmp_pat
     """A name of the attacker's that leads to this machine gets 421 from both listeners, from its own pages too."""
     with rig(tmp_path) as running:
         before = settled(running)
-        for origin in (running.tools, running.admin):
+        for origin in (running.proxy_url, running.admin):
             port = origin.rpartition(":")[2]
             for path in ("/v2/profiles", "/status", "/login/acme", "/"):
                 browser.get(f"http://{REBOUND}:{port}{path}")

@@ -17,7 +17,7 @@ def test_curl(tmp_path: Path) -> None:
     require_program("curl")
     with flows.keyed(tmp_path) as proxy:
         said = flows.run_script("/bin/sh", environments.CLIENTS / "curl" / "flow.sh", rig=proxy, cwd=tmp_path)
-        assert said.pop("location").startswith(proxy.tools + "/")
+        assert said.pop("location").startswith(proxy.proxy_url + "/")
         assert said == {
             "profiles": 3,
             "pages": [10, 10, 5],

@@ -48,7 +48,7 @@ def _blocks(page: str, language: str) -> list[str]:
 
 def _filled(block: str, proxy: Rig) -> str:
     """The block with this proxy's address and key."""
-    address = proxy.tools.removeprefix("http://")
+    address = proxy.proxy_url.removeprefix("http://")
     return block.replace("127.0.0.1:8080", address).replace("adsproxy_YOUR-KEY", flows.KEY)
 
 

@@ -19,8 +19,8 @@ def test_scaleleap_sdk(tmp_path: Path) -> None:
     script = environments.CLIENTS / "scaleleap" / "flow.js"
     with flows.keyed(tmp_path) as proxy:
         said = flows.run_script(node, script, rig=proxy, cwd=tmp_path, CLIENT_MODULES=str(place))
-        assert said.pop("location").startswith(proxy.tools + "/")
-        assert said.pop("report_location").startswith(proxy.tools + "/")
+        assert said.pop("location").startswith(proxy.proxy_url + "/")
+        assert said.pop("report_location").startswith(proxy.proxy_url + "/")
         assert said == {
             "profiles": 3,
             "pages": [10, 10, 5],

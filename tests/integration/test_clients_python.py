@@ -24,7 +24,7 @@ def test_a_plain_http_library(tmp_path: Path, library: str) -> None:
     python = environments.python_environment("plain_http")
     with flows.keyed(tmp_path) as proxy:
         said = flows.run_script(python, HERE / "plain_http" / f"{library}_flow.py", rig=proxy, cwd=tmp_path)
-        assert said.pop("location").startswith(proxy.tools + "/")
+        assert said.pop("location").startswith(proxy.proxy_url + "/")
         assert said == {
             "profiles": 3,
             "pages": [10, 10, 5],
@@ -40,7 +40,7 @@ def test_python_amazon_ad_api(tmp_path: Path) -> None:
     python = environments.python_environment("python_amazon_ad_api")
     with flows.keyed(tmp_path, strict=False) as proxy:
         said = flows.run_script(python, HERE / "python_amazon_ad_api" / "flow.py", rig=proxy, cwd=tmp_path)
-        assert said.pop("location").startswith(proxy.tools + "/")
+        assert said.pop("location").startswith(proxy.proxy_url + "/")
         assert said == {
             "profiles": 3,
             "pages": [10, 10, 5],

@@ -227,7 +227,7 @@ def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
     assert all("or vector(0)" in expression for expression in nobody if fleet.query(expression))
 
 
-class Tools:
+class Clients:
     """Tools that ask through nginx without pause, each on a connection that it keeps: reading, writing, replacing."""
 
     def __init__(self, netloc: str) -> None:
@@ -236,7 +236,7 @@ class Tools:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(start,), daemon=True) for start in range(WORKERS)]
 
-    def __enter__(self) -> Tools:
+    def __enter__(self) -> Clients:
         for thread in self._threads:
             thread.start()
         return self
@@ -269,14 +269,14 @@ class Tools:
 def test_the_death_of_one_costs_only_what_it_was_doing(fleet: Fleet) -> None:
     """kill -9 under load: no read fails, and no more writes than were under way; the one that returns is used again."""
     victim = fleet.compose.container("proxy-3")
-    with Tools(fleet.front) as tools:
-        eventually(lambda: tools.outcomes.total() > 300 or None, "requests before")
+    with Clients(fleet.front) as clients:
+        eventually(lambda: clients.outcomes.total() > 300 or None, "requests before")
         podman("kill", "--signal", "KILL", victim)
-        before = tools.outcomes.total()
-        eventually(lambda: tools.outcomes.total() > before + 600 or None, "requests after")
+        before = clients.outcomes.total()
+        eventually(lambda: clients.outcomes.total() > before + 600 or None, "requests after")
         podman("start", victim)
         eventually(lambda: _served_by(victim), "requests at the one that returned")
-    failed = {outcome: count for outcome, count in tools.outcomes.items() if outcome[1] != "200"}
+    failed = {outcome: count for outcome, count in clients.outcomes.items() if outcome[1] != "200"}
     assert set(failed) <= {("POST", "502"), ("PUT", "502")}, fleet.logs()
     assert sum(failed.values()) <= WORKERS
 

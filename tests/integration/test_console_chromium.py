@@ -113,7 +113,7 @@ def test_a_person_signs_in_and_a_tool_is_served(browser: webdriver.Chrome, tmp_p
         console.picture("3-working")
         (command,) = console.copies("curl")
         (base,) = console.copies("Base URL")
-        assert base == f"{running.tools}/@acme/eu"
+        assert base == f"{running.proxy_url}/@acme/eu"
         done = subprocess.run([require_program("curl"), *shlex.split(command)[1:]], capture_output=True, check=True)
         assert "campaigns" in json.loads(done.stdout)
         assert console.complaints() == []

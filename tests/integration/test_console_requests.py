@@ -53,7 +53,7 @@ def trouble(running: Rig) -> None:
         assert running.get("/v2/profiles?canary=query", by(client))[0] == 200
     assert running.get("/v2/profiles", {"X-Ads-Proxy-Key": "canary-wrong-key"})[0] == 401
     write = {**by("bids"), "Content-Type": "application/vnd.spCampaign.v3+json"}
-    assert fetch(f"{running.tools}/sp/campaigns", NEW_CAMPAIGNS, write)[0] == 403
+    assert fetch(f"{running.proxy_url}/sp/campaigns", NEW_CAMPAIGNS, write)[0] == 403
 
 
 def last_requests(running: Rig, query: str = "") -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
 def test_repeated_requests_are_among_the_last(tmp_path: Path) -> None:
     """Requests that were decided before have no event, and are in the list and in the tables all the same."""
     with rig(tmp_path, clients=CLIENTS) as running:
-        connection = http.client.HTTPConnection(urlsplit(running.tools).netloc, timeout=15)
+        connection = http.client.HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=15)
         for _ in range(20):
             connection.request("GET", "/v2/profiles", headers=by("reporting"))
             answer = connection.getresponse()
@@ -161,7 +161,7 @@ def test_a_call_of_mcp_shows_its_tools(browser: webdriver.Chrome, tmp_path: Path
     }
     with rig(tmp_path) as running:
         running.get("/v2/profiles")
-        fetch(f"{running.tools}/mcp", json.dumps(call).encode(), {"Content-Type": "application/json"})
+        fetch(f"{running.proxy_url}/mcp", json.dumps(call).encode(), {"Content-Type": "application/json"})
         console = Console(browser, running)
         console.open()
         console.see("#request-rows strong", "campaign_management-update_campaign")

@@ -68,10 +68,10 @@ def is_refused(netloc: str) -> bool:
     return True
 
 
-def whole(tool: socket.socket) -> bytes:
+def whole(client: socket.socket) -> bytes:
     """All that comes until the proxy ends the connection."""
     answer = b""
-    while piece := tool.recv(4096):
+    while piece := client.recv(4096):
         answer += piece
     return answer
 
@@ -80,13 +80,13 @@ def whole(tool: socket.socket) -> bytes:
 @pytest.mark.parametrize("state", ["memory:", "file:"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_program_ends_at_once(amazon: SimulatedAmazon, tmp_path: Path, state: str, number: int) -> None:
-    """Exit code 0 within half a second, with idle connections of a tool and of a browser still open."""
+    """Exit code 0 within half a second, with idle connections of a client and of a browser still open."""
     url = state if state == "memory:" else f"file:{tmp_path / 'state'}"
     with serving(tmp_path, amazon.configuration(state={"url": url})) as running:
         running.until_listed()
-        tool = http.client.HTTPConnection(running.netloc, timeout=5)
+        client = http.client.HTTPConnection(running.netloc, timeout=5)
         console = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=5)
-        for connection, path in ((tool, "/v2/profiles"), (console, "/status")):
+        for connection, path in ((client, "/v2/profiles"), (console, "/status")):
             connection.request("GET", path)
             connection.getresponse().read()
         silent = connect(running.netloc)
@@ -97,7 +97,7 @@ def test_an_idle_program_ends_at_once(amazon: SimulatedAmazon, tmp_path: Path, s
         assert code == 0
         assert seconds < PROMPT
         assert silent.recv(1) == b""
-        for each in (tool, console, silent):
+        for each in (client, console, silent):
             each.close()
         assert running.events("server_stopped")[0]["cut"] == 0
 
@@ -141,19 +141,19 @@ def test_requests_in_flight_are_finished(amazon: SimulatedAmazon, tmp_path: Path
 
 
 def test_a_slow_reader_gets_the_end_of_its_answer(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Amazon's side is done, but the tool has not taken all yet: the program waits for the tool."""
+    """Amazon's side is done, but the client has not taken all yet: the program waits for the client."""
     total = 12_000_000
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
-        with connect(running.netloc) as tool:
-            tool.sendall(f"GET /sim/bytes/{total}?length=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        with connect(running.netloc) as client:
+            client.sendall(f"GET /sim/bytes/{total}?length=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             in_flight(running, 1)
             running.process.signal(signal.SIGTERM)
             running.until(lambda: is_refused(running.netloc))
             received = bytearray()
             while running.metric("requests_in_flight") == 1:
-                received += tool.recv(65536)
-            while piece := tool.recv(65536):
+                received += client.recv(65536)
+            while piece := client.recv(65536):
                 received += piece
         assert len(received.partition(b"\r\n\r\n")[2]) == total
         assert running.process.wait() == 0
@@ -161,7 +161,7 @@ def test_a_slow_reader_gets_the_end_of_its_answer(amazon: SimulatedAmazon, tmp_p
 
 @pytest.mark.alone
 def test_the_time_limit_cuts_what_still_runs(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Without an answer yet the tool is told 503; a body that has begun is broken off visibly."""
+    """Without an answer yet the client is told 503; a body that has begun is broken off visibly."""
     with serving(tmp_path, amazon.configuration(drain={"timeout": 1})) as running:
         running.until_listed()
         no_head = Asked(running, "/sim/slow?head=30")
@@ -196,16 +196,16 @@ def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_p
         running.until_listed()
         busy = Asked(running, "/sim/slow?head=3.5")
         in_flight(running, 1)
-        with connect(running.netloc) as tool:
-            tool.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
+        with connect(running.netloc) as client:
+            client.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
             running.until(lambda: running.status()["connections"]["tools"] == 2)
             before = amazon.counts()["api_requests"]
             running.process.signal(signal.SIGTERM)
             running.until(lambda: is_refused(running.netloc))
             half = time.monotonic() + 2.1
             running.until(lambda: time.monotonic() > half)
-            tool.sendall(b"Host: localhost\r\n\r\n")
-            answer = whole(tool)
+            client.sendall(b"Host: localhost\r\n\r\n")
+            answer = whole(client)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 1\r\n" in head + b"\r\n"
@@ -247,19 +247,19 @@ def test_a_kept_alive_tool_that_asks_as_the_program_stops_is_served(amazon: Simu
     """Fifty that ask 40 ms after SIGTERM, on idle connections: each gets an answer, which says that it closes."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
-        tools = [http.client.HTTPConnection(running.netloc, timeout=10) for _ in range(50)]
-        for tool in tools:
-            tool.request("GET", "/v2/profiles")
-            tool.getresponse().read()
+        clients = [http.client.HTTPConnection(running.netloc, timeout=10) for _ in range(50)]
+        for client in clients:
+            client.request("GET", "/v2/profiles")
+            client.getresponse().read()
         running.process.signal(signal.SIGTERM)
         threading.Event().wait(0.04)
-        for tool in tools:
-            tool.request("GET", "/v2/profiles")
-        answers = [tool.getresponse() for tool in tools]
+        for client in clients:
+            client.request("GET", "/v2/profiles")
+        answers = [client.getresponse() for client in clients]
         assert [(answer.status, answer.getheader("Connection")) for answer in answers] == [(200, "close")] * 50
         assert all(answer.read() for answer in answers)
-        for tool in tools:
-            tool.close()
+        for client in clients:
+            client.close()
         assert running.process.wait(2) == 0
 
 
@@ -268,15 +268,15 @@ def test_those_whom_the_system_had_accepted_are_served(amazon: SimulatedAmazon, 
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         running.process.signal(signal.SIGSTOP)
-        tools = [connect(running.netloc) for _ in range(50)]
-        for tool in tools:
-            tool.sendall(b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        clients = [connect(running.netloc) for _ in range(50)]
+        for client in clients:
+            client.sendall(b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n")
         running.process.signal(signal.SIGTERM)
         running.process.signal(signal.SIGCONT)
-        answers = [whole(tool) for tool in tools]
+        answers = [whole(client) for client in clients]
         assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 50
-        for tool in tools:
-            tool.close()
+        for client in clients:
+            client.close()
         assert running.process.wait() == 0
 
 

@@ -92,7 +92,7 @@ class Reader:
     """A person who follows the page from its beginning, section by section."""
 
     home: Path
-    tools: int = field(default_factory=free_port)
+    client_port: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
     simulator: int = field(default_factory=lambda: ports_in_a_row(5))
     fillings: dict[str, str] = field(default_factory=dict)
@@ -116,14 +116,14 @@ class Reader:
         ours = ("ADS_PROXY_", "AMAZON_ADS_", "XDG_", "MAKE", "MFLAGS")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         environ["HOME"] = str(self.home)
-        environ["ADS_PROXY_LISTEN"] = f"127.0.0.1:{self.tools}"
+        environ["ADS_PROXY_LISTEN"] = f"127.0.0.1:{self.client_port}"
         environ["ADS_PROXY_ADMIN_LISTEN"] = f"127.0.0.1:{self.admin}"
         return Terminal(ROOT, environ)
 
     def fill_in(self, text: str) -> str:
         for name, value in self.fillings.items():
             text = text.replace(name, value)
-        ports = {8080: self.tools, 8081: self.admin, **{9001 + step: self.simulator + step for step in range(5)}}
+        ports = {8080: self.client_port, 8081: self.admin, **{9001 + step: self.simulator + step for step in range(5)}}
         return re.sub(r"(?<=:)(80[0-9]{2}|900[1-5])\b", lambda found: str(ports[int(found[1])]), text)
 
     def open_before_the_simulator(self) -> Terminal:

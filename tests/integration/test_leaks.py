@@ -127,7 +127,7 @@ def settings(amazon: SimulatedAmazon, tmp_path: Path, hunt: Hunt) -> dict[str, A
 def use_the_keys(running: Serving, hunt: Hunt) -> None:
     """Good, wrong and misplaced keys, and the local token endpoint."""
     key = hunt.secrets["client-key"]
-    tools = running.tools
+    tools = running.proxy_url
     for headers in ({"Authorization": f"Bearer {key}"}, {"Authorization": key}, {"X-Ads-Proxy-Key": key}):
         assert call(f"{tools}/v2/profiles", hunt, headers)[0] == 200
     basic = base64.b64encode(f"reporting:{key}".encode()).decode()
@@ -183,7 +183,7 @@ def let_amazon_fail(running: Serving, amazon: SimulatedAmazon, hunt: Hunt) -> No
     for fault in faults:
         amazon.fault(fault, times=2, path="/v2/profiles")
         with contextlib.suppress(http.client.HTTPException, ConnectionError):
-            call(f"{running.tools}/v2/profiles", hunt, key)
+            call(f"{running.proxy_url}/v2/profiles", hunt, key)
         amazon.heal()
     echo = f"the token {hunt.secrets['refresh-token']} of {hunt.secrets['client-secret']} is not good"
     for status, error in ((400, "invalid_grant"), (500, "server_error"), (401, "invalid_client"), (400, "odd")):
@@ -194,7 +194,7 @@ def let_amazon_fail(running: Serving, amazon: SimulatedAmazon, hunt: Hunt) -> No
         button = {"X-Ads-Proxy-Key": hunt.secrets["admin-key"], "X-Ads-Proxy-Console": "1"}
         call(f"{running.admin}/console/accounts/acme/refresh", hunt, button, b"")
         running.until(lambda failures=failures: len(running.events("refresh_failed")) > failures)
-        call(f"{running.tools}/v2/profiles", hunt, key)
+        call(f"{running.proxy_url}/v2/profiles", hunt, key)
         look_around(running, hunt)
         amazon.heal()
 
@@ -308,7 +308,7 @@ def test_an_outbound_proxys_password_stays_inside(amazon: SimulatedAmazon, tmp_p
         upstream={"proxy": address}, tokens={"request_wait": 1}, log={"level": "debug"}
     )
     with serving(tmp_path, configuration) as running:
-        assert call(f"{running.tools}/v2/profiles", hunt)[0] == 503
+        assert call(f"{running.proxy_url}/v2/profiles", hunt)[0] == 503
         running.until(lambda: running.events("refresh_failed"))
         for path in ("/status", "/metrics", "/console/state"):
             assert call(running.admin + path, hunt)[0] == 200

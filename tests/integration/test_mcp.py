@@ -88,7 +88,7 @@ def hosted(python: Path, tmp_path: Path) -> Iterator[Hosted]:
 @contextlib.contextmanager
 def client(python: Path, proxy: Rig, mode: str, to: int) -> Iterator[Output]:
     """The real client, at work."""
-    given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY}
+    given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY}
     with started(python, HERE / "flow.py", mode, str(to), **given) as output:
         yield output
 
@@ -150,7 +150,7 @@ def test_no_scope_is_added_and_no_key_leaves(hosted: Hosted, python: Path) -> No
 def test_the_simulators_own_endpoint(python: Path, tmp_path: Path, path: str) -> None:
     """The real client works with the endpoint that the demo has, by each of the paths that lead there."""
     with flows.keyed(tmp_path) as proxy:
-        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
         with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
             assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
             assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
@@ -165,7 +165,7 @@ def test_a_token_that_died_early_is_the_proxys_business(python: Path, tmp_path: 
         assert proxy.get("/v2/profiles", {"Authorization": f"Bearer {flows.KEY}"})[0] == 200
         before = flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"]
         proxy.control("/control/tokens/expire")
-        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY}
+        given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY}
         with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
             assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
             assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
@@ -189,7 +189,7 @@ def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits:
         calls = [invoked(QUERY), invoked(UPDATE)]
     with flows.keyed(tmp_path, limits=limits) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
-        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
         with started(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
             tools = told.wait_for(lambda line: "tools" in line)["tools"]
             called = told.wait_for(lambda line: "said" in line)
@@ -212,7 +212,7 @@ def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path,
     file = tmp_path / "audit.jsonl"
     with flows.keyed(tmp_path, audit={"file": str(file)}) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
-        given = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
         with started(python, HERE / "tools.py", "legacy", json.dumps([call]), **given) as told:
             assert told.wait_for(lambda line: "said" in line)["called"] == call["name"]
             told.wait_for(lambda line: "done" in line)
@@ -230,7 +230,7 @@ def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
     with flows.keyed(tmp_path) as proxy:
         proxy.control("/control/faults", {"match": {"target": "mcp"}, "fault": {"named": "timeout"}})
         headers = {"Authorization": f"Bearer {flows.KEY}", "Content-Type": "application/json"}
-        answer = fetch(proxy.tools + "/mcp", b'{"jsonrpc":"2.0","id":1,"method":"ping"}', headers)
+        answer = fetch(proxy.proxy_url + "/mcp", b'{"jsonrpc":"2.0","id":1,"method":"ping"}', headers)
         assert answer == (504, b'{"message": "Endpoint request timed out"}')
         assert [fault["happened"] for fault in flows.asked(proxy, "/control/faults")] == [1]
 
@@ -238,7 +238,7 @@ def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
 def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> None:
     """The real client, with OAuth and without a key: it opens no browser, and its error says what to do instead."""
     with flows.keyed(tmp_path) as proxy:
-        with started(python, HERE / "login.py", PROXY_URL=proxy.tools) as told:
+        with started(python, HERE / "login.py", PROXY_URL=proxy.proxy_url) as told:
             said = told.wait_for(lambda line: True)
         assert "no OAuth login here" in " ".join(said["failed"])
         reached = [request["target"] for request in flows.asked(proxy, "/control/requests?last=1000")]
@@ -247,7 +247,7 @@ def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> No
 
 def refused(python: Path, proxy: Rig, mode: str, **given: str) -> str:
     """What the real client says of the error that it met."""
-    environment = {"PROXY_URL": proxy.tools, "CLIENT_KEY": flows.KEY, **given}
+    environment = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, **given}
     with started(python, HERE / "refused.py", mode, **environment) as told:
         return " ".join(told.wait_for(lambda line: True)["failed"])
 

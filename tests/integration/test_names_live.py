@@ -49,14 +49,14 @@ def test_name_servers_that_are_silent_stop_nobody_who_needs_none(
     hanging: list[tuple[int, bytes]] = []
     with serving(tmp_path, configuration, prefix=silent_name_server) as running:
         running.until_ready()
-        tools = [
+        clients = [
             threading.Thread(target=lambda: hanging.append(running.get("/na/v2/profiles")), daemon=True)
             for _ in range(8)
         ]
-        for tool in tools:
-            tool.start()
+        for client in clients:
+            client.start()
         served = 0
-        while any(tool.is_alive() for tool in tools):
+        while any(client.is_alive() for client in clients):
             assert running.get("/eu/v2/profiles")[0] == 200
             served += 1
         assert served

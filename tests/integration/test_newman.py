@@ -51,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keyless(place: Path) -> Run:
     """The collection with the made-up credentials that its preparation gives it."""
     with rig(place) as running:
-        return _run(running, place / "keyless", as_localhost(running.tools))
+        return _run(running, place / "keyless", as_localhost(running.proxy_url))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def direct(place: Path) -> Run:
 def keyed(place: Path) -> Run:
     """The collection with credentials that the proxy gave out."""
     with flows.keyed(place) as running:
-        return _run(running, place / "keyed", as_localhost(running.tools), **with_credentials())
+        return _run(running, place / "keyed", as_localhost(running.proxy_url), **with_credentials())
 
 
 @pytest.fixture(params=["keyless", "keyed"])

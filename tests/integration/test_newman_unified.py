@@ -50,7 +50,7 @@ def keyless(collection: Collection, tmp_path_factory: pytest.TempPathFactory) ->
     """With made-up credentials, an ads account and a profile."""
     place = tmp_path_factory.mktemp("keyless")
     with rig(place) as running:
-        return _run(running, collection, place / "run", as_localhost(running.tools), **IDS)
+        return _run(running, collection, place / "run", as_localhost(running.proxy_url), **IDS)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def keyed(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> R
     """With credentials that the proxy gave out."""
     place = tmp_path_factory.mktemp("keyed")
     with flows.keyed(place) as running:
-        return _run(running, collection, place / "run", as_localhost(running.tools), **IDS, **with_credentials())
+        return _run(running, collection, place / "run", as_localhost(running.proxy_url), **IDS, **with_credentials())
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def unset(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> R
     """Neither an ads account nor a profile is set: their headers are empty, and the proxy has a default of each."""
     place = tmp_path_factory.mktemp("unset")
     with rig(place, ads_account=ADS_ACCOUNT) as running:
-        return _run(running, collection, place / "run", as_localhost(running.tools))
+        return _run(running, collection, place / "run", as_localhost(running.proxy_url))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_the_refresh_token_that_comes_serves_the_next_time(collection: Collectio
     assert keyed.environment["refresh_token"]
     with flows.keyed(tmp_path) as running:
         credentials = {**with_credentials(), "refresh_token": keyed.environment["refresh_token"]}
-        again = _run(running, collection, tmp_path / "again", as_localhost(running.tools), **IDS, **credentials)
+        again = _run(running, collection, tmp_path / "again", as_localhost(running.proxy_url), **IDS, **credentials)
     assert again.report["run"]["failures"] == []
     assert set(again.unserved()) == {LOGIN_PAGE}
 

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.integration
 FILES = 64
 
 
-def ask(tool: http.client.HTTPConnection) -> tuple[int, str]:
+def ask(client: http.client.HTTPConnection) -> tuple[int, str]:
     """The status and the body of one answer."""
-    tool.request("GET", "/v2/profiles")
-    answer = tool.getresponse()
+    client.request("GET", "/v2/profiles")
+    answer = client.getresponse()
     return answer.status, answer.read().decode()
 
 
@@ -29,20 +29,20 @@ def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
     with simulated_amazon() as amazon, serving(tmp_path, amazon.configuration(), open_files=FILES) as running:
         running.until_listed()
         opened = Path(f"/proc/{running.process.pid}/fd")
-        tool = http.client.HTTPConnection(running.netloc, timeout=10)
-        tool.connect()
+        client = http.client.HTTPConnection(running.netloc, timeout=10)
+        client.connect()
         running.until(lambda: running.status()["connections"]["tools"] == 1)
         host, port = running.admin.removeprefix("http://").split(":")
-        with contextlib.closing(tool), contextlib.ExitStack() as held:
+        with contextlib.closing(client), contextlib.ExitStack() as held:
             for _ in range(FILES):
                 held.enter_context(socket.create_connection((host, int(port)), 10))
             running.until(lambda: len(list(opened.iterdir())) == FILES)
             for _ in range(2):
-                status, body = ask(tool)
+                status, body = ask(client)
                 assert status == 502
                 assert "LimitNOFILE" in json.loads(body)["detail"]
             held.close()
             running.until(lambda: len(list(opened.iterdir())) < FILES - 10)
-            assert ask(tool)[0] == 200
+            assert ask(client)[0] == 200
         assert running.events("defect_met") == []
         assert "Traceback" not in running.process.text

@@ -77,7 +77,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
                     served.append((region, operations(file, document), output))
                 for region, wanted, output in served:
                     until(functools.partial(_listens, output), patience=PRISMS_START)
-                    found.through += _try(proxy.tools, f"/{region}", wanted)
+                    found.through += _try(proxy.proxy_url, f"/{region}", wanted)
                     found.without += _try(f"http://127.0.0.1:{ports[region]}", "", wanted)
                     found.files += 1
     return found

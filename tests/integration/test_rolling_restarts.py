@@ -66,7 +66,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-class Tools:
+class Clients:
     """Tools that ask through nginx, reading and writing in turn, on connections that they keep."""
 
     def __init__(self, netloc: str, workers: int = 6) -> None:
@@ -75,7 +75,7 @@ class Tools:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
-    def __enter__(self) -> Tools:
+    def __enter__(self) -> Clients:
         for thread in self._threads:
             thread.start()
         return self
@@ -124,17 +124,17 @@ def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[s
             programs[number].until_ready()
         opened.callback(_end, programs)
         netloc = opened.enter_context(nginx(folder, [int(each["listen"].split(":")[1]) for each in configurations]))
-        with Tools(netloc) as tools:
+        with Clients(netloc) as clients:
             for number in range(RESTARTS):
                 wanted = requests * (number + 1) // (RESTARTS + 1)
-                until(lambda: tools.outcomes.total() >= wanted, patience=600)  # noqa: B023 - called before the next turn of the loop
+                until(lambda: clients.outcomes.total() >= wanted, patience=600)  # noqa: B023 - called before the next turn of the loop
                 stopped = programs[number % 2]
                 assert stopped.stop()[0] == 0
                 stopped.process.end()
                 programs[number % 2] = Serving(folder / f"{number % 2}.yaml", configurations[number % 2])
                 programs[number % 2].until_ready()
-            until(lambda: tools.outcomes.total() >= requests, patience=600)
-    return tools.outcomes
+            until(lambda: clients.outcomes.total() >= requests, patience=600)
+    return clients.outcomes
 
 
 @pytest.mark.integration

@@ -106,7 +106,7 @@ def test_the_environment_alone_is_enough(amazon: SimulatedAmazon) -> None:
         assert line["accounts"] == ["default"]
         serving_it = Serving.__new__(Serving)
         serving_it.process, serving_it.netloc = process, line["listen"]
-        serving_it.tools, serving_it.admin = f"http://{line['listen']}", f"http://{line['admin_listen']}"
+        serving_it.proxy_url, serving_it.admin = f"http://{line['listen']}", f"http://{line['admin_listen']}"
         status, body = serving_it.get("/v2/profiles")
         assert status == 200
         assert [str(profile["profileId"]) for profile in json.loads(body)] == amazon.facts["profiles"]["eu"]

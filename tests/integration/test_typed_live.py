@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             running.until_ready()
             scope = {"X-Ads-Proxy-Key": KEY, "Amazon-Advertising-API-Scope": "1110000000000001"}
             change = {**scope, "Content-Type": MEDIA, "Accept": MEDIA}
-            assert fetch(f"{running.tools}/sp/campaigns", b'{"campaigns": []}', change)[0] == 207
+            assert fetch(f"{running.proxy_url}/sp/campaigns", b'{"campaigns": []}', change)[0] == 207
             assert running.get("/sb/campaigns", scope)[0] == 403
             for status in (403, 500):
                 amazon.fault({"status": status}, times=1, path="/v2/stores")

@@ -223,7 +223,7 @@ def test_no_write_leaves_without_the_supervisor_that_records_it(amazon: Simulate
         assert statuses(ask_each(running, "/unknown/thing")) == {503}
         assert statuses(ask_each(running)) == {200}
         before = amazon.counts()
-        status, body = fetch(f"{running.tools}/unknown/thing")
+        status, body = fetch(f"{running.proxy_url}/unknown/thing")
         refused = json.loads(body)
         assert (status, refused["type"], refused["retryable"]) == (503, "urn:ads-proxy:error:write-not-recorded", True)
         assert amazon.counts() == before

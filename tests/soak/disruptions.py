@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.soak.tools import EARLY_PATH, THROTTLED_PATH
+from tests.soak.clients import EARLY_PATH, THROTTLED_PATH
 from tests.support.running import SimulatedAmazon
 
 Outcomes = frozenset[int | str]

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.soak.clients import Asked, asking
 from tests.soak.disruptions import AT_THE_STATE, DISRUPTIONS, NOTHING, Disruption, Outcomes, plan_early_answers
-from tests.soak.tools import Asked, asking
 from tests.support.processes import free_port
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 

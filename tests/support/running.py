@@ -110,7 +110,7 @@ class Serving:
         self.process = Process(*prefix, *command, **process)
         line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
-        self.tools = f"{scheme}://{line['listen']}"
+        self.proxy_url = f"{scheme}://{line['listen']}"
         self.netloc: str = line["listen"]
         self.admin = f"http://{line['admin_listen']}"
         self.started = line
@@ -121,7 +121,7 @@ class Serving:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """A tool's request."""
-        return fetch(self.tools + path, headers=headers)
+        return fetch(self.proxy_url + path, headers=headers)
 
     def admin_get(self, path: str) -> tuple[int, bytes]:
         return fetch(self.admin + path)
@@ -246,7 +246,7 @@ def burst(serving: Serving, paths: list[str], headers: dict[str, str] | None = N
 
     async def send() -> list[int]:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(serving.tools, connector=connector) as session:
+        async with aiohttp.ClientSession(serving.proxy_url, connector=connector) as session:
 
             async def one(path: str) -> int:
                 async with session.get(path, headers=headers) as answer:

@@ -84,7 +84,7 @@ class Worker:
     config: Config
     forwarder: Forwarder
     accounting: Accounting
-    tools: ConnectionTable
+    connected: ConnectionTable
     number: int
     _pools: Pools
 
@@ -184,14 +184,18 @@ class Worker:
         self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
         addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
         self._connections = SharedConnectionCounts(memory, self.number)
-        self.tools = ConnectionTable(deadlines, taken_at_once=1, addresses=addresses, counts=self._connections)
+        self.client_connections = ConnectionTable(
+            deadlines, taken_at_once=1, addresses=addresses, counts=self._connections
+        )
 
     def _serve(self, _: Message) -> None:
         """Everything is known: accept."""
         self._connections.begin()
         for descriptor in self._given.listening:
             bound = socket.socket(fileno=descriptor)
-            self.acceptors.append(Acceptor(bound, self.tools, self.forwarder, self._connect, self._tls.context))
+            self.acceptors.append(
+                Acceptor(bound, self.client_connections, self.forwarder, self._connect, self._tls.context)
+            )
         ObjectFreezer().begin()
         self._beat()
         self._channel.send("serving")
@@ -254,7 +258,7 @@ class Worker:
         header[BEAT], header[IN_FLIGHT], header[CONNECTIONS] = (
             time.monotonic(),
             self.accounting.in_flight,
-            len(self.tools),
+            len(self.client_connections),
         )
         self._loop.call_later(BEAT_SECONDS, self._beat)
         self._pools.use_free_slots()  # where a message about places was lost
@@ -307,7 +311,7 @@ class Worker:
     # --- parts
 
     def _connect(self) -> WorkerConnection:
-        return WorkerConnection(self.tools, self.forwarder, self._writes)
+        return WorkerConnection(self.client_connections, self.forwarder, self._writes)
 
     def _adjust_logs(self) -> None:
         log = self.config.log

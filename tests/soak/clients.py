@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass
-class Tool:
+class SoakClient:
     """A tool of one kind. `step` makes one request on a connection that may have served before."""
 
     kind: str
@@ -115,15 +115,15 @@ def word(error: OSError | http.client.HTTPException) -> str:
 
 
 @contextlib.contextmanager
-def asking(netloc: str, tools_of_a_kind: int = 2) -> Iterator[list[Tool]]:
+def asking(netloc: str, clients_of_a_kind: int = 2) -> Iterator[list[SoakClient]]:
     """Tools of every kind, until the end of the block."""
     stopping = threading.Event()
-    tools = [Tool(kind, netloc, stopping) for kind in KINDS for _ in range(tools_of_a_kind)]
-    threads = [threading.Thread(target=tool.run, daemon=True) for tool in tools]
+    clients = [SoakClient(kind, netloc, stopping) for kind in KINDS for _ in range(clients_of_a_kind)]
+    threads = [threading.Thread(target=client.run, daemon=True) for client in clients]
     for thread in threads:
         thread.start()
     try:
-        yield tools
+        yield clients
     finally:
         stopping.set()
         for thread in threads:
