@@ -42,7 +42,7 @@ class CommandNotStarted(StartupError):
 
 
 class Companion:
-    """`variables` makes the command's environment from the URL for tools. `ready_timeout` is in seconds."""
+    """`variables` makes the command's environment from the URL for clients. `ready_timeout` is in seconds."""
 
     def __init__(
         self, command: Sequence[str], variables: Callable[[str], Mapping[str, str]], ready_timeout: float

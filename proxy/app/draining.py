@@ -1,4 +1,5 @@
-"""How a process that serves tools comes to its end: requests in flight are let end, within bounds. Nothing is told."""
+"""How a process that serves clients comes to its end: requests in flight are let end, within bounds. Nothing is
+told."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 _POLL_INTERVAL = 0.02
 """Seconds between looks at what still runs."""
 _LAST_REQUEST_WAIT = 0.2
-"""Seconds that idle connections are kept at least behind the closing of the listener: their tools may be asking."""
+"""Seconds that idle connections are kept at least behind the closing of the listener: their clients may be asking."""
 
 
 class ServingProcess(Protocol):
-    """A process that serves tools: the whole program, or a worker."""
+    """A process that serves clients: the whole program, or a worker."""
 
     @property
     def config(self) -> Config: ...
@@ -39,7 +40,7 @@ class ServingProcess(Protocol):
 
 
 def close_listener(serving: ServingProcess) -> None:
-    """Accept nothing more from tools. Those who are connected, or wait to be, get one last answer each."""
+    """Accept nothing more from clients. Those who are connected, or wait to be, get one last answer each."""
     for acceptor in serving.acceptors:
         acceptor.close()
     serving.client_connections.wind_down()
@@ -71,7 +72,7 @@ async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
 
 
 async def _emptied(serving: ServingProcess, at_once: asyncio.Event, until: float) -> None:
-    """Return when nothing runs and every tool has taken its answer, or at that moment of the event loop's clock."""
+    """Return when nothing runs and every client has taken its answer, or at that moment of the event loop's clock."""
     accounting, connected = serving.accounting, serving.client_connections
     while (
         (accounting.in_flight or connected.unsent)

@@ -193,7 +193,7 @@ class Program:
         return self.accounting.in_flight + (self.workers.in_flight if self.workers is not None else 0)
 
     async def _begin_to_serve(self, sockets: list[socket.socket]) -> None:
-        """Accept what tools connect, or have workers do it."""
+        """Accept what clients connect, or have workers do it."""
         if self.workers is not None:
             self._opened.push_async_callback(self.workers.stop)
             await self.workers.start(sockets)
@@ -582,7 +582,7 @@ def token_settings(config: Config) -> TokenSettings:
 
 
 def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
-    """What is to be said where open files allow so few connections of tools; 0 is any number."""
+    """What is to be said where open files allow so few connections of clients; 0 is any number."""
     if not allowed or allowed >= config.limits.max_connections:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""What of TLS is in force: the certificate for tools, and the authorities that Amazon's must come from.
+"""What of TLS is in force: the certificate for clients, and the authorities that Amazon's must come from.
 
 Both are what was read when it was found in order, and stay so whatever becomes of the files, until a reload finds
 others in order. Another process of the program is given them as a document, which holds the private key: it goes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ServerTls:
-    """`context` is the tools' listener's, None where it has no TLS; it stays the same from the beginning on."""
+    """`context` is the clients' listener's, None where it has no TLS; it stays the same from the beginning on."""
 
     def __init__(self) -> None:
         self.authorities = Authorities()
@@ -52,7 +52,7 @@ class ServerTls:
         return certificate
 
     def show(self, certificate: ServerCertificate) -> None:
-        """To tools that connect from now on."""
+        """To clients that connect from now on."""
         if self.context is None:
             self.context = certificate.context()
         else:
@@ -78,7 +78,7 @@ class ServerTls:
             self.show(ServerCertificate(chain.encode("latin-1"), Secret(key)))
 
 
-# --- The certificate that the tools' listener shows ------------------------------------------------------
+# --- The certificate that the clients' listener shows ------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class ServerCertificate:
         return found
 
     def context(self) -> ssl.SSLContext:
-        """The tools' listener's TLS. A reload has another certificate shown by the same context."""
+        """The clients' listener's TLS. A reload has another certificate shown by the same context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])

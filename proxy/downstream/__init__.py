@@ -1,4 +1,4 @@
-"""Connections of tools: listening, reading requests off the wire, writing answers back.
+"""Connections of clients: listening, reading requests off the wire, writing answers back.
 
 What a request means is decided elsewhere.
 """

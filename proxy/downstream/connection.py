@@ -1,4 +1,4 @@
-"""One connection of a tool: requests in order off the wire, responses back on it. Decides nothing about a request.
+"""One connection of a client: requests in order off the wire, responses back on it. Decides nothing about a request.
 
 The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
 closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
@@ -28,7 +28,7 @@ _SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
 
 
 class ClientConnection(asyncio.Protocol):
-    """One connection from a tool."""
+    """One connection from a client."""
 
     def __init__(self, table: ConnectionTable, service: Service) -> None:
         self._table = table
@@ -65,7 +65,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A tool that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
+        """A client that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
         handler, self._handler, self._body = self._handler, None, None
         self._reading, self._writing = CLOSED, ENDED
@@ -154,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
         self.loop.call_soon(self._read_held_back)
 
     def _hold_back(self, data: bytes) -> None:
-        """Keep what a tool sent ahead of its answer; it waits its turn, and not without limit."""
+        """Keep what a client sent ahead of its answer; it waits its turn, and not without limit."""
         self._buffer += data
         if len(self._buffer) > self._limits.max_pipelined_bytes:
             self.pause_reading()
@@ -248,7 +248,7 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self._upload.deadline(self._limits)
         return rest
 
-    # --- ClientPort: what a handler does with its tool
+    # --- ClientPort: what a handler does with its client
 
     def stays_open(self, request: Request) -> bool:
         fields = request.fields
@@ -341,7 +341,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the tool has not taken yet."""
+        """Bytes that the client has not taken yet."""
         return self._transport.get_write_buffer_size()
 
     def close_if_idle(self) -> None:
@@ -392,9 +392,10 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.loop.time() + self._limits.keepalive_timeout
 
     def _close(self) -> None:
-        """Say that no more is sent, and read over what may still come until the tool closes, too (RFC 9112, 9.6).
+        """Say that no more is sent, and read over what may still come until the client closes, too (RFC 9112, 9.6).
 
-        The TLS of the event loop cannot end one direction: a tool that still sends is told only once it sends no more.
+        The TLS of the event loop cannot end one direction: a client that still sends is told only once it sends no
+        more.
         """
         sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
         self._body, self._buffer = None, b""
@@ -437,7 +438,7 @@ PERIOD = 10.0
 """Seconds over which a rate is averaged."""
 LINGER = 2.0
 """Seconds that a closing connection goes on reading, so that its last answer is not torn away (RFC 9112, 9.6);
-as many again with each read, for a tool that still sends a body."""
+as many again with each read, for a client that still sends a body."""
 MAX_LINGER = 30.0
 """Seconds of it in all."""
 
@@ -466,7 +467,8 @@ class UploadRate:
         return min(silent, self._since + PERIOD) if limits.min_body_rate else silent
 
     def check_rate(self, now: float, limits: ConnectionLimits) -> RequestTimeout | None:
-        """At the deadline: what to tell a tool that sends nothing, or too little; a period that is over begins anew."""
+        """At the deadline: what to tell a client that sends nothing, or too little; a period that is over begins
+        anew."""
         if now >= self._silent_since + limits.body_timeout:
             return RequestTimeout(
                 f"No byte of the body came for {limits.body_timeout:g} s; send it without such pauses.", close=True
@@ -483,7 +485,7 @@ class UploadRate:
 
 
 class DownloadRate:
-    """What a tool takes of what was sent. `sent` counts all bytes given to the transport."""
+    """What a client takes of what was sent. `sent` counts all bytes given to the transport."""
 
     __slots__ = ("_taken", "sent")
 
@@ -498,7 +500,7 @@ class DownloadRate:
 
 
 def least_taken(limits: ConnectionLimits, handler: RequestHandler | None) -> tuple[float, int]:
-    """(seconds, bytes): how many bytes a tool that is slower than Amazon must take in how long a time."""
+    """(seconds, bytes): how many bytes a client that is slower than Amazon must take in how long a time."""
     if handler is None or not handler.rate_limited or not limits.min_body_rate:
         return limits.send_timeout, 1
     period = min(PERIOD, limits.send_timeout)

@@ -93,7 +93,7 @@ def _explained(name: str, address: Address, error: OSError) -> ListenError:
     return ListenError(f"{name}: cannot listen on {address} ({error.strerror or error}); {advice}.")
 
 
-# --- Takes tools' connections off one listening socket ---------------------------------------------------
+# --- Takes clients' connections off one listening socket ---------------------------------------------------
 
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _PAUSE = 0.1

@@ -1,4 +1,4 @@
-"""What the tools' listener and those who serve its requests ask of each other. Shapes and limits only.
+"""What the clients' listener and those who serve its requests ask of each other. Shapes and limits only.
 
 A `Service` is what the connections are given: it turns each `Request` into a `RequestHandler`. A handler may use of its
 connection what `ClientPort` says, and nothing else.
@@ -38,7 +38,7 @@ class ConnectionLimits:
 
 
 class Availability(StrEnum):
-    """How far a service is open to tools."""
+    """How far a service is open to clients."""
 
     SERVING = "serving"
     DRAINING = "draining"
@@ -60,7 +60,7 @@ class RequestHandler(Protocol):
 
     @property
     def rate_limited(self) -> bool:
-        """Whether the tool must take the response at `min_body_rate`: not where events come as they happen."""
+        """Whether the client must take the response at `min_body_rate`: not where events come as they happen."""
         ...
 
     @property
@@ -78,12 +78,12 @@ class RequestHandler(Protocol):
         """The rest of the body will not come: it is malformed, too large or too late."""
 
     def client_gone(self) -> None:
-        """The tool left; nothing more can be told to it."""
+        """The client left; nothing more can be told to it."""
 
     def client_writable(self, writable: bool) -> None: ...
 
     def time_out(self) -> None:
-        """The tool has not taken a byte of the response for `send_timeout`."""
+        """The client has not taken a byte of the response for `send_timeout`."""
 
 
 class Service(Protocol):
@@ -109,13 +109,13 @@ class Service(Protocol):
         ...
 
     def defect(self, where: str, error: BaseException) -> None:
-        """Something of ours went wrong; `internal_error` is what the tool is told."""
+        """Something of ours went wrong; `internal_error` is what the client is told."""
 
     def internal_error(self) -> Refused: ...
 
 
 class ClientPort(Protocol):
-    """A tool's connection, as a handler may use it."""
+    """A client's connection, as a handler may use it."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -129,15 +129,15 @@ class ClientPort(Protocol):
     def writable(self) -> bool: ...
 
     def stays_open(self, request: Request) -> bool:
-        """Whether the connection may serve another request behind this one, as far as the tool and we wish it.
+        """Whether the connection may serve another request behind this one, as far as the client and we wish it.
 
-        It may not where much of the body is still to come, or an unknown rest. What is told to the tool with this
+        It may not where much of the body is still to come, or an unknown rest. What is told to the client with this
         holds: `finish` must be given the same.
         """
         ...
 
     def expect_body(self) -> None:
-        """More of the body must come within `body_timeout`; not asked of a tool that still waits for a 100."""
+        """More of the body must come within `body_timeout`; not asked of a client that still waits for a 100."""
 
     def send(self, parts: list[Buffer]) -> None:
         """Gather bytes of the response; `flush` puts them on the wire together."""

@@ -1,4 +1,4 @@
-"""All connections of tools: counted, limited, and closed together. What happens on one is in `connection`."""
+"""All connections of clients: counted, limited, and closed together. What happens on one is in `connection`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OpenConnection(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the tool has not taken yet."""
+        """Bytes that the client has not taken yet."""
         ...
 
     def drop(self) -> None:
@@ -158,7 +158,7 @@ class ConnectionTable:
         return self.counts.count(len(self), len(self.connections))
 
     def note_ending(self, connection: OpenConnection) -> None:
-        """A connection says no more, and only waits for its tool to close, too."""
+        """A connection says no more, and only waits for its client to close, too."""
         self._ending[connection] = None
 
     def enter(self, connection: OpenConnection, address: str, limits: ConnectionLimits) -> TooManyConnections | None:
@@ -185,7 +185,7 @@ class ConnectionTable:
 
     @property
     def unsent(self) -> bool:
-        """Whether a tool has not taken the whole of its response yet."""
+        """Whether a client has not taken the whole of its response yet."""
         return any(connection.unsent for connection in self.connections)
 
     def wind_down(self) -> None:

@@ -116,7 +116,7 @@ class RequestStats:
         self.upstream = min(left, upstream)
 
     def ended_well(self, status: int) -> bool:
-        """Whether Amazon's response went to the tool whole, and all that is to be said of it is what others share."""
+        """Whether Amazon's response went to the client whole, and all that is to be said of it is what others share."""
         return (
             status > 0
             and status == self.upstream_status

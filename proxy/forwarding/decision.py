@@ -374,8 +374,8 @@ def may_hold_location(status: int, content_type: bytes) -> bool:
 def rewrite_location(value: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: bytes) -> bytes:
     """A Location's value, led back through the proxy if it is at an API host.
 
-    `api_hosts` holds `host` or `host:port`, lower case. `base` is the proxy's own origin as the tool knows it, `prefix`
-    what leads to the request's account and region. A path alone is at the API host, too.
+    `api_hosts` holds `host` or `host:port`, lower case. `base` is the proxy's own origin as the client knows it,
+    `prefix` what leads to the request's account and region. A path alone is at the API host, too.
     """
     if value.startswith(b"/") and not value.startswith(b"//"):
         return prefix + value

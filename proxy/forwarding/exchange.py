@@ -65,7 +65,7 @@ class Phase(StrEnum):
     HOLDING = "holding"
     """A response is held back until it is known whether a better one can be had."""
     RELAYING = "relaying"
-    """A response goes to the tool: nothing is sent again from here on."""
+    """A response goes to the client: nothing is sent again from here on."""
     DONE = "done"
 
 
@@ -417,7 +417,7 @@ class Exchange:
             (self._attempt.resume if writable else self._attempt.pause)()
 
     def time_out(self) -> None:
-        """The tool has stopped taking its response."""
+        """The client has stopped taking its response."""
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
@@ -429,7 +429,7 @@ class Exchange:
 
     @property
     def _is_sent(self) -> bool:
-        """What comes of the body goes on to Amazon, and the response on to the tool."""
+        """What comes of the body goes on to Amazon, and the response on to the client."""
         return self.phase is Phase.SENT or self.phase is Phase.RELAYING
 
     def _is_held_off(self, token: AccessToken) -> bool:
@@ -609,7 +609,7 @@ class Exchange:
         (self._client.resume_reading if writable else self._client.pause_reading)()
 
     def defect(self, error: BaseException) -> None:
-        """A defect of ours must not leave a tool waiting for ever."""
+        """A defect of ours must not leave a client waiting for ever."""
         self._dependencies.accounting.defect("exchange", error)
         self._stop()
         if self.phase is DONE:

@@ -1,4 +1,5 @@
-"""The service behind the tools' listener: each request is admitted, routed, and becomes an exchange or a local answer.
+"""The service behind the clients' listener: each request is admitted, routed, and becomes an exchange or a local
+answer.
 
 It holds the rules in force and hands each request what it needs; a request keeps the rules that it began with.
 """

@@ -75,7 +75,7 @@ def render_section(fields: RequestFields, route: Route, host_line: bytes, accoun
 # --- Which header fields mean something to this proxy ----------------------------------------------------
 
 INJECTED = AUTHORIZATION_FIELDS | {SCOPE}
-"""Written by the proxy, so that the tool's own never leave."""
+"""Written by the proxy, so that the client's own never leave."""
 _KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, ACCOUNT, REGION))
 """Read here or of no business to Amazon."""
 

@@ -36,7 +36,7 @@ def sent_status(error: Refused) -> int:
 
 
 def internal_error() -> InternalError:
-    """What a tool is told of a defect."""
+    """What a client is told of a defect."""
     return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)
 
 

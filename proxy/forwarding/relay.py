@@ -1,4 +1,4 @@
-"""A response on its way to the tool: its head, framed as the tool's version of HTTP has it, its body as it comes.
+"""A response on its way to the client: its head, framed as the client's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
 leading to the proxy; and the tools that the MCP endpoint lists, where the client may not call them all. Everything else
@@ -33,7 +33,8 @@ MAX_REWRITTEN = 1 << 20
 
 
 class ResponseRelay:
-    """Writes one response to its tool. `status` is 0 until `begin`; `began` tells that bytes of it went to the tool.
+    """Writes one response to its client. `status` is 0 until `begin`; `began` tells that bytes of it went to the
+    client.
 
     `beginning` is that of the body of an error that may be explained, None of any other response.
     """
@@ -75,7 +76,7 @@ class ResponseRelay:
 
     @property
     def delimited(self) -> bool:
-        """Whether a tool can tell by itself that the response was cut off."""
+        """Whether a client can tell by itself that the response was cut off."""
         return self._chunking or self._length is not None or self._bodyless
 
     @property
@@ -192,7 +193,7 @@ class ResponseRelay:
         return passing if new == old else with_location(passing, old, new)
 
     def _base(self) -> bytes:
-        """The proxy's own address as the tool knows it: `http://127.0.0.1:8080`."""
+        """The proxy's own address as the client knows it: `http://127.0.0.1:8080`."""
         rules = self._context.rules
         return rules.scheme + b"://" + (self._context.request.fields.host or rules.listen)
 
@@ -220,7 +221,7 @@ class ResponseRelay:
             self._relay([new])
 
 
-# --- The head of a response as the tool gets it ----------------------------------------------------------
+# --- The head of a response as the client gets it ----------------------------------------------------------
 
 CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 
@@ -243,7 +244,7 @@ def render_response_head(
 
 
 def connection_line(minor: int, *, keep: bool) -> bytes:
-    """What the tool of HTTP/1.`minor` is told of its connection: nothing where that goes without saying."""
+    """What the client of HTTP/1.`minor` is told of its connection: nothing where that goes without saying."""
     if not keep:
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if minor == 0 else b""
@@ -306,7 +307,7 @@ class ToolListFilter:
         return found
 
     def _event(self, event: bytes) -> bytes:
-        """An event with its end, its data replaced where it holds a list of tools."""
+        """An event with its end, its data replaced where it holds a list of clients."""
         lines = _LINE_END.split(event.removeprefix(_MARK))
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
         shown = self._shown(data)
@@ -320,7 +321,8 @@ class ToolListFilter:
         return body if shown is None else shown
 
     def _shown(self, text: bytes) -> bytes | None:
-        """A message, or several, with the tools that the client may call alone; None where nothing is to be changed."""
+        """A message, or several, with the clients that the client may call alone; None where nothing is to be
+        changed."""
         if b"tools" not in text and b"\\u" not in text:
             return None
         try:
@@ -331,7 +333,7 @@ class ToolListFilter:
         return json.dumps(content).encode() if any(changed) else None
 
     def _cut(self, message: Any) -> bool:
-        """Take out of a message's list of tools what is not the client's; tells whether there was any."""
+        """Take out of a message's list of clients what is not the client's; tells whether there was any."""
         result = message.get("result") if isinstance(message, dict) else None
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(result, dict) or not isinstance(tools, list):

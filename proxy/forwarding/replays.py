@@ -125,7 +125,7 @@ class Replays:
         self.impossible(reason)
 
     def answered(self, status: int) -> None:
-        """This is what the tool gets of Amazon."""
+        """This is what the client gets of Amazon."""
         if self.current is not None:
             mcp = self._context.route.endpoint is TargetKind.MCP
             self._end(self.current, outcome_of(self.current, status, mcp=mcp))

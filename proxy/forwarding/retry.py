@@ -1,7 +1,7 @@
 """What follows an attempt: deliver, send again, wait and send again, or give up. Pure. The one home of retry rules.
 
 docs/reliability.md has them as a table, and tests/forwarding/test_retry.py a test for each of its rows. Nothing here is
-asked once a byte of the response has gone to the tool. Sources: docs/amazon.md for 401, 429 and what a write may have
+asked once a byte of the response has gone to the client. Sources: docs/amazon.md for 401, 429 and what a write may have
 done; RFC 9110, 9.2.2 for requests that may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under one. How
 many retries a host is sent at most is for its `RetryBudget`.
 """
@@ -16,7 +16,7 @@ from proxy.token_bucket import TokenBucket
 
 MAX_ATTEMPTS = 3
 DECIDING_STATUSES = frozenset((401, 429, 503))
-"""The statuses after which a request may be sent again; all others are the tool's at once."""
+"""The statuses after which a request may be sent again; all others are the client's at once."""
 _MCP_REFUSALS = (400, 401, 403, 500)
 _MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."
 
@@ -104,7 +104,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand the answer to the tool as Amazon sent it. `impossible` names the replay that could not be made for it."""
+    """Hand the answer to the client as Amazon sent it. `impossible` names the replay that could not be made for it."""
 
     impossible: ReplayReason | None = None
 
@@ -128,7 +128,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Answer the tool with this failure. `impossible` names the replay that could not be made for it."""
+    """Answer the client with this failure. `impossible` names the replay that could not be made for it."""
 
     error: Refused
     impossible: ReplayReason | None = None
@@ -154,7 +154,7 @@ def decide(attempt: Situation, outcome: Outcome) -> Decision:
 def _after_failure(attempt: Situation, error: Refused) -> Decision:
     """What ended without an answer is sent again once, if it was cut off and that can do nothing twice.
 
-    A slow or absent Amazon is told to the tool, which knows better how long it can wait.
+    A slow or absent Amazon is told to the client, which knows better how long it can wait.
     """
     if not isinstance(error, UpstreamClosed) or attempt.progress is Progress.UNCONNECTED:
         return GiveUp(error)
@@ -192,7 +192,7 @@ def _may_send_again(attempt: Situation) -> bool:
 
 
 def told(error: Refused, reads: bool, progress: Progress) -> Refused:
-    """A failure as the tool is told it: nothing invites to send a write again that may have been carried out."""
+    """A failure as the client is told it: nothing invites to send a write again that may have been carried out."""
     if reads or progress not in _LEFT:
         return error
     return type(error)(f"{error.detail} {_MAY_HAVE_RUN}", close=error.close, retryable=False)

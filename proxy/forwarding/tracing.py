@@ -35,8 +35,8 @@ _BROKEN = 400
 class Tracing:
     """Gives each request its span. `listener` hears of every try.
 
-    Where it `trusts` tools, the parent is the one that a tool names, and Amazon is told ours; otherwise each request
-    begins a trace, and Amazon is told of none. `random` gives so many random bits.
+    Where it `trusts` clients, the parent is the one that a client names, and Amazon is told ours; otherwise each
+    request begins a trace, and Amazon is told of none. `random` gives so many random bits.
     """
 
     def __init__(self, listener: Observer, *, trusts: bool, random: Callable[[int], int] = randbits) -> None:
@@ -59,7 +59,7 @@ class Tracing:
         return TraceSpan(parent.trace_id, self._new(_SPAN_BITS), parent.span_id, parent.sampled)
 
     def untraced(self, fields: RequestFields) -> RequestFields:
-        """What may pass of a tool's fields: its `tracestate` goes with the trace that it belongs to."""
+        """What may pass of a client's fields: its `tracestate` goes with the trace that it belongs to."""
         return without_traceparent(fields, with_state=self._trusts and read_traceparent(fields) is not None)
 
     def line(self, span: TraceSpan) -> bytes:

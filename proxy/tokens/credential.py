@@ -475,7 +475,7 @@ class Credential:
 # --- What a request is told that gets no access token, and whether waiting helps -------------------------
 
 MAX_RETRY_AFTER = 60.0
-"""Seconds that a tool is told to wait at most."""
+"""Seconds that a client is told to wait at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A 401 can be about the token or about what it was presented for, and the answer does not say which. So it is judged by
 who got it: whoever was accepted before, or a second one beside the first, is believed at once; what never worked is
-believed a few times. Each spends an allowance of its own, so that a tool with a foreign Scope takes nothing from the
+believed a few times. Each spends an allowance of its own, so that a client with a foreign Scope takes nothing from the
 others.
 """
 
@@ -30,7 +30,7 @@ class TokenUse:
 def renewals_for_401(now: float) -> TokenBucket:
     """How many renewals 401s may still cause: five at once, and one more each half minute.
 
-    A 401 may be about the Scope; a tool that keeps sending a foreign one must not hammer the token endpoint.
+    A 401 may be about the Scope; a client that keeps sending a foreign one must not hammer the token endpoint.
     """
     return TokenBucket.full(5.0, 30.0, now)
 

@@ -2,7 +2,8 @@
 in one moment.
 
 The others wait for their turn before anything of theirs begins, so that no time-out counts the waiting. Those that a
-tool's request waits for go first, and each token endpoint has turns of its own: one that hangs holds up nobody else's.
+client's request waits for go first, and each token endpoint has turns of its own: one that hangs holds up nobody
+else's.
 """
 
 from __future__ import annotations

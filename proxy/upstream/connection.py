@@ -1,6 +1,6 @@
 """A connection to Amazon: one response at a time, given to its `ResponseSink` as it comes.
 
-The only code that talks to the Ads API on behalf of tools. Whether to send again is not decided here. A connection is
+The only code that talks to the Ads API on behalf of clients. Whether to send again is not decided here. A connection is
 used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
 response read, nothing behind it, nobody asked to close; and never after a response that has no body whatever its fields
 say: what a server sends behind one by mistake would be read as the response to the next request.
@@ -209,7 +209,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._read(data)
         except Refused as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - a defect is told, whatever it is, and no tool waits for ever
+        except Exception as error:  # noqa: BLE001 - a defect is told, whatever it is, and no client waits for ever
             if self._sink is None or self._sink is sink:  # else it serves the next request already
                 self._sink = None
                 self.close()
@@ -275,7 +275,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._sink.upstream_writable(True)
 
     def expire(self, now: float) -> None:
-        """The deadline passed: an idle connection goes, a busy one has kept its tool waiting too long."""
+        """The deadline passed: an idle connection goes, a busy one has kept its client waiting too long."""
         self.deadline = NEVER
         if self._sink is None:
             self.close()
@@ -398,7 +398,7 @@ def _malformed(why: str) -> UpstreamMalformed:
     return UpstreamMalformed(f"Amazon's answer is chunked, but {why}.")
 
 
-# --- Why there is no response, or not the whole of one, as the tool is told it ---------------------------
+# --- Why there is no response, or not the whole of one, as the client is told it ---------------------------
 
 
 def cut(head: bytes) -> Refused:
@@ -418,7 +418,7 @@ def late(what: str, limit: float) -> UpstreamTimeout:
 # --- Requests on their way out, one after another on one connection, without losing an answer that -------
 
 _MAX_HELD = 65536
-"""In bytes: an event loop may read one tool's upload many times before it comes to what was put off."""
+"""In bytes: an event loop may read one client's upload many times before it comes to what was put off."""
 _ROUNDS = 2
 """Turns of the event loop within which everything that had come is read."""
 

@@ -226,7 +226,7 @@ class _Attempt:
         self._sink.entered = moment
 
     def interim(self, response: Response) -> None:
-        """Told while nobody else may answer: a tool is told of one attempt."""
+        """Told while nobody else may answer: a client is told of one attempt."""
         if self._owner.is_single(self):
             self._sink.interim(response)
 

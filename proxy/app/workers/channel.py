@@ -251,7 +251,7 @@ def _read(body: bytes) -> Message:
 @dataclass(frozen=True, slots=True)
 class Descriptors:
     """`channel` leads to the supervisor, `numbers` is the memory of metrics, `counts` that of what so many `workers`
-    count together, and tools connect to the `listening` ones."""
+    count together, and clients connect to the `listening` ones."""
 
     channel: int
     numbers: int

@@ -1,6 +1,6 @@
 """Keeps so many workers serving: starts them, notices who has ended or stands still, replaces them, and ends them.
 
-What they are given is for `hub`, when one is given up for `supervision`. The sockets that tools connect to are the
+What they are given is for `hub`, when one is given up for `supervision`. The sockets that clients connect to are the
 supervisor's, which accepts nothing itself: a connection that waits when a worker dies is another one's.
 """
 
@@ -94,7 +94,7 @@ class Supervisor:
 
     @property
     def connections(self) -> int:
-        """Of tools."""
+        """Of clients."""
         return sum(worker.connections for worker in self._living.values())
 
     @property

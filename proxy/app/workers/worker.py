@@ -1,4 +1,4 @@
-"""A worker: a process that serves tools with what its supervisor gives it, and owns nothing but its connections.
+"""A worker: a process that serves clients with what its supervisor gives it, and owns nothing but its connections.
 
 It begins when it is told the configuration, ends when it is told to, and when its supervisor is gone it serves for
 `ALONE_SECONDS` more, then lets its requests end. With an audit stream it sends no writes meanwhile: nobody is left to
@@ -360,12 +360,12 @@ class DeferredWrites:
         for count in first:
             try:
                 count()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the tools get their answers
+            except Exception as error:  # noqa: BLE001 - whatever it is, the clients get their answers
                 self._tell(error)
         for transport in waiting:
             try:
                 transport.send()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other tools get their answers
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other clients get their answers
                 self._tell(error)
 
     def _tell(self, error: Exception) -> None:
@@ -404,8 +404,8 @@ class DeferringTransport(asyncio.Transport):
         self._held += list_of_data
 
     def send(self) -> None:
-        """What is held, and the end behind it. To nobody, where the tool went away meanwhile: uvloop's transports raise
-        then."""
+        """What is held, and the end behind it. To nobody, where the client went away meanwhile: uvloop's transports
+        raise then."""
         held, transport = self._held, self._transport
         if transport.is_closing():
             held.clear()
@@ -442,7 +442,7 @@ class DeferringTransport(asyncio.Transport):
 
 
 class WorkerConnection(ClientConnection):
-    """A tool's connection whose writes are held."""
+    """A client's connection whose writes are held."""
 
     def __init__(self, table: ConnectionTable, service: Forwarder, writes: DeferredWrites) -> None:
         super().__init__(table, service)
