@@ -19,7 +19,7 @@ TOKEN_REQUEST = (
 async def test_what_serves_a_token_request_names_it(running: Running) -> None:
     """By its id, never by what is in the form."""
     async with running(answering(HELLO)) as bench:
-        await bench.tool(TOKEN_REQUEST)
+        await bench.client(TOKEN_REQUEST)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert repr(bench.connection()._handler) == "<LocalTokenRequest id-9: open>"
 
@@ -32,7 +32,7 @@ async def test_what_is_sent_again_and_what_sends_it_say_how_far_they_are(running
         await wire.end()
 
     async with running(script) as bench:
-        await bench.tool(GET)
+        await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         exchange = cast(Any, bench.connection()._handler)
         assert repr(exchange._replays) == "<Replays: 1 attempts, 0 for 401, 0 cut, 0 s waited>"

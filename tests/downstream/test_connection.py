@@ -49,7 +49,7 @@ async def echo(wire: Wire) -> None:
 async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
     """Also behind a body, and one at a time: no second connection to Amazon is needed."""
     async with running(echo) as bench:
-        tool = await bench.tool(
+        tool = await bench.client(
             get(b"/1"), POST, b"Content-Length: 3\r\n\r\nabc", get(b"/2"), POST,
             b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n", get(b"/3"),
         )  # fmt: skip
@@ -62,7 +62,7 @@ async def test_pipelined_requests_are_answered_in_their_order(running: Running) 
 async def test_requests_are_the_same_however_they_are_cut(size: int, running: Running) -> None:
     """Byte by byte or in pieces, the same requests reach Amazon."""
     async with running(echo) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         data = get(b"/1") + POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n" + get(b"/2")
         for at in range(0, len(data), size):
             tool.send(data[at : at + size])
@@ -81,7 +81,7 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: R
         await echo(wire)
 
     async with running(script) as bench:
-        tool = await bench.tool(get(b"/0") + get(b"/1") * 100_000)
+        tool = await bench.client(get(b"/0") + get(b"/1") * 100_000)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._paused)
@@ -102,7 +102,7 @@ async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) 
         await echo(wire)
 
     async with running(script, max_pipelined_bytes=1000) as bench:
-        tool = await bench.tool(get(b"/0") + get(b"/1"))
+        tool = await bench.client(get(b"/0") + get(b"/1"))
         await bench.settled(lambda: bool(bench.server.connections) and bench.accounting.in_flight == 1)
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == get(b"/1"))
@@ -115,7 +115,9 @@ async def test_a_large_body_behind_a_request_that_is_answered_here_is_read_to_it
     """What was held back meanwhile is more than may be held back, and the rest comes after it."""
     body = b"x" * 300_000
     async with running(echo, max_pipelined_bytes=1000) as bench:
-        tool = await bench.tool(get(b"/auth/other"), POST, b"Content-Length: %d\r\n\r\n" % len(body), body, get(b"/1"))
+        tool = await bench.client(
+            get(b"/auth/other"), POST, b"Content-Length: %d\r\n\r\n" % len(body), body, get(b"/1")
+        )
         assert (await tool.answer()).status == 404
         assert (await tool.answer()).body == b"/x " + body
         assert (await tool.answer()).body == b"/1 "
@@ -124,7 +126,7 @@ async def test_a_large_body_behind_a_request_that_is_answered_here_is_read_to_it
 async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
     """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
     async with running(echo) as bench:
-        tool = await bench.tool(b"\r\n" * 100_000 + b"\r")
+        tool = await bench.client(b"\r\n" * 100_000 + b"\r")
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == b"\r")
@@ -138,7 +140,7 @@ async def test_empty_lines_before_a_request_are_read_over(running: Running) -> N
 async def test_a_connection_serves_many_requests(running: Running) -> None:
     """HTTP/1.1 stays open by itself."""
     async with running(echo) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         for number in range(5):
             tool.send(get(b"/%d" % number))
             answer = await tool.answer()
@@ -160,7 +162,7 @@ async def test_a_connection_closes_where_the_tool_wishes_it(
 ) -> None:
     """The answer says so; HTTP/1.0 stays only where that was asked for."""
     async with running(echo) as bench:
-        tool = await bench.tool(get(b"/1", *lines, version=version))
+        tool = await bench.client(get(b"/1", *lines, version=version))
         answer = await tool.answer()
         assert answer.value(b"connection") == (b"keep-alive" if stays else b"close")
         if stays:
@@ -174,7 +176,7 @@ async def test_a_connection_closes_where_the_tool_wishes_it(
 async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
     """And says so."""
     async with running(echo, keepalive_timeout=0.0) as bench:
-        tool = await bench.tool(get(b"/1"))
+        tool = await bench.client(get(b"/1"))
         assert (await tool.answer()).value(b"connection") == b"close"
         assert await tool.end() == b""
 
@@ -182,7 +184,7 @@ async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Ru
 async def test_an_idle_connection_ends_after_keepalive_timeout(running: Running) -> None:
     """In order, without a word."""
     async with running(echo, keepalive_timeout=75.0) as bench:
-        tool = await bench.tool(get(b"/1"))
+        tool = await bench.client(get(b"/1"))
         await tool.answer()
         bench.sweep(74)
         tool.send(get(b"/2"))
@@ -194,7 +196,7 @@ async def test_an_idle_connection_ends_after_keepalive_timeout(running: Running)
 async def test_changed_limits_hold_from_the_next_request(running: Running) -> None:
     """A reload needs no new connection."""
     async with running(echo) as bench:
-        tool = await bench.tool(get(b"/1"))
+        tool = await bench.client(get(b"/1"))
         await tool.answer()
         tool.send(get(b"/2"))
         bench.apply(max_target_bytes=64)
@@ -241,7 +243,7 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
         "max_body_bytes": 100,
     }
     async with running(echo, **limits) as bench:
-        tool = await bench.tool(request_)
+        tool = await bench.client(request_)
         answer = await tool.answer()
         assert (answer.status, answer.value(b"connection")) == (status, b"close")
         assert slug in answer.body
@@ -256,7 +258,7 @@ async def test_a_head_that_cannot_become_valid_is_refused_for_the_request_it_beg
     async with running(echo) as bench:
         bodies = []
         for request in (beginning, beginning + rest):
-            answer = await (await bench.tool(request)).answer()
+            answer = await (await bench.client(request)).answer()
             told = await bench.events.last()
             assert (answer.status, told.refusal, told.method) == (505, "version-not-supported", "POST")
             bodies.append(json.loads(answer.body))
@@ -266,7 +268,7 @@ async def test_a_head_that_cannot_become_valid_is_refused_for_the_request_it_beg
 async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
     """An unknown route is no reason to close."""
     async with running(echo) as bench:
-        tool = await bench.tool(get(b"/@nobody/x"), get(b"/1"))
+        tool = await bench.client(get(b"/@nobody/x"), get(b"/1"))
         first = await tool.answer()
         assert (first.status, first.value(b"connection")) == (404, None)
         assert (await tool.answer()).body == b"/1 "
@@ -276,7 +278,7 @@ async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(runni
 async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, running: Running) -> None:
     """The connection goes on behind it: what was refused was the request, not the tool."""
     async with running(echo) as bench:
-        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
+        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
         refused = await tool.answer()
         assert (refused.status, refused.value(b"connection")) == (404, None)
         tool.send(bytes(late), get(b"/1"))
@@ -286,7 +288,7 @@ async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, run
 async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading_the_body(running: Running) -> None:
     """It is ready for a head only once the last byte of the body has come."""
     async with running(echo) as bench:
-        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
+        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
         assert (await tool.answer()).status == 404
         connection = bench.connection()
         assert (connection._reading, connection._writing) == (ReadingState.SKIPPED_BODY, WritingState.IDLE)
@@ -305,7 +307,7 @@ async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading
 async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes, running: Running) -> None:
     """Or where nobody knows whether the rest will come at all."""
     async with running(echo) as bench:
-        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
+        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
         refused = await tool.answer()
         assert (refused.status, refused.value(b"connection")) == (404, b"close")
         assert await tool.end() == b""
@@ -315,7 +317,7 @@ async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes
 async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: Running) -> None:
     """A 408 would be taken for the answer to the next request."""
     async with running(echo) as bench:
-        tool = await bench.tool(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
+        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
         assert (await tool.answer()).status == 404
         bench.sweep(31)
         assert await tool.end() == b""
@@ -340,7 +342,7 @@ async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(ru
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
     async with running(echo) as bench:
         serve_with(bench, Faulty)
-        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
+        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
         assert await tool.end() == b""
         [traceback] = bench.events.defects
         assert "ValueError: a defect" in traceback
@@ -359,7 +361,7 @@ async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Runni
     """Also where it broke twice, and where the handler would keep the connection."""
     async with running(echo) as bench:
         serve_with(bench, Late)
-        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nabc")
+        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
         await bench.settled(lambda: bool(bench.server.connections) and bench.connection().busy)
         connection = bench.connection()
         assert (connection._reading, connection._writing) == (ReadingState.BODY, WritingState.RESPONSE)
@@ -373,7 +375,7 @@ async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Runni
 async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
     """The tool goes on sending for a while; it is read over, not reset, and not for ever."""
     async with running(echo, max_body_bytes=100) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
+        tool = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
         assert (await tool.answer()).status == 413
         connection = bench.connection()
         first = connection.deadline = connection.deadline - 1
@@ -387,9 +389,9 @@ async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
 async def test_no_more_connections_than_allowed_are_served(running: Running) -> None:
     """One more is told so, and served when another has gone."""
     async with running(echo, max_connections=1) as bench:
-        first = await bench.tool(get(b"/1"))
+        first = await bench.client(get(b"/1"))
         await first.answer()
-        second = await bench.tool()
+        second = await bench.client()
         refused = await second.answer()
         assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
         assert await second.end() == b""
@@ -402,7 +404,7 @@ async def test_no_more_connections_than_allowed_are_served(running: Running) -> 
 async def test_no_more_connections_than_allowed_come_from_one_address(running: Running) -> None:
     """Counted per address."""
     async with running(echo, max_connections_per_address=1) as bench:
-        first = await bench.tool(get(b"/1"))
+        first = await bench.client(get(b"/1"))
         await first.answer()
         assert (await bench.ask(b"")).status == 503
 

@@ -14,7 +14,7 @@ from tests.support.wire import GET, HELLO, Wire, answering
 async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
     """However steadily it trickles: the timer runs from its first byte."""
     async with running(echo, header_timeout=10.0) as bench:
-        tool = await bench.tool(GET[:20])
+        tool = await bench.client(GET[:20])
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
@@ -31,7 +31,7 @@ async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
 async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
     """Without an answer: nothing was asked."""
     async with running(echo, header_timeout=10.0) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         await bench.settled(lambda: bool(bench.server.connections))
         bench.sweep(11)
         assert await tool.end() == b""
@@ -40,7 +40,7 @@ async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
 async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Running) -> None:
     """Not the longer one of idle connections."""
     async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
-        tool = await bench.tool(get(b"/1") + GET[:20])
+        tool = await bench.client(get(b"/1") + GET[:20])
         await tool.answer()
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
@@ -54,7 +54,7 @@ async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Ru
 async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None:
     """Each byte gives it body_timeout more."""
     async with running(echo, body_timeout=30.0, min_body_rate=0) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
+        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(29)
         connection = bench.connection()
@@ -70,7 +70,7 @@ async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None
 async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) -> None:
     """Its timer runs again when its bytes are wanted again."""
     async with running(echo) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 3\r\n\r\nab")
+        tool = await bench.client(POST, b"Content-Length: 3\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         connection.pause_reading()
@@ -92,7 +92,7 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
         await wire.end()
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 9\r\n\r\nab")
+        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
         await tool.until(lambda: tool.received.endswith(b"ab"))
         connection, now = bench.connection(), asyncio.get_running_loop().time()
         bench.sweep(31)
@@ -115,8 +115,8 @@ async def test_draining_closes_each_connection_behind_its_answer(running: Runnin
         await wire.end()
 
     async with running(script) as bench:
-        idle = await bench.tool()
-        busy = await bench.tool(GET)
+        idle = await bench.client()
+        busy = await bench.client(GET)
         await bench.settled(lambda: bench.accounting.in_flight == 1 and len(bench.server.connections) == 2)
         bench.forwarder.availability = Availability.DRAINING
         bench.server.close_idle()
@@ -138,7 +138,7 @@ async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
         await wire.end()
 
     async with running(script) as bench:
-        waiting, half, old = await bench.tool(GET), await bench.tool(get(b"/half")), await bench.tool()
+        waiting, half, old = await bench.client(GET), await bench.client(get(b"/half")), await bench.client()
         old.send(get(b"/half", version=b"1.0"))
         await half.until(lambda: b"half" in half.received)
         await old.until(lambda: b"half" in old.received)
@@ -156,7 +156,7 @@ async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
 async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
     """On a connection that was still open: the tool may send it again elsewhere."""
     async with running(echo) as bench:
-        tool = await bench.tool(get(b"/1"))
+        tool = await bench.client(get(b"/1"))
         await tool.answer()
         bench.forwarder.availability = Availability.CLOSING
         tool.send(get(b"/2"))
@@ -168,7 +168,7 @@ async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Run
 async def test_what_no_tool_has_taken_yet_is_known(running: Running) -> None:
     """A stop waits for it."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bench.server.unsent)
@@ -185,7 +185,7 @@ async def test_half_closing_is_leaving(running: Running) -> None:
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         tool.finish()
         assert (await bench.events.last()).fault == "client-gone"
@@ -196,7 +196,7 @@ async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> Non
     body = bytes(range(256)) * 2000
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     async with running(answering(answer)) as bench:
-        tool = await bench.tool(GET * 3)
+        tool = await bench.client(GET * 3)
         assert [(await tool.answer()).body == body for _ in range(3)] == [True] * 3
 
 
@@ -213,7 +213,7 @@ async def test_connections_of_tools_say_what_they_do(running: Running) -> None:
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(get(b"/secret-path", b"Authorization: Bearer secret-key"))
+        tool = await bench.client(get(b"/secret-path", b"Authorization: Bearer secret-key"))
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         assert repr(connection) == "<ClientConnection from 127.0.0.1: serving>"

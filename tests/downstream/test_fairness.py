@@ -44,10 +44,10 @@ async def test_refused_requests_in_a_row_let_others_through(running: Running) ->
     """Thousands of requests that the proxy answers by itself, sent at once: one in each turn of the event loop, which
     serves another tool in between."""
     async with running(greet) as bench:
-        warm = await bench.tool(GET)
+        warm = await bench.client(GET)
         assert (await warm.answer()).status == 200
         turns = FairQueue()
-        greedy, other = await bench.tool(REFUSED * AHEAD), await bench.tool()
+        greedy, other = await bench.client(REFUSED * AHEAD), await bench.client()
         assert (await greedy.answer()).status == 404
         other.send(GET)
         assert (await other.answer()).status == 200

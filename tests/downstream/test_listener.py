@@ -137,9 +137,9 @@ async def accepting(bench: ProxyBench, context: Any = None) -> AsyncIterator[tup
 async def test_what_is_beyond_the_limit_is_told(running: Running) -> None:
     """The first are told; those within are served."""
     async with running(answering(HELLO), max_connections=2) as bench, accepting(bench):
-        within = [await bench.tool() for _ in range(2)]
+        within = [await bench.client() for _ in range(2)]
         await bench.settled(lambda: len(bench.server) == 2)
-        beyond = await bench.tool()
+        beyond = await bench.client()
         assert (await beyond.answer()).status == 503
         for wire in within:
             wire.send(GET)
@@ -161,7 +161,7 @@ async def test_a_connection_beyond_all_places_is_closed(running: Running) -> Non
     """It reads the end, and nothing before it."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
         bench.server.being_set_up = 17
-        wire = await bench.tool()
+        wire = await bench.client()
         assert await wire.end() == b""
         bench.server.being_set_up = 0
 
@@ -169,9 +169,9 @@ async def test_a_connection_beyond_all_places_is_closed(running: Running) -> Non
 async def test_one_that_only_waits_for_its_tool_to_close_makes_room(running: Running) -> None:
     """Who was refused and goes on sending keeps nobody out."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
-        refused = await bench.tool(b"nonsense\r\n\r\n")
+        refused = await bench.client(b"nonsense\r\n\r\n")
         assert (await refused.answer()).status == 400
-        served = await bench.tool(GET)
+        served = await bench.client(GET)
         assert (await served.answer()).body == b"hello"
         await bench.settled(lambda: len(bench.server) == 1)
 
@@ -180,7 +180,7 @@ async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: R
     """A handshake has a place of its own until `header_timeout`, and gives it back."""
     context = Authority(tmp_path).context("localhost")
     async with running(answering(HELLO), header_timeout=0.1) as bench, accepting(bench, context):
-        silent = [await bench.tool() for _ in range(3)]
+        silent = [await bench.client() for _ in range(3)]
         await bench.settled(lambda: len(bench.server) == 3)
         for wire in silent:
             assert await wire.end() == b""
@@ -191,8 +191,8 @@ async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(ru
     """It does not wait in the queue, where it would wake the program for ever; the next one is served."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         listening.failures.append(errno.EMFILE)
-        assert await (await bench.tool(GET)).end() == b""
-        assert (await (await bench.tool(GET)).answer()).body == b"hello"
+        assert await (await bench.client(GET)).end() == b""
+        assert (await (await bench.client(GET)).answer()).body == b"hello"
         assert repr(acceptor) == "<Acceptor: accepting, 0 being set up>"
 
 
@@ -208,8 +208,8 @@ async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(os, "open", open_file)
         listening.failures += [errno.EMFILE, errno.EMFILE]
-        await bench.tool()
-        tool = await bench.tool(GET)
+        await bench.client()
+        tool = await bench.client(GET)
         await bench.settled(lambda: repr(acceptor) == "<Acceptor: pausing, 0 being set up>")
         denied[0] = False
         assert (await tool.answer()).body == b"hello"
@@ -220,18 +220,18 @@ async def test_one_that_left_before_it_was_taken_is_nothing(running: Running) ->
     """ECONNABORTED stops nobody behind it."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, _):
         listening.failures.append(errno.ECONNABORTED)
-        assert (await (await bench.tool(GET)).answer()).body == b"hello"
+        assert (await (await bench.client(GET)).answer()).body == b"hello"
 
 
 async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
     """What was taken goes on; closing twice is closing once."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (_, acceptor):
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert (await tool.answer()).body == b"hello"
         acceptor.close()
         acceptor.close()
         with pytest.raises(ConnectionRefusedError):
-            await bench.tool()
+            await bench.client()
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
         assert repr(acceptor) == "<Acceptor: closed, 0 being set up>"

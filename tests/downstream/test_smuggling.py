@@ -97,7 +97,7 @@ class Bench(MemoryBench):
     async def prepare(self, *, warm: bool) -> None:
         if warm:
             await self.serve_hidden()
-        tool = self.tool()
+        tool = self.client()
         tool.send(HIDDEN.replace(KEY, b"spent"))
         await self.rest(tool)
         tool.leave()
@@ -106,7 +106,7 @@ class Bench(MemoryBench):
 
     async def serve_hidden(self) -> None:
         with repeated_decisions() as repeated:
-            tool = self.tool()
+            tool = self.client()
             for _ in range(4):
                 tool.send(HIDDEN)
                 await self.rest(tool)
@@ -120,7 +120,7 @@ class Bench(MemoryBench):
 
         There is one response to each, unless the first one ends the connection, and nothing else.
         """
-        tool = self.tool()
+        tool = self.client()
         self.answers_early = case.early
         for piece in pieces:
             tool.send(piece)

@@ -35,7 +35,7 @@ def asks(method: bytes, path: bytes) -> bytes:
 
 async def streamed(bench: ProxyBench, method: bytes, path: bytes) -> Wire:
     """A tool whose stream has begun."""
-    tool = await bench.tool(asks(method, path))
+    tool = await bench.client(asks(method, path))
     assert b"200 OK" in await tool.head()
     assert await tool.take(len(FIRST)) == FIRST
     return tool
@@ -69,7 +69,7 @@ async def test_a_stream_that_is_not_mcps_is_broken_visibly(running: Running) -> 
 async def test_an_idle_connection_gets_one_last_answer_while_the_program_drains(running: Running) -> None:
     """It says that the connection ends, which nothing before could have said."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert (await tool.answer()).value(b"connection") is None
         bench.forwarder.availability = Availability.DRAINING
         tool.send(GET)
@@ -90,7 +90,7 @@ async def test_who_was_told_to_stay_before_the_drain_may_ask_once_more(running: 
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert b"\r\nConnection: " not in await tool.head()
         bench.forwarder.availability = Availability.DRAINING
         bench.events._changed.set()

@@ -163,7 +163,7 @@ class Flooded(MemoryBench):
     async def flood(self, request: Callable[[int], bytes], times: int) -> None:
         """Send so many different requests, each of them so often."""
         for begin in range(0, FLOOD, AT_ONCE):
-            tools = [self.tool() for _ in range(AT_ONCE)]
+            tools = [self.client() for _ in range(AT_ONCE)]
             for _ in range(times):
                 for number, tool in enumerate(tools, begin):
                     tool.send(request(number))

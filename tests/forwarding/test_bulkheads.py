@@ -50,7 +50,7 @@ class HungOperation:
 
 async def hang(bench: ProxyBench, upstream: HungOperation, requests: int) -> list[Wire]:
     """Tools that asked for what hangs; as many as may be are at Amazon, the others wait."""
-    tools = [await bench.tool(HUNG) for _ in range(requests)]
+    tools = [await bench.client(HUNG) for _ in range(requests)]
     waiting = bench.pools.find("api", "na")._waiting
     await bench.settled(lambda: len(upstream.hung) + len(waiting) == requests)
     return tools
@@ -82,7 +82,7 @@ async def test_several_at_once_are_served_beside_it(running: Running) -> None:
     upstream = HungOperation()
     async with running(upstream, pool_limit=LIMIT) as bench:
         tools = await hang(bench, upstream, 30)
-        others = [await bench.tool(request) for _ in range(10) for request in OTHERS]
+        others = [await bench.client(request) for _ in range(10) for request in OTHERS]
         assert [(await tool.answer()).status for tool in others] == [200] * 30
         assert len(upstream.hung) == SHARE
         upstream.go_on()
@@ -107,7 +107,7 @@ async def test_two_hung_operations_leave_something_too(running: Running) -> None
     async with running(script, pool_limit=LIMIT) as bench:
         await hang(bench, upstream, 10)
         for _ in range(3):
-            await bench.tool(OTHERS[2])
+            await bench.client(OTHERS[2])
         await bench.settled(lambda: len(bench.pools.find("api", "na")._waiting) == 10 - SHARE + 2 and len(second) > 0)
         assert (len(upstream.hung), len(second)) == (SHARE, 1)
         for _ in range(5):

@@ -76,7 +76,7 @@ async def test_an_order_for_ones_own_accounts_leaves_as_it_was_judged(sent: byte
             wire.send(HELLO)
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         for at in range(0, len(sent), size):
             tool.send(sent[at : at + size])
             if size > 1 or at % 50 == 0:
@@ -93,7 +93,7 @@ async def test_an_order_for_ones_own_accounts_leaves_as_it_was_judged(sent: byte
 async def test_what_is_not_the_clients_never_leaves(sent: bytes, running: Running) -> None:
     """One 403, with the rule; the connection stays, and its next request is judged anew."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.tool(sent)
+        tool = await bench.client(sent)
         got = await tool.answer()
         said = json.loads(got.body)
         assert (got.status, said["type"]) == (403, "urn:ads-proxy:error:not-permitted")
@@ -134,7 +134,7 @@ async def test_a_body_that_is_too_large_to_be_read_is_413(framing: str, running:
 async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
     """Expect: 100-continue is answered here, as nothing is at Amazon yet."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.tool(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
+        tool = await bench.client(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
         await tool.until(lambda: bytes(tool.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
         assert ": judging, no attempt>" in repr(exchange(bench))
         del tool.received[:]
@@ -151,7 +151,7 @@ LARGE = b" " * 50_000
 async def test_a_large_order_is_judged_as_a_small_one(running: Running) -> None:
     """The client's own leaves as it came, a foreign one never; the connection serves both."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.tool(counted(FOREIGN + LARGE))
+        tool = await bench.client(counted(FOREIGN + LARGE))
         assert (await tool.answer()).status == 403
         assert nothing_left(bench)
         tool.send(counted(MINE + LARGE))
@@ -185,7 +185,7 @@ async def being_checked(running: Running) -> AsyncIterator[tuple[ProxyBench, Wir
         patch.setattr(Clients, "permit_body", lambda *given: held(*given))  # noqa: PLW0108 - a method, which an object is not
         try:
             async with running(answering(HELLO), clients=clients()) as bench:
-                tool = await bench.tool(counted(MINE + LARGE))
+                tool = await bench.client(counted(MINE + LARGE))
                 await bench.settled(held.begun.is_set)
                 yield bench, tool, held
         finally:
@@ -216,7 +216,7 @@ async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> N
 async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) -> None:
     """Nothing of its order is at Amazon."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.tool(counted(MINE)[:-3])
+        tool = await bench.client(counted(MINE)[:-3])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert bench.accounting.of_client("tool") == 1
         tool.abort()
@@ -229,7 +229,7 @@ async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) ->
 async def test_a_body_that_stops_coming_is_408(running: Running) -> None:
     """As everywhere."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.tool(counted(MINE)[:-3])
+        tool = await bench.client(counted(MINE)[:-3])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(100.0)
         assert (await tool.answer()).status == 408
@@ -253,7 +253,7 @@ async def order_under_way(running: Running) -> AsyncIterator[tuple[ProxyBench, W
         await go.wait()
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.tool(counted(MINE))
+        tool = await bench.client(counted(MINE))
         await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
         yield bench, tool
         go.set()

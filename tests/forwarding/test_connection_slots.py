@@ -28,7 +28,7 @@ POST = b"POST /v2/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 async def test_slow_uploads_take_no_connection(running: Running, first: bytes, rest: bytes) -> None:
     """Ten of them are on their way while others are served on the only connection; then they go out whole."""
     async with running(answering(HELLO), pool_limit=1) as bench:
-        slow = [await bench.tool(POST, first) for _ in range(10)]
+        slow = [await bench.client(POST, first) for _ in range(10)]
         await bench.settled(lambda: bench.accounting.in_flight == 10)
         assert (await bench.ask()).body == b"hello"
         (wire,) = bench.upstream.wires
@@ -43,7 +43,7 @@ async def test_slow_uploads_take_no_connection(running: Running, first: bytes, r
 async def test_a_large_body_takes_a_connection_once_its_first_part_is_here(running: Running) -> None:
     """As much as may be kept is read first; what follows is streamed."""
     async with running(answering(HELLO), replay_bytes=4) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 8\r\n\r\nabc")
+        tool = await bench.client(POST, b"Content-Length: 8\r\n\r\nabc")
         assert (await bench.ask()).body == b"hello"
         tool.send(b"d")
         await bench.settled(lambda: bytes(bench.upstream.wires[0].received).endswith(b"abcd"))
@@ -54,14 +54,14 @@ async def test_a_large_body_takes_a_connection_once_its_first_part_is_here(runni
 async def test_who_waits_for_a_100_is_led_to_amazon_at_once(running: Running) -> None:
     """It sends nothing before Amazon was asked (RFC 9110, 10.1.1)."""
     async with running(answering(HELLO)) as bench:
-        await bench.tool(POST, b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        await bench.client(POST, b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
         await bench.settled(lambda: bool(bench.upstream.wires) and b"Expect" in bench.upstream.wires[0].received)
 
 
 async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Running) -> None:
     """Amazon hears nothing of it, and the account of it is kept."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 5\r\n\r\nabc")
+        tool = await bench.client(POST, b"Content-Length: 5\r\n\r\nabc")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.abort()
         assert (await bench.events.last()).fault == "client-gone"
@@ -92,7 +92,7 @@ async def test_one_client_cannot_have_everything_under_way(running: Running) -> 
         return f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: {name}\r\n\r\n".encode()
 
     async with running(script, clients=clients) as bench:
-        slow = [await bench.tool(asking("greedy", "slow")) for _ in range(2)]
+        slow = [await bench.client(asking("greedy", "slow")) for _ in range(2)]
         await bench.settled(lambda: bench.accounting.of_client("greedy") == 2)
         refused = await bench.ask(asking("greedy", "quick"))
         assert (refused.status, refused.value(b"retry-after")) == (429, b"1")
@@ -115,7 +115,7 @@ async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tu
         await wire.end()
 
     async with running(script, send_timeout=60.0) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
@@ -147,7 +147,7 @@ async def test_an_answer_that_nobody_reads_gives_its_connection_back(
 async def test_an_upload_that_trickles_is_408(running: Running) -> None:
     """A byte now and then was enough to stay for ever."""
     async with running(answering(HELLO), replay_bytes=1) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
+        tool = await bench.client(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
         await bench.settled(
             lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received.endswith(bytes(5000))
         )

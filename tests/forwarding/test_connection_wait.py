@@ -42,7 +42,7 @@ async def crowd(bench: ProxyBench, gate: Gate, requests: list[bytes]) -> list[Wi
     """A client for each request; the first has the only connection, and the others wait for it in this order."""
     clients = []
     for number, request in enumerate(requests, 1):
-        clients.append(await bench.tool(request))
+        clients.append(await bench.client(request))
         await bench.settled(lambda: bench.accounting.in_flight == number)  # noqa: B023 - awaited within the turn
     await bench.settled(lambda: len(gate.asked) == 1)
     return clients
@@ -93,7 +93,7 @@ async def test_many_that_wait_need_no_task_each(running: Running) -> None:
         clients_ = await crowd(bench, gate, [GET])
         tasks = len(asyncio.all_tasks())
         for number in range(2, 21):
-            clients_.append(await bench.tool(GET))
+            clients_.append(await bench.client(GET))
             await bench.settled(lambda: bench.accounting.in_flight == number)  # noqa: B023 - awaited within the turn
         assert len(asyncio.all_tasks()) == tasks
         for client in clients_:

@@ -131,7 +131,7 @@ async def cost(rules: dict[str, Any], make: Callable[[], bytes]) -> tuple[Cost, 
     three arrived at Amazon."""
     bench, tools = MemoryBench(**rules), []
     for _ in range(3):
-        tool, data = bench.tool(), make()
+        tool, data = bench.client(), make()
         *pieces, last = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
         tool.send(*pieces)
         found = cost_of(lambda: tool.send(last))  # noqa: B023 - called in this turn

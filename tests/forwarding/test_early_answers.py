@@ -41,7 +41,7 @@ async def test_the_next_request_behind_an_early_answer_is_served(running: Runnin
     """Where the rest of the body comes a moment after the answer, every time."""
     async with running(answering_early, replay_bytes=400) as bench:
         for _ in range(rounds):
-            tool = await bench.tool(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
+            tool = await bench.client(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
             assert (await tool.answer()).status == 429
             tool.send(bytes(600), GET)
             assert (await tool.answer()).body == b"hello"
@@ -54,7 +54,7 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
 ) -> None:
     """A tool that is told so sends its next request elsewhere."""
     async with running(answering_early, replay_bytes=2) as bench:
-        tool = await bench.tool(POST, lines, b"\r\n\r\n2\r\nab\r\n")
+        tool = await bench.client(POST, lines, b"\r\n\r\n2\r\nab\r\n")
         got = await tool.answer()
         assert (got.status, got.value(b"connection")) == (429, b"close")
         assert await tool.end() == b""
@@ -64,7 +64,7 @@ async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_l
 async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
     """Though both were whole in the end: nobody knows what of the body the peer has read."""
     async with running(answering_early, replay_bytes=1) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 2\r\n\r\na")
+        tool = await bench.client(POST, b"Content-Length: 2\r\n\r\na")
         head = await tool.head()
         assert head.startswith(b"HTTP/1.1 429 ")
         tool.send(b"b")
@@ -273,7 +273,7 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_p
     async with in_front_of(upstream, f"https://localhost:{upstream.port}", str(authority.ca_file)) as bench:
         for number in range(rounds):
             upstream.wanted = PIECE * (1 + number % 20)
-            tool = await bench.tool(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
+            tool = await bench.client(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
             await bench.settled(upstream.has_them.is_set)
             tool.send(bytes(PIECE))
             upstream.answer_and_reset()
@@ -348,7 +348,7 @@ def uploaded_through_tls(port: int, context: ssl.SSLContext, size: int) -> bytes
 
 async def uploaded(bench: ProxyBench, size: int) -> int:
     """The status of the answer to an upload that goes on until the answer is there."""
-    tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % size)
+    tool = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(size // PIECE):
         tool.send(bytes(PIECE))
         await asyncio.sleep(0)

@@ -94,7 +94,7 @@ async def test_expect_100_continue_works_end_to_end(running: Running) -> None:
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(EXPECTING)
+        tool = await bench.client(EXPECTING)
         assert (await tool.answer()).status == 100
         tool.send(b"abcde")
         assert (await tool.answer()).body == b"hello"
@@ -110,7 +110,7 @@ async def test_a_body_that_is_refused_early_is_never_sent(status: bytes, running
         assert await wire.end() == b""
 
     async with running(script) as bench:
-        tool = await bench.tool(EXPECTING)
+        tool = await bench.client(EXPECTING)
         assert (await tool.answer()).body == b"no"
         assert await tool.end() == b""
         assert not tool.reset
@@ -129,7 +129,7 @@ async def test_an_expectation_outlives_a_401(running: Running) -> None:
             wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(EXPECTING)
+        tool = await bench.client(EXPECTING)
         assert (await tool.answer()).status == 100
         tool.send(b"abcde")
         assert (await tool.answer()).body == b"hello"
@@ -147,7 +147,7 @@ async def test_one_100_is_enough(running: Running) -> None:
             wire.send(UNAUTHORIZED if b"Atza|0" in head else HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(EXPECTING)
+        tool = await bench.client(EXPECTING)
         assert (await tool.answer()).status == 100
         tool.send(b"abcde")
         assert (await tool.answer()).status == 200
@@ -164,7 +164,7 @@ async def test_no_body_timer_runs_while_a_tool_waits_for_100(running: Running) -
         await wire.end()
 
     async with running(script, body_timeout=5.0, response_timeout=500.0) as bench:
-        tool = await bench.tool(EXPECTING)
+        tool = await bench.client(EXPECTING)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         bench.sweep(60)
         asked.set()
@@ -236,7 +236,7 @@ async def test_an_answer_before_the_whole_body_is_delivered_whole(running: Runni
         await wire.end()
 
     async with running(script, replay_bytes=10) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1000))
+        tool = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1000))
         got = await tool.answer()
         assert got.body == b"hello"
         tool.send(bytes(3_000_000))
@@ -263,7 +263,7 @@ async def test_an_answer_may_stream_while_the_body_still_uploads(running: Runnin
         assert await wire.end() == b""
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.tool(POST, b"Content-Length: 6\r\n\r\n")
+        tool = await bench.client(POST, b"Content-Length: 6\r\n\r\n")
         head = await tool.head()
         assert b"200 OK" in head
         for piece in (b"ab", b"cd", b"ef"):

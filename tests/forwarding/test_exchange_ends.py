@@ -24,7 +24,7 @@ async def test_a_tool_that_leaves_closes_amazons_connection(early: bool, running
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         if not early:
             await tool.until(lambda: b"hel" in tool.received)
@@ -123,7 +123,7 @@ async def test_a_write_that_amazon_does_not_answer_is_not_offered_again(running:
         await wire.end()
 
     async with running(script, response_timeout=20.0) as bench:
-        tool = await bench.tool(COUNTED)
+        tool = await bench.client(COUNTED)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"abcde" in bench.upstream.wires[0].received)
         bench.sweep(21)
         got = await tool.answer()
@@ -140,7 +140,7 @@ async def test_an_answer_that_never_begins_is_a_504(running: Running) -> None:
         await wire.end()
 
     async with running(script, response_timeout=20.0) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         bench.sweep(19)
         assert not tool.received
@@ -163,7 +163,7 @@ async def test_an_answer_that_stops_is_broken_off_but_for_event_streams(kind: by
 
     more = asyncio.Event()
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await tool.until(lambda: b"ab" in tool.received)
         bench.sweep(3000)
         more.set()
@@ -195,7 +195,7 @@ async def test_an_answer_that_cannot_be_understood_is_a_502(answer: bytes, runni
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         got = await tool.answer()
         while got.status == 103:
             got = await tool.answer()
@@ -210,12 +210,12 @@ async def test_a_chunked_answer_that_goes_wrong_is_broken_off(ending: bytes, run
     async def script(wire: Wire) -> None:
         await wire.request()
         wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
-        await bench.tools[0].until(lambda: b"ab" in bench.tools[0].received)
+        await bench.clients[0].until(lambda: b"ab" in bench.clients[0].received)
         wire.send(ending)
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await tool.until(lambda: tool.ended)
         assert not tool.received.endswith(b"0\r\n\r\n")
         assert (await bench.events.last()).fault == "upstream-died"
@@ -254,7 +254,7 @@ async def test_a_held_401_that_goes_wrong_is_delivered_broken(running: Running) 
     bad = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\nZ\r\n"
     async with running(answering(bad)) as bench:
         bench.tokens.fruitless = True
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert b" 401 " in await tool.end()
         assert not tool.received.endswith(b"0\r\n\r\n")
         assert (await bench.events.last()).fault == "upstream-died"
@@ -295,7 +295,7 @@ async def test_a_large_answer_to_a_401_is_held_only_as_far_as_it_came(running: R
     async with running(answering(answer)) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         connection = bench.connection()
         assert isinstance(connection._handler, Exchange)

@@ -57,7 +57,7 @@ async def test_a_401_about_the_scope_costs_no_renewal_and_no_replay(words: bytes
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.tool(COUNTED)
+        tool = await bench.client(COUNTED)
         got = await tool.answer()
         assert (got.status, got.body) == (401, body)
         assert bench.tokens.renewals == 0
@@ -118,7 +118,7 @@ async def test_a_large_body_is_streamed_and_not_sent_again(running: Running) -> 
     """Beyond replay_bytes the 401 is delivered, with its body."""
     async with running(answering(UNAUTHORIZED), replay_bytes=1000) as bench:
         body = bytes(5000)
-        tool = await bench.tool(POST, b"Content-Length: 5000\r\n\r\n", body[:1000])
+        tool = await bench.client(POST, b"Content-Length: 5000\r\n\r\n", body[:1000])
         await bench.settled(lambda: bool(bench.upstream.wires))
         tool.send(body[1000:])
         got = await tool.answer()
@@ -133,7 +133,7 @@ async def test_a_large_body_waits_for_its_token_without_growing(running: Running
     async with running(answering(HELLO), replay_bytes=1000) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
+        tool = await bench.client(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         await bench.settled(lambda: connection._paused)
@@ -161,7 +161,7 @@ async def test_a_renewal_that_gives_nothing_delivers_the_401_whole(whole: bool, 
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         assert not tool.received
         bench.tokens.gate.set()
@@ -186,7 +186,7 @@ async def test_a_held_401_is_not_timed_out(running: Running) -> None:
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         bench.sweep(10_000)
         bench.tokens.gate.set()
@@ -205,7 +205,7 @@ async def test_a_held_401_that_breaks_is_delivered_broken(running: Running) -> N
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.pools.sizes() != {} and bool(bench.upstream.wires))
         await bench.settled(lambda: bench.upstream.wires[0].lost)
         bench.tokens.gate.set()
@@ -217,7 +217,7 @@ async def test_a_tool_that_leaves_while_a_renewal_is_awaited(running: Running) -
     """The renewal goes on for others; this request is over and its connection to Amazon closed."""
     async with running(answering(UNAUTHORIZED[:-3])) as bench:
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         tool.close()
         finished = await bench.events.last()
@@ -246,7 +246,7 @@ async def test_a_401_while_the_body_still_uploads(fruitless: bool, running: Runn
     async with running(script, replay_bytes=2) as bench:
         bench.tokens.fruitless = fruitless
         bench.tokens.gate.clear()
-        tool = await bench.tool(COUNTED[:-3])
+        tool = await bench.client(COUNTED[:-3])
         await bench.settled(lambda: bench.tokens.renewals == 1)
         tool.send(b"cde")
         bench.tokens.gate.set()
@@ -264,7 +264,7 @@ async def test_a_cold_token_is_waited_for(running: Running) -> None:
     async with running(answering(HELLO)) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(CHUNKED)
+        tool = await bench.client(CHUNKED)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert not bench.upstream.wires
         bench.tokens.gate.set()
@@ -277,7 +277,7 @@ async def test_a_tool_that_leaves_while_a_token_is_awaited(running: Running) -> 
     async with running(answering(HELLO)) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         tool.close()
         assert (await bench.events.last()).fault == "client-gone"

@@ -125,7 +125,7 @@ async def test_the_tool_gets_amazons_bytes_as_they_come(framing: str, running: R
     async def script(wire: Wire) -> None:
         await wire.request()
         wire.send(b"HTTP/1.1 403 Forbidden\r\n" + head + b"\r\n" + framed(first))
-        await bench.settled(lambda: bool(bench.tools) and first in bytes(bench.tools[0].received))
+        await bench.settled(lambda: bool(bench.clients) and first in bytes(bench.clients[0].received))
         wire.send(framed(rest) + (b"0\r\n\r\n" if framing == "chunked" else b""))
         if framing == "ended":
             wire.close()

@@ -106,7 +106,7 @@ async def test_who_asks_for_a_login_is_told_that_there_is_none(key: bytes, runni
 async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:
     """Also on a connection that is open."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert (await tool.answer()).status == 200
         bench.apply(clients=keyed())
         tool.send(GET)
@@ -176,7 +176,7 @@ async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running:
         wire.send(b"b")
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await tool.until(lambda: tool.received.endswith(b"a"))
         go.set()
         event = await bench.events.last()
@@ -194,7 +194,7 @@ async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:
 async def test_a_head_request_is_refused_without_body(running: Running) -> None:
     """And the connection serves the next one."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.tool(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        tool = await bench.client(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert (await tool.answer(to_head=True)).status == 404
         tool.send(GET)
         assert (await tool.answer()).body == b"hello"
@@ -220,7 +220,7 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
 
     async with running(script) as bench:
         asked = b"GET /a?q=SECRET HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: id-7\r\nAuthorization: SECRET\r\n\r\n"
-        tool = await bench.tool(asked)
+        tool = await bench.client(asked)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         exchange = bench.connection()._handler
         assert repr(exchange) == "<Exchange id-7: sent, <Attempt 1: sent>>"

@@ -45,7 +45,7 @@ class Dying:
 
 async def rested(bench: ProxyBench, monkeypatch: pytest.MonkeyPatch, connections: int) -> None:
     """So many idle connections, half a minute old."""
-    tools = [await bench.tool(GET) for _ in range(connections)]
+    tools = [await bench.client(GET) for _ in range(connections)]
     for tool in tools:
         assert (await tool.answer()).status == 200
     before = boot_time()
@@ -60,7 +60,7 @@ async def test_connections_that_died_without_a_word_cost_no_reader_anything(
     upstream = Dying(8)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 8)
-        tools = [await bench.tool(request_) for _ in range(8)]
+        tools = [await bench.client(request_) for _ in range(8)]
         await bench.settled(lambda: len(upstream.heard) == 16)
         bench.sweep(1.1)
         for tool in tools:
@@ -85,7 +85,7 @@ async def test_where_both_connections_break_it_is_sent_once_more(
 
     async with running(script) as bench:
         await rested(bench, monkeypatch, 1)
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: len(heard) == 2)
         bench.sweep(1.1)
         await bench.settled(lambda: len(heard) == 3)
@@ -100,7 +100,7 @@ async def test_what_writes_is_not_sent_twice(running: Running, monkeypatch: pyte
     upstream = Dying(1)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 1)
-        tool = await bench.tool(CREATE)
+        tool = await bench.client(CREATE)
         await bench.settled(lambda: len(upstream.heard) == 2)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 1
@@ -114,7 +114,7 @@ async def test_a_connection_that_was_just_used_is_not_doubted(running: Running) 
     upstream = Dying(1)
     async with running(upstream) as bench:
         await bench.ask()
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: len(upstream.heard) == 2)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 1
@@ -126,7 +126,7 @@ async def test_the_budget_bounds_what_is_asked_twice(running: Running, monkeypat
     upstream = Dying(20)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 20)
-        tools = [await bench.tool(GET) for _ in range(20)]
+        tools = [await bench.client(GET) for _ in range(20)]
         await bench.settled(lambda: len(upstream.heard) == 40)
         bench.sweep(1.1)
         await bench.settled(lambda: len(bench.upstream.wires) == 34)

@@ -121,7 +121,7 @@ async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Run
     """Whole, and the connection serves the next request."""
     async with running(answering(REFUSALS[1], HELLO)) as bench:
         bench.tokens.fruitless = True
-        tool = await bench.tool(CALL)
+        tool = await bench.client(CALL)
         got = await tool.answer()
         assert (got.status, got.body) == (400, IS_OVER)
         tool.send(GET)
@@ -264,6 +264,6 @@ async def test_the_account_of_a_call_names_its_tools(sent: bytes, named: tuple[s
 async def test_a_call_that_breaks_off_has_a_tool_that_nobody_can_tell(running: Running) -> None:
     """Some of it may have left."""
     async with running(answering(EVENTS)) as bench:
-        tool = await bench.tool(calling(call_of("a-update_b"))[:-1])
+        tool = await bench.client(calling(call_of("a-update_b"))[:-1])
         tool.close()
         assert (await bench.events.last()).mcp_tools == ("?",)

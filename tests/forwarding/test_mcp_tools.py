@@ -103,7 +103,7 @@ async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: 
     """It is answered in JSON-RPC, with its id; the connection stays, and log and metrics have the reason."""
     endpoint = Endpoint(OK)
     async with running(endpoint, clients=clients()) as bench:
-        tool = await bench.tool(post(call(BAD, "x"), path=path, pieces=pieces))
+        tool = await bench.client(post(call(BAD, "x"), path=path, pieces=pieces))
         got = await tool.answer()
         assert (got.status, got.value(b"content-type")) == (200, b"application/json")
         said = json.loads(got.body)
@@ -143,7 +143,7 @@ async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -
     kind = b"text/event-stream" if events else b"application/json; charset=utf-8"
     endpoint = Endpoint(answer(b"data: %b\n\n" % content if events else content, kind))
     async with running(endpoint, clients=clients()) as bench:
-        tool = await bench.tool(post(LIST, b"Accept-Encoding: gzip, br\r\n", b"accept_encoding: x\r\n"))
+        tool = await bench.client(post(LIST, b"Accept-Encoding: gzip, br\r\n", b"accept_encoding: x\r\n"))
         got = await tool.answer()
         assert json.loads(got.body.removeprefix(b"data: "))["result"]["tools"] == [{"name": GOOD}]
         assert got.value(b"transfer-encoding") == b"chunked"
@@ -205,7 +205,7 @@ async def test_events_of_a_stream_pass_each_at_once(running: Running) -> None:
         wire.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.tool(post(call(GOOD)))
+        tool = await bench.client(post(call(GOOD)))
         await bench.settled(lambda: b"data: 1" in bytes(tool.received))
         arrived.set()
         assert (await tool.answer()).body == b"data: 1\n\ndata: 2\n\n"

@@ -141,7 +141,7 @@ def by_httptools(data: bytes, *, answer: bool) -> list[Message]:
 
 async def reach(bench: ProxyBench, data: bytes, cuts: list[int]) -> bytes:
     """What an upstream received for a request, whole."""
-    tool = await bench.tool()
+    tool = await bench.client()
     before = len(bench.upstream.wires[0].received) if bench.upstream.wires else 0
     await send_cut(tool, data, cuts)
     assert (await tool.answer()).body == b"hello"
@@ -209,7 +209,7 @@ async def test_an_answer_comes_back_as_exactly_one_message(
         await send_cut(wire, answer, cuts)
 
     async with running(script) as bench:
-        tool = await bench.tool(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: r\r\n\r\n"))
+        tool = await bench.client(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: r\r\n\r\n"))
         await tool.answer()
         got = bytes(tool.received)
     last = [(b"Content-Length", line[16:-2])] if framing == "counted" else []

@@ -103,7 +103,7 @@ async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection(running: Ru
 async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked: bool, running: Running) -> None:
     """It becomes chunked for HTTP/1.1, whose connection stays, and ends the connection for HTTP/1.0."""
     async with running(closing(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nabcd")) as bench:
-        tool = await bench.tool(request_)
+        tool = await bench.client(request_)
         got = await tool.answer()
         assert got.body == b"abcd"
         assert (got.value(b"transfer-encoding") == b"chunked") is chunked
@@ -127,14 +127,14 @@ async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked:
 async def test_answers_without_body_end_with_their_head(method: bytes, answer: bytes, running: Running) -> None:
     """HEAD, 204 and 304: the next request is served on the same connection of the tool, on another one of Amazon's."""
     async with running(answering(answer)) as bench:
-        tool = await bench.tool(GET.replace(b"GET", method))
+        tool = await bench.client(GET.replace(b"GET", method))
         first = await tool.answer(to_head=method == b"HEAD")
         tool.send(GET.replace(b"GET", method))
         second = await tool.answer(to_head=method == b"HEAD")
         assert first.status == second.status
         assert first.value(b"content-length") == (b"5" if b"Length" in answer else None)
         assert first.value(b"transfer-encoding") is None
-        assert (len(bench.tools), len(bench.upstream.wires)) == (1, 2)
+        assert (len(bench.clients), len(bench.upstream.wires)) == (1, 2)
 
 
 async def test_a_204_has_no_length(running: Running) -> None:
@@ -149,7 +149,7 @@ async def test_interim_answers_pass_to_http_1_1(running: Running) -> None:
     """100 and 103 come before the answer, in their order and with their fields; a length there does not pass."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n"
     async with running(answering(interim + HELLO)) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         assert (await tool.head()) == b"HTTP/1.1 100 Continue\r\n"
         assert (await tool.head()) == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"
         assert (await tool.answer()).body == b"hello"
@@ -169,11 +169,11 @@ async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes, running: R
     async def script(wire: Wire) -> None:
         await wire.request()
         wire.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n" + body)
-        await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
+        await bench.clients[0].until(lambda: b"abcd" in bench.clients[0].received)
         wire.drop()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await tool.until(lambda: tool.ended)
         assert b"abcd" in tool.received
         assert b"\r\n0\r\n" not in tool.received
@@ -186,11 +186,11 @@ async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0(runnin
     async def script(wire: Wire) -> None:
         await wire.request()
         wire.send(b"HTTP/1.1 200 OK\r\n\r\nabcd")
-        await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
+        await bench.clients[0].until(lambda: b"abcd" in bench.clients[0].received)
         wire.drop()
 
     async with running(script) as bench:
-        tool = await bench.tool(OLD_GET)
+        tool = await bench.client(OLD_GET)
         await tool.until(lambda: tool.lost)
         assert tool.reset
 

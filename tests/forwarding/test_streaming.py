@@ -97,7 +97,7 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         wire.send(HELLO)
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.tool(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
+        tool = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
         await bench.settled(lambda: bool(bench.upstream.wires))
         tool.send(bytes(SIZE))
         connection = bench.connection()
@@ -117,7 +117,7 @@ async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) 
     body = PIECE * (SIZE // len(PIECE))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with running(answering(head + body), min_body_rate=0) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
@@ -140,7 +140,7 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         await wire.end()
 
     async with running(script, send_timeout=60.0, min_body_rate=0) as bench:
-        tool = await bench.tool()
+        tool = await bench.client()
         tool.transport.pause_reading()
         tool.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
@@ -162,7 +162,7 @@ async def narrow(bench: ProxyBench) -> tuple[Wire, ClientConnection]:
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", bench.port))
     _, tool = await asyncio.get_running_loop().create_connection(Wire, sock=raw)
-    bench.tools.append(tool)
+    bench.clients.append(tool)
     tool.transport.pause_reading()
     await bench.settled(lambda: bool(bench.server.connections))
     connection = bench.connection()

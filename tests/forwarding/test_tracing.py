@@ -180,7 +180,7 @@ async def test_a_try_that_nobody_waits_for_is_abandoned(running: Running) -> Non
 
     async with running(script) as bench:
         heard = trace(bench, trusts=False)
-        tool = await bench.tool(GET)
+        tool = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         tool.abort()
         assert (await bench.events.last()).fault == Fault.CLIENT_GONE

@@ -97,7 +97,7 @@ async def seen(request: bytes, pieces: list[bytes | None], *, waits: bool = Fals
     bench = MemoryBench()
     answers: list[list[bytes | None]] = [[OK], pieces, [OK]]
     bench.answer = lambda message: answers.pop(0) if answers else [OK]
-    client = bench.tool()
+    client = bench.client()
     for data in (NAMED, request, NAMED):
         bench.tokens.cold = waits and data is request
         client.send(data)
@@ -163,7 +163,7 @@ async def test_which_responses_are_passed_on_in_one_step(in_one_step: list[int])
 async def test_a_usual_request_makes_no_task(in_one_step: list[int]) -> None:
     """Neither for sending nor for the response."""
     bench = MemoryBench()
-    client = bench.tool()
+    client = bench.client()
     client.send(NAMED)
     await bench.rest(client)
     made: list[object] = []
@@ -179,7 +179,7 @@ async def test_a_usual_request_makes_no_task(in_one_step: list[int]) -> None:
 async def test_a_client_that_takes_nothing_is_not_written_to_in_one_step(in_one_step: list[int]) -> None:
     """The response waits in the connection to Amazon."""
     bench = MemoryBench()
-    client = bench.tool()
+    client = bench.client()
     client.send(NAMED)
     await bench.rest(client)
     in_one_step.clear()
@@ -202,7 +202,7 @@ async def test_a_client_that_takes_nothing_is_not_written_to_in_one_step(in_one_
 async def test_a_client_that_disconnects_before_the_response_is_counted() -> None:
     """The connection to Amazon is given up, and bytes that still come on it go nowhere."""
     bench = MemoryBench()
-    client = bench.tool()
+    client = bench.client()
     client.send(NAMED)
     await bench.rest(client)
     bench.answer = lambda message: []
@@ -222,7 +222,7 @@ async def test_a_defect_in_the_usual_run_is_a_500(
 ) -> None:
     """It is reported once, and the client gets a response."""
     bench = MemoryBench()
-    client = bench.tool()
+    client = bench.client()
     client.send(NAMED)
     await bench.rest(client)
 
@@ -243,7 +243,7 @@ async def test_a_last_write_that_the_client_does_not_take_holds_no_connection(si
     """The response is over then: the connection to Amazon serves another request."""
     bench = MemoryBench()
     bench.answer = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size]
-    client = bench.tool()
+    client = bench.client()
 
     def full(_: bytes) -> None:
         client.pipe.protocol.pause_writing()
@@ -264,7 +264,7 @@ async def test_a_last_write_that_the_client_does_not_take_holds_no_connection(si
 
 async def warmed(bench: ProxyBench, request: bytes = GET) -> Wire:
     """A client whose requests of this kind are decided, with a connection to Amazon."""
-    client = await bench.tool()
+    client = await bench.client()
     assert await ask(client, request, 3) == [200] * 3
     return client
 
@@ -315,7 +315,7 @@ async def test_an_upstream_that_does_not_read_gets_all_of_the_body(running: Runn
             wire.send(HELLO)
 
     async with running(script) as bench:
-        assert await ask(await bench.tool(), post, 6) == [200] * 6
+        assert await ask(await bench.client(), post, 6) == [200] * 6
 
 
 async def test_draining_closes_the_connection_with_its_last_response(running: Running) -> None:
@@ -362,7 +362,7 @@ async def test_a_remembered_429_holds_for_what_it_limits_and_no_more(running: Ru
 
     one, two = (GET[:-2] + b"Amazon-Advertising-API-Scope: %d\r\n\r\n" % number for number in (1, 2))
     async with running(script) as bench:
-        client = await bench.tool()
+        client = await bench.client()
         assert await ask(client, one, 3) + await ask(client, two, 3) == [200] * 6
         refused = True
         assert await ask(client, one, 2) + await ask(client, two, 2) == [429, 429, 200, 200]
@@ -468,7 +468,7 @@ async def test_a_client_that_is_slow_during_a_body_holds_it_up(running: Running)
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, b"x" * size)
 
     async with running(script) as bench:
-        client = await bench.tool(GET)
+        client = await bench.client(GET)
         assert len((await client.answer()).body) == size
         client.transport.pause_reading()
         client.send(GET)

@@ -226,7 +226,7 @@ async def seen(exchanges: Exchanges, *, cold: bool, **changed: Any) -> tuple[Any
             forget(bench.forwarder)
             bench.reach()
         bench.answer = lambda message: [*response]  # noqa: B023 - asked in this turn
-        client = bench.tool()
+        client = bench.client()
         client.send(*request_)
         await bench.rest(client)
         to_clients += re.sub(rb"Date: [^\r]*", b"", bytes(client.pipe.written)) + b"|"

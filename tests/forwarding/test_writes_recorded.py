@@ -52,7 +52,7 @@ async def test_writes_go_on_when_the_stream_takes_records_again(running: Running
     """Also of a request that was decided before, byte for byte, on a connection that is kept."""
     async with running(answering(*[HELLO] * 9)) as bench:
         stream = FullStream(bench, full=False)
-        tool = await bench.tool()
+        tool = await bench.client()
         statuses = []
         for full in (False, False, False, True, False):
             stream.full = full
@@ -77,7 +77,7 @@ async def test_a_write_that_waits_for_a_connection_is_refused_in_its_turn(runnin
 
     async with running(script, pool_limit=1) as bench:
         stream = FullStream(bench, full=False)
-        first, second = await bench.tool(), await bench.tool()
+        first, second = await bench.client(), await bench.client()
         for _ in range(3):
             second.send(UPDATE)
             assert (await second.answer()).status == 200
@@ -99,7 +99,7 @@ async def test_a_write_whose_body_comes_late_is_refused(running: Running) -> Non
     """The stream became full between the head and the end of the body."""
     async with running(answering(HELLO)) as bench:
         stream = FullStream(bench, full=False)
-        tool = await bench.tool(UPDATE[:-1])
+        tool = await bench.client(UPDATE[:-1])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         stream.full = True
         tool.send(UPDATE[-1:])
@@ -129,7 +129,7 @@ async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running
 
     async with running(script, pool_limit=1) as bench:
         stream = FullStream(bench, full=False)
-        first, writing, reading = await bench.tool(), await bench.tool(), await bench.tool()
+        first, writing, reading = await bench.client(), await bench.client(), await bench.client()
         for _ in range(3):
             writing.send(UPDATE)
             assert (await writing.answer()).status == 200

@@ -160,20 +160,20 @@ class Bench(MemoryBench):
         journal.gather(asyncio.get_running_loop().call_soon)
         return Accounting(Observers((self.events, self.logs)), journal)
 
-    async def settle(self, tools: list[End]) -> None:
+    async def settle(self, clients: list[End]) -> None:
         """Let everything go on until nothing moves any more."""
         still = turns = 0
         while still <= 8 or (self.accounting.in_flight and still <= 200):
-            moved = await self.turn(tools)
+            moved = await self.turn(clients)
             still = 0 if moved else still + 1
             turns += 1
             assert turns < _TURNS, "the proxy does not come to rest"
 
-    async def turn(self, tools: list[End]) -> bool:
-        before = self._state(tuple(tools))
+    async def turn(self, clients: list[End]) -> bool:
+        before = self._state(tuple(clients))
         await asyncio.sleep(0)
-        moved = sum(end.push() for end in (*tools, *self.upstreams)) > 0
-        return moved or self._state(tuple(tools)) != before
+        moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
+        return moved or self._state(tuple(clients)) != before
 
     def said(self) -> tuple[list[bytes], list[str]]:
         """What left for Amazon since the last time, and the access lines: both in no order."""
@@ -189,23 +189,23 @@ class Bench(MemoryBench):
             upstream.pipe.written.clear()
         return sent, lines
 
-    async def serve(self, tool: End, data: bytes) -> Outcome:
+    async def serve(self, client: End, data: bytes) -> Outcome:
         """What it does with one request on this connection, which is the only one."""
-        tool.pipe.written.clear()
-        tool.send(data)
-        await self.settle([tool])
-        came, ended = bytes(tool.pipe.written), tool.pipe.ended
+        client.pipe.written.clear()
+        client.send(data)
+        await self.settle([client])
+        came, ended = bytes(client.pipe.written), client.pipe.ended
         sent, lines = self.said()
         if ended:
-            tool.leave()
-            await self.settle([tool])
+            client.leave()
+            await self.settle([client])
         return Outcome(_DATE.sub(b"\r\nDate: (now)", came), tuple(sent), tuple(lines), ended)
 
-    async def end(self, *tools: End) -> None:
+    async def end(self, *clients: End) -> None:
         """Close every connection."""
-        for tool in tools:
-            tool.leave()
-        await self.settle(list(tools))
+        for client in clients:
+            client.leave()
+        await self.settle(list(clients))
         self.pools.close()
         await self.settle([])
         self.deadlines.stop()
@@ -231,7 +231,7 @@ def comparable(line: str) -> str:
 async def cold(data: bytes, world: World) -> Outcome:
     """What a proxy that was made for this does with it."""
     bench = Bench(world)
-    expected = await bench.serve(bench.tool(), data)
+    expected = await bench.serve(bench.client(), data)
     await bench.end()
     return expected
 
@@ -241,41 +241,43 @@ class Life:
 
     def __init__(self, world: World) -> None:
         self.bench = Bench(world)
-        self.tools = [self.bench.tool() for _ in range(CLIENTS)]
+        self.clients = [self.bench.client() for _ in range(CLIENTS)]
 
     async def serve(self, pieces: list[list[bytes]], chance: random.Random) -> list[bytes]:
         """What each client gets for its pieces, sent in an order and with pauses of chance."""
         bench = self.bench
-        await self.leave([number for number, tool in enumerate(self.tools) if tool.pipe.ended or tool.pipe.closing])
-        for tool in self.tools:
-            tool.pipe.written.clear()
+        await self.leave(
+            [number for number, client in enumerate(self.clients) if client.pipe.ended or client.pipe.closing]
+        )
+        for client in self.clients:
+            client.pipe.written.clear()
         waiting = {number: list(each) for number, each in enumerate(pieces) if each}
         while waiting:
             number = chance.choice(list(waiting))
-            self.tools[number].send(waiting[number].pop(0))
+            self.clients[number].send(waiting[number].pop(0))
             if not waiting[number]:
                 del waiting[number]
             luck = chance.random()
             if luck < 0.4:
-                await bench.settle(self.tools)
+                await bench.settle(self.clients)
             elif luck < 0.7:
                 for _ in range(chance.randrange(5)):
-                    await bench.turn(self.tools)
-        await bench.settle(self.tools)
-        return [_DATE.sub(b"\r\nDate: (now)", bytes(tool.pipe.written)) for tool in self.tools]
+                    await bench.turn(self.clients)
+        await bench.settle(self.clients)
+        return [_DATE.sub(b"\r\nDate: (now)", bytes(client.pipe.written)) for client in self.clients]
 
     async def leave(self, numbers: list[int]) -> None:
         """End these clients' connections, and open others for them."""
         for number in numbers:
-            self.tools[number].leave()
-        await self.bench.settle(self.tools)
+            self.clients[number].leave()
+        await self.bench.settle(self.clients)
         if numbers:
             self.bench.said()
         for number in numbers:
-            self.tools[number] = self.bench.tool()
+            self.clients[number] = self.bench.client()
 
     async def end(self) -> None:
-        await self.bench.end(*self.tools)
+        await self.bench.end(*self.clients)
         assert self.bench.accounting.in_flight == 0
 
 

@@ -130,7 +130,7 @@ class RequestReader:
 
 
 def read_requests(data: bytes) -> list[Message]:
-    """The requests that h11 finds in a tool's bytes, up to where it complains.
+    """The requests that h11 finds in a client's bytes, up to where it complains.
 
     Empty lines before a request, which RFC 9112, 2.2 has a server read over, are taken away for it.
     """
@@ -171,7 +171,7 @@ def _keeps_alive(request: h11.Request) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a tool read: interim answers and final ones, whether the last is whole, and what nobody could read."""
+    """What a client read: interim answers and final ones, whether the last is whole, and what nobody could read."""
 
     interim: list[Message]
     final: list[Message]
@@ -180,7 +180,7 @@ class Answers:
 
 
 def read_answers(data: bytes, ended: bool, methods: list[bytes]) -> Answers:
-    """What h11 makes of all bytes that a tool got, having sent requests with these methods one after another."""
+    """What h11 makes of all bytes that a client got, having sent requests with these methods one after another."""
     interim: list[Message] = []
     final: list[Message] = []
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST)

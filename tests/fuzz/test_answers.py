@@ -1,4 +1,4 @@
-"""Whatever comes back from Amazon, a tool reads the one answer that was meant, or sees that it is broken."""
+"""Whatever comes back from Amazon, a client reads the one answer that was meant, or sees that it is broken."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ spoilt_answers = answers().flatmap(
 
 
 async def exchange(method: bytes, minor: int, pieces: list[bytes], *, ends: bool) -> tuple[MemoryBench, bytes, bool]:
-    """One request of a tool, answered with these pieces; gives what the tool got, and whether its end looks like one.
+    """One request of a client, answered with these pieces; gives what the client got, and whether its end looks like
+    one.
 
     HTTP/1.0 asks to keep the connection, which only an answer of known length can do.
     """
     bench = MemoryBench()
     bench.answer = lambda message: [*pieces, None] if ends else list(pieces)
-    tool = bench.tool()
-    tool.send(b"%b /q/x HTTP/1.%d\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n" % (method, minor))
-    await bench.rest(tool)
-    assert tool.pipe.ended or not bench.events.finished[-1].fault
-    written, ended = bytes(tool.pipe.written), tool.pipe.ended and not tool.pipe.aborted
-    await bench.stop(tool)
+    client = bench.client()
+    client.send(b"%b /q/x HTTP/1.%d\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n" % (method, minor))
+    await bench.rest(client)
+    assert client.pipe.ended or not bench.events.finished[-1].fault
+    written, ended = bytes(client.pipe.written), client.pipe.ended and not client.pipe.aborted
+    await bench.stop(client)
     return bench, written, ended
 
 
 async def a_valid_answer_arrives(method: bytes, minor: int, pieces: list[bytes], made: Answered) -> None:
-    """The status, the body and the framing that the tool's version of HTTP allows."""
+    """The status, the body and the framing that the client's version of HTTP allows."""
     _, written, ended = await exchange(method, minor, pieces, ends=made.until_close)
     got = read_answers(written, ended, [method])
     assert not got.trouble, got.trouble
@@ -52,7 +53,7 @@ async def a_valid_answer_arrives(method: bytes, minor: int, pieces: list[bytes],
 
 
 async def a_spoilt_answer_is_never_two(method: bytes, minor: int, pieces: list[bytes]) -> None:
-    """The tool reads one answer, whole or visibly broken, or the proxy's own 502; never anything behind it."""
+    """The client reads one answer, whole or visibly broken, or the proxy's own 502; never anything behind it."""
     bench, written, ended = await exchange(method, minor, pieces, ends=True)
     got = read_answers(written, ended, [method])
     assert not got.trouble, got.trouble
@@ -87,7 +88,7 @@ def test_valid_answers_arrive_as_they_were_meant_at_length(case: tuple[bytes, in
 @given(spoilt_answers)
 @example((b"GET", 1, [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nabHTTP/1.1 200 OK\r\n\r\n"]))
 def test_spoilt_answers_are_one_answer_or_none(case: Case) -> None:
-    """No accident at Amazon's side makes a tool read an answer that is not there."""
+    """No accident at Amazon's side makes a client read an answer that is not there."""
     run(lambda: a_spoilt_answer_is_never_two(*case))
 
 

@@ -1,4 +1,4 @@
-"""A tool, the proxy and Amazon talk, leave and fail in any order: no request is lost, mixed up or left hanging."""
+"""A client, the proxy and Amazon talk, leave and fail in any order: no request is lost, mixed up or left hanging."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ANSWERS = (
 
 
 class Conversation(RuleBasedStateMachine):
-    """Two tools with keep-alive connections. Each request says its number, and each answer repeats it."""
+    """Two clients with keep-alive connections. Each request says its number, and each answer repeats it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Conversation(RuleBasedStateMachine):
         self.number = 0
         self.meant: dict[bytes, bytes] = {}
         self.asked: list[list[int]] = []
-        self.tools: list[End] = []
+        self.clients: list[End] = []
         self.bench: MemoryBench
         self.run(self.begin())
 
@@ -51,7 +51,7 @@ class Conversation(RuleBasedStateMachine):
         async def whole() -> None:
             for thing in things:
                 thing()
-            await self.bench.rest(*self.tools)
+            await self.bench.rest(*self.clients)
 
         self.run(whole())
 
@@ -69,7 +69,7 @@ class Conversation(RuleBasedStateMachine):
         return []
 
     def connect(self) -> None:
-        self.tools.append(self.bench.tool())
+        self.clients.append(self.bench.client())
         self.asked.append([])
 
     # --- what may happen
@@ -84,7 +84,7 @@ class Conversation(RuleBasedStateMachine):
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
         whole = b"POST /q/%d HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n\r\n%b" % (self.number, framing, body)
         self.asked[-1 - which].append(self.number)
-        self.happen(lambda: self.tools[-1 - which].send(whole[:cut], whole[cut:]))
+        self.happen(lambda: self.clients[-1 - which].send(whole[:cut], whole[cut:]))
 
     @precondition(lambda self: self.waiting)
     @rule(kind=st.sampled_from(ANSWERS), cut=st.integers(1, 60))
@@ -107,8 +107,8 @@ class Conversation(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def a_tool_leaves(self, which: int) -> None:
         """In the middle of whatever is going on; another one comes."""
-        self.happen(self.tools[-1 - which].leave)
-        del self.tools[-1 - which], self.asked[-1 - which]
+        self.happen(self.clients[-1 - which].leave)
+        del self.clients[-1 - which], self.asked[-1 - which]
         self.happen(self.connect)
 
     @rule(limit=st.integers(1, 3))
@@ -133,26 +133,26 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def answers_belong_to_their_requests(self) -> None:
-        """What a tool reads is, in order, about what it asked: Amazon's own answers repeat its numbers."""
-        for tool, asked in zip(self.tools, self.asked, strict=True):
-            numbers = [int(body) for body in _bodies(bytes(tool.pipe.written)) if body.isdigit()]
+        """What a client reads is, in order, about what it asked: Amazon's own answers repeat its numbers."""
+        for client, asked in zip(self.clients, self.asked, strict=True):
+            numbers = [int(body) for body in _bodies(bytes(client.pipe.written)) if body.isdigit()]
             left = iter(asked)
             assert all(number in left for number in numbers), (numbers, asked)
 
     @invariant()
     def in_flight_is_what_is_in_flight(self) -> None:
         assert self.bench.accounting.in_flight == self.bench.events.started - len(self.bench.events.finished)
-        assert 0 <= self.bench.accounting.in_flight <= len(self.tools)
+        assert 0 <= self.bench.accounting.in_flight <= len(self.clients)
 
     def teardown(self) -> None:
         try:
-            self.run(self.bench.stop(*self.tools))
+            self.run(self.bench.stop(*self.clients))
         finally:
             self.runner.close()
 
 
 def _bodies(data: bytes) -> list[bytes]:
-    """The payloads of the answers that are complete in a tool's bytes; the proxy's own are JSON."""
+    """The payloads of the answers that are complete in a client's bytes; the proxy's own are JSON."""
     found = []
     for part in data.split(b"HTTP/1.1 ")[1:]:
         head, _, body = part.partition(b"\r\n\r\n")

@@ -287,14 +287,14 @@ def check(first: Sent, second: Sent) -> int:
         world = World()
         expected = {each.data: await cold(each.data, world) for each in (first, second)}
         bench = Bench(world)
-        tool = bench.tool()
+        client = bench.client()
         with repeated_decisions() as repeated:
             for data in (first.data, second.data, first.data, first.data, second.data):
-                found = await bench.serve(tool, data)
+                found = await bench.serve(client, data)
                 assert found == expected[data], f"{data!r} after {first.data!r} and {second.data!r}"
-                tool = bench.tool() if found.ended else tool
+                client = bench.client() if found.ended else client
         repeats = sum(repeated)
-        await bench.end(tool)
+        await bench.end(client)
 
     with connections_in_use():
         run(whole)

@@ -25,9 +25,9 @@ KEYED = Clients(
     Budgets(),
 )
 OPEN = Clients((), Placeholders(b"signing key"), Budgets())
-TOOL = KEYED.impersonate("tool")
-assert TOOL is not None
-GENUINE = KEYED.issue(TOOL, "acme", NOW)[0].encode()
+CLIENT = KEYED.impersonate("tool")
+assert CLIENT is not None
+GENUINE = KEYED.issue(CLIENT, "acme", NOW)[0].encode()
 
 
 def identity(clients: Clients, authorization: bytes, now: float = NOW) -> ClientIdentity | None:

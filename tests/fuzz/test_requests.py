@@ -1,4 +1,4 @@
-"""Whatever a tool sends, what leaves for Amazon is exactly the message that was meant, or nothing."""
+"""Whatever a client sends, what leaves for Amazon is exactly the message that was meant, or nothing."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def check_head(message: Message) -> None:
 async def valid_requests_arrive(sent: list[Sent], pieces: list[bytes]) -> None:
     """Each arrives once, in order, unchanged but for what is injected and removed; each is answered."""
     bench = MemoryBench()
-    tool = bench.tool()
-    tool.send(*pieces)
-    await bench.rest(tool)
-    assert len(bench.messages) == len(sent), bytes(tool.pipe.written)
+    client = bench.client()
+    client.send(*pieces)
+    await bench.rest(client)
+    assert len(bench.messages) == len(sent), bytes(client.pipe.written)
     for request, message in zip(sent, bench.messages, strict=True):
         check_head(message)
         visible = bytes(byte if byte < 128 else 126 for byte in request.target)
@@ -60,45 +60,45 @@ async def valid_requests_arrive(sent: list[Sent], pieces: list[bytes]) -> None:
         assert message.body == request.body
         kept = [field for field in message.fields if field[0] not in OURS]
         assert kept == [(name.lower(), value) for name, value in request.passing]
-    got = read_answers(bytes(tool.pipe.written), tool.pipe.ended, [request.method for request in sent])
+    got = read_answers(bytes(client.pipe.written), client.pipe.ended, [request.method for request in sent])
     assert not got.trouble
     assert len(got.final) == len(sent)
-    await bench.stop(tool)
+    await bench.stop(client)
 
 
 async def spoilt_requests_are_never_misread(pieces: list[bytes]) -> None:
     """What leaves is what an independent parser reads in the same bytes; everything else is refused."""
     bench = MemoryBench()
-    tool = bench.tool()
-    tool.send(*pieces)
-    await bench.rest(tool)
+    client = bench.client()
+    client.send(*pieces)
+    await bench.rest(client)
     data = b"".join(pieces)
     left = iter(read_requests(_as_h11_takes_it(data)))
     for message in bench.messages:
         check_head(message)
         assert any(_is_the_same(message, other) for other in left), message
     methods = [b"HEAD" if _answered_head(bench, number) else b"GET" for number in range(len(bench.events.finished))]
-    got = read_answers(bytes(tool.pipe.written), tool.pipe.ended, methods)
+    got = read_answers(bytes(client.pipe.written), client.pipe.ended, methods)
     assert not got.trouble, got.trouble
-    assert len(got.final) == len(methods) or tool.pipe.aborted
-    await bench.stop(tool)
+    assert len(got.final) == len(methods) or client.pipe.aborted
+    await bench.stop(client)
 
 
 async def early_answers_mix_nothing_up(sent: list[Sent], pieces: list[bytes]) -> None:
     """Amazon answers as soon as it has a head: what of the body is still to come is never taken for a request."""
     bench = MemoryBench()
     bench.answers_early = True
-    tool = bench.tool()
+    client = bench.client()
     for piece in pieces:
-        tool.send(piece)
-        await bench.rest(tool)
+        client.send(piece)
+        await bench.rest(client)
     meant = iter([(one.method, one.body) for one in sent])
     for message in bench.messages:
         assert (message.first[0], message.body) in meant
-    got = read_answers(bytes(tool.pipe.written), tool.pipe.ended, [one.method for one in sent])
+    got = read_answers(bytes(client.pipe.written), client.pipe.ended, [one.method for one in sent])
     assert not got.trouble
-    assert len(got.final) == len(sent) or tool.pipe.ended
-    await bench.stop(tool)
+    assert len(got.final) == len(sent) or client.pipe.ended
+    await bench.stop(client)
 
 
 def _answered_head(bench: MemoryBench, number: int) -> bool:

@@ -97,13 +97,13 @@ async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, end
         await wire.request()
         wire.send(b"HTTP/1.1 200 OK\r\n\r\nabcd")
         if not ended:
-            await bench.tools[0].until(lambda: b"abcd" in bench.tools[0].received)
+            await bench.clients[0].until(lambda: b"abcd" in bench.clients[0].received)
             wire.drop()
 
     async with running(script, tls=authority.context("localhost"), ca_file=str(authority.ca_file)) as bench:
-        tool = await bench.tool(GET)
-        await tool.until(lambda: tool.ended or tool.received.endswith(b"0\r\n\r\n"))
-        assert tool.received.endswith(b"0\r\n\r\n") is ended
+        client = await bench.client(GET)
+        await client.until(lambda: client.ended or client.received.endswith(b"0\r\n\r\n"))
+        assert client.received.endswith(b"0\r\n\r\n") is ended
 
 
 @pytest.mark.parametrize("trusted", [False, True])
@@ -160,7 +160,7 @@ async def test_a_name_without_address_is_a_502(running: Running) -> None:
 
 
 async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
-    """Its queue is full: after connect_timeout the tool is told."""
+    """Its queue is full: after connect_timeout the client is told."""
     with deaf_listener() as (_, port):
         url = f"http://127.0.0.1:{port}"
         urls = {"na": url, "eu": url, "fe": url}
@@ -207,15 +207,15 @@ async def test_a_name_whose_lookup_hangs_is_nobody_elses_outage(
             port = bench.upstream.port
             hosts = {"na": "hanging.example", "eu": "127.0.0.1", "fe": "localhost"}
             bench.apply(api_urls={region: f"http://{host}:{port}" for region, host in hosts.items()})
-            hanging = [await bench.tool(GET) for _ in range(8)]
+            hanging = [await bench.client(GET) for _ in range(8)]
             pool = bench.pools.find("api", "na")
             await bench.settled(lambda: pool.slots.free == pool.limit - 8)
             for region in (b"eu", b"fe"):
                 assert (await bench.ask(GET.replace(b" /", b" /" + region + b"/"))).body == b"hello"
-            assert not any(tool.received for tool in hanging)
+            assert not any(client.received for client in hanging)
             released.set()
-            for tool in hanging:
-                assert (await tool.answer()).body == b"hello"
+            for client in hanging:
+                assert (await client.answer()).body == b"hello"
     finally:
         released.set()
 
@@ -289,12 +289,12 @@ async def test_no_request_is_lost_while_a_listener_is_away_for_300_ms(
             method: method + b" /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody"
             for method in (b"POST", b"PUT", b"PATCH", b"DELETE")
         }
-        tools = [await bench.tool(request) for request in (GET, *heads.values()) for _ in range(8)]
+        clients = [await bench.client(request) for request in (GET, *heads.values()) for _ in range(8)]
         async with asyncio.timeout(PATIENCE):
             await absence.outlasted.wait()
         await bench.upstream.start()
         absence.over.set()
-        assert [(await tool.answer()).status for tool in tools] == [200] * 40
+        assert [(await client.answer()).status for client in clients] == [200] * 40
         assert len(bench.upstream.wires) == 40
 
 

@@ -36,7 +36,8 @@ FIELD_NAMES = {
 
 
 def fields(*lines: bytes, scopes: tuple[bytes, ...] = (), **sent: Any) -> RequestFields:
-    """The header section of a plain request of a local tool: these values by name, and further lines; empty: absent."""
+    """The header section of a plain request of a local client: these values by name, and further lines; empty:
+    absent."""
     lines += sent.pop("lines", ())
     values: dict[str, str | bytes] = {"host": b"127.0.0.1:8080", **sent}
     every = [

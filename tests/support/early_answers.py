@@ -1,4 +1,4 @@
-"""Uploads that run on while their answer and a reset come: how many of the answers reach the tool.
+"""Uploads that run on while their answer and a reset come: how many of the answers reach the client.
 
     .venv/bin/python -m tests.support.early_answers --uploads 900 --loop uvloop --tls
 
@@ -81,15 +81,15 @@ def answering_peer(certificate: Path | None) -> Iterator[int]:
 
 async def _upload(bench: ProxyBench) -> bool:
     """Whether the peer's answer came."""
-    tool = await bench.tool(b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % SIZE)
+    client = await bench.client(b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % SIZE)
     piece = bytes(random.choice(_PIECES))
     for _ in range(SIZE // len(piece)):
-        tool.send(piece)
+        client.send(piece)
         await asyncio.sleep(0)
-        if tool.received:
+        if client.received:
             break
-    answer = await tool.answer()
-    tool.abort()
+    answer = await client.answer()
+    client.abort()
     return answer.status == _STATUS
 
 

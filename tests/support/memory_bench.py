@@ -1,7 +1,7 @@
-"""The proxy between a tool and an upstream that are both in memory: no socket, no clock, every byte is seen.
+"""The proxy between a client and an upstream that are both in memory: no socket, no clock, every byte is seen.
 
-A tool's bytes are handed to the real `ClientConnection` in the pieces that a test likes; what leaves for Amazon arrives
-at a recorder that reads it with two parsers which are not ours. What is right is for the tests to say.
+A client's bytes are handed to the real `ClientConnection` in the pieces that a test likes; what leaves for Amazon
+arrives at a recorder that reads it with two parsers which are not ours. What is right is for the tests to say.
 """
 
 from __future__ import annotations
@@ -216,33 +216,33 @@ class MemoryBench:
         for pool in self.pools._by_origin.values():
             pool._dialer = dialer
 
-    def tool(self) -> End:
-        """A new connection of a tool."""
+    def client(self) -> End:
+        """A new connection of a client."""
         return End(ClientConnection(self.server, self.forwarder))
 
-    async def rest(self, *tools: End) -> None:
+    async def rest(self, *clients: End) -> None:
         """Let everything go on until nothing moves any more."""
         still = 0
         for _ in range(TURNS):
-            before = self._state(tools)
+            before = self._state(clients)
             await asyncio.sleep(0)
-            moved = sum(end.push() for end in (*tools, *self.upstreams)) > 0
-            still = 0 if moved or self._state(tools) != before else still + 1
+            moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
+            still = 0 if moved or self._state(clients) != before else still + 1
             if still > 8:
                 return
         raise AssertionError("the proxy does not come to rest")
 
-    def _state(self, tools: tuple[End, ...]) -> tuple[int, ...]:
-        ends = (*tools, *self.upstreams)
+    def _state(self, clients: tuple[End, ...]) -> tuple[int, ...]:
+        ends = (*clients, *self.upstreams)
         return (len(self.events.events), len(ends), *(len(end.pipe.written) + end.pipe.closing for end in ends))
 
-    async def stop(self, *tools: End) -> None:
+    async def stop(self, *clients: End) -> None:
         """End all connections, and see that nothing is left: no request, no defect, no message that cannot be read."""
-        for tool in tools:
-            tool.leave()
-        await self.rest(*tools)
+        for client in clients:
+            client.leave()
+        await self.rest(*clients)
         self.pools.close()
-        await self.rest(*tools)
+        await self.rest(*clients)
         self.deadlines.stop()
         assert not self.events.defects, self.events.defects[0]
         assert self.accounting.in_flight == 0

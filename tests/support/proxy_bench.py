@@ -1,4 +1,4 @@
-"""The proxy on real sockets: raw tools on one side, a scripted raw upstream on the other, one event loop for all.
+"""The proxy on real sockets: raw clients on one side, a scripted raw upstream on the other, one event loop for all.
 
 `tests/support/memory_bench.py` is the same without a socket. What is right is for the tests to say.
 """
@@ -62,7 +62,7 @@ class ProxyBench:
         )
         self.forwarder = Forwarder(dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)
-        self.tools: list[Wire] = []
+        self.clients: list[Wire] = []
         self.port = 0
         self._listening: asyncio.Server
 
@@ -74,24 +74,24 @@ class ProxyBench:
     def _connect(self) -> ClientConnection:
         return ClientConnection(self.server, self.forwarder)
 
-    async def tool(self, *first: bytes) -> Wire:
-        """A new connection of a tool, which sends this first."""
+    async def client(self, *first: bytes) -> Wire:
+        """A new connection of a client, which sends this first."""
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(Wire, "127.0.0.1", self.port)
-        self.tools.append(wire)
+        self.clients.append(wire)
         if first:
             wire.send(*first)
         return wire
 
     def connection(self) -> ClientConnection:
-        """One of the tools' connections, as the proxy has it."""
+        """One of the clients' connections, as the proxy has it."""
         connection = next(iter(self.server.connections))
         assert isinstance(connection, ClientConnection)
         return connection
 
     async def ask(self, request: bytes = GET) -> Answer:
         """One request on a connection of its own."""
-        wire = await self.tool(request)
+        wire = await self.client(request)
         try:
             return await wire.answer(to_head=request.startswith(b"HEAD "))
         finally:
@@ -109,7 +109,7 @@ class ProxyBench:
     async def stop(self) -> None:
         """Close everything, and see that nothing is left over: no request, no connection."""
         self._listening.close()
-        for wire in self.tools:
+        for wire in self.clients:
             wire.abort()
         await self.settled(lambda: not self.server.connections and not self.accounting.in_flight)
         self.pools.close()
@@ -122,7 +122,7 @@ class ProxyBench:
     def drop(self) -> None:
         """Let go of everything, after a failure too."""
         self._listening.close()
-        for wire in self.tools:
+        for wire in self.clients:
             wire.abort()
         for connection in tuple(self.server.connections):
             assert isinstance(connection, ClientConnection)
@@ -139,7 +139,8 @@ class ProxyBench:
 
 
 class Running(Protocol):
-    """The proxy between tools and an upstream at `host` that runs this script, with these changes of the usual ones."""
+    """The proxy between clients and an upstream at `host` that runs this script, with these changes of the usual
+    ones."""
 
     def __call__(
         self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **changed: Any

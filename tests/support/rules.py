@@ -17,7 +17,7 @@ from proxy.routing.table import EmptyDirectory
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
     """Rules with changes, given by the names of the configuration, wherever in the rules they lie.
 
-    `max_connections` is that of the tools; `pool_limit` is how many connections Amazon's hosts may have.
+    `max_connections` is that of the clients; `pool_limit` is how many connections Amazon's hosts may have.
     """
     groups: dict[str, dict[str, Any]] = {
         "connection_limits": {},
@@ -51,7 +51,8 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
 
 
 def rules_for(api_url: str, **changed: Any) -> Rules:
-    """The rules of an account `default` at this API address. `max_connections` is the tools', `pool_limit` Amazon's."""
+    """The rules of an account `default` at this API address. `max_connections` is the clients', `pool_limit`
+    Amazon's."""
     environment = {
         "AMAZON_ADS_CLIENT_ID": "amzn1.test",
         "AMAZON_ADS_CLIENT_SECRET": "a-secret-for-tests",

@@ -120,7 +120,7 @@ class Serving:
         self.path.write_text(text)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        """A tool's request."""
+        """A client's request."""
         return fetch(self.proxy_url + path, headers=headers)
 
     def admin_get(self, path: str) -> tuple[int, bytes]:

@@ -88,14 +88,14 @@ async def walk_of_a_get(*, new: bool = False) -> list[Step]:
     The same request came before, and its decision is remembered. If `new`, its path differs and it is decided now.
     """
     bench = MemoryBench()
-    tool = bench.tool()
+    client = bench.client()
     for _ in range(3):
-        tool.send(GET)
-        await bench.rest(tool)
+        client.send(GET)
+        await bench.rest(client)
     with recorded() as steps:
-        tool.send(GET.replace(b"/profiles", b"/stores") if new else GET)
-        await bench.rest(tool)
-    await bench.stop(tool)
+        client.send(GET.replace(b"/profiles", b"/stores") if new else GET)
+        await bench.rest(client)
+    await bench.stop(client)
     return steps
 
 

@@ -37,7 +37,7 @@ SCOPED = GET[:-2] + b"Amazon-Advertising-API-Scope: 77\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Requests, sent in these pieces on the tool's connection, and how many answers are awaited then."""
+    """Requests, sent in these pieces on the client's connection, and how many answers are awaited then."""
 
     pieces: tuple[bytes, ...]
     answers: int = 1
@@ -213,7 +213,7 @@ async def converse(running: Running, steps: Sequence[Step], *, cold: bool, keyed
             "rotate": bench.tokens.rotate,
             "profiles": directory.change,
         }
-        tool = await bench.tool()
+        client = await bench.client()
         for step in steps:
             if isinstance(step, Change) and step.what in changes:
                 changes[step.what]()
@@ -222,15 +222,15 @@ async def converse(running: Running, steps: Sequence[Step], *, cold: bool, keyed
                     wire.drop()
                 await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))
             else:
-                if isinstance(step, Change) or tool.ended:
-                    tool.close()
-                    tool = await bench.tool()
+                if isinstance(step, Change) or client.ended:
+                    client.close()
+                    client = await bench.client()
                 if isinstance(step, Ask):
                     if cold:
                         reload()
-                    seen.came += await _ask(tool, step)
+                    seen.came += await _ask(client, step)
                     await bench.settled(lambda: not bench.accounting.in_flight)
-        tool.close()
+        client.close()
         await bench.settled(lambda: not bench.server.connections)
         _account(bench, seen)
         place = f"{bench.upstream.host}:{bench.upstream.port}".encode()
@@ -238,22 +238,22 @@ async def converse(running: Running, steps: Sequence[Step], *, cold: bool, keyed
     return seen
 
 
-async def _ask(tool: Wire, ask: Ask) -> list[bytes]:
+async def _ask(client: Wire, ask: Ask) -> list[bytes]:
     """Send the pieces and take the answers, masked; an end of the connection in their place."""
     for piece in ask.pieces:
-        tool.send(piece)
+        client.send(piece)
     answers: list[bytes] = []
     for _ in range(ask.answers):
         try:
-            answer = await tool.answer()
+            answer = await client.answer()
             while answer.status < 200:
                 answers.append(answer.head)
-                answer = await tool.answer()
+                answer = await client.answer()
         except (EOFError, IndexError):
             return [*answers, DIED]
         answers.append(_masked(answer.head) + answer.body)
         if b"\r\nConnection: close" in answer.head:
-            await tool.end()
+            await client.end()
             break
     return answers
 

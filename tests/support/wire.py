@@ -1,4 +1,4 @@
-"""Raw ends of connections: what a tool or Amazon sends and receives, byte by byte, on real sockets.
+"""Raw ends of connections: what a client or Amazon sends and receives, byte by byte, on real sockets.
 
 All of it runs in the test's own event loop, on ports of the system's choice. Waiting is always for bytes or a
 condition, with a time limit; nothing sleeps. What is right is for the tests to say.

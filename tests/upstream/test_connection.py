@@ -37,10 +37,10 @@ POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 async def test_a_connection_is_used_again_only_if_all_is_well(answer: bytes, again: bool, running: Running) -> None:
     """Nobody asked to close, and nothing came behind the answer, which is delivered all the same."""
     async with running(answering(answer)) as bench:
-        tool = await bench.tool(GET)
-        first = await tool.answer()
-        tool.send(GET)
-        second = await tool.answer()
+        client = await bench.client(GET)
+        first = await client.answer()
+        client.send(GET)
+        second = await client.answer()
         assert (first.status, first.body) == (second.status, second.body)
         assert len(bench.upstream.wires) == (1 if again else 2)
         if not again:
@@ -73,9 +73,9 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
     async with running(script, pool_limit=1) as bench:
         got = []
         for _ in range(100):
-            first = await bench.tool(request_line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            first = await bench.client(request_line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             await bench.settled(lambda: bench.accounting.in_flight == 1)
-            second = await bench.tool(GET)
+            second = await bench.client(GET)
             await first.answer(to_head=True)
             got.append((await second.answer()).body)
             first.close()
@@ -121,7 +121,7 @@ async def test_a_connection_that_amazon_closes_while_idle_is_not_used(
 
 
 async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Running) -> None:
-    """Between its making and its first request; the tool does not wait for nothing."""
+    """Between its making and its first request; the client does not wait for nothing."""
     async with running(answering(HELLO)) as bench:
         pool = bench.pools.find("api", "na")
         acquire = pool.acquire
@@ -151,9 +151,9 @@ async def test_a_head_may_come_byte_by_byte(running: Running) -> None:
                 await bench.settled(lambda: True)
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
-        assert (await tool.answer()).status == 100
-        got = await tool.answer()
+        client = await bench.client(GET)
+        assert (await client.answer()).status == 100
+        got = await client.answer()
         assert (got.body, got.trailers) == (b"ab", b"T: v\r\n")
 
 
@@ -168,13 +168,13 @@ async def test_a_connection_says_what_it_does(running: Running) -> None:
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.tool(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         (connection,) = bench.pools.find("api", "na")._all
         name = f"<UpstreamConnection to 127.0.0.1:{bench.upstream.port}"
         assert repr(connection) == f"{name}: busy, served 0>"
         go.set()
-        await tool.answer()
+        await client.answer()
         assert repr(connection) == f"{name}: idle, served 1>"
         connection.close()
         assert repr(connection) == f"{name}: closing, served 1>"

@@ -301,7 +301,7 @@ async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
 
 
 async def test_interim_answers_pass_while_only_one_can_answer(running: Running) -> None:
-    """With two of them, a tool would be told of either."""
+    """With two of them, a client would be told of either."""
     async with hedging(running) as hedge:
         hedge.send()
         await hedge.heard_by(1)

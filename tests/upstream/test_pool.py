@@ -62,22 +62,22 @@ async def test_the_connection_used_last_is_used_next(running: Running) -> None:
     """So the others grow old and go."""
     gate = Gate()
     async with running(gate) as bench:
-        tools = []
+        clients = []
         for number in range(2):
-            tools.append(await bench.tool(get(b"/%d" % number)))
+            clients.append(await bench.client(get(b"/%d" % number)))
             await gate.until(bench, number + 1)
         gate.answer(0)
-        await tools[0].answer()
+        await clients[0].answer()
         gate.answer(1)
-        await tools[1].answer()
+        await clients[1].answer()
         assert sizes(bench) == (2, 2)
         last = gate.asked[1][1]
         for number in (2, 3):
-            tools[0].send(GET)
+            clients[0].send(GET)
             await gate.until(bench, number + 1)
             assert gate.asked[number][1] is last
             gate.answer(number)
-            await tools[0].answer()
+            await clients[0].answer()
         bench.sweep(51)
         await bench.settled(lambda: sizes(bench) == (0, 0))
 
@@ -110,16 +110,16 @@ async def test_no_more_connections_than_allowed_and_served_in_order(running: Run
     """Whoever waits gets the next free one in turn; a newcomer does not overtake."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        tools = [await bench.tool(get(b"/0"))]
+        clients = [await bench.client(get(b"/0"))]
         await gate.until(bench, 1)
         for number in range(1, 4):
-            tools.append(await bench.tool(get(b"/%d" % number)))
+            clients.append(await bench.client(get(b"/%d" % number)))
             await bench.settled(lambda number=number: bench.accounting.in_flight == number + 1)  # type: ignore[misc]  # not inferred: it has a default
             await bench.settled(lambda number=number: len(pool_of(bench)) == number)  # type: ignore[misc]  # not inferred: it has a default
         for number in range(4):
             await gate.until(bench, number + 1)
             gate.answer(number)
-            await tools[number].answer()
+            await clients[number].answer()
         assert gate.targets == [b"/0", b"/1", b"/2", b"/3"]
         assert len(bench.upstream.wires) == 1
 
@@ -154,7 +154,7 @@ async def test_a_connection_that_is_lost_makes_room_for_who_waits(running: Runni
     """They make one of their own."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first, second = await bench.tool(write(b"/0")), await bench.tool()
+        first, second = await bench.client(write(b"/0")), await bench.client()
         await gate.until(bench, 1)
         second.send(get(b"/1"))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
@@ -170,12 +170,12 @@ async def test_who_leaves_while_waiting_loses_no_connection(handed: bool, runnin
     """Not even in the moment in which it was their turn."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first = await bench.tool(get(b"/0"))
+        first = await bench.client(get(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
-        last = await bench.tool(get(b"/2"))
+        last = await bench.client(get(b"/2"))
         await bench.settled(lambda: len(pool_of(bench)) == 2)
         if handed:
             busy = next(iter(pool._all))
@@ -202,12 +202,12 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
     """The place that had been counted for them goes to the next."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        await bench.tool(write(b"/0"))
+        await bench.client(write(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         leaving = asyncio.ensure_future(pool.acquire(fresh=False, patience=60))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
-        last = await bench.tool(get(b"/2"))
+        last = await bench.client(get(b"/2"))
         await bench.settled(lambda: len(pool_of(bench)) == 2)
         lost = pool.lost
 
@@ -227,7 +227,7 @@ async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> Non
     """A 504 with the setting's name."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        await bench.tool(get(b"/0"))
+        await bench.client(get(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         with pytest.raises(UpstreamTimeout, match=r"upstream\.max_connections"):
@@ -251,7 +251,7 @@ async def test_who_wants_a_fresh_one_is_not_given_a_used_one(running: Running) -
     """The used one goes, and makes room."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first = await bench.tool(get(b"/0"))
+        first = await bench.client(get(b"/0"))
         await gate.until(bench, 1)
         pool = bench.pools.find("api", "na")
         used = next(iter(pool._all))
@@ -268,12 +268,12 @@ async def test_a_reload_that_changes_nothing_here_keeps_connections(running: Run
     """And one that changes the address or the dialling does not: idle ones close, busy ones after their exchange."""
     gate = Gate()
     async with running(gate) as bench:
-        tool, busy = await bench.tool(get(b"/0")), await bench.tool()
+        client, busy = await bench.client(get(b"/0")), await bench.client()
         await gate.until(bench, 1)
         busy.send(get(b"/1"))
         await gate.until(bench, 2)
         gate.answer(0)
-        await tool.answer()
+        await client.answer()
         bench.apply(replay_bytes=1)
         assert sizes(bench) == (2, 1)
         bench.apply(connect_timeout=3.0)
@@ -289,9 +289,9 @@ async def test_pools_say_how_many_there_are(running: Running) -> None:
     """Connections, idle ones, and who waits."""
     gate = Gate()
     async with running(gate, pool_limit=1) as bench:
-        first = await bench.tool(get(b"/0"))
+        first = await bench.client(get(b"/0"))
         await gate.until(bench, 1)
-        second = await bench.tool(get(b"/1"))
+        second = await bench.client(get(b"/1"))
         await bench.settled(lambda: len(pool_of(bench)) == 1)
         pool = bench.pools.find("api", "na")
         name = f"127.0.0.1:{bench.upstream.port}"
