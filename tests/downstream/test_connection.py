@@ -1,4 +1,4 @@
-"""A tool's connection: requests in their order, staying and closing, and limits."""
+"""A client's connection: requests in their order, staying and closing, and limits."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ async def echo(wire: Wire) -> None:
 async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
     """Also behind a body, and one at a time: no second connection to Amazon is needed."""
     async with running(echo) as bench:
-        tool = await bench.client(
+        client = await bench.client(
             get(b"/1"), POST, b"Content-Length: 3\r\n\r\nabc", get(b"/2"), POST,
             b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n", get(b"/3"),
         )  # fmt: skip
-        bodies = [(await tool.answer()).body for _ in range(5)]
+        bodies = [(await client.answer()).body for _ in range(5)]
         assert bodies == [b"/1 ", b"/x abc", b"/2 ", b"/x de", b"/3 "]
         assert len(bench.upstream.wires) == 1
 
@@ -62,16 +62,16 @@ async def test_pipelined_requests_are_answered_in_their_order(running: Running) 
 async def test_requests_are_the_same_however_they_are_cut(size: int, running: Running) -> None:
     """Byte by byte or in pieces, the same requests reach Amazon."""
     async with running(echo) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         data = get(b"/1") + POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n" + get(b"/2")
         for at in range(0, len(data), size):
-            tool.send(data[at : at + size])
+            client.send(data[at : at + size])
             await asyncio.sleep(0)
-        assert [(await tool.answer()).body for _ in range(3)] == [b"/1 ", b"/x de", b"/2 "]
+        assert [(await client.answer()).body for _ in range(3)] == [b"/1 ", b"/x de", b"/2 "]
 
 
 async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: Running) -> None:
-    """While one request is served, those behind it wait in the tool's own buffers."""
+    """While one request is served, those behind it wait in the client's own buffers."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -81,18 +81,18 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: R
         await echo(wire)
 
     async with running(script) as bench:
-        tool = await bench.client(get(b"/0") + get(b"/1") * 100_000)
+        client = await bench.client(get(b"/0") + get(b"/1") * 100_000)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._paused)
         assert len(connection._buffer) < 1_000_000
         go.set()
-        assert (await tool.answer()).body == b"hello"
-        assert (await tool.answer()).body == b"/1 "
+        assert (await client.answer()).body == b"hello"
+        assert (await client.answer()).body == b"/1 "
 
 
 async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) -> None:
-    """It is kept, and what comes behind it is still heard: the tool's leaving, for one."""
+    """It is kept, and what comes behind it is still heard: the client's leaving, for one."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -102,36 +102,36 @@ async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) 
         await echo(wire)
 
     async with running(script, max_pipelined_bytes=1000) as bench:
-        tool = await bench.client(get(b"/0") + get(b"/1"))
+        client = await bench.client(get(b"/0") + get(b"/1"))
         await bench.settled(lambda: bool(bench.server.connections) and bench.accounting.in_flight == 1)
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == get(b"/1"))
         assert connection._transport.is_reading()
         go.set()
-        assert [(await tool.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
+        assert [(await client.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
 
 
 async def test_a_large_body_behind_a_request_that_is_answered_here_is_read_to_its_end(running: Running) -> None:
     """What was held back meanwhile is more than may be held back, and the rest comes after it."""
     body = b"x" * 300_000
     async with running(echo, max_pipelined_bytes=1000) as bench:
-        tool = await bench.client(
+        client = await bench.client(
             get(b"/auth/other"), POST, b"Content-Length: %d\r\n\r\n" % len(body), body, get(b"/1")
         )
-        assert (await tool.answer()).status == 404
-        assert (await tool.answer()).body == b"/x " + body
-        assert (await tool.answer()).body == b"/1 "
+        assert (await client.answer()).status == 404
+        assert (await client.answer()).body == b"/x " + body
+        assert (await client.answer()).body == b"/1 "
 
 
 async def test_empty_lines_before_a_request_are_read_over(running: Running) -> None:
     """RFC 9112, 2.2; also a great many of them, and one that is cut in two."""
     async with running(echo) as bench:
-        tool = await bench.client(b"\r\n" * 100_000 + b"\r")
+        client = await bench.client(b"\r\n" * 100_000 + b"\r")
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == b"\r")
-        tool.send(b"\n\r\n" + get(b"/1"))
-        assert (await tool.answer()).body == b"/1 "
+        client.send(b"\n\r\n" + get(b"/1"))
+        assert (await client.answer()).body == b"/1 "
 
 
 # --- staying and closing
@@ -140,10 +140,10 @@ async def test_empty_lines_before_a_request_are_read_over(running: Running) -> N
 async def test_a_connection_serves_many_requests(running: Running) -> None:
     """HTTP/1.1 stays open by itself."""
     async with running(echo) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for number in range(5):
-            tool.send(get(b"/%d" % number))
-            answer = await tool.answer()
+            client.send(get(b"/%d" % number))
+            answer = await client.answer()
             assert answer.body == b"/%d " % number
             assert answer.value(b"connection") is None
 
@@ -162,47 +162,47 @@ async def test_a_connection_closes_where_the_tool_wishes_it(
 ) -> None:
     """The answer says so; HTTP/1.0 stays only where that was asked for."""
     async with running(echo) as bench:
-        tool = await bench.client(get(b"/1", *lines, version=version))
-        answer = await tool.answer()
+        client = await bench.client(get(b"/1", *lines, version=version))
+        answer = await client.answer()
         assert answer.value(b"connection") == (b"keep-alive" if stays else b"close")
         if stays:
-            tool.send(get(b"/2"))
-            assert (await tool.answer()).body == b"/2 "
+            client.send(get(b"/2"))
+            assert (await client.answer()).body == b"/2 "
         else:
-            assert await tool.end() == b""
-            assert not tool.reset
+            assert await client.end() == b""
+            assert not client.reset
 
 
 async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
     """And says so."""
     async with running(echo, keepalive_timeout=0.0) as bench:
-        tool = await bench.client(get(b"/1"))
-        assert (await tool.answer()).value(b"connection") == b"close"
-        assert await tool.end() == b""
+        client = await bench.client(get(b"/1"))
+        assert (await client.answer()).value(b"connection") == b"close"
+        assert await client.end() == b""
 
 
 async def test_an_idle_connection_ends_after_keepalive_timeout(running: Running) -> None:
     """In order, without a word."""
     async with running(echo, keepalive_timeout=75.0) as bench:
-        tool = await bench.client(get(b"/1"))
-        await tool.answer()
+        client = await bench.client(get(b"/1"))
+        await client.answer()
         bench.sweep(74)
-        tool.send(get(b"/2"))
-        await tool.answer()
+        client.send(get(b"/2"))
+        await client.answer()
         bench.sweep(76)
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 async def test_changed_limits_hold_from_the_next_request(running: Running) -> None:
     """A reload needs no new connection."""
     async with running(echo) as bench:
-        tool = await bench.client(get(b"/1"))
-        await tool.answer()
-        tool.send(get(b"/2"))
+        client = await bench.client(get(b"/1"))
+        await client.answer()
+        client.send(get(b"/2"))
         bench.apply(max_target_bytes=64)
-        await tool.answer()
-        tool.send(get(b"/" + b"x" * 100))
-        assert (await tool.answer()).status == 414
+        await client.answer()
+        client.send(get(b"/" + b"x" * 100))
+        assert (await client.answer()).status == 414
 
 
 # --- limits
@@ -243,12 +243,12 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
         "max_body_bytes": 100,
     }
     async with running(echo, **limits) as bench:
-        tool = await bench.client(request_)
-        answer = await tool.answer()
+        client = await bench.client(request_)
+        answer = await client.answer()
         assert (answer.status, answer.value(b"connection")) == (status, b"close")
         assert slug in answer.body
-        assert await tool.end() == b""
-        assert not tool.reset
+        assert await client.end() == b""
+        assert not client.reset
         assert (await bench.events.last()).refusal == slug.decode()
 
 
@@ -268,37 +268,37 @@ async def test_a_head_that_cannot_become_valid_is_refused_for_the_request_it_beg
 async def test_a_refusal_keeps_the_connection_where_nothing_is_left_unread(running: Running) -> None:
     """An unknown route is no reason to close."""
     async with running(echo) as bench:
-        tool = await bench.client(get(b"/@nobody/x"), get(b"/1"))
-        first = await tool.answer()
+        client = await bench.client(get(b"/@nobody/x"), get(b"/1"))
+        first = await client.answer()
         assert (first.status, first.value(b"connection")) == (404, None)
-        assert (await tool.answer()).body == b"/1 "
+        assert (await client.answer()).body == b"/1 "
 
 
 @pytest.mark.parametrize("late", [1, 65536])
 async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, running: Running) -> None:
-    """The connection goes on behind it: what was refused was the request, not the tool."""
+    """The connection goes on behind it: what was refused was the request, not the client."""
     async with running(echo) as bench:
-        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
-        refused = await tool.answer()
+        client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % late)
+        refused = await client.answer()
         assert (refused.status, refused.value(b"connection")) == (404, None)
-        tool.send(bytes(late), get(b"/1"))
-        assert (await tool.answer()).body == b"/1 "
+        client.send(bytes(late), get(b"/1"))
+        assert (await client.answer()).body == b"/1 "
 
 
 async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading_the_body(running: Running) -> None:
     """It is ready for a head only once the last byte of the body has come."""
     async with running(echo) as bench:
-        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
-        assert (await tool.answer()).status == 404
+        client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
+        assert (await client.answer()).status == 404
         connection = bench.connection()
         assert (connection._reading, connection._writing) == (ReadingState.SKIPPED_BODY, WritingState.IDLE)
         assert connection.busy
         connection.close_if_idle()
-        tool.send(b"efghi")
+        client.send(b"efghi")
         await bench.settled(lambda: not connection.busy)
         assert (connection._reading, connection._writing) == (ReadingState.HEAD, WritingState.IDLE)
-        tool.send(get(b"/1"))
-        assert (await tool.answer()).body == b"/1 "
+        client.send(get(b"/1"))
+        assert (await client.answer()).body == b"/1 "
 
 
 @pytest.mark.parametrize(
@@ -307,20 +307,20 @@ async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading
 async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes, running: Running) -> None:
     """Or where nobody knows whether the rest will come at all."""
     async with running(echo) as bench:
-        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
-        refused = await tool.answer()
+        client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
+        refused = await client.answer()
         assert (refused.status, refused.value(b"connection")) == (404, b"close")
-        assert await tool.end() == b""
-        assert not tool.reset
+        assert await client.end() == b""
+        assert not client.reset
 
 
 async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: Running) -> None:
     """A 408 would be taken for the answer to the next request."""
     async with running(echo) as bench:
-        tool = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
-        assert (await tool.answer()).status == 404
+        client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc")
+        assert (await client.answer()).status == 404
         bench.sweep(31)
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 def serve_with(bench: ProxyBench, kind: type[DiscardedBody]) -> None:
@@ -342,8 +342,8 @@ async def test_a_defect_after_the_last_response_is_reported_and_sends_nothing(ru
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
     async with running(echo) as bench:
         serve_with(bench, Faulty)
-        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
-        assert await tool.end() == b""
+        client = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
+        assert await client.end() == b""
         [traceback] = bench.events.defects
         assert "ValueError: a defect" in traceback
         bench.events.events.clear()
@@ -361,7 +361,7 @@ async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Runni
     """Also where it broke twice, and where the handler would keep the connection."""
     async with running(echo) as bench:
         serve_with(bench, Late)
-        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
+        client = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
         await bench.settled(lambda: bool(bench.server.connections) and bench.connection().busy)
         connection = bench.connection()
         assert (connection._reading, connection._writing) == (ReadingState.BODY, WritingState.RESPONSE)
@@ -369,19 +369,19 @@ async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Runni
             connection.end()
             assert (connection._reading, connection._writing) == (ReadingState.NOTHING, WritingState.LAST)
         connection.respond(b"late")
-        assert await tool.end() == b"late"
+        assert await client.end() == b"late"
 
 
 async def test_a_refused_upload_still_gets_its_answer(running: Running) -> None:
-    """The tool goes on sending for a while; it is read over, not reset, and not for ever."""
+    """The client goes on sending for a while; it is read over, not reset, and not for ever."""
     async with running(echo, max_body_bytes=100) as bench:
-        tool = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
-        assert (await tool.answer()).status == 413
+        client = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1_000_000))
+        assert (await client.answer()).status == 413
         connection = bench.connection()
         first = connection.deadline = connection.deadline - 1
-        tool.send(bytes(1_000_000))
+        client.send(bytes(1_000_000))
         await bench.settled(lambda: first < connection.deadline < NEVER)
-        assert not tool.reset
+        assert not client.reset
         bench.sweep(31)
         await bench.settled(lambda: not bench.server.connections)
 

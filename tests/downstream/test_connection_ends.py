@@ -1,4 +1,4 @@
-"""Timers of a tool's connection, the program's end, and what a connection says of itself."""
+"""Timers of a client's connection, the program's end, and what a connection says of itself."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from tests.support.wire import GET, HELLO, Wire, answering
 async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
     """However steadily it trickles: the timer runs from its first byte."""
     async with running(echo, header_timeout=10.0) as bench:
-        tool = await bench.client(GET[:20])
+        client = await bench.client(GET[:20])
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
         due = connection.deadline
-        tool.send(GET[20:25])
+        client.send(GET[20:25])
         await bench.settled(lambda: connection._buffer == GET[:25])
         assert connection.deadline == due
         bench.sweep(11)
-        answer = await tool.answer()
+        answer = await client.answer()
         assert answer.status == 408
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
     """Without an answer: nothing was asked."""
     async with running(echo, header_timeout=10.0) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         await bench.settled(lambda: bool(bench.server.connections))
         bench.sweep(11)
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Running) -> None:
     """Not the longer one of idle connections."""
     async with running(echo, header_timeout=10.0, keepalive_timeout=75.0) as bench:
-        tool = await bench.client(get(b"/1") + GET[:20])
-        await tool.answer()
+        client = await bench.client(get(b"/1") + GET[:20])
+        await client.answer()
         connection = bench.connection()
         await bench.settled(lambda: connection._buffer == GET[:20])
         due = connection.deadline
         bench.sweep(9)
         assert connection.deadline == due
         bench.sweep(11)
-        assert (await tool.answer()).status == 408
+        assert (await client.answer()).status == 408
 
 
 async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None:
     """Each byte gives it body_timeout more."""
     async with running(echo, body_timeout=30.0, min_body_rate=0) as bench:
-        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
+        client = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(29)
         connection = bench.connection()
         due = connection.deadline = connection.deadline - 5
-        tool.send(b"c")
+        client.send(b"c")
         await bench.settled(lambda: connection.deadline > due)
         bench.sweep(31)
-        answer = await tool.answer()
+        answer = await client.answer()
         assert answer.status == 408
         assert b"for 30 s" in answer.body
 
@@ -70,7 +70,7 @@ async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None
 async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) -> None:
     """Its timer runs again when its bytes are wanted again."""
     async with running(echo) as bench:
-        tool = await bench.client(POST, b"Content-Length: 3\r\n\r\nab")
+        client = await bench.client(POST, b"Content-Length: 3\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         connection.pause_reading()
@@ -79,8 +79,8 @@ async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) ->
         assert connection.deadline == NEVER
         connection.resume_reading()
         assert connection.deadline < NEVER
-        tool.send(b"c")
-        assert (await tool.answer()).body == b"/x abc"
+        client.send(b"c")
+        assert (await client.answer()).body == b"/x abc"
 
 
 async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running) -> None:
@@ -92,12 +92,12 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
         await wire.end()
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
-        await tool.until(lambda: tool.received.endswith(b"ab"))
+        client = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
+        await client.until(lambda: client.received.endswith(b"ab"))
         connection, now = bench.connection(), asyncio.get_running_loop().time()
         bench.sweep(31)
         assert now <= connection.deadline < NEVER
-        assert (await tool.end()).endswith(b"\r\n\r\nab")
+        assert (await client.end()).endswith(b"\r\n\r\nab")
         assert (await bench.events.last()).fault == "request-timeout"
 
 
@@ -154,40 +154,40 @@ async def test_what_still_runs_at_the_end_is_cut(running: Running) -> None:
 
 
 async def test_a_new_request_is_refused_once_the_listener_is_closed(running: Running) -> None:
-    """On a connection that was still open: the tool may send it again elsewhere."""
+    """On a connection that was still open: the client may send it again elsewhere."""
     async with running(echo) as bench:
-        tool = await bench.client(get(b"/1"))
-        await tool.answer()
+        client = await bench.client(get(b"/1"))
+        await client.answer()
         bench.forwarder.availability = Availability.CLOSING
-        tool.send(get(b"/2"))
-        answer = await tool.answer()
+        client.send(get(b"/2"))
+        answer = await client.answer()
         assert (answer.status, answer.value(b"retry-after"), answer.value(b"connection")) == (503, b"1", b"close")
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 async def test_what_no_tool_has_taken_yet_is_known(running: Running) -> None:
     """A stop waits for it."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))) as bench:
-        tool = await bench.client()
-        tool.transport.pause_reading()
-        tool.send(GET)
+        client = await bench.client()
+        client.transport.pause_reading()
+        client.send(GET)
         await bench.settled(lambda: bench.server.unsent)
-        tool.transport.resume_reading()
-        await tool.answer()
+        client.transport.resume_reading()
+        await client.answer()
         assert not bench.server.unsent
 
 
 async def test_half_closing_is_leaving(running: Running) -> None:
-    """A tool that ends its direction is taken to have lost interest."""
+    """A client that ends its direction is taken to have lost interest."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
-        tool.finish()
+        client.finish()
         assert (await bench.events.last()).fault == "client-gone"
 
 
@@ -196,8 +196,8 @@ async def test_an_answer_of_many_reads_is_not_reordered(running: Running) -> Non
     body = bytes(range(256)) * 2000
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     async with running(answering(answer)) as bench:
-        tool = await bench.client(GET * 3)
-        assert [(await tool.answer()).body == body for _ in range(3)] == [True] * 3
+        client = await bench.client(GET * 3)
+        assert [(await client.answer()).body == body for _ in range(3)] == [True] * 3
 
 
 # --- what it says of itself
@@ -213,13 +213,13 @@ async def test_connections_of_tools_say_what_they_do(running: Running) -> None:
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(get(b"/secret-path", b"Authorization: Bearer secret-key"))
+        client = await bench.client(get(b"/secret-path", b"Authorization: Bearer secret-key"))
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         assert repr(connection) == "<ClientConnection from 127.0.0.1: serving>"
         assert repr(bench.server) == "<ConnectionTable: 1 open, 1 busy>"
         go.set()
-        await tool.answer()
+        await client.answer()
         assert repr(connection) == "<ClientConnection from 127.0.0.1: waiting>"
         assert repr(bench.server) == "<ConnectionTable: 1 open, 0 busy>"
         connection.close_if_idle()

@@ -1,4 +1,4 @@
-"""One tool's connection among others: what it sends ahead must not make the others wait."""
+"""One client's connection among others: what it sends ahead must not make the others wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def answered(wire: Wire, count: int) -> None:
 
 async def test_refused_requests_in_a_row_let_others_through(running: Running) -> None:
     """Thousands of requests that the proxy answers by itself, sent at once: one in each turn of the event loop, which
-    serves another tool in between."""
+    serves another client in between."""
     async with running(greet) as bench:
         warm = await bench.client(GET)
         assert (await warm.answer()).status == 200

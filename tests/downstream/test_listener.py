@@ -209,10 +209,10 @@ async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(os, "open", open_file)
         listening.failures += [errno.EMFILE, errno.EMFILE]
         await bench.client()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: repr(acceptor) == "<Acceptor: pausing, 0 being set up>")
         denied[0] = False
-        assert (await tool.answer()).body == b"hello"
+        assert (await client.answer()).body == b"hello"
         assert listening.asked < 20
 
 
@@ -226,14 +226,14 @@ async def test_one_that_left_before_it_was_taken_is_nothing(running: Running) ->
 async def test_a_closed_acceptor_takes_nobody(running: Running) -> None:
     """What was taken goes on; closing twice is closing once."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (_, acceptor):
-        tool = await bench.client(GET)
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(GET)
+        assert (await client.answer()).body == b"hello"
         acceptor.close()
         acceptor.close()
         with pytest.raises(ConnectionRefusedError):
             await bench.client()
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
         assert repr(acceptor) == "<Acceptor: closed, 0 being set up>"
 
 
@@ -241,13 +241,13 @@ async def test_a_closed_acceptor_serves_who_was_in_its_queue(running: Running) -
     """The event loop had not come to them yet."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         queued = [socket.create_connection(listening.getsockname(), 5) for _ in range(20)]
-        for tool in queued:
-            tool.sendall(GET)
+        for client in queued:
+            client.sendall(GET)
         acceptor.close()
         await bench.settled(lambda: len(bench.events.finished) == len(queued))
-        for tool in queued:
-            assert b"hello" in tool.recv(4096)
-            tool.close()
+        for client in queued:
+            assert b"hello" in client.recv(4096)
+            client.close()
 
 
 QUEUED = 20
@@ -255,9 +255,9 @@ SO_DETACH_FILTER = 27
 
 
 def asking(port: int) -> socket.socket:
-    tool = socket.create_connection(("127.0.0.1", port), 5)
-    tool.sendall(b"hello")
-    return tool
+    client = socket.create_connection(("127.0.0.1", port), 5)
+    client.sendall(b"hello")
+    return client
 
 
 def test_everybody_in_the_queue_is_taken() -> None:

@@ -73,9 +73,9 @@ EXPECTING = Answered("a body that waits to be asked for", 401, b"POST /v2/x", HO
 
 def clients() -> Clients:
     """One client whose key opens one folder, one whose messages are judged, and one with a budget of one request."""
-    tool, agent, spent = ((ClientKey(hashlib.sha256(key).hexdigest()),) for key in (KEY, b"agent", b"spent"))
+    client, agent, spent = ((ClientKey(hashlib.sha256(key).hexdigest()),) for key in (KEY, b"agent", b"spent"))
     policies = [
-        Policy("tool", tool, paths=(PathPattern.read("/v2/*"),)),
+        Policy("tool", client, paths=(PathPattern.read("/v2/*"),)),
         Policy("agent", agent, mcp_tools=(PathPattern.read("query_*"),)),
         Policy("spent", spent, requests_per_minute=1),
     ]
@@ -97,49 +97,51 @@ class Bench(MemoryBench):
     async def prepare(self, *, warm: bool) -> None:
         if warm:
             await self.serve_hidden()
-        tool = self.client()
-        tool.send(HIDDEN.replace(KEY, b"spent"))
-        await self.rest(tool)
-        tool.leave()
-        await self.rest(tool)
+        client = self.client()
+        client.send(HIDDEN.replace(KEY, b"spent"))
+        await self.rest(client)
+        client.leave()
+        await self.rest(client)
         self.messages.clear()
 
     async def serve_hidden(self) -> None:
         with repeated_decisions() as repeated:
-            tool = self.client()
+            client = self.client()
             for _ in range(4):
-                tool.send(HIDDEN)
-                await self.rest(tool)
-        assert [answer.first[0] for answer in read_answers(bytes(tool.pipe.written), False, [b"GET"] * 4).final] == OKS
+                client.send(HIDDEN)
+                await self.rest(client)
+        assert [
+            answer.first[0] for answer in read_answers(bytes(client.pipe.written), False, [b"GET"] * 4).final
+        ] == OKS
         assert repeated == [False, True, True, True]
-        tool.leave()
-        await self.rest(tool)
+        client.leave()
+        await self.rest(client)
 
     async def converse(self, case: Answered, *pieces: bytes) -> None:
         """Send a request in these pieces, each once the one before it was dealt with, and then a further request.
 
         There is one response to each, unless the first one ends the connection, and nothing else.
         """
-        tool = self.client()
+        client = self.client()
         self.answers_early = case.early
         for piece in pieces:
-            tool.send(piece)
-            await self.rest(tool)
+            client.send(piece)
+            await self.rest(client)
         self.answers_early = False
-        tool.send(FOLLOWING)
-        await self.rest(tool)
+        client.send(FOLLOWING)
+        await self.rest(client)
         method = case.line.split(b" ")[0]
-        answers = read_answers(bytes(tool.pipe.written), tool.pipe.ended, [method, *[b"GET"] * 4])
+        answers = read_answers(bytes(client.pipe.written), client.pipe.ended, [method, *[b"GET"] * 4])
         assert answers.final, pieces
         found = [int(answer.first[0]) for answer in answers.final]
         closed = b"close" in answers.final[0].values(b"connection")
         assert (found, answers.trouble) == ([case.status] if closed else [case.status, 200], ""), pieces
-        assert closed or not tool.pipe.ended
+        assert closed or not client.pipe.ended
         reached = [message.first[1] for message in self.messages]
         assert b"/v2/hidden" not in reached, pieces
         self.messages.clear()
-        tool.leave()
-        await self.rest(tool)
+        client.leave()
+        await self.rest(client)
 
 
 @pytest.mark.long

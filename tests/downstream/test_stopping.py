@@ -34,11 +34,11 @@ def asks(method: bytes, path: bytes) -> bytes:
 
 
 async def streamed(bench: ProxyBench, method: bytes, path: bytes) -> Wire:
-    """A tool whose stream has begun."""
-    tool = await bench.client(asks(method, path))
-    assert b"200 OK" in await tool.head()
-    assert await tool.take(len(FIRST)) == FIRST
-    return tool
+    """A client whose stream has begun."""
+    client = await bench.client(asks(method, path))
+    assert b"200 OK" in await client.head()
+    assert await client.take(len(FIRST)) == FIRST
+    return client
 
 
 async def test_a_listening_stream_of_mcp_ends_whole_when_the_program_stops(running: Running) -> None:
@@ -58,24 +58,24 @@ async def test_a_listening_stream_of_mcp_ends_whole_when_the_program_stops(runni
 async def test_a_stream_that_is_not_mcps_is_broken_visibly(running: Running) -> None:
     """Nothing says that it may end anywhere: half of it must not look like all of it."""
     async with in_front_of_streams(running) as bench:
-        tool = await streamed(bench, b"GET", b"/stream")
+        client = await streamed(bench, b"GET", b"/stream")
         bench.server.wind_down()
         assert bench.accounting.in_flight == 1
         bench.server.end_all()
-        assert await tool.end() == b""
+        assert await client.end() == b""
         assert (await bench.events.last()).fault == "draining"
 
 
 async def test_an_idle_connection_gets_one_last_answer_while_the_program_drains(running: Running) -> None:
     """It says that the connection ends, which nothing before could have said."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(GET)
-        assert (await tool.answer()).value(b"connection") is None
+        client = await bench.client(GET)
+        assert (await client.answer()).value(b"connection") is None
         bench.forwarder.availability = Availability.DRAINING
-        tool.send(GET)
-        last = await tool.answer()
+        client.send(GET)
+        last = await client.answer()
         assert (last.status, last.value(b"connection")) == (200, b"close")
-        assert await tool.end() == b""
+        assert await client.end() == b""
 
 
 async def test_who_was_told_to_stay_before_the_drain_may_ask_once_more(running: Running) -> None:
@@ -90,11 +90,11 @@ async def test_who_was_told_to_stay_before_the_drain_may_ask_once_more(running: 
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        assert b"\r\nConnection: " not in await tool.head()
+        client = await bench.client(GET)
+        assert b"\r\nConnection: " not in await client.head()
         bench.forwarder.availability = Availability.DRAINING
         bench.events._changed.set()
-        assert await tool.take(5) == b"hello"
-        tool.send(GET)
-        last = await tool.answer()
+        assert await client.take(5) == b"hello"
+        client.send(GET)
+        last = await client.answer()
         assert (last.body, last.value(b"connection")) == (b"hello", b"close")
