@@ -148,10 +148,10 @@ class Flooded(MemoryBench):
         journal.gather(asyncio.get_running_loop().call_soon)
         return Accounting(Observers((self.events, self.logs)), journal)
 
-    async def settle(self, tools: list[End]) -> None:
+    async def settle(self, clients: list[End]) -> None:
         """Let everything go on until each client has all of its responses."""
         while True:
-            await self.rest(*tools)
+            await self.rest(*clients)
             if not self.accounting.in_flight:
                 return
 
@@ -163,14 +163,14 @@ class Flooded(MemoryBench):
     async def flood(self, request: Callable[[int], bytes], times: int) -> None:
         """Send so many different requests, each of them so often."""
         for begin in range(0, FLOOD, AT_ONCE):
-            tools = [self.client() for _ in range(AT_ONCE)]
+            clients = [self.client() for _ in range(AT_ONCE)]
             for _ in range(times):
-                for number, tool in enumerate(tools, begin):
-                    tool.send(request(number))
-                await self.settle(tools)
-            for tool in tools:
-                tool.leave()
-            await self.settle(tools)
+                for number, client in enumerate(clients, begin):
+                    client.send(request(number))
+                await self.settle(clients)
+            for client in clients:
+                client.leave()
+            await self.settle(clients)
             for upstream in self.upstreams:
                 upstream.pipe.written.clear()
             self.sent, self.messages = [], []

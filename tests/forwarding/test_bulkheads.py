@@ -50,10 +50,10 @@ class HungOperation:
 
 async def hang(bench: ProxyBench, upstream: HungOperation, requests: int) -> list[Wire]:
     """Tools that asked for what hangs; as many as may be are at Amazon, the others wait."""
-    tools = [await bench.client(HUNG) for _ in range(requests)]
+    clients = [await bench.client(HUNG) for _ in range(requests)]
     waiting = bench.pools.find("api", "na")._waiting
     await bench.settled(lambda: len(upstream.hung) + len(waiting) == requests)
-    return tools
+    return clients
 
 
 def held_back(bench: ProxyBench) -> list[FamilyHeldBack]:
@@ -65,7 +65,7 @@ async def test_a_hung_operation_costs_the_others_nothing(running: Running) -> No
     """Thirty requests of it take three quarters of the pool; every request of another is served, and none waits."""
     upstream = HungOperation()
     async with running(upstream, pool_limit=LIMIT) as bench:
-        tools = await hang(bench, upstream, 30)
+        clients = await hang(bench, upstream, 30)
         assert len(upstream.hung) == SHARE
         for _ in range(20):
             for request in OTHERS:
@@ -74,19 +74,19 @@ async def test_a_hung_operation_costs_the_others_nothing(running: Running) -> No
         assert len(held_back(bench)) == 30 - SHARE
         assert len(upstream.hung) == SHARE
         upstream.go_on()
-        assert [(await tool.answer()).status for tool in tools] == [200] * 30
+        assert [(await client.answer()).status for client in clients] == [200] * 30
 
 
 async def test_several_at_once_are_served_beside_it(running: Running) -> None:
     """Who asks while the rest is in use waits for that, and not for what hangs."""
     upstream = HungOperation()
     async with running(upstream, pool_limit=LIMIT) as bench:
-        tools = await hang(bench, upstream, 30)
+        clients = await hang(bench, upstream, 30)
         others = [await bench.client(request) for _ in range(10) for request in OTHERS]
-        assert [(await tool.answer()).status for tool in others] == [200] * 30
+        assert [(await client.answer()).status for client in others] == [200] * 30
         assert len(upstream.hung) == SHARE
         upstream.go_on()
-        assert [(await tool.answer()).status for tool in tools] == [200] * 30
+        assert [(await client.answer()).status for client in clients] == [200] * 30
 
 
 async def test_two_hung_operations_leave_something_too(running: Running) -> None:
@@ -140,17 +140,17 @@ async def test_who_waits_too_long_is_told_what_holds_the_connections(running: Ru
 
 
 async def test_what_a_family_held_is_counted_down_to_nothing(running: Running) -> None:
-    """However it ended: answered, cut, refused a connection, or left by its tool."""
+    """However it ended: answered, cut, refused a connection, or left by its client."""
     upstream = HungOperation()
     async with running(upstream, pool_limit=LIMIT) as bench:
-        tools = await hang(bench, upstream, 10)
+        clients = await hang(bench, upstream, 10)
         pool = bench.pools.find("api", "na")
         assert pool.held_by(HUNG_FAMILY) == SHARE
         upstream.hung[0].drop()
-        tools[1].abort()
+        clients[1].abort()
         await bench.settled(lambda: len(upstream.hung) == SHARE + 2)
         upstream.go_on()
-        for tool in (tools[0], *tools[2:]):
-            assert (await tool.answer()).status == 200
+        for client in (clients[0], *clients[2:]):
+            assert (await client.answer()).status == 200
         await bench.settled(lambda: pool.held_by(HUNG_FAMILY) == 0)
         assert not any(pool._held.values())

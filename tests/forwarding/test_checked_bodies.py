@@ -76,14 +76,14 @@ async def test_an_order_for_ones_own_accounts_leaves_as_it_was_judged(sent: byte
             wire.send(HELLO)
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for at in range(0, len(sent), size):
-            tool.send(sent[at : at + size])
+            client.send(sent[at : at + size])
             if size > 1 or at % 50 == 0:
                 await asyncio.sleep(0)
-        assert (await tool.answer()).body == b"hello"
-        tool.send(sent)
-        assert (await tool.answer()).body == b"hello"
+        assert (await client.answer()).body == b"hello"
+        client.send(sent)
+        assert (await client.answer()).body == b"hello"
         assert bodies == [MINE, MINE]
         event = await bench.events.last()
         assert (event.client, event.status, event.refusal, event.attempts) == ("tool", 200, "", 1)
@@ -93,8 +93,8 @@ async def test_an_order_for_ones_own_accounts_leaves_as_it_was_judged(sent: byte
 async def test_what_is_not_the_clients_never_leaves(sent: bytes, running: Running) -> None:
     """One 403, with the rule; the connection stays, and its next request is judged anew."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client(sent)
-        got = await tool.answer()
+        client = await bench.client(sent)
+        got = await client.answer()
         said = json.loads(got.body)
         assert (got.status, said["type"]) == (403, "urn:ads-proxy:error:not-permitted")
         assert "(Rule: account_ids.)" in said["detail"]
@@ -102,8 +102,8 @@ async def test_what_is_not_the_clients_never_leaves(sent: bytes, running: Runnin
         event = await bench.events.last()
         assert (event.client, event.account, event.status, event.attempts) == ("tool", "default", 403, 0)
         assert event.refusal == "not-permitted"
-        tool.send(counted(MINE))
-        assert (await tool.answer()).body == b"hello"
+        client.send(counted(MINE))
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_a_foreign_account_is_told_from_no_other(running: Running) -> None:
@@ -134,12 +134,12 @@ async def test_a_body_that_is_too_large_to_be_read_is_413(framing: str, running:
 async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
     """Expect: 100-continue is answered here, as nothing is at Amazon yet."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
-        await tool.until(lambda: bytes(tool.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
+        client = await bench.client(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
+        await client.until(lambda: bytes(client.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
         assert ": judging, no attempt>" in repr(exchange(bench))
-        del tool.received[:]
-        tool.send(MINE)
-        assert (await tool.answer()).body == b"hello"
+        del client.received[:]
+        client.send(MINE)
+        assert (await client.answer()).body == b"hello"
 
 
 # --- large bodies, which a thread reads
@@ -151,11 +151,11 @@ LARGE = b" " * 50_000
 async def test_a_large_order_is_judged_as_a_small_one(running: Running) -> None:
     """The client's own leaves as it came, a foreign one never; the connection serves both."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client(counted(FOREIGN + LARGE))
-        assert (await tool.answer()).status == 403
+        client = await bench.client(counted(FOREIGN + LARGE))
+        assert (await client.answer()).status == 403
         assert nothing_left(bench)
-        tool.send(counted(MINE + LARGE))
-        assert (await tool.answer()).body == b"hello"
+        client.send(counted(MINE + LARGE))
+        assert (await client.answer()).body == b"hello"
         assert bytes(bench.upstream.wires[0].received).endswith(MINE + LARGE)
 
 
@@ -185,17 +185,17 @@ async def being_checked(running: Running) -> AsyncIterator[tuple[ProxyBench, Wir
         patch.setattr(Clients, "permit_body", lambda *given: held(*given))  # noqa: PLW0108 - a method, which an object is not
         try:
             async with running(answering(HELLO), clients=clients()) as bench:
-                tool = await bench.client(counted(MINE + LARGE))
+                client = await bench.client(counted(MINE + LARGE))
                 await bench.settled(held.begun.is_set)
-                yield bench, tool, held
+                yield bench, client, held
         finally:
             held.go.set()
 
 
 async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(running: Running) -> None:
     """Nothing of the order is sent afterwards."""
-    async with being_checked(running) as (bench, tool, held):
-        tool.abort()
+    async with being_checked(running) as (bench, client, held):
+        client.abort()
         assert (await bench.events.last()).fault == "client-gone"
         held.go.set()
         await asyncio.get_running_loop().run_in_executor(READER, str)
@@ -205,10 +205,10 @@ async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(ru
 
 async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> None:
     """It is met in the thread, and reported; the client gets a response."""
-    async with being_checked(running) as (bench, tool, held):
+    async with being_checked(running) as (bench, client, held):
         held.defect = ZeroDivisionError()
         held.go.set()
-        assert (await tool.answer()).status == 500
+        assert (await client.answer()).status == 500
         assert [text.count("ZeroDivisionError") > 0 for text in bench.events.defects] == [True]
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
@@ -216,10 +216,10 @@ async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> N
 async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) -> None:
     """Nothing of its order is at Amazon."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client(counted(MINE)[:-3])
+        client = await bench.client(counted(MINE)[:-3])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert bench.accounting.of_client("tool") == 1
-        tool.abort()
+        client.abort()
         event = await bench.events.last()
         assert (event.status, event.fault, event.client) == (0, "client-gone", "tool")
         assert (bench.accounting.in_flight, bench.accounting.of_client("tool")) == (0, 0)
@@ -229,15 +229,15 @@ async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) ->
 async def test_a_body_that_stops_coming_is_408(running: Running) -> None:
     """As everywhere."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client(counted(MINE)[:-3])
+        client = await bench.client(counted(MINE)[:-3])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.sweep(100.0)
-        assert (await tool.answer()).status == 408
+        assert (await client.answer()).status == 408
         assert nothing_left(bench)
 
 
 async def test_a_judged_order_is_replayed_as_every_request(running: Running) -> None:
-    """After a 401 with a newer token, and the tool may leave meanwhile."""
+    """After a 401 with a newer token, and the client may leave meanwhile."""
     async with running(answering(UNAUTHORIZED, HELLO), clients=clients()) as bench:
         assert (await bench.ask(counted(MINE))).body == b"hello"
         assert bench.tokens.renewals == 1
@@ -245,7 +245,7 @@ async def test_a_judged_order_is_replayed_as_every_request(running: Running) -> 
 
 @asynccontextmanager
 async def order_under_way(running: Running) -> AsyncIterator[tuple[ProxyBench, Wire]]:
-    """The bench and the tool of an order that has gone to Amazon, whole, and is not answered until the end."""
+    """The bench and the client of an order that has gone to Amazon, whole, and is not answered until the end."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -253,25 +253,25 @@ async def order_under_way(running: Running) -> AsyncIterator[tuple[ProxyBench, W
         await go.wait()
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.client(counted(MINE))
+        client = await bench.client(counted(MINE))
         await bench.settled(lambda: bool(bench.upstream.wires) and MINE in bytes(bench.upstream.wires[0].received))
-        yield bench, tool
+        yield bench, client
         go.set()
 
 
 async def test_a_tool_that_leaves_an_order_under_way_is_noticed(running: Running) -> None:
     """The exchange behind the judging hears of it."""
-    async with order_under_way(running) as (bench, tool):
+    async with order_under_way(running) as (bench, client):
         assert ": sent, " in repr(exchange(bench))
-        tool.abort()
+        client.abort()
         assert (await bench.events.last()).fault == "client-gone"
 
 
 async def test_the_end_of_the_program_reaches_an_order_under_way(running: Running) -> None:
     """It is answered 503 as every other request that is cut."""
-    async with order_under_way(running) as (bench, tool):
+    async with order_under_way(running) as (bench, client):
         bench.connection().end()
-        assert (await tool.answer()).status == 503
+        assert (await client.answer()).status == 503
 
 
 async def test_others_orders_are_not_read(running: Running) -> None:

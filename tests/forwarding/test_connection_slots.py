@@ -43,12 +43,12 @@ async def test_slow_uploads_take_no_connection(running: Running, first: bytes, r
 async def test_a_large_body_takes_a_connection_once_its_first_part_is_here(running: Running) -> None:
     """As much as may be kept is read first; what follows is streamed."""
     async with running(answering(HELLO), replay_bytes=4) as bench:
-        tool = await bench.client(POST, b"Content-Length: 8\r\n\r\nabc")
+        client = await bench.client(POST, b"Content-Length: 8\r\n\r\nabc")
         assert (await bench.ask()).body == b"hello"
-        tool.send(b"d")
+        client.send(b"d")
         await bench.settled(lambda: bytes(bench.upstream.wires[0].received).endswith(b"abcd"))
-        tool.send(b"efgh")
-        assert (await tool.answer()).body == b"hello"
+        client.send(b"efgh")
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_who_waits_for_a_100_is_led_to_amazon_at_once(running: Running) -> None:
@@ -61,9 +61,9 @@ async def test_who_waits_for_a_100_is_led_to_amazon_at_once(running: Running) ->
 async def test_a_tool_that_leaves_in_its_upload_is_told_of_nowhere(running: Running) -> None:
     """Amazon hears nothing of it, and the account of it is kept."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(POST, b"Content-Length: 5\r\n\r\nabc")
+        client = await bench.client(POST, b"Content-Length: 5\r\n\r\nabc")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
-        tool.abort()
+        client.abort()
         assert (await bench.events.last()).fault == "client-gone"
         assert not bench.upstream.wires
         assert (await bench.ask(GET)).body == b"hello"
@@ -106,7 +106,8 @@ async def test_one_client_cannot_have_everything_under_way(running: Running) -> 
 
 
 async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:
-    """A tool asks for much and reads nothing for so long: what ended it, and the connections (all, idle) to Amazon."""
+    """A client asks for much and reads nothing for so long: what ended it, and the connections (all, idle) to
+    Amazon."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\nContent-Type: " + kind + b"\r\n\r\n"
 
     async def script(wire: Wire) -> None:
@@ -115,9 +116,9 @@ async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tu
         await wire.end()
 
     async with running(script, send_timeout=60.0) as bench:
-        tool = await bench.client()
-        tool.transport.pause_reading()
-        tool.send(GET)
+        client = await bench.client()
+        client.transport.pause_reading()
+        client.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
@@ -140,18 +141,18 @@ async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tu
 async def test_an_answer_that_nobody_reads_gives_its_connection_back(
     running: Running, kind: bytes, seconds: float, fault: str, sizes: tuple[int, int]
 ) -> None:
-    """After the ten seconds of `min_body_rate`; an event stream's tool has `send_timeout`."""
+    """After the ten seconds of `min_body_rate`; an event stream's client has `send_timeout`."""
     assert await unread(running, kind, seconds) == (fault, sizes)
 
 
 async def test_an_upload_that_trickles_is_408(running: Running) -> None:
     """A byte now and then was enough to stay for ever."""
     async with running(answering(HELLO), replay_bytes=1) as bench:
-        tool = await bench.client(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
+        client = await bench.client(POST, b"Content-Length: 100000\r\n\r\n" + bytes(5000))
         await bench.settled(
             lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received.endswith(bytes(5000))
         )
         bench.sweep(11)
-        got = await tool.answer()
+        got = await client.answer()
         assert (got.status, b"limits.min_body_rate" in got.body) == (408, True)
         await bench.settled(lambda: not any(size for size, _ in bench.pools.sizes().values()))

@@ -129,16 +129,16 @@ def _rules() -> dict[str, object]:
 async def cost(rules: dict[str, Any], make: Callable[[], bytes]) -> tuple[Cost, int, int]:
     """What the last piece of a request costs until the event loop waits again, its bytes, and how many requests of
     three arrived at Amazon."""
-    bench, tools = MemoryBench(**rules), []
+    bench, clients = MemoryBench(**rules), []
     for _ in range(3):
-        tool, data = bench.client(), make()
+        client, data = bench.client(), make()
         *pieces, last = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
-        tool.send(*pieces)
-        found = cost_of(lambda: tool.send(last))  # noqa: B023 - called in this turn
+        client.send(*pieces)
+        found = cost_of(lambda: client.send(last))  # noqa: B023 - called in this turn
         await asyncio.get_running_loop().run_in_executor(READER, str)  # what came before is done then
-        await bench.rest(tool)
-        tools.append(tool)
-    await bench.stop(*tools)
+        await bench.rest(client)
+        clients.append(client)
+    await bench.stop(*clients)
     return found, len(data), len(bench.messages)
 
 

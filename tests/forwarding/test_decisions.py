@@ -44,8 +44,8 @@ def routed(monkeypatch: pytest.MonkeyPatch) -> list[Route]:
 async def test_a_request_is_routed_once(running: Running, routed: list[Route]) -> None:
     """Each later one like it uses the remembered decision, on any connection."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
-        assert await ask(tool, GET, 5) == [200] * 5
+        client = await bench.client()
+        assert await ask(client, GET, 5) == [200] * 5
         assert await ask(await bench.client(), GET) == [200]
         assert len(routed) == 1
 
@@ -53,18 +53,18 @@ async def test_a_request_is_routed_once(running: Running, routed: list[Route]) -
 async def test_another_operation_is_routed_anew(running: Running, routed: list[Route]) -> None:
     """By its path or by its method; a path without an operation is one of its own."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for method, path in ((b"GET", b"profiles"), (b"GET", b"stores"), (b"PUT", b"profiles"), (b"GET", b"x/1")):
-            await ask(tool, method + b" /v2/" + path + GET[GET.index(b" HTTP/1.1") :], 2)
+            await ask(client, method + b" /v2/" + path + GET[GET.index(b" HTTP/1.1") :], 2)
         assert len(routed) == 4
 
 
 async def test_numbers_and_queries_that_nothing_reads_make_no_difference(running: Running, routed: list[Route]) -> None:
     """Requests of one operation are one decision, and each is logged under its own path."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for number in range(6):
-            assert await ask(tool, GET.replace(b"/v2/profiles", b"/v2/profiles/%d?a=%d" % (number, number))) == [200]
+            assert await ask(client, GET.replace(b"/v2/profiles", b"/v2/profiles/%d?a=%d" % (number, number))) == [200]
         assert len(routed) == 1
         await bench.settled(lambda: len(bench.events.finished) == 6)
         assert [event.path for event in bench.events.finished] == [f"/v2/profiles/{number}" for number in range(6)]
@@ -75,9 +75,9 @@ async def test_a_row_of_the_table_with_a_number_is_told_from_others(running: Run
     rows = "GET\t/v2/{id}\tany\tnever\tnever\t-\tread\nGET\t/v2/7\tseven\tnever\tnever\t-\tread\n"
     async with running(answering(HELLO)) as bench:
         bench.apply(table=replace(bench.rules.table, operations=Operations(parse_operations(COLUMNS + rows))))
-        tool = await bench.client()
+        client = await bench.client()
         for number in (6, 7, 8, 7):
-            await ask(tool, GET.replace(b"profiles", b"%d" % number))
+            await ask(client, GET.replace(b"profiles", b"%d" % number))
         await bench.settled(lambda: len(bench.events.finished) == 4)
         assert [event.operation for event in bench.events.finished] == ["any", "seven", "any", "seven"]
 
@@ -87,9 +87,9 @@ async def test_a_path_that_a_policy_names_is_told_from_others(running: Running, 
     """One path is permitted and others are not, although they differ in a number only."""
     known = clients(paths=tuple(map(PathPattern.read, ("/v2/profiles", "/v2/7", "/v2/8*"))))
     async with running(answering(HELLO), clients=known) as bench:
-        tool = await bench.client()
-        assert await ask(tool, KEYED, 2) == [200] * 2
-        statuses = [await ask(tool, KEYED.replace(b"profiles", b"%d%b" % (n, query)), 2) for n in (7, 9, 8, 81, 7)]
+        client = await bench.client()
+        assert await ask(client, KEYED, 2) == [200] * 2
+        statuses = [await ask(client, KEYED.replace(b"profiles", b"%d%b" % (n, query)), 2) for n in (7, 9, 8, 81, 7)]
         assert statuses == [[200] * 2, [403] * 2, [200] * 2, [200] * 2, [200] * 2]
 
 
@@ -98,9 +98,9 @@ async def test_a_query_that_a_policy_forbids_is_seen_behind_others(running: Runn
     known = clients(methods=frozenset((b"GET",)))
     lines = [b"/v2/1?a=1", b"/v2/2?a=1", b"/v2/3?_method=PUT", b"/v2/4?a=1", b"/v2/5"]
     async with running(answering(HELLO), clients=known) as bench:
-        tool = await bench.client()
-        assert await ask(tool, KEYED, 2) == [200] * 2
-        statuses = [await ask(tool, KEYED.replace(b"/v2/profiles", line)) for line in lines]
+        client = await bench.client()
+        assert await ask(client, KEYED, 2) == [200] * 2
+        statuses = [await ask(client, KEYED.replace(b"/v2/profiles", line)) for line in lines]
         assert statuses == [[200], [200], [403], [200], [200]]
 
 
@@ -112,28 +112,28 @@ async def test_two_clients_are_decided_apart(running: Running) -> None:
         Policy("another", (ClientKey(digests[1]),), methods=frozenset((b"POST",))),
     )
     async with running(answering(HELLO), clients=Clients(policies, Placeholders(b"key"), Budgets())) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for _ in range(3):
-            assert await ask(tool, KEYED) == [200]
-            assert await ask(tool, KEYED.replace(KEY, b"key-of-another")) == [403]
+            assert await ask(client, KEYED) == [200]
+            assert await ask(client, KEYED.replace(KEY, b"key-of-another")) == [403]
 
 
 async def test_each_of_them_has_an_id_of_its_own(running: Running) -> None:
     """What is made for a single request is not kept."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         ids = set()
         for _ in range(4):
-            tool.send(GET)
-            ids.add(value_of((await tool.answer()).head, b"x-request-id"))
+            client.send(GET)
+            ids.add(value_of((await client.answer()).head, b"x-request-id"))
         assert len(ids) == 4
 
 
 async def test_each_of_them_is_accounted_for(running: Running) -> None:
     """Metrics, the log and the requests in flight know nothing of what is kept."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
-        await ask(tool, GET, 4)
+        client = await bench.client()
+        await ask(client, GET, 4)
         await bench.settled(lambda: len(bench.events.finished) == 4)
         assert {(event.path, event.client, event.status) for event in bench.events.finished} == {
             ("/v2/profiles", "anonymous", 200)
@@ -147,18 +147,18 @@ async def test_an_expired_key_is_refused_although_its_request_was_decided(
     """The client of a request is looked up each time."""
     now = time.time()
     async with running(answering(HELLO), clients=clients(ends_at=now + 1000)) as bench:
-        tool = await bench.client()
-        assert await ask(tool, KEYED, 3) == [200] * 3
+        client = await bench.client()
+        assert await ask(client, KEYED, 3) == [200] * 3
         monkeypatch.setattr(time, "time", lambda: now + 2000)
-        assert await ask(tool, KEYED) == [401]
+        assert await ask(client, KEYED) == [401]
 
 
 async def test_each_of_them_costs_its_client_its_budget(running: Running) -> None:
     """The refusal is reported as one of the client's, with its operation; the request is not routed any more."""
     known = clients(requests_per_minute=4)
     async with running(answering(HELLO), clients=known) as bench:
-        tool = await bench.client()
-        assert await ask(tool, KEYED, 5) == [*[200] * 4, 429]
+        client = await bench.client()
+        assert await ask(client, KEYED, 5) == [*[200] * 4, 429]
         refused = bench.events.finished[-1]
         assert (refused.client, refused.operation, refused.refusal) == ("reader", "listProfiles", "budget-spent")
 
@@ -167,10 +167,10 @@ async def test_each_use_of_a_key_is_noted(running: Running, monkeypatch: pytest.
     """As the time of the last one."""
     known, now = clients(), time.time()
     async with running(answering(HELLO), clients=known) as bench:
-        tool = await bench.client()
-        await ask(tool, KEYED, 3)
+        client = await bench.client()
+        await ask(client, KEYED, 3)
         monkeypatch.setattr(time, "time", lambda: now + 500)
-        await ask(tool, KEYED)
+        await ask(client, KEYED)
         assert known.known_keys()[0][2] == now + 500
 
 
@@ -179,15 +179,15 @@ async def test_a_profile_that_nobody_lists_is_looked_up_each_time(running: Runni
     directory = AskedDirectory()
     async with running(answering(HELLO)) as bench:
         look_up_in(bench, directory)
-        tool = await bench.client()
+        client = await bench.client()
         for data in (SCOPED, GET[:-2] + b"Amazon-Ads-AccountId: a.1\r\n\r\n"):
-            await ask(tool, data, 3)
+            await ask(client, data, 3)
             asked, chosen = directory.asked, len(routed)
-            assert await ask(tool, data, 5) == [200] * 5
+            assert await ask(client, data, 5) == [200] * 5
             assert (directory.asked, len(routed)) == (asked + 5, chosen)
         directory.list("77")
         chosen = len(routed)
-        await ask(tool, SCOPED)
+        await ask(client, SCOPED)
         assert len(routed) == chosen + 1
 
 
@@ -201,8 +201,8 @@ async def test_a_default_that_nobody_lists_is_looked_up_each_time(
     """A decision with such a default is not remembered."""
     async with running(answering(HELLO)) as bench:
         look_up_in(bench, AskedDirectory(), *defaults)
-        tool = await bench.client()
-        assert await ask(tool, method + b" " + path + GET[GET.index(b" HTTP/1.1") :], 4) == [200] * 4
+        client = await bench.client()
+        assert await ask(client, method + b" " + path + GET[GET.index(b" HTTP/1.1") :], 4) == [200] * 4
         assert len(routed) == 4
 
 
@@ -211,27 +211,27 @@ async def test_a_changed_list_of_profiles_makes_all_void(running: Running, route
     directory = AskedDirectory()
     async with running(answering(HELLO)) as bench:
         look_up_in(bench, directory)
-        tool = await bench.client()
-        await ask(tool, GET, 3)
+        client = await bench.client()
+        await ask(client, GET, 3)
         directory.change()
-        await ask(tool, GET, 2)
+        await ask(client, GET, 2)
         assert len(routed) == 2
 
 
 async def test_new_rules_begin_with_nothing(running: Running) -> None:
     """A client that is gone is not served for what was decided when it was there."""
     async with running(answering(HELLO), clients=clients()) as bench:
-        tool = await bench.client()
-        assert await ask(tool, KEYED, 3) == [200] * 3
+        client = await bench.client()
+        assert await ask(client, KEYED, 3) == [200] * 3
         bench.apply(clients=clients(methods=frozenset((b"POST",))))
-        assert await ask(tool, KEYED) == [403]
+        assert await ask(client, KEYED) == [403]
 
 
 async def test_who_comes_too_late_is_told_so(running: Running) -> None:
     """A proxy that stops lets nothing through that it knows."""
     async with running(answering(HELLO)) as bench:
-        tool, late = await bench.client(), await bench.client()
-        await ask(tool, GET, 3)
+        client, late = await bench.client(), await bench.client()
+        await ask(client, GET, 3)
         bench.forwarder.availability = Availability.CLOSING
         assert await ask(late, GET) == [503]
 
@@ -242,10 +242,10 @@ async def test_little_memory_costs_time_and_nothing_else(
     """A full memory is emptied: the requests are decided again, and answered as before."""
     monkeypatch.setattr(decision, "MAX_DECISIONS", 2)
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for _ in range(2):
             for number in range(5):
-                assert await ask(tool, GET.replace(b"/v2/profiles", b"/v2/x/%d" % number), 2) == [200] * 2
+                assert await ask(client, GET.replace(b"/v2/profiles", b"/v2/x/%d" % number), 2) == [200] * 2
         assert len(routed) == 10
 
 

@@ -1,4 +1,4 @@
-"""Answers that come before the request was read: they reach the tool, and its next request is answered, too."""
+"""Answers that come before the request was read: they reach the client, and its next request is answered, too."""
 
 from __future__ import annotations
 
@@ -41,36 +41,36 @@ async def test_the_next_request_behind_an_early_answer_is_served(running: Runnin
     """Where the rest of the body comes a moment after the answer, every time."""
     async with running(answering_early, replay_bytes=400) as bench:
         for _ in range(rounds):
-            tool = await bench.client(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
-            assert (await tool.answer()).status == 429
-            tool.send(bytes(600), GET)
-            assert (await tool.answer()).body == b"hello"
-            tool.close()
+            client = await bench.client(POST, b"Content-Length: 1000\r\n\r\n", bytes(400))
+            assert (await client.answer()).status == 429
+            client.send(bytes(600), GET)
+            assert (await client.answer()).body == b"hello"
+            client.close()
 
 
 @pytest.mark.parametrize("lines", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
 async def test_an_early_answer_says_that_the_connection_ends_where_much_may_be_left(
     lines: bytes, running: Running
 ) -> None:
-    """A tool that is told so sends its next request elsewhere."""
+    """A client that is told so sends its next request elsewhere."""
     async with running(answering_early, replay_bytes=2) as bench:
-        tool = await bench.client(POST, lines, b"\r\n\r\n2\r\nab\r\n")
-        got = await tool.answer()
+        client = await bench.client(POST, lines, b"\r\n\r\n2\r\nab\r\n")
+        got = await client.answer()
         assert (got.status, got.value(b"connection")) == (429, b"close")
-        assert await tool.end() == b""
-        assert not tool.reset
+        assert await client.end() == b""
+        assert not client.reset
 
 
 async def test_a_connection_whose_request_was_not_whole_at_the_answer_is_not_used_again(running: Running) -> None:
     """Though both were whole in the end: nobody knows what of the body the peer has read."""
     async with running(answering_early, replay_bytes=1) as bench:
-        tool = await bench.client(POST, b"Content-Length: 2\r\n\r\na")
-        head = await tool.head()
+        client = await bench.client(POST, b"Content-Length: 2\r\n\r\na")
+        head = await client.head()
         assert head.startswith(b"HTTP/1.1 429 ")
-        tool.send(b"b")
-        assert await tool.take(2) == b"no"
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client.send(b"b")
+        assert await client.take(2) == b"no"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
         assert len(bench.upstream.wires) == 2
 
 
@@ -273,12 +273,12 @@ async def test_an_answer_that_a_reset_follows_reaches_the_tool_through_tls(tmp_p
     async with in_front_of(upstream, f"https://localhost:{upstream.port}", str(authority.ca_file)) as bench:
         for number in range(rounds):
             upstream.wanted = PIECE * (1 + number % 20)
-            tool = await bench.client(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
+            client = await bench.client(POST, b"Content-Length: 3000000\r\n\r\n", bytes(upstream.wanted))
             await bench.settled(upstream.has_them.is_set)
-            tool.send(bytes(PIECE))
+            client.send(bytes(PIECE))
             upstream.answer_and_reset()
-            assert (await tool.answer()).status == 413
-            tool.abort()
+            assert (await client.answer()).status == 413
+            client.abort()
 
 
 @pytest.mark.long
@@ -338,21 +338,21 @@ async def test_a_tool_that_sends_nothing_more_through_tls_is_told_the_end(tmp_pa
 
 
 def uploaded_through_tls(port: int, context: ssl.SSLContext, size: int) -> bytes:
-    """What a tool reads that sends all of its body first, and waits for the end only where it has to."""
-    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost") as tool:
-        tool.sendall(POST + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
-        answer = http.client.HTTPResponse(tool)
+    """What a client reads that sends all of its body first, and waits for the end only where it has to."""
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost") as client:
+        client.sendall(POST + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
+        answer = http.client.HTTPResponse(client)
         answer.begin()
         return b"HTTP/1.1 %d %s\r\n" % (answer.status, answer.reason.encode()) + answer.read()
 
 
 async def uploaded(bench: ProxyBench, size: int) -> int:
     """The status of the answer to an upload that goes on until the answer is there."""
-    tool = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % size)
+    client = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % size)
     for _ in range(size // PIECE):
-        tool.send(bytes(PIECE))
+        client.send(bytes(PIECE))
         await asyncio.sleep(0)
-    answer = await tool.answer()
-    assert not tool.reset
-    tool.abort()
+    answer = await client.answer()
+    assert not client.reset
+    client.abort()
     return answer.status

@@ -19,7 +19,7 @@ EXPECTING = POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
 
 
 def exchange_of(bench: ProxyBench) -> Exchange:
-    """The exchange of the only tool."""
+    """The exchange of the only client."""
     handler = bench.connection()._handler
     assert isinstance(handler, Exchange)
     return handler
@@ -94,15 +94,15 @@ async def test_expect_100_continue_works_end_to_end(running: Running) -> None:
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(EXPECTING)
-        assert (await tool.answer()).status == 100
-        tool.send(b"abcde")
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(EXPECTING)
+        assert (await client.answer()).status == 100
+        client.send(b"abcde")
+        assert (await client.answer()).body == b"hello"
 
 
 @pytest.mark.parametrize("status", [b"417 Expectation Failed", b"413 Content Too Large"])
 async def test_a_body_that_is_refused_early_is_never_sent(status: bytes, running: Running) -> None:
-    """The refusal comes whole, then the connection ends: the tool's promise of a body was not kept."""
+    """The refusal comes whole, then the connection ends: the client's promise of a body was not kept."""
 
     async def script(wire: Wire) -> None:
         await wire.head()
@@ -110,14 +110,14 @@ async def test_a_body_that_is_refused_early_is_never_sent(status: bytes, running
         assert await wire.end() == b""
 
     async with running(script) as bench:
-        tool = await bench.client(EXPECTING)
-        assert (await tool.answer()).body == b"no"
-        assert await tool.end() == b""
-        assert not tool.reset
+        client = await bench.client(EXPECTING)
+        assert (await client.answer()).body == b"no"
+        assert await client.end() == b""
+        assert not client.reset
 
 
 async def test_an_expectation_outlives_a_401(running: Running) -> None:
-    """The second attempt's 100 reaches the tool, which has sent nothing yet."""
+    """The second attempt's 100 reaches the client, which has sent nothing yet."""
 
     async def script(wire: Wire) -> None:
         head = await wire.head()
@@ -129,15 +129,15 @@ async def test_an_expectation_outlives_a_401(running: Running) -> None:
             wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(EXPECTING)
-        assert (await tool.answer()).status == 100
-        tool.send(b"abcde")
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(EXPECTING)
+        assert (await client.answer()).status == 100
+        client.send(b"abcde")
+        assert (await client.answer()).body == b"hello"
         assert bench.events.replays == [("unauthorized", "recovered")]
 
 
 async def test_one_100_is_enough(running: Running) -> None:
-    """Where both attempts ask for the body, the tool hears it once."""
+    """Where both attempts ask for the body, the client hears it once."""
 
     async def script(wire: Wire) -> None:
         while True:
@@ -147,10 +147,10 @@ async def test_one_100_is_enough(running: Running) -> None:
             wire.send(UNAUTHORIZED if b"Atza|0" in head else HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(EXPECTING)
-        assert (await tool.answer()).status == 100
-        tool.send(b"abcde")
-        assert (await tool.answer()).status == 200
+        client = await bench.client(EXPECTING)
+        assert (await client.answer()).status == 100
+        client.send(b"abcde")
+        assert (await client.answer()).status == 200
 
 
 async def test_no_body_timer_runs_while_a_tool_waits_for_100(running: Running) -> None:
@@ -164,20 +164,20 @@ async def test_no_body_timer_runs_while_a_tool_waits_for_100(running: Running) -
         await wire.end()
 
     async with running(script, body_timeout=5.0, response_timeout=500.0) as bench:
-        tool = await bench.client(EXPECTING)
+        client = await bench.client(EXPECTING)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         bench.sweep(60)
         asked.set()
-        assert (await tool.answer()).status == 100
+        assert (await client.answer()).status == 100
         bench.sweep(60)
-        assert (await tool.answer()).status == 408
+        assert (await client.answer()).status == 408
 
 
 # --- 429
 
 
 async def test_retry_after_is_waited_out_where_that_is_wished(running: Running) -> None:
-    """Within retry_wait seconds the request is sent again; the tool hears the second answer."""
+    """Within retry_wait seconds the request is sent again; the client hears the second answer."""
     throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
         assert (await bench.ask(LISTING)).body == b"hello"
@@ -186,7 +186,7 @@ async def test_retry_after_is_waited_out_where_that_is_wished(running: Running) 
 
 @pytest.mark.parametrize("status", [b"429 Too Many Requests", b"503 Service Unavailable"])
 async def test_no_pause_is_waited_out_for_a_write(status: bytes, running: Running) -> None:
-    """A refusal does not prove that nothing was done: the tool hears what Amazon said."""
+    """A refusal does not prove that nothing was done: the client hears what Amazon said."""
     throttled = b"HTTP/1.1 " + status + b"\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\nno"
     async with running(answering(throttled, HELLO), retry_wait=5.0) as bench:
         got = await bench.ask(COUNTED)
@@ -228,7 +228,7 @@ async def test_a_429_is_delivered_where_waiting_is_not_wished(running: Running) 
 
 
 async def test_an_answer_before_the_whole_body_is_delivered_whole(running: Running) -> None:
-    """Then the tool's connection ends without tearing it, and Amazon's is not used again."""
+    """Then the client's connection ends without tearing it, and Amazon's is not used again."""
 
     async def script(wire: Wire) -> None:
         await wire.head()
@@ -236,19 +236,19 @@ async def test_an_answer_before_the_whole_body_is_delivered_whole(running: Runni
         await wire.end()
 
     async with running(script, replay_bytes=10) as bench:
-        tool = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1000))
-        got = await tool.answer()
+        client = await bench.client(POST, b"Content-Length: 9000000\r\n\r\n", bytes(1000))
+        got = await client.answer()
         assert got.body == b"hello"
-        tool.send(bytes(3_000_000))
-        await tool.until(lambda: tool.ended)
-        assert not tool.reset
-        tool.close()
+        client.send(bytes(3_000_000))
+        await client.until(lambda: client.ended)
+        assert not client.reset
+        client.close()
         assert (await bench.ask()).body == b"hello"
         assert len(bench.upstream.wires) == 2
 
 
 async def test_an_answer_may_stream_while_the_body_still_uploads(running: Running) -> None:
-    """Both directions go on until both are whole; the tool's connection stays."""
+    """Both directions go on until both are whole; the client's connection stays."""
 
     async def script(wire: Wire) -> None:
         if len(bench.upstream.wires) > 1:
@@ -263,15 +263,15 @@ async def test_an_answer_may_stream_while_the_body_still_uploads(running: Runnin
         assert await wire.end() == b""
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.client(POST, b"Content-Length: 6\r\n\r\n")
-        head = await tool.head()
+        client = await bench.client(POST, b"Content-Length: 6\r\n\r\n")
+        head = await client.head()
         assert b"200 OK" in head
         for piece in (b"ab", b"cd", b"ef"):
-            tool.send(piece)
-            assert await tool.take(7) == b"2\r\n" + piece + b"\r\n"
-        assert await tool.take(5) == b"0\r\n\r\n"
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+            client.send(piece)
+            assert await client.take(7) == b"2\r\n" + piece + b"\r\n"
+        assert await client.take(5) == b"0\r\n\r\n"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
         assert len(bench.upstream.wires) == 2
 
 
@@ -286,7 +286,7 @@ def test_only_what_the_table_has_may_follow(old: Phase, new: Phase) -> None:
 
 
 def test_every_phase_can_end_and_nothing_follows_the_end() -> None:
-    """However an exchange stands, its tool may leave."""
+    """However an exchange stands, its client may leave."""
     assert all(Phase.DONE in TRANSITIONS[phase] for phase in Phase if phase is not Phase.DONE)
     assert not TRANSITIONS[Phase.DONE]
     assert TRANSITIONS.keys() == set(Phase)

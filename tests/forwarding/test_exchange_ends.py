@@ -24,18 +24,18 @@ async def test_a_tool_that_leaves_closes_amazons_connection(early: bool, running
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         if not early:
-            await tool.until(lambda: b"hel" in tool.received)
-        tool.drop()
+            await client.until(lambda: b"hel" in client.received)
+        client.drop()
         finished = await bench.events.last()
         assert (finished.status, finished.fault) == (0 if early else 200, "client-gone")
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
 
 
 async def test_a_pooled_connection_that_dies_under_a_get_is_replaced(running: Running) -> None:
-    """A fresh one serves the request, and the tool never hears of it."""
+    """A fresh one serves the request, and the client never hears of it."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -103,7 +103,7 @@ async def test_a_read_that_was_cut_on_a_fresh_connection_is_sent_once_more(
 
 
 async def test_a_storm_of_cut_reads_is_bounded(running: Running) -> None:
-    """A host that cuts everything is asked a few times more than the tools asked, not twice as often."""
+    """A host that cuts everything is asked a few times more than the clients asked, not twice as often."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -123,10 +123,10 @@ async def test_a_write_that_amazon_does_not_answer_is_not_offered_again(running:
         await wire.end()
 
     async with running(script, response_timeout=20.0) as bench:
-        tool = await bench.client(COUNTED)
+        client = await bench.client(COUNTED)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"abcde" in bench.upstream.wires[0].received)
         bench.sweep(21)
-        got = await tool.answer()
+        got = await client.answer()
         said = json.loads(got.body)
         assert (got.status, said["retryable"]) == (504, False)
         assert "may have been carried out" in said["detail"]
@@ -140,12 +140,12 @@ async def test_an_answer_that_never_begins_is_a_504(running: Running) -> None:
         await wire.end()
 
     async with running(script, response_timeout=20.0) as bench:
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires) and b"\r\n\r\n" in bench.upstream.wires[0].received)
         bench.sweep(19)
-        assert not tool.received
+        assert not client.received
         bench.sweep(21)
-        got = await tool.answer()
+        got = await client.answer()
         assert got.status == 504
         assert b"within 20 s" in got.body
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
@@ -163,12 +163,12 @@ async def test_an_answer_that_stops_is_broken_off_but_for_event_streams(kind: by
 
     more = asyncio.Event()
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        await tool.until(lambda: b"ab" in tool.received)
+        client = await bench.client(GET)
+        await client.until(lambda: b"ab" in client.received)
         bench.sweep(3000)
         more.set()
-        await tool.until(lambda: tool.ended or tool.received.endswith(b"0\r\n\r\n"))
-        whole = tool.received.endswith(b"0\r\n\r\n")
+        await client.until(lambda: client.ended or client.received.endswith(b"0\r\n\r\n"))
+        whole = client.received.endswith(b"0\r\n\r\n")
         assert whole is (kind != b"application/json")
         assert (await bench.events.last()).fault == ("" if whole else "upstream-timeout")
 
@@ -195,17 +195,17 @@ async def test_an_answer_that_cannot_be_understood_is_a_502(answer: bytes, runni
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        got = await tool.answer()
+        client = await bench.client(GET)
+        got = await client.answer()
         while got.status == 103:
-            got = await tool.answer()
+            got = await client.answer()
         assert got.status == 502
         assert b"upstream-malformed" in got.body
 
 
 @pytest.mark.parametrize("ending", [b"Z\r\n", b"3\r\nabcX", b"0\r\nbad trailer\r\n\r\n", b"0\r\nT: \x00\r\n\r\n"])
 async def test_a_chunked_answer_that_goes_wrong_is_broken_off(ending: bytes, running: Running) -> None:
-    """A bad size, a chunk that is too long, trailers that are none: never a whole answer, never a tool that waits."""
+    """A bad size, a chunk that is too long, trailers that are none: never a whole answer, never a client that waits."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -215,9 +215,9 @@ async def test_a_chunked_answer_that_goes_wrong_is_broken_off(ending: bytes, run
         await wire.end()
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        await tool.until(lambda: tool.ended)
-        assert not tool.received.endswith(b"0\r\n\r\n")
+        client = await bench.client(GET)
+        await client.until(lambda: client.ended)
+        assert not client.received.endswith(b"0\r\n\r\n")
         assert (await bench.events.last()).fault == "upstream-died"
 
 
@@ -254,14 +254,14 @@ async def test_a_held_401_that_goes_wrong_is_delivered_broken(running: Running) 
     bad = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\nZ\r\n"
     async with running(answering(bad)) as bench:
         bench.tokens.fruitless = True
-        tool = await bench.client(GET)
-        assert b" 401 " in await tool.end()
-        assert not tool.received.endswith(b"0\r\n\r\n")
+        client = await bench.client(GET)
+        assert b" 401 " in await client.end()
+        assert not client.received.endswith(b"0\r\n\r\n")
         assert (await bench.events.last()).fault == "upstream-died"
 
 
 async def test_a_defect_beneath_an_answer_is_a_500(running: Running) -> None:
-    """It is met while Amazon's bytes are read; the tool does not wait for ever."""
+    """It is met while Amazon's bytes are read; the client does not wait for ever."""
     throttled = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(throttled)) as bench:
 
@@ -295,7 +295,7 @@ async def test_a_large_answer_to_a_401_is_held_only_as_far_as_it_came(running: R
     async with running(answering(answer)) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         connection = bench.connection()
         assert isinstance(connection._handler, Exchange)
@@ -303,4 +303,4 @@ async def test_a_large_answer_to_a_401_is_held_only_as_far_as_it_came(running: R
         assert attempt is not None and attempt.held
         assert sum(len(piece) for piece in attempt.pieces) < 1_000_000
         bench.tokens.gate.set()
-        assert (await tool.answer()).body == body
+        assert (await client.answer()).body == body

@@ -16,7 +16,7 @@ from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_
 
 @pytest.mark.parametrize(("request_", "body"), [(GET, b""), (COUNTED, b"abcde"), (CHUNKED, b"abcde")])
 async def test_a_401_is_answered_by_one_renewal_and_one_replay(request_: bytes, body: bytes, running: Running) -> None:
-    """The whole request goes again with the newer token; the tool never hears of it."""
+    """The whole request goes again with the newer token; the client never hears of it."""
     seen: list[tuple[bytes | None, bytes]] = []
 
     async def script(wire: Wire) -> None:
@@ -57,18 +57,18 @@ async def test_a_401_about_the_scope_costs_no_renewal_and_no_replay(words: bytes
         wire.send(HELLO)
 
     async with running(script) as bench:
-        tool = await bench.client(COUNTED)
-        got = await tool.answer()
+        client = await bench.client(COUNTED)
+        got = await client.answer()
         assert (got.status, got.body) == (401, body)
         assert bench.tokens.renewals == 0
         assert bench.events.replays == []
         assert (await bench.events.last()).attempts == 1
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_a_401_that_convinces_is_a_503_while_login_is_away(running: Running) -> None:
-    """Not Amazon's 401, which says that the tool is at fault; a write that was refused so may come again, too."""
+    """Not Amazon's 401, which says that the client is at fault; a write that was refused so may come again, too."""
     async with running(answering(UNAUTHORIZED)) as bench:
         bench.tokens.away = True
         got = await bench.ask(COUNTED)
@@ -118,10 +118,10 @@ async def test_a_large_body_is_streamed_and_not_sent_again(running: Running) -> 
     """Beyond replay_bytes the 401 is delivered, with its body."""
     async with running(answering(UNAUTHORIZED), replay_bytes=1000) as bench:
         body = bytes(5000)
-        tool = await bench.client(POST, b"Content-Length: 5000\r\n\r\n", body[:1000])
+        client = await bench.client(POST, b"Content-Length: 5000\r\n\r\n", body[:1000])
         await bench.settled(lambda: bool(bench.upstream.wires))
-        tool.send(body[1000:])
-        got = await tool.answer()
+        client.send(body[1000:])
+        got = await client.answer()
         assert (got.status, got.body) == (401, b"denied")
         assert bytes(bench.upstream.wires[0].received).endswith(b"\r\n\r\n" + body)
         assert bench.tokens.renewals == 0
@@ -129,18 +129,18 @@ async def test_a_large_body_is_streamed_and_not_sent_again(running: Running) -> 
 
 
 async def test_a_large_body_waits_for_its_token_without_growing(running: Running) -> None:
-    """While nothing can be sent, no more than replay_bytes and one read are taken from the tool."""
+    """While nothing can be sent, no more than replay_bytes and one read are taken from the client."""
     async with running(answering(HELLO), replay_bytes=1000) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.client(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
+        client = await bench.client(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
         await bench.settled(lambda: connection._paused)
         assert isinstance(connection._handler, Exchange)
         assert sum(len(piece) for piece in connection._handler._body.data) < 1_000_000
         bench.tokens.gate.set()
-        assert (await tool.answer()).body == b"hello"
+        assert (await client.answer()).body == b"hello"
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -161,14 +161,14 @@ async def test_a_renewal_that_gives_nothing_delivers_the_401_whole(whole: bool, 
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
-        assert not tool.received
+        assert not client.received
         bench.tokens.gate.set()
         if not whole:
-            await tool.until(lambda: b"den" in tool.received)
+            await client.until(lambda: b"den" in client.received)
             rest.set()
-        got = await tool.answer()
+        got = await client.answer()
         assert (got.status, got.body) == (401, b"denied")
         assert bench.events.replays == [("unauthorized", "impossible")]
 
@@ -186,11 +186,11 @@ async def test_a_held_401_is_not_timed_out(running: Running) -> None:
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
         bench.sweep(10_000)
         bench.tokens.gate.set()
-        assert (await tool.answer()).body == b"denied"
+        assert (await client.answer()).body == b"denied"
 
 
 async def test_a_held_401_that_breaks_is_delivered_broken(running: Running) -> None:
@@ -205,11 +205,11 @@ async def test_a_held_401_that_breaks_is_delivered_broken(running: Running) -> N
     async with running(script) as bench:
         bench.tokens.fruitless = True
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.pools.sizes() != {} and bool(bench.upstream.wires))
         await bench.settled(lambda: bench.upstream.wires[0].lost)
         bench.tokens.gate.set()
-        assert b"401" in await tool.end()
+        assert b"401" in await client.end()
         assert (await bench.events.last()).fault == "upstream-died"
 
 
@@ -217,9 +217,9 @@ async def test_a_tool_that_leaves_while_a_renewal_is_awaited(running: Running) -
     """The renewal goes on for others; this request is over and its connection to Amazon closed."""
     async with running(answering(UNAUTHORIZED[:-3])) as bench:
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.tokens.renewals == 1)
-        tool.close()
+        client.close()
         finished = await bench.events.last()
         assert (finished.status, finished.fault) == (0, "client-gone")
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
@@ -246,11 +246,11 @@ async def test_a_401_while_the_body_still_uploads(fruitless: bool, running: Runn
     async with running(script, replay_bytes=2) as bench:
         bench.tokens.fruitless = fruitless
         bench.tokens.gate.clear()
-        tool = await bench.client(COUNTED[:-3])
+        client = await bench.client(COUNTED[:-3])
         await bench.settled(lambda: bench.tokens.renewals == 1)
-        tool.send(b"cde")
+        client.send(b"cde")
         bench.tokens.gate.set()
-        got = await tool.answer()
+        got = await client.answer()
         if fruitless:
             assert (got.status, got.body) == (401, b"denied")
             assert bodies == {b"Bearer Atza|0": b"abcde"}
@@ -264,11 +264,11 @@ async def test_a_cold_token_is_waited_for(running: Running) -> None:
     async with running(answering(HELLO)) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.client(CHUNKED)
+        client = await bench.client(CHUNKED)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         assert not bench.upstream.wires
         bench.tokens.gate.set()
-        assert (await tool.answer()).body == b"hello"
+        assert (await client.answer()).body == b"hello"
         assert bytes(bench.upstream.wires[0].received).endswith(b"5\r\nabcde\r\n0\r\nT: v\r\n\r\n")
 
 
@@ -277,9 +277,9 @@ async def test_a_tool_that_leaves_while_a_token_is_awaited(running: Running) -> 
     async with running(answering(HELLO)) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bench.accounting.in_flight == 1)
-        tool.close()
+        client.close()
         assert (await bench.events.last()).fault == "client-gone"
         bench.tokens.gate.set()
         bench.tokens.cold = False

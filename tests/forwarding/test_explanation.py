@@ -1,4 +1,4 @@
-"""Why Amazon refused: told in log and console, while the tool gets Amazon's bytes."""
+"""Why Amazon refused: told in log and console, while the client gets Amazon's bytes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_the_tool_gets_amazons_bytes_as_they_come(framing: str, running: R
 
 
 async def test_a_401_while_the_login_is_over_is_told_as_such(running: Running) -> None:
-    """With the renewal that could not be, and Amazon's answer for the tool."""
+    """With the renewal that could not be, and Amazon's answer for the client."""
     denied = b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 26\r\n\r\n{"message":"Unauthorized"}'
     async with running(answering(denied)) as bench:
         bench.tokens.over = bench.tokens.fruitless = True

@@ -29,7 +29,7 @@ def keyed() -> Clients:
 
 
 async def test_each_request_has_an_id_of_its_own(running: Running) -> None:
-    """Made where the tool sends none; forwarded only if it sent one."""
+    """Made where the client sends none; forwarded only if it sent one."""
     async with running(answering(HELLO)) as bench:
         first, second = await bench.ask(), await bench.ask()
         assert first.value(b"x-request-id") != second.value(b"x-request-id")
@@ -106,11 +106,11 @@ async def test_who_asks_for_a_login_is_told_that_there_is_none(key: bytes, runni
 async def test_a_reload_changes_the_clients_of_the_next_request(running: Running) -> None:
     """Also on a connection that is open."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(GET)
-        assert (await tool.answer()).status == 200
+        client = await bench.client(GET)
+        assert (await client.answer()).status == 200
         bench.apply(clients=keyed())
-        tool.send(GET)
-        assert (await tool.answer()).status == 401
+        client.send(GET)
+        assert (await client.answer()).status == 401
 
 
 async def test_the_account_of_a_request_is_whole(running: Running) -> None:
@@ -176,8 +176,8 @@ async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running:
         wire.send(b"b")
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        await tool.until(lambda: tool.received.endswith(b"a"))
+        client = await bench.client(GET)
+        await client.until(lambda: client.received.endswith(b"a"))
         go.set()
         event = await bench.events.last()
         assert 0 < event.overhead < event.duration
@@ -194,10 +194,10 @@ async def test_answers_carry_the_lines_of_the_demo(running: Running) -> None:
 async def test_a_head_request_is_refused_without_body(running: Running) -> None:
     """And the connection serves the next one."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        assert (await tool.answer(to_head=True)).status == 404
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(b"HEAD /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await client.answer(to_head=True)).status == 404
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_pools_and_tokens_are_closed_with_the_forwarder(running: Running) -> None:
@@ -220,14 +220,14 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
 
     async with running(script) as bench:
         asked = b"GET /a?q=SECRET HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: id-7\r\nAuthorization: SECRET\r\n\r\n"
-        tool = await bench.client(asked)
+        client = await bench.client(asked)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         exchange = bench.connection()._handler
         assert repr(exchange) == "<Exchange id-7: sent, <Attempt 1: sent>>"
         assert repr(bench.forwarder) == "<Forwarder: serving, 1 requests in flight>"
         assert repr(bench.accounting) == "<Accounting: 1 requests in flight>"
         go.set()
-        await tool.answer()
+        await client.answer()
         await bench.events.last()
         assert "SECRET" not in repr(exchange) and "Atza" not in repr(exchange)
         assert repr(bench.forwarder) == "<Forwarder: serving, 0 requests in flight>"

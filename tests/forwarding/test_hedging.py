@@ -45,9 +45,9 @@ class Dying:
 
 async def rested(bench: ProxyBench, monkeypatch: pytest.MonkeyPatch, connections: int) -> None:
     """So many idle connections, half a minute old."""
-    tools = [await bench.client(GET) for _ in range(connections)]
-    for tool in tools:
-        assert (await tool.answer()).status == 200
+    clients = [await bench.client(GET) for _ in range(connections)]
+    for client in clients:
+        assert (await client.answer()).status == 200
     before = boot_time()
     monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before + RESTED)
 
@@ -60,11 +60,11 @@ async def test_connections_that_died_without_a_word_cost_no_reader_anything(
     upstream = Dying(8)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 8)
-        tools = [await bench.client(request_) for _ in range(8)]
+        clients = [await bench.client(request_) for _ in range(8)]
         await bench.settled(lambda: len(upstream.heard) == 16)
         bench.sweep(1.1)
-        for tool in tools:
-            assert (await tool.answer()).body == b"hello"
+        for client in clients:
+            assert (await client.answer()).body == b"hello"
         assert bench.events.replays == [("silence", "recovered")] * 8
         assert [event.attempts for event in bench.events.finished[8:]] == [2] * 8
         assert len(set(upstream.heard[8:])) == 1
@@ -85,13 +85,13 @@ async def test_where_both_connections_break_it_is_sent_once_more(
 
     async with running(script) as bench:
         await rested(bench, monkeypatch, 1)
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: len(heard) == 2)
         bench.sweep(1.1)
         await bench.settled(lambda: len(heard) == 3)
         for wire in heard[1:]:
             wire.drop()
-        assert (await tool.answer()).status == 200
+        assert (await client.answer()).status == 200
         assert bench.events.replays == [("silence", "failed"), ("connection", "recovered")]
 
 
@@ -100,12 +100,12 @@ async def test_what_writes_is_not_sent_twice(running: Running, monkeypatch: pyte
     upstream = Dying(1)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 1)
-        tool = await bench.client(CREATE)
+        client = await bench.client(CREATE)
         await bench.settled(lambda: len(upstream.heard) == 2)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 1
         bench.sweep(61)
-        assert (await tool.answer()).status == 504
+        assert (await client.answer()).status == 504
         assert not bench.events.replays
 
 
@@ -114,11 +114,11 @@ async def test_a_connection_that_was_just_used_is_not_doubted(running: Running) 
     upstream = Dying(1)
     async with running(upstream) as bench:
         await bench.ask()
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: len(upstream.heard) == 2)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 1
-        tool.close()
+        client.close()
 
 
 async def test_the_budget_bounds_what_is_asked_twice(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +126,11 @@ async def test_the_budget_bounds_what_is_asked_twice(running: Running, monkeypat
     upstream = Dying(20)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 20)
-        tools = [await bench.client(GET) for _ in range(20)]
+        clients = [await bench.client(GET) for _ in range(20)]
         await bench.settled(lambda: len(upstream.heard) == 40)
         bench.sweep(1.1)
         await bench.settled(lambda: len(bench.upstream.wires) == 34)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 34
-        for tool in tools:
-            tool.close()
+        for client in clients:
+            client.close()

@@ -41,21 +41,21 @@ async def test_a_token_is_answered_here(request_: bytes, running: Running) -> No
 async def test_the_connection_stays_and_the_body_may_come_later(running: Running) -> None:
     """In pieces, behind another request."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(GET, COUNTED, FORM[:5])
-        assert (await tool.answer()).body == b"hello"
-        tool.send(FORM[5:])
-        assert (await tool.answer()).status == 200
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(GET, COUNTED, FORM[:5])
+        assert (await client.answer()).body == b"hello"
+        client.send(FORM[5:])
+        assert (await client.answer()).status == 200
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_a_body_is_asked_for(running: Running) -> None:
     """Expect: 100-continue is met by the proxy itself; then the body's timer runs."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(HEAD, b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FORM))
-        assert (await tool.answer()).status == 100
-        tool.send(FORM)
-        assert (await tool.answer()).status == 200
+        client = await bench.client(HEAD, b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FORM))
+        assert (await client.answer()).status == 100
+        client.send(FORM)
+        assert (await client.answer()).status == 200
         slow = await bench.client(HEAD, b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n")
         assert (await slow.answer()).status == 100
         bench.sweep(31)
@@ -66,10 +66,10 @@ async def test_a_body_is_asked_for(running: Running) -> None:
 async def test_a_body_that_is_too_large_is_refused(at_once: bool, running: Running) -> None:
     """And the connection ends, whether the whole body was there or not."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(HEAD, b"Content-Length: 70000\r\n\r\n", bytes(70000 if at_once else 66000))
-        got = await tool.answer()
+        client = await bench.client(HEAD, b"Content-Length: 70000\r\n\r\n", bytes(70000 if at_once else 66000))
+        got = await client.answer()
         assert (got.status, got.value(b"connection")) == (413, b"close")
-        assert await tool.end() == b""
+        assert await client.end() == b""
         bench.sweep(40)
         await bench.settled(lambda: not bench.server.connections)
         assert (await bench.events.last()).refusal == "content-too-large"
@@ -78,30 +78,30 @@ async def test_a_body_that_is_too_large_is_refused(at_once: bool, running: Runni
 async def test_a_head_request_has_no_body(running: Running) -> None:
     """The endpoint takes POST alone, and says so without one."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(b"HEAD /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        got = await tool.answer(to_head=True)
+        client = await bench.client(b"HEAD /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        got = await client.answer(to_head=True)
         assert got.status == 405
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_a_tool_that_leaves_before_its_body_is_complete(running: Running) -> None:
     """It is accounted for, once."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(COUNTED, FORM[:5])
+        client = await bench.client(COUNTED, FORM[:5])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
-        tool.close()
+        client.close()
         assert (await bench.events.last()).fault == "client-gone"
 
 
 async def test_a_token_request_is_answered_by_the_rules_that_it_was_admitted_under(running: Running) -> None:
     """A reload while its body arrives changes nothing for it: here, that nobody had to show a key."""
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client(COUNTED, FORM[:10])
+        client = await bench.client(COUNTED, FORM[:10])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         bench.apply(clients=Clients([Policy("reporting", (ClientKey("0" * 64),))], Placeholders(b"key"), Budgets()))
-        tool.send(FORM[10:])
-        assert (await tool.answer()).status == 200
+        client.send(FORM[10:])
+        assert (await client.answer()).status == 200
         assert (await bench.ask(COUNTED + FORM)).status == 401
 
 

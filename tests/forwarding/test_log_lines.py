@@ -45,10 +45,10 @@ async def test_each_line_holds_the_path_of_its_request(rounds: int, running: Run
     """The path without its query, whatever query or path came before, and the client that sent it."""
     sent = [target for target in TARGETS for _ in range(rounds)] * 2
     async with running(answering(HELLO)) as bench:
-        tool = await bench.client()
+        client = await bench.client()
         for target in sent:
-            tool.send(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert (await tool.answer()).status == 200
+            client.send(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert (await client.answer()).status == 200
         await bench.settled(lambda: not bench.accounting.in_flight)
         lines = logged(bench)
     assert [line["path"] for line in lines] == [target.split(b"?")[0].decode() for target in sent]

@@ -121,11 +121,11 @@ async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Run
     """Whole, and the connection serves the next request."""
     async with running(answering(REFUSALS[1], HELLO)) as bench:
         bench.tokens.fruitless = True
-        tool = await bench.client(CALL)
-        got = await tool.answer()
+        client = await bench.client(CALL)
+        got = await client.answer()
         assert (got.status, got.body) == (400, IS_OVER)
-        tool.send(GET)
-        assert (await tool.answer()).body == b"hello"
+        client.send(GET)
+        assert (await client.answer()).body == b"hello"
 
 
 # --- sessions
@@ -237,8 +237,8 @@ def calling(content: bytes, pieces: int = 0, *, path: bytes = b"/mcp") -> bytes:
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
 
 
-def call_of(tool: str) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}}).encode()
+def call_of(client: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": client}}).encode()
 
 
 @pytest.mark.parametrize(
@@ -264,6 +264,6 @@ async def test_the_account_of_a_call_names_its_tools(sent: bytes, named: tuple[s
 async def test_a_call_that_breaks_off_has_a_tool_that_nobody_can_tell(running: Running) -> None:
     """Some of it may have left."""
     async with running(answering(EVENTS)) as bench:
-        tool = await bench.client(calling(call_of("a-update_b"))[:-1])
-        tool.close()
+        client = await bench.client(calling(call_of("a-update_b"))[:-1])
+        client.close()
         assert (await bench.events.last()).mcp_tools == ("?",)

@@ -46,8 +46,8 @@ def post(content: Any, *lines: bytes, path: bytes = b"/mcp", pieces: int = 0) ->
     )
 
 
-def call(tool: str, identifier: Any = 1) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
+def call(client: str, identifier: Any = 1) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": {"name": client, "arguments": {}}}
 
 
 def answer(content: bytes, kind: bytes, *lines: bytes) -> bytes:
@@ -103,16 +103,16 @@ async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: 
     """It is answered in JSON-RPC, with its id; the connection stays, and log and metrics have the reason."""
     endpoint = Endpoint(OK)
     async with running(endpoint, clients=clients()) as bench:
-        tool = await bench.client(post(call(BAD, "x"), path=path, pieces=pieces))
-        got = await tool.answer()
+        client = await bench.client(post(call(BAD, "x"), path=path, pieces=pieces))
+        got = await client.answer()
         assert (got.status, got.value(b"content-type")) == (200, b"application/json")
         said = json.loads(got.body)
         assert (said["id"], said["error"]["code"]) == ("x", -32010)
         event = await bench.events.last()
         assert (event.client, event.status, event.refusal, event.attempts) == ("agent", 200, "tool-not-permitted", 0)
         assert event.mcp_tools == (BAD,)
-        tool.send(post(call(GOOD)))
-        assert (await tool.answer()).status == 200
+        client.send(post(call(GOOD)))
+        assert (await client.answer()).status == 200
         assert endpoint.bodies == [json.dumps(call(GOOD)).encode()]
 
 
@@ -143,16 +143,16 @@ async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -
     kind = b"text/event-stream" if events else b"application/json; charset=utf-8"
     endpoint = Endpoint(answer(b"data: %b\n\n" % content if events else content, kind))
     async with running(endpoint, clients=clients()) as bench:
-        tool = await bench.client(post(LIST, b"Accept-Encoding: gzip, br\r\n", b"accept_encoding: x\r\n"))
-        got = await tool.answer()
+        client = await bench.client(post(LIST, b"Accept-Encoding: gzip, br\r\n", b"accept_encoding: x\r\n"))
+        got = await client.answer()
         assert json.loads(got.body.removeprefix(b"data: "))["result"]["tools"] == [{"name": GOOD}]
         assert got.value(b"transfer-encoding") == b"chunked"
         assert got.value(b"content-length") is None
         (head,) = endpoint.heads
         assert head.lower().count(b"accept-encoding") == 1 and b"accept_encoding" not in head.lower()
         assert b"\r\nAccept-Encoding: identity\r\n" in head
-        tool.send(post(LIST))
-        assert (await tool.answer()).status == 200
+        client.send(post(LIST))
+        assert (await client.answer()).status == 200
 
 
 async def test_a_later_page_of_a_list_may_be_empty(running: Running) -> None:
@@ -205,10 +205,10 @@ async def test_events_of_a_stream_pass_each_at_once(running: Running) -> None:
         wire.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
     async with running(script, clients=clients()) as bench:
-        tool = await bench.client(post(call(GOOD)))
-        await bench.settled(lambda: b"data: 1" in bytes(tool.received))
+        client = await bench.client(post(call(GOOD)))
+        await bench.settled(lambda: b"data: 1" in bytes(client.received))
         arrived.set()
-        assert (await tool.answer()).body == b"data: 1\n\ndata: 2\n\n"
+        assert (await client.answer()).body == b"data: 1\n\ndata: 2\n\n"
 
 
 @pytest.mark.parametrize("trailer", [b"Mcp-Name", b"mcp_method", b"Mcp-Session-Id", b"Mcp-Param-X", b"X-Anything"])

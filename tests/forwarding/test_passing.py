@@ -141,10 +141,10 @@ def by_httptools(data: bytes, *, answer: bool) -> list[Message]:
 
 async def reach(bench: ProxyBench, data: bytes, cuts: list[int]) -> bytes:
     """What an upstream received for a request, whole."""
-    tool = await bench.client()
+    client = await bench.client()
     before = len(bench.upstream.wires[0].received) if bench.upstream.wires else 0
-    await send_cut(tool, data, cuts)
-    assert (await tool.answer()).body == b"hello"
+    await send_cut(client, data, cuts)
+    assert (await client.answer()).body == b"hello"
     return bytes(bench.upstream.wires[0].received[before:])
 
 
@@ -209,9 +209,9 @@ async def test_an_answer_comes_back_as_exactly_one_message(
         await send_cut(wire, answer, cuts)
 
     async with running(script) as bench:
-        tool = await bench.client(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: r\r\n\r\n"))
-        await tool.answer()
-        got = bytes(tool.received)
+        client = await bench.client(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: r\r\n\r\n"))
+        await client.answer()
+        got = bytes(client.received)
     last = [(b"Content-Length", line[16:-2])] if framing == "counted" else []
     last += [(b"X-Request-Id", b"r")] + ([(b"Transfer-Encoding", b"chunked")] if framing != "counted" else [])
     meant = Message((b"%d" % status, reason), [(b"Date", b"now"), *fields, *last], b"".join(pieces))

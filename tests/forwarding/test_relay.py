@@ -1,4 +1,4 @@
-"""Answers reach the tool as Amazon sent them, framed as the tool's version of HTTP has it."""
+"""Answers reach the client as Amazon sent them, framed as the client's version of HTTP has it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_a_gzipped_body_is_not_touched(running: Running) -> None:
 
 
 async def test_a_redirect_is_handed_on(running: Running) -> None:
-    """It is the tool's to follow: nothing else is asked of anybody."""
+    """It is the client's to follow: nothing else is asked of anybody."""
     answer = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://s3.example/x?sig=%2F\r\nContent-Length: 0\r\n\r\n"
     async with running(answering(answer)) as bench:
         got = await bench.ask()
@@ -103,15 +103,15 @@ async def test_a_chunked_answer_to_http_1_0_ends_with_the_connection(running: Ru
 async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked: bool, running: Running) -> None:
     """It becomes chunked for HTTP/1.1, whose connection stays, and ends the connection for HTTP/1.0."""
     async with running(closing(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\nabcd")) as bench:
-        tool = await bench.client(request_)
-        got = await tool.answer()
+        client = await bench.client(request_)
+        got = await client.answer()
         assert got.body == b"abcd"
         assert (got.value(b"transfer-encoding") == b"chunked") is chunked
         assert (got.value(b"connection") == b"close") is not chunked
         if chunked:
-            tool.send(request_)
-            assert (await tool.answer()).body == b"abcd"
-        assert not tool.reset
+            client.send(request_)
+            assert (await client.answer()).body == b"abcd"
+        assert not client.reset
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,13 @@ async def test_an_answer_that_ends_with_its_connection(request_: bytes, chunked:
     ],
 )
 async def test_answers_without_body_end_with_their_head(method: bytes, answer: bytes, running: Running) -> None:
-    """HEAD, 204 and 304: the next request is served on the same connection of the tool, on another one of Amazon's."""
+    """HEAD, 204 and 304: the next request is served on the same connection of the client, on another one of
+    Amazon's."""
     async with running(answering(answer)) as bench:
-        tool = await bench.client(GET.replace(b"GET", method))
-        first = await tool.answer(to_head=method == b"HEAD")
-        tool.send(GET.replace(b"GET", method))
-        second = await tool.answer(to_head=method == b"HEAD")
+        client = await bench.client(GET.replace(b"GET", method))
+        first = await client.answer(to_head=method == b"HEAD")
+        client.send(GET.replace(b"GET", method))
+        second = await client.answer(to_head=method == b"HEAD")
         assert first.status == second.status
         assert first.value(b"content-length") == (b"5" if b"Length" in answer else None)
         assert first.value(b"transfer-encoding") is None
@@ -138,7 +139,7 @@ async def test_answers_without_body_end_with_their_head(method: bytes, answer: b
 
 
 async def test_a_204_has_no_length(running: Running) -> None:
-    """A Content-Length there would have some tools wait for a body (RFC 9110, 8.6)."""
+    """A Content-Length there would have some clients wait for a body (RFC 9110, 8.6)."""
     async with running(answering(b"HTTP/1.1 204 No Content\r\nA: b\r\nContent-Length: 5\r\nC: d\r\n\r\n")) as bench:
         got = await bench.ask()
         assert got.head.startswith(b"HTTP/1.1 204 No Content\r\nA: b\r\nC: d\r\n")
@@ -149,10 +150,10 @@ async def test_interim_answers_pass_to_http_1_1(running: Running) -> None:
     """100 and 103 come before the answer, in their order and with their fields; a length there does not pass."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n"
     async with running(answering(interim + HELLO)) as bench:
-        tool = await bench.client(GET)
-        assert (await tool.head()) == b"HTTP/1.1 100 Continue\r\n"
-        assert (await tool.head()) == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"
-        assert (await tool.answer()).body == b"hello"
+        client = await bench.client(GET)
+        assert (await client.head()) == b"HTTP/1.1 100 Continue\r\n"
+        assert (await client.head()) == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_interim_answers_do_not_pass_to_http_1_0(running: Running) -> None:
@@ -163,7 +164,7 @@ async def test_interim_answers_do_not_pass_to_http_1_0(running: Running) -> None
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b""])
 async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes, running: Running) -> None:
-    """Amazon's connection breaks in the middle: the tool sees no whole message, whatever its framing."""
+    """Amazon's connection breaks in the middle: the client sees no whole message, whatever its framing."""
     body = b"4\r\nabcd\r\n" if b"chunked" in framing else b"abcd"
 
     async def script(wire: Wire) -> None:
@@ -173,10 +174,10 @@ async def test_an_answer_cut_off_is_seen_to_be_broken(framing: bytes, running: R
         wire.drop()
 
     async with running(script) as bench:
-        tool = await bench.client(GET)
-        await tool.until(lambda: tool.ended)
-        assert b"abcd" in tool.received
-        assert b"\r\n0\r\n" not in tool.received
+        client = await bench.client(GET)
+        await client.until(lambda: client.ended)
+        assert b"abcd" in client.received
+        assert b"\r\n0\r\n" not in client.received
         assert (await bench.events.last()).fault == "upstream-died"
 
 
@@ -190,9 +191,9 @@ async def test_a_close_delimited_answer_that_breaks_is_reset_for_http_1_0(runnin
         wire.drop()
 
     async with running(script) as bench:
-        tool = await bench.client(OLD_GET)
-        await tool.until(lambda: tool.lost)
-        assert tool.reset
+        client = await bench.client(OLD_GET)
+        await client.until(lambda: client.lost)
+        assert client.reset
 
 
 async def test_a_location_at_the_api_host_comes_home(running: Running) -> None:
@@ -255,7 +256,7 @@ async def test_a_report_that_is_too_long_passes_as_it_is(running: Running) -> No
 
 
 async def test_a_report_that_breaks_off_while_it_is_gathered_is_a_502(running: Running) -> None:
-    """No byte of it has gone to the tool, so the tool is told what happened."""
+    """No byte of it has gone to the client, so the client is told what happened."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -307,7 +308,7 @@ def test_a_body_with_a_list_shows_what_may_be_called(pieces: int) -> None:
 
 @pytest.mark.parametrize("events", [False, True])
 def test_a_list_without_a_tool_for_the_client_says_why(events: bool) -> None:
-    """An empty list would look like a server without tools."""
+    """An empty list would look like a server without clients."""
     listed = dumped({"jsonrpc": "2.0", "id": 7, "result": {"tools": [{"name": "bad"}, {"name": "worse"}]}})
     passed = body(b"data: " + listed + b"\n\n" if events else listed, events=events)
     said = json.loads(passed.strip().removeprefix(b"data: "))
@@ -385,7 +386,7 @@ def test_an_event_that_nothing_ends_is_not_shown_whole() -> None:
 
 @pytest.mark.parametrize("events", [True, False])
 def test_what_cannot_be_read_does_not_pass(events: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compressed answer, one that is too long, one that is no JSON and may list tools."""
+    """A compressed answer, one that is too long, one that is no JSON and may list clients."""
     compressed = body(b"\x1f\x8b tools bad", 4, events=events, readable=False)
     assert b"could not be read" in compressed and compressed.count(b"jsonrpc") == 1
     torn = b'{"result":{"tools":[{"name":"bad"}]}'

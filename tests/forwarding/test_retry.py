@@ -51,7 +51,7 @@ CONNECTION, THROTTLED = ReplayReason.CONNECTION, ReplayReason.THROTTLED
 
 @pytest.mark.parametrize("status", [200, 204, 206, 301, 307, 304, 400, 403, 404, 425, 500, 502, 504])
 def test_answers_are_delivered(status: int) -> None:
-    """Whatever is none of 401, 429 and 503 is the tool's to judge, Retry-After or not."""
+    """Whatever is none of 401, 429 and 503 is the client's to judge, Retry-After or not."""
     assert decide(PATIENT, Answered(status, None)) == Deliver()
     assert decide(PATIENT, Answered(status, 1.0)) == Deliver()
 
@@ -71,7 +71,7 @@ def test_answers_are_delivered(status: int) -> None:
     ],
 )
 def test_401_is_replayed_once(attempt: Situation, decision: Decision) -> None:
-    """With a newer token, any request, if the body is still there; the second 401 is the tool's."""
+    """With a newer token, any request, if the body is still there; the second 401 is the client's."""
     assert decide(replace(attempt, progress=Progress.REFUSED), Answered(401, None)) == decision
 
 
@@ -194,7 +194,7 @@ def test_without_a_connection_there_is_nothing_to_send_again(attempt: Situation)
 )
 @pytest.mark.parametrize("progress", Progress)
 def test_other_failures_are_given_up(error: Refused, progress: Progress) -> None:
-    """A slow, odd or absent Amazon is told to the tool, which knows better how long it can wait."""
+    """A slow, odd or absent Amazon is told to the client, which knows better how long it can wait."""
     assert decide(replace(READ, progress=progress), Broken(error)) == GiveUp(error)
 
 
@@ -226,7 +226,7 @@ def test_nothing_invites_to_send_a_write_again_that_may_have_left(progress: Prog
 def test_a_replay_failed_where_the_same_trouble_came_again(
     reason: ReplayReason, status: int, outcome: ReplayOutcome
 ) -> None:
-    """Any other answer is one that the tool would not have had."""
+    """Any other answer is one that the client would not have had."""
     assert outcome_of(reason, status) is outcome
 
 

@@ -49,7 +49,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def test_20_mb_up_and_down_at_once_in_little_memory(running: Running) -> None:
-    """An echo through a tool that reads only after it has sent: what waits is bounded by the transports' buffers."""
+    """An echo through a client that reads only after it has sent: what waits is bounded by the transports' buffers."""
 
     async def script(wire: Wire) -> None:
         wire.transport.abort()
@@ -86,7 +86,7 @@ async def test_20_mb_up_and_down_at_once_in_little_memory(running: Running) -> N
 
 
 async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Running) -> None:
-    """The tool is no longer read once the transport to Amazon is full; it goes on when there is room."""
+    """The client is no longer read once the transport to Amazon is full; it goes on when there is room."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -97,9 +97,9 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         wire.send(HELLO)
 
     async with running(script, replay_bytes=0) as bench:
-        tool = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
+        client = await bench.client(POST, b"Content-Length: %d\r\n\r\n" % SIZE)
         await bench.settled(lambda: bool(bench.upstream.wires))
-        tool.send(bytes(SIZE))
+        client.send(bytes(SIZE))
         connection = bench.connection()
         await bench.settled(lambda: isinstance(connection._handler, Exchange) and bool(connection._handler._attempt))
         await bench.settled(lambda: connection._paused)
@@ -108,25 +108,25 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         assert isinstance(connection._handler._attempt._connection, UpstreamConnection)
         assert connection._handler._attempt._connection.transport.get_write_buffer_size() < MOST_HELD
         go.set()
-        assert (await tool.answer()).body == b"hello"
+        assert (await client.answer()).body == b"hello"
         assert (await bench.events.last()).bytes_in == SIZE
 
 
 async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) -> None:
-    """Amazon is no longer read once the transport to the tool is full; nothing is lost."""
+    """Amazon is no longer read once the transport to the client is full; nothing is lost."""
     body = PIECE * (SIZE // len(PIECE))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with running(answering(head + body), min_body_rate=0) as bench:
-        tool = await bench.client()
-        tool.transport.pause_reading()
-        tool.send(GET)
+        client = await bench.client()
+        client.transport.pause_reading()
+        client.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
         assert connection._transport.get_write_buffer_size() < MOST_HELD
         bench.sweep(30)
-        tool.transport.resume_reading()
-        assert (await tool.answer()).body == body
+        client.transport.resume_reading()
+        assert (await client.answer()).body == body
         assert (await bench.events.last()).bytes_out == len(body)
 
 
@@ -140,9 +140,9 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         await wire.end()
 
     async with running(script, send_timeout=60.0, min_body_rate=0) as bench:
-        tool = await bench.client()
-        tool.transport.pause_reading()
-        tool.send(GET)
+        client = await bench.client()
+        client.transport.pause_reading()
+        client.send(GET)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
@@ -156,44 +156,44 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
 
 
 async def narrow(bench: ProxyBench) -> tuple[Wire, ClientConnection]:
-    """A tool that reads nothing for now, on a connection whose buffers in the system are small."""
+    """A client that reads nothing for now, on a connection whose buffers in the system are small."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", bench.port))
-    _, tool = await asyncio.get_running_loop().create_connection(Wire, sock=raw)
-    bench.clients.append(tool)
-    tool.transport.pause_reading()
+    _, client = await asyncio.get_running_loop().create_connection(Wire, sock=raw)
+    bench.clients.append(client)
+    client.transport.pause_reading()
     await bench.settled(lambda: bool(bench.server.connections))
     connection = bench.connection()
     connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    return tool, connection
+    return client, connection
 
 
 @pytest.mark.parametrize("closing", [True, False])
 async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool, running: Running) -> None:
-    """A tool that is slower than any timer gets its answer, as long as it takes bytes of it."""
+    """A client that is slower than any timer gets its answer, as long as it takes bytes of it."""
     size = 60_000
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
-        tool, connection = await narrow(bench)
-        tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
+        client, connection = await narrow(bench)
+        client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
         await bench.events.last()
         assert connection._transport.get_write_buffer_size() > 10_000
         seconds = 3 if closing else 76
         bench.sweep(seconds)
         assert connection.deadline > asyncio.get_running_loop().time() + seconds
-        tool.transport.resume_reading()
-        answer = await tool.answer()
+        client.transport.resume_reading()
+        answer = await client.answer()
         assert len(answer.body) == size
-        assert not tool.reset
+        assert not client.reset
 
 
 @pytest.mark.parametrize("closing", [True, False])
 async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bool, running: Running) -> None:
     """It got its time; a connection with bytes that nobody takes does not stay for ever."""
     async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000))) as bench:
-        tool, connection = await narrow(bench)
-        tool.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
+        client, connection = await narrow(bench)
+        client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if closing else GET)
         await bench.events.last()
         for seconds in (80, 200, 300):
             bench.sweep(seconds)

@@ -109,7 +109,7 @@ async def test_without_tracing_a_traceparent_passes_as_any_other_field(running: 
 
 
 async def test_a_trusted_parent_leads_to_amazon_through_our_spans(running: Running) -> None:
-    """The request is its child, the try is the request's, and the try's name goes on, with the tool's state."""
+    """The request is its child, the try is the request's, and the try's name goes on, with the client's state."""
     async with running(answering(HELLO)) as bench:
         heard = trace(bench, trusts=True)
         await bench.ask(TRACED)
@@ -155,7 +155,7 @@ async def test_a_replay_is_a_try_of_its_own(running: Running) -> None:
 
 
 async def test_a_try_that_breaks_says_how(running: Running) -> None:
-    """It has no status, and the slug of what the tool is told."""
+    """It has no status, and the slug of what the client is told."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -172,7 +172,7 @@ async def test_a_try_that_breaks_says_how(running: Running) -> None:
 
 
 async def test_a_try_that_nobody_waits_for_is_abandoned(running: Running) -> None:
-    """The tool left before an answer: told once, before the request's own end."""
+    """The client left before an answer: told once, before the request's own end."""
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -180,9 +180,9 @@ async def test_a_try_that_nobody_waits_for_is_abandoned(running: Running) -> Non
 
     async with running(script) as bench:
         heard = trace(bench, trusts=False)
-        tool = await bench.client(GET)
+        client = await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
-        tool.abort()
+        client.abort()
         assert (await bench.events.last()).fault == Fault.CLIENT_GONE
         (tried,) = heard.of(AttemptEnded)
         assert (tried.status, tried.fault) == (0, "abandoned")
@@ -230,7 +230,7 @@ def test_who_decided_to_keep_a_trace_is_followed(sampled: bytes) -> None:
 
 
 def test_what_traces_says_how() -> None:
-    """No id of a tool's stands in it."""
+    """No id of a client's stands in it."""
     tracing = Tracing(EventRecorder(), trusts=False, random=lambda _bits: 1)
     assert repr(tracing) == "<Tracing: a trace for each request>"
     assert repr(Tracing(EventRecorder(), trusts=True)) == "<Tracing: the parents that tools name>"

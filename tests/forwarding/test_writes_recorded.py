@@ -52,12 +52,12 @@ async def test_writes_go_on_when_the_stream_takes_records_again(running: Running
     """Also of a request that was decided before, byte for byte, on a connection that is kept."""
     async with running(answering(*[HELLO] * 9)) as bench:
         stream = FullStream(bench, full=False)
-        tool = await bench.client()
+        client = await bench.client()
         statuses = []
         for full in (False, False, False, True, False):
             stream.full = full
-            tool.send(UPDATE)
-            statuses.append((await tool.answer()).status)
+            client.send(UPDATE)
+            statuses.append((await client.answer()).status)
         assert statuses == [200, 200, 200, 503, 200]
         (wire,) = bench.upstream.wires
         assert bytes(wire.received).count(b"PUT ") == 4
@@ -99,11 +99,11 @@ async def test_a_write_whose_body_comes_late_is_refused(running: Running) -> Non
     """The stream became full between the head and the end of the body."""
     async with running(answering(HELLO)) as bench:
         stream = FullStream(bench, full=False)
-        tool = await bench.client(UPDATE[:-1])
+        client = await bench.client(UPDATE[:-1])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         stream.full = True
-        tool.send(UPDATE[-1:])
-        assert (await tool.answer()).status == 503
+        client.send(UPDATE[-1:])
+        assert (await client.answer()).status == 503
         assert bench.upstream.wires == []
 
 
@@ -135,9 +135,9 @@ async def test_a_refused_write_leaves_its_connection_to_the_next_in_line(running
             assert (await writing.answer()).status == 200
         first.send(GET)
         await bench.settled(lambda: len(asked) == 4)
-        for number, (tool, request) in enumerate(((writing, UPDATE), (reading, GET)), 2):
-            tool.send(request)
+        for number, (client, request) in enumerate(((writing, UPDATE), (reading, GET)), 2):
+            client.send(request)
             await bench.settled(lambda: bench.accounting.in_flight == number)  # noqa: B023 - awaited within the turn
         stream.full = True
-        statuses = [(await tool.answer()).status for tool in (first, writing, reading)]
+        statuses = [(await client.answer()).status for client in (first, writing, reading)]
         assert statuses == [200, 503, 200]
