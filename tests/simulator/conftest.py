@@ -38,7 +38,7 @@ class Reply:
 
 
 @dataclass
-class Tool:
+class SimulatorClient:
     """A client that knows the simulator's credentials and follows no redirect."""
 
     simulator: Simulator
@@ -161,12 +161,20 @@ async def simulator(settings: SimulatorSettings) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def tool(simulator: Simulator) -> AsyncIterator[Tool]:
+async def client(simulator: Simulator) -> AsyncIterator[SimulatorClient]:
     """A client of the simulator."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        made = Tool(simulator, session)
+        made = SimulatorClient(simulator, session)
         yield made
         await made.close()
+
+
+@pytest.fixture
+def tool(client: SimulatorClient) -> SimulatorClient:
+    return client
+
+
+Tool = SimulatorClient
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from proxy.simulator import Fault, Match
 from proxy.simulator.control import FaultUnclear, parse_fault, parse_match
 from proxy.simulator.faults import FaultBook
 from proxy.simulator.named_faults import NAMED
-from tests.simulator.conftest import Tool
+from tests.simulator.conftest import SimulatorClient
 
 
-async def meet(tool: Tool, fault: Fault, *lines: str, body: bytes = b"", method: str = "GET") -> bytes:
+async def meet(client: SimulatorClient, fault: Fault, *lines: str, body: bytes = b"", method: str = "GET") -> bytes:
     """All bytes that a client gets which meets the fault once."""
-    tool.simulator.state.add_fault(fault, times=1)
-    await tool.sign_in()
-    return await tool.raw(tool.head(method, "/v2/profiles", *lines, "Connection: close") + body)
+    client.simulator.state.add_fault(fault, times=1)
+    await client.sign_in()
+    return await client.raw(client.head(method, "/v2/profiles", *lines, "Connection: close") + body)
 
 
 def body_of(answer: bytes) -> bytes:
@@ -25,113 +25,113 @@ def body_of(answer: bytes) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-async def test_status_with_retry_after_happens_as_often_as_planned(tool: Tool) -> None:
+async def test_status_with_retry_after_happens_as_often_as_planned(client: SimulatorClient) -> None:
     """Two 429 with Retry-After, then the true answer."""
     fault = Fault(status=429, headers=(("Retry-After", "7"),), body=b'{"code":"429"}')
-    planned = tool.simulator.state.add_fault(fault, Match(path="/v2/*"), times=2)
-    replies = [await tool.ask("GET", "/v2/profiles") for _ in range(3)]
+    planned = client.simulator.state.add_fault(fault, Match(path="/v2/*"), times=2)
+    replies = [await client.ask("GET", "/v2/profiles") for _ in range(3)]
     assert [(reply.status, reply.header("Retry-After")) for reply in replies] == [(429, "7"), (429, "7"), (200, None)]
-    assert (planned.left, planned.happened, tool.simulator.state.counts()["faults"]) == (0, 2, 2)
+    assert (planned.left, planned.happened, client.simulator.state.counts()["faults"]) == (0, 2, 2)
 
 
-async def test_fault_without_times_stays_until_cleared(tool: Tool) -> None:
+async def test_fault_without_times_stays_until_cleared(client: SimulatorClient) -> None:
     """A fault without a number happens always, an HTML 503 among them."""
-    tool.simulator.state.add_fault(Fault(status=503, headers=(("Content-Type", "text/html"),), body=b"<h1>no</h1>"))
-    statuses = [(await tool.ask("GET", "/v2/profiles")).status for _ in range(3)]
-    tool.simulator.state.faults.clear()
-    assert [*statuses, (await tool.ask("GET", "/v2/profiles")).status] == [503, 503, 503, 200]
+    client.simulator.state.add_fault(Fault(status=503, headers=(("Content-Type", "text/html"),), body=b"<h1>no</h1>"))
+    statuses = [(await client.ask("GET", "/v2/profiles")).status for _ in range(3)]
+    client.simulator.state.faults.clear()
+    assert [*statuses, (await client.ask("GET", "/v2/profiles")).status] == [503, 503, 503, 200]
 
 
-async def test_abort_before_the_head_gives_no_byte(tool: Tool) -> None:
+async def test_abort_before_the_head_gives_no_byte(client: SimulatorClient) -> None:
     """The connection ends without an answer."""
-    assert await meet(tool, Fault(abort="before_head")) == b""
+    assert await meet(client, Fault(abort="before_head")) == b""
 
 
-async def test_reset_before_the_head_is_a_reset(tool: Tool) -> None:
+async def test_reset_before_the_head_is_a_reset(client: SimulatorClient) -> None:
     """With `reset`, the connection ends by RST."""
     with pytest.raises(ConnectionResetError):
-        await meet(tool, Fault(abort="before_head", reset=True))
+        await meet(client, Fault(abort="before_head", reset=True))
 
 
-async def test_abort_mid_body_of_a_counted_answer_is_short(tool: Tool) -> None:
+async def test_abort_mid_body_of_a_counted_answer_is_short(client: SimulatorClient) -> None:
     """Fewer bytes than Content-Length promised."""
-    answer = await meet(tool, Fault(status=200, body=b"abcdef", abort="mid_body", abort_after=4))
+    answer = await meet(client, Fault(status=200, body=b"abcdef", abort="mid_body", abort_after=4))
     assert b"Content-Length: 6" in answer
     assert body_of(answer) == b"abcd"
 
 
-async def test_abort_mid_body_of_a_chunked_answer_has_no_last_chunk(tool: Tool) -> None:
+async def test_abort_mid_body_of_a_chunked_answer_has_no_last_chunk(client: SimulatorClient) -> None:
     """The true answer breaks off without its last chunk."""
-    answer = await meet(tool, Fault(abort="mid_body", abort_after=5))
+    answer = await meet(client, Fault(abort="mid_body", abort_after=5))
     assert b"Transfer-Encoding: chunked" in answer
     assert body_of(answer) == b'5\r\n[{"pr\r\n'
 
 
-async def test_abort_beyond_the_end_still_ends_the_connection_unfinished(tool: Tool) -> None:
+async def test_abort_beyond_the_end_still_ends_the_connection_unfinished(client: SimulatorClient) -> None:
     """Where the body is shorter than `abort_after`, all of it comes, but not its end."""
-    answer = await meet(tool, Fault(status=200, body=b"abc", framing="chunked", abort="mid_body", abort_after=99))
+    answer = await meet(client, Fault(status=200, body=b"abc", framing="chunked", abort="mid_body", abort_after=99))
     assert body_of(answer) == b"3\r\nabc\r\n"
 
 
-async def test_answer_may_end_with_the_connection(tool: Tool) -> None:
+async def test_answer_may_end_with_the_connection(client: SimulatorClient) -> None:
     """Framing `close`: neither length nor chunks."""
-    answer = await meet(tool, Fault(status=200, body=b"abc", framing="close"))
+    answer = await meet(client, Fault(status=200, body=b"abc", framing="close"))
     assert b"Content-Length" not in answer
     assert b"Transfer-Encoding" not in answer
     assert body_of(answer) == b"abc"
 
 
-async def test_empty_200_has_no_body(tool: Tool) -> None:
+async def test_empty_200_has_no_body(client: SimulatorClient) -> None:
     """A 200 without a body is counted as 0 bytes."""
-    answer = await meet(tool, Fault(status=200))
+    answer = await meet(client, Fault(status=200))
     assert b"Content-Length: 0" in answer
     assert body_of(answer) == b""
 
 
-async def test_interim_answers_come_first(tool: Tool) -> None:
+async def test_interim_answers_come_first(client: SimulatorClient) -> None:
     """102 and 103 precede the true answer."""
-    answer = await meet(tool, Fault(interim=(102, 103)))
+    answer = await meet(client, Fault(interim=(102, 103)))
     starts = [answer.find(text) for text in (b"HTTP/1.1 102 ", b"HTTP/1.1 103 ", b"HTTP/1.1 200 OK")]
     assert starts[0] == 0
     assert starts == sorted(starts)
 
 
-async def test_raw_bytes_replace_the_answer(tool: Tool) -> None:
+async def test_raw_bytes_replace_the_answer(client: SimulatorClient) -> None:
     """What is no HTTP can be sent too."""
-    assert await meet(tool, Fault(raw=b"HTTP/9.9 nonsense\r\n")) == b"HTTP/9.9 nonsense\r\n"
+    assert await meet(client, Fault(raw=b"HTTP/9.9 nonsense\r\n")) == b"HTTP/9.9 nonsense\r\n"
 
 
-async def test_early_answer_does_not_wait_for_the_body(tool: Tool) -> None:
+async def test_early_answer_does_not_wait_for_the_body(client: SimulatorClient) -> None:
     """The answer comes although the body was promised and not sent."""
-    tool.simulator.state.add_fault(Fault(status=413, body=b"no", early=True), times=1)
-    await tool.sign_in()
-    reader, writer = await tool.connect()
-    writer.write(tool.head("POST", "/st/campaigns", "Content-Length: 1000000"))
+    client.simulator.state.add_fault(Fault(status=413, body=b"no", early=True), times=1)
+    await client.sign_in()
+    reader, writer = await client.connect()
+    writer.write(client.head("POST", "/st/campaigns", "Content-Length: 1000000"))
     assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 413 ")
     writer.close()
 
 
-async def test_idle_connection_is_closed_after_the_answer(tool: Tool) -> None:
+async def test_idle_connection_is_closed_after_the_answer(client: SimulatorClient) -> None:
     """The answer promises nothing of the kind, and the connection ends all the same."""
-    tool.simulator.state.add_fault(Fault(close_after=0), times=1)
-    await tool.sign_in()
-    answer = await tool.raw(tool.head("GET", "/v2/profiles"))
+    client.simulator.state.add_fault(Fault(close_after=0), times=1)
+    await client.sign_in()
+    answer = await client.raw(client.head("GET", "/v2/profiles"))
     assert answer.endswith(b"0\r\n\r\n")
     assert b"connection: close" not in answer.lower()
 
 
-async def test_open_connections_can_be_closed_at_once(tool: Tool) -> None:
+async def test_open_connections_can_be_closed_at_once(client: SimulatorClient) -> None:
     """Closing all connections ends one that waits idle."""
-    await tool.sign_in()
-    reader, writer = await tool.connect()
-    writer.write(tool.head("GET", "/sim/bytes/1?length=1"))
+    await client.sign_in()
+    reader, writer = await client.connect()
+    writer.write(client.head("GET", "/sim/bytes/1?length=1"))
     await reader.readuntil(b"\r\n\r\n\x00")
-    assert tool.simulator.state.close_connections() >= 1
+    assert client.simulator.state.close_connections() >= 1
     assert await reader.read() == b""
     writer.close()
 
 
-async def test_delay_and_slow_body_take_their_time(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_delay_and_slow_body_take_their_time(client: SimulatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A delay comes before the head, an interval between the pieces."""
     sleep, pauses = asyncio.sleep, list[float]()
 
@@ -141,43 +141,43 @@ async def test_delay_and_slow_body_take_their_time(tool: Tool, monkeypatch: pyte
 
     fault = Fault(status=200, body=b"abcd", delay=50.0, piece_bytes=1, piece_interval=20.0)
     monkeypatch.setattr(asyncio, "sleep", pause)
-    assert body_of(await meet(tool, fault)) == b"abcd"
+    assert body_of(await meet(client, fault)) == b"abcd"
     assert [seconds for seconds in pauses if seconds >= 20] == [50.0, 20.0, 20.0, 20.0]
 
 
-async def test_client_that_goes_away_is_counted(tool: Tool) -> None:
+async def test_client_that_goes_away_is_counted(client: SimulatorClient) -> None:
     """A caller that leaves before its answer is seen as a disconnect."""
-    tool.simulator.state.add_fault(Fault(delay=60), times=1)
-    await tool.sign_in()
-    reader, writer = await tool.connect()
-    writer.write(tool.head("GET", "/v2/profiles"))
-    while not tool.simulator.state.requests[-1].fault:
-        await tool.control("GET", "/counts")
+    client.simulator.state.add_fault(Fault(delay=60), times=1)
+    await client.sign_in()
+    reader, writer = await client.connect()
+    writer.write(client.head("GET", "/v2/profiles"))
+    while not client.simulator.state.requests[-1].fault:
+        await client.control("GET", "/counts")
     writer.close()
-    while not tool.simulator.state.counts()["disconnects"]:
-        await tool.control("GET", "/counts")
-    assert tool.simulator.state.requests[-1].disconnected
+    while not client.simulator.state.counts()["disconnects"]:
+        await client.control("GET", "/counts")
+    assert client.simulator.state.requests[-1].disconnected
     assert await reader.read() == b""
 
 
-async def test_refused_request_meets_no_fault_unless_wanted(tool: Tool) -> None:
+async def test_refused_request_meets_no_fault_unless_wanted(client: SimulatorClient) -> None:
     """A broken rule comes before a fault, but not before one with `before_checks`."""
-    tool.simulator.state.add_fault(Fault(status=500))
-    refused = await tool.ask("GET", "/v2/profiles", Authorization=None)
-    tool.simulator.state.faults.clear()
-    tool.simulator.state.add_fault(Fault(status=500, before_checks=True))
-    met = await tool.ask("GET", "/v2/profiles", Authorization=None)
+    client.simulator.state.add_fault(Fault(status=500))
+    refused = await client.ask("GET", "/v2/profiles", Authorization=None)
+    client.simulator.state.faults.clear()
+    client.simulator.state.add_fault(Fault(status=500, before_checks=True))
+    met = await client.ask("GET", "/v2/profiles", Authorization=None)
     assert (refused.status, met.status) == (401, 500)
 
 
-async def test_login_with_amazon_has_faults_of_its_own(tool: Tool) -> None:
+async def test_login_with_amazon_has_faults_of_its_own(client: SimulatorClient) -> None:
     """A fault of the target `lwa` meets token requests and no others, in its region only."""
-    await tool.sign_in()
-    tool.simulator.state.add_fault(Fault(status=500, body=b"oops"), Match(target="lwa", region="na"))
-    assert (await tool.refresh()).status == 500
-    assert (await tool.ask("GET", "/v2/profiles")).status == 200
-    tool.region = "eu"
-    assert (await tool.refresh()).status == 200
+    await client.sign_in()
+    client.simulator.state.add_fault(Fault(status=500, body=b"oops"), Match(target="lwa", region="na"))
+    assert (await client.refresh()).status == 500
+    assert (await client.ask("GET", "/v2/profiles")).status == 200
+    client.region = "eu"
+    assert (await client.refresh()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -225,18 +225,18 @@ def test_unclear_fault_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
-async def test_every_named_fault_happens(tool: Tool, name: str) -> None:
+async def test_every_named_fault_happens(client: SimulatorClient, name: str) -> None:
     """What has a name is answered with the status and body that are shown for it."""
-    shown = (await tool.control("GET", "/faults/named")).json()[name]
-    await tool.control("POST", "/faults", {"fault": {"named": name, "delay": 0}})
-    reply = await tool.ask("GET", "/v2/profiles")
+    shown = (await client.control("GET", "/faults/named")).json()[name]
+    await client.control("POST", "/faults", {"fault": {"named": name, "delay": 0}})
+    reply = await client.ask("GET", "/v2/profiles")
     assert (reply.status, reply.body.decode()) == (shown["status"], shown["body"])
 
 
-async def test_timeout_of_the_mcp_endpoint_is_its_own(tool: Tool) -> None:
+async def test_timeout_of_the_mcp_endpoint_is_its_own(client: SimulatorClient) -> None:
     """A tool of the MCP endpoint that takes too long gets the gateway's 504."""
-    tool.simulator.state.add_fault(NAMED["timeout"], Match(target="mcp"))
-    reply = await tool.ask("POST", "/mcp", {})
+    client.simulator.state.add_fault(NAMED["timeout"], Match(target="mcp"))
+    reply = await client.ask("POST", "/mcp", {})
     assert (reply.status, reply.json()) == (504, {"message": "Endpoint request timed out"})
 
 

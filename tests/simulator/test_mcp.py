@@ -9,7 +9,7 @@ import pytest
 
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.ads_accounts import account_id
-from tests.simulator.conftest import Reply, Tool
+from tests.simulator.conftest import Reply, SimulatorClient
 
 BOTH_REGIONS, EU_AND_FE = account_id("default", 1), account_id("default", 3)
 BOTH = "application/json, text/event-stream"
@@ -21,30 +21,34 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
 QUERY = {"body": {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}}
 
 
-async def post(tool: Tool, message: Any, path: str = "/mcp", **headers: str | None) -> Reply:
+async def post(client: SimulatorClient, message: Any, path: str = "/mcp", **headers: str | None) -> Reply:
     """One message."""
-    return await tool.ask("POST", path, message, Content_Type="application/json", **{"Accept": BOTH, **headers})
+    return await client.ask("POST", path, message, Content_Type="application/json", **{"Accept": BOTH, **headers})
 
 
-async def request(tool: Tool, method: str, params: Any = None, path: str = "/mcp", **headers: str | None) -> Any:
+async def request(
+    client: SimulatorClient, method: str, params: Any = None, path: str = "/mcp", **headers: str | None
+) -> Any:
     """The last message that answers a request in a session of its own."""
-    opened = await post(tool, INITIALIZE, path, **headers)
+    opened = await post(client, INITIALIZE, path, **headers)
     session = opened.header("Mcp-Session-Id")
     message = {"jsonrpc": "2.0", "id": 2, "method": method, "params": params or {}}
-    return events(await post(tool, message, path, Mcp_Session_Id=session, **headers))[-1]
+    return events(await post(client, message, path, Mcp_Session_Id=session, **headers))[-1]
 
 
-async def called(tool: Tool, name: str, arguments: Any, path: str = "/mcp", **headers: str | None) -> tuple[bool, Any]:
+async def called(
+    client: SimulatorClient, name: str, arguments: Any, path: str = "/mcp", **headers: str | None
+) -> tuple[bool, Any]:
     """Whether a tool succeeded, and what it said."""
-    answer = await request(tool, "tools/call", {"name": name, "arguments": arguments}, path, **headers)
+    answer = await request(client, "tools/call", {"name": name, "arguments": arguments}, path, **headers)
     result = answer["result"]
     return not result["isError"], json.loads(result["content"][0]["text"])
 
 
-async def initialize(tool: Tool) -> str:
+async def initialize(client: SimulatorClient) -> str:
     """Opens a session."""
     params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    reply = await post(tool, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+    reply = await post(client, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
     assert reply.header("Content-Type") == "text/event-stream"
     return reply.header("Mcp-Session-Id") or ""
 
@@ -54,38 +58,38 @@ def events(reply: Reply) -> list[Any]:
     return [json.loads(line[6:]) for line in reply.body.decode().splitlines() if line.startswith("data: ")]
 
 
-async def test_session_lists_and_calls_tools(tool: Tool) -> None:
+async def test_session_lists_and_calls_tools(client: SimulatorClient) -> None:
     """After initialize, tools are listed and called, and profiles come back."""
-    session = await initialize(tool)
+    session = await initialize(client)
     assert session
-    noted = await post(tool, {"jsonrpc": "2.0", "method": "notifications/initialized"}, Mcp_Session_Id=session)
-    listed = await post(tool, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, Mcp_Session_Id=session)
+    noted = await post(client, {"jsonrpc": "2.0", "method": "notifications/initialized"}, Mcp_Session_Id=session)
+    listed = await post(client, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, Mcp_Session_Id=session)
     params = {"name": "list_profiles", "arguments": {}}
     called = await post(
-        tool, {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": params}, Mcp_Session_Id=session
+        client, {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": params}, Mcp_Session_Id=session
     )
     assert noted.status == 202
     assert [entry["name"] for entry in events(listed)[0]["result"]["tools"]] == ["count", "list_profiles"]
     assert "1110000000000001" in events(called)[0]["result"]["content"][0]["text"]
 
 
-async def test_count_streams_progress(tool: Tool) -> None:
+async def test_count_streams_progress(client: SimulatorClient) -> None:
     """The counting tool sends an event for each number and then its result."""
-    session = await initialize(tool)
+    session = await initialize(client)
     params = {"name": "count", "arguments": {"to": 3}, "_meta": {"progressToken": "p"}}
     reply = await post(
-        tool, {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}, Mcp_Session_Id=session
+        client, {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}, Mcp_Session_Id=session
     )
     seen = events(reply)
     assert [message["params"]["progress"] for message in seen[:3]] == [1, 2, 3]
     assert seen[3]["id"] == 2
 
 
-async def test_session_ends_by_delete(tool: Tool) -> None:
+async def test_session_ends_by_delete(client: SimulatorClient) -> None:
     """A deleted session is not found any more."""
-    session = await initialize(tool)
-    assert (await tool.ask("DELETE", "/mcp", Mcp_Session_Id=session)).status == 204
-    reply = await post(tool, {"jsonrpc": "2.0", "id": 2, "method": "ping"}, Mcp_Session_Id=session)
+    session = await initialize(client)
+    assert (await client.ask("DELETE", "/mcp", Mcp_Session_Id=session)).status == 204
+    reply = await post(client, {"jsonrpc": "2.0", "id": 2, "method": "ping"}, Mcp_Session_Id=session)
     assert reply.status == 404
 
 
@@ -112,10 +116,10 @@ async def test_session_ends_by_delete(tool: Tool) -> None:
         ({"Via": "1.1 x"}, 400, "leaked-header"),
     ],
 )
-async def test_headers_are_checked(tool: Tool, headers: dict[str, Any], status: int, kind: str) -> None:
+async def test_headers_are_checked(client: SimulatorClient, headers: dict[str, Any], status: int, kind: str) -> None:
     """MCP needs Authorization and Amazon-Ads-ClientId, and takes a Scope or an account id in FIXED mode only."""
-    reply = await post(tool, INITIALIZE, **headers)
-    assert (reply.status, tool.kinds()) == (status, [kind])
+    reply = await post(client, INITIALIZE, **headers)
+    assert (reply.status, client.kinds()) == (status, [kind])
 
 
 @pytest.mark.parametrize(
@@ -127,44 +131,44 @@ async def test_headers_are_checked(tool: Tool, headers: dict[str, Any], status: 
         {"Amazon_Ads_AI_Account_Selection_Mode": "DYNAMIC"},
     ],
 )
-async def test_selection_modes_are_taken(tool: Tool, headers: dict[str, str]) -> None:
+async def test_selection_modes_are_taken(client: SimulatorClient, headers: dict[str, str]) -> None:
     """In FIXED mode a profile, an ads account or a manager account of the region is taken; DYNAMIC names none."""
-    assert (await post(tool, INITIALIZE, **headers)).status == 200
+    assert (await post(client, INITIALIZE, **headers)).status == 200
 
 
-async def test_without_authorization_the_words_are_amazons(tool: Tool) -> None:
+async def test_without_authorization_the_words_are_amazons(client: SimulatorClient) -> None:
     """400 "no authorization", and no WWW-Authenticate that would set a client off to sign in."""
-    reply = await post(tool, INITIALIZE, Authorization=None)
+    reply = await post(client, INITIALIZE, Authorization=None)
     assert (reply.status, reply.body, reply.header("WWW-Authenticate")) == (400, b"no authorization", None)
 
 
 @pytest.mark.parametrize("status", [400, 401, 200])
-async def test_token_that_is_over_is_a_json_rpc_error(tool: Tool, status: int) -> None:
+async def test_token_that_is_over_is_a_json_rpc_error(client: SimulatorClient, status: int) -> None:
     """An expired token fails with the id of the request; with which status, is a setting."""
-    tool.simulator.state.change(access_token_lifetime=60, mcp_token_status=status)
-    await tool.sign_in()
-    tool.simulator.state.advance(60)
-    reply = await post(tool, INITIALIZE)
-    assert (reply.status, tool.kinds()) == (status, ["token-expired"])
+    client.simulator.state.change(access_token_lifetime=60, mcp_token_status=status)
+    await client.sign_in()
+    client.simulator.state.advance(60)
+    reply = await post(client, INITIALIZE)
+    assert (reply.status, client.kinds()) == (status, ["token-expired"])
     assert (reply.json()["id"], reply.json()["error"]["message"]) == (1, "client initialization failed")
 
 
-async def test_message_that_cannot_be_read_has_no_id_in_the_error(tool: Tool) -> None:
+async def test_message_that_cannot_be_read_has_no_id_in_the_error(client: SimulatorClient) -> None:
     """Where the token is over and the message is none, the error names no request."""
-    tool.token = "Atza|unknown"
-    assert (await post(tool, b"{")).json()["id"] is None
+    client.token = "Atza|unknown"
+    assert (await post(client, b"{")).json()["id"] is None
 
 
-async def test_session_sticks_to_region_and_user(tool: Tool) -> None:
+async def test_session_sticks_to_region_and_user(client: SimulatorClient) -> None:
     """A session that was opened in one region, or by another user, is not found; without one it is 400."""
-    session = await initialize(tool)
+    session = await initialize(client)
     ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
-    tool.region = "eu"
-    elsewhere = await post(tool, ping, Mcp_Session_Id=session)
-    tool.region = "na"
-    tool.token = (await tool.refresh(refresh_token=tool.simulator.state.add_user("other"))).json()["access_token"]
-    somebody_elses = await post(tool, ping, Mcp_Session_Id=session)
-    without = await post(tool, ping)
+    client.region = "eu"
+    elsewhere = await post(client, ping, Mcp_Session_Id=session)
+    client.region = "na"
+    client.token = (await client.refresh(refresh_token=client.simulator.state.add_user("other"))).json()["access_token"]
+    somebody_elses = await post(client, ping, Mcp_Session_Id=session)
+    without = await post(client, ping)
     assert (elsewhere.status, somebody_elses.status, without.status) == (404, 404, 400)
 
 
@@ -172,18 +176,18 @@ async def test_session_sticks_to_region_and_user(tool: Tool) -> None:
     ("path", "first", "count"),
     [("/mcp", "account_management-query_advertiser_account", 12), ("/mcp/lite", "amazon_ads_mcp-search_tools", 3)],
 )
-async def test_amazons_tools_can_be_listed(tool: Tool, path: str, first: str, count: int) -> None:
+async def test_amazons_tools_can_be_listed(client: SimulatorClient, path: str, first: str, count: int) -> None:
     """With `mcp_tools` amazon the tools are a dozen named as Amazon names them, or the three of the small endpoint."""
-    tool.simulator.state.change(mcp_tools="amazon")
-    tools = (await request(tool, "tools/list", path=path))["result"]["tools"]
+    client.simulator.state.change(mcp_tools="amazon")
+    tools = (await request(client, "tools/list", path=path))["result"]["tools"]
     assert (tools[0]["name"], len({entry["name"] for entry in tools})) == (first, count)
     assert all(entry["inputSchema"]["type"] == "object" for entry in tools)
 
 
-async def test_reading_tools_say_so(tool: Tool) -> None:
+async def test_reading_tools_say_so(client: SimulatorClient) -> None:
     """Tools that change nothing are marked."""
-    tool.simulator.state.change(mcp_tools="amazon")
-    tools = (await request(tool, "tools/list"))["result"]["tools"]
+    client.simulator.state.change(mcp_tools="amazon")
+    tools = (await request(client, "tools/list"))["result"]["tools"]
     reading = [entry["name"] for entry in tools if entry["annotations"]["readOnlyHint"]]
     assert "campaign_management-query_campaign" in reading
     assert not [name for name in reading if any(verb in name for verb in ("create", "update", "delete"))]
@@ -199,58 +203,60 @@ async def test_reading_tools_say_so(tool: Tool) -> None:
         ({}, False),
     ],
 )
-async def test_tool_works_for_the_account_in_its_arguments(tool: Tool, named: dict[str, str], succeeds: bool) -> None:
+async def test_tool_works_for_the_account_in_its_arguments(
+    client: SimulatorClient, named: dict[str, str], succeeds: bool
+) -> None:
     """A tool gives what its operation gives; an account that is not the user's is an error of the tool."""
-    succeeded, said = await called(tool, "campaign_management-query_campaign", {**QUERY, **named})
+    succeeded, said = await called(client, "campaign_management-query_campaign", {**QUERY, **named})
     assert (succeeded, len(said.get("campaigns", []))) == (succeeds, 25 if succeeds else 0)
-    assert tool.kinds() == []
+    assert client.kinds() == []
 
 
-async def test_fixed_account_is_that_of_the_tools(tool: Tool) -> None:
+async def test_fixed_account_is_that_of_the_tools(client: SimulatorClient) -> None:
     """In FIXED mode the account of the headers is the one that tools work for."""
     headers = {"Amazon_Ads_AccountId": BOTH_REGIONS, **FIXED}
-    assert (await called(tool, "campaign_management-query_campaign", QUERY, **headers))[0]
+    assert (await called(client, "campaign_management-query_campaign", QUERY, **headers))[0]
 
 
-async def test_tool_of_no_advertiser_takes_none(tool: Tool) -> None:
+async def test_tool_of_no_advertiser_takes_none(client: SimulatorClient) -> None:
     """An operation that takes no account answers whatever else was named; a body that does not fit is an error."""
-    assert (await called(tool, "account_management-query_advertiser_account", {"profileId": NA}))[0]
-    succeeded, said = await called(tool, "reporting-create_report", {"body": {}})
+    assert (await called(client, "account_management-query_advertiser_account", {"profileId": NA}))[0]
+    succeeded, said = await called(client, "reporting-create_report", {"body": {}})
     assert (succeeded, said["code"]) == (False, "BAD_REQUEST")
 
 
-async def test_small_endpoint_finds_describes_and_invokes(tool: Tool) -> None:
+async def test_small_endpoint_finds_describes_and_invokes(client: SimulatorClient) -> None:
     """By three tools all others are found, described and called."""
     prefix, path = "amazon_ads_mcp-", "/mcp/lite"
-    found = await called(tool, f"{prefix}search_tools", {"query": "query campaign_m"}, path)
+    found = await called(client, f"{prefix}search_tools", {"query": "query campaign_m"}, path)
     assert "campaign_management-query_campaign" in found[1]["tools"]
     name = found[1]["tools"][0]
-    described = await called(tool, f"{prefix}describe_tools", {"names": [name, "nobody"]}, path)
+    described = await called(client, f"{prefix}describe_tools", {"names": [name, "nobody"]}, path)
     assert [entry["name"] for entry in described[1]["tools"]] == [name]
     arguments = {"name": name, "arguments": {**QUERY, "profileId": NA}}
-    assert (await called(tool, f"{prefix}invoke_tool", arguments, path))[0]
+    assert (await called(client, f"{prefix}invoke_tool", arguments, path))[0]
 
 
-async def test_unknown_tool_is_an_error(tool: Tool) -> None:
+async def test_unknown_tool_is_an_error(client: SimulatorClient) -> None:
     """A tool that there is not is told by JSON-RPC."""
-    answer = await request(tool, "tools/call", {"name": "nobody"})
+    answer = await request(client, "tools/call", {"name": "nobody"})
     assert answer["error"]["code"] == -32602
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"{}", 400)])
-async def test_message_that_is_none_is_refused(tool: Tool, body: bytes, status: int) -> None:
+async def test_message_that_is_none_is_refused(client: SimulatorClient, body: bytes, status: int) -> None:
     """No JSON, and JSON that is no JSON-RPC, are 400."""
-    assert (await post(tool, body)).status == status
+    assert (await post(client, body)).status == status
 
 
-async def test_get_and_narrow_accept_are_refused(tool: Tool) -> None:
+async def test_get_and_narrow_accept_are_refused(client: SimulatorClient) -> None:
     """There is no GET stream, and Accept must name both media types."""
-    assert (await tool.ask("GET", "/mcp", Accept="text/event-stream")).status == 405
-    assert (await post(tool, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, Accept="application/json")).status == 406
+    assert (await client.ask("GET", "/mcp", Accept="text/event-stream")).status == 405
+    assert (await post(client, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, Accept="application/json")).status == 406
 
 
-async def test_unknown_method_is_an_error(tool: Tool) -> None:
+async def test_unknown_method_is_an_error(client: SimulatorClient) -> None:
     """A method that there is not gets JSON-RPC's error."""
-    session = await initialize(tool)
-    reply = await post(tool, {"jsonrpc": "2.0", "id": 2, "method": "x/y"}, Mcp_Session_Id=session)
+    session = await initialize(client)
+    reply = await post(client, {"jsonrpc": "2.0", "id": 2, "method": "x/y"}, Mcp_Session_Id=session)
     assert events(reply)[0]["error"]["code"] == -32601
