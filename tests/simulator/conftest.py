@@ -170,14 +170,6 @@ async def client(simulator: Simulator) -> AsyncIterator[SimulatorClient]:
 
 
 @pytest.fixture
-def tool(client: SimulatorClient) -> SimulatorClient:
-    return client
-
-
-Tool = SimulatorClient
-
-
-@pytest.fixture
 def simulator_state(settings: SimulatorSettings) -> SimulatorState:
     """A simulator's memory, without listeners."""
     return SimulatorState(settings)

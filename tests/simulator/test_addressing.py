@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.simulator.ads_accounts import account_id
-from tests.simulator.conftest import Reply, Tool
+from tests.simulator.conftest import Reply, SimulatorClient
 
 JSON = "application/json"
 NA, EU = "1110000000000001", "2220000000000001"
@@ -20,10 +20,10 @@ NEVER = "/adsApi/v1/query/publishers"
 BODY = {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}
 
 
-async def ask(tool: Tool, path: str, account: str | None = None, scope: str | None = None) -> Reply:
+async def ask(client: SimulatorClient, path: str, account: str | None = None, scope: str | None = None) -> Reply:
     """A request of the unified API for an account, a profile, both or neither."""
     named = {"Amazon_Ads_AccountId": account, "Amazon_Advertising_API_Scope": scope}
-    return await tool.ask("POST", path, BODY, Content_Type=JSON, **named)
+    return await client.ask("POST", path, BODY, Content_Type=JSON, **named)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ async def ask(tool: Tool, path: str, account: str | None = None, scope: str | No
     ],
 )
 async def test_the_rule_of_the_operation_holds(
-    tool: Tool, path: str, account: str | None, scope: str | None, kind: str | None
+    client: SimulatorClient, path: str, account: str | None, scope: str | None, kind: str | None
 ) -> None:
     """Required, either it or a Scope, optional, or never; an empty header is none."""
-    reply = await ask(tool, path, account, scope)
-    assert (reply.status < 300, tool.kinds()) == (kind is None, [kind] if kind else [])
+    reply = await ask(client, path, account, scope)
+    assert (reply.status < 300, client.kinds()) == (kind is None, [kind] if kind else [])
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,14 @@ async def test_the_rule_of_the_operation_holds(
         ("ENTITYSANDBOX", "na", "account-unknown"),
     ],
 )
-async def test_the_account_lives_here_and_is_the_users(tool: Tool, account: str, region: str, kind: str | None) -> None:
+async def test_the_account_lives_here_and_is_the_users(
+    client: SimulatorClient, account: str, region: str, kind: str | None
+) -> None:
     """An account is taken by its id or a DSP advertiser's, where it lives, and by its own users; else 403."""
-    tool.simulator.state.add_user("other")
-    tool.region = region
-    reply = await ask(tool, REQUIRED, account)
-    assert (reply.status, tool.kinds()) == ((403, [kind]) if kind else (200, []))
+    client.simulator.state.add_user("other")
+    client.region = region
+    reply = await ask(client, REQUIRED, account)
+    assert (reply.status, client.kinds()) == ((403, [kind]) if kind else (200, []))
     if kind:
         assert reply.json() == {"code": "FORBIDDEN", "message": f"Not authorized to access account {account}"}
 
@@ -84,42 +86,42 @@ async def test_the_account_lives_here_and_is_the_users(tool: Tool, account: str,
 @pytest.mark.parametrize(
     ("name", "kind"), [("Amazon_Ads_Account_ID", None), ("Amazon_Ads_AccountId", "account-unwanted")]
 )
-async def test_the_spelling_is_the_operations_own(tool: Tool, name: str, kind: str | None) -> None:
+async def test_the_spelling_is_the_operations_own(client: SimulatorClient, name: str, kind: str | None) -> None:
     """Subscriptions to the stream of the demand side write the header in their own way."""
-    reply = await tool.ask("GET", "/dsp/streams/subscriptions", **{name: DSP})
-    assert (reply.status, tool.kinds()) == ((400, [kind]) if kind else (200, []))
+    reply = await client.ask("GET", "/dsp/streams/subscriptions", **{name: DSP})
+    assert (reply.status, client.kinds()) == ((400, [kind]) if kind else (200, []))
 
 
-async def test_an_operation_may_want_both(tool: Tool) -> None:
+async def test_an_operation_may_want_both(client: SimulatorClient) -> None:
     """One operation requires Scope and account id."""
     path = "/sp/global/targets/keywords/recommendations/list"
     kind = "application/vnd.spkeywordsrecommendation.v5+json"
     for account, scope in ((BOTH, NA), (BOTH, None), (None, NA)):
         named = {"Amazon_Ads_AccountId": account, "Amazon_Advertising_API_Scope": scope}
-        await tool.ask("POST", path, {}, Content_Type=kind, Accept="*/*", **named)
-    assert tool.kinds() == ["scope-missing", "account-missing"]
+        await client.ask("POST", path, {}, Content_Type=kind, Accept="*/*", **named)
+    assert client.kinds() == ["scope-missing", "account-missing"]
 
 
-async def test_marketing_cloud_takes_its_own_accounts(tool: Tool) -> None:
+async def test_marketing_cloud_takes_its_own_accounts(client: SimulatorClient) -> None:
     """`/amc/*` takes the account of Amazon Marketing Cloud that it lists."""
     path = "/amc/reporting/amcsandbox/schedules"
-    listed = (await tool.ask("GET", "/amc/accounts")).json()["amcAccounts"][0]["accountId"]
-    assert (await tool.ask("GET", path, Amazon_Ads_AccountId=listed)).status == 200
-    assert (await tool.ask("GET", path, Amazon_Ads_AccountId="ENTITYOTHER")).status == 403
+    listed = (await client.ask("GET", "/amc/accounts")).json()["amcAccounts"][0]["accountId"]
+    assert (await client.ask("GET", path, Amazon_Ads_AccountId=listed)).status == 200
+    assert (await client.ask("GET", path, Amazon_Ads_AccountId="ENTITYOTHER")).status == 403
 
 
-async def test_two_accounts_are_one_too_many(tool: Tool) -> None:
+async def test_two_accounts_are_one_too_many(client: SimulatorClient) -> None:
     """A second value of the header is 400."""
-    await tool.sign_in()
+    await client.sign_in()
     lines = (f"Amazon-Ads-AccountId: {BOTH}", f"amazon-ads-accountid: {ONLY_NA}", "Connection: close")
-    answer = await tool.raw(tool.head("GET", "/adsApi/v1/locationIndexes", *lines))
+    answer = await client.raw(client.head("GET", "/adsApi/v1/locationIndexes", *lines))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert tool.kinds() == ["duplicate-header"]
+    assert client.kinds() == ["duplicate-header"]
 
 
-async def test_what_is_the_tools_to_send_is_the_tools_fault(tool: Tool) -> None:
+async def test_what_is_the_tools_to_send_is_the_tools_fault(client: SimulatorClient) -> None:
     """A tool that names no advertiser where one is needed breaks the rule itself."""
-    await ask(tool, REQUIRED)
-    await ask(tool, EITHER)
-    await ask(tool, REQUIRED, "amzn1.ads-account.g.nobody")
-    assert [refusal.owner for refusal in tool.simulator.state.refusals] == ["tool", "tool", "proxy"]
+    await ask(client, REQUIRED)
+    await ask(client, EITHER)
+    await ask(client, REQUIRED, "amzn1.ads-account.g.nobody")
+    assert [refusal.owner for refusal in client.simulator.state.refusals] == ["tool", "tool", "proxy"]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from proxy.simulator import SimulatorState
-from tests.simulator.conftest import Tool
+from tests.simulator.conftest import SimulatorClient
 
 NA, EU = "1110000000000001", "2220000000000001"
 SP = "application/vnd.spCampaign.v3+json"
 
 
-async def test_good_request_is_answered_with_request_ids(tool: Tool) -> None:
+async def test_good_request_is_answered_with_request_ids(client: SimulatorClient) -> None:
     """A right request passes, and the answer has the ids that Amazon gives."""
-    reply = await tool.ask("GET", "/v2/profiles")
+    reply = await client.ask("GET", "/v2/profiles")
     assert reply.status == 200
     assert reply.header("x-amz-rid")
     assert reply.header("x-amz-request-id") or reply.header("x-amzn-RequestId")
     assert reply.header("Transfer-Encoding") == "chunked"
-    assert tool.kinds() == []
+    assert client.kinds() == []
 
 
 @pytest.mark.parametrize(
@@ -34,45 +34,45 @@ async def test_good_request_is_answered_with_request_ids(tool: Tool) -> None:
     ],
 )
 async def test_authorization_is_exactly_bearer_and_a_known_token(
-    tool: Tool, authorization: str | None, kind: str | None
+    client: SimulatorClient, authorization: str | None, kind: str | None
 ) -> None:
     """Anything but one Bearer and a token of ours is 401 (white space at the end is HTTP's, not the value's)."""
-    token = await tool.sign_in()
+    token = await client.sign_in()
     value = authorization and authorization.replace("{token}", token)
-    reply = await tool.ask("GET", "/v2/profiles", Authorization=value)
-    assert (reply.status, tool.kinds()) == ((401, [kind]) if kind else (200, []))
+    reply = await client.ask("GET", "/v2/profiles", Authorization=value)
+    assert (reply.status, client.kinds()) == ((401, [kind]) if kind else (200, []))
 
 
-async def test_nobody_is_told_what_is_wrong_with_a_token(tool: Tool) -> None:
+async def test_nobody_is_told_what_is_wrong_with_a_token(client: SimulatorClient) -> None:
     """An unknown token and one that expired get the same words; the ledger tells them apart."""
-    tool.simulator.state.change(access_token_lifetime=60)
-    await tool.sign_in()
-    tool.simulator.state.advance(60)
-    expired = await tool.ask("GET", "/v2/profiles")
-    tool.token = "Atza|unknown"
-    unknown = await tool.ask("GET", "/v2/profiles")
+    client.simulator.state.change(access_token_lifetime=60)
+    await client.sign_in()
+    client.simulator.state.advance(60)
+    expired = await client.ask("GET", "/v2/profiles")
+    client.token = "Atza|unknown"
+    unknown = await client.ask("GET", "/v2/profiles")
     assert expired.json() == unknown.json() == {"code": "UNAUTHORIZED", "details": "HTTP 401 Unauthorized"}
-    assert tool.kinds() == ["token-expired", "token-unknown"]
+    assert client.kinds() == ["token-expired", "token-unknown"]
 
 
-async def test_expired_token_is_refused(tool: Tool) -> None:
+async def test_expired_token_is_refused(client: SimulatorClient) -> None:
     """A token dies when its lifetime is over, not before."""
-    tool.simulator.state.change(access_token_lifetime=60)
-    await tool.sign_in()
-    tool.simulator.state.advance(59)
-    assert (await tool.ask("GET", "/v2/profiles")).status == 200
-    tool.simulator.state.advance(1)
-    assert (await tool.ask("GET", "/v2/profiles")).status == 401
-    assert tool.kinds() == ["token-expired"]
+    client.simulator.state.change(access_token_lifetime=60)
+    await client.sign_in()
+    client.simulator.state.advance(59)
+    assert (await client.ask("GET", "/v2/profiles")).status == 200
+    client.simulator.state.advance(1)
+    assert (await client.ask("GET", "/v2/profiles")).status == 401
+    assert client.kinds() == ["token-expired"]
 
 
-async def test_token_of_another_app_is_refused(tool: Tool) -> None:
+async def test_token_of_another_app_is_refused(client: SimulatorClient) -> None:
     """The client id must be that of the app for which the token was made."""
-    state = tool.simulator.state
+    state = client.simulator.state
     grant = state.credentials.add_grant(state.credentials.add_app("second").client_id, "default")
-    tool.token = state.credentials.mint(grant).token
-    assert (await tool.ask("GET", "/v2/profiles")).status == 401
-    assert tool.kinds() == ["client-id-wrong"]
+    client.token = state.credentials.mint(grant).token
+    assert (await client.ask("GET", "/v2/profiles")).status == 401
+    assert client.kinds() == ["client-id-wrong"]
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ async def test_token_of_another_app_is_refused(tool: Tool) -> None:
 )
 @pytest.mark.parametrize(("value", "kind"), [(None, "client-id-missing"), ("other", "client-id-wrong")])
 async def test_client_id_header_of_the_operation_is_needed(
-    tool: Tool, path: str, needed: str, value: str | None, kind: str
+    client: SimulatorClient, path: str, needed: str, value: str | None, kind: str
 ) -> None:
     """Most operations need Amazon-Advertising-API-ClientId, /adsApi/v1 Amazon-Ads-ClientId; both must be right."""
     method = "GET" if path == "/v2/profiles" else "POST"
-    reply = await tool.ask(method, path, Content_Type="application/json", **{needed: value})
-    assert (reply.status, tool.kinds()) == (401, [kind])
+    reply = await client.ask(method, path, Content_Type="application/json", **{needed: value})
+    assert (reply.status, client.kinds()) == (401, [kind])
 
 
 @pytest.mark.parametrize(
@@ -109,24 +109,24 @@ async def test_client_id_header_of_the_operation_is_needed(
         "Amazon-Ads_ClientId: x",
     ],
 )
-async def test_header_that_must_not_reach_amazon_is_refused(tool: Tool, line: str) -> None:
+async def test_header_that_must_not_reach_amazon_is_refused(client: SimulatorClient, line: str) -> None:
     """Selectors, cookies, proxies' headers, hop-by-hop headers and odd spellings are 400 and counted as leaks."""
-    await tool.sign_in()
-    answer = await tool.raw(tool.head("GET", "/v2/profiles", "Connection: close", line))
+    await client.sign_in()
+    answer = await client.raw(client.head("GET", "/v2/profiles", "Connection: close", line))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert tool.kinds() == ["leaked-header"]
+    assert client.kinds() == ["leaked-header"]
 
 
 @pytest.mark.parametrize(
     "line",
     ["authorization: Bearer x", "AMAZON-ADS-CLIENTID: x", "Amazon-Advertising-API-ClientId: x"],
 )
-async def test_injected_header_may_come_only_once(tool: Tool, line: str) -> None:
+async def test_injected_header_may_come_only_once(client: SimulatorClient, line: str) -> None:
     """A second value of an injected header, in whatever case, is 400."""
-    await tool.sign_in()
-    answer = await tool.raw(tool.head("GET", "/v2/profiles", "Connection: close", line))
+    await client.sign_in()
+    answer = await client.raw(client.head("GET", "/v2/profiles", "Connection: close", line))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert tool.kinds() == ["duplicate-header"]
+    assert client.kinds() == ["duplicate-header"]
 
 
 @pytest.mark.parametrize(
@@ -146,20 +146,20 @@ async def test_injected_header_may_come_only_once(tool: Tool, line: str) -> None
     ],
 )
 async def test_scope_follows_the_operation(
-    tool: Tool, method: str, path: str, scope: str | None, status: int, kind: str | None
+    client: SimulatorClient, method: str, path: str, scope: str | None, status: int, kind: str | None
 ) -> None:
     """Scope is required, optional or unwanted by operation, and must be a profile of this region and user."""
-    reply = await tool.ask(method, path, Amazon_Advertising_API_Scope=scope)
-    assert (reply.status, tool.kinds()) == (status, [kind] if kind else [])
+    reply = await client.ask(method, path, Amazon_Advertising_API_Scope=scope)
+    assert (reply.status, client.kinds()) == (status, [kind] if kind else [])
 
 
-async def test_scope_of_another_user_is_refused(tool: Tool) -> None:
+async def test_scope_of_another_user_is_refused(client: SimulatorClient) -> None:
     """A profile that exists, but not for the token's user, is 401."""
-    state = tool.simulator.state
+    state = client.simulator.state
     state.add_user("other")
     theirs = state.profiles.listed("na", "other")[0].profile_id
-    reply = await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=theirs)
-    assert (reply.status, tool.kinds()) == (401, ["scope-forbidden"])
+    reply = await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=theirs)
+    assert (reply.status, client.kinds()) == (401, ["scope-forbidden"])
     assert reply.json() == {"code": "UNAUTHORIZED", "details": f"Not authorized to access scope {theirs}"}
 
 
@@ -172,32 +172,34 @@ async def test_scope_of_another_user_is_refused(tool: Tool) -> None:
         (EU, "No matching advertiser found for scope"),
     ],
 )
-async def test_scope_is_refused_in_the_words_of_amazon(tool: Tool, scope: str | None, details: str) -> None:
+async def test_scope_is_refused_in_the_words_of_amazon(
+    client: SimulatorClient, scope: str | None, details: str
+) -> None:
     """A 401 about Scope says so in Amazon's words; a host knows no profile of another region."""
-    reply = await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
+    reply = await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
     assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "details": details})
 
 
-async def test_unified_api_says_message_for_details(tool: Tool) -> None:
+async def test_unified_api_says_message_for_details(client: SimulatorClient) -> None:
     """The same words, in the shape of the unified API's errors."""
     kind = "application/json"
-    reply = await tool.ask("GET", "/adsApi/v1/brandStoreEditions?brandStoreId=1", Content_Type=kind)
+    reply = await client.ask("GET", "/adsApi/v1/brandStoreEditions?brandStoreId=1", Content_Type=kind)
     assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "message": "Scope header is missing"})
 
 
-async def test_empty_scope_is_none_where_it_is_optional(tool: Tool) -> None:
+async def test_empty_scope_is_none_where_it_is_optional(client: SimulatorClient) -> None:
     """An empty header counts as absent: Amazon's own collection sends such."""
     path = "/adsApi/v1/query/adExtensions"
-    reply = await tool.ask("POST", path, {}, Content_Type="application/json", Amazon_Advertising_API_Scope="")
-    assert (reply.status, tool.kinds()) == (200, [])
+    reply = await client.ask("POST", path, {}, Content_Type="application/json", Amazon_Advertising_API_Scope="")
+    assert (reply.status, client.kinds()) == (200, [])
 
 
-async def test_v3_report_takes_scope_or_account_but_not_both(tool: Tool) -> None:
+async def test_v3_report_takes_scope_or_account_but_not_both(client: SimulatorClient) -> None:
     """`/reporting/reports` with both headers is refused."""
     kind = "application/vnd.createasyncreportrequest.v3+json"
     both = {"Amazon_Advertising_API_Scope": NA, "Amazon_Ads_AccountId": "x"}
-    reply = await tool.ask("POST", "/reporting/reports", {}, Content_Type=kind, **both)
-    assert (reply.status, tool.kinds()) == (400, ["scope-and-account"])
+    reply = await client.ask("POST", "/reporting/reports", {}, Content_Type=kind, **both)
+    assert (reply.status, client.kinds()) == (400, ["scope-and-account"])
 
 
 @pytest.mark.parametrize(
@@ -212,10 +214,10 @@ async def test_v3_report_takes_scope_or_account_but_not_both(tool: Tool) -> None
     ],
 )
 async def test_media_types_are_those_of_the_specification(
-    tool: Tool, content_type: str | None, accept: str, status: int, kind: str | None
+    client: SimulatorClient, content_type: str | None, accept: str, status: int, kind: str | None
 ) -> None:
     """Where the specification has vendor media types, others are 415 or 406, and counted as the tool's fault."""
-    reply = await tool.ask(
+    reply = await client.ask(
         "POST",
         "/sp/campaigns/list",
         {"maxResults": 1},
@@ -223,30 +225,30 @@ async def test_media_types_are_those_of_the_specification(
         Accept=accept,
         Amazon_Advertising_API_Scope=NA,
     )
-    assert (reply.status, tool.kinds()) == (status, [kind] if kind else [])
-    assert {refusal.owner for refusal in tool.simulator.state.refusals} <= {"tool"}
+    assert (reply.status, client.kinds()) == (status, [kind] if kind else [])
+    assert {refusal.owner for refusal in client.simulator.state.refusals} <= {"tool"}
 
 
-async def test_answer_has_the_vendor_media_type_as_the_specification_spells_it(tool: Tool) -> None:
+async def test_answer_has_the_vendor_media_type_as_the_specification_spells_it(client: SimulatorClient) -> None:
     """The media type of the answer keeps its mixed case."""
-    reply = await tool.ask(
+    reply = await client.ask(
         "POST", "/sp/campaigns/list", {}, Content_Type=SP, Accept=SP.lower(), Amazon_Advertising_API_Scope=NA
     )
     assert reply.header("Content-Type") == SP
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "api", "advertising-api.amazon.com"])
-async def test_host_of_somebody_else_is_refused(tool: Tool, host: str) -> None:
+async def test_host_of_somebody_else_is_refused(client: SimulatorClient, host: str) -> None:
     """A Host without this listener's port is 400, unless hosts are not strict."""
-    refused = await tool.ask("GET", "/v2/profiles", Host=host)
-    tool.simulator.state.change(strict_host=False)
-    taken = await tool.ask("GET", "/v2/profiles", Host=host)
-    assert (refused.status, taken.status, tool.kinds()) == (400, 200, ["host-wrong"])
+    refused = await client.ask("GET", "/v2/profiles", Host=host)
+    client.simulator.state.change(strict_host=False)
+    taken = await client.ask("GET", "/v2/profiles", Host=host)
+    assert (refused.status, taken.status, client.kinds()) == (400, 200, ["host-wrong"])
 
 
-async def test_refusal_is_logged_with_its_reason(tool: Tool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refusal_is_logged_with_its_reason(client: SimulatorClient, caplog: pytest.LogCaptureFixture) -> None:
     """What was refused, and why, is in the log."""
-    await tool.ask("GET", "/v2/profiles", Authorization=None)
+    await client.ask("GET", "/v2/profiles", Authorization=None)
     assert "authorization-missing" in caplog.text
 
 

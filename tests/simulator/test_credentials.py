@@ -11,7 +11,7 @@ import pytest
 from proxy.simulator import Simulator, SimulatorSettings
 from proxy.simulator.__main__ import read_arguments
 from proxy.simulator.credentials import as_text, end_of, moment_of
-from tests.simulator.conftest import Tool
+from tests.simulator.conftest import SimulatorClient
 from tests.simulator.test_lwa import exchange, landed, sign_in_page
 
 TODAY = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
@@ -24,10 +24,10 @@ def settings() -> SimulatorSettings:
     return SimulatorSettings(clock=lambda: 1000.0, calendar=lambda: TODAY)
 
 
-async def signed_in(tool: Tool) -> str:
+async def signed_in(client: SimulatorClient) -> str:
     """A refresh token by a sign-in of today."""
-    code = landed(await sign_in_page(tool))["code"]
-    token: str = (await tool.form(exchange(tool, code))).json()["refresh_token"]
+    code = landed(await sign_in_page(client))["code"]
+    token: str = (await client.form(exchange(client, code))).json()["refresh_token"]
     return token
 
 
@@ -48,31 +48,31 @@ def test_a_consent_ends_after_365_days_or_never(consented_on: str | None, end: s
     assert (found and as_text(found)) == end
 
 
-async def test_a_sign_in_of_today_holds_for_a_year(tool: Tool) -> None:
+async def test_a_sign_in_of_today_holds_for_a_year(client: SimulatorClient) -> None:
     """The token is good in the last second and over in the next, in the words of Login with Amazon."""
-    token = await signed_in(tool)
-    tool.simulator.state.advance(365 * 86_400 - 1)
-    last = await tool.refresh(refresh_token=token)
-    tool.simulator.state.advance(1)
-    over = await tool.refresh(refresh_token=token)
+    token = await signed_in(client)
+    client.simulator.state.advance(365 * 86_400 - 1)
+    last = await client.refresh(refresh_token=token)
+    client.simulator.state.advance(1)
+    over = await client.refresh(refresh_token=token)
     assert (last.status, over.status, over.json()["error"]) == (200, 400, "invalid_grant")
     assert over.json()["error_description"] == OVER
 
 
-async def test_use_and_rotation_do_not_extend_a_consent(tool: Tool) -> None:
+async def test_use_and_rotation_do_not_extend_a_consent(client: SimulatorClient) -> None:
     """A refresh token that was handed out for another ends with the consent behind both."""
-    tool.simulator.state.change(rotation="at_once")
-    token = await signed_in(tool)
-    tool.simulator.state.advance(364 * 86_400)
-    successor = (await tool.refresh(refresh_token=token)).json()["refresh_token"]
-    tool.simulator.state.advance(86_400)
-    assert (await tool.refresh(refresh_token=successor)).json()["error_description"] == OVER
+    client.simulator.state.change(rotation="at_once")
+    token = await signed_in(client)
+    client.simulator.state.advance(364 * 86_400)
+    successor = (await client.refresh(refresh_token=token)).json()["refresh_token"]
+    client.simulator.state.advance(86_400)
+    assert (await client.refresh(refresh_token=successor)).json()["error_description"] == OVER
 
 
-async def test_an_old_consent_has_no_end(tool: Tool) -> None:
+async def test_an_old_consent_has_no_end(client: SimulatorClient) -> None:
     """The first refresh token is of a consent before the cut-off, unless something else is said."""
-    tool.simulator.state.advance(10 * 365 * 86_400)
-    assert (await tool.refresh()).status == 200
+    client.simulator.state.advance(10 * 365 * 86_400)
+    assert (await client.refresh()).status == 200
 
 
 async def test_day_of_consent_is_a_setting(settings: SimulatorSettings) -> None:
@@ -84,27 +84,27 @@ async def test_day_of_consent_is_a_setting(settings: SimulatorSettings) -> None:
         assert not simulator.state.credentials.grant_is_good(grant)
 
 
-async def test_an_end_by_age_is_told_from_a_revocation(tool: Tool) -> None:
+async def test_an_end_by_age_is_told_from_a_revocation(client: SimulatorClient) -> None:
     """Both are invalid_grant; their descriptions differ."""
-    await tool.control("POST", "/consents", {"consented_on": "2026-07-01"})
-    tool.simulator.state.revoke()
-    revoked = (await tool.refresh()).json()
-    await tool.control("POST", "/clock", {"to": "2027-07-01"})
-    ended = (await tool.refresh()).json()
+    await client.control("POST", "/consents", {"consented_on": "2026-07-01"})
+    client.simulator.state.revoke()
+    revoked = (await client.refresh()).json()
+    await client.control("POST", "/clock", {"to": "2027-07-01"})
+    ended = (await client.refresh()).json()
     assert revoked["error"] == ended["error"] == "invalid_grant"
     assert revoked["error_description"] != ended["error_description"] == OVER
 
 
-async def test_consents_are_shown_and_set(tool: Tool) -> None:
+async def test_consents_are_shown_and_set(client: SimulatorClient) -> None:
     """The day of one token's consent, or of all, can be set; the list tells when each ends and whether it is good."""
-    token = await signed_in(tool)
-    assert (await tool.control("POST", "/consents", {"consented_on": "2026-07-01"})).json() == {"changed": 2}
-    await tool.control("POST", "/consents", {"refresh_token": token, "consented_on": None})
-    first, second = (await tool.control("GET", "/consents")).json()
+    token = await signed_in(client)
+    assert (await client.control("POST", "/consents", {"consented_on": "2026-07-01"})).json() == {"changed": 2}
+    await client.control("POST", "/consents", {"refresh_token": token, "consented_on": None})
+    first, second = (await client.control("GET", "/consents")).json()
     assert (first["consented_at"], first["ends_at"]) == ("2026-07-01T00:00:00Z", "2027-07-01T00:00:00Z")
     assert (second["consented_at"], second["ends_at"], second["user"]) == (None, None, "default")
-    await tool.control("POST", "/clock", {"to": "2027-07-01"})
-    assert [entry["good"] for entry in (await tool.control("GET", "/consents")).json()] == [False, True]
+    await client.control("POST", "/clock", {"to": "2027-07-01"})
+    assert [entry["good"] for entry in (await client.control("GET", "/consents")).json()] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ async def test_consents_are_shown_and_set(tool: Tool) -> None:
         ({"to": "2027-01-01"}, "2027-01-01T00:00:00Z"),
     ],
 )
-async def test_clock_moves_on(tool: Tool, given: dict[str, Any], today: str) -> None:
+async def test_clock_moves_on(client: SimulatorClient, given: dict[str, Any], today: str) -> None:
     """By seconds, by days, or to a day that is to come."""
-    assert (await tool.control("POST", "/clock", given)).json()["today"] == today
-    assert (await tool.control("GET", "/clock")).json()["today"] == today
+    assert (await client.control("POST", "/clock", given)).json()["today"] == today
+    assert (await client.control("GET", "/clock")).json()["today"] == today
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ async def test_clock_moves_on(tool: Tool, given: dict[str, Any], today: str) -> 
         ("/consents", {"consented_on": "yesterday"}),
     ],
 )
-async def test_time_without_sense_is_refused(tool: Tool, path: str, given: dict[str, Any]) -> None:
+async def test_time_without_sense_is_refused(client: SimulatorClient, path: str, given: dict[str, Any]) -> None:
     """Time does not go back, and a day is a date."""
-    reply = await tool.control("POST", path, given)
+    reply = await client.control("POST", path, given)
     assert reply.status == 400
     assert len(reply.json()["error"]) > 10
 

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.simulator import Fault, Limit, Match
 from proxy.simulator.limits import Bucket, LimitedRequest, Limits, family_of
-from tests.simulator.conftest import Reply, Tool
+from tests.simulator.conftest import Reply, SimulatorClient
 
 NA, SECOND = "1110000000000001", "1110000000000002"
 REPORT = "application/vnd.createasyncreportrequest.v3+json"
@@ -128,42 +128,42 @@ def test_operations_are_of_a_family(path: str, report_type: str, family: str) ->
     assert family_of(path, report_type) == family
 
 
-async def campaigns(tool: Tool, scope: str = NA) -> Reply:
+async def campaigns(client: SimulatorClient, scope: str = NA) -> Reply:
     """A request of the family `/sd/campaigns`."""
-    return await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
+    return await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
 
 
-async def test_limited_requests_get_429_with_retry_after(tool: Tool) -> None:
+async def test_limited_requests_get_429_with_retry_after(client: SimulatorClient) -> None:
     """By profile: one is over its limit while the other is served; after the time that was told it passes again."""
-    await tool.control("POST", "/limits", {"rate": 0.25, "burst": 1})
-    replies = [await campaigns(tool), await campaigns(tool), await campaigns(tool, SECOND)]
+    await client.control("POST", "/limits", {"rate": 0.25, "burst": 1})
+    replies = [await campaigns(client), await campaigns(client), await campaigns(client, SECOND)]
     assert [reply.status for reply in replies] == [200, 429, 200]
     assert (replies[1].header("Retry-After"), replies[1].json()["code"]) == ("4", "429")
-    tool.simulator.state.advance(4)
-    assert (await campaigns(tool)).status == 200
+    client.simulator.state.advance(4)
+    assert (await campaigns(client)).status == 200
 
 
-async def test_limited_requests_are_counted(tool: Tool) -> None:
+async def test_limited_requests_are_counted(client: SimulatorClient) -> None:
     """The control API shows each bucket, and what each tool had in vain, told apart by its User-Agent."""
-    await tool.control("POST", "/limits", {"rate": 0.25, "match": {"path": "/sd/*"}, "per": ["advertiser"]})
+    await client.control("POST", "/limits", {"rate": 0.25, "match": {"path": "/sd/*"}, "per": ["advertiser"]})
     for agent in ("a", "a", "b"):
-        await tool.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=NA, User_Agent=agent)
-    shown = (await tool.control("GET", "/limits")).json()
+        await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=NA, User_Agent=agent)
+    shown = (await client.control("GET", "/limits")).json()
     assert shown["by_agent"] == {"a": {"granted": 1, "refused": 1}, "b": {"refused": 1}}
     assert shown["limits"][0]["buckets"] == [{"advertiser": NA, "granted": 1, "refused": 2, "too_early": 1}]
-    assert (await tool.control("GET", "/counts")).json()["limited"] == {"granted": 1, "refused": 2, "too_early": 1}
-    assert (await tool.control("DELETE", "/limits")).json() == {"limits": 0}
-    assert (await campaigns(tool)).status == 200
+    assert (await client.control("GET", "/counts")).json()["limited"] == {"granted": 1, "refused": 2, "too_early": 1}
+    assert (await client.control("DELETE", "/limits")).json() == {"limits": 0}
+    assert (await campaigns(client)).status == 200
 
 
-async def test_reports_are_limited_by_their_type(tool: Tool) -> None:
+async def test_reports_are_limited_by_their_type(client: SimulatorClient) -> None:
     """A second order of one type is too many while another type passes; without Retry-After where so wanted."""
-    await tool.control("POST", "/limits", {"rate": 0.01, "retry_after": None, "match": {"path": "/reporting/*"}})
+    await client.control("POST", "/limits", {"rate": 0.01, "retry_after": None, "match": {"path": "/reporting/*"}})
     replies = []
     for kind in ("sbTargeting", "sbTargeting", "sbCampaigns"):
         body = {"name": kind, "configuration": {"reportTypeId": kind}}
         replies.append(
-            await tool.ask("POST", "/reporting/reports", body, Content_Type=REPORT, Amazon_Advertising_API_Scope=NA)
+            await client.ask("POST", "/reporting/reports", body, Content_Type=REPORT, Amazon_Advertising_API_Scope=NA)
         )
     assert [reply.status for reply in replies] == [200, 429, 200]
     assert replies[1].header("Retry-After") is None
@@ -178,11 +178,11 @@ async def test_reports_are_limited_by_their_type(tool: Tool) -> None:
         ("/sim/bytes/1", "application/json", "429"),
     ],
 )
-async def test_429_has_the_shape_of_its_place(tool: Tool, path: str, kind: str, said: str) -> None:
+async def test_429_has_the_shape_of_its_place(client: SimulatorClient, path: str, kind: str, said: str) -> None:
     """The unified API, the ads accounts and the MCP gateway have their own; the playground is limited too."""
-    await tool.control("POST", "/limits", {"rate": 0, "burst": 1, "match": {"target": "any"}})
-    await tool.ask("POST", path, {}, Content_Type=kind)
-    reply = await tool.ask("POST", path, {}, Content_Type=kind)
+    await client.control("POST", "/limits", {"rate": 0, "burst": 1, "match": {"target": "any"}})
+    await client.ask("POST", path, {}, Content_Type=kind)
+    reply = await client.ask("POST", path, {}, Content_Type=kind)
     assert (reply.status, said in reply.body.decode()) == (429, True)
 
 
@@ -199,17 +199,17 @@ async def test_429_has_the_shape_of_its_place(tool: Tool, path: str, kind: str, 
         {"rate": 1, "brust": 2},
     ],
 )
-async def test_limit_without_sense_is_refused(tool: Tool, given: dict[str, Any]) -> None:
+async def test_limit_without_sense_is_refused(client: SimulatorClient, given: dict[str, Any]) -> None:
     """What cannot be understood is 400 with a sentence, and limits nothing."""
-    reply = await tool.control("POST", "/limits", given)
+    reply = await client.control("POST", "/limits", given)
     assert reply.status == 400
     assert len(reply.json()["error"]) > 10
-    assert tool.simulator.state.limits.rules == []
+    assert client.simulator.state.limits.rules == []
 
 
-async def test_refused_request_may_have_been_carried_out(tool: Tool) -> None:
+async def test_refused_request_may_have_been_carried_out(client: SimulatorClient) -> None:
     """With `carried_out` a report is made although the answer is 429: the same order again is a duplicate."""
-    tool.simulator.state.add_fault(Fault(status=429, carried_out=True), Match(method="POST"), times=1)
+    client.simulator.state.add_fault(Fault(status=429, carried_out=True), Match(method="POST"), times=1)
     headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
-    statuses = [(await tool.ask("POST", "/reporting/reports", {"name": "r"}, **headers)).status for _ in range(2)]
+    statuses = [(await client.ask("POST", "/reporting/reports", {"name": "r"}, **headers)).status for _ in range(2)]
     assert statuses == [429, 425]

@@ -20,21 +20,21 @@ from cryptography.x509.oid import NameOID
 from proxy.simulator import DEFAULT_PORTS, PortPlan, Simulator, SimulatorSettings
 from proxy.simulator.__main__ import read_arguments
 from proxy.simulator.server import tell_people
-from tests.simulator.conftest import Tool
+from tests.simulator.conftest import SimulatorClient
 
 ROOT = Path(__file__).parents[2]
 
 
-async def test_stopped_simulator_starts_again_at_its_ports(tool: Tool) -> None:
+async def test_stopped_simulator_starts_again_at_its_ports(client: SimulatorClient) -> None:
     """After a stop the ports refuse; after a start they and the tokens are the same."""
-    before = tool.simulator.api_urls
-    await tool.sign_in()
-    await tool.simulator.stop()
+    before = client.simulator.api_urls
+    await client.sign_in()
+    await client.simulator.stop()
     with pytest.raises(OSError, match="onnect"):
-        await tool.connect()
-    await tool.simulator.start()
-    assert tool.simulator.api_urls == before
-    assert (await tool.ask("GET", "/v2/profiles")).status == 200
+        await client.connect()
+    await client.simulator.start()
+    assert client.simulator.api_urls == before
+    assert (await client.ask("GET", "/v2/profiles")).status == 200
 
 
 async def test_port_in_use_leaves_nothing_behind(simulator: Simulator, settings: SimulatorSettings) -> None:

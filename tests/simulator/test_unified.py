@@ -14,7 +14,7 @@ from proxy.simulator.operations import Operation, load_operations
 from proxy.simulator.unified import FIRST_ID, Shape, load_shapes, matches
 from scripts import make_simulator_operations as operations_of
 from scripts import make_simulator_unified as making
-from tests.simulator.conftest import Reply, Tool
+from tests.simulator.conftest import Reply, SimulatorClient
 from tests.simulator.test_operations import wheel
 from tests.support.unified import smallest_body
 
@@ -54,7 +54,7 @@ def body_for(shape: Shape) -> dict[str, Any] | None:
     return smallest_body(shape, BOTH)
 
 
-async def send(tool: Tool, key: tuple[str, str], body: Any, **changed: str | None) -> Reply:
+async def send(client: SimulatorClient, key: tuple[str, str], body: Any, **changed: str | None) -> Reply:
     """A request with the headers that the operation's row wants, and no more."""
     row = operation_of(key)
     headers: dict[str, str | None] = {"Content_Type": None if body is None else JSON, "Accept": JSON}
@@ -62,22 +62,22 @@ async def send(tool: Tool, key: tuple[str, str], body: Any, **changed: str | Non
         headers["Amazon_Advertising_API_Scope"] = NA
     if row.account in ("required", "either"):
         headers["Amazon_Ads_AccountId"] = BOTH
-    return await tool.ask(key[0], key[1], body, **{**headers, **changed})
+    return await client.ask(key[0], key[1], body, **{**headers, **changed})
 
 
-async def post(tool: Tool, path: str, body: Any, **headers: str | None) -> Any:
+async def post(client: SimulatorClient, path: str, body: Any, **headers: str | None) -> Any:
     """The answer of an operation for the first ads account."""
-    reply = await send(tool, ("POST", f"/adsApi/v1/{path}"), body, **{"Amazon_Ads_AccountId": BOTH, **headers})
+    reply = await send(client, ("POST", f"/adsApi/v1/{path}"), body, **{"Amazon_Ads_AccountId": BOTH, **headers})
     assert reply.status in (200, 207), reply.body
     return reply.json()
 
 
 @pytest.mark.parametrize("key", ALL, ids=lambda key: f"{key[0]} {key[1]}")
-async def test_every_operation_answers_in_its_own_shape(tool: Tool, key: tuple[str, str]) -> None:
+async def test_every_operation_answers_in_its_own_shape(client: SimulatorClient, key: tuple[str, str]) -> None:
     """With the headers of its row and the smallest body, each answers with what its specification promises."""
     shape = load_shapes()[key]
-    reply = await send(tool, key, body_for(shape))
-    assert (reply.status, tool.kinds()) == (operation_of(key).status, [])
+    reply = await send(client, key, body_for(shape))
+    assert (reply.status, client.kinds()) == (operation_of(key).status, [])
     value = reply.json()
     if shape.verb in ("query", "list"):
         assert isinstance(value[shape.named], list)
@@ -87,12 +87,12 @@ async def test_every_operation_answers_in_its_own_shape(tool: Tool, key: tuple[s
 
 
 @pytest.mark.parametrize("key", ALL, ids=lambda key: f"{key[0]} {key[1]}")
-async def test_every_answer_is_valid_by_its_schema(tool: Tool, key: tuple[str, str]) -> None:
+async def test_every_answer_is_valid_by_its_schema(client: SimulatorClient, key: tuple[str, str]) -> None:
     """The specification's own schema finds nothing wrong with the answer."""
     document = specification()
     responses = document["paths"][key[1]][key[0].lower()]["responses"]
     schema = making.content(document, responses[str(operation_of(key).status)])
-    value = (await send(tool, key, body_for(load_shapes()[key]))).json()
+    value = (await send(client, key, body_for(load_shapes()[key]))).json()
     for entry in value.get("error", []):
         assert {error["code"] for error in entry["errors"]} <= {"RESOURCE_ID_NOT_FOUND", "FIELD_VALUE_IS_NULL"}
     resolver = {"components": document["components"], **schema}
@@ -100,102 +100,102 @@ async def test_every_answer_is_valid_by_its_schema(tool: Tool, key: tuple[str, s
 
 
 @pytest.mark.parametrize("key", ALL, ids=lambda key: f"{key[0]} {key[1]}")
-async def test_every_operation_is_strict_about_its_headers(tool: Tool, key: tuple[str, str]) -> None:
+async def test_every_operation_is_strict_about_its_headers(client: SimulatorClient, key: tuple[str, str]) -> None:
     """Without its client id, account or Scope an operation is refused; with one that it does not take, too."""
     row, body = operation_of(key), body_for(load_shapes()[key])
     account, scope = {"Amazon_Ads_AccountId": BOTH}, {"Amazon_Advertising_API_Scope": NA}
     no_account, no_scope = dict.fromkeys(account, None), dict.fromkeys(scope, None)
     expected = ["client-id-missing"]
-    await send(tool, key, body, Amazon_Ads_ClientId=None)
+    await send(client, key, body, Amazon_Ads_ClientId=None)
     if row.scope != "optional":
-        await send(tool, key, body, **(no_scope if row.scope == "required" else scope))
+        await send(client, key, body, **(no_scope if row.scope == "required" else scope))
         if key[1] not in COLLECTION_SENDS_SCOPE:
             expected.append("scope-missing" if row.scope == "required" else "scope-unwanted")
     if row.account != "optional":
         missing = {"required": "account-missing", "either": "advertiser-missing", "never": "account-unwanted"}
-        await send(tool, key, body, **(account if row.account == "never" else no_account))
+        await send(client, key, body, **(account if row.account == "never" else no_account))
         expected.append(missing[row.account])
     if body is not None:
-        await send(tool, key, body, Content_Type="text/plain")
+        await send(client, key, body, Content_Type="text/plain")
         expected.append("content-type")
-    assert tool.kinds() == expected
+    assert client.kinds() == expected
 
 
-async def test_bodies_of_another_shape_pass_where_they_are_not_judged(tool: Tool) -> None:
+async def test_bodies_of_another_shape_pass_where_they_are_not_judged(client: SimulatorClient) -> None:
     """Without strict bodies what would be 400 gets the generic answer; what is no JSON stays 400."""
     creation = ("POST", "/adsApi/v1/create/campaigns")
-    refused = await send(tool, creation, {"_truncated": True})
-    tool.simulator.state.change(strict_bodies=False)
-    passed = await send(tool, creation, {"_truncated": True})
-    unreadable = await send(tool, creation, b"{")
+    refused = await send(client, creation, {"_truncated": True})
+    client.simulator.state.change(strict_bodies=False)
+    passed = await send(client, creation, {"_truncated": True})
+    unreadable = await send(client, creation, b"{")
     assert (refused.status, passed.status, unreadable.status) == (400, 207, 400)
     assert passed.json()["operation"] == creation[1]
 
 
-async def test_what_is_created_is_found_changed_and_archived(tool: Tool) -> None:
+async def test_what_is_created_is_found_changed_and_archived(client: SimulatorClient) -> None:
     """A campaign goes through create, query, update and delete."""
-    made = await post(tool, "create/campaigns", {"campaigns": [CAMPAIGN]})
+    made = await post(client, "create/campaigns", {"campaigns": [CAMPAIGN]})
     chosen = made["success"][0]["campaign"]["campaignId"]
     by_id = {**PRODUCT, "campaignIdFilter": {"include": [chosen]}}
-    await post(tool, "update/campaigns", {"campaigns": [{"campaignId": chosen, "name": "changed"}]})
-    (found,) = (await post(tool, "query/campaigns", by_id))["campaigns"]
+    await post(client, "update/campaigns", {"campaigns": [{"campaignId": chosen, "name": "changed"}]})
+    (found,) = (await post(client, "query/campaigns", by_id))["campaigns"]
     assert (found["name"], found["state"], found["adProduct"]) == ("changed", "ENABLED", "SPONSORED_PRODUCTS")
-    deleted = await post(tool, "delete/campaigns", {"campaignIds": [chosen]})
+    deleted = await post(client, "delete/campaigns", {"campaignIds": [chosen]})
     assert deleted["success"][0]["campaign"]["state"] == "ARCHIVED"
-    (found,) = (await post(tool, "query/campaigns", by_id))["campaigns"]
+    (found,) = (await post(client, "query/campaigns", by_id))["campaigns"]
     assert found["state"] == "ARCHIVED"
 
 
 @pytest.mark.parametrize(("kind", "count"), [("campaigns", 25), ("adGroups", 40), ("ads", 10), ("targets", 10)])
-async def test_an_advertiser_has_something_from_the_start(tool: Tool, kind: str, count: int) -> None:
+async def test_an_advertiser_has_something_from_the_start(client: SimulatorClient, kind: str, count: int) -> None:
     """Pages of 7 lead by nextToken through all of a kind, each once."""
     seen: list[str] = []
     wanted: dict[str, Any] = {**PRODUCT, "maxResults": 7}
     while "nextToken" not in wanted or wanted["nextToken"]:
-        page = await post(tool, f"query/{kind}", wanted)
+        page = await post(client, f"query/{kind}", wanted)
         seen += [entity[f"{kind.removesuffix('s')}Id"] for entity in page[kind]]
         wanted["nextToken"] = page.get("nextToken")
     assert len(seen) == len(set(seen)) == count
     assert min(map(int, seen)) > FIRST_ID
 
 
-async def test_ad_groups_belong_to_a_campaign_that_is_there(tool: Tool) -> None:
+async def test_ad_groups_belong_to_a_campaign_that_is_there(client: SimulatorClient) -> None:
     """The campaign of an ad group can be queried."""
-    (group,) = (await post(tool, "query/adGroups", {**PRODUCT, "maxResults": 1}))["adGroups"]
+    (group,) = (await post(client, "query/adGroups", {**PRODUCT, "maxResults": 1}))["adGroups"]
     by_id = {**PRODUCT, "campaignIdFilter": {"include": [group["campaignId"]]}}
-    assert len((await post(tool, "query/campaigns", by_id))["campaigns"]) == 1
+    assert len((await post(client, "query/campaigns", by_id))["campaigns"]) == 1
 
 
-async def test_profile_and_ads_account_show_the_same_things(tool: Tool) -> None:
+async def test_profile_and_ads_account_show_the_same_things(client: SimulatorClient) -> None:
     """A campaign made by ads account is found by the profile of that account, but not in the other region."""
-    await post(tool, "create/campaigns", {"campaigns": [CAMPAIGN]})
+    await post(client, "create/campaigns", {"campaigns": [CAMPAIGN]})
     by_name = {**PRODUCT, "nameFilter": {"include": ["new"], "queryTermMatchType": "EXACT_MATCH"}}
     by_scope = {"Amazon_Ads_AccountId": None, "Amazon_Advertising_API_Scope": NA}
-    assert len((await post(tool, "query/campaigns", by_name, **by_scope))["campaigns"]) == 1
-    tool.region = "eu"
-    assert (await post(tool, "query/campaigns", by_name))["campaigns"] == []
+    assert len((await post(client, "query/campaigns", by_name, **by_scope))["campaigns"]) == 1
+    client.region = "eu"
+    assert (await post(client, "query/campaigns", by_name))["campaigns"] == []
 
 
-async def test_several_entities_succeed_and_fail_by_themselves(tool: Tool) -> None:
+async def test_several_entities_succeed_and_fail_by_themselves(client: SimulatorClient) -> None:
     """One that needs more, and one that does not exist, are errors beside the success of the others."""
-    made = await post(tool, "create/campaigns", {"campaigns": [{"name": "x"}, CAMPAIGN]})
+    made = await post(client, "create/campaigns", {"campaigns": [{"name": "x"}, CAMPAIGN]})
     assert [entry["index"] for entry in made["success"]] == [1]
     assert made["error"][0]["errors"][0] == {
         "code": "FIELD_VALUE_IS_NULL",
         "message": "adProduct must be there",
         "fieldLocation": "$.campaigns[0].adProduct",
     }
-    gone = await post(tool, "delete/adGroups", {"adGroupIds": ["1"]})
+    gone = await post(client, "delete/adGroups", {"adGroupIds": ["1"]})
     assert gone["error"][0]["errors"][0]["code"] == "RESOURCE_ID_NOT_FOUND"
 
 
-async def test_what_has_no_state_is_forgotten(tool: Tool) -> None:
+async def test_what_has_no_state_is_forgotten(client: SimulatorClient) -> None:
     """A deleted deal is gone."""
     deal = {"name": "d", "startDateTime": "2026-01-01T00:00:00Z", "endDateTime": "2026-02-01T00:00:00Z"}
-    made = await post(tool, "create/advertisingDeals/sb", {"advertisingDeals": [deal]})
+    made = await post(client, "create/advertisingDeals/sb", {"advertisingDeals": [deal]})
     chosen = made["success"][0]["advertisingDeal"]["advertisingDealId"]
     for kind in ("success", "error"):
-        assert len((await post(tool, "delete/advertisingDeals/sb", {"advertisingDealIds": [chosen]}))[kind]) == 1
+        assert len((await post(client, "delete/advertisingDeals/sb", {"advertisingDealIds": [chosen]}))[kind]) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,18 +216,18 @@ async def test_what_has_no_state_is_forgotten(tool: Tool) -> None:
         ("delete/campaigns", {"campaignIds": "1"}),
     ],
 )
-async def test_body_of_the_wrong_shape_is_refused(tool: Tool, path: str, body: Any) -> None:
+async def test_body_of_the_wrong_shape_is_refused(client: SimulatorClient, path: str, body: Any) -> None:
     """What the specification does not allow is 400 in the unified API's words, counted as the tool's fault."""
-    reply = await send(tool, ("POST", f"/adsApi/v1/{path}"), body)
-    assert (reply.status, reply.json()["code"], tool.kinds()) == (400, "BAD_REQUEST", ["body"])
+    reply = await send(client, ("POST", f"/adsApi/v1/{path}"), body)
+    assert (reply.status, reply.json()["code"], client.kinds()) == (400, "BAD_REQUEST", ["body"])
     assert len(reply.json()["message"]) > 10
 
 
-async def test_what_the_specifications_do_not_know_gets_a_generic_answer(tool: Tool) -> None:
+async def test_what_the_specifications_do_not_know_gets_a_generic_answer(client: SimulatorClient) -> None:
     """Amazon's collection names paths that are in no specification: the client id is needed all the same."""
     path = "/adsApi/v1/query/commitments/dsp"
-    known = await tool.ask("POST", path, {}, Content_Type=JSON)
-    bare = await tool.ask("POST", path, {}, Content_Type=JSON, Amazon_Ads_ClientId=None)
+    known = await client.ask("POST", path, {}, Content_Type=JSON)
+    bare = await client.ask("POST", path, {}, Content_Type=JSON, Amazon_Ads_ClientId=None)
     assert (known.status, json.loads(known.body)["operation"], bare.status) == (200, None, 401)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.ads_accounts import account_id
-from tests.simulator.conftest import Reply, Tool
+from tests.simulator.conftest import Reply, SimulatorClient
 from tests.simulator.test_api import at_s3
 
 MINE = {"advertiserAccountId": account_id("default", 1)}
@@ -18,55 +18,55 @@ PERIODS = [{"datePeriod": {"startDate": "2026-01-01", "endDate": "2026-01-07"}}]
 ORDER = {"format": "GZIP_JSON", "periods": PERIODS, "query": {"fields": ["campaign.id", "metric.clicks"]}}
 
 
-async def send(tool: Tool, verb: str, body: Any) -> Reply:
+async def send(client: SimulatorClient, verb: str, body: Any) -> Reply:
     """A request of one of the three operations."""
-    return await tool.ask("POST", f"/adsApi/v1/{verb}/reports", body, Content_Type="application/json")
+    return await client.ask("POST", f"/adsApi/v1/{verb}/reports", body, Content_Type="application/json")
 
 
-async def ordered(tool: Tool, **changed: Any) -> Any:
+async def ordered(client: SimulatorClient, **changed: Any) -> Any:
     """What a new report looks like."""
     body = {"accessRequestedAccounts": [MINE], "reports": [{**ORDER, **changed}]}
-    return (await send(tool, "create", body)).json()["success"][0]["report"]
+    return (await send(client, "create", body)).json()["success"][0]["report"]
 
 
-async def test_report_lives_from_pending_to_rows(tool: Tool) -> None:
+async def test_report_lives_from_pending_to_rows(client: SimulatorClient) -> None:
     """A report is pending, processing, completed; its parts are presigned and hold the fields that were asked for."""
-    report = await ordered(tool)
+    report = await ordered(client)
     stages = [report["status"]]
     for _ in range(2):
-        answer = (await send(tool, "retrieve", {"reportIds": [report["reportId"]]})).json()
+        answer = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()
         report = answer["success"][0]["report"]
         stages.append(report["status"])
     assert stages == ["PENDING", "PROCESSING", "COMPLETED"]
     (part,) = report["completedReportParts"]
-    fetched = await at_s3(tool, part["url"])
+    fetched = await at_s3(client, part["url"])
     assert len(fetched.body) == part["sizeInBytes"]
     assert set(json.loads(gzip.decompress(fetched.body))[0]) == {"campaign.id", "metric.clicks"}
 
 
-async def test_report_may_be_text(tool: Tool) -> None:
+async def test_report_may_be_text(client: SimulatorClient) -> None:
     """With the format CSV the file has lines and commas."""
-    tool.simulator.state.change(report_polls=1)
-    report = await ordered(tool, format="CSV")
-    answer = (await send(tool, "retrieve", {"reportIds": [report["reportId"]]})).json()
-    fetched = await at_s3(tool, answer["success"][0]["report"]["completedReportParts"][0]["url"])
+    client.simulator.state.change(report_polls=1)
+    report = await ordered(client, format="CSV")
+    answer = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()
+    fetched = await at_s3(client, answer["success"][0]["report"]["completedReportParts"][0]["url"])
     assert fetched.body.startswith(b"campaign.id,metric.clicks\r\n")
 
 
-async def test_deleted_report_is_gone(tool: Tool) -> None:
+async def test_deleted_report_is_gone(client: SimulatorClient) -> None:
     """A report can be deleted once."""
-    report = await ordered(tool)
-    deleted = (await send(tool, "delete", {"reportIds": [report["reportId"]]})).json()
-    again = (await send(tool, "delete", {"reportIds": [report["reportId"]]})).json()
+    report = await ordered(client)
+    deleted = (await send(client, "delete", {"reportIds": [report["reportId"]]})).json()
+    again = (await send(client, "delete", {"reportIds": [report["reportId"]]})).json()
     assert deleted["success"][0]["report"]["reportId"] == report["reportId"]
     assert again["error"][0]["errors"][0]["code"] == "RESOURCE_ID_NOT_FOUND"
 
 
-async def test_report_of_another_user_is_not_there(tool: Tool) -> None:
+async def test_report_of_another_user_is_not_there(client: SimulatorClient) -> None:
     """Who knows the id of somebody's report still does not see it."""
-    report = await ordered(tool)
-    tool.token = (await tool.refresh(refresh_token=tool.simulator.state.add_user("other"))).json()["access_token"]
-    answer = (await send(tool, "retrieve", {"reportIds": [report["reportId"]]})).json()
+    report = await ordered(client)
+    client.token = (await client.refresh(refresh_token=client.simulator.state.add_user("other"))).json()["access_token"]
+    answer = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()
     assert answer["error"][0]["errors"][0]["code"] == "RESOURCE_ID_NOT_FOUND"
 
 
@@ -82,13 +82,13 @@ async def test_report_of_another_user_is_not_there(tool: Tool) -> None:
     ],
 )
 async def test_every_account_in_the_body_is_the_users(
-    tool: Tool, named: list[dict[str, str]], kind: str | None
+    client: SimulatorClient, named: list[dict[str, str]], kind: str | None
 ) -> None:
     """Accounts of any region, and the manager account, are taken; one that is another's spoils the whole request."""
-    tool.simulator.state.add_user("other")
-    reply = await send(tool, "create", {"accessRequestedAccounts": named, "reports": [ORDER]})
-    assert (reply.status, tool.kinds()) == ((403, [kind]) if kind else (207, []))
-    assert tool.simulator.state.ledger.refusals_by_owner["proxy"] == 0
+    client.simulator.state.add_user("other")
+    reply = await send(client, "create", {"accessRequestedAccounts": named, "reports": [ORDER]})
+    assert (reply.status, client.kinds()) == ((403, [kind]) if kind else (207, []))
+    assert client.simulator.state.ledger.refusals_by_owner["proxy"] == 0
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,17 @@ async def test_every_account_in_the_body_is_the_users(
         {"accessRequestedAccounts": [MINE], "reports": ["x"]},
     ],
 )
-async def test_order_of_the_wrong_shape_is_refused(tool: Tool, body: Any) -> None:
+async def test_order_of_the_wrong_shape_is_refused(client: SimulatorClient, body: Any) -> None:
     """One report for 1 to 2,000 accounts, each named in one way; anything else is 400."""
-    assert ((await send(tool, "create", body)).status, tool.kinds()) == (400, ["body"])
+    assert ((await send(client, "create", body)).status, client.kinds()) == (400, ["body"])
 
 
 @pytest.mark.parametrize(
     ("changed", "code"), [({"query": None}, "FIELD_VALUE_IS_NULL"), ({"format": "XLSX"}, "FIELD_VALUE_IS_INVALID")]
 )
-async def test_report_that_lacks_something_is_an_error(tool: Tool, changed: dict[str, Any], code: str) -> None:
+async def test_report_that_lacks_something_is_an_error(
+    client: SimulatorClient, changed: dict[str, Any], code: str
+) -> None:
     """What the report needs and has not is said in the answer."""
     body = {"accessRequestedAccounts": [MINE], "reports": [{**ORDER, **changed}]}
-    assert (await send(tool, "create", body)).json()["error"][0]["errors"][0]["code"] == code
+    assert (await send(client, "create", body)).json()["error"][0]["errors"][0]["code"] == code

@@ -11,7 +11,7 @@ from proxy.simulator.api import ROUTES
 from proxy.simulator.operations import load_collections, load_operations
 from scripts.compare_collection import api_path, requests
 from tests.newman.runs import BESIDE
-from tests.simulator.conftest import Tool
+from tests.simulator.conftest import SimulatorClient
 
 COLLECTIONS = sorted(BESIDE.glob("*.postman_collection.json"))
 
@@ -20,27 +20,27 @@ COLLECTIONS = sorted(BESIDE.glob("*.postman_collection.json"))
     ("method", "path"),
     [("GET", "/nonsense"), ("POST", "/sp/campaign"), ("GET", "/us/v2/profiles"), ("PUT", "/assets/x")],
 )
-async def test_an_unknown_operation_is_not_found(tool: Tool, method: str, path: str) -> None:
+async def test_an_unknown_operation_is_not_found(client: SimulatorClient, method: str, path: str) -> None:
     """A typo gets the 404 that Amazon's gateway gave others, with the whole address, and is noted as a refusal."""
-    reply = await tool.ask(method, f"{path}?a=1", **({"Content_Type": "application/json"} if method != "GET" else {}))
-    address = f"{tool.simulator.api_urls['na']}{path}"
+    reply = await client.ask(method, f"{path}?a=1", **({"Content_Type": "application/json"} if method != "GET" else {}))
+    address = f"{client.simulator.api_urls['na']}{path}"
     assert (reply.status, reply.json()) == (
         404,
         {"code": "NOT_FOUND", "details": f"Could not find resource for full path: {address}"},
     )
-    assert tool.kinds() == ["operation-unknown"]
+    assert client.kinds() == ["operation-unknown"]
 
 
-async def test_unknown_operations_of_the_unified_api_are_not_found(tool: Tool) -> None:
+async def test_unknown_operations_of_the_unified_api_are_not_found(client: SimulatorClient) -> None:
     """The unified API has `message` where the others have `details`."""
-    reply = await tool.ask("POST", "/adsApi/v1/query/campaign", {}, Content_Type="application/json")
+    reply = await client.ask("POST", "/adsApi/v1/query/campaign", {}, Content_Type="application/json")
     assert (reply.status, sorted(reply.json())) == (404, ["code", "message"])
 
 
-async def test_the_echo_answers_unknown_operations(tool: Tool) -> None:
+async def test_the_echo_answers_unknown_operations(client: SimulatorClient) -> None:
     """Without strict paths, any path gets the generic answer."""
-    tool.simulator.state.change(strict_paths=False)
-    reply = await tool.ask("GET", "/no/such/path")
+    client.simulator.state.change(strict_paths=False)
+    reply = await client.ask("GET", "/no/such/path")
     assert (reply.status, reply.json()["operation"]) == (200, None)
 
 
@@ -53,9 +53,9 @@ async def test_the_echo_answers_unknown_operations(tool: Tool) -> None:
         ("POST", "/adsApi/v1/create/ruleLinks"),
     ],
 )
-async def test_paths_of_amazons_collections_are_known(tool: Tool, method: str, path: str) -> None:
+async def test_paths_of_amazons_collections_are_known(client: SimulatorClient, method: str, path: str) -> None:
     """Operations that Amazon's Postman collections have and its specifications lack get the generic answer."""
-    reply = await tool.ask(method, path)
+    reply = await client.ask(method, path)
     assert (reply.status, reply.json()["path"]) == (200, path)
 
 
