@@ -258,7 +258,7 @@ class SlotSharing:
     def __repr__(self) -> str:
         return f"<SlotSharing of worker {self.number}>"
 
-    def places(self, origin: Origin, limit: int) -> SharedSlots:
+    def slots(self, origin: Origin, limit: int) -> SharedSlots:
         return SharedSlots(self, self.memory.row_of(origin), limit)
 
     def tell(self) -> None:

@@ -158,8 +158,8 @@ from proxy.app.workers.shared_counts import open_connections
 from proxy.net.dialing import origin_of
 memory = open_connections(int(sys.argv[1]), 3)
 sharing = SlotSharing(memory, int(sys.argv[2]), asyncio.new_event_loop(), lambda: None)
-places = sharing.places(origin_of("https://a.example"), 1000)
-print(sum(places.take() for _ in range(2000)))
+slots = sharing.slots(origin_of("https://a.example"), 1000)
+print(sum(slots.take() for _ in range(2000)))
 """
 
 
@@ -175,14 +175,14 @@ class Sharing:
 
     def __init__(self, counts: SharedCounts, limit: int) -> None:
         self.told = [0] * WORKERS
-        self.places = [self._places(counts, number, limit) for number in range(WORKERS)]
+        self.slots = [self._slots(counts, number, limit) for number in range(WORKERS)]
 
-    def _places(self, counts: SharedCounts, number: int, limit: int) -> SharedSlots:
+    def _slots(self, counts: SharedCounts, number: int, limit: int) -> SharedSlots:
         def tell() -> None:
             self.told[number] += 1
 
         loop = asyncio.get_running_loop()
-        return SlotSharing(counts.connections, number, loop, tell).places(HOST, limit)
+        return SlotSharing(counts.connections, number, loop, tell).slots(HOST, limit)
 
 
 # --- clients' connections
@@ -239,7 +239,7 @@ def test_nobody_gives_way_to_a_worker_that_does_not_accept(counts: SharedCounts)
 
 async def test_places_are_taken_from_one_sum(counts: SharedCounts) -> None:
     """No worker gets one where the others have all; one that is given back, or was a dead worker's, is anybody's."""
-    first, second, third = Sharing(counts, 3).places
+    first, second, third = Sharing(counts, 3).slots
     assert [first.take(), first.take(), second.take(), third.take(), first.take()] == [True, True, True, False, False]
     assert first.free == third.free == 0
     second.give()
@@ -252,17 +252,17 @@ async def test_hosts_are_counted_apart(counts: SharedCounts) -> None:
     """Each has its own row, which is the same in every worker."""
     loop = asyncio.get_running_loop()
     sharing = [SlotSharing(counts.connections, number, loop, lambda: None) for number in range(2)]
-    assert sharing[0].places(HOST, 1).take()
-    assert sharing[1].places(OTHER, 1).take()
-    assert not sharing[1].places(HOST, 1).take()
+    assert sharing[0].slots(HOST, 1).take()
+    assert sharing[1].slots(OTHER, 1).take()
+    assert not sharing[1].slots(HOST, 1).take()
 
 
 async def test_hosts_beyond_the_rows_share_one(counts: SharedCounts, monkeypatch: pytest.MonkeyPatch) -> None:
     """So together they have at most the limit of one."""
     monkeypatch.setattr(module, "_HOSTS", 1)
     sharing = SlotSharing(counts.connections, 0, asyncio.get_running_loop(), lambda: None)
-    assert sharing.places(HOST, 1).take()
-    assert not sharing.places(OTHER, 1).take()
+    assert sharing.slots(HOST, 1).take()
+    assert not sharing.slots(OTHER, 1).take()
 
 
 def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
@@ -278,7 +278,7 @@ def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
 async def test_a_worker_that_wants_a_place_tells_the_others_once(counts: SharedCounts) -> None:
     """So does one that gives a place back while another waits, and not otherwise."""
     sharing = Sharing(counts, 1)
-    first, second, _ = sharing.places
+    first, second, _ = sharing.slots
     assert first.take()
     first.give()
     assert first.take()
@@ -339,10 +339,10 @@ async def test_who_has_more_gives_to_a_worker_that_waits(
 ) -> None:
     """The first worker, to the third: until they have the same number, and in turns where there are fewer places than
     workers."""
-    workers = Sharing(counts, limit).places
-    for places, number in zip(workers, taken, strict=True):
+    workers = Sharing(counts, limit).slots
+    for slots, number in zip(workers, taken, strict=True):
         for _ in range(number):
-            assert places.take()
+            assert slots.take()
     assert not workers[0].exceed_share
     workers[2].want(True)
     assert workers[0].exceed_share is exceeds
@@ -350,17 +350,17 @@ async def test_who_has_more_gives_to_a_worker_that_waits(
 
 async def test_a_free_place_is_for_the_worker_that_waits_and_has_fewer(counts: SharedCounts) -> None:
     """So that the one which gave it back does not take it again."""
-    first, second, third = Sharing(counts, 3).places
-    assert [places.take() for places in (first, first, second)] == [True, True, True]
+    first, second, third = Sharing(counts, 3).slots
+    assert [slots.take() for slots in (first, first, second)] == [True, True, True]
     third.want(True)
     first.give()
-    assert [places.take() for places in (second, first, third)] == [False, False, True]
+    assert [slots.take() for slots in (second, first, third)] == [False, False, True]
     second.give()
     assert first.take()
 
 
 async def test_workers_give_in_turns(counts: SharedCounts) -> None:
     """The one after the asker comes first, so that one place is not given by all at once."""
-    workers = Sharing(counts, 1).places
+    workers = Sharing(counts, 1).slots
     workers[1].want(True)
-    assert [places.turn for places in workers] == [2, 0, 1]
+    assert [slots.turn for slots in workers] == [2, 0, 1]
