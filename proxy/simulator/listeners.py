@@ -58,7 +58,7 @@ async def serve_api(
     path = request.raw_path.partition("?")[0]
     if path == lwa.PATH:
         return await serve_lwa(arrive(state, "lwa", region, request))
-    if path == lwa.PATH:
+    if path == lwa.SIGN_IN_PATH:
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
         return await serve_mcp(arrive(state, "mcp", region, request), around)
@@ -153,7 +153,7 @@ async def serve_sign_in(context: CallContext) -> web.StreamResponse:
     async def decide() -> Answer:
         return lwa.answer_sign_in(context.state, context.request.method, context.query, await context.body())
 
-    return await carry_out(context, Decision(decide, lwa.PATH))
+    return await carry_out(context, Decision(decide, lwa.SIGN_IN_PATH))
 
 
 async def serve_mcp(context: CallContext, around: ListenerAddresses) -> web.StreamResponse:

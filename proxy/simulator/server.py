@@ -99,7 +99,7 @@ class Simulator:
     @property
     def auth_grant_urls(self) -> dict[str, str]:
         """The sign-in page of each region."""
-        return {region: url + lwa.PATH for region, url in self.api_urls.items()}
+        return {region: url + lwa.SIGN_IN_PATH for region, url in self.api_urls.items()}
 
     @property
     def mcp_urls(self) -> dict[str, str]:

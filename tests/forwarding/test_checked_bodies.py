@@ -136,7 +136,7 @@ async def test_a_body_that_is_waited_for_is_asked_for(running: Running) -> None:
     async with running(answering(HELLO), clients=clients()) as bench:
         client = await bench.client(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(MINE))
         await client.until(lambda: bytes(client.received) == b"HTTP/1.1 100 Continue\r\n\r\n")
-        assert ": judging, no attempt>" in repr(exchange(bench))
+        assert ": checking, no attempt>" in repr(exchange(bench))
         del client.received[:]
         client.send(MINE)
         assert (await client.answer()).body == b"hello"
