@@ -138,7 +138,7 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(DEVELOPED) $(SPECIFIED) ## lint, types, the site, architecture and unit tests: 90 seconds on two cores
+check: $(DEVELOPED) $(SPECIFIED) ## lint, types, the site, architecture and unit tests: four minutes on two cores
 	@$(MAKE) --no-print-directory lint docs
 	# mypy uses one core, so it runs next to the unit tests.
 	result=0

@@ -85,7 +85,7 @@ def _names_accounts(value: object) -> bool:
     return any_names_account(name.encode() for name in names)
 
 
-# --- Which headers and parameters some servers take for another method, path or operation than the -------
+# --- Headers and parameters that override the method, path or operation ---------------------------------------
 
 OVERRIDES = frozenset(
     b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "

@@ -149,7 +149,7 @@ def difference(before: Sums, after: Sums, at: float) -> Step:
     )
 
 
-# --- Who asks how much, and how it goes ------------------------------------------------------------------
+# --- Requests by client and by account ------------------------------------------------------------------------
 
 MINUTES: Final = 15
 STEPS_A_MINUTE: Final = 6
@@ -292,7 +292,7 @@ async def _since(now: Mapping[str, Tally], before: Mapping[str, Tally]) -> dict[
     return found
 
 
-# --- What the console says of requests, as plain JSON values ---------------------------------------------
+# --- The console's tables of requests -------------------------------------------------------------------------
 
 MAX_SHOWN: Final = 200
 MAX_GROUPS: Final = 20
@@ -462,7 +462,7 @@ def _names(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))[:MAX_NAMES]
 
 
-# --- What somebody who runs the proxy does next about a request that failed ------------------------------
+# --- Advice on failed requests --------------------------------------------------------------------------------
 
 _SEE_ACCOUNT: Final = "Look at the account's card above: it says what is wrong with its token, and what to do."
 _TOOLS: Final = "The tool's request is wrong, and its author has to mend it; the proxy needs nothing."

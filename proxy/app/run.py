@@ -122,7 +122,7 @@ async def drain(program: Program, at_once: asyncio.Event) -> None:
     program.observers.observe(ServerStopped(cut))
 
 
-# --- A changed configuration or secret file, or SIGHUP, takes effect without a restart; a broken one -----
+# --- Reload ---------------------------------------------------------------------------------------------------
 
 NO_KEYS = ("sources", "remarks", "account_files", "refused")
 """What a configuration holds of itself."""
@@ -293,7 +293,7 @@ class Reloader:
         return news
 
 
-# --- The configuration and the files it came from --------------------------------------------------------
+# --- Reading the configuration --------------------------------------------------------------------------------
 
 Stamp = tuple[int, ...]
 Loader = Callable[["Config | None"], "Config"]
@@ -337,7 +337,7 @@ def stamps_of(files: tuple[Path, ...]) -> dict[Path, Stamp]:
     return stamps
 
 
-# --- What the service manager that started the program is told -------------------------------------------
+# --- Notifying the service manager ----------------------------------------------------------------------------
 
 _MICROSECONDS = 1_000_000
 _STOP_MARGIN = 15.0

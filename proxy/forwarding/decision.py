@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
 
 
-# --- What the configuration says of requests, as one immutable value -------------------------------------
+# --- Rules from the configuration -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,7 @@ class Rules:
     response_lines: bytes = b""
 
 
-# --- What was decided about a request --------------------------------------------------------------------
-
-# --- Ids that nobody lists -------------------------------------------------------------------------------
+# --- Unlisted ids ---------------------------------------------------------------------------------------------
 
 
 class UnlistedIds(NamedTuple):
@@ -125,7 +123,7 @@ def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
     return bool(ads_account and directory.ads_account_owners(ads_account, account))
 
 
-# --- What was decided about a request --------------------------------------------------------------------
+# --- The decision ---------------------------------------------------------------------------------------------
 
 MAX_DECISIONS = 1024
 """All are forgotten beyond that."""
@@ -349,7 +347,7 @@ def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:
         observer.observe(_held_back(pool.name, family, held, pool.limit, first))
 
 
-# --- Addresses at Amazon's API hosts that an answer hands out, turned so that they lead back through -----
+# --- Rewriting addresses in answers ---------------------------------------------------------------------------
 
 _ABSOLUTE = re.compile(rb"(?:https?:)?//([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(?=[/?]|\Z)", re.IGNORECASE)
 _JSON = re.compile(rb"application/(?:[a-z0-9.+_-]+\+)?json\s*(?:;|\Z)", re.IGNORECASE)
@@ -440,7 +438,7 @@ def _expect(text: str, at: int, sign: str) -> int:
     return at + 1
 
 
-# --- Whether writes may leave for Amazon -----------------------------------------------------------------
+# --- The gate for writes without an audit record --------------------------------------------------------------
 
 RETRY_SECONDS: Final = 5.0
 """After which a client may send a write again that could not be recorded."""

@@ -64,7 +64,7 @@ def make_session(names: Names) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
 
 
-# --- Why an address could not be reached, in words that name what to look at -----------------------------
+# --- Causes of connection failures ----------------------------------------------------------------------------
 
 _CERTIFICATES = "if a company proxy signs certificates here, name its authority in upstream.ca_file"
 

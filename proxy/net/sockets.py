@@ -110,7 +110,7 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-# --- Writing to a plain transport's socket, where a write that fails ends the writing and nothing --------
+# --- Writing to the socket of a plain transport ---------------------------------------------------------------
 
 _NONE = -1
 """A transport without a socket has no descriptor."""

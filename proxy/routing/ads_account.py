@@ -98,7 +98,7 @@ def takes_default_scope(operation: Operation | None, *, ads_account: bool, names
     return rule is ScopeRule.REQUIRED or (rule is not ScopeRule.NEVER and not names_account)
 
 
-# --- Which headers and parameters name an account, be it as advertiser, entity, manager, instance or -----
+# --- Headers and parameters that name an account --------------------------------------------------------------
 
 _ALIKE = re.compile(rb"accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid")
 _PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.routing.operations import Operation, Operations
 
 
-# --- Everything of a request that a decision about it may read, as one value -----------------------------
+# --- The inputs of a decision ---------------------------------------------------------------------------------
 
 
 class PathReading(NamedTuple):
@@ -71,7 +71,7 @@ def summarise(
     return RequestSummary(method, fields, kind, name, region, prefix, authority, operation, path, query)
 
 
-# --- What a request's target asks for here ---------------------------------------------------------------
+# --- Reading the target ---------------------------------------------------------------------------------------
 
 TOKEN_PATH = b"/auth/o2/token"
 

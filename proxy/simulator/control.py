@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.simulator.profiles import Profile
 
 
-# --- The control API's actions on users and on what their logins reach -----------------------------------
+# --- Control of users and of what their logins reach ----------------------------------------------------------
 
 
 def change_profiles(state: SimulatorState, given: JsonObject) -> Any:

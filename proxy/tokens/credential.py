@@ -512,7 +512,7 @@ def comes_later(account: str, failure: CredentialFailure | None, pause: float) -
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))
 
 
-# --- A sleep that can be cut short, and that never lasts so long that a suspended machine would go -------
+# --- A sleep that an event can end early ----------------------------------------------------------------------
 
 MAX_SLEEP: Final = 30.0
 """A sleep does not notice a suspended machine; the clock is looked at again at least this often."""

@@ -1,4 +1,4 @@
-"""Connections to a Redis or Valkey server, and what its failures mean. Only `redis_clients` knows redis-py beside it.
+"""Connections to a Redis or Valkey server, and what its failures mean. No other module knows redis-py.
 
 A failure that can pass is a `StateUnavailable`. From then on nothing is asked of the server any more, so that nobody
 waits for it in vain, until whoever keeps the pulse has found it in order. Addresses are shown without user and
@@ -377,7 +377,7 @@ def _explain(error: Exception, address: RedisAddress) -> StateError:
     return StateUnavailable(f"{where} cannot be reached.")
 
 
-# --- redis-py's clients for each way to a store, under one interface -------------------------------------
+# --- redis-py's clients: one server, Sentinel, a cluster ------------------------------------------------------
 
 
 class RedisClient(Protocol):
@@ -469,7 +469,7 @@ def open_client(address: RedisAddress, key: str, connect_timeout: float, timeout
     return ServerClient(Redis(host=host, port=port, db=address.db, **settings))
 
 
-# --- What the server does in one step, as scripts of Lua -------------------------------------------------
+# --- Lua scripts that the server runs in one step -------------------------------------------------------------
 
 NOW: Final = """
 local function now_of(given)
@@ -579,7 +579,7 @@ return {redis.call('ZCARD', KEYS[1]), redis.call('GET', KEYS[2])}
 )
 
 
-# --- What the server does in one step for `redis_fleet`; see `redis_scripts` -----------------------------
+# --- Scripts of the fleet -------------------------------------------------------------------------------------
 
 SHARE: Final = (
     NOW
@@ -607,7 +607,7 @@ return string.format('%.6f', level)
 )
 
 
-# --- What the server does in one step about what is shared, such as access tokens, and who may ask -------
+# --- Scripts of leases ----------------------------------------------------------------------------------------
 
 _LEASE: Final = (
     NOW

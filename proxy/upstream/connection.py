@@ -415,7 +415,7 @@ def late(what: str, limit: float) -> UpstreamTimeout:
     return UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual.")
 
 
-# --- Requests on their way out, one after another on one connection, without losing an answer that -------
+# --- Writing requests -----------------------------------------------------------------------------------------
 
 _MAX_HELD = 65536
 """In bytes: an event loop may read one client's upload many times before it comes to what was put off."""

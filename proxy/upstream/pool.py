@@ -374,7 +374,7 @@ class Pool:
         self._yield_later()
 
 
-# --- How much of a pool one family of operations may hold, so that one that hangs does not take it -------
+# --- How much of a pool one family of operations may use ------------------------------------------------------
 
 _RESERVED = 4
 """One of so many connections is left to those who hold few; a pool of fewer is everybody's to the last."""

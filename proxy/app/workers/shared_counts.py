@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.net.dialing import Origin
 
 
-# --- Clients' budgets in memory that all processes share -------------------------------------------------
+# --- Budgets of clients ---------------------------------------------------------------------------------------
 
 MAX_CLIENTS: Final = 8192
 
@@ -162,7 +162,7 @@ class SharedBudgets(Budgets):
             return True
 
 
-# --- Connections counted by all workers in memory that they share ----------------------------------------
+# --- Connections ----------------------------------------------------------------------------------------------
 
 _HOSTS: Final = 256
 """Hosts with a row of their own, which they keep. One beyond them shares a row, and so its limit, with another one."""
@@ -342,7 +342,7 @@ class SharedSlots:
         return (self._number - first) % self.processes
 
 
-# --- Connections by the address that they come from, counted by all workers in memory that they share ----
+# --- Connections by client address ----------------------------------------------------------------------------
 
 BUCKETS: Final = 4096
 _WAYS: Final = 16
@@ -447,7 +447,7 @@ class SharedAddressCounts:
             self._rows.pop(address, None)
 
 
-# --- What the workers count together, in one file of memory that each of them is given -------------------
+# --- All counts in one file -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +503,7 @@ def _whole_pages(size: int) -> int:
     return -(-size // step) * step
 
 
-# --- Locks that processes have on single bytes of a file that they share ---------------------------------
+# --- Locks on single bytes of the file ------------------------------------------------------------------------
 
 fcntl: Any
 try:

@@ -275,7 +275,7 @@ class Supervisor:
             asyncio.get_running_loop().call_exception_handler(context)
 
 
-# --- Looks again and again whether a worker stands still, and ends one that does; its keeper sees to -----
+# --- The watch for workers that hang --------------------------------------------------------------------------
 
 LOOKS_UNTIL_ELSEWHERE: Final = 4
 
@@ -328,7 +328,7 @@ def _assess(worker: WorkerProcess, now: float, looked_at: float) -> None:
         worker.kill(why)
 
 
-# --- One worker as its supervisor has it -----------------------------------------------------------------
+# --- The process of one worker --------------------------------------------------------------------------------
 
 _CODE: Final = (
     "import gc, sys; gc.disable(); sys.path.append(sys.argv.pop(1)); "
@@ -439,7 +439,7 @@ def how_it_ended(code: int) -> str:
     return f"signal {signal.Signals(-code).name if named else -code}"
 
 
-# --- What a worker writes, on its way to the program's one output ----------------------------------------
+# --- A worker's log lines on the way to the program's output --------------------------------------------------
 
 _PIPE_BYTES: Final = 1 << 20
 """What a batch of a busy worker's lines takes, and what Linux allows to anybody. In a pipe of the usual 64 KiB, worker
