@@ -54,18 +54,18 @@ class AdsAccount:
 
     account_id: str
     name: str
-    account_countries: tuple[AccountCountry, ...]
+    presences: tuple[AccountCountry, ...]
     status: Status = "CREATED"
     users: set[str] = field(default_factory=set)
 
     @property
     def regions(self) -> tuple[str, ...]:
         """Where it lives, in the order na, eu, fe."""
-        return tuple(region for region in REGIONS if any(p.region == region for p in self.account_countries))
+        return tuple(region for region in REGIONS if any(p.region == region for p in self.presences))
 
     def in_regions(self, regions: tuple[str, ...]) -> tuple[AccountCountry, ...]:
         """What it has there."""
-        return tuple(account_country for account_country in self.account_countries if account_country.region in regions)
+        return tuple(account_country for account_country in self.presences if account_country.region in regions)
 
 
 class AdsAccountBook:
@@ -81,7 +81,7 @@ class AdsAccountBook:
         """Adds an ads account, in the place of one with the same id."""
         self.remove(account.account_id)
         self.accounts[account.account_id] = account
-        for account_country in account.account_countries:
+        for account_country in account.presences:
             if account_country.profile_id is not None:
                 self._by_profile[account_country.profile_id] = account
             if account_country.advertiser_id is not None:
@@ -93,7 +93,7 @@ class AdsAccountBook:
         gone = self.accounts.pop(account_id, None)
         if gone is None:
             return False
-        for account_country in gone.account_countries:
+        for account_country in gone.presences:
             self._by_profile.pop(account_country.profile_id or "", None)
             self._by_advertiser.pop(account_country.advertiser_id or "", None)
         return True
@@ -120,7 +120,7 @@ class AdsAccountBook:
         account = self.named(any_id)
         if account is None or any_id == account.account_id:
             return account.regions if account else ()
-        return tuple(p.region for p in account.account_countries if p.advertiser_id == any_id)
+        return tuple(p.region for p in account.presences if p.advertiser_id == any_id)
 
 
 def account_id(user: str, number: int) -> str:

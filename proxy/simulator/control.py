@@ -80,7 +80,7 @@ def show_ads_accounts(state: SimulatorState, given: JsonObject) -> Any:
 
 
 def change_ads_accounts(state: SimulatorState, given: JsonObject) -> Any:
-    """`action` add (in the place of one with that `account_id`) or remove; for add `user`, `account_countries` and
+    """`action` add (in the place of one with that `account_id`) or remove; for add `user`, `presences` and
     more."""
     book, user = state.ads_accounts, str(given.get("user", "default"))
     if given.get("action", "add") == "remove":
@@ -89,8 +89,8 @@ def change_ads_accounts(state: SimulatorState, given: JsonObject) -> Any:
     if given.get("action", "add") != "add" or status not in get_args(Status):
         raise ControlRefused(f"action is 'add' or 'remove', status one of {', '.join(get_args(Status))}")
     chosen = str(given.get("account_id") or account_id(user, len(book.accounts) + 1))
-    account_countries = tuple(_account_country(entry) for entry in given.get("presences", ()))
-    return _plain(book.add(AdsAccount(chosen, str(given.get("name", chosen)), account_countries, status, {user})))
+    presences = tuple(_account_country(entry) for entry in given.get("presences", ()))
+    return _plain(book.add(AdsAccount(chosen, str(given.get("name", chosen)), presences, status, {user})))
 
 
 def _account_country(entry: Any) -> AccountCountry:

@@ -181,7 +181,7 @@ async def test_number_of_accounts_is_a_setting(settings: SimulatorSettings, clie
         assert len((await listed(crowded)).json()["adsAccounts"]) == 100
         accounts = simulator.state.ads_accounts.listed("default")
         assert len({account.account_id for account in accounts}) == 300
-        assert [account_country.profile_id for account_country in accounts[-4].account_countries] == [None, None]
+        assert [account_country.profile_id for account_country in accounts[-4].presences] == [None, None]
         assert len(simulator.about()["ads_accounts"]) == 10
 
 
@@ -200,6 +200,6 @@ def test_no_profile_is_in_two_accounts() -> None:
     """Settling twice gives further accounts the profiles that are left."""
     book, profiles = AdsAccountBook(), ProfileBook(5)
     made = settle(book, profiles, "default", 4) + settle(book, profiles, "default", 4)
-    ids = [p.profile_id for account in made for p in account.account_countries if p.profile_id is not None]
+    ids = [p.profile_id for account in made for p in account.presences if p.profile_id is not None]
     assert len(made) == len(book.accounts) == 8
     assert len(ids) == len(set(ids)) == 10
