@@ -43,8 +43,7 @@ TESTS = (
 )
 IN_FORCE = """
 from proxy.config import load
-from proxy.forwarding.field_rules import REQUEST_FIELDS
-from proxy.forwarding.injection import account_lines
+from proxy.forwarding.injection import REQUEST_FIELDS, account_lines
 
 variables = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "ADS_PROXY_WATCH_INTERVAL": "5"}
 assert load(None, variables).watch_interval == 5
@@ -67,10 +66,11 @@ def diffs() -> dict[str, str]:
 def apply(diff: str, folder: Path) -> list[str]:
     """Change the files as the diff says, wherever in a file its lines are now; which files it was."""
     touched = []
-    for part in re.split(r"^--- .*\n\+\+\+ b/", diff, flags=re.MULTILINE)[1:]:
+    parts = re.split(r"^--- (.*)\n\+\+\+ b/", diff, flags=re.MULTILINE)[1:]
+    for before, part in zip(parts[::2], parts[1::2], strict=True):
         name, _, rest = part.partition("\n")
         path = folder / name
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = "" if before == "/dev/null" else path.read_text(encoding="utf-8")
         for hunk in re.split(r"^@@ .*\n", rest, flags=re.MULTILINE)[1:]:
             lines = [line or " " for line in hunk.splitlines()]
             old = "".join(f"{line[1:]}\n" for line in lines if line[0] in " -")
