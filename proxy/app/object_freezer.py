@@ -1,8 +1,8 @@
 """Keeps Python's garbage collector away from objects that stay.
 
-A full collection looks at every object that the collector knows. With 10,000 accounts it held up all requests for 0.9 s
-(`python -m benchmarks accounts`). `gc.freeze` takes all present objects out of its sight. One of them is still freed
-when the last reference to it goes, but no more if it is part of a cycle, as closed connections are. `MANY` is more than
+A full collection looks at every object that the collector knows. With 10,000 accounts it held up requests for up to
+1.5 s (`python -m benchmarks accounts`). `gc.freeze` hides all present objects from it. A hidden object is still freed
+when its last reference goes, but no longer if it is part of a cycle, as closed connections are. `MANY` is more than
 `limits.max_connections` connections have, so traffic alone never leads to a freeze.
 """
 
