@@ -2,8 +2,7 @@
 
 `evaluate_request` is asked before the request is routed, with what it says itself, so that routing tells a client
 nothing of what is not its own; `evaluate_route` afterwards, with what was chosen. Both are asked for each request of a
-client with a policy, and by `ads-proxy check --as`. Who the client is is for `clients`; paths are read by `paths`, the
-names of accounts by `named_accounts`.
+client with a policy, and by `ads-proxy check --as`. `clients` identifies the client; `paths` reads paths.
 
 A client with `profiles` or `account_ids` is limited: it reaches what its Scope or its account id governs, as the table
 of operations has it, and nothing else (docs/routing.md, What a client may do).
@@ -442,7 +441,7 @@ def _forbid(rule: str, reason: str) -> Verdict:
     return Verdict(rule, reason, NotPermitted(f"{reason} (Rule: {rule}.)"))
 
 
-# --- Which accounts a request names beside its Scope -----------------------------------------------------
+# --- Accounts that a request names in addition to its Scope -----------------------------------------------
 
 MAX_PARAMETERS = 80
 """How many parameters of a query are checked, within ten times what a plain 401 costs."""

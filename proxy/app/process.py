@@ -120,7 +120,7 @@ def allow_open_files() -> int:
 
 
 def connections_within(open_files: int) -> int:
-    """How many connections of clients so many open files allow, each with one to Amazon beside it; 0: any number."""
+    """How many connections of clients so many open files allow, each with another one to Amazon; 0: any number."""
     return max(1, (open_files - RESERVED_FILES) // 2) if open_files else 0
 
 

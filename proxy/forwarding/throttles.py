@@ -1,6 +1,6 @@
 """The limits of Amazon's that are known: one for each 429 with Retry-After, in bounded memory.
 
-Which requests wait, and which may leave, is for `throttle`.
+`Throttle` decides which requests wait and which may leave.
 """
 
 from __future__ import annotations

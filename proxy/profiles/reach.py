@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from proxy.secret import Secret
 
 
-# --- What a login reaches beside its usual profiles, on the wire -----------------------------------------
+# --- Reading the lists of what a login reaches --------------------------------------------------------------
 
 MEDIA_TYPE = "application/vnd.listaccountsresource.v1+json"
 MANAGERS_MEDIA_TYPE = "application/vnd.getmanageraccountsresponse.v1+json"
@@ -203,7 +203,7 @@ def _account_id(value: object) -> str:
     return text if isinstance(text, str) and _ACCOUNT_ID.fullmatch(text) else ""
 
 
-# --- What each login reaches beside its usual profiles, in memory, for the request path and for ----------
+# --- Looking up what each login reaches -----------------------------------------------------------------------
 
 DOCUMENTS = tuple(f"ads-accounts-{number:02x}" for number in range(64))
 """Those that hold readings; each account's are in one."""

@@ -1,7 +1,7 @@
-"""Reading what a login reaches beside its usual profiles, region by region, and keeping what is known where that fails.
+"""Reads what a login reaches in addition to its usual profiles, and keeps what is known where reading fails.
 
-Replicas that share a store read it once, as they do the usual profiles (`shared_lists`). When it is read is for
-`directory`; what the lists are is in `ads_accounts`, the look-ups are in `reach`.
+Replicas that share a store read it once, as they do the usual profiles (`SharedLists`). When it is read is for
+`directory`; `reach` has the lists and the look-ups.
 """
 
 from __future__ import annotations

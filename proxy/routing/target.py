@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class PathReading(NamedTuple):
-    """Which parts of a target the decisions about a client's requests read, beside its operation."""
+    """Which parts of a target the decisions about a client's requests read, in addition to its operation."""
 
     path: bool
     query: bool

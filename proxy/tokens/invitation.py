@@ -1,6 +1,6 @@
 """Links that ask an advertiser for consent: what they hold, how they are signed, and whether one is still good.
 
-A link names one account and its end, under a signature; what became of it is kept in `invitation_ledger`.
+A link names one account and its end, under a signature. `InvitationLedger` keeps what became of it.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@ others come by it: the protocol.
 
 Whoever needs it takes a lease, which is the right to ask for it, or is handed what somebody else got meanwhile. Each
 lease has a fence, a number above all those before; what was got is published under the fence of its lease, and only
-while no later lease was given. Where asking fails, nobody who would send the same is given a lease for a while: the
-rate limit of attempts in vain is the fleet's. How a fleet does it is in `redis_leases`, what is shared so is for a
-`SharedFormat` to say; `LocalLeases` is for who has no fleet.
+while no later lease was given. After a failed request, nobody who would send the same gets a lease for a while: the
+rate limit of failed attempts is the fleet's. `RedisLeases` does this for a fleet, `LocalLeases` without one. A
+`SharedFormat` says what is shared.
 """
 
 from __future__ import annotations

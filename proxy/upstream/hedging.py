@@ -77,7 +77,7 @@ class HedgedConnection:
         self.deadline = NEVER
 
     def __repr__(self) -> str:
-        asked = ", asked beside it" if self._asking is not None or len(self._attempts) > 1 else ""
+        asked = ", another one asked" if self._asking is not None or len(self._attempts) > 1 else ""
         return f"<HedgedConnection: {self._first!r}{asked}>"
 
     # --- as a connection
@@ -178,7 +178,7 @@ class HedgedConnection:
         self._pool.deadlines.discard(self)
 
     def _settle(self) -> None:
-        """Nothing is asked beside it from here on."""
+        """No other connection is asked from here on."""
         self._stop_waiting()
         self._kept = []
         if self._asking is not None:
@@ -226,7 +226,7 @@ class _Attempt:
         self._sink.entered = moment
 
     def interim(self, response: Response) -> None:
-        """Told while nobody else may answer: a client is told of one attempt."""
+        """Reported while no other connection may answer: a client hears of one attempt."""
         if self._owner.is_single(self):
             self._sink.interim(response)
 

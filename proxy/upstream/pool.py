@@ -1,8 +1,8 @@
 """The connections to one host: which is used next, how many there may be, and who waits for one. Sends nothing.
 
 The connection used last is used next, so that those not needed grow old and go. Those who wait get connections
-in turns by client, and within one client in the order in which they came; how many one family of operations may hold
-is for `bulkheads`. `Pools` has the pools of all hosts.
+in turns by client, and within one client in the order in which they came; a family of operations may use
+a part of them only. `Pools` has the pools of all hosts.
 """
 
 from __future__ import annotations

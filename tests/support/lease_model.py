@@ -1,4 +1,4 @@
-"""The protocol of a fleet's leases as plain functions: what the scripts of `lease_scripts` do, said a second time.
+"""The protocol of a fleet's leases as plain functions, apart from the scripts in `redis_connection`.
 
 A state and what is asked come in, the next state and the answer go out. Moments are in milliseconds.
 """

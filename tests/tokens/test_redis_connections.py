@@ -81,7 +81,7 @@ async def test_commands_that_wait_for_a_connection_learn_of_trouble(
 async def test_a_connection_that_is_closed_while_a_command_is_sent(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """redis-py and uvloop raise these then. The store cannot be reached, and whoever watches over it goes on."""
+    """redis-py and uvloop raise these then. The store cannot be reached, and the task that watches over it goes on."""
 
     class Closed:
         async def ask(self, *words: object) -> object:

@@ -1,4 +1,4 @@
-"""A connection that rested is hedged where its answer is late: asked again beside it, the first answer is taken."""
+"""A connection that rested is hedged if its answer is late: another one is asked, and the first answer counts."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ async def test_where_no_second_can_be_made_the_first_is_waited_for(running: Runn
 
         hedge.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
         hedge.bench.sweep(AFTER + 0.1)
-        assert repr(hedge.connection).endswith(", asked beside it>")
+        assert repr(hedge.connection).endswith(", another one asked>")
         hedge.wires[0].drop()
         await hedge.bench.settled(lambda: not hedge.connection._attempts)
         assert not hedge.sink.told

@@ -1,4 +1,4 @@
-"""What a worker tells of its requests for people to look at: the last ones, which keys were used.
+"""What a worker reports about its requests, for people to look at: the last ones, which keys were used.
 
 It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out,
 and not kept: memory that each request passes through is memory that a processor's caches have to hold.
