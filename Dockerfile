@@ -1,10 +1,11 @@
 # The image of ads-proxy. Needs nothing at run time but the network: read-only root, no capabilities, no root user.
 #
 #   docker build -t ads-proxy .
-#   docker run --rm --read-only -p 127.0.0.1:8080:8080 -e ADS_PROXY_LISTEN=0.0.0.0:8080 -e ADS_PROXY_ALLOW_UNAUTHENTICATED=true ads-proxy demo
+#   docker run --rm --read-only -p 127.0.0.1:8080:8080 -e ADS_PROXY_LISTEN=0.0.0.0:8080 -e
+# ADS_PROXY_ALLOW_UNAUTHENTICATED=true ads-proxy demo
 #
 # The program listens on loopback unless told otherwise: right for a sidecar, whose tool shares its network. Whoever
-# publishes a port says so with ADS_PROXY_LISTEN, and says who may call (docs/deployment.md).
+# publishes a port says so with ADS_PROXY_LISTEN, and says who may call (docs/how-to/deployment.md).
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -35,7 +36,8 @@ RUN rm -rf /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/
 
 COPY --from=build /opt/ads-proxy /opt/ads-proxy
 
-# A new volume that is mounted here belongs to the image's user, and so can keep state (ADS_PROXY_STATE__URL=file:/var/lib/ads-proxy).
+# A new volume that is mounted here belongs to the image's user, and so can keep state
+# (ADS_PROXY_STATE__URL=file:/var/lib/ads-proxy).
 RUN install -d -m 0700 -o 65532 -g 65532 /var/lib/ads-proxy
 
 ENV PATH=/opt/ads-proxy/bin:$PATH \

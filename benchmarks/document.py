@@ -1,4 +1,4 @@
-"""docs/performance.md and its picture, of which the benchmark writes what it measured."""
+"""docs/explanation/performance.md and its picture, of which the benchmark writes what it measured."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.report import markdown
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.speed import UPSTREAM
 
-DOCUMENT = ROOT / "docs" / "performance.md"
-PICTURE = ROOT / "docs" / "performance.svg"
+DOCUMENT = ROOT / "docs" / "explanation" / "performance.md"
+PICTURE = ROOT / "docs" / "explanation" / "performance.svg"
 _LINE, _NAMES, _BARS = 26, 220, 420
 
 

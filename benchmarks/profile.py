@@ -32,8 +32,8 @@ _SHOWN = 40
 _LEAST = 0.001
 
 
-PICTURES = {ONE_TARGET: ROOT / "docs" / "flame.svg"}
-"""What docs/performance.md shows."""
+PICTURES = {ONE_TARGET: ROOT / "docs" / "development" / "flame.svg"}
+"""What docs/explanation/performance.md shows."""
 
 
 @dataclass(frozen=True, slots=True)

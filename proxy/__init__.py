@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 __version__ = "0.1.0"
-"""The only place that says it; docs/releasing.md says what follows from a change."""
+"""The only place that says it; docs/development/releasing.md says what follows from a change."""

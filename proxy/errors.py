@@ -334,7 +334,8 @@ class InternalError(Refused):
 
 
 class TokenFailure(AdsProxyError):
-    """A token request that gave no token. `reason` is the metric's label (docs/tokens.md, When a token request fails).
+    """A token request that gave no token. `reason` is the metric's label (docs/explanation/tokens.md, When a token
+    request fails).
 
     `permanent` tells that only a human can mend it. `advice` is one sentence for the operator.
     `retry_after` is what the answer asked for, in seconds.
@@ -353,7 +354,7 @@ class TokenFailure(AdsProxyError):
 
 
 class RefreshTokenRevoked(TokenFailure):
-    """`invalid_grant` (docs/amazon.md, Token errors): revoked, expired, or issued to another client id."""
+    """`invalid_grant` (docs/development/amazon.md, Token errors): revoked, expired, or issued to another client id."""
 
     reason, permanent = "invalid_grant", True
     advice = (
@@ -363,7 +364,7 @@ class RefreshTokenRevoked(TokenFailure):
 
 
 class ConsentExpired(RefreshTokenRevoked):
-    """`invalid_grant`, and the advertiser's consent is over by its age (docs/amazon.md, Consent)."""
+    """`invalid_grant`, and the advertiser's consent is over by its age (docs/development/amazon.md, Consent)."""
 
     advice = (
         "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
@@ -379,7 +380,7 @@ class RefreshTokenMissing(TokenFailure):
 
 
 class AppMisconfigured(TokenFailure):
-    """`invalid_client` (docs/amazon.md, Token errors): the whole application is wrong, not one account."""
+    """`invalid_client` (docs/development/amazon.md, Token errors): the whole application is wrong, not one account."""
 
     reason, permanent = "invalid_client", True
     advice = "The client id or secret is wrong: compare both with the security profile in Login with Amazon's console."

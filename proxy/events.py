@@ -422,7 +422,7 @@ class Fault(StrEnum):
 
 
 class RefusalCause(StrEnum):
-    """Why Amazon refused a request, where that is known (docs/amazon.md, Unauthorized)."""
+    """Why Amazon refused a request, where that is known (docs/development/amazon.md, Unauthorized)."""
 
     SCOPE_MISSING = "scope-missing"
     """It wants a profile, and none was sent."""

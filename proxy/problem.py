@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
 
 TYPE_PREFIX = "urn:ads-proxy:error:"
-"""Followed by the slug. It names the problem and leads nowhere; docs/errors.md describes each."""
+"""Followed by the slug. It names the problem and leads nowhere; docs/reference/errors.md describes each."""
 
 
 _MESSAGE_REFUSED = -32012

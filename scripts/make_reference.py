@@ -47,7 +47,7 @@ spec:
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
 PAGES = ("metrics.md", "errors.md", "cli.md")
-"""Those with blocks that are made."""
+"""Those of docs/reference with blocks that are made."""
 
 
 def table(head: Row, rows: list[Row]) -> str:
@@ -173,7 +173,7 @@ def prometheus_rule(alerts: str) -> str:
 
 def made(root: Path) -> dict[Path, str]:
     """Every file that holds something made, as it ought to be."""
-    docs = root / "docs"
+    docs = root / "docs" / "reference"
     pages = {docs / name: page((docs / name).read_text(encoding="utf-8")) for name in PAGES}
     keys = docs / "configuration.md"
     schema = json.dumps(reference.json_schema(), indent=2) + "\n"

@@ -4,8 +4,8 @@
 
 The wheel and the source archive are built from the work tree by the locked backend, without reaching anything. What is
 looked at: the changelog's section, the files that name the version, what both archives hold, that the archive builds
-the same wheel, and the tag of this commit if it has one. docs/releasing.md says what comes before and after. Nothing is
-uploaded, and nothing outside the folder is written.
+the same wheel, and the tag of this commit if it has one. docs/development/releasing.md says what comes before and
+after. Nothing is uploaded, and nothing outside the folder is written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/amazon.md: each belief says where it is from, how sure it is, and what happens if it is wrong."""
+"""docs/development/amazon.md: each belief says where it is from, how sure it is, and what happens if it is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "amazon.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "development" / "amazon.md").read_text(encoding="utf-8")
 HEAD = "| assumption | source | certainty | if it is wrong |"
 SOURCES = ("documentation", "specification", "collection", "observed", "inferred", "no source found", "nobody")
 DEGREES = ("sure", "likely", "open", "\u2013")

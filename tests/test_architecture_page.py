@@ -1,4 +1,4 @@
-"""docs/architecture.md says what is there: every room in its order, and no file that is gone."""
+"""docs/development/architecture.md says what is there: every room in its order, and no file that is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.modules import LAYERS
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "development" / "architecture.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w.]+)/?` \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 APART = {"simulator"}
 WHERE_TO_PUT = ("header rule", "retry rule", "metric", "configuration key", "command")

@@ -48,7 +48,7 @@ def test_findings_are_written_between_the_markers() -> None:
 
 def test_the_document_has_the_markers() -> None:
     """`--write-docs` finds its place, and writing the same twice changes nothing."""
-    once = with_findings((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "new")
+    once = with_findings((ROOT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8"), "new")
     assert with_findings(once, "new") == once
 
 

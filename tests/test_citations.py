@@ -55,8 +55,9 @@ def test_every_citation_leads_somewhere() -> None:
 def test_a_citation_that_leads_nowhere_is_found() -> None:
     """A page that is not there, a heading that is not in it, also over a line's end; and those that are right pass."""
     assert broken("see docs/nowhere.md for more")
-    assert broken("(docs/amazon.md,\n    # Tolkien)")
-    assert not broken("docs/amazon.md, Tokens; docs/amazon.md,\n    Token errors, docs/errors.md, which says")
+    assert broken("(docs/development/amazon.md,\n    # Tolkien)")
+    assert not broken("docs/development/amazon.md, Tokens; docs/development/amazon.md,\n    Token errors, as ever")
+    assert not broken("docs/reference/errors.md, which says")
 
 
 def test_nothing_outside_the_repository_is_cited() -> None:

@@ -20,7 +20,7 @@ from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
 
-BROKEN = ("nowhere.md", "routing.md#nothing", "#nothing", "/absolute.md", "../config/nowhere.yaml", "../../elsewhere")
+BROKEN = ("nowhere.md", "security.md#nothing", "#nothing", "/absolute.md", "../../config/nowhere.yaml", "../../../up")
 """A page, a heading of another page or of its own, an absolute address, a file beside docs/ or outside of all."""
 
 
@@ -91,7 +91,8 @@ def test_each_picture_of_a_page_is_there(site: Path) -> None:
 def refused(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """A build of pages with every broken link, and with a page that no menu has."""
     links = "\n".join(f"[a link]({link})" for link in BROKEN)
-    return build(tmp_path_factory.mktemp("broken"), {"tokens.md": f"\n{links}\n", "orphan.md": "# Orphan\n"})
+    additions = {"explanation/tokens.md": f"\n{links}\n", "orphan.md": "# Orphan\n"}
+    return build(tmp_path_factory.mktemp("broken"), additions)
 
 
 @pytest.mark.parametrize("link", BROKEN)

@@ -30,9 +30,9 @@ OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT
 """The file's name, and what Kubernetes sets, which is passed over."""
 DEPRECATED_VARIABLES = {f"ADS_PROXY_{'__'.join(entry.old).upper()}" for entry in DEPRECATIONS}
 MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
-"""Which docs/cli.md shows with their answers."""
+"""Which docs/reference/cli.md shows with their answers."""
 NO_KEYS = {"routes.acme", "state.degraded", "state.trouble"}
-"""A mistake that docs/cli.md shows, and members of `/status`."""
+"""A mistake that docs/reference/cli.md shows, and members of `/status`."""
 DIGEST = "A_DIGEST"
 COMMAND: Any = typer.main.get_command(app)
 ACCOUNT: dict[str, Any] = {"client_id": "id", "client_secret": "0123456789abcdef"}
@@ -95,7 +95,7 @@ def test_the_program_is_installed_by_no_name() -> None:
 
 
 def test_a_key_that_a_page_names_exists() -> None:
-    """`section.key`, as docs/configuration.md has it; `*`, NAME and [] stand for an entry's name."""
+    """`section.key`, as docs/reference/configuration.md has it; `*`, NAME and [] stand for an entry's name."""
     sections = {key.partition(".")[0].removesuffix("[]") for key in KEYS if "." in key}
     key = re.compile(r"`((?:[a-z_]+)(?:\[\]|\.(?:\*|NAME))?\.[a-z_]+)(?::[^`]*)?`")
     wrong = {

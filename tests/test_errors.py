@@ -21,7 +21,7 @@ FAILURES = [
     if isinstance(kind, type) and issubclass(kind, errors.TokenFailure) and kind is not errors.TokenFailure
 ]
 DATED = problem.own_lines(0.0, b"")
-DOCUMENTED = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
+DOCUMENTED = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
 
 
 def test_slugs_are_unique() -> None:
@@ -31,7 +31,7 @@ def test_slugs_are_unique() -> None:
 
 
 def test_every_slug_is_documented_with_its_status() -> None:
-    """The tables of docs/errors.md hold every refusal, and no other."""
+    """The tables of docs/reference/errors.md hold every refusal, and no other."""
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", DOCUMENTED.read_text(), re.MULTILINE))
     assert rows == {kind.slug: str(kind.status) for kind in REFUSALS}
 

@@ -16,15 +16,15 @@ from scripts.make_reference import ALERTS, BLOCK, EXAMPLE, RULE, blocks, error_r
 from scripts.make_reference import PAGES as WITH_BLOCKS
 from tests.support.programs import ROOT
 
-PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in WITH_BLOCKS]
+PAGES = [(ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") for name in WITH_BLOCKS]
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of what is written."""
     for name in (*WITH_BLOCKS, "configuration.md"):
-        (tmp_path / "docs").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
+        (tmp_path / "docs" / "reference").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "docs" / "reference" / name, tmp_path / "docs" / "reference")
     (tmp_path / "config").mkdir()
     shutil.copy(ROOT / "config" / "proxy.schema.json", tmp_path / "config")
     for path in (ALERTS, RULE, EXAMPLE):
@@ -41,10 +41,10 @@ def test_the_reference_is_current() -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("docs/errors.md", "| `unknown-route` | 404 |", "| `unknown-route` | 410 |"),
-        ("docs/metrics.md", "| `replays_total` | counter |", "| `replays_total` | gauge |"),
-        ("docs/cli.md", "| `ads-proxy wait` | Wait ", "| `ads-proxy wait` | Waits "),
-        ("docs/configuration.md", "| `ADS_PROXY_LISTEN` |", "| `ADS_PROXY_LISTENS` |"),
+        ("docs/reference/errors.md", "| `unknown-route` | 404 |", "| `unknown-route` | 410 |"),
+        ("docs/reference/metrics.md", "| `replays_total` | counter |", "| `replays_total` | gauge |"),
+        ("docs/reference/cli.md", "| `ads-proxy wait` | Wait ", "| `ads-proxy wait` | Waits "),
+        ("docs/reference/configuration.md", "| `ADS_PROXY_LISTEN` |", "| `ADS_PROXY_LISTENS` |"),
         ("config/proxy.schema.json", '"ads-proxy"', '"other"'),
         (str(EXAMPLE), "#  probe_interval: 900", "#  probe_interval: 901"),
         (str(RULE), 'up{job="ads-proxy"} == 0', 'up{job="ads-proxy"} == 1'),

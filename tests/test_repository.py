@@ -119,15 +119,15 @@ def test_every_marker_is_one_that_tests_carry() -> None:
 
 
 def test_every_direct_dependency_is_explained() -> None:
-    """docs/dependencies.md says what each is for."""
-    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    """docs/development/dependencies.md says what each is for."""
+    text = (ROOT / "docs" / "development" / "dependencies.md").read_text(encoding="utf-8").lower()
     asked = [*PROJECT["project"]["dependencies"], *_group("dev"), *_group("build")]
     assert not [entry for entry in asked if not re.search(rf"\b{re.escape(_normal(entry))}\b", text)]
 
 
 def test_no_dependency_is_explained_twice() -> None:
     """Two rows about one package drift apart."""
-    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "development" / "dependencies.md").read_text(encoding="utf-8")
     rows = [name for row in re.findall(r"^\| (\S.*?) \|", text, re.MULTILINE) for name in row.split(", ")]
     packages = [name for name in rows if name not in {"package", "---"}]
     assert len(packages) > 10

@@ -1,4 +1,4 @@
-"""Each attack of docs/threat-model.md has its test: the page names none that is not there."""
+"""Each attack of docs/explanation/threat-model.md has its test: the page names none that is not there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "threat-model.md").read_text(encoding="utf-8")
 ATTACKS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in PAGE.partition("## A client's limits")[2].splitlines()

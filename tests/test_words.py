@@ -1,4 +1,4 @@
-"""One word for one thing, in pages and in what the program says: docs/glossary.md."""
+"""One word for one thing, in pages and in what the program says: docs/reference/glossary.md."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_thing_has_one_word(other: str) -> None:
 
 def test_each_word_is_explained_once() -> None:
     """A second row for a word would be a second meaning."""
-    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
     words = [
         word for row in re.findall(r"^\| (.+?) \|", page, re.MULTILINE) for word in row.split(", ") if row != "word"
     ]

@@ -1,7 +1,7 @@
 """Who may knock at all: method, form of the target, web pages, host names; then who it is. Pure.
 
 It defends against web pages (any Origin, RFC 6454; Fetch Metadata) and DNS rebinding (Host), before anything is chosen
-or forwarded (docs/security.md). Keys are verified by `clients`, what a client may do is for `policy`.
+or forwarded (docs/explanation/security.md). Keys are verified by `clients`, what a client may do is for `policy`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A tool does what the operation of the unified API does whose verb and resource its name has: for
 `campaign_management-query_campaign` that is `POST /adsApi/v1/query/campaigns`, which reads. What has no such operation
-counts as a write (docs/routing.md, Tools of MCP). Messages are read in the second half.
+counts as a write (docs/reference/routing.md, Tools of MCP). Messages are read in the second half.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LITE: Final = "amazon_ads_mcp-"
 SEARCH, DESCRIBE, INVOKE = (f"{LITE}{verb}" for verb in ("search_tools", "describe_tools", "invoke_tool"))
-"""The tools of `/mcp/lite`: by them the others are found and called (docs/amazon.md, MCP)."""
+"""The tools of `/mcp/lite`: by them the others are found and called (docs/development/amazon.md, MCP)."""
 CALL: Final = "tools/call"
 
 _MEMBERS: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))

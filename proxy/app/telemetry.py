@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NANOSECONDS = 1_000_000_000
 _MISSING = (
     "telemetry.otlp: needs packages that are not installed; install the program as `amazon-ads-proxy[telemetry]` "
-    "(docs/traces.md), or remove telemetry.otlp"
+    "(docs/how-to/traces.md), or remove telemetry.otlp"
 )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SHARED = ("client_secret", "redirect_uri", "scopes")
 """Keys of an application rather than of one account: another account of the same client id gets them as well."""
-BY_HAND = "write the account into it by hand, as docs/configuration.md shows"
+BY_HAND = "write the account into it by hand, as docs/reference/configuration.md shows"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

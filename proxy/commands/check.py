@@ -269,7 +269,8 @@ def print_difference(old: Config, new: Config) -> int:
 def void_consents(old: Config, new: Config) -> Iterator[str]:
     """Accounts whose advertiser would have to consent anew. Pure.
 
-    A refresh token is worth something to the application that it was granted to alone (docs/amazon.md, Client id).
+    A refresh token is worth something to the application that it was granted to alone (docs/development/amazon.md,
+    Client id).
     """
     for name, before in old.accounts.items():
         after = new.accounts.get(name)

@@ -30,7 +30,7 @@ def notify(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
 def send_test(config: Config) -> int:
     """0 where it arrived by every way; 1 where it did not, or nobody is to be told."""
     if config.notify.webhook is None and not config.notify.command:
-        complain("notify: nobody is told: set notify.webhook or notify.command (docs/notify.md)")
+        complain("notify: nobody is told: set notify.webhook or notify.command (docs/how-to/notify.md)")
         return FAILED
     return asyncio.run(_send(config))
 

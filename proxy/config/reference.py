@@ -1,4 +1,4 @@
-"""What the model says of itself: the JSON schema for editors and the tables of docs/configuration.md.
+"""What the model says of itself: the JSON schema for editors and the tables of docs/reference/configuration.md.
 
 Both are made from `model`; nothing about a key is written twice.
 """

@@ -1,7 +1,7 @@
 """Why Amazon refused a request, in a sentence for whoever runs the proxy, where that can be told. Pure.
 
 The client gets Amazon's answer as it is; this is for log and console. The texts of Amazon's are those of
-docs/amazon.md, Unauthorized.
+docs/development/amazon.md, Unauthorized.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The head that leaves: which fields the proxy injects, drops and passes, and how it writes them.
 
-A new rule on a request's header belongs here, and in docs/routing.md. A head is rendered from the very `Request` that
-was checked, and from the `Route` that was chosen for it; nothing else is read.
+A new rule on a request's header belongs here, and in docs/reference/routing.md. A head is rendered from the very
+`Request` that was checked, and from the `Route` that was chosen for it; nothing else is read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What follows an attempt: deliver, send again, wait and send again, or give up. Pure. The one home of retry rules.
 
-docs/reliability.md has them as a table, and tests/forwarding/test_retry.py a test for each of its rows. Nothing here is
-asked once a byte of the response has gone to the client. Sources: docs/amazon.md for 401, 429 and what a write may have
-done; RFC 9110, 9.2.2 for requests that may be sent twice, and RFC 9112, 9.3.1 for a connection that dies under one. How
-many retries a host is sent at most is for its `RetryBudget`.
+docs/explanation/reliability.md has them as a table, and tests/forwarding/test_retry.py a test for each of its rows.
+Nothing here is asked once a byte of the response has gone to the client. Sources: docs/development/amazon.md for 401,
+429 and what a write may have done; RFC 9110, 9.2.2 for requests that may be sent twice, and RFC 9112, 9.3.1 for a
+connection that dies under one. How many retries a host is sent at most is for its `RetryBudget`.
 """
 
 from __future__ import annotations

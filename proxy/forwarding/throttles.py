@@ -25,7 +25,7 @@ _MEMORY = 60.0
 
 
 class ThrottleKey(NamedTuple):
-    """What a 429 is kept for (docs/amazon.md, Rate limits)."""
+    """What a 429 is kept for (docs/development/amazon.md, Rate limits)."""
 
     family: str
     advertiser: str

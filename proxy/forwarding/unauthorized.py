@@ -27,9 +27,9 @@ _ABOUT_SCOPE = (
     b"scope header is missing",
     b"not authorized to access scope",
 )
-"""Rights or consent are wanting: another token would change nothing (docs/amazon.md, Unauthorized)."""
+"""Rights or consent are wanting: another token would change nothing (docs/development/amazon.md, Unauthorized)."""
 _MCP_REFUSALS = (b"no authorization", b"client initialization failed")
-"""How the MCP endpoint says that a token is missing, or is over (docs/amazon.md, MCP)."""
+"""How the MCP endpoint says that a token is missing, or is over (docs/development/amazon.md, MCP)."""
 _MCP_STATUSES = frozenset((400, 403, 500))
 """Under which it says so, beside 401, and 200 as JSON-RPC has it."""
 

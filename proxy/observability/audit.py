@@ -1,7 +1,8 @@
 """Which events are worth a record of the audit stream, and what such a record says, in the field names of ECS.
 
 What changes the outside or the inside is: writes to Amazon, sign-ins, consents, keys, reloads, who used the admin
-listener (docs/audit.md). A record holds names and numbers: no body, no query, no value of a configuration, no secret.
+listener (docs/reference/audit.md). A record holds names and numbers: no body, no query, no value of a configuration, no
+secret.
 """
 
 from __future__ import annotations

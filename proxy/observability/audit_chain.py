@@ -1,7 +1,8 @@
 """The audit stream as a chain: each line holds the digest of the one before, so that a change or a cut is seen. Pure.
 
 A line is a JSON object with `event.sequence`, its number from 1, and `ads_proxy.previous`, the SHA-256 of the line
-before without its line end. What the chain shows and what it cannot is told in docs/audit.md. Nothing is written here.
+before without its line end. What the chain shows and what it cannot is told in docs/reference/audit.md. Nothing is
+written here.
 """
 
 from __future__ import annotations

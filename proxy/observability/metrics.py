@@ -1,4 +1,4 @@
-"""Every Prometheus instrument, filled by events. docs/metrics.md lists them.
+"""Every Prometheus instrument, filled by events. docs/reference/metrics.md lists them.
 
 Here live the names, labels and buckets, and what fills them; how a number is kept is for `instruments`, and what
 requests are counted by for `request_metrics`. A counter or gauge is one declaration: with `on` an event fills it, and
@@ -489,7 +489,7 @@ class Metrics(Collector):
         return self._elsewhere(table.instrument) if counted else NOTHING
 
     def instruments(self) -> tuple[Instrument, ...]:
-        """What there is to scrape, in the order of a scrape; docs/metrics.md is made from it."""
+        """What there is to scrape, in the order of a scrape; docs/reference/metrics.md is made from it."""
         made: tuple[Table | Distribution, ...] = (*self._tables.values(), *self._distributions)
         return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
 

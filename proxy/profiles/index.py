@@ -2,7 +2,7 @@
 
 Changed by whole listings, one account and region at a time; nothing here asks Amazon or waits. A pinned first profile
 stays while it is listed. It is kept in several documents, by account, so that a change writes a part of a million
-profiles anew and not all of them (docs/scaling.md, A million profiles).
+profiles anew and not all of them (docs/how-to/scaling.md, A million profiles).
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def pin(profiles: Iterable[Profile], old: str) -> str:
     """The first profile: the old one while it is listed, else the first listed, empty for none. Pure.
 
     An agency's is never chosen, since it has no campaigns of its own, and one without a valid method of payment only
-    where all others are so, too (docs/amazon.md, Profiles).
+    where all others are so, too (docs/development/amazon.md, Profiles).
     """
     usable = [profile for profile in profiles if profile.kind != _AGENCY]
     if any(profile.id == old for profile in usable):

@@ -1,7 +1,7 @@
 """`GET /v2/profiles` on the wire: what is asked, what each answer means, and a profile as a value.
 
-What the list holds and what it leaves out: docs/amazon.md, Profiles. What else a login reaches is asked for in the same
-way, by `ask`: see `ads_accounts`.
+What the list holds and what it leaves out: docs/development/amazon.md, Profiles. What else a login reaches is asked for
+in the same way, by `ask`: see `ads_accounts`.
 
 Every failure leaves here as `ProfilesUnavailable`; no redirect is followed, and no answer is read beyond a bound.
 When to ask, and what is done with the answer, is for `directory`.

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SCOPE = b"amazon-advertising-api-scope"
 
 ADS_ACCOUNT = frozenset((b"amazon-ads-accountid", b"amazon-ads-account-id"))
-"""The header in both of Amazon's spellings; which one an operation takes, the table says (docs/amazon.md, Accounts)."""
+"""The header in both of Amazon's spellings; which one an operation takes, the table says (docs/development/amazon.md,
+Accounts)."""
 
 _MANAGER = frozenset((b"amazon-ads-manager-accountid", b"amazon-ads-manager-account-id"))
 """The header by which a manager account is named to the MCP endpoint, in both spellings."""
@@ -41,7 +42,7 @@ NAMES_ACCOUNT = (
         b"amazon-marketing-cloud-audience-instanceid".split()
     )
 )
-"""Headers that name an account, manager, advertiser or entity (docs/amazon.md, Accounts)."""
+"""Headers that name an account, manager, advertiser or entity (docs/development/amazon.md, Accounts)."""
 
 _AMC = b"amc"
 """What is below it holds an account of Amazon Marketing Cloud, which no default can be."""
@@ -89,8 +90,8 @@ def takes_default_ads_account(operation: Operation | None, names_account: bool) 
 def takes_default_scope(operation: Operation | None, *, ads_account: bool, names_account: bool) -> bool:
     """Whether a default Scope is added to a request without one; `ads_account` tells that it has an ads account.
 
-    The two go together only where the operation wants both (docs/amazon.md, Scope). `names_account` tells that the
-    client sent another account, manager, advertiser or entity header.
+    The two go together only where the operation wants both (docs/development/amazon.md, Scope). `names_account` tells
+    that the client sent another account, manager, advertiser or entity header.
     """
     if ads_account:
         return operation is not None and (operation.scope, operation.account) == _BOTH

@@ -1,7 +1,7 @@
 """A session of the hosted MCP endpoint: which one a request belongs to, and that it stays where it began. Pure.
 
-A session id is worth something to one account and region (docs/amazon.md, MCP): what began there is sent nowhere else.
-Which sessions there are is for `forwarding.sessions`.
+A session id is worth something to one account and region (docs/development/amazon.md, MCP): what began there is sent
+nowhere else. Which sessions there are is for `forwarding.sessions`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Amazon's operations: what each takes, what it does, and which of them a request is. Pure.
 
-The table, `operations.tsv`, is made from Amazon's specifications (docs/operations.md) and read when this module is
-loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access` for what a client may
-do. What no row says is not known, and whoever asks decides with care: an unknown operation counts as a write.
+The table, `operations.tsv`, is made from Amazon's specifications (docs/reference/operations.md) and read when this
+module is loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access` for what a
+client may do. What no row says is not known, and whoever asks decides with care: an unknown operation counts as a
+write.
 """
 
 from __future__ import annotations

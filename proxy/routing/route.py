@@ -1,8 +1,8 @@
 """A request's account, region, profile and ads account: which of its words chooses each, what is sent where. Pure.
 
-Each of them resolves by itself, and the first selector that speaks wins (docs/routing.md). What is known of profiles
-comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the caller may go there,
-and whether it may knock at all, is for `access`.
+Each of them resolves by itself, and the first selector that speaks wins (docs/reference/routing.md). What is known of
+profiles comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the caller may go
+there, and whether it may knock at all, is for `access`.
 """
 
 from __future__ import annotations

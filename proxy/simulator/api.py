@@ -106,7 +106,7 @@ def _is_known(call: Call) -> bool:
 
 
 def _not_found(call: Call) -> Refusal:
-    """What Amazon's gateway is believed to answer to an unknown operation (docs/amazon.md)."""
+    """What Amazon's gateway is believed to answer to an unknown operation (docs/development/amazon.md)."""
     return Refusal(
         404,
         "operation-unknown",

@@ -1,7 +1,7 @@
 """Whether a request to the Ads API has the token and the headers that it must have. Pure: values in, a refusal out.
 
-What is refused follows Amazon where Amazon's behaviour is known (docs/simulator.md), and is stricter for headers that a
-proxy must never let through.
+What is refused follows Amazon where Amazon's behaviour is known (docs/reference/simulator.md), and is stricter for
+headers that a proxy must never let through.
 """
 
 from __future__ import annotations

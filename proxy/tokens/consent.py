@@ -1,4 +1,5 @@
-"""How long an advertiser's consent holds, and when its end is announced (docs/tokens.md, Consent): decisions on days.
+"""How long an advertiser's consent holds, and when its end is announced (docs/explanation/tokens.md, Consent):
+decisions on days.
 
 Every moment is wall-clock time in seconds, every day is one in UTC. Nothing is kept here and no clock is read.
 """
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CUT_OFF: Final = date(2026, 6, 30)
-"""Consents given before this day have no end (docs/amazon.md, Consent)."""
+"""Consents given before this day have no end (docs/development/amazon.md, Consent)."""
 LIFETIME: Final = timedelta(days=365)
 DAY: Final = 86400.0
 MARKS: Final = (30, 7, 1, 0)

@@ -52,7 +52,7 @@ class Urgency(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """The last attempt of the fleet with the same: the how-manieth in a row of its kind, and seconds until the next,
-    `sooner` where requests wait for it. Of a token request, `reason` is the metric's (docs/tokens.md)."""
+    `sooner` where requests wait for it. Of a token request, `reason` is the metric's (docs/explanation/tokens.md)."""
 
     reason: str
     permanent: bool

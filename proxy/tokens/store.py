@@ -130,7 +130,7 @@ def fingerprint(refresh_token: Secret | None) -> str:
 
 
 def choose(configured: Secret | None, stored: StoredToken | None) -> RefreshTokenChoice:
-    """The stored one, until the configured one changes (docs/tokens.md, Which refresh token is used)."""
+    """The stored one, until the configured one changes (docs/explanation/tokens.md, Which refresh token is used)."""
     if stored is not None and (configured is None or stored.configured_fingerprint == fingerprint(configured)):
         is_sign_in = stored.source is StoredSource.SIGN_IN
         return RefreshTokenChoice(

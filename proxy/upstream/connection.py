@@ -40,7 +40,8 @@ _UNREAD = (408, 413)
 _NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
 """Those, and what has no body whatever its fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
-"""Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/amazon.md, Request ids)."""
+"""Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/development/amazon.md,
+Request ids)."""
 
 
 class ConnectionOwner(Protocol):

@@ -66,10 +66,10 @@ SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "aud
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
-    """--help works without any configuration, and docs/cli.md has the command."""
+    """--help works without any configuration, and docs/reference/cli.md has the command."""
     page = run(tmp_path, *command.split(), "--help")
     assert (page.returncode, page.stderr) == (0, "")
-    assert f"ads-proxy {command.split(maxsplit=1)[0]}" in (ROOT / "docs" / "cli.md").read_text()
+    assert f"ads-proxy {command.split(maxsplit=1)[0]}" in (ROOT / "docs" / "reference" / "cli.md").read_text()
 
 
 def test_each_file_that_declares_a_command_is_one() -> None:

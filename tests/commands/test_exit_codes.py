@@ -1,4 +1,5 @@
-"""The exit codes of docs/cli.md, by processes; those of `run` are tried in tests/integration/test_run_command.py."""
+"""The exit codes of docs/reference/cli.md, by processes; those of `run` are tried in
+tests/integration/test_run_command.py."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tests.commands.test_cli import ROOT
 from tests.support.processes import free_port
 from tests.support.ready_program import run as run_to_the_end
 
-PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 OF_RUN = ("126", "127", "137")
 
 

@@ -1,6 +1,6 @@
 """Mistakes of newcomers, through the real command line: one clear line, exit code 2, no traceback, no secret.
 
-docs/cli.md lists them, and a test here compares.
+docs/reference/cli.md lists them, and a test here compares.
 """
 
 from __future__ import annotations
@@ -251,12 +251,12 @@ def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
 
 
 def test_the_documentation_lists_these_mistakes() -> None:
-    """docs/cli.md has a row for each."""
-    page = (ROOT / "docs" / "cli.md").read_text()
+    """docs/reference/cli.md has a row for each."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
     missing = [row for row in map(documented, MISTAKES) if row not in page]
     assert not missing
 
 
 def documented(mistake: Mistake) -> str:
-    """A mistake as a row of docs/cli.md."""
+    """A mistake as a row of docs/reference/cli.md."""
     return f"| {mistake.title} | `{mistake.answer.strip()}` |"

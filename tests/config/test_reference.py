@@ -51,8 +51,8 @@ def test_the_committed_schema_is_current() -> None:
 
 
 def test_the_documentation_is_current() -> None:
-    """The tables of docs/configuration.md are those of `ads-proxy schema --tables`."""
-    page = (ROOT / "docs" / "configuration.md").read_text()
+    """The tables of docs/reference/configuration.md are those of `ads-proxy schema --tables`."""
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text()
     assert page[page.index(BEGIN) : page.index(END) + len(END)] == tables()
 
 

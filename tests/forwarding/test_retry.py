@@ -1,4 +1,4 @@
-"""What follows an attempt, at every boundary: the rows of the table in docs/reliability.md."""
+"""What follows an attempt, at every boundary: the rows of the table in docs/explanation/reliability.md."""
 
 from __future__ import annotations
 

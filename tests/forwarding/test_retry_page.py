@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md on sending again, row by row with the test that holds it."""
+"""The table of docs/explanation/reliability.md on sending again, row by row with the test that holds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.programs import ROOT
 
 _RETRY, _EXCHANGE = "tests/forwarding/test_retry.py::", "tests/forwarding/test_exchange.py::"
 _RENEWALS = "tests/forwarding/test_exchange_renewals.py::"
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "explanation" / "reliability.md"
 
 HELD_BY = [
     (

@@ -107,7 +107,7 @@ def plain(name: bytes) -> bytes:
 
 
 _ADS_ACCOUNT = b"amazon-ads-accountid"
-"""An empty one does not leave, and more than one is refused (docs/routing.md)."""
+"""An empty one does not leave, and more than one is refused (docs/reference/routing.md)."""
 _GONE = frozenset(map(plain, (*HOP_BY_HOP, *INJECTED)))
 
 

@@ -1,4 +1,4 @@
-"""The pages of docs/clients, tried to the letter: each block of code is run as it stands in front of a keyed proxy.
+"""The pages of docs/how-to/clients: each block of code is run, unchanged, in front of a proxy with keys.
 
 Only what every reader has to replace is replaced: the address, and the key.
 """
@@ -22,7 +22,7 @@ from tests.support.programs import ROOT, require_file, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
 
-PAGES = ROOT / "docs" / "clients"
+PAGES = ROOT / "docs" / "how-to" / "clients"
 COLLECTION = ROOT.parent / "shared" / "postman"
 PYTHON = {
     "http-libraries": ("plain_http",),

@@ -26,11 +26,11 @@ SIZES = {
 }
 """By section, how many files its diff touches, and how many lines it adds, imports apart."""
 GENERATED = {
-    "docs/configuration.md": "| `watch_interval` | `ADS_PROXY_WATCH_INTERVAL` | `2` |",
+    "docs/reference/configuration.md": "| `watch_interval` | `ADS_PROXY_WATCH_INTERVAL` | `2` |",
     "config/proxy.schema.json": '"watch_interval": {',
     "config/proxy.yaml": "#watch_interval: 2",
-    "docs/metrics.md": "| `throttle_waits_total` | counter | region |",
-    "docs/cli.md": "| `ads-proxy regions` |",
+    "docs/reference/metrics.md": "| `throttle_waits_total` | counter | region |",
+    "docs/reference/cli.md": "| `ads-proxy regions` |",
 }
 TESTS = (
     "tests/test_reference.py",

@@ -1,4 +1,5 @@
-"""The matrix of faults: each row of docs/faults.md that names this file, on the running program and the simulator.
+"""The matrix of faults: each row of docs/development/faults.md that names this file, on the running program and the
+simulator.
 
 A row says what a tool gets while something is wrong, what the program says of itself meanwhile, and that it serves
 again once that is over. The rows here and there are held against each other.
@@ -384,13 +385,14 @@ def test_each_row_of_the_page_names_a_test_that_is_there() -> None:
 
 
 def lwa_faults() -> str:
-    """The paragraph of docs/faults.md that lists the faults of Login with Amazon, which its rows call `any of them`."""
-    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    """The paragraph of docs/development/faults.md that lists the faults of Login with Amazon, which its rows call `any
+    of them`."""
+    page = (ROOT / "docs" / "development" / "faults.md").read_text(encoding="utf-8")
     return page.partition("All of these faults have the same effect:")[2].partition("\n\n")[0]
 
 
 def page_rows() -> list[list[str]]:
-    """The cells of the tables of docs/faults.md, without their heads."""
-    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    """The cells of the tables of docs/development/faults.md, without their heads."""
+    page = (ROOT / "docs" / "development" / "faults.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| fault ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

@@ -1,4 +1,4 @@
-"""docs/getting-started.md works to the letter: its blocks are typed into terminals, in its order.
+"""docs/tutorials/getting-started.md works to the letter: its blocks are typed into terminals, in its order.
 
 What stands in `<...>` is filled in from the page's own table, and ports are free ones; nothing else is changed. Amazon
 is the simulator, which the page's last section leads to. Blocks that need other programs are marked `elsewhere`.
@@ -25,7 +25,7 @@ from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
-PAGE = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tutorials" / "getting-started.md").read_text(encoding="utf-8")
 LAST = "Without Amazon"
 
 

@@ -76,7 +76,8 @@ http {{
 
 @contextlib.contextmanager
 def exposed(folder: Path, port: int, admin: str) -> Iterator[None]:
-    """nginx on this port, which passes on what docs/tokens.md says: the prefix of the admin listener, and no more."""
+    """nginx on this port, which passes on what docs/explanation/tokens.md says: the prefix of the admin listener, and
+    no more."""
     program, configuration = require_program("nginx"), folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     given = {"folder": folder, "user": user, "port": port, "admin": urlsplit(admin).port}

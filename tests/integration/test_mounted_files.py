@@ -18,7 +18,7 @@ from tests.support.running import Load, SimulatedAmazon, serving
 pytestmark = pytest.mark.integration
 
 WITHIN = 5.0
-"""docs/configuration.md, in seconds."""
+"""docs/reference/configuration.md, in seconds."""
 
 
 class Mount:

@@ -60,7 +60,7 @@ def test_a_revoked_account_is_told(tmp_path: Path) -> None:
     """By both ways, again after a failure; the page's own check takes the signature; a restart repeats nothing."""
     received, told = Received(statuses=[503]), tmp_path / "told"
     check: dict[str, Any] = {}
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "notify.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "notify.md").read_text(), re.DOTALL)
     exec(example, check)
     with receiver(received) as url, simulated_amazon() as amazon:
         notify = {"webhook": url, "secret": SECRET, "command": ["tee", "-a", str(told)]}

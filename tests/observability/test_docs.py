@@ -37,12 +37,12 @@ REMOVED = {"ads_proxy_fast_path_total"}
 
 def rows(page: str) -> str:
     """The first cells of a page's tables."""
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / "docs" / "reference" / page).read_text()
     return "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
 
 
 def test_every_metric_is_documented_and_no_other() -> None:
-    """docs/metrics.md lists exactly the families of a scrape, each with its labels."""
+    """docs/reference/metrics.md lists exactly the families of a scrape, each with its labels."""
     exposed = {name.removeprefix("ads_proxy_") for name in EXPOSED}
     assert set(re.findall(r"`(\w+)`", rows("metrics.md"))) == exposed
 
@@ -60,7 +60,8 @@ def test_a_metric_that_a_page_names_exists() -> None:
 
 
 def test_a_metric_is_named_as_prometheus_has_it() -> None:
-    """With its prefix, so that it can be copied into a query; docs/metrics.md says that its tables leave it out."""
+    """With its prefix, so that it can be copied into a query; docs/reference/metrics.md says that its tables leave it
+    out."""
     short = {
         (page.name, name)
         for page in PAGES
@@ -71,15 +72,17 @@ def test_a_metric_is_named_as_prometheus_has_it() -> None:
 
 
 def test_every_event_is_documented() -> None:
-    """docs/logs.md lists each event by its name in the log."""
+    """docs/reference/logs.md lists each event by its name in the log."""
     documented = rows("logs.md")
     assert [name for name in EVENTS if f"`{name}`" not in documented] == []
 
 
 def test_every_alert_is_documented_and_no_other() -> None:
-    """docs/alerts.md has a row for each rule, which leads to its page; and each rule has what a pager shows."""
+    """docs/how-to/alerts.md has a row for each rule, which leads to its page; and each rule has what a pager shows."""
     rules = yaml.safe_load((ROOT / "config/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
-    pages = dict(re.findall(r"\[`(AdsProxy\w+)`\]\((runbooks/[a-z-]+\.md)\)", (ROOT / "docs/alerts.md").read_text()))
+    pages = dict(
+        re.findall(r"\[`(AdsProxy\w+)`\]\(\.\./(runbooks/[a-z-]+\.md)\)", (ROOT / "docs/how-to/alerts.md").read_text())
+    )
     assert set(pages) == {rule["alert"] for rule in rules}
     for rule in rules:
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
@@ -95,6 +98,6 @@ def test_a_runbook_says_what_it_means_what_to_look_at_and_what_to_type(page: Pat
         text.split("\n", 1)[0].removeprefix("# "),
         *("What it means", "What to look at", "What to type", "When it is over"),
     ]
-    assert f"runbooks/{page.name}" in (ROOT / "docs/alerts.md").read_text()
+    assert f"runbooks/{page.name}" in (ROOT / "docs/how-to/alerts.md").read_text()
     typed = text.split("## What to type")[1].split("## ")[0]
     assert re.search(r"^    \S", typed, re.MULTILINE)

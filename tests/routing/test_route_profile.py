@@ -101,7 +101,8 @@ def test_overridden_api_addresses_choose_their_region_by_host_and_port() -> None
     ],
 )
 def test_profile_is_chosen_by_the_first_that_speaks(target: bytes, changed: dict[str, Any], profile: bytes) -> None:
-    """The client's own, the route's, the account's default; added as the operation has it (docs/amazon.md, Scope)."""
+    """The client's own, the route's, the account's default; added as the operation has it (docs/development/amazon.md,
+    Scope)."""
     assert chosen(target, **changed)[2] == profile
 
 

@@ -1,4 +1,5 @@
-"""docs/simulator.md names all that the simulator can be told: calls, settings, options, faults, kinds of refusals."""
+"""docs/reference/simulator.md names all that the simulator can be told: calls, settings, options, faults, kinds of
+refusals."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from proxy.simulator.named_faults import NAMED
 from proxy.simulator.settings import CHANGEABLE
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
 SOURCES = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "proxy" / "simulator").glob("*.py"))
 
 

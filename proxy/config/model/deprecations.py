@@ -1,8 +1,8 @@
 """Keys that have another name now, or no effect, and are still taken: the table, and what follows from it. Pure.
 
 An entry lets a configuration that works go on working: its value is moved to the new key before anything is checked,
-and a note says so at the start, in `check` and in the console. The tables of docs/configuration.md and the editors'
-schema show it. With the version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
+and a note says so at the start, in `check` and in the console. The tables of docs/reference/configuration.md and the
+editors' schema show it. With the version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from proxy.config.model.sections import Config
 RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
 """Keys of earlier versions, and what they are called now."""
 UNSHOWN = "NAME"
-"""Stands for a name that is not shown, as in docs/configuration.md."""
+"""Stands for a name that is not shown, as in docs/reference/configuration.md."""
 _WORD = re.compile(r"[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,6}")
 _MAX_NAME = 32
 _NEAR, _MAX_DIFFERENCE = 0.75, 4

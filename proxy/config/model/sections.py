@@ -1,7 +1,7 @@
 """The configuration as frozen, typed values: every key, its default, its bounds and its meaning.
 
 Attribute names are YAML keys. What a key means is said here, once; the JSON schema and the tables of
-docs/configuration.md are made from it. Nothing here reads files or the environment, and nothing decides what
+docs/reference/configuration.md are made from it. Nothing here reads files or the environment, and nothing decides what
 holds between keys: that is `checks.rules`.
 """
 
@@ -135,7 +135,7 @@ class StateSection(Section):
         return (*keys, self.url, password) if password is not None else keys
 
 
-# --- Amazon's addresses, which the configuration may override (docs/amazon.md, Regions) -----------------
+# --- Amazon's addresses, which the configuration may override (docs/development/amazon.md, Regions) -----------------
 
 
 def with_amazon(value: Any) -> Any:

@@ -189,7 +189,7 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(name, known, 1, 0.75)
     if close:
         return f"; did you mean {close[0]}?"
-    return "; unset it, or look it up in docs/configuration.md"
+    return "; unset it, or look it up in docs/reference/configuration.md"
 
 
 # --- AMAZON_ADS_* -------------------------------------------------------------------------------------------
