@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.docs_hooks import unescaped, without_outer_links
+from scripts.docs_hooks import address, moved, unescaped, without_outer_links
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
@@ -53,9 +53,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_page_of_docs_is_a_page_of_the_site(site: Path) -> None:
     """README.md becomes index.html; everything else keeps its name."""
-    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
-    made = {page.with_name("index.html") if page.name == "README.md" else page.with_suffix(".html") for page in pages}
-    assert {path.relative_to(site) for path in site.rglob("*.html")} - {Path("404.html")} == made
+    made = {Path(address(path.relative_to(ROOT / "docs").as_posix())) for path in (ROOT / "docs").rglob("*.md")}
+    redirects = {Path(address(old)) for old in moved(ROOT / "docs")}
+    assert {path.relative_to(site) for path in site.rglob("*.html")} == made | redirects | {Path("404.html")}
+    assert not made & redirects
+
+
+def test_an_old_address_leads_to_the_page(site: Path) -> None:
+    """By script, which keeps the heading, by refresh and by a link; each to a page that has more to say."""
+    pages = moved(ROOT / "docs")
+    assert {"tokens.md", "clients/README.md", "clients/curl.md"} <= set(pages)
+    for old, now in pages.items():
+        place = site / address(old)
+        text = place.read_text(encoding="utf-8")
+        targets = re.findall(r'location\.replace\("([^"]+)" \+ location\.hash\)|url=([^"]+)"|<a href="([^"]+)"', text)
+        assert [(place.parent / "".join(target)).resolve() for target in targets] == [site / address(now)] * 3, old
+        assert 'id="' in (site / address(now)).read_text(encoding="utf-8")
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
