@@ -407,7 +407,10 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self.resume_reading()
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # asyncio's own loop raises it if the client has reset the connection
+                self._transport.abort()
         elif sends:
             self.resume_reading()
         else:

@@ -226,3 +226,11 @@ async def test_connections_of_tools_say_what_they_do(running: Running) -> None:
         assert repr(connection) == "<ClientConnection from 127.0.0.1: closing>"
     assert repr(bench.server) == "<ConnectionTable: 0 open, 0 busy>"
     assert repr(type(connection)(bench.server, bench.forwarder)) == "<ClientConnection from nowhere: waiting>"
+
+
+async def test_a_client_that_closes_after_a_bad_head_is_no_defect(running: Running) -> None:
+    """The refusal has no receiver any more; asyncio's own loop then raises as the connection's end is written."""
+    async with running(answering(HELLO)) as bench:
+        for _ in range(3):
+            (await bench.client(b"BAD\r\n\r\n")).abort()
+        await bench.settled(lambda: len(bench.events.finished) == 3 and not bench.server.connections)

@@ -116,7 +116,7 @@ class ProxyBench:
         await self.settled(lambda: not any(size for size, _ in self.pools.sizes().values()))
         self.deadlines.stop()
         assert self.events.started == len(self.events.finished)
-        assert not self.events.defects
+        assert not self.events.defects, self.events.defects[0]
         assert repr(self.server.addresses) == "<LocalAddressCounts: 0 connected>"
 
     def drop(self) -> None:
