@@ -272,7 +272,7 @@ class Exchange:
         stats.attempts, stats.bytes_in = 1, self._body.size
         stats.overhead += now - attempt.entered
         self._dependencies.accounting.passed_on(stats, status, context, now)
-        self._attempt = None  # they refer to each other, and would be garbage that only a search finds
+        self._attempt = None  # they refer to each other, and would wait for the garbage collector
         return True
 
     # --- a body that is checked before anything is sent
@@ -746,3 +746,7 @@ class Exchange:
         if self._relay.beginning is not None:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         self._dependencies.accounting.exchanged(stats, status, context, now)
+        # What refers back to the exchange, an error by its traceback, would wait for the garbage collector.
+        stats.refusal = None
+        if attempt is not None and not attempt.live:
+            self._attempt = None

@@ -75,7 +75,8 @@ class UntilClose:
 class ChunkedBody:
     """A body in the chunked coding. What is not valid raises what `refuse` makes of the reason.
 
-    One that must be `thrifty` is refused where its chunks are too many for what they hold.
+    One that must be `thrifty` is refused where its chunks are too many for what they hold. `_step` is a function, not a
+    method of this body: a body that refers to itself would wait for the garbage collector.
     """
 
     __slots__ = ("_allowance", "_line", "_refuse", "_remaining", "_step", "_thrifty", "finished", "trailers")
@@ -84,7 +85,7 @@ class ChunkedBody:
         self._refuse = refuse
         self._thrifty = thrifty
         self._allowance = CHUNK_WINDOW * MEAN_CHUNK
-        self._step = self._size_line
+        self._step = ChunkedBody._size_line
         self._remaining = 0
         self._line = b""
         self.finished = False
@@ -96,7 +97,7 @@ class ChunkedBody:
             data, self._line = self._line + data, b""
         position, size = 0, len(data)
         while position < size and not self.finished:
-            position = self._step(data, position, pieces)
+            position = self._step(self, data, position, pieces)
         if len(pieces) > _MAX_PIECES:
             pieces = [b"".join(pieces)]
         return pieces, data[position:] if self.finished else b""
@@ -111,7 +112,7 @@ class ChunkedBody:
         self._remaining = int(match[1], 16)
         if self._thrifty and self._remaining < MEAN_CHUNK * CHUNK_WINDOW:
             self._count_chunk()
-        self._step = self._payload if self._remaining else self._trailer_section
+        self._step = ChunkedBody._payload if self._remaining else ChunkedBody._trailer_section
         return end + 2
 
     def _count_chunk(self) -> None:
@@ -124,13 +125,13 @@ class ChunkedBody:
         pieces.append(memoryview(data)[position:end])
         self._remaining -= end - position
         if not self._remaining:
-            self._step = self._payload_end
+            self._step = ChunkedBody._payload_end
         return end
 
     def _payload_end(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
         ending = data[position : position + 2]
         if ending == b"\r\n":
-            self._step = self._size_line
+            self._step = ChunkedBody._size_line
             return position + 2
         if ending == b"\r":
             self._line = ending

@@ -1,0 +1,84 @@
+"""What a request and its connections leave behind is freed at once: nothing of it waits for the garbage collector.
+
+`app.object_freezer` hides objects from the collector, and what is hidden in a cycle is never freed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.proxy_bench import Running
+from tests.support.wire import GET, Script, Wire, answering
+
+pytestmark = pytest.mark.usefixtures("still_ages")
+POST = GET.replace(b"GET", b"POST")[:-2]
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def _in_pieces(wire: Wire) -> None:
+    """Answers with a chunked body, one chunk as soon as the other was sent."""
+    while True:
+        await wire.request()
+        for piece in (CHUNKED, b"5\r\nhello\r\n", b"0\r\n\r\n"):
+            wire.send(piece)
+
+
+async def _cut(wire: Wire) -> None:
+    """Ends the connection within the body."""
+    await wire.request()
+    wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+
+
+SCRIPTS: dict[str, Script] = {
+    "whole": answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+    "in pieces": _in_pieces,
+    "refused": answering(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"),
+    "throttled": answering(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 90\r\nContent-Length: 2\r\n\r\n{}"),
+    "token refused": answering(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"),
+    "cut": _cut,
+}
+REQUESTS = (
+    GET,
+    POST + b"Content-Length: 2\r\n\r\n{}",
+    POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    GET.replace(b"GET", b"BAD GET"),
+)
+
+
+@pytest.fixture
+def garbage() -> Iterator[list[object]]:
+    """What the collector finds, kept instead of freed."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    gc.garbage.clear()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.garbage.clear()
+    if enabled:
+        gc.enable()
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+async def test_requests_and_connections_leave_no_cycles(
+    running: Running, script: Script, garbage: list[object]
+) -> None:
+    """Answered, refused, cut, and with a client that disconnects before its response."""
+    async with running(script) as bench:
+        for request in REQUESTS:
+            for _ in range(3):
+                client = await bench.client(request)
+                with contextlib.suppress(EOFError):
+                    await client.answer()
+                client.close()
+            (await bench.client(request)).abort()
+        await bench.settled(lambda: not bench.server.connections and not bench.accounting.in_flight)
+    gc.collect()
+    found = Counter(type(each).__qualname__ for each in garbage if type(each).__module__.startswith("proxy."))
+    assert found == {}
