@@ -184,6 +184,9 @@ class Tally:
         )
 
 
+_NOTHING: Final = Tally()
+
+
 @dataclass(frozen=True, slots=True)
 class Tallies:
     """By client and by account; empty names are those of requests that ended before they were known."""
@@ -252,7 +255,7 @@ async def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Talli
     pause = Pauses()
     clients: dict[str, _Sums] = {}
     accounts: dict[str, _Sums] = {}
-    for labels, numbers in tuple(series):
+    for labels, numbers in series:
         for table, name in ((clients, labels.client), (accounts, labels.account)):
             sums = table.get(name)
             if sums is None:
@@ -317,8 +320,8 @@ def table(tallies: Mapping[str, Tally], configured: Iterable[str]) -> list[dict[
     """
     names = {*tallies, *configured}
     if len(names) > MAX_ROWS:
-        names = set(heapq.nlargest(MAX_ROWS, names, key=lambda name: tallies.get(name, Tally()).requests))
-    return [_row(name, tallies.get(name, Tally())) for name in sorted(names)]
+        names = set(heapq.nlargest(MAX_ROWS, names, key=lambda name: tallies.get(name, _NOTHING).requests))
+    return [_row(name, tallies.get(name, _NOTHING)) for name in sorted(names)]
 
 
 def _row(name: str, tally: Tally) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -302,6 +303,6 @@ class SummedDistribution(Distribution):
         return whole
 
     def _add_up(self, whole: Distribution) -> Iterator[None]:
-        for labels, buckets in (*self.series.items(), *self._parts()):
+        for labels, buckets in chain(tuple(self.series.items()), self._parts()):
             whole.buckets(*labels).add_all(buckets)
             yield
