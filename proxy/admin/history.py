@@ -17,10 +17,10 @@ from proxy import errors
 from proxy.admin.pauses import Pauses
 from proxy.events import Event, Fault, RequestFinished
 from proxy.observability.recent_requests import RecentRequest, RecentRequests
-from proxy.observability.request_metrics import REQUEST_BUCKETS
+from proxy.observability.request_metrics import REQUEST_BUCKETS, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from proxy.observability.request_metrics import RequestLabels, RequestNumbers
 
@@ -33,7 +33,7 @@ MAX_REFUSED: Final = 50
 class RequestCounter(Protocol):
     """What counts requests: `proxy.observability.metrics.Metrics`."""
 
-    def totals(self) -> Sums: ...
+    async def totals(self, pause: Callable[[], Awaitable[None]]) -> Sums: ...
     def series(self) -> Iterable[tuple[RequestLabels, RequestNumbers]]: ...
 
 
@@ -80,10 +80,10 @@ class RequestHistory:
         clean: Callable[[str], str] = str,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._sums, self._clean, self._wall = counted.totals, clean, wall
+        self._counted, self._clean, self._wall = counted, clean, wall
         self._traffic = Traffic(counted.series)
         self.recent = recent if recent is not None else RecentRequests()
-        self._last = self._sums()
+        self._last: Sums = Totals()
         self._steps: deque[Step] = deque(maxlen=STEPS)
         self._refused: deque[RecentRequest] = deque(maxlen=MAX_REFUSED)
 
@@ -96,7 +96,7 @@ class RequestHistory:
 
     async def sample(self) -> None:
         """Ends a step: what was added to the sums since the last one."""
-        now = self._sums()
+        now = await self._counted.totals(Pauses())
         self._steps.append(difference(self._last, now, self._wall()))
         self._last = now
         await self._traffic.sample()
@@ -105,9 +105,10 @@ class RequestHistory:
         """Who asked how much in the last minutes."""
         return await self._traffic.now()
 
-    def steps(self) -> tuple[Step, ...]:
+    async def steps(self) -> tuple[Step, ...]:
         """The ended steps, oldest first, and the one that runs."""
-        return (*self._steps, difference(self._last, self._sums(), self._wall()))
+        now = await self._counted.totals(Pauses())
+        return (*self._steps, difference(self._last, now, self._wall()))
 
     def refused(self) -> tuple[RecentRequest, ...]:
         """The last that the proxy itself answered, or that Amazon refused for a known reason; the newest first."""
@@ -213,9 +214,20 @@ class Traffic:
             self._kept.append(await tally(self._series()))
 
     async def now(self) -> Tallies:
-        """The last quarter of an hour, or what there is since the start."""
-        total, before = await tally(self._series()), self._kept[0]
+        """The last quarter of an hour, or what there is since the start; of accounts, those with the most requests."""
+        before = self._kept[0]
+        total = await tally(self._series(), await self._busiest(before.accounts))
         return Tallies(await _since(total.clients, before.clients), await _since(total.accounts, before.accounts))
+
+    async def _busiest(self, before: Mapping[str, Tally]) -> Collection[str]:
+        """As many as a table has rows."""
+        pause, counts = Pauses(), dict[str, int]()
+        for labels, numbers in self._series():
+            counts[labels.account] = counts.get(labels.account, 0) + numbers.count.value
+            await pause()
+        for name in counts.keys() & before.keys():
+            counts[name] -= before[name].requests
+        return set(heapq.nlargest(MAX_ROWS, counts, key=counts.__getitem__))
 
 
 class _Sums:
@@ -250,19 +262,25 @@ class _Sums:
         return Tally(requests, refused, throttled, errors, unanswered, self.seen, durations)
 
 
-async def tally(series: Iterable[tuple[RequestLabels, RequestNumbers]]) -> Tallies:
-    """All series by whose they are."""
+async def tally(
+    series: Iterable[tuple[RequestLabels, RequestNumbers]], wanted: Collection[str] | None = None
+) -> Tallies:
+    """All series by whose they are; of accounts, those that are `wanted`, None for all."""
     pause = Pauses()
     clients: dict[str, _Sums] = {}
     accounts: dict[str, _Sums] = {}
     for labels, numbers in series:
-        for table, name in ((clients, labels.client), (accounts, labels.account)):
-            sums = table.get(name)
-            if sums is None:
-                sums = table[name] = _Sums()
-            sums.add(labels.status, numbers)
+        _sums_of(clients, labels.client).add(labels.status, numbers)
+        if wanted is None or labels.account in wanted:
+            _sums_of(accounts, labels.account).add(labels.status, numbers)
         await pause()
     return Tallies(await _tallies(clients), await _tallies(accounts))
+
+
+def _sums_of(table: dict[str, _Sums], name: str) -> _Sums:
+    if name not in table:
+        table[name] = _Sums()
+    return table[name]
 
 
 async def _tallies(sums: Mapping[str, _Sums]) -> dict[str, Tally]:

@@ -251,7 +251,7 @@ async def console_status(
         "pages": pages,
         "clock": now,
         "key_required": view.access().key is not None,
-        "traffic": [asdict(step) for step in history.steps()],
+        "traffic": [asdict(step) for step in await history.steps()],
         **await request_status(view, history, survey),
         "refused": refused_requests(history),
     }

@@ -27,7 +27,7 @@ from proxy.observability.request_metrics import IN_FLIGHT, REQUESTS, RequestLabe
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -327,8 +327,8 @@ class Metrics(Collector):
         yield form.text_of(*self._of_the_process())
         yield form.end
 
-    def totals(self) -> Totals:
-        return self.requests.totals()
+    async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals:
+        return await self.requests.totals(pause)
 
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """What requests are counted by, and the cells."""

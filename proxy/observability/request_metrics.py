@@ -21,7 +21,7 @@ from proxy.observability.number_memory import SharedBuckets, buckets_of
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -114,12 +114,12 @@ class Totals:
     """Sums over all requests since the start, for the console's chart: `errors` are 5xx, `throttled` 429, `refused` the
     other 4xx. `overhead_seconds` belongs to `forwarded`."""
 
-    requests: int
-    errors: int
-    throttled: int
-    refused: int
-    forwarded: int
-    overhead_seconds: float
+    requests: int = 0
+    errors: int = 0
+    throttled: int = 0
+    refused: int = 0
+    forwarded: int = 0
+    overhead_seconds: float = 0.0
 
 
 class RequestNumbers:
@@ -365,7 +365,8 @@ class RequestMetrics:
                 left.add_all(numbers.durations)
                 numbers.durations = left
 
-    def totals(self) -> Totals:
+    async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals:
+        """Sums over all series; `pause` after each lets others take a turn."""
         requests = errors = throttled = refused = 0
         for labels, numbers in self.series():
             count, status = numbers.count.value, labels.status
@@ -373,6 +374,7 @@ class RequestMetrics:
             errors += count if status >= 500 else 0
             throttled += count if status == 429 else 0
             refused += count if 400 <= status < 500 and status != 429 else 0
+            await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
         for each in (self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))):
             whole.add_all(each)

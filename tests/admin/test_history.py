@@ -10,6 +10,7 @@ import pytest
 from proxy.admin import AccessRules, ClientKeyView
 from proxy.admin.history import (
     MAX_GROUPS,
+    MAX_ROWS,
     MAX_SHOWN,
     MINUTES,
     STEPS_A_MINUTE,
@@ -60,6 +61,27 @@ async def test_each_request_counts_for_its_client_and_its_account() -> None:
         assert tally.seen == 1_000.0
         assert sum(tally.durations) == 5
     assert (now.accounts["other"].requests, now.accounts["other"].errors) == (1, 0)
+
+
+async def test_of_many_accounts_those_with_the_most_requests_are_shown() -> None:
+    """Of the last minutes: what an account had before does not count."""
+    metrics = Metrics("1", wall=lambda: 1_000.0)
+    metrics.accounts(names := [f"account-{number:03}" for number in range(MAX_ROWS + 10)])
+    traffic = Traffic(metrics.series)
+    for name in names[:10]:
+        for _ in range(3):
+            metrics.observe(finished(account=name))
+    await minutes(traffic, MINUTES)
+    for name in names:
+        metrics.observe(finished(account=name))
+    metrics.observe(finished(account=names[0]))
+    for name in names[-20:]:
+        metrics.observe(finished(account=name))
+    now = await traffic.now()
+    assert len(now.accounts) == MAX_ROWS
+    assert {*names[-20:], names[0]} <= set(now.accounts)
+    assert {tally.requests for tally in now.accounts.values()} == {1, 2}
+    assert now.clients["reporting"].requests == MAX_ROWS + 31
 
 
 async def test_what_is_older_than_a_quarter_of_an_hour_is_left_out() -> None:

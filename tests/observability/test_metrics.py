@@ -345,23 +345,27 @@ def test_the_last_reload_is_told_until_another_one() -> None:
     assert seen == [1, 0, 0, 1]
 
 
-def test_totals_add_up_all_requests() -> None:
+async def no_pause() -> None:
+    """Goes on at once."""
+
+
+async def test_totals_add_up_all_requests() -> None:
     """The console's sums count every request, server errors and 429s, and the proxy's own time."""
     metrics = made()
     for status in (200, 200, 429, 502):
         metrics.observe(finished(status=status, overhead=0.001))
-    totals = metrics.totals()
+    totals = await metrics.totals(no_pause)
     assert (totals.requests, totals.errors, totals.throttled, totals.forwarded) == (4, 1, 1, 4)
     assert totals.refused == 0
     assert totals.overhead_seconds == pytest.approx(0.004)
 
 
-def test_refused_requests_are_neither_answered_nor_throttled() -> None:
+async def test_refused_requests_are_neither_answered_nor_throttled() -> None:
     """4xx have a sum of their own, without 429."""
     metrics = made()
     for status in (399, 400, 429, 499, 500):
         metrics.observe(finished(status=status))
-    totals = metrics.totals()
+    totals = await metrics.totals(no_pause)
     assert (totals.refused, totals.throttled, totals.errors) == (2, 1, 1)
 
 

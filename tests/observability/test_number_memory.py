@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy.admin.pauses import Pauses
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import (
     NumberMemories,
@@ -148,7 +150,8 @@ def test_a_scrape_adds_what_workers_counted(descriptor: int) -> None:
     assert 'ads_proxy_upstream_duration_seconds_count{region="na"} 2.0' in found
     assert "ads_proxy_overhead_seconds_count 2.0" in found
     assert "ads_proxy_requests_in_flight 3.0" in found
-    assert (shown.totals().requests, shown.totals().forwarded) == (3, 2)
+    totals = asyncio.run(shown.totals(Pauses()))
+    assert (totals.requests, totals.forwarded) == (3, 2)
     assert [numbers.count.value for _, numbers in shown.series()] == [1, 2]
 
 
