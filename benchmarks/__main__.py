@@ -137,9 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     parser.add_argument("--quick", action="store_true", help="two rounds of one second: to see that it works")
     parser.add_argument("--scenario", action="append", help="only the speed in this one; may be given several times")
-    parser.add_argument(
-        "--write-docs", action="store_true", help="put what was measured into docs/explanation/performance.md"
-    )
+    parser.add_argument("--write-docs", action="store_true", help="put what was measured into docs/")
     commands = parser.add_subparsers(dest="command")
     _add_accounts(commands)
     comparing = commands.add_parser("compare", help="CPU per request beside another checkout of this program")

@@ -1,4 +1,4 @@
-"""docs/explanation/performance.md and its picture, of which the benchmark writes what it measured."""
+"""What the benchmark writes into docs/explanation/performance.md, its picture and docs/development/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from benchmarks.checkout import ROOT
 from benchmarks.findings import Findings
 from benchmarks.processes import BenchmarkError
-from benchmarks.report import markdown
+from benchmarks.report import missed_goals, summary
 from benchmarks.scenarios import ONE_TARGET
 from benchmarks.speed import UPSTREAM
 
 DOCUMENT = ROOT / "docs" / "explanation" / "performance.md"
+DETAILS = ROOT / "docs" / "development" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "explanation" / "performance.svg"
 _LINE, _NAMES, _BARS = 26, 220, 420
 
@@ -21,6 +22,11 @@ _LINE, _NAMES, _BARS = 26, 220, 420
 def with_findings(text: str, findings: str) -> str:
     """The document with this between its markers."""
     return _between("measured", text, findings)
+
+
+def with_goals(text: str, goals: str) -> str:
+    """The same, for the goals that were missed."""
+    return _between("judged", text, goals)
 
 
 def with_profile(text: str, table: str) -> str:
@@ -31,7 +37,7 @@ def with_profile(text: str, table: str) -> str:
 def _between(what: str, text: str, new: str) -> str:
     marked = re.compile(rf"(<!-- {what}: [^\n]*-->\n).*?(<!-- end of what was {what} -->)", re.DOTALL)
     if not marked.search(text):
-        raise BenchmarkError(f"{DOCUMENT.name} has no markers to write between")
+        raise BenchmarkError(f"the page has no markers of what was {what}")
     return marked.sub(lambda found: f"{found[1]}\n{new}\n\n{found[2]}", text)
 
 
@@ -67,9 +73,10 @@ def _bar(place: int, name: str, values: list[float], scale: float) -> str:
 
 
 def write(findings: Findings) -> tuple[Path, ...]:
-    """Both files, or the document alone where the picture would be empty; says which."""
-    DOCUMENT.write_text(with_findings(DOCUMENT.read_text(), markdown(findings)))
+    """Both pages and the picture, or the pages alone if the picture would be empty; returns what was written."""
+    DOCUMENT.write_text(with_findings(DOCUMENT.read_text(), summary(findings)))
+    DETAILS.write_text(with_goals(DETAILS.read_text(), missed_goals(findings)))
     if not any(scenario == ONE_TARGET.name for scenario, _ in findings.samples):
-        return (DOCUMENT,)
+        return DOCUMENT, DETAILS
     PICTURE.write_text(picture(findings))
-    return DOCUMENT, PICTURE
+    return DOCUMENT, DETAILS, PICTURE

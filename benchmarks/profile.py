@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.checkout import ROOT, commit, this_checkout
-from benchmarks.document import DOCUMENT, with_profile
+from benchmarks.document import DETAILS, with_profile
 from benchmarks.flame_graph import drawn
 from benchmarks.load import send
 from benchmarks.measure import measure
@@ -33,7 +33,7 @@ _LEAST = 0.001
 
 
 PICTURES = {ONE_TARGET: ROOT / "docs" / "development" / "flame.svg"}
-"""What docs/explanation/performance.md shows."""
+"""What docs/development/benchmarks.md shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def write(found: Sequence[Profile]) -> tuple[Path, ...]:
         shutil.copyfile(each.picture, PICTURES[each.scenario])
     table = rooms_table({each.scenario.name: each.stacks for each in found})
     captions = "\n".join(f"- {each.caption}" for each in found)
-    DOCUMENT.write_text(with_profile(DOCUMENT.read_text(), f"{captions}\n\n{table}"))
-    return (*(PICTURES[each.scenario] for each in found), DOCUMENT)
+    DETAILS.write_text(with_profile(DETAILS.read_text(), f"{captions}\n\n{table}"))
+    return (*(PICTURES[each.scenario] for each in found), DETAILS)
 
 
 def rooms_table(found: Mapping[str, Stacks]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from benchmarks.contenders import OURS
 from benchmarks.findings import Findings
 from benchmarks.footprint import IDLE, IN_FLIGHT, Footprint
-from benchmarks.goals import judged
+from benchmarks.goals import Verdict, judged
 from benchmarks.measure import Sample
-from benchmarks.peers import NGINX
+from benchmarks.peers import NGINX, NGINX_VARIANTS
+from benchmarks.ratios import Ratio
 from benchmarks.scenarios import ONE_CONNECTION, ONE_TARGET, TLS
 from benchmarks.speed import UPSTREAM
 
+_VARIANTS = frozenset(peer.name for peer in NGINX_VARIANTS)
 _cpu, _rate, _p50, _p99 = map(attrgetter, ("cpu", "rate", "p50", "p99"))
 
 
@@ -41,14 +43,41 @@ def markdown(findings: Findings) -> str:
     return "\n\n".join(parts)
 
 
-def _ratios_to_nginx(findings: Findings, value: Callable[[Sample], float], unit: tuple[str, float, str]) -> str:
+def summary(findings: Findings) -> str:
+    """The medians that docs/explanation/performance.md shows, without variants of nginx."""
+    parts = [
+        "\n".join(f"- {sentence}" for sentence in (*findings.circumstances, *findings.failures)),
+        "CPU per request, in multiples of nginx:",
+        _ratios_to_nginx(findings, _cpu, ("us", 1e6, ".1f"), lambda ratio: f"{ratio.middle:.2f}", _VARIANTS),
+    ]
+    if findings.footprints:
+        parts += ["Latency, memory and start-up:", _latency_and_footprints(findings)]
+    return "\n\n".join(parts)
+
+
+def missed_goals(findings: Findings) -> str:
+    """How many goals were met, and a row for each of the others."""
+    rows = judged(findings)
+    missed = [row for row in rows if row[-1] != Verdict.MET]
+    table = _table(("ads-proxy", "goal", "measured", "met?"), ([*row[:2], *row[3:]] for row in missed))
+    return f"Of {len(rows)} goals {len(rows) - len(missed)} are met. The others:\n\n{table}"
+
+
+def _ratios_to_nginx(
+    findings: Findings,
+    value: Callable[[Sample], float],
+    unit: tuple[str, float, str],
+    show: Callable[[Ratio], str] = "{:.2f}".format,
+    left_out: Collection[str] = (),
+) -> str:
     samples = findings.samples
-    names = list(dict.fromkeys(name for _, name in samples if name not in (NGINX.name, UPSTREAM)))
+    names = [name for name in dict.fromkeys(name for _, name in samples) if name not in (NGINX.name, UPSTREAM)]
+    names = [name for name in names if name not in left_out]
     rows = []
     for scenario in dict.fromkeys(scenario for scenario, name in samples if name == NGINX.name):
         base = statistics.median(map(value, samples[scenario, NGINX.name]))
         ratios = (findings.ratio(scenario, name, NGINX.name, value) for name in names)
-        rows.append([scenario, format(base * unit[1], unit[2]), *(f"{ratio:.2f}" if ratio else "" for ratio in ratios)])
+        rows.append([scenario, format(base * unit[1], unit[2]), *(show(ratio) if ratio else "" for ratio in ratios)])
     return _table(("", f"nginx, {unit[0]}", *names), rows)
 
 
@@ -96,6 +125,23 @@ def _footprints(footprints: Mapping[str, Sequence[Footprint]]) -> str:
         for name, rounds in footprints.items()
     ]
     return _table(head, rows)
+
+
+def _latency_and_footprints(findings: Findings) -> str:
+    """Medians of both."""
+    head = ("", "added latency p50, us", "fresh, MiB", f"{IN_FLIGHT} x 20 MB in flight, MiB")
+    rows = []
+    for name, rounds in findings.footprints.items():
+        if name in _VARIANTS:
+            continue
+        added = findings.added(name, _p50)
+        fresh, in_flight, idle, ready = (
+            statistics.median(getattr(found, what) for found in rounds)
+            for what in ("fresh", "in_flight", "per_idle", "ready")
+        )
+        sizes = [f"{fresh / 2**20:.0f}", f"{in_flight / 2**20:.0f}", f"{idle / 2**10:.1f}", f"{ready * 1000:.0f}"]
+        rows.append([name, f"{statistics.median(added) * 1e6:.0f}" if added else "", *sizes])
+    return _table((*head, f"one of {IDLE:,} idle connections, KiB", "ready, ms"), rows)
 
 
 def _spread(values: Sequence[float], form: str) -> str:

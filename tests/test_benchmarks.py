@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks.checkout import ROOT
-from benchmarks.document import with_findings
+from benchmarks.document import DETAILS, DOCUMENT, with_findings, with_goals, with_profile
 from benchmarks.many_profiles import LISTED
 from benchmarks.many_profiles import measure as measure_profiles
 from benchmarks.many_profiles import report as report_profiles
@@ -46,10 +47,11 @@ def test_findings_are_written_between_the_markers() -> None:
         with_findings("A\nB\n", "new")
 
 
-def test_the_document_has_the_markers() -> None:
+@pytest.mark.parametrize(("page", "write"), [(DOCUMENT, with_findings), (DETAILS, with_goals), (DETAILS, with_profile)])
+def test_the_pages_have_the_markers(page: Path, write: Callable[[str, str], str]) -> None:
     """`--write-docs` finds its place, and writing the same twice changes nothing."""
-    once = with_findings((ROOT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8"), "new")
-    assert with_findings(once, "new") == once
+    once = write(page.read_text(encoding="utf-8"), "new")
+    assert write(once, "new") == once != page.read_text(encoding="utf-8")
 
 
 def test_a_trial_of_throttling_is_a_row_of_what_each_client_got() -> None:

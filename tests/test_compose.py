@@ -10,7 +10,7 @@ from tests.support.programs import ROOT
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 OF_OTHERS = {each["image"] for each in SERVICES.values() if not each["image"].startswith("${IMAGE:-")}
-PAGE = (ROOT / "docs" / "how-to" / "deployment.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "compose.md").read_text(encoding="utf-8")
 
 
 def test_grafana_takes_no_password() -> None:

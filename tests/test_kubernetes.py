@@ -225,8 +225,8 @@ def test_the_config_map_is_the_example_under_a_lasting_name() -> None:
 
 
 def test_an_overlay_has_its_own_configuration_as_the_page_says(tmp_path: Path) -> None:
-    """The example of docs/how-to/deployment.md keeps the name that the Deployment mounts."""
-    page = (ROOT / "docs" / "how-to" / "deployment.md").read_text(encoding="utf-8")
+    """The example of docs/how-to/kubernetes.md keeps the name that the Deployment mounts."""
+    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     [example] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "configMapGenerator" in block]
     shared = os.path.relpath(KUBERNETES / "base" / "shared", tmp_path.resolve())
     (tmp_path / "kustomization.yaml").write_text(example.replace("../../base/shared", shared), encoding="utf-8")

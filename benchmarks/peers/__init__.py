@@ -11,4 +11,6 @@ from benchmarks.peers.pythons import AIOHTTP, MITMPROXY
 
 PEERS = (NGINX, NGINX_UNBUFFERED, NGINX_LARGER_BUFFERS, HAPROXY, ENVOY, GO, AIOHTTP, MITMPROXY)
 
-__all__ = ["ENVOY", "GO", "NGINX", "PEERS", "Peer", "PeerMissing"]
+NGINX_VARIANTS = (NGINX_UNBUFFERED, NGINX_LARGER_BUFFERS)
+
+__all__ = ["ENVOY", "GO", "NGINX", "NGINX_VARIANTS", "PEERS", "Peer", "PeerMissing"]

@@ -5,7 +5,7 @@ nothing of what is not its own; `evaluate_route` afterwards, with what was chose
 client with a policy, and by `ads-proxy check --as`. `clients` identifies the client; `paths` reads paths.
 
 A client with `profiles` or `account_ids` is limited: it reaches what its Scope or its account id governs, as the table
-of operations has it, and nothing else (docs/reference/routing.md, What a client may do).
+of operations has it, and nothing else (docs/reference/permissions.md, Limited clients).
 """
 
 from __future__ import annotations

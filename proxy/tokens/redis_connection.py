@@ -326,7 +326,7 @@ def _not_permitted(address: RedisAddress, commands: list[str]) -> StateError:
     what = " ".join(f"+{command}" for command in commands) or f"the keys {PREFIX}*"
     return StateError(
         f"The state store at {address} does not permit this user {what}: correct its ACL "
-        "(docs/how-to/scaling.md, The address of the store)."
+        "(docs/how-to/share-state.md, The address of the store)."
     )
 
 

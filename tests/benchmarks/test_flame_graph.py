@@ -76,4 +76,4 @@ def test_the_document_shows_a_static_picture_of_each_path(path: Path) -> None:
     assert len(text) <= MOST_BYTES
     assert not re.search(r"<script|\son\w+=|href|url\(|@import|<foreignObject", text)
     assert len([title for title in boxes(text) if "(proxy/" in title]) > 10
-    assert f"/{path.name})" in (ROOT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
+    assert f"]({path.name})" in (ROOT / "docs" / "development" / "benchmarks.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from benchmarks.footprint import Footprint
 from benchmarks.goals import GOALS, Goal, Verdict, judged
 from benchmarks.measure import Sample
 from benchmarks.ratios import Ratio
-from benchmarks.report import markdown
+from benchmarks.report import markdown, missed_goals, summary
 from benchmarks.speed import UPSTREAM, Samples
 
 NOTHING = Findings((), {}, {}, {})
@@ -123,3 +123,25 @@ def test_noise_that_leaves_no_latency_is_no_ratio() -> None:
         for name, value in (("ads-proxy", 3.0), ("nginx", 1.0), (UPSTREAM, 2.0))
     }
     assert "| ads-proxy | 1000000 |  | 0 |  |" in markdown(Findings((), samples, {}, {}))
+
+
+def test_the_page_shows_medians_and_leaves_out_variants_of_nginx() -> None:
+    """The spreads stay in the run's own findings."""
+    samples: Samples = {
+        ("one target", name): [sample(cpu=cpu * factor) for factor in (1.0, 1.5)]
+        for name, cpu in (("nginx", 1e-6), ("nginx, log unbuffered", 2e-6), ("ads-proxy", 3e-6))
+    }
+    footprints = {name: [Footprint(2**20, 2**21, 3 * 2**10, 0.5)] for name in ("nginx, log unbuffered", "ads-proxy")}
+    text = summary(Findings(("a day",), samples, footprints, {}))
+    assert "| one target | 1.2 | 3.00 |" in text
+    assert "| ads-proxy |  | 1 | 2 | 3.0 | 500 |" in text
+    assert "unbuffered" not in text
+
+
+def test_goals_that_were_not_met_are_listed() -> None:
+    """With the number of all goals, so that none is forgotten."""
+    samples: Samples = {("one target", name): [sample(cpu=cpu)] for name, cpu in (("nginx", 1.0), ("ads-proxy", 1.1))}
+    text = missed_goals(Findings((), samples, {}, {}))
+    assert text.startswith(f"Of {len(GOALS)} goals 1 are met.")
+    assert "| CPU per request to nginx, TLS upstream | at most 1.2 |  | not measured |" in text
+    assert "one target | at most 1.2" not in text

@@ -119,8 +119,8 @@ async def test_a_name_that_sentinel_does_not_know_is_trouble(tmp_path: Path) -> 
 
 
 async def test_of_a_cluster_the_node_that_has_the_keys_is_asked(tmp_path: Path) -> None:
-    """Everything is on one node, wherever one begins; a user has what docs/how-to/scaling.md lists for a cluster."""
-    page = (ROOT / "docs" / "how-to" / "scaling.md").read_text(encoding="utf-8")
+    """Everything is on one node, wherever one begins; docs/how-to/share-state.md lists a user's permissions."""
+    page = (ROOT / "docs" / "how-to" / "share-state.md").read_text(encoding="utf-8")
     paragraph = page.partition("The proxy's user needs these permissions:")[2].partition("\n\n")[0]
     permissions = re.findall(r"\+[a-z|]+", paragraph)
     cluster = RedisCluster(tmp_path)

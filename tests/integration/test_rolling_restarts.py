@@ -1,6 +1,6 @@
 """Two programs behind nginx, restarted one after the other under load: no request is lost, of whatever method.
 
-With `drain.delay: 2`, as docs/how-to/deployment.md advises. `make soak` does the same with 40,000 requests.
+With `drain.delay: 2`, as docs/how-to/nginx.md advises. `make soak` does the same with 40,000 requests.
 """
 
 from __future__ import annotations

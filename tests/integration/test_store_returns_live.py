@@ -83,7 +83,7 @@ def test_a_login_survives_the_store_and_every_replica(
     fleet.replicas[0].until(lambda: not list(copies.glob("spilled-*")))
 
 
-@pytest.mark.alone  # a replica killed during its token request loses the login (docs/how-to/scaling.md)
+@pytest.mark.alone  # a replica killed during its token request loses the login (docs/how-to/share-state.md)
 def test_a_store_that_is_healthy_again_has_every_token(fleet: Fleet, server: RedisServer, tmp_path: Path) -> None:
     """Whoever is killed after `state_degraded` fell to 0 loses nothing, also without its copies."""
     account = {"acme": fleet.amazon.account()}

@@ -93,7 +93,7 @@ def test_a_filter_that_a_page_has_typed_fits_what_the_program_says(place: Path, 
 @pytest.mark.parametrize(
     ("page", "shown"),
     [
-        ("audit", f"\t{NAME}\t{NAME}\t1110000000000001\tCreateSponsoredProductsCampaigns\t207"),
+        ("who-changed-what", f"\t{NAME}\t{NAME}\t1110000000000001\tCreateSponsoredProductsCampaigns\t207"),
         ("logs", '"operation":"CreateSponsoredProductsCampaigns","status":207'),
         ("client-refused", '"refusal":"not-permitted"'),
         ("account-refused", '"status":403'),

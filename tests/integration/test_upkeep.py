@@ -1,4 +1,4 @@
-"""docs/how-to/upkeep.md works: its commands are run, with other places in the place of the machine's."""
+"""docs/how-to/back-up.md works: its commands are run, with other places in the place of the machine's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.programs import ROOT
 from tests.support.running import SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
-PAGE = (ROOT / "docs" / "how-to" / "upkeep.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "back-up.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Back up and restore the state")[2].partition("\n## ")[0]
 BACK_UP, RESTORE = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 

@@ -3,7 +3,7 @@
 `python -m tests.support.herds --replicas 10 --accounts 200`. The program's own token managers, directories, store and
 leases, before a real Redis or Valkey that takes no time, and an Amazon that answers after a tenth of a second. The dice
 are seeded, and the store's clock is the virtual one. `tests/tokens/test_herds.py` holds a small one to
-docs/how-to/scaling.md.
+docs/explanation/fleet.md.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ async def _until(true: Callable[[], bool]) -> None:
 
 
 def main() -> None:
-    """Every herd, as a table; docs/how-to/scaling.md has its figures."""
+    """Every herd, as a table; docs/explanation/fleet.md has its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.herds", description="Herds before one store.")
     parser.add_argument("--replicas", type=int, default=10, help="(10)")
     parser.add_argument("--accounts", type=int, default=200, help="(200)")

@@ -1,4 +1,4 @@
-"""Small herds before a real store: Amazon is asked as docs/how-to/scaling.md says, however many replicas ask."""
+"""Small herds before a real store: Amazon is asked as docs/explanation/fleet.md says, however many replicas ask."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ USER, PASSWORD = "ads-proxy", "canary-of-the-user"
 
 
 def documented() -> list[str]:
-    """The permissions that docs/how-to/scaling.md tells people to give."""
-    page = (ROOT / "docs" / "how-to" / "scaling.md").read_text(encoding="utf-8")
+    """The permissions that docs/how-to/share-state.md tells people to give."""
+    page = (ROOT / "docs" / "how-to" / "share-state.md").read_text(encoding="utf-8")
     paragraph = page.partition("The proxy's user needs these permissions:")[2].partition("in a cluster")[0]
     return re.findall(r"\+[a-z|]+", paragraph)
 

@@ -1,6 +1,6 @@
 """A `state.url` that leads to Redis or Valkey, read once. Pure; a `WrongValue` shows nothing of what is wrong.
 
-The forms are redis-py's, and the customary one for Sentinel (docs/how-to/scaling.md, The address of the store).
+The forms are redis-py's, and the customary one for Sentinel (docs/how-to/share-state.md, The address of the store).
 """
 
 from __future__ import annotations
