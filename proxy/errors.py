@@ -354,7 +354,8 @@ class TokenFailure(AdsProxyError):
 
 
 class RefreshTokenRevoked(TokenFailure):
-    """`invalid_grant` (docs/development/amazon.md, Token errors): revoked, expired, or issued to another client id."""
+    """`invalid_grant` (docs/development/amazon-login.md, Token errors): revoked, expired, or issued to another client
+    id."""
 
     reason, permanent = "invalid_grant", True
     advice = (
@@ -364,7 +365,7 @@ class RefreshTokenRevoked(TokenFailure):
 
 
 class ConsentExpired(RefreshTokenRevoked):
-    """`invalid_grant`, and the advertiser's consent is over by its age (docs/development/amazon.md, Consent)."""
+    """`invalid_grant`, and the advertiser's consent is over by its age (docs/development/amazon-login.md, Consent)."""
 
     advice = (
         "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
@@ -380,7 +381,8 @@ class RefreshTokenMissing(TokenFailure):
 
 
 class AppMisconfigured(TokenFailure):
-    """`invalid_client` (docs/development/amazon.md, Token errors): the whole application is wrong, not one account."""
+    """`invalid_client` (docs/development/amazon-login.md, Token errors): the whole application is wrong, not one
+    account."""
 
     reason, permanent = "invalid_client", True
     advice = "The client id or secret is wrong: compare both with the security profile in Login with Amazon's console."

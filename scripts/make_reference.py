@@ -125,14 +125,13 @@ def sections() -> dict[str, list[type[errors.Refused]]]:
 
 
 def error_rows(kinds: list[type[errors.Refused]], written: str) -> list[Row]:
-    """Slug, status, whether it may be sent again, title; and the last cell as it is in `written`, the page."""
+    """Slug, status, whether it may be sent again; and the last cell as it is in `written`, the page."""
     said = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| ([^|]*) \|$", written, re.MULTILINE))
     return [
         (
             f"`{kind.slug}`",
             str(kind.status),
             "yes" if kind.retryable else "no",
-            kind.title,
             said.get(kind.slug) or " ".join((kind.__doc__ or kind.title).split()),
         )
         for kind in kinds
@@ -144,7 +143,7 @@ def error_rows(kinds: list[type[errors.Refused]], written: str) -> list[Row]:
 
 def blocks(written: str) -> dict[str, str]:
     """What can stand in a page, by name, made anew; `written` is the page as it is."""
-    errors_head = ("slug", "status", "retryable", "title", "when")
+    errors_head = ("slug", "status", "retryable", "when")
     return {
         "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),

@@ -56,7 +56,9 @@ def test_a_citation_that_leads_nowhere_is_found() -> None:
     """A page that is not there, a heading that is not in it, also over a line's end; and those that are right pass."""
     assert broken("see docs/nowhere.md for more")
     assert broken("(docs/development/amazon.md,\n    # Tolkien)")
-    assert not broken("docs/development/amazon.md, Tokens; docs/development/amazon.md,\n    Token errors, as ever")
+    assert not broken(
+        "docs/development/amazon-login.md, Tokens; docs/development/amazon-login.md,\n    Token errors, as ever"
+    )
     assert not broken("docs/reference/errors.md, which says")
 
 

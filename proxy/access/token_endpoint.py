@@ -1,7 +1,7 @@
 """The local OAuth answer: what Login with Amazon would say, with placeholders instead of tokens. Pure.
 
-For tools that insist on a token exchange of their own (docs/reference/routing.md; docs/development/amazon.md, Token
-requests). Nothing of Amazon's is read or given here; what a placeholder is worth later is for `clients`.
+For tools that insist on a token exchange of their own (docs/reference/routing.md; docs/development/amazon-login.md,
+Token requests). Nothing of Amazon's is read or given here; what a placeholder is worth later is for `clients`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CUT_OFF: Final = date(2026, 6, 30)
-"""Consents given before this day have no end (docs/development/amazon.md, Consent)."""
+"""Consents given before this day have no end (docs/development/amazon-login.md, Consent)."""
 LIFETIME: Final = timedelta(days=365)
 DAY: Final = 86400.0
 MARKS: Final = (30, 7, 1, 0)

@@ -3,7 +3,7 @@
 Every failure leaves here as a `TokenFailure`, whatever the network or the far side did; no other exception does
 but cancellation. Nothing is kept: neither tokens nor credentials. No redirect is followed, no answer is read
 beyond a bound, and nothing that is said about a failure holds a secret. What LWA is asked and answers:
-docs/development/amazon.md, Token requests.
+docs/development/amazon-login.md, Token requests.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class AuthorizationRequest:
 
 
 def sign_in_url(auth_grant_url: str, request: AuthorizationRequest) -> str:
-    """The address at which a person grants access (docs/development/amazon.md, Sign-in); several scopes are joined by a
-    space."""
+    """The address at which a person grants access (docs/development/amazon-login.md, Sign-in); several scopes are
+    joined by a space."""
     query = {
         "client_id": request.client_id,
         "scope": " ".join(request.scopes),

@@ -1,5 +1,4 @@
-"""What a token endpoint's response means: a grant, or the failure that it raises (docs/development/amazon.md, Token
-errors).
+"""What a token endpoint's response means: a grant, or a failure (docs/development/amazon-login.md, Token errors).
 
 Pure: a status, a few fields and a body come in. Nothing that is said about a failure holds a secret.
 """

@@ -60,7 +60,7 @@ def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
 
 
 def test_success_looks_like_lwas() -> None:
-    """Four members, `bearer`, an hour, and nothing may store it (docs/development/amazon.md, Token requests)."""
+    """Four members, `bearer`, an hour, and nothing may store it (docs/development/amazon-login.md, Token requests)."""
     given = ask(MINE)
     content = json.loads(given.body)
     assert list(content) == ["access_token", "refresh_token", "token_type", "expires_in"]
@@ -89,7 +89,7 @@ def test_what_a_placeholder_is_bound_to(form: dict[str, str], target: bytes, bou
 
 
 def test_basic_authentication() -> None:
-    """Some clients send id and secret so (docs/development/amazon.md, Token requests)."""
+    """Some clients send id and secret so (docs/development/amazon-login.md, Token requests)."""
     right = b"Basic " + base64.b64encode(b"reporting:key-of-reporting")
     form = {"grant_type": "refresh_token", "refresh_token": "acme"}
     assert bound_to(ask(form, authorization=right), KEYED) == ("reporting", "acme")
@@ -128,7 +128,7 @@ def test_another_schemes_authorization_is_no_matter() -> None:
     ],
 )
 def test_errors_look_like_lwas(form: dict[str, str] | bytes, status: int, error: str, description: str) -> None:
-    """Error and description, and nothing may store them either (docs/development/amazon.md, Token errors)."""
+    """Error and description, and nothing may store them either (docs/development/amazon-login.md, Token errors)."""
     given = ask(form)
     content = json.loads(given.body)
     assert (given.status, content["error"]) == (status, error)

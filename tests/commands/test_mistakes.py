@@ -1,6 +1,6 @@
 """Mistakes of newcomers, through the real command line: one clear line, exit code 2, no traceback, no secret.
 
-docs/reference/cli.md lists them, and a test here compares.
+docs/reference/cli.md lists the commonest, and a test here compares.
 """
 
 from __future__ import annotations
@@ -250,11 +250,12 @@ def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 3
 
 
-def test_the_documentation_lists_these_mistakes() -> None:
-    """docs/reference/cli.md has a row for each."""
-    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
-    missing = [row for row in map(documented, MISTAKES) if row not in page]
-    assert not missing
+def test_the_documentation_shows_messages_as_they_are() -> None:
+    """The commonest mistakes have a row in docs/reference/cli.md, and each row there is tried here."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text().partition("## Mistakes and their messages")[2]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| mistake ")]
+    assert len(rows) > 10
+    assert set(rows) <= set(map(documented, MISTAKES))
 
 
 def documented(mistake: Mistake) -> str:

@@ -1,4 +1,4 @@
-"""docs/reference/simulator.md names all that the simulator can be told: calls, settings, options, faults, kinds of
+"""The pages on the simulator name all that it can be told: calls, settings, options, faults, and kinds of
 refusals."""
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from proxy.simulator.named_faults import NAMED
 from proxy.simulator.settings import CHANGEABLE
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "docs" / "reference" / "simulator.md", ROOT / "docs" / "development" / "simulator.md")
+PAGE = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 SOURCES = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "proxy" / "simulator").glob("*.py"))
 
 

@@ -70,7 +70,7 @@ def test_only_refusals_need_an_operator(state: CredentialState, needs: bool) -> 
     ],
 )
 def test_failures_mean_what_the_facts_say(failure: errors.TokenFailure, trigger: Trigger) -> None:
-    """Which failures are final and which pass (docs/development/amazon.md, Token errors)."""
+    """Which failures are final and which pass (docs/development/amazon-login.md, Token errors)."""
     assert lifecycle.trigger_of(failure) is trigger
 
 

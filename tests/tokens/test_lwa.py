@@ -80,7 +80,7 @@ async def refresh_from(body: object, status: int = 200, headers: dict[str, str] 
 
 
 async def test_a_refresh_sends_the_form_that_amazon_wants() -> None:
-    """A form POST with four fields (docs/development/amazon.md, Token requests), and nothing that identifies the
+    """A form POST with four fields (docs/development/amazon-login.md, Token requests), and nothing that identifies the
     person."""
     async with serving(saying(GOOD)) as endpoint, asking() as lwa:
         grant = await lwa.refresh(endpoint.url, CREDENTIALS, REFRESH)
@@ -137,7 +137,7 @@ async def test_two_refused_secrets_are_a_wrong_application() -> None:
 
 
 async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
-    """The other grant (docs/development/amazon.md, Token requests)."""
+    """The other grant (docs/development/amazon-login.md, Token requests)."""
     async with serving(saying(GOOD)) as endpoint, asking() as lwa:
         grant = await lwa.exchange(
             endpoint.url, CREDENTIALS, Secret("code&+ x"), "http://localhost:8081/login/callback", VERIFIER
@@ -220,7 +220,7 @@ async def test_an_old_code_says_what_codes_are() -> None:
     ],
 )
 async def test_every_answer_has_its_meaning(status: int, body: object, failure: type[errors.TokenFailure]) -> None:
-    """What is final, and that anything else passes (docs/development/amazon.md, Token errors)."""
+    """What is final, and that anything else passes (docs/development/amazon-login.md, Token errors)."""
     with pytest.raises(errors.TokenFailure) as raised:
         await refresh_from(body, status)
     assert type(raised.value) is failure
@@ -286,12 +286,13 @@ async def test_numbers_that_are_none_are_no_life(word: bytes) -> None:
 
 @pytest.mark.parametrize("refresh_token", [None, "", 5, "a\nb", {}])
 async def test_an_unusable_refresh_token_is_none(refresh_token: object) -> None:
-    """Only what could be sent again counts as a returned refresh token (docs/development/amazon.md, Token requests)."""
+    """Only what could be sent again counts as a returned refresh token (docs/development/amazon-login.md, Token
+    requests)."""
     assert (await refresh_from({**GOOD, "refresh_token": refresh_token})).refresh_token is None
 
 
 async def test_long_tokens_pass() -> None:
-    """2,048 bytes and more, with `|`, both ways (docs/development/amazon.md, Tokens)."""
+    """2,048 bytes and more, with `|`, both ways (docs/development/amazon-login.md, Tokens)."""
     long = "Atzr|" + "x" * 2043
     async with serving(saying({**GOOD, "access_token": long, "refresh_token": long})) as endpoint, asking() as lwa:
         grant = await lwa.refresh(endpoint.url, CREDENTIALS, Secret(long))
@@ -333,7 +334,7 @@ async def test_amazons_own_words_are_passed_on() -> None:
 
 
 def test_the_sign_in_address_has_everything() -> None:
-    """As docs/development/amazon.md, Sign-in, has it, several scopes and awkward characters included."""
+    """As docs/development/amazon-login.md, Sign-in, has it, several scopes and awkward characters included."""
     url = sign_in_url(
         "https://www.amazon.com/ap/oa",
         AuthorizationRequest(

@@ -1,7 +1,7 @@
-"""docs/tutorials/getting-started.md works to the letter: its blocks are typed into terminals, in its order.
+"""The tutorials work to the letter: their blocks are typed into terminals, one page after the other.
 
-What stands in `<...>` is filled in from the page's own table, and ports are free ones; nothing else is changed. Amazon
-is the simulator, which the page's last section leads to. Blocks that need other programs are marked `elsewhere`.
+What stands in `<...>` is filled in from the first page's own table, and ports are free ones; nothing else is changed.
+Amazon is the simulator, which a section of the first page leads to.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
-PAGE = (ROOT / "docs" / "tutorials" / "getting-started.md").read_text(encoding="utf-8")
-LAST = "Without Amazon"
+TUTORIALS = ROOT / "docs" / "tutorials"
+PAGES = {
+    name: (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("getting-started", "key-for-a-script", "agent-by-mcp")
+}
+FIRST, STAND_IN = "getting-started 1", "getting-started Without Amazon"
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,14 @@ class Block:
     text: str
 
 
-def read_sections(page: str) -> dict[str, list[Block]]:
-    """The blocks under each heading; numbered headings by their number."""
+def read_sections() -> dict[str, list[Block]]:
+    """The blocks under each heading of each page; numbered headings by their number."""
     sections: dict[str, list[Block]] = {}
-    for heading, body in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL):
-        found = re.findall(r"(?:^<!-- (.*?) -->\n)?^```sh\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
-        name = heading.partition(".")[0] if heading[0].isdigit() else heading
-        sections[name] = [Block(remark, text) for remark, text in found]
+    for page, text in PAGES.items():
+        for heading, body in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL):
+            found = re.findall(r"(?:^<!-- (.*?) -->\n)?^```sh\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+            name = heading.partition(".")[0] if heading[0].isdigit() else heading
+            sections[f"{page} {name}"] = [Block(remark, typed) for remark, typed in found]
     return sections
 
 
@@ -63,33 +68,22 @@ def ports_in_a_row(count: int) -> int:
         return first
 
 
-def press_allow(url: str) -> str:
-    """What a person does in the browser: open the page, press Allow. Gives the address where it lands."""
+def press_allow(url: str) -> None:
+    """What a person does in the browser: open the page, press Allow."""
     cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies, StaysAtAmazon())
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
     with browser.open(url, timeout=20) as answer:
         page, address = answer.read().decode(), answer.url
     fields = {name: html.unescape(value) for name, value in re.findall(r"name='(\w+)' value='([^']*)'", page)}
     button = re.search(r"<button[^>]*name='(\w+)'[^>]*value='(allow)'", page)
     assert button, page
     form = urllib.parse.urlencode({**fields, button[1]: button[2]}).encode()
-    with browser.open(address.partition("?")[0], form, timeout=20) as answer:
-        landed: str = answer.url
-    return landed
-
-
-class StaysAtAmazon(urllib.request.HTTPRedirectHandler):
-    """https://amazon.com is not asked for anything: a person only reads the address."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # as urllib has it
-        if newurl.startswith("https://amazon.com"):
-            newurl = "data:," + newurl
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+    browser.open(address.partition("?")[0], form, timeout=20).close()
 
 
 @dataclass
 class Reader:
-    """A person who follows the page from its beginning, section by section."""
+    """A person who follows the pages from their beginning, section by section."""
 
     home: Path
     client_port: int = field(default_factory=free_port)
@@ -97,19 +91,16 @@ class Reader:
     simulator: int = field(default_factory=lambda: ports_in_a_row(5))
     fillings: dict[str, str] = field(default_factory=dict)
     said: dict[str, list[Said]] = field(default_factory=dict)
+    terminals: list[Terminal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sections = read_sections(PAGE)
-        simulate, *self.stand_in = self.sections.pop(LAST)
+        self.sections = read_sections()
+        simulate, self.stand_in = self.sections.pop(STAND_IN)
         self.window = self.open()
         self.window.type(self.fill_in(simulate.text).replace("simulate", f"simulate --base-port {self.simulator}"))
         self.window.wait_for(r"refresh token +\S+\n")
-        rows = re.findall(r"^\| `(<.+?>)` \| `(.+?)` \|$", PAGE, re.MULTILINE)
+        rows = re.findall(r"^\| `(<.+?>)` \| `(.+?)` \|$", PAGES["getting-started"], re.MULTILINE)
         self.fillings = {name: value.replace("\\|", "|") for name, value in rows}
-        terminal = self.open()
-        second = terminal.run(self.fill_in(self.stand_in[1].text)).text
-        terminal.interrupt()
-        self.fillings["<other refresh token>"] = json.loads(second[second.index("{") :])["refresh_token"]
 
     def open(self) -> Terminal:
         """A new terminal, in the clone."""
@@ -129,7 +120,7 @@ class Reader:
     def open_before_the_simulator(self) -> Terminal:
         """A new terminal in which the regions lead to the simulator."""
         terminal = self.open()
-        terminal.run(self.fill_in(self.stand_in[0].text))
+        terminal.run(self.fill_in(self.stand_in.text))
         return terminal
 
     def section(self, name: str) -> list[Said]:
@@ -140,33 +131,28 @@ class Reader:
         return self.said[name]
 
     def follow(self, name: str) -> list[Said]:
+        """Type the blocks of a section. What runs is stopped before another program is started, and after a page."""
+        blocks = self.sections[name]
+        begins = name.partition(" ")[2] == "1"
+        if begins or any(block.remark == "keeps running" for block in blocks):
+            self.stop()
+            self.terminals = [self.open() if name == FIRST else self.open_before_the_simulator()]
         said = []
-        terminals = [self.open() if name == "1" else self.open_before_the_simulator()]
-        try:
-            for block in self.sections[name]:
-                if block.remark == "keeps running":
-                    terminals[-1].type(self.fill_in(block.text))
-                    self.wait_until_it_serves(terminals[-1])
-                    terminals.append(self.open())
-                elif block.remark != "elsewhere":
-                    said.append(self.do(block, terminals[-1]))
-        finally:
-            for terminal in reversed(terminals):
-                terminal.interrupt()
+        for block in blocks:
+            if block.remark == "keeps running":
+                self.terminals[-1].type(self.fill_in(block.text))
+                self.wait_until_it_serves(self.terminals[-1])
+                self.terminals.append(self.open())
+            else:
+                if block.remark:
+                    press_allow(self.fill_in(block.remark.removeprefix("sign in: ")))
+                said.append(self.terminals[-1].run(self.fill_in(block.text)))
         return said
 
-    def do(self, block: Block, terminal: Terminal) -> Said:
-        if block.remark.startswith("sign in: "):
-            press_allow(self.fill_in(block.remark.removeprefix("sign in: ")))
-        if block.remark != "paste":
-            return terminal.run(self.fill_in(block.text))
-        terminal.type(self.fill_in(block.text))
-        url = terminal.wait_for(r"(http://\S+/ap/oa\?\S+)\s")[1]
-        terminal.wait_for("press Enter")
-        terminal.type(press_allow(url).removeprefix("data:,"))
-        terminal.wait_for("is connected")
-        terminal.wait_for("fe: .*\n")
-        return terminal.end()
+    def stop(self) -> None:
+        for terminal in reversed(self.terminals):
+            terminal.interrupt()
+        self.terminals = []
 
     def wait_until_it_serves(self, terminal: Terminal) -> None:
         """Until each account that has a token knows its profiles: a person is slower than that."""
@@ -188,6 +174,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """The simulator runs until the end."""
     person = Reader(tmp_path_factory.mktemp("home"))
     yield person
+    person.stop()
     person.window.interrupt()
 
 
@@ -198,64 +185,65 @@ def profile_ids(text: str) -> list[str]:
 
 NA = ["1110000000000001", "1110000000000002", "9111111111111111111"]
 EU = ["2220000000000001", "2220000000000002", "9122222222222222222"]
-OTHER = ["1110000000000004", "1110000000000005"]
 
 
 def test_the_demo(reader: Reader) -> None:
     """`make run`, then profiles of two regions without any credentials."""
-    (curls,) = reader.section("1")
+    (curls,) = reader.section(FIRST)
     assert (curls.code, profile_ids(curls.text)) == (0, NA + EU)
 
 
 def test_a_refresh_token_from_the_environment(reader: Reader) -> None:
     """`check` finds all well, and `serve` serves."""
-    check, curl = reader.section("2")
+    check, curl = reader.section("getting-started 2")
     assert (check.code, "Everything works." in check.text) == (0, True)
     assert profile_ids(curl.text) == NA
 
 
 def test_signing_in_with_a_browser(reader: Reader) -> None:
     """From client id and secret to profiles."""
-    write, curl = reader.section("3")
+    write, curl = reader.section("getting-started 3")
     assert (write.code, write.text.strip()) == (0, "")
     assert profile_ids(curl.text) == NA
     assert (reader.home / ".local/state/ads-proxy").is_dir()
 
 
-def test_signing_in_by_pasting(reader: Reader) -> None:
-    """The landing address at https://amazon.com is enough."""
-    _, login, curl = reader.section("4")
-    assert login.code == 0
-    assert profile_ids(curl.text) == NA
-
-
-def test_several_accounts_and_a_route(reader: Reader) -> None:
-    """Each way of choosing leads where the page says."""
-    check, curls = reader.section("5")
-    assert (check.code, "Everything works." in check.text) == (0, True)
-    assert profile_ids(curls.text) == OTHER + EU + OTHER
-    assert re.findall(r'"region": "(\w+)", "scope": "(\w+)"', curls.text) == [("eu", EU[0])] * 2
-
-
 def test_a_client_with_a_key(reader: Reader) -> None:
     """With the key profiles, without it a 401 that says what to send; it may order reports, and change nothing."""
-    check, change, curls, _ = reader.section("6")
+    (written,) = reader.section("key-for-a-script 1")
+    assert (written.code, "Everything works." in written.text) == (0, True)
+    check, change = reader.section("key-for-a-script 2")
     assert (check.code, "Yes" in check.text) == (0, True)
     assert (change.code, "No" in change.text) == (1, True)
+    (curls,) = reader.section("key-for-a-script 3")
     assert profile_ids(curls.text) == NA
     assert "A key is needed here" in curls.text
 
 
 def test_a_report_with_that_key(reader: Reader) -> None:
     """Its rows, with the columns that were asked for."""
-    *_, report = reader.section("6")
+    (report,) = reader.section("key-for-a-script 4")
     rows = json.loads(report.text[report.text.index("[") :])
     assert rows
     assert {tuple(sorted(row)) for row in rows} == {("campaignId", "clicks", "cost")}
 
 
-def test_what_cannot_be_tried_here_is_only_marked_so(reader: Reader) -> None:
-    """Sections 7 and 8 need Kubernetes, Docker and Prometheus; no other block is left out."""
-    left_out = {name for name, blocks in reader.sections.items() for block in blocks if block.remark == "elsewhere"}
-    assert left_out == {"7", "8"}
-    assert (reader.section("7"), reader.section("8")) == ([], [])
+def test_an_agent_that_reads(reader: Reader) -> None:
+    """It sees tools that read, and one that writes is refused with the reason; the console shows both."""
+    *_, checked = reader.section("agent-by-mcp 1")
+    assert checked.code == 0
+    _, calls = reader.section("agent-by-mcp 2")
+    listed, refused = re.findall(r"^(?:data: )?(\{.*)$", calls.text, re.MULTILINE)
+    names = [tool["name"] for tool in json.loads(listed)["result"]["tools"]]
+    assert "campaign_management-query_campaign" in names
+    assert "campaign_management-create_campaign" not in names
+    assert "access: read" in json.loads(refused)["error"]["message"]
+    (shown,) = reader.section("agent-by-mcp 3")
+    assert '"agent"' in shown.text
+
+
+def test_every_section_is_tried(reader: Reader) -> None:
+    """None is left out, and no block is of another kind."""
+    remarks = {block.remark.partition(":")[0] for blocks in reader.sections.values() for block in blocks}
+    assert remarks == {"", "keeps running", "sign in"}
+    assert [name for name, blocks in reader.sections.items() if blocks and name not in reader.said] == []
