@@ -163,8 +163,9 @@ docs: $(DEVELOPED) ## the pages of docs/ as a site, in .cache/site
 	echo "site: .cache/site/index.html"
 
 .PHONY: reference
-reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys, metrics, errors), made anew
+reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys, metrics, errors), and its diagrams
 	@$(BIN)/python -m scripts.make_reference
+	@$(BIN)/python -m scripts.make_diagrams
 
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
