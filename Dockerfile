@@ -5,7 +5,7 @@
 # ADS_PROXY_ALLOW_UNAUTHENTICATED=true ads-proxy demo
 #
 # The program listens on loopback unless told otherwise: right for a sidecar, whose tool shares its network. Whoever
-# publishes a port says so with ADS_PROXY_LISTEN, and says who may call (docs/reference/configuration.md).
+# publishes a port says so with ADS_PROXY_LISTEN, and says who may call (docs/how-to/configure.md).
 
 FROM python:3.13-slim AS build
 WORKDIR /src

@@ -277,8 +277,8 @@ def test_stamps_tell_replaced_touched_and_missing_files_apart(tmp_path: Path) ->
 
 
 def test_the_page_names_what_waits_for_a_restart() -> None:
-    """All of it, in docs/reference/configuration.md: who changes such a key and waits would wait for ever."""
-    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    """All of it, in docs/how-to/configure.md: who changes such a key and waits would wait for ever."""
+    page = (ROOT / "docs" / "how-to" / "configure.md").read_text(encoding="utf-8")
     found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so does turning TLS on or off", page)
     assert found is not None
     assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, "log.format"}
