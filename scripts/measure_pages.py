@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+"""What a reader of the project may read."""
 LONG = 30
 """A sentence with more words is long."""
 DIALECT = {
@@ -178,6 +180,14 @@ def together(parts: Iterable[Measures]) -> Measures:
     )
 
 
+def measure_files(paths: Iterable[Path]) -> dict[str, Measures]:
+    """Measure each page, by its path in the repository."""
+    return {
+        str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path): measure(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
+
+
 def _row(name: str, page: Measures) -> str:
     lengths = f"{page.mean:>6.1f} {page.long_share:>6.1f} {page.long_cells:>6}"
     return f"{name:<44} {page.words:>7,} {page.split:>7,} {lengths} {page.dialect_rate:>8.1f}"
@@ -189,11 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("pages", nargs="*", type=Path, help="pages to measure (default: README.md and docs/**/*.md)")
     parser.add_argument("--dialect", action="store_true", help="list each phrase of the dialect, and what to write")
     options = parser.parse_args(arguments)
-    paths = options.pages or [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    pages = {
-        str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path): measure(path.read_text(encoding="utf-8"))
-        for path in paths
-    }
+    pages = measure_files(options.pages or PAGES)
     print(
         "mean, > 30 %: sentences in paragraphs and lists; cells: long ones in tables; dialect: phrases per 1,000 words"
     )

@@ -1,4 +1,4 @@
-"""One word for one thing, in pages and in what the program says: docs/reference/glossary.md."""
+"""One word for one thing, in pages and in what the program says; and pages that are short, in short sentences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import measure_pages
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
@@ -30,6 +31,13 @@ OTHER_WORDS = {
     r"(black|white)lists?": "what is permitted, or refused",
 }
 """What is not said, and what is said in its place."""
+MADE = re.compile(r"<!-- (?:options: )?made by .*?<!-- end", re.DOTALL)
+"""What `make reference` copies from the program, whose words are the program's."""
+MEASURED = measure_pages.measure_files(measure_pages.PAGES)
+MEAN, LONG_SHARE = 14, 3
+"""The most words of a sentence in the mean, and the most long sentences in a hundred."""
+ALL_WORDS, PAGE_WORDS = 40_000, 2_200
+"""The most words of all pages, those of a generated reference included; and of one, which is ten minutes."""
 
 
 @functools.cache
@@ -63,3 +71,20 @@ def test_each_word_is_explained_once() -> None:
     ]
     assert len(words) > 30
     assert sorted(words) == sorted(set(words))
+
+
+@pytest.mark.parametrize("page", MEASURED)
+def test_a_page_is_easy_to_read(page: str) -> None:
+    """Ten minutes at most, in short sentences, without phrases that the style guide replaces."""
+    measures = MEASURED[page]
+    assert measures.words <= PAGE_WORDS
+    assert measures.mean <= MEAN
+    assert measures.long_share <= LONG_SHARE
+    written = MADE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    assert measure_pages.measure(written).phrases == ()
+
+
+def test_all_pages_together_are_short() -> None:
+    """A fact that is said twice is found by its words."""
+    assert len(MEASURED) > 70
+    assert measure_pages.together(MEASURED.values()).words <= ALL_WORDS
