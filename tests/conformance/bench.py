@@ -23,7 +23,7 @@ from tests.conformance.case import (
     UntilClientSaw,
     UntilUpstreamSaw,
 )
-from tests.conformance.wire import Head, Incomplete, Malformed, Request, read_conversation, read_head, read_request
+from tests.support.http_reader import Head, Incomplete, Malformed, Request, read_conversation, read_head, read_request
 
 PATIENCE = 4.5
 SENTINEL_TARGET = b"/sentinel"

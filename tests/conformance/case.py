@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tests.conformance.wire import Request
+from tests.support.http_reader import Request
 
 
 class Reach(IntEnum):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.conformance.case import AnswerLooks, Broken, Case, Observation, Outcome, Pairs, Reach, Refused, Relayed
 from tests.conformance.case import RequestLooks as Looks
-from tests.conformance.wire import Answer, Conversation, Head, Request, read_conversation
+from tests.support.http_reader import Answer, Conversation, Head, Request, read_conversation
 
 PROBLEM_MEMBERS = ("type", "title", "status", "detail", "code", "details", "request_id")
 

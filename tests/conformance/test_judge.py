@@ -17,7 +17,7 @@ from tests.conformance.case import (
 )
 from tests.conformance.cases import CASES
 from tests.conformance.judge import judge
-from tests.conformance.wire import Request, read_request
+from tests.support.http_reader import Request, read_request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"

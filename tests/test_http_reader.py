@@ -1,10 +1,10 @@
-"""Tests of the strict reader that the conformance suite judges by: what it lets pass nobody else will catch."""
+"""Tests of the strict reader of HTTP that tests judge by: what it lets pass nobody else will catch."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.conformance.wire import Incomplete, Malformed, read_conversation, read_request
+from tests.support.http_reader import Incomplete, Malformed, read_conversation, read_request
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
