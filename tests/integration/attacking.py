@@ -5,6 +5,7 @@ Nothing is asserted here.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.integration.rig import Rig
+from tests.support.http_reader import Incomplete, read_answer
 from tests.support.processes import until
 
 FIRST, SECOND = "1110000000000001", "1110000000000002"
@@ -67,27 +69,17 @@ def exchange(address: str, data: bytes) -> tuple[bytes, bytes]:
     """Send bytes on a connection of their own; head and body of the first final answer."""
     parts = urlsplit(address)
     assert parts.hostname is not None
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as wire, wire.makefile("rb") as file:
+    received, more = b"", b"-"
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as wire:
         wire.sendall(data)
-        while True:
-            head = _head(file)
-            if not head.startswith(b"HTTP/1.1 1"):
-                return head, b"" if data.startswith(b"HEAD ") else _body(head, file)
-
-
-def _head(file: Any) -> bytes:
-    head = b""
-    while (line := file.readline()) not in (b"\r\n", b""):
-        head += line
-    return head
-
-
-def _body(head: bytes, file: Any) -> bytes:
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return bytes(file.read(int(value)))
-    return b""
+        while more:
+            more = wire.recv(65536)
+            received += more
+            with contextlib.suppress(Incomplete):
+                answer, _ = read_answer(received, 0, data.startswith(b"HEAD "), ended=not more)
+                if answer.body.complete:
+                    return answer.head.raw, answer.body.content
+    raise AssertionError(f"no whole answer came: {received[:500]!r}")
 
 
 def request(method: str, target: str, *lines: str, host: str = "127.0.0.1", body: bytes = b"", minor: int = 1) -> bytes:

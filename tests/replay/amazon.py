@@ -9,12 +9,13 @@ lists of profiles and ads accounts, which the proxy asks for by itself, are answ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import urllib.parse
 from collections import defaultdict
 from dataclasses import dataclass, field
+
+from tests.support.wire import RawUpstream, ReadBody, Wire
 
 HOSTS = {"na": "127.0.0.1", "eu": "127.0.0.2", "fe": "127.0.0.3", "mcp": "127.0.0.4"}
 LISTED = {("acme", "na"): (11, 12), ("acme", "eu"): (13,), ("beta", "eu"): (21,)}
@@ -27,8 +28,6 @@ ADS_ACCOUNT = {
 }
 
 _CASE = re.compile(rb"\r\nX-Case: *\t*([0-9]+)\r\n")
-_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
-_CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked\r\n")
 _RID = b"x-amz-rid: RID\r\nDate: Wed, 25 Nov 2026 13:00:00 GMT\r\n"
 
 
@@ -122,44 +121,45 @@ class Amazon:
     """Connections that this side ends and the proxy has not ended yet."""
     port: int = 0
     _issued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _servers: list[asyncio.Server] = field(default_factory=list)
+    _listening: list[RawUpstream] = field(default_factory=list)
 
     async def start(self) -> None:
         """Listen on one port of several loopback addresses: one for each region, one for the MCP endpoint."""
-        first = await asyncio.start_server(self._serve, HOSTS["na"], 0, limit=2**20)
-        self.port = first.sockets[0].getsockname()[1]
-        further = [host for region, host in HOSTS.items() if region != "na"]
-        self._servers = [first, await asyncio.start_server(self._serve, further, self.port, limit=2**20)]
+        for host in HOSTS.values():
+            listener = RawUpstream(self._serve, host)
+            listener.port = self.port
+            await listener.start()
+            self.port = listener.port
+            self._listening.append(listener)
 
     async def stop(self) -> None:
-        for server in self._servers:
-            server.close()
+        for listener in self._listening:
+            await listener.stop()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if b"\r\nExpect: 100-continue" in head:
-                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                reply = self._reply(head, await _body(reader, head))
-                for piece in reply.pieces:
-                    writer.write(self._located(piece))
-                    await asyncio.sleep(0)
-                if reply.closes:
-                    self.closing += 1
-                    writer.write_eof()
-                    await reader.read()
-                    self.closing -= 1
-                    break
-        writer.close()
+    async def _serve(self, wire: Wire) -> None:
+        wire.patience = None  # the proxy keeps connections that it does not need
+        while True:
+            head = await wire.head()
+            if b"\r\nExpect: 100-continue" in head:
+                wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            reply = self._reply(head, await wire.body(head))
+            for piece in reply.pieces:
+                wire.send(self._located(piece))
+                await asyncio.sleep(0)
+            if reply.closes:
+                self.closing += 1
+                wire.finish()
+                await wire.end()
+                self.closing -= 1
+                return
 
-    def _reply(self, head: bytes, body: bytes) -> Reply:
+    def _reply(self, head: bytes, body: ReadBody) -> Reply:
         found = _CASE.search(head)
         if found is None:
-            return Reply("by itself", (_whole(b"200 OK", _JSON, json.dumps(self._by_itself(head, body)).encode()),))
+            return Reply("by itself", (_whole(b"200 OK", _JSON, json.dumps(self._by_itself(head, body[0])).encode()),))
         number = int(found[1])
         attempts = self.seen[number]
-        attempts.append(head + body)
+        attempts.append(head + b"\r\n" + shown_body(head, body))
         replies = self.replies[number]
         return replies[min(len(attempts), len(replies)) - 1]
 
@@ -206,15 +206,8 @@ def _profile(number: int) -> dict[str, object]:
     }
 
 
-async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
-    """The payload of a request's body; how it was cut into chunks is not part of it, its trailers are."""
-    if _CHUNKED.search(head) is None:
-        length = _LENGTH.search(head)
-        return await reader.readexactly(int(length[1])) if length else b""
-    payload = b""
-    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-        payload += (await reader.readexactly(size + 2))[:-2]
-    trailers = b""
-    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
-        trailers += line
-    return payload + b"(end)" + trailers
+def shown_body(head: bytes, body: ReadBody) -> bytes:
+    """A body without how it was cut into chunks: that depends on how the bytes arrived."""
+    payload, trailers = body
+    end = b"(end)" if b"\r\ntransfer-encoding: chunked\r\n" in head.lower() else b""
+    return payload + end + b"".join(b"%b: %b\r\n" % trailer for trailer in trailers)

@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 
-from tests.replay.amazon import Amazon
+from tests.replay.amazon import Amazon, shown_body
 from tests.replay.corpus import PLACEHOLDER, Change, Corpus, Group
 from tests.replay.settings import ACCOUNTS, configuration
 from tests.support.processes import Process, fetch, free_port, until
+from tests.support.wire import Wire
 
 SECONDS_PER_DAY = 86_400.0
 PATIENCE = 20.0
@@ -158,9 +159,8 @@ class Player:
         for cases in group.connections:
             for case in cases:
                 self.amazon.replies[case.number] = case.replies
-        clients = [Client() for _ in group.connections]
         try:
-            await asyncio.wait_for(self._exchange(group, clients), PATIENCE)
+            await asyncio.wait_for(self._exchange(group), PATIENCE)
         except TimeoutError:
             waiting = [case for cases in group.connections for case in cases if case.number not in self.recording.got]
             raise AssertionError(f"no answer within {PATIENCE:g} s to {waiting}") from None
@@ -169,15 +169,14 @@ class Player:
                 seen = self.amazon.seen.pop(case.number, [])
                 self.recording.sent[case.number] = [self._masked(each) for each in seen]
 
-    async def _exchange(self, group: Group, clients: list[Client]) -> None:
-        for client in clients:
-            await client.connect(self._port)
+    async def _exchange(self, group: Group) -> None:
+        clients = [await _connect(self._port) for _ in group.connections]
         for place, piece in group.writes:
-            clients[place].write(self._with_placeholders(piece))
+            clients[place].send(self._with_placeholders(piece))
             await asyncio.sleep(0)
         for client, cases in zip(clients, group.connections, strict=True):
             for case in cases:
-                answer = await client.answer(case.to_head)
+                answer = await _next_answer(client, case.to_head)
                 self.recording.got[case.number] = self._masked(answer)
                 self._keep_placeholder(case.data, answer)
         for client in clients:
@@ -240,53 +239,24 @@ class Player:
                 self.recording.audit[number].append(_without_times(record))
 
 
-class Client:
-    """One connection of a client. Reads as RFC 9112 says where each response ends."""
+async def _connect(port: int) -> Wire:
+    """A client's connection; how long it waits is for the whole group to say."""
+    _, client = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", port)
+    client.patience = None
+    return client
 
-    def __init__(self) -> None:
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
 
-    async def connect(self, port: int) -> None:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port, limit=2**21)
-
-    def write(self, data: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(data)
-
-    def close(self) -> None:
-        self._writer.close()
-
-    async def answer(self, to_head: bool) -> bytes:
-        """The next final response with the interim ones before it; `(ended)` in place of what did not come."""
-        answer = b""
-        try:
-            while True:
-                head = await self._reader.readuntil(b"\r\n\r\n")
-                answer += head
-                status = int(head.split(b" ", 2)[1])
-                if status >= 200:
-                    return answer + await self._body(head, status, to_head)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            partial = error.partial if isinstance(error, asyncio.IncompleteReadError) else b""
-            return answer + partial + b"(ended)"
-
-    async def _body(self, head: bytes, status: int, to_head: bool) -> bytes:
-        if to_head or status in (204, 304):
-            return b""
-        if b"\r\ntransfer-encoding: chunked\r\n" in head.lower():
-            return await self._chunks()
-        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n", head)
-        return await self._reader.readexactly(int(length[1])) if length else await self._reader.read(-1)
-
-    async def _chunks(self) -> bytes:
-        payload = b""
-        while size := int((await self._reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            payload += (await self._reader.readexactly(size + 2))[:-2]
-        trailers = b""
-        while (line := await self._reader.readuntil(b"\r\n")) != b"\r\n":
-            trailers += line
-        return payload + b"(end)" + trailers
+async def _next_answer(client: Wire, to_head: bool) -> bytes:
+    """The next final response with the interim ones before it; `(ended)` in place of what did not come."""
+    seen = b""
+    try:
+        while True:
+            head = await client.head()
+            seen += head + b"\r\n"
+            if int(head.split(b" ", 2)[1]) >= 200:
+                return seen if to_head else seen + shown_body(head, await client.answer_body(head))
+    except EOFError as error:
+        return seen + bytes(error.args[0]) + b"(ended)"
 
 
 def _json(text: str) -> dict[str, Any]:

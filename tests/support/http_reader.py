@@ -1,4 +1,4 @@
-"""Strict HTTP/1.1 reading of recorded bytes (RFC 9112): what left a proxy, on either side, must read as exactly this.
+"""Strict HTTP/1.1 reading of received bytes (RFC 9112): what left a proxy, on either side, must read as exactly this.
 
 Pure: bytes in, values out. It forgives nothing, because whatever is forgiven here would be a defect left unseen.
 """
@@ -118,27 +118,27 @@ def is_chunked(head: Head) -> bool:
 
 def read_chunked(data: bytes, at: int) -> Body:
     """A chunked body with its trailers; complete is false where the bytes run out."""
-    start, content = at, b""
+    start, pieces = at, list[bytes]()
     while True:
         eol = data.find(b"\r\n", at)
         if eol < 0:
-            return Body("chunked", content, False, len(data), raw=data[start:])
+            return Body("chunked", b"".join(pieces), False, len(data), raw=data[start:])
         match = CHUNK_LINE.match(data[at:eol])
         if not match:
             raise Malformed(f"chunk line {data[at:eol][:80]!r}")
         size, at = int(match[1], 16), eol + 2
         if size == 0:
             break
-        content += data[at : at + size]
+        pieces.append(data[at : at + size])
         if len(data) < at + size + 2:
-            return Body("chunked", content, False, len(data), raw=data[start:])
+            return Body("chunked", b"".join(pieces), False, len(data), raw=data[start:])
         if data[at + size : at + size + 2] != b"\r\n":
             raise Malformed("chunk data is not followed by CRLF")
         at += size + 2
     end = at if data[at : at + 2] == b"\r\n" else data.find(b"\r\n\r\n", at) + 2
     if len(data) < at + 2 or end == 1:
-        return Body("chunked", content, False, len(data), raw=data[start:])
-    return Body("chunked", content, True, end + 2, read_fields(data[at:end]), data[start : end + 2])
+        return Body("chunked", b"".join(pieces), False, len(data), raw=data[start:])
+    return Body("chunked", b"".join(pieces), True, end + 2, read_fields(data[at:end]), data[start : end + 2])
 
 
 def read_counted(data: bytes, at: int, length: int) -> Body:

@@ -1,7 +1,8 @@
 """Raw ends of connections: what a client or Amazon sends and receives, byte by byte, on real sockets.
 
 All of it runs in the test's own event loop, on ports of the system's choice. Waiting is always for bytes or a
-condition, with a time limit; nothing sleeps. What is right is for the tests to say.
+condition, with a time limit; nothing sleeps. Messages are read by `http_reader.py`. What is right is for
+the tests to say.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from tests.support.http_reader import Body, Head, is_chunked, length_of, read_chunked, read_head
+
 PATIENCE = 10.0
 LINUX = sys.platform.startswith("linux")  # elsewhere, the loopback has one address
 GET = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -24,15 +27,17 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 6\r\n\r\ndenied"
 
 Script = Callable[["Wire"], Awaitable[None]]
+ReadBody = tuple[bytes, tuple[tuple[bytes, bytes], ...]]
+"""The payload of a body, and its trailers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer as it came: `body` is the payload, `trailers` the raw section behind a chunked one."""
+    """One answer: its head as it came, the payload of its body, and the trailers of a chunked one."""
 
     head: bytes
     body: bytes
-    trailers: bytes = b""
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def status(self) -> int:
@@ -45,15 +50,19 @@ class Answer:
 
 def value_of(head: bytes, name: bytes) -> bytes | None:
     """The first value of a field in a head; None where it is absent."""
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b":")
-        if key.lower() == name.lower():
-            return value.strip()
-    return None
+    return next(iter(_parsed(head).values(name)), None)
+
+
+def _parsed(head: bytes) -> Head:
+    """A head that lacks its closing empty line, as `Wire.head` gives it."""
+    return read_head(head + b"\r\n", 0)[0]
 
 
 class Wire(asyncio.Protocol):
     """One end of a connection: records what comes, and hands it out in the order it came."""
+
+    patience: float | None = PATIENCE
+    """Seconds that it waits for anything; None: without end."""
 
     def __init__(self, opened: Callable[[Wire], None] | None = None) -> None:
         self.received = bytearray()
@@ -112,7 +121,7 @@ class Wire(asyncio.Protocol):
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition on what came."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -144,21 +153,29 @@ class Wire(asyncio.Protocol):
         """The next message's head, without its closing empty line."""
         return (await self.take_until(b"\r\n\r\n"))[:-2]
 
-    async def chunked(self) -> tuple[bytes, bytes]:
-        """The payload of a chunked body, and its trailer section."""
-        body = b""
-        while size := int((await self.take_until(b"\r\n"))[:-2], 16):
-            body += (await self.take(size + 2))[:-2]
-        trailers = b""
-        while (line := await self.take_until(b"\r\n")) != b"\r\n":
-            trailers += line
-        return body, trailers
+    async def chunked(self) -> Body:
+        """The next body, which is chunked. Raises `EOFError` where it does not come whole."""
 
-    async def body(self, head: bytes) -> tuple[bytes, bytes]:
+        def read() -> Body:
+            return read_chunked(bytes(self.received), self._taken)
+
+        def is_whole() -> bool:
+            return self.received.find(b"\r\n\r\n", self._taken) >= 0 and read().complete
+
+        await self.until(lambda: self.ended or is_whole())
+        body = read()
+        if not body.complete:
+            raise EOFError(bytes(self.received[self._taken :]))
+        self._taken = body.end
+        return body
+
+    async def body(self, head: bytes) -> ReadBody:
         """The body that a request's head announces."""
-        if value_of(head, b"transfer-encoding") is not None:
-            return await self.chunked()
-        return await self.take(int(value_of(head, b"content-length") or 0)), b""
+        parsed = _parsed(head)
+        if is_chunked(parsed):
+            body = await self.chunked()
+            return body.content, body.trailers
+        return await self.take(length_of(parsed) or 0), ()
 
     async def request(self) -> tuple[bytes, bytes]:
         """The next request: its head and its payload."""
@@ -168,13 +185,16 @@ class Wire(asyncio.Protocol):
     async def answer(self, *, to_head: bool = False) -> Answer:
         """The next answer, an interim one too, as its framing has it."""
         head = await self.head()
-        status = int(head.split(b" ", 2)[1])
+        return Answer(head, *await self.answer_body(head, to_head=to_head))
+
+    async def answer_body(self, head: bytes, *, to_head: bool = False) -> ReadBody:
+        """The body that an answer's head announces, or that the end of the connection ends."""
+        status, parsed = int(head.split(b" ", 2)[1]), _parsed(head)
         if to_head or status < 200 or status in (204, 304):
-            return Answer(head, b"")
-        if value_of(head, b"transfer-encoding") is not None:
-            return Answer(head, *await self.chunked())
-        length = value_of(head, b"content-length")
-        return Answer(head, await self.end() if length is None else await self.take(int(length)))
+            return b"", ()
+        if not is_chunked(parsed) and length_of(parsed) is None:
+            return await self.end(), ()
+        return await self.body(head)
 
 
 def own_host() -> str:
