@@ -21,7 +21,10 @@ from proxy.simulator.operations import load_collections
 Handler = Callable[[Call, "re.Match[str]"], Answer]
 Route = tuple[str, "re.Pattern[str]", Handler]
 
-KIND = f"(?P<kind>{'|'.join(SP_KINDS)})"
+KIND = f"(?P<kind>{'|'.join(kind for kind in SP_KINDS if kind != 'portfolios')})"
+SPONSORED = "(?P<product>sp|sb/v4)"
+PORTFOLIOS = "(?P<product>)/(?P<kind>portfolios)"
+RULED = "(?P<product>sp|sb|sd)"
 ID = "(?P<id>[^/]+)"
 
 
@@ -63,10 +66,15 @@ ROUTES: tuple[Route, ...] = (
     _route("POST", "/amc/reporting/(?P<instance>[^/]+)/workflowExecutions", campaign_api.order_execution),
     _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}", campaign_api.show_execution),
     _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}/downloadUrls", campaign_api.show_download_urls),
-    _route("POST", f"/(?P<product>sp|sb/v4)/{KIND}/list", campaign_api.list_entities),
-    _route("POST", f"/(?P<product>sp)/{KIND}", campaign_api.create_entities),
-    _route("PUT", f"/(?P<product>sp)/{KIND}", campaign_api.update_entities),
-    _route("POST", f"/(?P<product>sp)/{KIND}/delete", campaign_api.archive_entities),
+    _route("POST", f"/{SPONSORED}/{KIND}/list", campaign_api.list_entities),
+    _route("POST", f"/{SPONSORED}/{KIND}", campaign_api.create_entities),
+    _route("PUT", f"/{SPONSORED}/{KIND}", campaign_api.update_entities),
+    _route("POST", f"/{SPONSORED}/{KIND}/delete", campaign_api.archive_entities),
+    _route("POST", f"{PORTFOLIOS}/list", campaign_api.list_entities),
+    _route("POST", PORTFOLIOS, campaign_api.create_entities),
+    _route("PUT", PORTFOLIOS, campaign_api.update_entities),
+    _route("POST PUT", f"/{RULED}/budgetRules", campaign_api.change_budget_rules),
+    _route("POST", f"/{RULED}/campaigns/[^/]+/budgetRules", campaign_api.associate_budget_rules),
     _route("GET", f"/sd/{KIND}", campaign_api.list_display),
     _route("POST PUT", f"/sd/{KIND}", campaign_api.change_display),
 )

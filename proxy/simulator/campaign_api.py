@@ -204,7 +204,7 @@ Match = re.Match[str]
 
 
 def list_entities(call: Call, match: Match) -> Answer:
-    """`POST /sp/{kind}/list` and `POST /sb/v4/{kind}/list`: pages by `nextToken`."""
+    """`POST /sp/{kind}/list`, `/sb/v4/{kind}/list` and `/portfolios/list`: pages by `nextToken`."""
     kind = SP_KINDS[match["kind"]]
     shelf = call.state.entities.shelf(call.scope, match["product"], kind)
     try:
@@ -218,23 +218,33 @@ def list_entities(call: Call, match: Match) -> Answer:
 
 
 def create_entities(call: Call, match: Match) -> Answer:
-    """`POST /sp/{kind}`: 207 with what succeeded and what did not."""
+    """`POST /sp/{kind}`, `/sb/v4/{kind}` and `/portfolios`: 207 with what succeeded and what did not."""
     kind = SP_KINDS[match["kind"]]
     key = (call.scope, match["product"], kind.segment)
     call.state.entities.shelf(call.scope, match["product"], kind)
-    made = [call.state.entities.create(key, kind, entity) for entity in call.json_list(kind.member)]
-    return call.answer({kind.member: {"success": _successes(call, kind, made), "error": []}}, 207)
+    success, errors = [], []
+    for index, entity in enumerate(call.json_list(kind.member)):
+        wrong = find_wrong_values(kind, index, entity)
+        if wrong:
+            errors.append({"index": index, "errors": wrong})
+        else:
+            success.append(_success(call, kind, index, call.state.entities.create(key, kind, entity)))
+    return call.answer({kind.member: {"success": success, "error": errors}}, 207)
 
 
 def update_entities(call: Call, match: Match) -> Answer:
-    """`PUT /sp/{kind}`: the members that were sent are changed and stay so."""
+    """`PUT` of the same: the members that were sent are changed and stay so."""
     kind = SP_KINDS[match["kind"]]
     shelf = call.state.entities.shelf(call.scope, match["product"], kind)
     success, errors = [], []
     for index, change in enumerate(call.json_list(kind.member)):
         entity = shelf.get(str(change.get(kind.id_name)))
         if entity is None:
-            errors.append(_unknown(kind, index))
+            errors.append(_unknown(kind, index, change.get(kind.id_name)))
+            continue
+        wrong = find_wrong_values(kind, index, change)
+        if wrong:
+            errors.append({"index": index, "errors": wrong})
             continue
         entity.update({name: value for name, value in change.items() if name != kind.id_name})
         success.append(_success(call, kind, index, entity))
@@ -242,7 +252,7 @@ def update_entities(call: Call, match: Match) -> Answer:
 
 
 def archive_entities(call: Call, match: Match) -> Answer:
-    """`POST /sp/{kind}/delete`: they are archived, not forgotten."""
+    """`POST /sp/{kind}/delete` and `/sb/v4/{kind}/delete`: they are archived, not forgotten."""
     kind = SP_KINDS[match["kind"]]
     shelf = call.state.entities.shelf(call.scope, match["product"], kind)
     chosen = call.json_object().get(f"{kind.id_name}Filter", {})
@@ -250,7 +260,7 @@ def archive_entities(call: Call, match: Match) -> Answer:
     for index, entity_id in enumerate(chosen.get("include", []) if isinstance(chosen, dict) else []):
         entity = shelf.get(str(entity_id))
         if entity is None:
-            errors.append(_unknown(kind, index))
+            errors.append(_unknown(kind, index, entity_id))
             continue
         entity["state"] = "ARCHIVED"
         success.append(_success(call, kind, index, entity))
@@ -282,12 +292,12 @@ def change_display(call: Call, match: Match) -> Answer:
         entity = shelf.get(str(change.get(kind.id_name)))
         if entity is not None:
             entity.update({name: value for name, value in change.items() if name != kind.id_name})
-        results.append({kind.id_name: change.get(kind.id_name), "code": "SUCCESS" if entity else "NOT_FOUND"})
+        result = {kind.id_name: change.get(kind.id_name)}
+        if entity is None:
+            results.append({**result, "code": "NOT_FOUND", "description": f"{kind.id_name} was not found."})
+        else:
+            results.append({**result, "code": "SUCCESS"})
     return call.answer(results, 207)
-
-
-def _successes(call: Call, kind: Kind, entities: list[Entity]) -> list[Entity]:
-    return [_success(call, kind, index, entity) for index, entity in enumerate(entities)]
 
 
 def _success(call: Call, kind: Kind, index: int, entity: Entity) -> Entity:
@@ -297,6 +307,78 @@ def _success(call: Call, kind: Kind, index: int, entity: Entity) -> Entity:
     return value
 
 
-def _unknown(kind: Kind, index: int) -> Entity:
-    reason = {"errorType": "entityNotFoundError", "errorValue": {"entityNotFoundError": {"entityType": kind.segment}}}
-    return {"index": index, "errors": [reason]}
+def _unknown(kind: Kind, index: int, entity_id: object) -> Entity:
+    entity_type = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.member.removesuffix("s")).upper()
+    said = {"entityId": str(entity_id), "entityType": entity_type}
+    where = f"$.{kind.member}[{index}].{kind.id_name}"
+    return {"index": index, "errors": [_error("entityNotFoundError", "ENTITY_NOT_FOUND", where, entity_id, **said)]}
+
+
+def _error(error_type: str, reason: str, location: str, trigger: object, **further: object) -> Entity:
+    """One error of one entity, as the specifications of version 3 have it."""
+    cause = {"location": location, "trigger": str(trigger)}
+    value = {"reason": reason, "message": f"{location} is not valid", "cause": cause, **further}
+    return {"errorType": error_type, "errorValue": {error_type: value}}
+
+
+# --- Budget rules ----------------------------------------------------------------------------------------
+
+BUDGET_RULES = Kind("budgetRules", "budgetRulesDetails", "ruleId")
+
+
+def change_budget_rules(call: Call, match: Match) -> Answer:
+    """`POST` and `PUT /{sp|sb|sd}/budgetRules`: results with a code each."""
+    shelf = call.state.entities.shelf(call.scope, match["product"], BUDGET_RULES)
+    results = []
+    for change in call.json_list(BUDGET_RULES.member):
+        if call.method == "POST":
+            made = call.state.entities.create((call.scope, match["product"], "budgetRules"), BUDGET_RULES, change)
+            results.append(_rule_result(made["ruleId"], known=True))
+            continue
+        rule = shelf.get(str(change.get("ruleId")))
+        if rule is not None:
+            rule.update(change)
+        results.append(_rule_result(change.get("ruleId"), known=rule is not None))
+    return call.answer({"responses": results}, 207)
+
+
+def associate_budget_rules(call: Call, match: Match) -> Answer:
+    """`POST /{sp|sb|sd}/campaigns/{id}/budgetRules`: rules that there are take part in the campaign's budget."""
+    shelf = call.state.entities.shelf(call.scope, match["product"], BUDGET_RULES)
+    chosen = call.json_object().get("budgetRuleIds")
+    if not isinstance(chosen, list):
+        raise BodyUnreadable("budgetRuleIds must be a list of ids")
+    results = [_rule_result(rule_id, known=str(rule_id) in shelf) for rule_id in chosen]
+    return call.answer({"responses": results}, 207)
+
+
+def _rule_result(rule_id: object, *, known: bool) -> Entity:
+    said = {"code": "SUCCESS"} if known else {"code": "NOT_FOUND", "details": "There is no such budget rule."}
+    return {"ruleId": rule_id, **said}
+
+
+# --- Values of entities ----------------------------------------------------------------------------------
+
+STATES = ("ENABLED", "PAUSED", "PROPOSED")
+LEAST_BID, LEAST_BUDGET = 0.02, 1
+
+
+def find_wrong_values(kind: Kind, index: int, entity: Entity) -> list[Entity]:
+    """What of the values that an entity sets cannot be: its state, its bid, its budget."""
+    where, found = f"$.{kind.member}[{index}]", []
+    state, bid, budget = entity.get("state", "ENABLED"), entity.get("bid"), entity.get("budget")
+    if state not in STATES:
+        allowed = list(STATES)
+        found.append(_error("rangeError", "INVALID_ENUM_VALUE", f"{where}.state", state, allowed=allowed))
+    if bid is not None and not _reaches(bid, LEAST_BID):
+        found.append(_error("rangeError", "TOO_LOW", f"{where}.bid", bid, lowerLimit=str(LEAST_BID)))
+    amount = budget.get("budget") if isinstance(budget, dict) else budget
+    if amount is not None and not _reaches(amount, LEAST_BUDGET):
+        found.append(
+            _error("budgetError", "BUDGET_TOO_LOW", f"{where}.budget.budget", amount, lowerLimit=str(LEAST_BUDGET))
+        )
+    return found
+
+
+def _reaches(value: object, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least

@@ -32,6 +32,7 @@ SP_KINDS = {
         Kind("negativeTargets", "negativeTargetingClauses", "targetId"),
         Kind("campaignNegativeKeywords", "campaignNegativeKeywords", "keywordId"),
         Kind("campaignNegativeTargets", "campaignNegativeTargetingClauses", "targetId"),
+        Kind("portfolios", "portfolios", "portfolioId"),
     )
 }
 

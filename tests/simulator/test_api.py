@@ -386,3 +386,51 @@ async def test_slow_events_and_status_do_as_asked(client: SimulatorClient) -> No
 async def test_playground_needs_the_usual_headers(client: SimulatorClient) -> None:
     """`/sim/*` is refused without a token like any other path."""
     assert (await client.ask("GET", "/sim/bytes/1", Authorization=None)).status == 401
+
+
+async def test_values_that_cannot_be_are_errors_of_their_items(client: SimulatorClient) -> None:
+    """A state, a bid and a budget; the others of the request are done."""
+    wanted = [{"name": "a", "state": "PAUSED", "budget": {"budget": 10.0}}, {"name": "b", "state": "paused"}]
+    made = (await campaigns(client, "POST", "/sp/campaigns", {"campaigns": wanted})).json()["campaigns"]
+    assert ([each["index"] for each in made["success"]], [each["index"] for each in made["error"]]) == ([0], [1])
+    (error,) = made["error"][0]["errors"]
+    assert error["errorType"] == "rangeError"
+    assert error["errorValue"]["rangeError"]["cause"] == {"location": "$.campaigns[1].state", "trigger": "paused"}
+    change = {"campaignId": made["success"][0]["campaignId"], "budget": {"budget": 0.5}}
+    put = (await campaigns(client, "PUT", "/sp/campaigns", {"campaigns": [change]})).json()["campaigns"]
+    assert [each["errorType"] for each in put["error"][0]["errors"]] == ["budgetError"]
+    kind = "application/vnd.spKeyword.v3+json"
+    bids = {"keywords": [{"keywordText": "x", "bid": bid} for bid in (0.01, 0.02, "1", True)]}
+    put = await campaigns(client, "POST", "/sp/keywords", bids, Content_Type=kind, Accept=kind)
+    assert [each["index"] for each in put.json()["keywords"]["success"]] == [1]
+
+
+async def test_portfolios_and_brands_have_results_of_items(client: SimulatorClient) -> None:
+    """In lists of version 3; what is not there is an error of its item."""
+    kind = "application/vnd.spPortfolio.v3+json"
+    right = {"Content_Type": kind, "Accept": kind}
+    made = await campaigns(client, "POST", "/portfolios", {"portfolios": [{"name": "p", "state": "ENABLED"}]}, **right)
+    (success,) = made.json()["portfolios"]["success"]
+    change = {"portfolios": [{"portfolioId": success["portfolioId"], "name": "q"}, {"portfolioId": "1"}]}
+    put = (await campaigns(client, "PUT", "/portfolios", change, **right)).json()["portfolios"]
+    assert (len(put["success"]), len(put["error"])) == (1, 1)
+    (error,) = put["error"][0]["errors"]
+    assert error["errorValue"]["entityNotFoundError"]["entityId"] == "1"
+    kind = "application/vnd.sbcampaignresource.v4+json"
+    delete = {"campaignIdFilter": {"include": ["1"]}}
+    gone = await campaigns(client, "POST", "/sb/v4/campaigns/delete", delete, Content_Type=kind, Accept=kind)
+    assert (gone.status, len(gone.json()["campaigns"]["error"])) == (207, 1)
+
+
+async def test_budget_rules_have_results_with_codes(client: SimulatorClient) -> None:
+    """Made, changed and associated; `budgetRuleIds` are a list."""
+    made = (await scoped(client, "POST", "/sp/budgetRules", {"budgetRulesDetails": [{"name": "r"}]})).json()
+    (result,) = made["responses"]
+    assert result["code"] == "SUCCESS"
+    change = {"budgetRulesDetails": [{"ruleId": result["ruleId"], "ruleState": "PAUSED"}, {"ruleId": "1"}]}
+    put = (await scoped(client, "PUT", "/sp/budgetRules", change)).json()["responses"]
+    assert [each["code"] for each in put] == ["SUCCESS", "NOT_FOUND"]
+    wanted = {"budgetRuleIds": [result["ruleId"], "1"]}
+    joined = (await scoped(client, "POST", "/sp/campaigns/5/budgetRules", wanted)).json()["responses"]
+    assert [(each["ruleId"], each["code"]) for each in joined] == [(result["ruleId"], "SUCCESS"), ("1", "NOT_FOUND")]
+    assert (await scoped(client, "POST", "/sp/campaigns/5/budgetRules", {})).status == 400
