@@ -451,6 +451,31 @@ class TraceSpan:
     sampled: bool = True
 
 
+class Outcome(StrEnum):
+    """What the response to a write says of it."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    """Some items of it failed, or parts of some."""
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+    """The response was cut, or says nothing that can be read."""
+
+
+class ItemCounts(NamedTuple):
+    """How many items of a write succeeded, and how many failed."""
+
+    succeeded: int
+    failed: int
+
+
+class WriteOutcome(NamedTuple):
+    """The outcome of a write. `items` is there if the response has a result for each item."""
+
+    outcome: Outcome
+    items: ItemCounts | None = None
+
+
 class RequestKind(NamedTuple):
     """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
 
@@ -483,7 +508,7 @@ class RequestFinished(Event):
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is there where
-    somebody traces.
+    somebody traces. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
     """
 
     request_id: str
@@ -512,6 +537,17 @@ class RequestFinished(Event):
     cause: str = ""
     mcp_tools: tuple[str, ...] = ()
     span: TraceSpan | None = None
+    write: WriteOutcome | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What became of a write; empty for anything else."""
+        return self.write.outcome.value if self.write is not None else ""
+
+    @property
+    def items(self) -> ItemCounts | None:
+        """How many items of a write succeeded and failed, if its response tells."""
+        return self.write.items if self.write is not None else None
 
     @property
     def kind(self) -> RequestKind:

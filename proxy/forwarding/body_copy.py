@@ -1,0 +1,64 @@
+"""A copy of a body that is on its way: bounded, taken beside the stream, and decoded when it is looked at. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.http1.framing import Buffer
+
+
+class BodyCopy:
+    """The beginning of a body, of at most `max_bytes`; `size` is that of the whole, as far as it came."""
+
+    __slots__ = ("_data", "_max_bytes", "size")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._data = bytearray()
+        self._max_bytes = max_bytes
+        self.size = 0
+
+    def __repr__(self) -> str:
+        return f"<BodyCopy of {len(self._data)} of {self.size} bytes>"
+
+    def add(self, pieces: list[Buffer]) -> None:
+        """The next of it. One byte takes one byte, however many pieces a body comes in."""
+        for piece in pieces:
+            room = self._max_bytes - len(self._data)
+            if room > 0:
+                self._data += piece[:room]
+            self.size += len(piece)
+
+    @property
+    def beginning(self) -> bytes:
+        """What is there."""
+        return bytes(self._data)
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of the body; None where it was too large."""
+        return bytes(self._data) if self.size <= self._max_bytes else None
+
+
+def decode_body(body: bytes, content_encoding: bytes, max_bytes: int) -> bytes | None:
+    """A body without its coding; None where that is not known, or wrong, or makes it larger than `max_bytes`."""
+    coding = content_encoding.strip().lower()
+    if coding in (b"", b"identity"):
+        return body if len(body) <= max_bytes else None
+    return _unzip(body, max_bytes) if coding in (b"gzip", b"x-gzip") else None
+
+
+def _unzip(body: bytes, max_bytes: int) -> bytes | None:
+    """All members of a gzip file (RFC 1952, 2.2)."""
+    found = bytearray()
+    while body:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            found += member.decompress(body, max_bytes - len(found) + 1)
+        except zlib.error:
+            return None
+        if len(found) > max_bytes or not member.eof:
+            return None
+        body = member.unused_data
+    return bytes(found)

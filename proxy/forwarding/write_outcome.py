@@ -1,0 +1,201 @@
+"""What the response to a write says of it: success, partial, failure, or unknown. Pure.
+
+Amazon answers 207, and often 200, although some or all items of a write failed; MCP answers 200 also if a tool failed.
+The forms are those of Amazon's specifications (docs/amazon.md, Results of writes):
+
+- lists of succeeded and failed items beside each other, at the top or one level below it: `success` and `error` of
+  version 3, Sponsored Brands version 4 and the unified API, and the same under other names;
+- a list of items with a `code` each, at the top or as `responses`: version 2, Sponsored Display, budget rules;
+- one object with a `code`;
+- JSON-RPC messages, as JSON or as a stream of events.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.events import ItemCounts, Outcome, WriteOutcome
+from proxy.forwarding.request_body import LARGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+UNKNOWN: Final = WriteOutcome(Outcome.UNKNOWN)
+SUCCESS: Final = WriteOutcome(Outcome.SUCCESS)
+FAILURE: Final = WriteOutcome(Outcome.FAILURE)
+MULTI_STATUS: Final = 207
+
+_SUCCEEDED: Final = frozenset(
+    (
+        "success",
+        "successes",
+        "successList",
+        "succeedAccounts",
+        "createTargetSuccessResults",
+        "updateTargetSuccessResults",
+    )
+)
+_FAILED: Final = frozenset(
+    (
+        *("error", "errors", "errorList", "failed", "failure", "failures", "failedAccounts", "partialSuccess"),
+        *("createTargetErrorResults", "updateTargetErrorResults"),
+    )
+)
+_PARTLY: Final = "partialSuccess"
+"""Items of the unified API of which a part was refused. They count as failed, and the write was not in vain."""
+_GOOD_CODE: Final = re.compile("success|ok|created|accepted|2[0-9][0-9]", re.IGNORECASE)
+"""A result's `code` is `SUCCESS`, or a status of HTTP: the specifications have no other for a success."""
+_BAD_CODE: Final = re.compile(r"[3-9][0-9][0-9]|[A-Z]+(?:_[A-Z]+)+|[A-Za-z]+(?:Error|Exception)")
+_SAID: Final = frozenset(("description", "details", "detail", "message", "errors"))
+"""Members beside a `code` by which an object is a result, and not, say, a country."""
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_MARK: Final = b"\xef\xbb\xbf"
+
+
+def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> WriteOutcome:
+    """The outcome of a write that Amazon answered with this status.
+
+    `body` is the response's without any coding; None where it cannot be read: too large, or in an unknown coding.
+    """
+    if status >= 400:
+        return FAILURE
+    if not 200 <= status < 300 or body is None:
+        return UNKNOWN
+    told_nothing = UNKNOWN if status == MULTI_STATUS else SUCCESS
+    if not body.strip():
+        return told_nothing
+    try:
+        if content_type[:17].lower() == b"text/event-stream":
+            return _of_messages(_messages(body))
+        content = read(body)
+    except (ValueError, RecursionError):
+        return UNKNOWN
+    if _is_message(content[0] if isinstance(content, list) and content else content):
+        return _of_messages(content if isinstance(content, list) else [content])
+    return _of_content(content) or told_nothing
+
+
+def read(body: bytes | str) -> Any:
+    """The JSON of a body. Raises `ValueError` or `RecursionError`.
+
+    A large one is read with a function in Python for each object, so that other threads have their turn meanwhile.
+    """
+    return json.loads(body) if len(body) < LARGE else json.loads(body, object_pairs_hook=_object)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(members)
+
+
+# --- Items and their results -----------------------------------------------------------------------------
+
+
+def _of_content(content: Any) -> WriteOutcome | None:
+    """What a body says of items, or by its own `code`; None where it says nothing."""
+    if isinstance(content, list):
+        return _of_codes(content)
+    if not isinstance(content, dict):
+        return None
+    holders = (content, *(value for value in content.values() if isinstance(value, dict)))
+    found = [each for each in map(_lists, holders) if each is not None]
+    if found:
+        counts = ItemCounts(sum(each.succeeded for each in found), sum(each.failed for each in found))
+        return _of_counts(counts, partly=any(holder.get(_PARTLY) for holder in holders))
+    responses = content.get("responses")
+    of_items = _of_codes(responses) if isinstance(responses, list) else None
+    return of_items or (FAILURE if _is_result(content) and _has_failed(content) else None)
+
+
+def _lists(holder: dict[str, Any]) -> ItemCounts | None:
+    """How long its lists of succeeded and failed items are; None where it has none. `errors` alone are not items'."""
+    succeeded = [holder[name] for name in _SUCCEEDED & holder.keys() if isinstance(holder[name], list)]
+    failed = {name: holder[name] for name in _FAILED & holder.keys() if isinstance(holder[name], list)}
+    if not succeeded and failed.keys() <= {"errors"}:
+        return None
+    return ItemCounts(sum(map(len, succeeded)), sum(map(len, failed.values())))
+
+
+def _of_codes(items: list[Any]) -> WriteOutcome | None:
+    """What a list of results says; None where one of them is none."""
+    if not items or not all(isinstance(item, dict) and _is_result(item) for item in items):
+        return None
+    failed = sum(map(_has_failed, items))
+    return _of_counts(ItemCounts(len(items) - failed, failed))
+
+
+def _is_result(item: dict[str, Any]) -> bool:
+    """Whether an object's `code` says what became of something."""
+    code = _code(item)
+    return bool(_GOOD_CODE.fullmatch(code) or _BAD_CODE.fullmatch(code) or (code and _SAID & item.keys()))
+
+
+def _has_failed(item: dict[str, Any]) -> bool:
+    return not _GOOD_CODE.fullmatch(_code(item)) or bool(item.get("errors"))
+
+
+def _code(item: dict[str, Any]) -> str:
+    code = item.get("code")
+    return str(code) if isinstance(code, str | int) else ""
+
+
+def _of_counts(counts: ItemCounts, *, partly: bool = False) -> WriteOutcome:
+    if not counts.failed:
+        return WriteOutcome(Outcome.SUCCESS, counts)
+    return WriteOutcome(Outcome.PARTIAL if counts.succeeded or partly else Outcome.FAILURE, counts)
+
+
+# --- JSON-RPC --------------------------------------------------------------------------------------------
+
+
+def _is_message(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("jsonrpc") == "2.0"
+
+
+def _messages(body: bytes) -> Iterator[Any]:
+    """The messages of a stream of events that has ended. An event without an end was never sent (WHATWG HTML, 9.2)."""
+    for event in _EVENT_END.split(body.removeprefix(_MARK))[:-1]:
+        lines = _LINE_END.split(event)
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        if data:
+            content = read(data)
+            yield from content if isinstance(content, list) else [content]
+
+
+def _of_messages(messages: Iterable[Any]) -> WriteOutcome:
+    """What the answers among messages say together: those that ask or report progress say nothing of the outcome."""
+    answers = [each for each in messages if _is_message(each) and ("result" in each or "error" in each)]
+    found = [_of_answer(each) for each in answers]
+    if not found:
+        return UNKNOWN
+    counted = [each.items for each in found if each.items is not None]
+    counts = ItemCounts(*map(sum, zip(*counted, strict=True))) if counted else None
+    outcomes = {each.outcome for each in found}
+    return WriteOutcome(outcomes.pop() if len(outcomes) == 1 else Outcome.PARTIAL, counts)
+
+
+def _of_answer(message: dict[str, Any]) -> WriteOutcome:
+    """A tool's result may hold what the API answered it with, as an object or as text."""
+    result = message.get("result")
+    if "error" in message:
+        return FAILURE
+    if not isinstance(result, dict):
+        return SUCCESS
+    said = next((each for each in map(_of_content, _contents(result)) if each is not None), None)
+    if result.get("isError"):
+        return said if said is not None and said.outcome is not Outcome.SUCCESS else FAILURE
+    return said or SUCCESS
+
+
+def _contents(result: dict[str, Any]) -> Iterator[Any]:
+    yield result.get("structuredContent")
+    blocks = result.get("content")
+    for block in blocks if isinstance(blocks, list) else ():
+        text = block.get("text") if isinstance(block, dict) else None
+        if isinstance(text, str) and text.lstrip()[:1] in ("{", "["):
+            try:
+                yield read(text)
+            except (ValueError, RecursionError):
+                continue

@@ -1,0 +1,64 @@
+"""Copies of bodies: bounded in number of bytes, whatever pieces and codings they come in."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from proxy.forwarding.body_copy import BodyCopy, decode_body
+
+TEXT = b'{"campaigns": {"success": []}}'
+
+
+@pytest.mark.parametrize(
+    ("pieces", "beginning", "whole"),
+    [
+        ([], b"", b""),
+        ([b"abc", memoryview(b"de")], b"abcde", b"abcde"),
+        ([b"abcde", b"f"], b"abcde", None),
+        ([b"abcdefg", b"h"], b"abcde", None),
+    ],
+)
+def test_a_copy_is_bounded(pieces: list[bytes | memoryview], beginning: bytes, whole: bytes | None) -> None:
+    """What is beyond the bound is counted, and not kept."""
+    copy = BodyCopy(5)
+    for piece in pieces:
+        copy.add([piece])
+    assert (copy.beginning, copy.whole) == (beginning, whole)
+    assert copy.size == sum(map(len, pieces))
+    assert repr(copy) == f"<BodyCopy of {len(beginning)} of {copy.size} bytes>"
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"x-gzip", b"GZip "])
+def test_gzip_is_undone(coding: bytes) -> None:
+    """Also of several members, which is one file."""
+    assert decode_body(gzip.compress(TEXT), coding, 100) == TEXT
+    assert decode_body(gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]), coding, 100) == TEXT
+    assert decode_body(b"", coding, 100) == b""
+
+
+@pytest.mark.parametrize("coding", [b"", b"identity"])
+def test_a_body_without_a_coding_is_itself(coding: bytes) -> None:
+    """As long as it is small enough."""
+    assert decode_body(TEXT, coding, len(TEXT)) == TEXT
+    assert decode_body(TEXT, coding, len(TEXT) - 1) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (TEXT, b"br"),
+        (TEXT, b"gzip, gzip"),
+        (TEXT, b"gzip"),
+        (gzip.compress(TEXT)[:-9], b"gzip"),
+        (gzip.compress(TEXT) + b"more", b"gzip"),
+        (gzip.compress(b" " * 101), b"gzip"),
+        (gzip.compress(b" " * (64 << 20)), b"gzip"),
+        (gzip.compress(b" " * 60) * 2, b"gzip"),
+    ],
+    ids=["unknown", "twice", "not gzip", "cut", "more behind it", "too large", "far too large", "too large together"],
+)
+def test_what_cannot_be_undone_is_none(body: bytes, coding: bytes) -> None:
+    """A small body that becomes a large one is given up at the bound."""
+    assert decode_body(body, coding, 100) is None
