@@ -21,7 +21,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy import errors
+from proxy import errors, events
 from proxy.commands.cli import find_commands
 from proxy.config import reference
 from proxy.observability import metrics, request_metrics
@@ -91,6 +91,7 @@ def label_rows() -> list[Row]:
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
         ("reason", "`replays_total`", _words(request_metrics.REPLAY_REASONS)),
         ("outcome", "`replays_total`", _words(request_metrics.REPLAY_OUTCOMES)),
+        ("outcome", "`write_outcomes_total`", _words(events.Outcome)),
         ("result", "`config_reloads_total`", _words(request_metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import errors
 from proxy.admin.pauses import Pauses
-from proxy.events import Event, Fault, RequestFinished
+from proxy.events import Event, Fault, Outcome, RequestFinished
 from proxy.observability.recent_requests import RecentRequest, RecentRequests
 from proxy.observability.request_metrics import REQUEST_BUCKETS, Totals
 
@@ -324,6 +324,7 @@ STATUS_CLASSES: Final = (ANY, FAILED, UNANSWERED, "2xx", "3xx", "4xx", "429", "5
 BY_AMAZON: Final = "refused-by-amazon"
 THROTTLED_BY_AMAZON: Final = "throttled-by-amazon"
 FAILED_AT_AMAZON: Final = "failed-at-amazon"
+PARTLY_FAILED: Final = "partly-failed"
 
 
 def moment(at: float) -> str | None:
@@ -422,6 +423,8 @@ def _shown(request: RecentRequest) -> dict[str, Any]:
         "operation": kind.operation,
         "operation_class": kind.operation_class,
         "mcp_tools": request.mcp_tools.split(),
+        "outcome": request.outcome,
+        "items": {"succeeded": request.succeeded, "failed": request.rejected},
         "status": request.status,
         "upstream_status": request.upstream_status,
         "attempts": request.attempts,
@@ -442,6 +445,8 @@ def reason(request: RecentRequest) -> str:
         return UNANSWERED
     if request.status == 429:
         return THROTTLED_BY_AMAZON
+    if request.outcome == Outcome.PARTIAL:
+        return PARTLY_FAILED
     return FAILED_AT_AMAZON if request.status >= 500 else BY_AMAZON
 
 
@@ -469,7 +474,7 @@ def _group(members: list[RecentRequest], last: RecentRequest) -> dict[str, Any]:
         "detail": last.detail,
         "request_id": last.request_id,
         "amazon_request_id": last.amazon_request_id,
-        "next_step": next_step(last.status, last.refusal, last.fault),
+        "next_step": _SOME_ITEMS if reason(last) == PARTLY_FAILED else next_step(last.status, last.refusal, last.fault),
     }
 
 
@@ -497,6 +502,10 @@ _NETWORK: Final = (
 _SLOW: Final = (
     "If it goes on, look at Amazon's own status page; where an operation is always slow, raise "
     "`upstream.response_timeout`."
+)
+_SOME_ITEMS: Final = (
+    "Some items of the write failed, although its status is that of a success: the client's response lists them with "
+    "their errors, and the client has to read it."
 )
 _SUPPORT: Final = "The fault is Amazon's. If it goes on, give Amazon's support the request id that it answered with."
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
+from proxy.forwarding.write_outcome import UNKNOWN as UNKNOWN_OUTCOME
+from proxy.forwarding.write_reading import WriteReader
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from proxy.errors import Refused
-    from proxy.events import Observer
+    from proxy.events import Observer, WriteOutcome
     from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
@@ -80,13 +82,14 @@ class RequestStats:
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
-    `naming` finds them while it is not None. `trace` is there where somebody traces.
+    `naming` finds them while it is not None. `trace` is there where somebody traces. `write` is what the response to a
+    write says.
     """
 
     __slots__ = (
         *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "duration", "explanation"),
         *("fault", "mcp_tools", "naming", "overhead", "path", "refusal", "request", "request_id", "sent_at", "text"),
-        *("trace", "upstream", "upstream_status", "user_agent"),
+        *("trace", "upstream", "upstream_status", "user_agent", "write"),
     )
     path: str
     text: str
@@ -106,6 +109,7 @@ class RequestStats:
         self.mcp_tools: tuple[str, ...] = ()
         self.naming: Future[tuple[str, ...]] | None = None
         self.trace: RequestTrace | None = None
+        self.write: WriteOutcome | None = None
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
@@ -125,6 +129,7 @@ class RequestStats:
             and self.explanation is None
             and not self.mcp_tools
             and self.trace is None
+            and self.write is None
         )
 
     def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:
@@ -161,6 +166,7 @@ class RequestStats:
             cause=explanation.cause.value if explanation is not None else "",
             mcp_tools=self.mcp_tools,
             span=self.trace.span if self.trace is not None else None,
+            write=self.write,
         )
 
 
@@ -175,6 +181,7 @@ class Accounting:
         self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
         self.flight = self.journal.in_flight
+        self.write_reader = WriteReader(self.defect)
         self._of_client: dict[str, Cell] = {}
 
     def __repr__(self) -> str:
@@ -229,7 +236,10 @@ class Accounting:
         self.observer.observe(event)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """An exchange is over; nobody needs an event of one that ended well."""
+        """An exchange is over; nobody needs an event of one that ended well. A write that was sent has an outcome, also
+        where nothing was read of it."""
+        if context.decision.has_outcome and stats.attempts and stats.write is None:
+            stats.write = UNKNOWN_OUTCOME
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return

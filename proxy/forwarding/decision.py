@@ -130,6 +130,8 @@ MAX_DECISIONS = 1024
 _MAX_TARGET = 1024
 """Bytes of a target that is remembered."""
 _API = TargetKind.API
+SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""By which nothing is asked to change (RFC 9110, 9.2.1)."""
 _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 """While a family is held back the same is told again and again."""
 
@@ -142,8 +144,9 @@ class Decision:
     tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while nobody lists what it
-    `missed`. `is_write` tells that it may change something at Amazon and gets an audit record. `is_plain` tells that
-    its requests may be sent in one step. `entries` are where its requests are noted, by status.
+    `missed`. `is_write` tells that it may change something at Amazon and gets an audit record; `has_outcome`, that its
+    response is read for what became of the write: that of a GET holds no results. `is_plain` tells that its requests
+    may be sent in one step. `entries` are where its requests are noted, by status.
     """
 
     asked: RequestSummary
@@ -160,6 +163,7 @@ class Decision:
     is_plain: bool = field(init=False)
     budgeted: bool = field(init=False)
     is_write: bool = field(init=False)
+    has_outcome: bool = field(init=False)
     missed: UnlistedIds | None = None
     entries: dict[int, JournalEntry] = field(default_factory=dict)
     _token: AccessToken | None = field(default=None, repr=False)
@@ -172,6 +176,7 @@ class Decision:
         self.hands_out_locations = self.rules.rewrite_locations and hands_out_locations(asked.method, segments)
         self.budgeted = policy is not None and policy.has_budget
         self.is_write = asked.operation is None or may_change(asked.operation.effect)
+        self.has_outcome = self.is_write and asked.method not in SAFE_METHODS
         self.is_plain = self.route.endpoint is _API and asked.method != b"HEAD" and not self.hands_out_locations
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import LARGE, READER, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
+from proxy.forwarding.write_reading import WriteBodies
 from proxy.http1.framing import whole_chunks
 from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxy.downstream.ports import ClientPort
-    from proxy.events import Observer
+    from proxy.events import Observer, WriteOutcome
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
@@ -257,7 +258,7 @@ class Exchange:
             tell_accepted(attempt, self._dependencies.tokens, context)
         keep = client.stays_open(request)
         framing = b"" if keep and request.minor else connection_line(request.minor, keep=keep)
-        stats.bytes_out = len(payload)
+        stats.bytes_out, body = len(payload), payload
         if fields.chunked:
             framing = CHUNKED_LINE + framing
             payload = whole_chunks(payload)
@@ -271,7 +272,10 @@ class Exchange:
         now = perf_counter()
         stats.attempts, stats.bytes_in = 1, self._body.size
         stats.overhead += now - attempt.entered
-        self._dependencies.accounting.passed_on(stats, status, context, now)
+        if context.decision.has_outcome:
+            self._account_for_write(WriteBodies(response, body), now)
+        else:
+            self._dependencies.accounting.passed_on(stats, status, context, now)
         self._attempt = None  # they refer to each other, and would wait for the garbage collector
         return True
 
@@ -743,10 +747,24 @@ class Exchange:
             if self._context.decision.tools is not None and unchecked.data:
                 stats.mcp_tools = unchecked.tools
         context = self._context
-        if self._relay.beginning is not None:
+        if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
-        self._dependencies.accounting.exchanged(stats, status, context, now)
+        if context.decision.has_outcome and self._relay.status and not fault and stats.refusal is None:
+            self._account_for_write(self._relay.written, now)
+        else:
+            self._dependencies.accounting.exchanged(stats, status, context, now)
         # What refers back to the exchange, an error by its traceback, would wait for the garbage collector.
         stats.refusal = None
         if attempt is not None and not attempt.live:
             self._attempt = None
+
+    def _account_for_write(self, bodies: WriteBodies, now: float) -> None:
+        """The account of a write that Amazon answered: what its response says belongs to it."""
+        accounting, context, stats = self._dependencies.accounting, self._context, self._stats
+        status = bodies.response.status
+
+        def account(outcome: WriteOutcome) -> None:
+            stats.write = outcome
+            accounting.exchanged(stats, status, context, now)
+
+        accounting.write_reader.read(bodies, self._client.loop, account)

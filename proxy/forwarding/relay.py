@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import Draining
 from proxy.forwarding import decision
+from proxy.forwarding.body_copy import BodyCopy
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
+from proxy.forwarding.write_reading import MAX_JUDGED, WriteBodies
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
@@ -36,7 +38,8 @@ class ResponseRelay:
     """Writes one response to its client. `status` is 0 until `begin`; `began` tells that bytes of it went to the
     client.
 
-    `beginning` is that of the body of an error that may be explained, None of any other response.
+    `copy` is taken of what is looked at when all is over: the beginning of an error that may be explained, and a
+    response that may tell the outcome of a write. It is None of any other.
     """
 
     __slots__ = (
@@ -51,8 +54,8 @@ class ResponseRelay:
         "_length",
         "_response",
         "began",
-        "beginning",
         "bytes_out",
+        "copy",
         "keep",
         "status",
     )
@@ -70,7 +73,7 @@ class ResponseRelay:
         self._length: int | None = None
         self.status = 0
         self.began = False
-        self.beginning: bytes | None = None
+        self.copy: BodyCopy | None = None
         self.keep = False
         self.bytes_out = 0
 
@@ -116,8 +119,7 @@ class ResponseRelay:
         """Take the final response's head."""
         self._response, self.status = response, response.status
         fields = response.fields
-        if response.status in EXPLAINED:
-            self.beginning = b""
+        self.copy = self._new_copy(response)
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
         tools = self._context.decision.tools
         if tools is not None and not self._bodyless:
@@ -130,8 +132,8 @@ class ResponseRelay:
             self._send_head(without_length(fields) if response.status == 204 else fields.passing, fields.content_length)
 
     def data(self, pieces: list[Buffer]) -> None:
-        if self.beginning is not None and len(self.beginning) < MAX_READ:
-            self.beginning += b"".join(pieces)[: MAX_READ - len(self.beginning)]
+        if self.copy is not None:
+            self.copy.add(pieces)
         if self._filter is not None:
             self._relay_shown(self._filter.feed(b"".join(pieces)))
         elif self._buffered is not None:
@@ -147,10 +149,27 @@ class ResponseRelay:
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
+    def _new_copy(self, response: Response) -> BodyCopy | None:
+        """For a write, unless its length says that it is too large."""
+        if response.status in EXPLAINED:
+            return BodyCopy(MAX_READ)
+        reads = self._context.decision.has_outcome and (response.fields.content_length or 0) <= MAX_JUDGED
+        return BodyCopy(MAX_JUDGED) if reads else None
+
+    @property
+    def written(self) -> WriteBodies:
+        """What came back for a write, when all of it did."""
+        return WriteBodies(self._response, self.copy.whole if self.copy is not None else None)
+
+    @property
+    def may_be_explained(self) -> bool:
+        """Whether it is an error whose cause may be told."""
+        return self.status in EXPLAINED
+
     def explain(self, problem: str) -> Explanation | None:
         """Why Amazon refused the request, as far as that can be told; `problem` is that of the account's login."""
         context = self._context
-        text = readable(self.beginning or b"", self._response.fields.content_encoding)
+        text = readable(self.copy.beginning if self.copy else b"", self._response.fields.content_encoding)
         refusal = AmazonRefusal(self.status, text, context.route, problem)
         return explain(refusal, context.rules.table.directory)
 

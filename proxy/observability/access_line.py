@@ -12,6 +12,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Final, get_args
 
 from proxy.config import AccessField
+from proxy.events import ItemCounts
 
 if TYPE_CHECKING:
     from proxy.events import RequestFinished, RequestKind
@@ -25,7 +26,9 @@ _MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members beside time, level and event, in their order."""
-OFTEN_EMPTY: Final = frozenset({"profile", "ads_account", "user_agent", "mcp_tools", "refusal", "detail", "fault"})
+OFTEN_EMPTY: Final = frozenset(
+    {"profile", "ads_account", "user_agent", "mcp_tools", "outcome", "items", "refusal", "detail", "fault"}
+)
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
 """The members of a `RequestKind`."""
@@ -204,12 +207,17 @@ class AccessLines:
         return found
 
     def last(self, event: RequestFinished) -> str:
-        """The members that few lines have: which tools were called, and what went wrong, if anything did."""
+        """The members that few lines have: which tools were called, what became of a write, and what went wrong, if
+        anything did."""
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
-        called = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
+        few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
+        if event.outcome and "outcome" in self._fields:
+            few += f',"outcome":"{event.outcome}"'
+        if (items := event.items) is not None and "items" in self._fields:
+            few += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
         if not (event.refusal or event.fault or event.detail):
-            return called
-        return called + "".join(self._member(name, getattr(event, name)) for name in _PROBLEM)
+            return few
+        return few + "".join(self._member(name, getattr(event, name)) for name in _PROBLEM)
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""
@@ -219,6 +227,7 @@ class AccessLines:
             if name in self._fields:
                 value = getattr(event, name.removesuffix("_ms"))
                 value = round(value * 1000, 3) if name.endswith("_ms") else value
+                value = value._asdict() if isinstance(value, ItemCounts) else value
                 if value or name not in OFTEN_EMPTY or (has_problem and name in _PROBLEM):
                     found[name] = value
         return found

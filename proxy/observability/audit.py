@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
-from proxy.events import CredentialStateChanged, Event, RequestFinished, SignInOutcome, TokenRefreshed
+from proxy.events import CredentialStateChanged, Event, Outcome, RequestFinished, SignInOutcome, TokenRefreshed
 from proxy.observability.audit_chain import WORKER_LOST
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ DATASET: Final = "ads_proxy.audit"
 ADMIN: Final = "admin"
 """Who acts at the admin listener: its key is one, so nobody is told apart."""
 MAX_TEXT: Final = 512
-SUCCESS: Final = "success"
-FAILURE: Final = "failure"
-UNKNOWN: Final = "unknown"
+SUCCESS: Final = Outcome.SUCCESS.value
+FAILURE: Final = Outcome.FAILURE.value
+UNKNOWN: Final = Outcome.UNKNOWN.value
 _BROKEN_STATES: Final = frozenset({"revoked", "misconfigured"})
 _CHANGES: Final = frozenset({"write", "unknown"})
 """Classes of operations that count as changes: what no specification knows may be one."""
@@ -191,11 +191,8 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
     """A request that left for Amazon and may have changed something there."""
     if not may_change(event.operation_class) or not event.attempts:
         return None
-    outcome = UNKNOWN if event.fault or not event.status else SUCCESS if event.status < 400 else FAILURE
-    if event.refusal:
-        outcome = UNKNOWN
     record = {
-        **_event("amazon-write", "api", "change", outcome, event.refusal or event.fault),
+        **_event("amazon-write", "api", "change", event.outcome or _by_status(event), event.refusal or event.fault),
         "user": {"name": event.client},
         "http": {
             "request": {"id": event.request_id, "method": event.method},
@@ -210,11 +207,19 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             operation=event.operation,
             operation_class=event.operation_class,
             mcp_tools=list(event.mcp_tools),
+            items=event.items._asdict() if event.items is not None else None,
             amazon_request_id=event.amazon_request_id,
             attempts=event.attempts,
         ),
     }
     return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
+
+
+def _by_status(event: RequestFinished) -> str:
+    """What became of a request whose response holds no results: a GET of an unknown operation."""
+    if event.refusal or event.fault or not event.status:
+        return UNKNOWN
+    return SUCCESS if event.status < 400 else FAILURE
 
 
 def _sign_in(event: events.SignInFinished) -> dict[str, Any]:

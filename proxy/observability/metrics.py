@@ -177,6 +177,11 @@ _gauge(
     "When the certificate of the tools' listener ends, as Unix time; absent without TLS.",
     on={events.CertificateLoaded: "ends_at"},
 )
+WRITE_OUTCOMES = _counter(
+    "write_outcomes_total",
+    "Writes that were sent to Amazon, by what their responses say.",
+    ("client", "account", "outcome"),
+)
 CUT_RESPONSES = _counter(
     "cut_responses_total",
     "Answers that were cut after they had begun, by what cut them.",
@@ -348,6 +353,8 @@ class Metrics(Collector):
             self.add(REFUSED, event.refusal)
         if event.cause:
             self.add(AMAZON_REFUSALS, event.cause)
+        if event.outcome and event.account not in self._gone:
+            self.add(WRITE_OUTCOMES, event.client, event.account, event.outcome)
         if event.fault and event.status:
             self.add(CUT_RESPONSES, event.fault)
 

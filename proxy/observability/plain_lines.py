@@ -72,6 +72,8 @@ def _event(values: Mapping[str, object]) -> list[str]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{escaped(str(item))} {name}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(escaped(str(item)) for item in value)
     return escaped(str(value))
@@ -110,11 +112,19 @@ def _cut(text: str, room: int) -> str:
 
 
 def _problem_text(given: Mapping[str, str]) -> list[str]:
-    words = [given[name] for name in ("refusal", "fault", "detail") if name in given]
+    words = [given[name] for name in ("refusal", "fault", "detail") if name in given] or _failed_items(given)
     if not words:
         return []
     words += [f"[{given[name]}]" for name in ("request_id", "amazon_request_id") if name in given]
     return _wrapped(" ".join(words), indent=_INDENT)
+
+
+def _failed_items(given: Mapping[str, str]) -> list[str]:
+    """Of a write that failed, also in part, although its status is that of a success."""
+    status, outcome = given.get("status", ""), given.get("outcome", "")
+    if outcome not in ("partial", "failure") or status.startswith(("4", "5")):
+        return []
+    return [f"{outcome} although {status}" + (f": {given['items']}" if "items" in given else "")]
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

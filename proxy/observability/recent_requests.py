@@ -10,6 +10,8 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from proxy.events import ItemCounts, Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,11 +21,12 @@ MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
 _MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
+_FAILED: Final = frozenset((Outcome.PARTIAL.value, Outcome.FAILURE.value))
 
 
 class RecentRequest(NamedTuple):
     """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; blanks are
-    between `mcp_tools`; the rest is as in `RequestFinished`."""
+    between `mcp_tools`; `succeeded` and `rejected` count the items of a write; the rest is as in `RequestFinished`."""
 
     at: float
     kind: RequestKind
@@ -38,11 +41,15 @@ class RecentRequest(NamedTuple):
     detail: str = ""
     fault: str = ""
     mcp_tools: str = ""
+    outcome: str = ""
+    succeeded: int = 0
+    rejected: int = 0
 
     @property
     def failed(self) -> bool:
-        """Whether somebody may ask why: it was refused, answered with an error, cut, or not answered."""
-        return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault)
+        """Whether somebody may ask why: it was refused, answered with an error, cut, or not answered, or a write failed
+        in whole or in part, whatever its status."""
+        return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault) or self.outcome in _FAILED
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""
@@ -74,6 +81,7 @@ class RecentRequests:
 
     def keep(self, event: RequestFinished, at: float) -> RecentRequest:
         """Keep one that was told by an event; `at` is wall-clock time."""
+        items = event.items or ItemCounts(0, 0)
         request = RecentRequest(
             at=at,
             kind=event.kind,
@@ -88,6 +96,9 @@ class RecentRequests:
             detail=event.detail[:_MAX_DETAIL],
             fault=event.fault,
             mcp_tools=" ".join(event.mcp_tools),
+            outcome=event.outcome,
+            succeeded=items.succeeded,
+            rejected=items.failed,
         )
         self.take(request)
         return request

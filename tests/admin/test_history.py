@@ -25,7 +25,7 @@ from proxy.admin.history import (
     quantile,
     reason,
 )
-from proxy.events import Fault
+from proxy.events import Fault, ItemCounts, Outcome, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
@@ -248,6 +248,9 @@ async def test_failures_are_told_together_with_their_next_step() -> None:
         ({"status": 403}, "refused-by-amazon"),
         ({"status": 200, "detail": "A partial failure."}, "refused-by-amazon"),
         ({"status": 502}, "failed-at-amazon"),
+        ({"status": 207, "write": WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 1))}, "partly-failed"),
+        ({"status": 200, "write": WriteOutcome(Outcome.FAILURE)}, "refused-by-amazon"),
+        ({"status": 207, "write": WriteOutcome(Outcome.SUCCESS, ItemCounts(1, 0))}, ""),
     ],
 )
 def test_a_failure_has_one_word_for_its_reason(changes: dict[str, object], expected: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy import events
-from proxy.events import Event, RefreshCause, SignInOutcome
+from proxy.events import Event, ItemCounts, Outcome, RefreshCause, SignInOutcome, WriteOutcome
 from proxy.observability import audit
 from proxy.observability.audit import AuditTrail, ClientKeyChanged, KeyChange, dated, note, record_of
 from tests.observability.test_metrics import finished
@@ -66,6 +66,22 @@ SILENT = [
     events.ProfilesListed("acme", "na", 3),
     audit.AuditFailed("full", 1),
 ]
+
+
+@pytest.mark.parametrize(
+    ("write", "outcome", "items"),
+    [
+        (WriteOutcome(Outcome.SUCCESS), "success", None),
+        (WriteOutcome(Outcome.PARTIAL, ItemCounts(2, 1)), "partial", {"succeeded": 2, "failed": 1}),
+        (WriteOutcome(Outcome.FAILURE, ItemCounts(0, 3)), "failure", {"succeeded": 0, "failed": 3}),
+        (WriteOutcome(Outcome.UNKNOWN), "unknown", None),
+    ],
+)
+def test_the_outcome_is_what_the_response_says(write: WriteOutcome, outcome: str, items: dict[str, int] | None) -> None:
+    """Whatever its status; items are there if it has results for them."""
+    record = record_of(finished(operation_class="write", status=207, write=write))
+    assert record is not None
+    assert (record["event"]["outcome"], record["ads_proxy"].get("items")) == (outcome, items)
 
 
 def test_a_call_of_mcp_names_its_tools() -> None:

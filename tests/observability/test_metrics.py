@@ -135,6 +135,21 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     assert exposed == {f"ads_proxy_{instrument.name}" for instrument in made().instruments()}
 
 
+def test_outcomes_of_writes_are_counted_by_client_and_account() -> None:
+    """Of nothing else, and not of an account that is gone."""
+    metrics = made()
+    partial = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 1))
+    for write in (partial, partial, events.WriteOutcome(events.Outcome.UNKNOWN), None):
+        metrics.observe(finished(write=write, status=207))
+    said = {"client": "reporting", "account": "acme"}
+    assert value(metrics, "write_outcomes_total", **said, outcome="partial") == 2
+    assert value(metrics, "write_outcomes_total", **said, outcome="unknown") == 1
+    assert value(metrics, "write_outcomes_total", **said, outcome="success") is None
+    metrics.accounts(["other"])
+    metrics.observe(finished(write=partial))
+    assert not [name for name, _ in samples(metrics) if name == "ads_proxy_write_outcomes_total"]
+
+
 def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
     """So many times; of a removed account, never again."""
     metrics = made()

@@ -56,6 +56,17 @@ def test_a_call_of_mcp_shows_its_tools() -> None:
     assert plain(**changes, mcp_tools=()) == ["12:00:00.123 200 POST   /mcp  acme/na  reporting  81 ms"]
 
 
+def test_a_write_of_which_items_failed_says_so_on_the_next_line() -> None:
+    """Its status looks like a success; that of an error speaks for itself."""
+    items = {"succeeded": 2, "failed": 1}
+    first, second = plain(status=207, outcome="partial", items=items, amazon_request_id="rid")
+    assert first == "12:00:00.123 207 POST   /sp/campaigns/list  1234567890  acme/na  reporting  81 ms"
+    assert second == "    partial although 207: 2 succeeded, 1 failed [id-1] [rid]"
+    assert plain(status=200, outcome="failure", items=None)[1] == "    failure although 200 [id-1]"
+    assert len(plain(status=207, outcome="success", items=items)) == 1
+    assert len(plain(status=422, outcome="failure")) == 1
+
+
 def test_what_there_is_no_room_for_stays_away_the_path_is_cut_last() -> None:
     """First the operation, then whose it was; the duration stays."""
     (line,) = plain(path="/" + "x" * 200, client="c" * 64)

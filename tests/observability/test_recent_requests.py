@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.events import ItemCounts, Outcome, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.recent_requests import MAX_FAILURES, MAX_REQUESTS, RecentRequests
 from tests.observability.test_journal import KIND, Record
@@ -33,10 +34,14 @@ def test_a_noted_request_is_kept_as_its_event_would_be(status: int) -> None:
         ({"refusal": "tool-not-permitted"}, True),
         ({"detail": "The profile is another's."}, True),
         ({"fault": "upstream-died"}, True),
+        ({"write": WriteOutcome(Outcome.SUCCESS, ItemCounts(2, 0))}, False),
+        ({"write": WriteOutcome(Outcome.UNKNOWN)}, False),
+        ({"write": WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 1))}, True),
+        ({"write": WriteOutcome(Outcome.FAILURE)}, True),
     ],
 )
 def test_a_failure_is_what_somebody_may_ask_about(changes: dict[str, object], failed: bool) -> None:
-    """An error, no answer, a refusal in an answer 200, an answer that broke."""
+    """An error, no answer, a refusal in an answer 200, an answer that broke, items of a write that failed."""
     recent = RecentRequests()
     recent.keep(finished(**changes), 1.0)
     assert len(recent.requests()) == 1

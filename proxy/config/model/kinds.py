@@ -125,6 +125,8 @@ AccessField = Literal[
     "overhead_ms",
     "attempts",
     "mcp_tools",
+    "outcome",
+    "items",
     "refusal",
     "detail",
     "fault",

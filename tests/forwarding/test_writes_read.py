@@ -1,0 +1,199 @@
+"""Responses to writes are read beside the stream: the outcome is told, and the client gets every byte as it comes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from proxy.events import ItemCounts
+from proxy.forwarding import write_reading
+from proxy.forwarding.request_body import LARGE
+from proxy.forwarding.write_reading import MAX_JUDGED
+from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.wire import GET, Wire, answering
+
+UPDATE = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
+LISTING = UPDATE.replace(b"PUT /sp/campaigns", b"POST /sp/campaigns/list")
+UNKNOWN_GET = GET.replace(b"/v2/profiles", b"/no/specification/has/this")
+MCP = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def results(failed: int = 1, padding: int = 0) -> bytes:
+    """One success, and so many failures."""
+    lists = {"success": [{"campaignId": "1"}], "error": [{"index": 1, "errors": []}] * failed}
+    return json.dumps({"campaigns": lists, "padding": "x" * padding}).encode()
+
+
+def response(body: bytes, *lines: bytes, status: int = 207) -> bytes:
+    head = [b"HTTP/1.1 %d Multi-Status" % status, b"Content-Type: application/json", *lines]
+    return b"\r\n".join((*head, b"Content-Length: %d" % len(body), b"", body))
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+    return b"HTTP/1.1 207 Multi-Status\r\nTransfer-Encoding: chunked\r\n\r\n" + framed
+
+
+SMALL, LONG, LONGEST = results(), results(padding=LARGE), results(padding=MAX_JUDGED - len(results()))
+ZIPPED = gzip.compress(SMALL)
+BODIES: dict[str, tuple[bytes, bytes, str]] = {
+    "in one read": (response(SMALL), SMALL, "partial"),
+    "chunked": (chunked(SMALL, 7), SMALL, "partial"),
+    "read in the thread": (response(LONG), LONG, "partial"),
+    "chunked, read in the thread": (chunked(LONG, 1000), LONG, "partial"),
+    "as large as is read": (response(LONGEST), LONGEST, "partial"),
+    "larger": (response(LONGEST + b" "), LONGEST + b" ", "unknown"),
+    "chunked, larger": (chunked(LONGEST + b" ", 60_000), LONGEST + b" ", "unknown"),
+    "compressed": (response(ZIPPED, b"Content-Encoding: gzip"), ZIPPED, "partial"),
+    "not as it says": (response(SMALL, b"Content-Encoding: gzip"), SMALL, "unknown"),
+    "in an unknown coding": (response(SMALL, b"Content-Encoding: br"), SMALL, "unknown"),
+    "that says nothing": (response(b"{}", status=200), b"{}", "success"),
+    "an error": (response(b"{}", status=422), b"{}", "failure"),
+    "an error that may be explained": (response(b"{}", status=403), b"{}", "failure"),
+    "that ends with the connection": (b"HTTP/1.1 207 X\r\nConnection: close\r\n\r\n" + SMALL, SMALL, "partial"),
+}
+
+
+def bomb() -> bytes:
+    """A megabyte of gzip that is a gigabyte."""
+    return gzip.compress(bytes(1 << 30), 9)
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_the_outcome_of_a_write_is_told(running: Running, name: str) -> None:
+    """In event, log line and metric, whatever way its response comes; the client gets it as it is."""
+    sent, body, outcome = BODIES[name]
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(sent)
+        if b"Connection: close" in sent:
+            wire.close()
+
+    async with running(script) as bench:
+        answer = await bench.ask(UPDATE)
+        assert answer.body == body
+        event = await bench.events.last()
+        assert event.outcome == outcome
+        assert event.items == (ItemCounts(1, 1) if outcome == "partial" else None)
+        assert outcomes(bench) == {outcome: 1}
+        (line,) = lines(bench)
+        assert line["outcome"] == outcome
+        assert line.get("items") == ({"succeeded": 1, "failed": 1} if outcome == "partial" else None)
+
+
+def outcomes(bench: ProxyBench) -> dict[str, float]:
+    """The metric, by outcome."""
+    family = next(each for each in bench.metrics.collect() if each.name == "ads_proxy_write_outcomes")
+    return {sample.labels["outcome"]: sample.value for sample in family.samples if sample.value}
+
+
+def lines(bench: ProxyBench) -> list[dict[str, Any]]:
+    bench.logs.flush()
+    return [json.loads(line) for line in bench.lines.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("request_", [GET, LISTING, UNKNOWN_GET])
+async def test_reads_have_no_outcome(running: Running, request_: bytes) -> None:
+    """Nothing is kept of their responses, nor of that of a GET which nobody knows."""
+    async with running(answering(response(SMALL))) as bench:
+        assert (await bench.ask(request_)).status == 207
+        assert (await bench.events.last()).write is None
+        assert outcomes(bench) == {}
+        assert "outcome" not in lines(bench)[0]
+
+
+async def test_a_write_that_was_cut_is_unknown(running: Running) -> None:
+    """It may have happened."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 207 X\r\nContent-Length: 100\r\n\r\n{")
+        wire.close()
+
+    async with running(script) as bench:
+        client = await bench.client(UPDATE)
+        await client.end()
+        assert (await bench.events.last()).outcome == "unknown"
+
+
+async def test_a_write_without_an_answer_is_unknown(running: Running) -> None:
+    """The proxy's own 502 says nothing of what Amazon did; what never left has no outcome."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.close()
+
+    async with running(script) as bench:
+        assert (await bench.ask(UPDATE)).status == 502
+        assert (await bench.events.last()).outcome == "unknown"
+        bench.accounting.write_gate.takes_writes = lambda: False
+        assert (await bench.ask(UPDATE)).status == 503
+        assert (await bench.events.last(2)).write is None
+
+
+async def test_a_tool_that_fails_is_a_failure(running: Running) -> None:
+    """MCP answers 200, as a stream of events."""
+    message = {"jsonrpc": "2.0", "id": 1, "result": {"content": [], "isError": True}}
+    event = b"data: %b\n\n" % json.dumps(message).encode()
+    sent = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(event) + event
+    async with running(answering(sent)) as bench:
+        assert (await bench.ask(MCP)).body == event
+        assert (await bench.events.last()).outcome == "failure"
+
+
+async def test_the_first_bytes_leave_before_the_last_were_sent(running: Running) -> None:
+    """A response of 20 MB to a write streams, to a client that reads slowly, and no more of it than a megabyte is
+    kept."""
+    size, piece = 20 << 20, b"x" * 65_536
+    released: list[bool] = []
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, piece)
+        await bench.settled(lambda: bool(released))
+        for _ in range(size // len(piece) - 1):
+            wire.send(piece)
+
+    async with running(script) as bench:
+        client = await bench.client(UPDATE)
+        assert (await client.head()).startswith(b"HTTP/1.1 200 OK")
+        assert await client.take(len(piece)) == piece
+        released.append(True)
+        for _ in range(size // len(piece) - 1):
+            assert await client.take(len(piece)) == piece
+        assert (await bench.events.last()).outcome == "unknown"
+
+
+async def test_a_small_response_that_grows_without_end_is_given_up(running: Running) -> None:
+    """Decoding ends at a megabyte."""
+    sent = response(bomb(), b"Content-Encoding: gzip")
+    async with running(answering(sent)) as bench:
+        await bench.ask(UPDATE)
+        assert (await bench.events.last()).outcome == "unknown"
+
+
+async def test_too_many_large_responses_are_not_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what waits for the thread is bounded."""
+    monkeypatch.setattr(write_reading, "MAX_WAITING", 0)
+    async with running(answering(response(LONG))) as bench:
+        assert (await bench.ask(UPDATE)).body == LONG
+        assert (await bench.events.last()).outcome == "unknown"
+        assert repr(bench.accounting.write_reader) == "<WriteReader: 0 waiting>"
+
+
+@pytest.mark.parametrize("body", [SMALL, LONG])
+async def test_a_defect_in_reading_costs_no_account(
+    running: Running, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """It is reported, and the outcome is unknown."""
+    monkeypatch.setattr(write_reading, "judge_outcome", lambda *_: 1 / 0)
+    async with running(answering(response(body))) as bench:
+        assert (await bench.ask(UPDATE)).body == body
+        assert (await bench.events.last()).outcome == "unknown"
+        assert "ZeroDivisionError" in bench.events.defects[0]
+        bench.events.events.clear()
