@@ -476,6 +476,25 @@ class WriteOutcome(NamedTuple):
     items: ItemCounts | None = None
 
 
+class MemberValue(NamedTuple):
+    """The value that a write set. `object` is `KIND/ID`, empty for an object without an id yet."""
+
+    object: str
+    member: str
+    value: str
+
+
+class ChangedObjects(NamedTuple):
+    """What a write names and sets: objects as `KIND/ID`, and how many `further` ones there were; the names of members;
+    the values that are to be recorded. `unread` names the bodies, `request` or `response`, that nobody could read."""
+
+    objects: tuple[str, ...] = ()
+    further: int = 0
+    members: tuple[str, ...] = ()
+    values: tuple[MemberValue, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
 class RequestKind(NamedTuple):
     """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
 
@@ -509,6 +528,7 @@ class RequestFinished(Event):
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is there where
     somebody traces. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
+    `changes` is what it names and sets, if that is recorded.
     """
 
     request_id: str
@@ -538,6 +558,7 @@ class RequestFinished(Event):
     mcp_tools: tuple[str, ...] = ()
     span: TraceSpan | None = None
     write: WriteOutcome | None = None
+    changes: ChangedObjects | None = None
 
     @property
     def outcome(self) -> str:

@@ -68,14 +68,33 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
     if not body.strip():
         return told_nothing
     try:
-        if content_type[:17].lower() == b"text/event-stream":
-            return _of_messages(_messages(body))
-        content = read(body)
+        messages, content = _read_response(content_type, body)
     except (ValueError, RecursionError):
         return UNKNOWN
-    if _is_message(content[0] if isinstance(content, list) and content else content):
-        return _of_messages(content if isinstance(content, list) else [content])
-    return _of_content(content) or told_nothing
+    return (_of_content(content) or told_nothing) if messages is None else _of_messages(messages)
+
+
+def find_results(content_type: bytes, body: bytes) -> Iterator[Any]:
+    """What a response to a write holds of the API's: its JSON, or the results of items that MCP's tools hand on. Raises
+    `ValueError` or `RecursionError`."""
+    messages, content = _read_response(content_type, body) if body.strip() else (None, None)
+    if messages is None:
+        yield content
+        return
+    for result in (message.get("result") for message in messages if _is_message(message)):
+        told = [
+            each for each in _contents(result) if (said := _of_content(each)) is not None and said.items is not None
+        ]
+        yield from told[:1]
+
+
+def _read_response(content_type: bytes, body: bytes) -> tuple[list[Any] | None, Any]:
+    """Its messages, if they are those of JSON-RPC; else None, and its content."""
+    if content_type[:17].lower() == b"text/event-stream":
+        return [*_messages(body)], None
+    content = read(body)
+    entries = content if isinstance(content, list) else [content]
+    return (entries, None) if entries and _is_message(entries[0]) else (None, content)
 
 
 def read(body: bytes | str) -> Any:
@@ -181,15 +200,16 @@ def _of_answer(message: dict[str, Any]) -> WriteOutcome:
     result = message.get("result")
     if "error" in message:
         return FAILURE
-    if not isinstance(result, dict):
-        return SUCCESS
     said = next((each for each in map(_of_content, _contents(result)) if each is not None), None)
-    if result.get("isError"):
+    if isinstance(result, dict) and result.get("isError"):
         return said if said is not None and said.outcome is not Outcome.SUCCESS else FAILURE
     return said or SUCCESS
 
 
-def _contents(result: dict[str, Any]) -> Iterator[Any]:
+def _contents(result: Any) -> Iterator[Any]:
+    """What a result holds: an object, and texts that are JSON."""
+    if not isinstance(result, dict):
+        return
     yield result.get("structuredContent")
     blocks = result.get("content")
     for block in blocks if isinstance(blocks, list) else ():

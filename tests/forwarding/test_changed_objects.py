@@ -1,0 +1,288 @@
+"""Which objects a write names, and what it sets: the forms of Amazon's bodies, one case each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.events import ChangedObjects, MemberValue
+from proxy.forwarding.changed_objects import MAX_OBJECTS, MAX_VALUE, MAX_VALUES, WrittenPath, find_changes, read_path
+
+NOTHING = frozenset[str]()
+JSON = b"application/json"
+
+
+def changes(
+    template: str, request: Any, response: Any = None, *, path: str = "", recorded: tuple[str, ...] = ()
+) -> ChangedObjects:
+    """Of a write with these bodies, both JSON."""
+    segments = tuple(part.encode() for part in (path or template).split("/") if part)
+    bodies = ["" if each is None else json.dumps(each) for each in (request, response)]
+    sent, came = (each.encode() for each in bodies)
+    return find_changes(read_path(template, segments), sent, (JSON, came), frozenset(recorded))
+
+
+CASES: list[tuple[str, str, Any, Any, tuple[str, ...], tuple[str, ...]]] = [
+    (
+        "a pause",
+        "/sp/campaigns",
+        {"campaigns": [{"campaignId": "123", "state": "PAUSED", "budget": {"budget": 10, "budgetType": "DAILY"}}]},
+        {"campaigns": {"success": [{"index": 0, "campaignId": "123"}], "error": []}},
+        ("campaign/123",),
+        ("state", "budget"),
+    ),
+    (
+        "ids as numbers, beyond what a double holds",
+        "/sd/campaigns",
+        [{"campaignId": 9007199254740993, "state": "paused"}, {"campaignId": 12345678901234567890}],
+        [{"campaignId": 9007199254740993, "code": "SUCCESS"}],
+        ("campaign/9007199254740993", "campaign/12345678901234567890"),
+        ("state",),
+    ),
+    (
+        "a keyword that is made",
+        "/sp/keywords",
+        {"keywords": [{"campaignId": "1", "adGroupId": "2", "keywordText": "x", "bid": 0.5}]},
+        {"keywords": {"success": [{"index": 0, "keywordId": "3"}], "error": []}},
+        ("campaign/1", "ad-group/2", "keyword/3"),
+        ("keywordText", "bid"),
+    ),
+    (
+        "campaigns that are archived",
+        "/sp/campaigns/delete",
+        {"campaignIdFilter": {"include": ["1", "2"], "exclude": ["9"]}},
+        None,
+        ("campaign/1", "campaign/2"),
+        (),
+    ),
+    (
+        "negative targets that are archived",
+        "/sp/campaignNegativeTargets/delete",
+        {"campaignNegativeTargetIdFilter": {"include": ["7"]}},
+        {"campaignNegativeTargetingClauses": {"success": [{"campaignNegativeTargetingClauseId": "7"}]}},
+        ("target/7",),
+        (),
+    ),
+    (
+        "the unified API, made",
+        "/adsApi/v1/create/ads",
+        {"ads": [{"adGroupId": "2", "name": "x", "creative": {"name": "y"}}]},
+        {"success": [{"index": 0, "ad": {"adId": "3", "adGroupId": "2", "campaignId": "1"}}], "error": []},
+        ("ad-group/2", "ad/3", "campaign/1"),
+        ("name", "creative"),
+    ),
+    (
+        "the unified API, deleted",
+        "/adsApi/v1/delete/targets",
+        {"targetIds": ["5", 6]},
+        None,
+        ("target/5", "target/6"),
+        (),
+    ),
+    ("by the path alone", "/sd/adGroups/{adGroupId}", None, None, ("ad-group/77",), ()),
+    (
+        "budget rules of a campaign",
+        "/sp/campaigns/{campaignId}/budgetRules",
+        {"budgetRuleIds": ["r-1"]},
+        {"responses": [{"code": "SUCCESS", "ruleId": "r-1"}, {"code": "SUCCESS", "ruleId": "r-2"}]},
+        ("campaign/77", "budget-rule/r-1", "budget-rule/r-2"),
+        (),
+    ),
+    (
+        "budget rules",
+        "/sb/budgetRules",
+        {"budgetRulesDetails": [{"ruleId": "r-1", "ruleState": "PAUSED", "ruleDetails": {"name": "x"}}]},
+        None,
+        ("budget-rule/r-1",),
+        ("ruleState", "ruleDetails"),
+    ),
+    (
+        "rules of another kind",
+        "/sd/optimizationRules",
+        [{"ruleId": "o-1", "state": "x"}],
+        None,
+        (),
+        ("ruleId", "state"),
+    ),
+    (
+        "a portfolio",
+        "/portfolios",
+        {"portfolios": [{"portfolioId": "8", "budget": {"amount": 1}}]},
+        {"portfolios": {"success": [{"portfolioId": "8"}], "error": []}},
+        ("portfolio/8",),
+        ("budget",),
+    ),
+    (
+        "one object with a list of its own",
+        "/dsp/orders",
+        {"name": "x", "flights": [{"startDate": "y"}]},
+        None,
+        (),
+        ("startDate", "name"),
+    ),
+    (
+        "what is no id, and no name",
+        "/sp/campaigns",
+        {
+            "campaigns": [
+                {"campaignId": True, "adGroupId": 1.5, "adId": "a b", "keywordId": None, "<b>": 1, "x" * 65: 1}
+            ]
+        },
+        None,
+        (),
+        (),
+    ),
+    ("nothing", "/sp/campaigns", None, None, (), ()),
+    ("a text", "/sp/campaigns", "campaignId", 7, (), ()),
+    (
+        "a tool of MCP",
+        "",
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {
+                "name": "campaign_management-update_campaign",
+                "arguments": {"profileId": "9", "body": {"campaigns": [{"campaignId": "1", "state": "PAUSED"}]}},
+                "_meta": {"campaignId": "not this"},
+            },
+        },
+        None,
+        ("campaign/1",),
+        ("state",),
+    ),
+    (
+        "a tool that is called by another, in a batch",
+        "",
+        [
+            {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+            {
+                "jsonrpc": "2.0",
+                "id": 2,
+                "method": "tools/call",
+                "params": {"arguments": {"name": "t", "arguments": {"campaign_id": 4, "state": "PAUSED"}}},
+            },
+            7,
+        ],
+        None,
+        ("campaign/4",),
+        ("state",),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("template", "request_", "response", "objects", "members"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_objects_and_members_are_named(
+    template: str, request_: Any, response: Any, objects: tuple[str, ...], members: tuple[str, ...]
+) -> None:
+    """From path, request and response, each once, in the order in which they stand there."""
+    path = template.replace("{campaignId}", "77").replace("{adGroupId}", "77")
+    assert changes(template, request_, response, path=path) == ChangedObjects(objects=objects, members=members)
+
+
+def test_an_unknown_operation_is_read_too() -> None:
+    """Its path names nothing, as nobody knows what its segments are."""
+    assert read_path("", (b"new", b"campaigns", b"5")) == WrittenPath(collection="campaigns")
+    found = find_changes(read_path("", (b"new", b"5")), b'{"campaignId": "1"}', (JSON, b""), NOTHING)
+    assert found.objects == ("campaign/1",)
+
+
+MANY = {"campaigns": [{"campaignId": str(number), "state": "PAUSED"} for number in range(150)]}
+
+
+def test_of_many_objects_the_first_are_named() -> None:
+    """And how many more there are."""
+    found = changes("/sp/campaigns", MANY, recorded=("state",))
+    assert (len(found.objects), found.further, found.objects[-1]) == (MAX_OBJECTS, 50, "campaign/99")
+    assert (len(found.values), found.members) == (MAX_VALUES, ("state",))
+
+
+def test_of_many_members_the_first_are_named() -> None:
+    """A body can hold any number."""
+    body = [{f"member{number}": 1 for number in range(150)}]
+    assert len(changes("/sd/campaigns", body).members) == 100
+
+
+VALUES: list[tuple[str, str, Any, tuple[tuple[str, str, str], ...]]] = [
+    (
+        "of an object that is there",
+        "/sp/campaigns",
+        {"campaigns": [{"campaignId": "1", "state": "PAUSED", "name": "not listed", "budget": {"budget": 10.5}}]},
+        (("campaign/1", "state", "PAUSED"), ("campaign/1", "budget", '{"budget":10.5}')),
+    ),
+    (
+        "of one that is made: its parents are not it",
+        "/sp/keywords",
+        {"keywords": [{"campaignId": "1", "adGroupId": "2", "bid": 0.75, "state": None}]},
+        (("", "bid", "0.75"), ("", "state", "null")),
+    ),
+    (
+        "by the path's list",
+        "/sd/adGroups",
+        [{"campaignId": 1, "adGroupId": 2, "bid": 1}],
+        (("ad-group/2", "bid", "1"),),
+    ),
+    ("of nobody knows what", "/x", {"campaignId": 1, "state": True}, (("", "state", "true"),)),
+    ("a long one", "/sd/campaigns", [{"state": "x" * 999}], (("", "state", "x" * MAX_VALUE),)),
+]
+
+
+@pytest.mark.parametrize(("template", "body", "values"), [case[1:] for case in VALUES], ids=[c[0] for c in VALUES])
+def test_values_are_recorded_of_the_members_that_are_listed(
+    template: str, body: Any, values: tuple[tuple[str, str, str], ...]
+) -> None:
+    """Of no others; as text, with the object if it has an id."""
+    found = changes(template, body, recorded=("state", "budget", "bid"))
+    assert found.values == tuple(MemberValue(*each) for each in values)
+    assert changes(template, body).values == ()
+
+
+@pytest.mark.parametrize(
+    ("request_", "response", "unread"),
+    [
+        (None, b"{}", ("request",)),
+        (b"{}", None, ("response",)),
+        (None, None, ("request", "response")),
+        (b"--boundary", b"<html>", ("request", "response")),
+        (b"[" * 200_000, b"", ("request",)),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told(
+    request_: bytes | None, response: bytes | None, unread: tuple[str, ...]
+) -> None:
+    """What else there is, is named all the same."""
+    path = read_path("/sd/campaigns/{campaignId}", (b"sd", b"campaigns", b"5"))
+    found = find_changes(path, request_, (JSON, response), NOTHING)
+    assert found == ChangedObjects(objects=("campaign/5",), unread=unread)
+
+
+def test_results_that_a_tool_hands_on_are_read() -> None:
+    """But not the list that a query found: nothing was changed there."""
+
+    def answer(content: Any) -> bytes:
+        text = {"type": "text", "text": json.dumps(content)}
+        return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": [text]}}).encode()
+
+    made = {"success": [{"index": 0, "campaign": {"campaignId": "4"}}], "error": []}
+    assert find_changes(WrittenPath(), b"{}", (JSON, answer(made)), NOTHING).objects == ("campaign/4",)
+    listed = {"campaigns": [{"campaignId": "5"}]}
+    assert find_changes(WrittenPath(), b"{}", (JSON, answer(listed)), NOTHING).objects == ()
+    failed = b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "campaignId": "6"}}'
+    assert find_changes(WrittenPath(), b"{}", (JSON, failed), NOTHING).objects == ()
+
+
+def test_a_deep_body_is_read_to_a_bound() -> None:
+    """Without end it would cost too much."""
+    body: Any = {"campaignId": "1"}
+    for _ in range(60):
+        body = {"body": body} if _ % 2 else [body]
+    assert changes("/sp/campaigns", body).objects == ()
+    nested: Any = {"campaignId": "1"}
+    for _ in range(60):
+        nested = {"arguments": nested}
+    call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"arguments": nested}}
+    assert changes("", call).objects == ("campaign/1",)
