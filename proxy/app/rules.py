@@ -87,6 +87,7 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         scheme=b"https" if config.tls else b"http",
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",
+        recorded_values=frozenset(config.audit.values) if config.audit.objects else None,
     )
 
 

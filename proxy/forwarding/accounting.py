@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
-from proxy.forwarding.write_outcome import UNKNOWN as UNKNOWN_OUTCOME
 from proxy.forwarding.write_reading import WriteReader
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from proxy.errors import Refused
-    from proxy.events import Observer, WriteOutcome
+    from proxy.events import ChangedObjects, Observer, WriteOutcome
     from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
@@ -83,11 +82,11 @@ class RequestStats:
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
     `naming` finds them while it is not None. `trace` is there where somebody traces. `write` is what the response to a
-    write says.
+    write says, `changes` what the write names and sets if that is recorded.
     """
 
     __slots__ = (
-        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "duration", "explanation"),
+        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "changes", "duration", "explanation"),
         *("fault", "mcp_tools", "naming", "overhead", "path", "refusal", "request", "request_id", "sent_at", "text"),
         *("trace", "upstream", "upstream_status", "user_agent", "write"),
     )
@@ -110,6 +109,7 @@ class RequestStats:
         self.naming: Future[tuple[str, ...]] | None = None
         self.trace: RequestTrace | None = None
         self.write: WriteOutcome | None = None
+        self.changes: ChangedObjects | None = None
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
@@ -167,6 +167,7 @@ class RequestStats:
             mcp_tools=self.mcp_tools,
             span=self.trace.span if self.trace is not None else None,
             write=self.write,
+            changes=self.changes,
         )
 
 
@@ -236,15 +237,13 @@ class Accounting:
         self.observer.observe(event)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """An exchange is over; nobody needs an event of one that ended well. A write that was sent has an outcome, also
-        where nothing was read of it."""
-        if context.decision.has_outcome and stats.attempts and stats.write is None:
-            stats.write = UNKNOWN_OUTCOME
+        """An exchange is over; nobody needs an event of one that ended well."""
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return
         decision = context.decision
         self.finished(stats.finished(status, kind_of(decision), context.path, now), decision.in_flight)
+        stats.refusal = None  # its traceback leads back to the exchange, and would keep it for the garbage collector
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """Amazon's response went to the client whole, and nothing is to be said of it."""

@@ -58,8 +58,9 @@ class Rules:
 
     `endpoints` leads from (endpoint, region) to the URL. `api_hosts` are the
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
-    of a body. `scheme` and `listen` make the proxy's own address where a request names none. `response_lines` are
-    header lines that every response carries.
+    of a body. `recorded_values` are the members whose values an audit record of a write holds; None if it does not even
+    name objects and members. `scheme` and `listen` make the proxy's own address where a request names none.
+    `response_lines` are header lines that every response carries.
     """
 
     table: RoutingTable
@@ -76,6 +77,7 @@ class Rules:
     scheme: bytes
     listen: bytes
     response_lines: bytes = b""
+    recorded_values: frozenset[str] | None = None
 
 
 # --- Unlisted ids ---------------------------------------------------------------------------------------------
@@ -145,7 +147,8 @@ class Decision:
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while nobody lists what it
     `missed`. `is_write` tells that it may change something at Amazon and gets an audit record; `has_outcome`, that its
-    response is read for what became of the write: that of a GET holds no results. `is_plain` tells that its requests
+    response is read for what became of the write: that of a GET holds no results; `reads_request`, that its request is
+    read for what it changes. `is_plain` tells that its requests
     may be sent in one step. `entries` are where its requests are noted, by status.
     """
 
@@ -164,6 +167,7 @@ class Decision:
     budgeted: bool = field(init=False)
     is_write: bool = field(init=False)
     has_outcome: bool = field(init=False)
+    reads_request: bool = field(init=False)
     missed: UnlistedIds | None = None
     entries: dict[int, JournalEntry] = field(default_factory=dict)
     _token: AccessToken | None = field(default=None, repr=False)
@@ -177,6 +181,7 @@ class Decision:
         self.budgeted = policy is not None and policy.has_budget
         self.is_write = asked.operation is None or may_change(asked.operation.effect)
         self.has_outcome = self.is_write and asked.method not in SAFE_METHODS
+        self.reads_request = self.has_outcome and self.rules.recorded_values is not None
         self.is_plain = self.route.endpoint is _API and asked.method != b"HEAD" and not self.hands_out_locations
 
     def __repr__(self) -> str:

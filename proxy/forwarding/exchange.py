@@ -19,6 +19,7 @@ from proxy.errors import ContentTooLarge, NoUsableToken, Refused, Throttled, Ups
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
+from proxy.forwarding.body_copy import BodyCopy
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
@@ -28,7 +29,7 @@ from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import LARGE, READER, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
-from proxy.forwarding.write_reading import WriteBodies
+from proxy.forwarding.write_reading import WriteBodies, written_request
 from proxy.http1.framing import whole_chunks
 from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxy.downstream.ports import ClientPort
-    from proxy.events import Observer, WriteOutcome
+    from proxy.events import Observer
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.forwarding.write_reading import WriteReading
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
@@ -190,6 +192,8 @@ class Exchange:
     _throttled: ThrottledRequest | None = None
     _made_relay: ResponseRelay | None = None
     _made_replays: Replays | None = None
+    _copy: BodyCopy | None = None
+    """Of the body of a write, if what it changes is recorded."""
 
     def __init__(
         self,
@@ -205,6 +209,8 @@ class Exchange:
         self._entered = client.head_done
         self._stats = dependencies.accounting.begin(context.request, client.head_done)
         self._body = body_of(context, self._stats)
+        if context.decision.reads_request:
+            self._copy = BodyCopy(context.rules.replay_bytes)
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
@@ -273,7 +279,7 @@ class Exchange:
         stats.attempts, stats.bytes_in = 1, self._body.size
         stats.overhead += now - attempt.entered
         if context.decision.has_outcome:
-            self._account_for_write(WriteBodies(response, body), now)
+            self._account_for_write(status, now, response, body)
         else:
             self._dependencies.accounting.passed_on(stats, status, context, now)
         self._attempt = None  # they refer to each other, and would wait for the garbage collector
@@ -383,6 +389,8 @@ class Exchange:
         if self._unchecked is not None:
             self._add_to_body(self._unchecked, pieces)
             return
+        if self._copy is not None:
+            self._copy.add(pieces)
         attempt = self._attempt
         data = self._body.add(pieces, sent=self._is_sent)
         if attempt is not None and attempt.live:
@@ -749,22 +757,24 @@ class Exchange:
         context = self._context
         if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
-        if context.decision.has_outcome and self._relay.status and not fault and stats.refusal is None:
-            self._account_for_write(self._relay.written, now)
+        accounting = self._dependencies.accounting
+        if not context.decision.has_outcome or not stats.attempts:
+            accounting.exchanged(stats, status, context, now)
+        elif fault or stats.refusal is not None:
+            self._account_for_write(status, now, None, None)
         else:
-            self._dependencies.accounting.exchanged(stats, status, context, now)
-        # What refers back to the exchange, an error by its traceback, would wait for the garbage collector.
-        stats.refusal = None
+            self._account_for_write(status, now, *self._relay.response)
         if attempt is not None and not attempt.live:
-            self._attempt = None
+            self._attempt = None  # they refer to each other, and would wait for the garbage collector
 
-    def _account_for_write(self, bodies: WriteBodies, now: float) -> None:
-        """The account of a write that Amazon answered: what its response says belongs to it."""
-        accounting, context, stats = self._dependencies.accounting, self._context, self._stats
-        status = bodies.response.status
+    def _account_for_write(self, status: int, now: float, response: Response | None, body: bytes | None) -> None:
+        """The account of a write that was sent: what its bodies say belongs to it. Without a response nobody knows its
+        outcome."""
+        accounting, context, stats, copy = self._dependencies.accounting, self._context, self._stats, self._copy
 
-        def account(outcome: WriteOutcome) -> None:
-            stats.write = outcome
+        def account(reading: WriteReading) -> None:
+            stats.write, stats.changes = reading
             accounting.exchanged(stats, status, context, now)
 
-        accounting.write_reader.read(bodies, self._client.loop, account)
+        request = None if copy is None else written_request(context, copy.whole)
+        accounting.write_reader.read(WriteBodies(response, body, request), self._client.loop, account)

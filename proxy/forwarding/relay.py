@@ -17,7 +17,7 @@ from proxy.forwarding import decision
 from proxy.forwarding.body_copy import BodyCopy
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.forwarding.write_reading import MAX_JUDGED, WriteBodies
+from proxy.forwarding.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
@@ -157,9 +157,9 @@ class ResponseRelay:
         return BodyCopy(MAX_JUDGED) if reads else None
 
     @property
-    def written(self) -> WriteBodies:
-        """What came back for a write, when all of it did."""
-        return WriteBodies(self._response, self.copy.whole if self.copy is not None else None)
+    def response(self) -> tuple[Response, bytes | None]:
+        """What came, when all of it did: its head, and its body if that was copied whole."""
+        return self._response, self.copy.whole if self.copy is not None else None
 
     @property
     def may_be_explained(self) -> bool:

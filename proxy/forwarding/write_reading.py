@@ -1,16 +1,18 @@
-"""What is read of a write beside it, once it is over: the response, for the outcome that it tells.
+"""What is read of a write beside it, once it is over: its outcome, and what it changed if that is to be recorded.
 
-The response has left by then, as it came. A large one is read in a thread, so that the event loop goes on meanwhile;
-the account of the request waits for that. What a response says is for `write_outcome`.
+The bodies have left by then, as they came. Large ones are read in a thread, so that the event loop goes on meanwhile;
+the account of the request waits for that. What bodies say is for `write_outcome` and `changed_objects`.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.events import ChangedObjects, WriteOutcome
 from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.changed_objects import find_changes, read_path
 from proxy.forwarding.request_body import LARGE
 from proxy.forwarding.write_outcome import UNKNOWN, judge_outcome
 
@@ -18,34 +20,82 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.events import WriteOutcome
+    from proxy.forwarding.changed_objects import WrittenPath
+    from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Response
 
 MAX_JUDGED: Final = 1 << 20
 """Bytes of a response to a write that are read, before and after its decoding."""
 MAX_WAITING: Final = 64
-"""Large responses that wait for the thread, of up to a megabyte each; nobody reads those beyond."""
+"""Writes with large bodies that wait for the thread; nobody reads those beyond."""
+_PLAIN: Final = (b"", b"identity")
 WRITE_READER: Final = ThreadPoolExecutor(1, "write-outcomes")
+
+
+class WriteReading(NamedTuple):
+    """What was read of a write. `changes` are None where they are not recorded."""
+
+    outcome: WriteOutcome
+    changes: ChangedObjects | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """What a write asked for: `recorded` are the members whose values are recorded, `body` is None if it was too large
+    to be kept."""
+
+    path: WrittenPath
+    body: bytes | None
+    content_encoding: bytes
+    recorded: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class WriteBodies:
-    """What came back for a write. `body` is None if it was too large to be kept."""
+    """What came back for a write, and what it asked for if that is read too. `response` is None if it did not come, or
+    not whole; `body` also if it was too large to be kept."""
 
-    response: Response
+    response: Response | None
     body: bytes | None
+    request: WriteRequest | None = None
 
-    def read(self) -> WriteOutcome:
-        """What it says. Takes long for a large body, and may run in a thread."""
-        fields = self.response.fields
-        body = None if self.body is None else decode_body(self.body, fields.content_encoding, MAX_JUDGED)
-        return judge_outcome(self.response.status, fields.content_type, body)
+    def read(self) -> WriteReading:
+        """What they say. Takes long for large bodies, and may run in a thread."""
+        response, request = self.response, self.request
+        body = self._response_body()
+        content_type = response.fields.content_type if response is not None else b""
+        outcome = UNKNOWN if response is None else judge_outcome(response.status, content_type, body)
+        if request is None:
+            return WriteReading(outcome)
+        asked = None if request.body is None else decode_body(request.body, request.content_encoding, MAX_JUDGED)
+        results = body if response is not None and response.status < 400 else b""
+        return WriteReading(outcome, find_changes(request.path, asked, (content_type, results), request.recorded))
+
+    def _response_body(self) -> bytes | None:
+        if self.response is None or self.body is None:
+            return None
+        return decode_body(self.body, self.response.fields.content_encoding, MAX_JUDGED)
+
+    @property
+    def unread(self) -> WriteReading:
+        """What is known of them without reading."""
+        return WriteReading(UNKNOWN, None if self.request is None else ChangedObjects(unread=("request", "response")))
 
     @property
     def is_large(self) -> bool:
-        """Whether reading takes longer than the way to the thread: a small one that is compressed may."""
-        body = self.body or b""
-        return len(body) >= LARGE or (bool(body) and self.response.fields.content_encoding not in (b"", b"identity"))
+        """Whether reading takes longer than the way to the thread: a small body that is compressed may."""
+        bodies = [(self.body, self.response.fields.content_encoding if self.response is not None else b"")]
+        if self.request is not None:
+            bodies.append((self.request.body, self.request.content_encoding))
+        return any(body and (len(body) >= LARGE or coding not in _PLAIN) for body, coding in bodies)
+
+
+def written_request(context: RequestContext, body: bytes | None) -> WriteRequest:
+    """What a write asked for; `body` is None if it was too large to be kept."""
+    operation, fields = context.route.operation, context.request.fields
+    path = read_path(operation.template if operation is not None else "", context.destination.segments)
+    coding = next((value for name, value in fields.every if name == b"content-encoding"), b"")
+    return WriteRequest(path, body, coding, context.rules.recorded_values or frozenset())
 
 
 class WriteReader:
@@ -59,27 +109,29 @@ class WriteReader:
     def __repr__(self) -> str:
         return f"<WriteReader: {self._waiting} waiting>"
 
-    def read(self, bodies: WriteBodies, loop: asyncio.AbstractEventLoop, then: Callable[[WriteOutcome], None]) -> None:
-        """Call `then` with the outcome: now, or when the thread has read the bodies."""
+    def read(self, bodies: WriteBodies, loop: asyncio.AbstractEventLoop, then: Callable[[WriteReading], None]) -> None:
+        """Call `then` with what they say: now, or when the thread has read them."""
         if not bodies.is_large:
             then(self._read_now(bodies))
         elif self._waiting >= MAX_WAITING:
-            then(UNKNOWN)
+            then(bodies.unread)
         else:
             self._waiting += 1
             reading = loop.run_in_executor(WRITE_READER, bodies.read)
-            reading.add_done_callback(lambda reading: self._was_read(reading, then))
+            reading.add_done_callback(lambda reading: self._was_read(bodies, reading, then))
 
-    def _read_now(self, bodies: WriteBodies) -> WriteOutcome:
+    def _read_now(self, bodies: WriteBodies) -> WriteReading:
         try:
             return bodies.read()
         except Exception as error:  # noqa: BLE001 - as the docstring says
             self._defect("write-outcome", error)
-            return UNKNOWN
+            return bodies.unread
 
-    def _was_read(self, reading: asyncio.Future[WriteOutcome], then: Callable[[WriteOutcome], None]) -> None:
+    def _was_read(
+        self, bodies: WriteBodies, reading: asyncio.Future[WriteReading], then: Callable[[WriteReading], None]
+    ) -> None:
         self._waiting -= 1
         error = None if reading.cancelled() else reading.exception()
         if error is not None:
             self._defect("write-outcome", error)
-        then(UNKNOWN if reading.cancelled() or error is not None else reading.result())
+        then(bodies.unread if reading.cancelled() or error is not None else reading.result())

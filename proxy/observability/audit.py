@@ -19,6 +19,8 @@ from proxy.observability.audit_chain import WORKER_LOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from proxy.events import ChangedObjects
+
 
 # --- What is told because of the audit -------------------------------------------------------------------
 
@@ -208,11 +210,24 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             operation_class=event.operation_class,
             mcp_tools=list(event.mcp_tools),
             items=event.items._asdict() if event.items is not None else None,
+            **(_changes(event.changes) if event.changes is not None else {}),
             amazon_request_id=event.amazon_request_id,
             attempts=event.attempts,
         ),
     }
     return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
+
+
+def _changes(changes: ChangedObjects) -> dict[str, object]:
+    """What a write named and set."""
+    values = [{name: text for name, text in value._asdict().items() if text} for value in changes.values]
+    return {
+        "objects": list(changes.objects),
+        "further_objects": changes.further or None,
+        "members": list(changes.members),
+        "values": values,
+        "unread": list(changes.unread),
+    }
 
 
 def _by_status(event: RequestFinished) -> str:

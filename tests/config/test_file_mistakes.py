@@ -28,6 +28,19 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
         ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
+        ("audit: {objects: 7}", "audit.objects: must be true or false"),
+        (
+            "audit: {stdout: true, objects: true, values: [state, 'a b']}",
+            "audit.values[1]: is not the name of a JSON member, such as state or budget",
+        ),
+        (
+            "audit: {stdout: true, values: [state]}",
+            "audit.values: has no effect without audit.objects; set audit.objects to true, or leave audit.values out",
+        ),
+        (
+            "audit: {objects: true}",
+            "audit.objects: has no effect without an audit stream; set audit.file or audit.stdout",
+        ),
         ("tokens: {refresh_ahead: soon}", "tokens.refresh_ahead: must be a number of seconds"),
         ("tokens: {refresh_ahead: .nan}", "tokens.refresh_ahead: must be a number of seconds"),
         (

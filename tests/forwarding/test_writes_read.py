@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.events import ItemCounts
+from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.forwarding import write_reading
 from proxy.forwarding.request_body import LARGE
 from proxy.forwarding.write_reading import MAX_JUDGED
@@ -59,8 +59,8 @@ BODIES: dict[str, tuple[bytes, bytes, str]] = {
 
 
 def bomb() -> bytes:
-    """A megabyte of gzip that is a gigabyte."""
-    return gzip.compress(bytes(1 << 30), 9)
+    """64 KiB of gzip that are 64 MiB."""
+    return gzip.compress(bytes(1 << 26), 9)
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -184,6 +184,74 @@ async def test_too_many_large_responses_are_not_read(running: Running, monkeypat
         assert (await bench.ask(UPDATE)).body == LONG
         assert (await bench.events.last()).outcome == "unknown"
         assert repr(bench.accounting.write_reader) == "<WriteReader: 0 waiting>"
+
+
+RECORDED: dict[str, Any] = {"recorded_values": frozenset(("state",))}
+PAUSE = b'{"campaigns": [{"campaignId": "1", "state": "PAUSED", "name": "secret"}]}'
+
+
+def update(body: bytes, *lines: bytes) -> bytes:
+    head = [b"PUT /sp/campaigns HTTP/1.1", b"Host: 127.0.0.1", *lines]
+    return b"\r\n".join((*head, b"Content-Length: %d" % len(body), b"", body))
+
+
+def update_in_chunks(body: bytes) -> bytes:
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    head = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + pieces + b"0\r\n\r\n"
+
+
+PAUSED = ChangedObjects(("campaign/1",), 0, ("state", "name"), (MemberValue("campaign/1", "state", "PAUSED"),))
+WRITES: dict[str, tuple[bytes, ChangedObjects]] = {
+    "as it is": (update(PAUSE), PAUSED),
+    "chunked": (update_in_chunks(PAUSE), PAUSED),
+    "compressed": (update(gzip.compress(PAUSE), b"Content-Encoding: gzip"), PAUSED),
+    "large": (update(PAUSE + b" " * LARGE), PAUSED),
+    "larger than is kept": (update(PAUSE + b" " * 5000), ChangedObjects(("campaign/1",), unread=("request",))),
+    "in an unknown coding": (
+        update(PAUSE, b"Content-Encoding: br"),
+        ChangedObjects(("campaign/1",), unread=("request",)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_what_a_write_changes_is_told(running: Running, name: str) -> None:
+    """From its request, if that is small enough to be kept, and its response; Amazon gets the request as it is."""
+    sent, changes = WRITES[name]
+    async with running(answering(response(SMALL)), replay_bytes=4900, **RECORDED) as bench:
+        assert (await bench.ask(sent)).body == SMALL
+        assert (await bench.events.last()).changes == changes
+        assert "PAUSED" not in str(lines(bench))
+
+
+async def test_what_a_write_would_have_changed_is_told_too(running: Running) -> None:
+    """Also of one that Amazon refused, and of one that nobody knows anything of."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(response(b'{"campaignId": "5"}', status=422))
+        await wire.request()
+        wire.close()
+
+    async with running(script, **RECORDED) as bench:
+        client = await bench.client()
+        for number, outcome in enumerate(("failure", "unknown"), 1):
+            client.send(update(PAUSE))
+            await client.answer()
+            event = await bench.events.last(number)
+            assert (event.outcome, event.changes) == (outcome, PAUSED)
+
+
+async def test_nothing_is_told_of_reads_or_without_being_asked_for(running: Running) -> None:
+    """The body of a read is not looked at, nor any body without `audit.objects`."""
+    async with running(answering(*[response(SMALL)] * 3), **RECORDED) as bench:
+        client = await bench.client()
+        for number, (request_, recorded) in enumerate(((LISTING, True), (UNKNOWN_GET, True), (UPDATE, False)), 1):
+            bench.apply(recorded_values=frozenset() if recorded else None)
+            client.send(request_)
+            await client.answer()
+            assert (await bench.events.last(number)).changes is None
 
 
 @pytest.mark.parametrize("body", [SMALL, LONG])

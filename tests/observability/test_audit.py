@@ -84,6 +84,29 @@ def test_the_outcome_is_what_the_response_says(write: WriteOutcome, outcome: str
     assert (record["event"]["outcome"], record["ads_proxy"].get("items")) == (outcome, items)
 
 
+def test_a_write_names_what_it_changed() -> None:
+    """Objects, members, and values as far as they are recorded; nothing of what there is nothing of."""
+    changes = events.ChangedObjects(
+        objects=("campaign/1",),
+        further=3,
+        members=("state", "bid"),
+        values=(events.MemberValue("campaign/1", "state", "PAUSED"), events.MemberValue("", "bid", "0.5")),
+        unread=("response",),
+    )
+    record = record_of(finished(operation_class="write", changes=changes))
+    assert record is not None
+    own = record["ads_proxy"]
+    assert (own["objects"], own["further_objects"], own["members"]) == (["campaign/1"], 3, ["state", "bid"])
+    assert own["values"] == [
+        {"object": "campaign/1", "member": "state", "value": "PAUSED"},
+        {"member": "bid", "value": "0.5"},
+    ]
+    assert own["unread"] == ["response"]
+    record = record_of(finished(operation_class="write", changes=events.ChangedObjects()))
+    assert record is not None
+    assert not {"objects", "further_objects", "members", "values", "unread"} & record["ads_proxy"].keys()
+
+
 def test_a_call_of_mcp_names_its_tools() -> None:
     """Beside the operation, which nobody knows of it; no other write has such a member."""
     called = record_of(finished(operation_class="unknown", path="/mcp", mcp_tools=("a-update_b", "?")))

@@ -29,6 +29,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_listeners(values),
         *_invites(values),
         *_state(values),
+        *_audit(values),
         *_nothing_to_serve(values),
     )
 
@@ -161,6 +162,21 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
     for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
         if address and address.port and address == _address(values, key, default):
             yield f"invites.listen: is the address of {key} too; choose another port"
+
+
+def _audit(values: Mapping[str, Any]) -> Iterator[str]:
+    audit = _mapping(values, "audit")
+    if audit.get("values") and not _is_set(audit.get("objects")):
+        yield "audit.values: has no effect without audit.objects; set audit.objects to true, or leave audit.values out"
+    if _is_set(audit.get("objects")) and not audit.get("file") and not _is_set(audit.get("stdout")):
+        yield "audit.objects: has no effect without an audit stream; set audit.file or audit.stdout"
+
+
+def _is_set(flag: Any) -> bool:
+    try:
+        return parse_flag(flag or False)
+    except WrongValue:
+        return True  # whatever it was meant to be
 
 
 def _state(values: Mapping[str, Any]) -> Iterator[str]:

@@ -69,6 +69,7 @@ class Expected(StrEnum):
     LIST = "must be a list"
     LITERAL_SECRET = "holds white space or control characters; it must hold the secret alone"  # noqa: S105 - a sentence
     LONG_KEY = "is shorter than 16 bytes; make one with `openssl rand -hex 32`"
+    MEMBER = "is not the name of a JSON member, such as state or budget"
     METHOD = "is not an HTTP method; write one such as GET"
     NAME = "is not a usable name; use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
     NO_PATH = "must not have a path; write scheme, host and port alone"

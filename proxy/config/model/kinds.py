@@ -65,6 +65,11 @@ ToolPattern = Annotated[
     BeforeValidator(values.parse_tool_pattern),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_./*-]+$"}),
 ]
+MemberName = Annotated[
+    str,
+    BeforeValidator(values.parse_member),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}$"}),
+]
 ExactPath = Annotated[
     str, BeforeValidator(values.parse_exact_path), WithJsonSchema({"type": "string", "pattern": "^/[^*?#;%]*$"})
 ]

@@ -28,6 +28,7 @@ from proxy.config.model.kinds import (
     HostName,
     KeyValue,
     ListenAddress,
+    MemberName,
     Method,
     Name,
     Origin,
@@ -355,6 +356,17 @@ class AuditSection(Section):
             "and lost records are counted."
         ),
     ] = True
+    objects: Annotated[
+        Flag,
+        Field(
+            description="Whether the record of a write names the objects and the members in its request and response."
+        ),
+    ] = False
+    values: Annotated[
+        tuple[MemberName, ...],
+        BeforeValidator(parse_list),
+        Field(description="Members whose values are recorded too, such as `state` and `budget`; needs `objects`."),
+    ] = ()
 
 
 class TelemetrySection(Section):

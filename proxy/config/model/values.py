@@ -226,6 +226,13 @@ def parse_tool_pattern(value: Any) -> str:
     return value
 
 
+def parse_member(value: Any) -> str:
+    """The name of a member of JSON, as Amazon's are."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value.strip()):
+        raise WrongValue(Expected.MEMBER)
+    return value.strip()
+
+
 def parse_exact_path(value: Any) -> str:
     """One path, compared letter by letter, without the prefix that selects an account or region."""
     if not isinstance(value, str) or not _EXACT_PATH.fullmatch(value):
