@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
-from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.consoles import answers
+from proxy.commands.logs import parse_day
+from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
+from proxy.config import audit_file, environment
 from proxy.errors import ConfigurationError
-from proxy.observability.audit_chain import MAX_BREAKS, Examination
+from proxy.observability.audit_chain import MAX_BREAKS, Examination, read_link
 from proxy.observability.audit_file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-
-
-@app.callback()
-def _audit() -> None:
-    """Makes `verify` a command of its own."""
 
 
 @app.command("verify")
@@ -60,13 +62,9 @@ def verify(asked: AuditChain) -> int:
         raise ConfigurationError(("--head: must be the 64 hexadecimal digits of a line's SHA-256",))
     last = asked.files[-1]
     beside = read_head(last)
-    noted = {digest for digest in (wanted, beside.line.digest if beside is not None else "") if digest}
-    found = Examination(asked.first, frozenset(noted))
+    found = Examination(asked.first, _noted(wanted, beside))
     for file in asked.files:
-        try:
-            found.feed(str(file), _lines(file))
-        except OSError as error:
-            raise ConfigurationError((f"{file}: cannot be read: {reason(error)}",)) from None
+        _examine(found, file, _ignore)
     problems = [*_told(found), *_missing(found, wanted, beside, last)]
     if problems:
         complain("\n".join(problems))
@@ -83,6 +81,28 @@ def verify(asked: AuditChain) -> int:
     if beside is not None and not beside.closed:
         tell("The stream is open: the proxy is running, or it ended without closing it.")
     return OK
+
+
+def _noted(wanted: str, beside: SavedHead | None) -> frozenset[str]:
+    return frozenset(digest for digest in (wanted, beside.line.digest if beside is not None else "") if digest)
+
+
+def _examine(found: Examination, file: Path, look: Callable[[bytes], None]) -> None:
+    """Read a file, and have a look at each of its lines."""
+
+    def lines() -> Iterator[bytes]:
+        for line in _lines(file):
+            look(line)
+            yield line
+
+    try:
+        found.feed(str(file), lines())
+    except OSError as error:
+        raise ConfigurationError((f"{file}: cannot be read: {reason(error)}",)) from None
+
+
+def _ignore(line: bytes) -> None:
+    """Nothing but the chain matters."""
 
 
 def _told(found: Examination) -> Iterator[str]:
@@ -117,3 +137,154 @@ def _lines(file: Path) -> Iterator[bytes]:
 
 def _span(found: Examination) -> str:
     return f"numbers {found.began_at} to {found.head.sequence}" if found.records else "none"
+
+
+# --- Who changed what ------------------------------------------------------------------------------------
+
+
+@app.command("show")
+def show_files(  # noqa: PLR0913 - each is an option of the command
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="The files, in the order they were written. Default: audit.file."),
+    ] = None,
+    day: Annotated[
+        str, typer.Option(metavar="DAY", help="Only this day's, in UTC: 2026-11-24, today or yesterday.")
+    ] = "",
+    client: Annotated[str, typer.Option(metavar="NAME", help="Only this client's.")] = "",
+    object_: Annotated[
+        str, typer.Option("--object", metavar="KIND/ID", help="Only what names this object, such as campaign/123.")
+    ] = "",
+    member: Annotated[str, typer.Option(metavar="NAME", help="Only what sets this member, such as state.")] = "",
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Show the writes of the audit stream: who changed what, when, and what became of it.
+
+    Objects and members are recorded with `audit.objects: true`. The files are verified as they are read: exit code 1 if
+    they were changed or cut.
+    """
+    try:
+        wanted = ChangeFilter(parse_day(day, datetime.now(UTC).date()) if day else "", client, object_, member)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--day") from None
+    if object_ and not re.fullmatch(r"[a-z-]+/[^/\s]+", object_):
+        raise typer.BadParameter("is not KIND/ID, such as campaign/123", param_hint="--object")
+    if not files:
+        file = audit_file(config, environment(env_file))
+        if file is None:
+            problem = "audit.file: is not set; set it, or name the files: `ads-proxy audit show FILE`"
+            raise ConfigurationError((problem,))
+        files = [file]
+    return show(tuple(files), wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """Which writes are wanted; what is empty is not asked for. `day` is such as `2026-11-24`."""
+
+    day: str = ""
+    client: str = ""
+    object: str = ""
+    member: str = ""
+
+    def takes(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record is one of a write that is wanted."""
+        own = _part(record, "ads_proxy")
+        return (
+            _part(record, "event").get("action") == "amazon-write"
+            and str(record.get("@timestamp", "")).startswith(self.day)
+            and self.client in ("", _part(record, "user").get("name"))
+            and (not self.object or self.object in _list(own, "objects"))
+            and (not self.member or self.member in _list(own, "members"))
+        )
+
+    def may_take(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record could be wanted if it held everything: some of its objects or members are not recorded."""
+        own = _part(record, "ads_proxy")
+        if not (own.get("unread") or own.get("further_objects")):
+            return False
+        return ChangeFilter(self.day, self.client).takes(record) and not self.takes(record)
+
+
+def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
+    """Print the writes that are wanted; 0 if the files are as they were written, else 1."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("at", "client", "account", "for", "operation", "outcome", "objects", "members"):
+        table.add_column(heading, overflow="fold")
+    incomplete = 0
+
+    def look(line: bytes) -> None:
+        nonlocal incomplete
+        record = _read_record(line)
+        if wanted.takes(record):
+            table.add_row(*map(printable, _cells(record)))
+        incomplete += wanted.may_take(record)
+
+    beside = read_head(files[-1])
+    found = Examination(_first_number(files[0]), _noted("", beside))
+    for file in files:
+        _examine(found, file, look)
+    if table.rows:
+        answers(reader_may_leave=True).print(table)
+    else:
+        tell("No write was found.")
+    if incomplete and (wanted.object or wanted.member):
+        tell(f"{incomplete} further writes may be among them: not all that they name is recorded.")
+    problems = [*_told(found), *_missing(found, "", beside, files[-1])]
+    complain("\n".join(problems))
+    return FAILED if problems else OK
+
+
+def _first_number(file: Path) -> int:
+    """The number of the first record: what came before it may be in a file that is gone."""
+    try:
+        with file.open("rb") as opened:
+            link = read_link(opened.readline(MAX_LINE_BYTES).removesuffix(b"\n"))
+    except OSError:
+        return 1  # it is reported when the file is read
+    return link.sequence if link is not None else 1
+
+
+def _read_record(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(own: Mapping[str, Any], name: str) -> list[Any]:
+    found = own.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _cells(record: Mapping[str, Any]) -> Iterator[str]:
+    """One row: when, who, for whom, what, and what became of it."""
+    own, outcome = _part(record, "ads_proxy"), str(_part(record, "event").get("outcome", ""))
+    yield str(record.get("@timestamp", ""))[:19].replace("T", " ")
+    yield str(_part(record, "user").get("name", ""))
+    yield str(own.get("account", ""))
+    yield str(own.get("profile") or own.get("ads_account") or "-")
+    yield " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", ""))
+    items = _part(own, "items")
+    yield f"{outcome} ({items.get('succeeded')} of {_total(items)})" if items else outcome
+    unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
+    further = [f"and {own['further_objects']} more"] if own.get("further_objects") else []
+    yield " ".join([*map(str, _list(own, "objects")), *further, *unread]) or "-"
+    yield " ".join(_member(str(name), own) for name in _list(own, "members")) or "-"
+
+
+def _total(items: Mapping[str, Any]) -> int:
+    return sum(count for count in items.values() if isinstance(count, int))
+
+
+def _member(name: str, own: Mapping[str, Any]) -> str:
+    """A member with the values that were recorded of it."""
+    values = [each["value"] for each in _list(own, "values") if isinstance(each, dict) and each.get("member") == name]
+    return f"{name}={','.join(dict.fromkeys(map(str, values)))}" if values else name

@@ -10,6 +10,7 @@ from proxy.config.checks.notes import notes
 from proxy.config.loading import (
     admin_address,
     admin_key,
+    audit_file,
     config_path,
     default_spill_directory,
     environment,
@@ -57,6 +58,7 @@ __all__ = [
     "UpstreamSection",
     "admin_address",
     "admin_key",
+    "audit_file",
     "config_path",
     "default_spill_directory",
     "environment",

@@ -19,7 +19,7 @@ from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
 from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_keys, rename_variables
-from proxy.config.model.sections import AdminSection, Config
+from proxy.config.model.sections import AdminSection, AuditSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
 from proxy.config.reading.env_file import read_env_file
@@ -113,6 +113,18 @@ def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
     references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
         return AdminSection.model_validate({"key": key}, context=references).key
+    except ValidationError:
+        return None
+
+
+def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Where the audit stream of a running program is written; None where there is none, or no file can be told."""
+    file = config_path(path, environ)
+    audit = _present_values(file, environ).get("audit")
+    named = audit.get("file") if isinstance(audit, dict) else None
+    references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
+    try:
+        return AuditSection.model_validate({"file": named}, context=references).file
     except ValidationError:
         return None
 

@@ -1,13 +1,15 @@
-"""`audit verify`: what it says, where, and with which exit code."""
+"""`audit verify` and `audit show`: what they say, where, and with which exit code."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from proxy.commands.audit import AuditChain, verify
+from proxy.commands.audit import AuditChain, ChangeFilter, show, show_files, verify
 from proxy.errors import ConfigurationError
 from proxy.observability.audit_chain import ChainHead, digest_of, seal
 
@@ -172,3 +174,147 @@ def test_what_cannot_be_read_is_another_exit_code(asked: AuditChain, problem: st
         verify(asked)
     assert str(caught.value).startswith(problem)
     assert caught.value.exit_code == 2
+
+
+# --- show
+
+
+def write(day: str, client: str = "agent", *, outcome: str = "success", **own: Any) -> dict[str, Any]:
+    """The record of a write, as the stream has it."""
+    named = {"account": "acme", "profile": "3511", "operation": "UpdateSponsoredProductsCampaigns", **own}
+    return {
+        "@timestamp": f"2026-11-{day}T17:20:01.311Z",
+        "event": {"action": "amazon-write", "outcome": outcome},
+        "user": {"name": client},
+        "ads_proxy": named,
+    }
+
+
+PAUSED = [{"object": "campaign/1", "member": "state", "value": "PAUSED"}]
+RECORDS = [
+    {"@timestamp": "2026-11-23T00:00:00Z", "event": {"action": "server-started"}, "ads_proxy": {}},
+    write("23", objects=["campaign/1", "campaign/2"], members=["state"], values=PAUSED),
+    write(
+        *("24", "robot"),
+        outcome="partial",
+        objects=["campaign/12"],
+        further_objects=7,
+        members=["bid", "state"],
+        items={"succeeded": 1, "failed": 2},
+    ),
+    write(
+        "24", mcp_tools=["a-update_b", "?"], operation="unknown", profile="", ads_account="amzn1.x", unread=["request"]
+    ),
+]
+
+
+def written(path: Path, records: list[dict[str, Any]] = RECORDS) -> Path:
+    head, content = ChainHead(), b""
+    for record in records:
+        line, head = seal(record, head)
+        content += line
+    path.write_bytes(content)
+    note(path, head)
+    return path
+
+
+def shown(capsys: pytest.CaptureFixture[str], path: Path, wanted: ChangeFilter, code: int = 0) -> list[list[str]]:
+    """The table's rows, without its headings."""
+    assert show((path,), wanted) == code
+    return [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+def test_writes_are_shown_with_what_they_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row each: when, who, for whom, what, and what became of it; records of other things are left out."""
+    path = written(tmp_path / "audit.jsonl")
+    rows = shown(capsys, path, ChangeFilter())
+    assert [" ".join(row) for row in rows] == [
+        "2026-11-23 17:20:01 agent acme 3511 UpdateSponsoredProductsCampaigns success campaign/1 campaign/2 "
+        "state=PAUSED",
+        "2026-11-24 17:20:01 robot acme 3511 UpdateSponsoredProductsCampaigns partial (1 of 3) campaign/12 and 7 more "
+        "bid state",
+        "2026-11-24 17:20:01 agent acme amzn1.x a-update_b ? success (request not read) -",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        (ChangeFilter(day="2026-11-24"), 2),
+        (ChangeFilter(client="agent"), 2),
+        (ChangeFilter(client="agent", day="2026-11-24"), 1),
+        (ChangeFilter(object="campaign/1"), 1),
+        (ChangeFilter(member="state"), 2),
+        (ChangeFilter(member="state", object="campaign/12"), 1),
+        (ChangeFilter(day="2026-11-25"), 0),
+    ],
+)
+def test_writes_are_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: ChangeFilter, rows: int) -> None:
+    """By day, client, object and member; of an id, all of it has to agree."""
+    path = written(tmp_path / "audit.jsonl")
+    assert len(shown(capsys, path, wanted)) == rows
+
+
+def test_what_is_not_recorded_may_be_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said of how many writes this is so."""
+    path = written(tmp_path / "audit.jsonl")
+    assert show((path,), ChangeFilter(object="campaign/1")) == 0
+    assert "2 further writes may be among them" in capsys.readouterr().err
+    assert show((path,), ChangeFilter(object="campaign/1", client="nobody")) == 0
+    assert capsys.readouterr().err == "No write was found.\n"
+
+
+def test_a_changed_file_is_shown_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands there is shown; the exit code and a line say that it is not what was written."""
+    path = written(tmp_path / "audit.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"robot", b"agent"))
+    assert show((path,), ChangeFilter(day="2026-11-24")) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 3
+    assert "does not follow the line before it" in told.err
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert show((path,), ChangeFilter()) == 1
+    assert "lines were cut off, or changed" in capsys.readouterr().err
+
+
+def test_a_file_that_follows_another_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What came before is in a file that was rotated away."""
+    path = written(tmp_path / "audit.jsonl")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[2:]))
+    assert len(shown(capsys, path, ChangeFilter())) == 2
+
+
+def test_odd_records_are_shown_as_far_as_they_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a file holds, nothing moves the cursor of a terminal."""
+    odd = {"event": {"action": "amazon-write"}, "user": "x", "ads_proxy": {"objects": "x", "operation": "a\x1b[2Jb"}}
+    path = written(tmp_path / "audit.jsonl", [odd])
+    path.write_bytes(path.read_bytes() + b"7\n[\n")
+    assert show((path,), ChangeFilter()) == 1
+    told = capsys.readouterr()
+    assert "\x1b" not in told.out
+    assert "is no record of the audit stream" in told.err
+
+
+def test_the_file_of_the_configuration_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Relative to the configuration's folder, even where the rest of it is broken; or that there is none."""
+    written(tmp_path / "audit.jsonl")
+    config = tmp_path / "proxy.yaml"
+    config.write_text("audit: {file: audit.jsonl}\nnonsense: 7\n")
+    assert show_files(None, day="2026-11-23", config=config) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    config.write_text("audit: {stdout: true}\n")
+    with pytest.raises(ConfigurationError, match=r"audit.file: is not set"):
+        show_files(None, config=config)
+    config.write_text("audit: {file: 7}\n")
+    with pytest.raises(ConfigurationError, match=r"audit.file: is not set"):
+        show_files(None, config=config)
+    with pytest.raises(ConfigurationError, match=r"none.jsonl: cannot be read"):
+        show_files([tmp_path / "none.jsonl"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("day", "tomorrow"), ("object_", "campaign"), ("object_", "campaign/1 2")])
+def test_a_wrong_choice_is_refused(name: str, value: str) -> None:
+    """With what is right."""
+    chosen: dict[str, Any] = {name: value}
+    with pytest.raises(typer.BadParameter, match=r"2026-11-24|campaign/123"):
+        show_files([Path("audit.jsonl")], **chosen)

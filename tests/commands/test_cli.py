@@ -61,7 +61,7 @@ def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
         assert word in page.stdout
 
 
-SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "audit verify")
+SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "audit verify", "audit show")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
