@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import AdsProxyError, TokenFailure
 from proxy.events import SignInOutcome
-from proxy.profiles.replacement import Replacement
+from proxy.profiles.replacement import Replacement, stream_note
 
 if TYPE_CHECKING:
     from proxy.admin.view import ProfileView, SignInSource
@@ -115,6 +115,8 @@ def replacement_page(question: ReplacementConfirmation) -> str:
         parts.append(_profile_table(comparison.lost, "not reached by the new login"))
     if comparison.gained:
         parts.append(_profile_table(comparison.gained, "that only the new login reaches"))
+    if note := stream_note(comparison):
+        parts.append(f"<p>{escape(note)}</p>")
     if question.mistyped:
         parts.append('<p class="trouble" role="alert">That is not the name of the account.</p>')
     typed = f"""<label for="insisted">To replace it all the same, type the account's name: <code>{name}</code></label>

@@ -21,7 +21,7 @@ from proxy.admin.pages import ReplacementConfirmation
 from proxy.admin.responses import NoSuchPage, form_of, html
 from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
-from proxy.profiles.replacement import Comparison, Replacement, compare
+from proxy.profiles.replacement import Comparison, Replacement, compare, stream_note
 from proxy.secret import Secret
 from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 
@@ -82,7 +82,7 @@ class SignInFlow:
         if comparison.decision is not Replacement.AT_ONCE:
             self._pending.hold(state, pending, grant, comparison)
             return self._ask(source.account, state, comparison)
-        return await self._adopt(source, grant)
+        return await self._adopt(source, grant, comparison)
 
     async def replace(
         self, state: str, insisted: str, cookies: Mapping[str, str]
@@ -97,15 +97,18 @@ class SignInFlow:
         self._pending.take(state, cookies)
         if self._view.sign_in_source(account) != pending.source:  # a reload meanwhile: this is another application's
             return self._end(pages.unknown_state())
-        return await self._adopt(pending.source, pending.grant)
+        return await self._adopt(pending.source, pending.grant, comparison)
 
     async def _compare(self, source: SignInSource, grant: Grant) -> Comparison:
-        """What the account would lose. Where its present login does not work, or nothing is known of it, nothing."""
+        """What the account would lose, and whether it becomes another person's. Nothing is lost where its present login
+        does not work, or nothing is known of it."""
         account = source.account
         present, known = self._view.credential(account), self._view.profiles(account)
-        if present is None or present.state not in WORKING or not known:
+        if present is None or not known:
             return Comparison(Replacement.AT_ONCE)
-        return compare(known, await self._view.profiles_of(source, grant))
+        comparison = compare(known, await self._view.profiles_of(source, grant))
+        works = present.state in WORKING
+        return comparison if works else replace(comparison, decision=Replacement.AT_ONCE)
 
     def _ask(self, account: str, state: str, comparison: Comparison) -> ReplacementConfirmation:
         insists = comparison.decision is Replacement.INSIST
@@ -114,12 +117,13 @@ class SignInFlow:
         self._observer.observe(SignInFinished(account, outcome, detail))
         return ReplacementConfirmation(account, state, comparison)
 
-    async def _adopt(self, source: SignInSource, grant: Grant) -> SignInResult:
+    async def _adopt(self, source: SignInSource, grant: Grant, comparison: Comparison) -> SignInResult:
         try:
             await self._view.adopt(source.account, grant)
         except AdsProxyError as failure:
             return self._end(pages.failed(source, failure))
-        return self._end(await self._connected(source.account))
+        result = await self._connected(source.account)
+        return self._end(replace(result, advice=f"{result.advice} {stream_note(comparison)}".strip()))
 
     async def _connected(self, account: str) -> SignInResult:
         try:

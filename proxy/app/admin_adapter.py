@@ -27,7 +27,7 @@ from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.regions import REGION_NAMES
 from proxy.tokens.invitation import link, signing_key
-from proxy.tokens.lwa import AppCredentials
+from proxy.tokens.lwa import USER_SCOPE, AppCredentials
 from proxy.tokens.store import StoreHealth
 
 if TYPE_CHECKING:
@@ -267,7 +267,18 @@ class AdminAdapter:
             for region, listing in zip(config.regions, listed, strict=True)
             if isinstance(listing, ProfilesUnavailable)
         }
-        return GrantedProfiles(tuple(found), unlisted)
+        return GrantedProfiles(tuple(found), unlisted, await self._is_other_user(source, grant))
+
+    async def _is_other_user(self, source: SignInSource, grant: Grant) -> bool | None:
+        """Whether Login with Amazon calls the users of both logins otherwise; None if it does not tell of both."""
+        present = self._program.tokens.current(source.account)
+        if present is None or USER_SCOPE not in source.scopes:
+            return None
+        lwa = self._program.lwa
+        users = await asyncio.gather(
+            *(lwa.user_id(source.token_url, token) for token in (present.value, grant.access_token))
+        )
+        return users[0] != users[1] if all(users) else None
 
     async def _list(
         self, source: SignInSource, region: str, grant: Grant

@@ -22,7 +22,7 @@ from proxy.profiles.reach import MergedAdsAccount, Reach, ReachIndex
 from proxy.profiles.reach_reader import read_reach
 from proxy.regions import REGION_NAMES
 from proxy.tokens.consent import CONSENT_ADVICE, ConsentLedger, ConsentPhase, describe, explain_refusal, phase
-from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
+from proxy.tokens.lwa import USER_SCOPE, AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import Store, StoredToken, choose, rotated
 
@@ -82,6 +82,8 @@ class Finding:
     consent: ConsentFinding = field(default_factory=ConsentFinding)
     older_secret: bool = False
     """Amazon refused the newer of two client secrets."""
+    user: str = ""
+    """What Login with Amazon calls the user, if the account's scopes let it tell."""
 
     @property
     def is_sound(self) -> bool:
@@ -166,7 +168,15 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
         listings=tuple(listings),
         consent=found,
         older_secret=grant.older_secret,
+        user=await user_of(amazon, account, grant.access_token),
     )
+
+
+async def user_of(amazon: AmazonSession, account: Account, token: Secret) -> str:
+    """What Login with Amazon calls the user of a token; empty without the scope `profile`."""
+    if USER_SCOPE not in account.scopes:
+        return ""
+    return await amazon.lwa.user_id(token_url(amazon.config, account), token)
 
 
 def token_url(config: Config, account: Account) -> str:

@@ -17,6 +17,7 @@ from proxy.commands.login import find_account
 from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
+from proxy.profiles.replacement import STREAMS
 from proxy.tokens.invitation import Invitation, link, signing_key
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def make_link(config: Config, name: str, days: int) -> int:
     say(link(url, made, signing_key(account.secrets[0])))
     tell(f"\nThe security profile must list {url}/invite/callback among its return URLs. To take the link back:")
     tell(f"ads-proxy invites revoke {made.id}")
+    tell(f"\nIf another person than before gives the consent: {STREAMS}")
     if running.status is None:
         tell(f"\nWhether the running proxy knows `invites` was not checked: {running.problem}")
     return OK

@@ -26,13 +26,22 @@ from proxy.commands.amazon_session import (
     open_session,
     token_url,
     try_account,
+    user_of,
 )
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import ConfigurationError, RefreshTokenRevoked, StateError, TokenFailure
-from proxy.profiles.replacement import Comparison, GrantedProfiles, ReachedProfile, Replacement, compare
+from proxy.profiles.replacement import (
+    STREAMS,
+    Comparison,
+    GrantedProfiles,
+    ReachedProfile,
+    Replacement,
+    compare,
+    stream_note,
+)
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
@@ -228,17 +237,22 @@ async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, ins
 
     Where the present login does not work, or none of its profiles is known, there is nothing to lose.
     """
-    present, listings = await asyncio.gather(
+    present, listings, user = await asyncio.gather(
         try_account(amazon, account),
         asyncio.gather(*(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)),
+        user_of(amazon, account, grant.access_token),
     )
     known = tuple(_named_profiles(present.listings))
     granted = GrantedProfiles(
-        tuple(_named_profiles(listings)), {listing.region: listing.problem for listing in listings if listing.problem}
+        tuple(_named_profiles(listings)),
+        {listing.region: listing.problem for listing in listings if listing.problem},
+        user != present.user if user and present.user else None,
     )
     comparison = compare(known, granted) if known and not present.problem else Comparison(Replacement.AT_ONCE)
     for line in describe_comparison(comparison):
         tell(line)
+    if present.origin and present.problem:
+        tell(f"The present login does not work, so nobody can tell whose it was. If it was another person's: {STREAMS}")
     return decide(comparison.decision, insists, sys.stdin.readline)
 
 
@@ -269,6 +283,8 @@ def describe_comparison(comparison: Comparison) -> Iterator[str]:
             f"It reaches none of the {comparison.known} profiles of the present login: most likely it is somebody "
             "else's."
         )
+    if note := stream_note(comparison):
+        yield note
 
 
 def _named(profiles: tuple[ReachedProfile, ...]) -> str:

@@ -1,10 +1,11 @@
-"""Whether a new login may take the place of one that works: what would be lost, profile by profile. Pure."""
+"""Whether a new login may take the place of one that works: what would be lost, profile by profile, and whether it is
+another person's. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,13 @@ class ReachedProfile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GrantedProfiles:
-    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed."""
+    """What a login reaches that is not in force yet. `unlisted` says by region why its profiles could not be listed.
+    `other_user` tells whether Login with Amazon calls its user otherwise than that of the present login; None if it did
+    not tell."""
 
     profiles: tuple[ReachedProfile, ...] = ()
     unlisted: Mapping[str, str] = field(default_factory=dict)
+    other_user: bool | None = None
 
 
 class Replacement(StrEnum):
@@ -54,6 +58,8 @@ class Comparison:
     uncertain: tuple[str, ...] = ()
     """Regions whose profiles are known, and which the new login could not list."""
     gained: tuple[ReachedProfile, ...] = ()
+    other_user: bool | None = None
+    """As in `GrantedProfiles`."""
 
 
 def compare(known: tuple[ReachedProfile, ...], granted: GrantedProfiles) -> Comparison:
@@ -68,4 +74,21 @@ def compare(known: tuple[ReachedProfile, ...], granted: GrantedProfiles) -> Comp
         decision = Replacement.ASK if lost or uncertain else Replacement.AT_ONCE
     present = {(profile.region, profile.id) for profile in known}
     gained = tuple(profile for profile in granted.profiles if (profile.region, profile.id) not in present)
-    return Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained)
+    return Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained, granted.other_user)
+
+
+# --- Subscriptions that belong to a consent --------------------------------------------------------------
+
+STREAMS: Final = (
+    "Amazon Marketing Stream subscriptions made under the old consent belong to it and may stop: list them with the "
+    "new login, and subscribe again to what is missing."
+)
+
+
+def stream_note(comparison: Comparison) -> str:
+    """What becomes of subscriptions (docs/tokens.md, Consent), if the new consent is another person's; else empty."""
+    if comparison.other_user:
+        return f"This consent is another person's than before. {STREAMS}"
+    if comparison.other_user is None and (comparison.lost or comparison.gained):
+        return f"This login reaches other profiles, so the consent may be another person's than before. {STREAMS}"
+    return ""

@@ -58,6 +58,8 @@ async def serve_api(
     path = request.raw_path.partition("?")[0]
     if path == lwa.PATH:
         return await serve_lwa(arrive(state, "lwa", region, request))
+    if path == lwa.USER_PROFILE_PATH:
+        return await serve_user_profile(arrive(state, "lwa", region, request))
     if path == lwa.SIGN_IN_PATH:
         return await serve_sign_in(arrive(state, "sign-in", region, request))
     if path in mcp.PATHS:
@@ -145,6 +147,15 @@ async def serve_lwa(context: CallContext) -> web.StreamResponse:
         return lwa.answer_token_request(context.state, context.request.method, context.head, await context.body())
 
     return await carry_out(context, Decision(decide, lwa.PATH))
+
+
+async def serve_user_profile(context: CallContext) -> web.StreamResponse:
+    """Who the user of an access token is."""
+
+    async def decide() -> Answer:
+        return lwa.answer_user_profile(context.state, context.head)
+
+    return await carry_out(context, Decision(decide, lwa.USER_PROFILE_PATH))
 
 
 async def serve_sign_in(context: CallContext) -> web.StreamResponse:

@@ -279,3 +279,22 @@ def error(refused: TokenRefused) -> Answer:
 def framed(answer: Answer) -> Answer:
     """With the headers that every answer of the token endpoint has."""
     return answer.with_headers(*NO_STORE, ("x-amzn-RequestId", secrets.token_hex(16)))
+
+
+# --- Who a user is ---------------------------------------------------------------------------------------
+
+USER_PROFILE_PATH = "/user/profile"
+USER_SCOPE = "profile"
+
+
+def answer_user_profile(state: SimulatorState, head: Head) -> Answer:
+    """Id, name and address of the user of an access token, if the user allowed it."""
+    scheme, _, value = (head.first("authorization") or "").partition(" ")
+    token = state.credentials.access_tokens.get(value) if scheme.lower() == "bearer" else None
+    if token is None or state.now() >= token.expires_at:
+        return framed(json_answer({"error": "invalid_token", "error_description": "The token is not valid"}, 400))
+    if USER_SCOPE not in state.credentials.grants[token.refresh_token].scope.split():
+        said = {"error": "insufficient_scope", "error_description": "The token was not granted the scope profile"}
+        return framed(json_answer(said, HTTPStatus.UNAUTHORIZED))
+    user_id = f"amzn1.account.{hashlib.sha256(token.user.encode()).hexdigest()[:28].upper()}"
+    return framed(json_answer({"user_id": user_id, "name": token.user, "email": f"{token.user}@example.com"}))

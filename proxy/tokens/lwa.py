@@ -9,11 +9,14 @@ docs/development/amazon-login.md, Token requests.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlencode, urljoin
 
 import aiohttp
 
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from proxy.tokens.token_response import Grant
 
 
+USER_SCOPE: Final = "profile"
+"""By which a user lets Login with Amazon tell who they are."""
+USER_PROFILE_PATH: Final = "/user/profile"
 SECRET_FIELDS = ("client_secret", "refresh_token", "code", "code_verifier")
 
 
@@ -118,6 +124,20 @@ class LoginWithAmazon:
             raise TokenAnswerMalformed("Login with Amazon answered the code without a refresh token.")
         return grant
 
+    async def user_id(self, token_url: str, access_token: Secret) -> str:
+        """What Login with Amazon calls the user of an access token with the scope `profile`; empty if it does not tell.
+
+        The address stands beside the token endpoint (docs/amazon.md, Consent).
+        """
+        url = urljoin(token_url, USER_PROFILE_PATH)
+        headers = {"Authorization": f"Bearer {access_token.reveal()}", "Accept": "application/json"}
+        with contextlib.suppress(TokenFailure, ValueError, RecursionError):
+            answer = await self._answer("GET", url, headers)
+            said = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
+            user = said.get("user_id") if isinstance(said, dict) else None
+            return user if isinstance(user, str) else ""
+        return ""
+
     async def _request(self, token_url: str, credentials: AppCredentials, form: Mapping[str, str]) -> Grant:
         try:
             return await self._request_with(token_url, credentials.client_id, credentials.client_secret, form)
@@ -136,17 +156,22 @@ class LoginWithAmazon:
         return parse_token_response(request, response, time.monotonic() - started)
 
     async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
+            "Accept": "application/json",
+        }
+        return await self._answer("POST", token_url, headers, urlencode(form).encode())
+
+    async def _answer(
+        self, method: str, token_url: str, headers: Mapping[str, str], data: bytes | None = None
+    ) -> TokenResponse:
         host = host_of(token_url)
         try:
-            async with self._session.post(
+            async with self._session.request(
+                method,
                 token_url,
-                data=urlencode(form).encode(),
-                headers={
-                    "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "User-Agent": "ads-proxy",
-                },
+                data=data,
+                headers={**headers, "Accept-Encoding": "identity", "User-Agent": "ads-proxy"},
                 allow_redirects=False,
                 timeout=self._timeout,
                 ssl=self._ssl,

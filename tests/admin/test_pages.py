@@ -92,6 +92,25 @@ async def test_where_nothing_is_lost_nothing_is_asked(program: FakeProgram) -> N
     assert (status, program.adopted, outcomes(program)) == (200, ["acme"], ["connected"])
 
 
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        (FakeProgram(granted=GrantedProfiles((profile(111), profile(222, "eu"), ONE))), True),
+        (FakeProgram(granted=GrantedProfiles((ONE,)), statuses=(credential(state="revoked"),)), True),
+        (FakeProgram(granted=GrantedProfiles((profile(111), profile(222, "eu")))), False),
+        (FakeProgram(granted=GrantedProfiles((ONE,)), known_profiles=()), False),
+    ],
+    ids=["other profiles", "other profiles than a revoked login", "the same profiles", "nothing known"],
+)
+async def test_subscriptions_of_the_earlier_consent_are_mentioned(program: FakeProgram, told: bool) -> None:
+    """On the page and in the event, if the consent may be another person's."""
+    async with administer(program) as knocker:
+        _, page, _ = await land(knocker)
+    assert program.adopted == ["acme"]
+    (event,) = [event for event in program.seen if isinstance(event, SignInFinished)]
+    assert ("Marketing Stream subscriptions" in page, "Marketing Stream subscriptions" in event.detail) == (told, told)
+
+
 @pytest.mark.parametrize("state", ["valid", "degraded"])
 async def test_losing_some_profiles_takes_a_word(state: str) -> None:
     """The page lists what is lost; nothing has changed until its button is pressed, which works once."""
@@ -103,6 +122,7 @@ async def test_losing_some_profiles_takes_a_word(state: str) -> None:
         assert "lacks 1 of the 2" in page
         assert "Acme Schuhe" in page
         assert "Acme Shoes" not in page
+        assert "Marketing Stream subscriptions" in page
         assert (await press(knocker, landed))[0] == 200
         assert (await press(knocker, landed))[0] == 400
     assert (program.adopted, outcomes(program)) == (["acme"], ["confirmation-needed", "connected", "state-unknown"])

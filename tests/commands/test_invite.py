@@ -36,6 +36,7 @@ def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.
     assert claim.account == "acme"
     assert is_signed(token, signing_key(Secret("the-secret")))
     assert "https://consent.test/invite/callback among its return URLs" in err
+    assert "If another person than before gives the consent: Amazon Marketing Stream subscriptions" in err
     assert print_invitations(config) == 0
     assert f"{claim.id}  acme" in (listed := capsys.readouterr().out)
     assert "open" in listed

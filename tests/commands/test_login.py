@@ -75,6 +75,7 @@ async def test_another_persons_login_is_refused_unless_insisted(shell: Shell) ->
     assert code == 1
     assert "none of the 9 profiles" in said
     assert "with --replace" in said
+    assert "Amazon Marketing Stream subscriptions made under the old consent belong to it and may stop" in said
     assert await present_profiles(shell) == before
     assert (await login(shell, "second", "--replace"))[0] == 0
     assert not await present_profiles(shell) & before
@@ -93,3 +94,36 @@ async def test_a_login_that_loses_a_profile_is_asked_about(shell: Shell) -> None
     assert f"Not reached by this login: {lost}" in said
     assert "the present login stays in force" in said
     assert await present_profiles(shell) == before
+
+
+async def test_the_same_persons_consent_says_nothing_of_subscriptions(shell: Shell) -> None:
+    """Nor a first one; that of somebody who cannot be compared with the one before says it with an if."""
+    assert "Marketing Stream" not in (await login(shell, "default"))[1]
+    shell.simulator.state.credentials.revoke()
+    code, said = await login(shell, "default")
+    assert code == 0
+    assert "The present login does not work, so nobody can tell whose it was. If it was another person's:" in said
+    del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
+    shell.environ["ADS_PROXY_STATE__URL"] = f"file:{shell.environ['HOME']}/elsewhere"
+    assert "Marketing Stream" not in (await login(shell, "default"))[1]
+
+
+async def test_the_user_id_tells_another_person_with_the_same_profiles(shell: Shell, tmp_path: Path) -> None:
+    """If both consents have the scope `profile`."""
+    app = shell.simulator.app
+    scopes = "[profile, 'advertising::campaign_management']"
+    account = f"{{client_id: {app.client_id}, client_secret: {app.client_secret}, scopes: {scopes}}}"
+    (tmp_path / "proxy.yaml").write_text(f"accounts: {{default: {account}}}\n")
+    for name in [name for name in shell.environ if name.startswith("AMAZON_ADS_")]:
+        del shell.environ[name]
+    shell.environ["ADS_PROXY_CONFIG"] = str(tmp_path / "proxy.yaml")
+    shell.simulator.state.add_user("second")
+    for region, ids in shell.simulator.profiles.items():
+        for shared in ids:
+            shell.simulator.state.add_profile(region, shared, "second")
+    assert (await login(shell, "default"))[0] == 0
+    code, said = await login(shell, "second", "--replace")
+    assert code == 0
+    assert "This consent is another person's than before. Amazon Marketing Stream" in said
+    code, said = await login(shell, "second")
+    assert (code, "Marketing Stream" in said) == (0, False)

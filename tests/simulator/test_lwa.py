@@ -298,3 +298,24 @@ async def test_access_token_lifetime_is_a_setting(settings: SimulatorSettings) -
     async with Simulator(dataclasses.replace(settings, access_token_lifetime=5)) as simulator:
         token = simulator.state.credentials.mint(simulator.state.credentials.grants[simulator.refresh_token])
         assert token.expires_at == 1005.0
+
+
+async def test_who_a_user_is_takes_the_scope_profile(client: SimulatorClient) -> None:
+    """Of an access token that is good; each user has an id of their own."""
+    seen = []
+    url = client.simulator.token_urls["na"].replace("/auth/o2/token", "/user/profile")
+    client.simulator.state.add_user("second")
+    for user, scope in (
+        ("default", "profile advertising::campaign_management"),
+        ("second", "profile"),
+        ("second", "x"),
+    ):
+        code = landed(await sign_in_page(client, user=user, scope=scope))["code"]
+        token = (await client.refresh(refresh_token=None, **exchange(client, code))).json()["access_token"]
+        reply = await client.send("GET", url, {"Authorization": f"Bearer {token}"})
+        seen.append((reply.status, reply.json().get("user_id") or reply.json()["error"]))
+    (first, one), (other, two), refused = seen
+    assert (first, other, refused) == (200, 200, (401, "insufficient_scope"))
+    assert one.startswith("amzn1.account.") and two.startswith("amzn1.account.") and one != two
+    reply = await client.send("GET", url, {"Authorization": "Bearer Atza|unknown"})
+    assert (reply.status, reply.json()["error"]) == (400, "invalid_token")

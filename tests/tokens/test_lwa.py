@@ -381,3 +381,29 @@ def test_the_challenge_is_that_of_the_specification() -> None:
     assert (
         code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     )
+
+
+async def test_a_user_is_asked_for_beside_the_token_endpoint() -> None:
+    """With the access token, by GET; what nobody tells is empty."""
+    async with serving(saying({"user_id": "amzn1.account.X", "name": "n"})) as endpoint, asking() as lwa:
+        assert await lwa.user_id(endpoint.url, Secret("Atza|CANARY")) == "amzn1.account.X"
+    ((method, headers, body),) = endpoint.requests
+    assert (method, headers["Authorization"], body) == ("GET", "Bearer Atza|CANARY", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"error": "insufficient_scope"}, 401),
+        ({"user_id": "x"}, 500),
+        ({"user_id": 7}, 200),
+        ([], 200),
+        (b"<html>", 200),
+    ],
+)
+async def test_a_user_that_is_not_told_is_nobody(body: object, status: int) -> None:
+    """Whatever the reason is."""
+    async with serving(saying(body, status)) as endpoint, asking() as lwa:
+        assert await lwa.user_id(endpoint.url, Secret("Atza|x")) == ""
+    async with asking() as lwa:
+        assert await lwa.user_id("http://127.0.0.1:1/auth/o2/token", Secret("Atza|x")) == ""

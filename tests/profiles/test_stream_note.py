@@ -1,0 +1,32 @@
+"""Whether a new consent is another person's, and what is said of subscriptions then."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.admin import ProfileView
+from proxy.profiles.replacement import STREAMS, GrantedProfiles, compare, stream_note
+
+ONE, TWO = (ProfileView(str(number), "acme", "na", f"Brand {number}", "US", "seller") for number in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("known", "granted", "beginning"),
+    [
+        ((ONE, TWO), GrantedProfiles((ONE, TWO)), ""),
+        ((ONE, TWO), GrantedProfiles((ONE,)), "This login reaches other profiles, so the consent may be"),
+        ((ONE,), GrantedProfiles((ONE, TWO)), "This login reaches other profiles, so the consent may be"),
+        ((ONE,), GrantedProfiles((), {"na": "503"}), ""),
+        ((ONE,), GrantedProfiles((ONE, TWO), other_user=False), ""),
+        ((ONE,), GrantedProfiles((ONE,), other_user=True), "This consent is another person's than before."),
+        ((ONE,), GrantedProfiles((TWO,), other_user=True), "This consent is another person's than before."),
+    ],
+)
+def test_subscriptions_may_stop_with_another_persons_consent(
+    known: tuple[ProfileView, ...], granted: GrantedProfiles, beginning: str
+) -> None:
+    """The user id decides if it is known, else the profiles; a region that was not listed decides nothing."""
+    note = stream_note(compare(known, granted))
+    assert note.startswith(beginning)
+    assert note.endswith(STREAMS if beginning else "")
+    assert bool(note) == bool(beginning)
