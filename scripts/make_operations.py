@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import asdict, astuple, dataclass, fields
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ class Row:
     account_header: str
     effect: str
     basis: str
+    deprecated: str
+    sunset: str
+    notice: str
     name: str
     files: str
 
@@ -148,6 +152,42 @@ def unfit(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -
     return wrong
 
 
+# --- announced ends -------------------------------------------------------------------------------------------
+
+_DAY = r"(?:January|February|March|April|May|June|July|August|September|October|November|December) [0-9]{1,2}, [0-9]{4}"
+_DEPRECATED = re.compile(rf"(?:is|are|be|been) deprecated(?: (?:on|since|as of) ({_DAY}))?")
+_SUNSET = re.compile(
+    rf"(?:shut off|shut down|turned off|removed|retired|discontinued|sunset)(?: (?:on|after) ({_DAY}))"
+)
+ANNOUNCED = "announced"
+"""In place of a day that no file tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Since when an operation is deprecated, when it ends, and the words of the specification that say so."""
+
+    deprecated: str = NOTHING
+    sunset: str = NOTHING
+    notice: str = NOTHING
+
+
+def announcement(group: Sequence[Described]) -> Announcement:
+    """What the files announce of an operation; of several, the first that does. No day is taken from anywhere else."""
+    for described in group:
+        found = [each for each in (_DEPRECATED.search(described.text), _SUNSET.search(described.text)) if each]
+        if found or described.deprecated:
+            since, end = (_day(pattern.search(described.text)) for pattern in (_DEPRECATED, _SUNSET))
+            words = "; ".join(each[0] for each in found) or "deprecated: true"
+            return Announcement(since or ANNOUNCED, end or NOTHING, words)
+    return Announcement()
+
+
+def _day(found: re.Match[str] | None) -> str:
+    """The day in a text, as ISO 8601 has it; empty where there is none."""
+    return datetime.strptime(found[1], "%B %d, %Y").date().isoformat() if found is not None and found[1] else ""  # noqa: DTZ007 - a day has no zone
+
+
 # --- name -----------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +235,7 @@ def make_rows(described: Iterable[Described], judgements: Mapping[Key, Judgement
             account_header=account_header(group),
             effect=what,
             basis=basis,
+            **asdict(announcement(group)),
             name=called[key],
             files=",".join(sorted({each.source for each in group})),
         )

@@ -26,6 +26,7 @@ from proxy.commands.cli import find_commands
 from proxy.config import reference
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
+from proxy.routing.operations import DEPRECATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ spec:
 """
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
-PAGES = ("metrics.md", "errors.md", "cli.md")
+PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md")
 """Those of docs/reference with blocks that are made."""
 
 
@@ -94,6 +95,15 @@ def label_rows() -> list[Row]:
         ("outcome", "`write_outcomes_total`", _words(events.Outcome)),
         ("result", "`config_reloads_total`", _words(request_metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
+    ]
+
+
+def deprecated_rows() -> list[Row]:
+    """The operations that Amazon announced to end, those that end first before the others."""
+    rows = sorted(DEPRECATED, key=lambda row: (row.sunset or "9", row.deprecated, row.template, row.method))
+    return [
+        (f"`{row.name}`", f"`{row.method} {row.template}`", row.deprecated, row.sunset or "-", f'"{row.notice}"')
+        for row in rows
     ]
 
 
@@ -150,6 +160,7 @@ def blocks(written: str) -> dict[str, str]:
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
         "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
+        "deprecated operations": table(("operation", "request", "deprecated", "ends", "words"), deprecated_rows()),
         **{f"errors, {name}": table(errors_head, error_rows(kinds, written)) for name, kinds in sections().items()},
     }
 

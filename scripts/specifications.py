@@ -47,6 +47,8 @@ class Described:
     text: str
     """Summary and description, white space made one blank."""
     parameters: tuple[Parameter, ...]
+    deprecated: bool = False
+    """Whether the file marks it so."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -105,6 +107,7 @@ def _operations(source: str, document: Mapping[str, Any]) -> Iterator[Described]
                     name=operation.get("operationId") or "",
                     text=" ".join(" ".join(texts).split()),
                     parameters=tuple(_parameter(document, parameter) for parameter in given),
+                    deprecated=operation.get("deprecated") is True,
                 )
 
 

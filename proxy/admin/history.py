@@ -35,6 +35,7 @@ class RequestCounter(Protocol):
 
     async def totals(self, pause: Callable[[], Awaitable[None]]) -> Sums: ...
     def series(self) -> Iterable[tuple[RequestLabels, RequestNumbers]]: ...
+    def calls_of_deprecated(self) -> Mapping[tuple[str, str], int]: ...
 
 
 class Sums(Protocol):
@@ -82,6 +83,7 @@ class RequestHistory:
     ) -> None:
         self._counted, self._clean, self._wall = counted, clean, wall
         self._traffic = Traffic(counted.series)
+        self.calls_of_deprecated = counted.calls_of_deprecated
         self.recent = recent if recent is not None else RecentRequests()
         self._last: Sums = Totals()
         self._steps: deque[Step] = deque(maxlen=STEPS)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin.history import MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
+from proxy.routing.operations import DEPRECATED
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
@@ -265,7 +266,28 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
         "clients": table(tallies.clients, (key.client for key in view.client_keys())),
         "account_traffic": table(tallies.accounts, accounts),
         "failures": failures(history),
+        "deprecated": deprecated_calls(history),
     }
+
+
+def deprecated_calls(history: RequestHistory) -> list[dict[str, Any]]:
+    """Which clients call operations that Amazon announced to end, and how often since the start; those that end first
+    come first."""
+    known = {operation.name: operation for operation in DEPRECATED}
+    calls = [(known[name], client, count) for (client, name), count in history.calls_of_deprecated().items()]
+    calls.sort(key=lambda each: (each[0].sunset or "9", each[0].deprecated, each[0].template, each[1]))
+    return [
+        {
+            "client": client,
+            "operation": operation.name,
+            "method": operation.method,
+            "path": operation.template,
+            "deprecated": operation.deprecated,
+            "sunset": operation.sunset,
+            "calls": count,
+        }
+        for operation, client, count in calls
+    ]
 
 
 def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:

@@ -50,6 +50,7 @@ from proxy.observability.audit import (
 from proxy.observability.audit_file import AuditFile, open_at_start
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
+from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
@@ -57,6 +58,7 @@ from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory, ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
+from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
@@ -130,7 +132,9 @@ class Program:
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
-        self.observers = Observers((self.metrics, self.logs, self.history, self.notifier, *trails, *traces))
+        self._deprecated = DeprecatedCalls((each.name for each in DEPRECATED), self.metrics.observe)
+        observing = self.metrics, self.logs, self.history, self.notifier, self._deprecated
+        self.observers = Observers((*observing, *trails, *traces))
         self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
         self._make_shared_parts(config, open_files)
         self._tls = ServerTls()
@@ -222,7 +226,9 @@ class Program:
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
 
     def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
-        return Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
+        journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
+        journal.deprecated = self._deprecated
+        return journal
 
     def _start_audit(self) -> None:
         if self.audit is None:

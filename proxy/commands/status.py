@@ -138,7 +138,7 @@ def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
 
 # --- What `status` shows ---------------------------------------------------------------------------------
 
-MAX_THROTTLES, MAX_REFUSED, MAX_ACCOUNTS = 10, 5, 50
+MAX_THROTTLES, MAX_DEPRECATED, MAX_REFUSED, MAX_ACCOUNTS = 10, 10, 5, 50
 _STYLES = {"valid": "green", "pending": "yellow", "degraded": "yellow"}
 
 
@@ -158,6 +158,8 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):
         console.print(Text("\nLimited by Amazon"), _throttles(throttles), sep="\n")
+    if deprecated := status.get("deprecated", ()):
+        console.print(Text("\nDeprecated operations in use"), _deprecated(deprecated), sep="\n")
     if refused := status.get("refused", ()):
         console.print(Text("\nLast refused requests"), _refused(refused), sep="\n")
 
@@ -300,6 +302,17 @@ def _refused(requests: Sequence[Mapping[str, Any]]) -> Table:
         what = printable(f"{request['method']} {request['path']}")
         reason = f"{request['reason']}: {request['detail']}"
         table.add_row(request["at"], printable(request["client"]), what, str(request["status"]), printable(reason))
+    return table
+
+
+def _deprecated(calls: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("client", "operation", "request", "deprecated", "ends", "calls")
+    for call in calls[:MAX_DEPRECATED]:
+        request = printable(f"{call['method']} {call['path']}")
+        days = printable(call["deprecated"]), printable(call["sunset"]) or "-"
+        table.add_row(printable(call["client"]), printable(call["operation"]), request, *days, str(call["calls"]))
+    if len(calls) > MAX_DEPRECATED:
+        table.add_row(f"{len(calls) - MAX_DEPRECATED} more")
     return table
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.events import Event, Observer, RequestKind
+    from proxy.observability.deprecated_calls import DeprecatedCalls
     from proxy.observability.instruments import Cell
     from proxy.observability.request_metrics import RequestNumbers
     from proxy.observability.request_record import LineWriter, RequestRecord
@@ -162,8 +163,9 @@ class JournalEntry:
 
 
 class Journal:
-    """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon; metrics
-    and logs need none. Without `logs` no line is written. `recent` keeps the last requests."""
+    """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon, and
+    `deprecated`, if it is set, of those of its operations; metrics and logs need none. Without `logs` no line is
+    written. `recent` keeps the last requests."""
 
     def __init__(
         self,
@@ -178,6 +180,7 @@ class Journal:
         self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
         self.listeners = listeners
         self._auditors = auditors
+        self.deprecated: DeprecatedCalls | None = None
         self._recent = recent if recent is not None else RecentRequests()
         self._batch = RequestBatch(shared=self._metrics.shared)
 
@@ -199,13 +202,19 @@ class Journal:
         if found is None:
             who = kind.client, kind.account, kind.region
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
-            heard = (*self.listeners, *(self._auditors if may_change(kind.operation_class) else ()))
-            outputs = JournalOutputs(self._logs, heard, self._recent, self._batch)
+            outputs = JournalOutputs(self._logs, self._hearing(kind), self._recent, self._batch)
             found = JournalEntry(kind, status, self._metrics.numbers(labels), outputs)
             if len(self._entries) >= _MAX_ENTRIES:
                 self._entries.clear()
             self._entries[kind, status] = found
         return found
+
+    def _hearing(self, kind: RequestKind) -> tuple[Observer, ...]:
+        """Who hears of requests of this kind."""
+        auditors = self._auditors if may_change(kind.operation_class) else ()
+        deprecated = self.deprecated
+        counting = (deprecated,) if deprecated is not None and kind.operation in deprecated.operations else ()
+        return (*self.listeners, *auditors, *counting)
 
     def text(self, path: str, user_agent: str) -> str:
         """The part of a line that these make, cleaned of secrets."""

@@ -182,6 +182,11 @@ WRITE_OUTCOMES = _counter(
     "Writes that were sent to Amazon, by what their responses say.",
     ("client", "account", "outcome"),
 )
+DEPRECATED_REQUESTS = _counter(
+    "deprecated_requests_total",
+    "Requests of operations that Amazon announced to end.",
+    ("client", "operation"),
+)
 CUT_RESPONSES = _counter(
     "cut_responses_total",
     "Answers that were cut after they had begun, by what cut them.",
@@ -338,6 +343,13 @@ class Metrics(Collector):
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """What requests are counted by, and the cells."""
         return self.requests.series()
+
+    def calls_of_deprecated(self) -> dict[tuple[str, str], int]:
+        """How many there were, by client and operation, those that others counted included."""
+        self.requests.look()
+        table = self._tables[DEPRECATED_REQUESTS]
+        samples = table.family(self._counted_elsewhere(table)).samples
+        return {(each.labels["client"], each.labels["operation"]): int(each.value) for each in samples}
 
     def _request_finished(self, event: RequestFinished) -> None:
         who = event.client, event.account, event.region

@@ -101,6 +101,7 @@ class Templates(Generic[Value]):
 
 _NOTHING = "-"
 """How the table writes an empty cell."""
+_ANNOUNCEMENT = ("deprecated", "sunset", "notice")
 
 
 class ScopeRule(enum.StrEnum):
@@ -156,6 +157,12 @@ class Operation:
     account_header: str
     """The spelling of the account header on this operation; empty where it takes none."""
     effect: Effect
+    deprecated: str = ""
+    """The day since which Amazon calls it deprecated, `announced` where no day is told, empty where it does not."""
+    sunset: str = ""
+    """The day on which Amazon announced to end it, empty for none."""
+    notice: str = ""
+    """The words of the specification that say so."""
 
     __hash__ = object.__hash__
 
@@ -210,6 +217,7 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
             account=AccountRule(row["account_id"]),
             account_header="" if row["account_header"] == _NOTHING else row["account_header"],
             effect=Effect(row["effect"]),
+            **{name: row[name].removesuffix(_NOTHING) for name in _ANNOUNCEMENT},
         )
         for row in rows
     )
@@ -217,6 +225,10 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
 
 PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpath("operations.tsv").read_text("ascii")))
 """The operations of Amazon's specifications, as they were when this program was made."""
+
+
+DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
+"""Those that Amazon announced to end, or calls deprecated."""
 
 
 def find_operation(method: bytes, segments: tuple[bytes, ...]) -> Operation | None:

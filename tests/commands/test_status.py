@@ -14,6 +14,7 @@ from proxy.admin import AccessRules, ThrottleView, WorkerView
 from proxy.commands.status import account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
+from proxy.events import CounterRaised
 from proxy.profiles.index import ListingFailure
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
@@ -300,3 +301,28 @@ async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) ->
     code, _, complaint = await shown(program, capsys, account="nobody")
     assert code == FAILED
     assert "has no such account" in complaint
+
+
+async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that end first come first, with when they end and how often they were called."""
+    async with administer(FakeProgram()) as knocker:
+        for client, operation in (("bids", "getAdGroupBidRecommendations"), ("old", "requestSnapshot")):
+            knocker.metrics.observe(CounterRaised("deprecated_requests_total", (client, operation), 3))
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
+        await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=True)
+    screen, _, rest = capsys.readouterr().out.partition("\n{")
+    assert code == OK
+    rows = [line.split() for line in screen.partition("Deprecated operations in use\n")[2].splitlines()[1:3]]
+    assert rows == [
+        ["old", "requestSnapshot", "POST", "/v2/sp/{recordType}/snapshot", "announced", "2024-10-15", "3"],
+        [
+            "bids",
+            "getAdGroupBidRecommendations",
+            "GET",
+            "/v2/sp/adGroups/{adGroupId}/bidRecommendations",
+            "2024-03-27",
+            "-",
+            "3",
+        ],
+    ]
+    assert [each["calls"] for each in json.loads("{" + rest)["deprecated"]] == [3, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.http1.target import path_segments
 from proxy.routing.operations import (
+    DEPRECATED,
     PLACEHOLDER,
     PUBLISHED,
     AccountRule,
@@ -480,3 +482,13 @@ def test_what_reads_is_told_by_method_and_table(method: bytes, path: bytes, read
     """Making a report is no read, and what the table does not know is a write, whatever its name."""
     operation = find_operation(method, tuple(path[1:].split(b"/")))
     assert is_read(method, operation) is reads
+
+
+def test_announced_ends_are_in_the_table() -> None:
+    """Days are days, and each comes with words of the specification; nothing else has any."""
+    assert {row.name for row in DEPRECATED} >= {"requestSnapshot", "createSnapshot", "getAdGroupBidRecommendations"}
+    for row in DEPRECATED:
+        assert row.deprecated == "announced" or date.fromisoformat(row.deprecated)
+        assert not row.sunset or date.fromisoformat(row.sunset)
+        assert row.notice
+    assert not [row for row in PUBLISHED if (row.sunset or row.notice) and not row.deprecated]

@@ -103,6 +103,44 @@ def test_a_parameter_is_found_behind_references_and_beside_the_methods(tmp_path:
     assert rows_of(write_specifications(tmp_path, A=paths))["GET", "/items"].scope == "required"
 
 
+# --- announced ends -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "end", "notice"),
+    [
+        ("Gets an item.", "-", "-", "-"),
+        (
+            "**Note: these APIs are deprecated and will be shut off on October 15, 2024.**",
+            "announced",
+            "2024-10-15",
+            "are deprecated; shut off on October 15, 2024",
+        ),
+        ("This endpoint will be deprecated on March 27, 2024.", "2024-03-27", "-", "be deprecated on March 27, 2024"),
+        (
+            "It is deprecated since May 1, 2025, and will be removed after June 2, 2026.",
+            "2025-05-01",
+            "2026-06-02",
+            "is deprecated since May 1, 2025; removed after June 2, 2026",
+        ),
+        ("Will be retired on January 9, 2027.", "announced", "2027-01-09", "retired on January 9, 2027"),
+        ("The campaign is removed from the list, and no longer shown.", "-", "-", "-"),
+    ],
+)
+def test_an_announced_end_is_what_the_text_says(tmp_path: Path, text: str, since: str, end: str, notice: str) -> None:
+    """With the words that say so; a day that is not there is not made up."""
+    paths = {"/items/{id}": {"post": described_operation("PostItem", text)}}
+    row = rows_of(write_specifications(tmp_path, A={"/items/{id}": {"post": {}}}, B=paths))[ITEMS]
+    assert (row.deprecated, row.sunset, row.notice) == (since, end, notice)
+
+
+def test_a_mark_without_words_is_an_announcement(tmp_path: Path) -> None:
+    """`deprecated: true` of an OpenAPI file."""
+    operation = {**described_operation("PostItem"), "deprecated": True}
+    row = rows_of(write_specifications(tmp_path, A={"/items/{id}": {"post": operation}}))[ITEMS]
+    assert (row.deprecated, row.sunset, row.notice) == ("announced", "-", "deprecated: true")
+
+
 # --- effect ---------------------------------------------------------------------------------------------------
 
 
@@ -224,10 +262,10 @@ def test_the_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     specifications = write_specifications(tmp_path / "old", A=OLD)
     assert main([str(specifications), "--output", str(output)]) == 0
     assert output.read_text(encoding="ascii").splitlines()[1:] == [
-        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tname\tfiles",
-        "GET\t/items\trequired\tnever\t-\tread\tmethod\tlistItems\tA",
-        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\tgetItem\tA",
-        "GET\t/things\tnever\tnever\t-\tread\tmethod\tlistThings\tA",
+        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tdeprecated\tsunset\tnotice\tname\tfiles",
+        "GET\t/items\trequired\tnever\t-\tread\tmethod\t-\t-\t-\tlistItems\tA",
+        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\t-\t-\t-\tgetItem\tA",
+        "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\t-\t-\tlistThings\tA",
     ]
     assert "3 different ones" in capsys.readouterr().out
 

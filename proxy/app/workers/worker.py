@@ -53,12 +53,14 @@ from proxy.forwarding.tracing import Tracing
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.observability.audit import AuditTrail
+from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
 from proxy.routing.mcp_session import McpSession
+from proxy.routing.operations import DEPRECATED
 from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
@@ -148,9 +150,11 @@ class Worker:
             self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
-        self.observers = Observers((metrics, self._logs, self._news, *spans, *trails))
+        deprecated = DeprecatedCalls((each.name for each in DEPRECATED), metrics.observe)
+        self.observers = Observers((metrics, self._logs, self._news, deprecated, *spans, *trails))
         self._loop.set_exception_handler(self._met_defect)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        journal.deprecated = deprecated
         journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal, self._tracing(config))
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)

@@ -1,0 +1,60 @@
+"""Calls of operations that Amazon announced to end are counted by client, however a request is noted."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy import events
+from proxy.events import Event, RequestKind
+from proxy.observability.deprecated_calls import DeprecatedCalls
+from proxy.observability.journal import Journal
+from tests.observability.test_journal import Record
+from tests.observability.test_metrics import finished, made, value
+
+OLD = "requestSnapshot"
+
+
+def counted() -> tuple[list[Event], DeprecatedCalls]:
+    told: list[Event] = []
+    return told, DeprecatedCalls((OLD,), told.append)
+
+
+@pytest.mark.parametrize(
+    ("event", "counts"),
+    [
+        (finished(operation=OLD), True),
+        (finished(operation=OLD, status=410), True),
+        (finished(operation=OLD, attempts=0, refusal="not-permitted", status=403), False),
+        (finished(operation="listProfiles"), False),
+        (events.RequestStarted(), False),
+    ],
+)
+def test_what_was_sent_to_amazon_counts(event: Event, counts: bool) -> None:
+    """Whatever it answered; not what the proxy refused, and nothing else."""
+    told, calls = counted()
+    calls.observe(event)
+    assert told == ([events.CounterRaised("deprecated_requests_total", ("reporting", OLD))] if counts else [])
+    assert repr(calls) == "<DeprecatedCalls of 1 operations>"
+
+
+@pytest.mark.parametrize(("operation", "heard"), [(OLD, 2), ("listProfiles", 0)])
+def test_a_journal_tells_of_those_operations_alone(operation: str, heard: int) -> None:
+    """Nobody hears an event of any other request."""
+    told, calls = counted()
+    journal = Journal()
+    journal.deprecated = calls
+    entry = journal.entry(RequestKind("reporting", "acme", "na", method="GET", operation=operation), 200)
+    entry.note(Record())
+    entry.note(Record())
+    assert len(told) == heard
+
+
+def test_the_metric_tells_who_calls_what() -> None:
+    """By client and operation, also to the console."""
+    metrics = made()
+    calls = DeprecatedCalls((OLD,), metrics.observe)
+    for client in ("reporting", "bids", "bids"):
+        calls.observe(finished(operation=OLD, client=client))
+    assert value(metrics, "deprecated_requests_total", client="bids", operation=OLD) == 2
+    assert metrics.calls_of_deprecated() == {("reporting", OLD): 1, ("bids", OLD): 2}
+    assert made().calls_of_deprecated() == {}
