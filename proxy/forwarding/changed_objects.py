@@ -2,7 +2,7 @@
 
 An object is known by the name of the member that holds its id, `campaignId` or `campaignIdFilter`; ids are texts, also
 where they came as numbers. Members are those of the objects in the request, one level deep. Their values are recorded
-only if the configuration lists them (docs/audit.md, What was changed).
+only if the configuration lists them (docs/reference/audit.md, What was changed).
 """
 
 from __future__ import annotations

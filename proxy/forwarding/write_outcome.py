@@ -1,7 +1,7 @@
 """What the response to a write says of it: success, partial, failure, or unknown. Pure.
 
 Amazon answers 207, and often 200, although some or all items of a write failed; MCP answers 200 also if a tool failed.
-The forms are those of Amazon's specifications (docs/amazon.md, Results of writes):
+The forms are those of Amazon's specifications (docs/development/amazon.md, Results of writes):
 
 - lists of succeeded and failed items beside each other, at the top or one level below it: `success` and `error` of
   version 3, Sponsored Brands version 4 and the unified API, and the same under other names;
