@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access.policy import ORDINARY, evaluate_request
+from proxy.access.own_accounts import ORDINARY
+from proxy.access.policy import evaluate_request
 from proxy.errors import NotPermitted, TooManyParameters
 from proxy.routing.ads_account import names_account
 from proxy.routing.operations import (
