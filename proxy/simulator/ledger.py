@@ -142,6 +142,7 @@ TOOL_KINDS = frozenset(
         "accept",
         "account-missing",
         "advertiser-missing",
+        "argument-account",
         "body",
         "body-account-forbidden",
         "body-account-unknown",
@@ -149,6 +150,7 @@ TOOL_KINDS = frozenset(
         "operation-unknown",
         "s3-authorization",
         "selection",
+        "session-account",
         "s3-leaked-header",
     }
 )

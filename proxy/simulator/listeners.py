@@ -186,7 +186,11 @@ async def serve_mcp(context: CallContext, around: ListenerAddresses) -> web.Stre
         def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
             return ask_operation(call, path, wanted, named)
 
-        message = mcp.Message(state, region, context.path, context.request.method, context.head, caller, body, ask)
+        def refuse(kind: str, reason: str) -> None:
+            state.ledger.refused(context.record, 200, kind, reason)
+
+        where = state, region, context.path, context.request.method, context.head
+        message = mcp.Message(*where, caller, body, ask, refuse)
         return mcp.answer_mcp(message)
 
     return await carry_out(context, Decision(decide, context.path, refused=isinstance(caller, Refusal)))

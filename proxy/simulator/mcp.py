@@ -1,14 +1,17 @@
 """The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions.
 
 What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a token that
-is over shows as a JSON-RPC error; an account is named in headers in FIXED mode only.
+is over shows as a JSON-RPC error; an account is named in headers in FIXED mode only, where it holds for the whole
+session. Whatever the arguments of a tool could mean by another account there is refused, as strictly as can be.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,8 +23,9 @@ from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, Refusal, check_clien
 from proxy.simulator.limits import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from proxy.simulator.settings import McpHints, SimulatorSettings
     from proxy.simulator.state import SimulatorState
 
 
@@ -42,14 +46,15 @@ class Tool:
     path: str
     reads: bool
 
-    def as_json(self) -> JsonObject:
-        """As `tools/list` has it."""
+    def as_json(self, hints: McpHints = "honest") -> JsonObject:
+        """As `tools/list` has it; with `hints` that say whether it reads, the contrary, or nothing."""
         texts = {name: {"type": "string"} for name in ("profileId", "advertiserAccountId")}
+        hint = self.reads if hints == "honest" else not self.reads
         return {
             "name": self.name,
             "description": f"POST {self.path}",
             "inputSchema": {"type": "object", "properties": {"body": {"type": "object"}, **texts}},
-            "annotations": {"readOnlyHint": self.reads},
+            **({} if hints == "none" else {"annotations": {"readOnlyHint": hint}}),
         }
 
 
@@ -102,11 +107,11 @@ LITE = (
 )
 
 
-def listed(path: str, amazons: bool) -> list[JsonObject]:
+def listed(path: str, settings: SimulatorSettings) -> list[JsonObject]:
     """What `tools/list` shows at a path: Amazon's tools, or the simulator's own."""
-    if not amazons:
+    if settings.mcp_tools != "amazon":
         return list(PRETEND)
-    return list(LITE) if path == LITE_PATH else [tool.as_json() for tool in CATALOGUE]
+    return list(LITE) if path == LITE_PATH else [tool.as_json(settings.mcp_hints) for tool in CATALOGUE]
 
 
 def find_tool(name: Any) -> Tool | None:
@@ -140,6 +145,41 @@ def _tool_result(text: str, *, failed: bool = False) -> JsonObject:
     return {"content": [{"type": "text", "text": text}], "isError": failed}
 
 
+# --- Accounts that a message names, as the most careless reader could find them ------------------------------
+
+_NAMES = ("accountid", "advertiserid", "entityid", "manageraccount", "instanceid", "profileid", "marketplaceid")
+_MORE_NAMES = ("requestedaccount", "managerid")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with every member that was written, also those of one name."""
+
+
+def find_foreign_account(body: bytes, fixed: frozenset[str]) -> str:
+    """The first account in a message that is none of the `fixed` ones, empty where nothing is fixed."""
+    if not fixed:
+        return ""
+    named = _named(json.loads(body, object_pairs_hook=_Pairs), "", within=False)
+    return next((account for account in named if account not in fixed), "")
+
+
+def _named(value: Any, above: str, *, within: bool) -> Iterator[str]:
+    """Every text and number below a member that names an account, in texts that hold JSON too."""
+    if isinstance(value, _Pairs):
+        for name, each in value:
+            plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+            names = any(word in joined for joined in (plain, above + plain) for word in (*_NAMES, *_MORE_NAMES))
+            yield from _named(each, plain, within=within or names)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _named(each, above, within=within)
+    elif within and value not in (None, ""):
+        yield str(value)
+    elif isinstance(value, str) and value.strip()[:1] in ("{", "[", '"'):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from _named(json.loads(value, object_pairs_hook=_Pairs), above, within=within)
+
+
 # --- The hosted MCP endpoint -----------------------------------------------------------------------------
 
 PATHS = ("/mcp", LITE_PATH)
@@ -153,7 +193,8 @@ TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request to the endpoint, and who sent it. `ask` puts a tool's question to the unified API."""
+    """One request to the endpoint, and who sent it. `ask` puts a tool's question to the unified API, and `refuse` notes
+    the kind of a broken rule, and the reason."""
 
     state: SimulatorState
     region: str
@@ -163,6 +204,14 @@ class Message:
     caller: Caller
     body: bytes
     ask: Ask
+    refuse: Callable[[str, str], None]
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The accounts in force in FIXED mode, empty in any other."""
+        if self.head.first(MODE) != "FIXED":
+            return frozenset()
+        return frozenset(value for name in (SCOPE, ACCOUNT, MANAGER) if (value := self.head.first(name)))
 
 
 def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refusal:
@@ -216,7 +265,7 @@ def refuse_mcp(state: SimulatorState, refusal: Refusal, body: bytes) -> Answer:
 
 def answer_mcp(asked: Message) -> Answer:
     """One message of a client."""
-    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user)
+    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user, asked.fixed)
     session = asked.head.first(SESSION.lower())
     if asked.method == "DELETE":
         sessions.pop(session or "", None)
@@ -240,6 +289,9 @@ def answer_mcp(asked: Message) -> Answer:
     elif session is None:
         return json_answer(_failure(message.get("id"), -32600, "Bad Request: Missing session ID"), 400)
     elif sessions.get(session) != owner:
+        begun = sessions.get(session)
+        if begun is not None and begun[:2] == owner[:2]:
+            asked.refuse("session-account", f"the session began with {sorted(begun[2]) or 'no account'}")
         return json_answer(_failure(message.get("id"), -32001, "Session not found"), 404)
     if "id" not in message:
         return Answer(202, ((SESSION, session),), b"", "counted")
@@ -276,8 +328,12 @@ def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> 
     if method == "ping":
         return _success(message, {})
     if method == "tools/list":
-        return _success(message, {"tools": listed(asked.path, asked.state.settings.mcp_tools == "amazon")})
+        return _success(message, {"tools": listed(asked.path, asked.state.settings)})
     if method == "tools/call":
+        foreign = find_foreign_account(asked.body, asked.fixed)
+        if foreign:
+            asked.refuse("argument-account", f"{foreign} is not the account of this session")
+            return _success(message, _tool_result(f"Not authorized to access account {foreign}", failed=True))
         return _called(asked, message, params)
     return _failure(message["id"], -32601, "Method not found")
 

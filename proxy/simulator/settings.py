@@ -14,6 +14,7 @@ REGIONS = ("na", "eu", "fe")
 Rotation = Literal["none", "at_once", "grace"]
 AccountLists = Literal["region", "all"]
 McpTools = Literal["own", "amazon"]
+McpHints = Literal["honest", "contrary", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class SimulatorSettings:
     or snapshot is asked for before it is done.
 
     Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
+    `mcp_hints` is what the list says of their reading: an "honest" hint, the "contrary", or "none".
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
     Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
@@ -81,6 +83,7 @@ class SimulatorSettings:
     presigned_lifetime: float = 30
     refuse_duplicate_reports: bool = True
     mcp_tools: McpTools = "own"
+    mcp_hints: McpHints = "honest"
     mcp_token_status: int = 400
     strict_paths: bool = True
     strict_reports: bool = False
@@ -101,6 +104,7 @@ CHANGEABLE = (
     "ads_account_lists",
     "answer_refresh_token",
     "code_lifetime",
+    "mcp_hints",
     "mcp_token_status",
     "mcp_tools",
     "presigned_lifetime",
@@ -120,6 +124,7 @@ CHANGEABLE = (
 
 WORDS: dict[str, tuple[str, ...]] = {
     "ads_account_lists": get_args(AccountLists),
+    "mcp_hints": get_args(McpHints),
     "mcp_tools": get_args(McpTools),
     "rotation": get_args(Rotation),
 }

@@ -61,7 +61,7 @@ class SimulatorState:
         self.reports = ReportStore()
         self.entities = EntityStore()
         self.unified = UnifiedStore()
-        self.sessions: dict[str, tuple[str, str]] = {}
+        self.sessions: dict[str, tuple[str, str, frozenset[str]]] = {}
 
     def now(self) -> float:
         """The simulator's time in seconds, which `advance` moves on."""

@@ -260,3 +260,69 @@ async def test_unknown_method_is_an_error(client: SimulatorClient) -> None:
     session = await initialize(client)
     reply = await post(client, {"jsonrpc": "2.0", "id": 2, "method": "x/y"}, Mcp_Session_Id=session)
     assert events(reply)[0]["error"]["code"] == -32601
+
+
+FIXED_TO_NA = {"Amazon_Advertising_API_Scope": NA, **FIXED}
+QUERY_TOOL = "campaign_management-query_campaign"
+
+
+async def fixed_session(client: SimulatorClient) -> str | None:
+    """Opens a session for one profile."""
+    return (await post(client, INITIALIZE, **FIXED_TO_NA)).header("Mcp-Session-Id")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Amazon_Ads_AccountId": BOTH_REGIONS, **FIXED},
+        {"Amazon_Advertising_API_Scope": "1110000000000002", **FIXED},
+        {},
+    ],
+)
+async def test_a_fixed_session_is_for_one_account(client: SimulatorClient, headers: dict[str, str]) -> None:
+    """With another one it is not found, and that is noted."""
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    session = await fixed_session(client)
+    assert (await post(client, ping, Mcp_Session_Id=session, **FIXED_TO_NA)).status == 200
+    assert (await post(client, ping, Mcp_Session_Id=session, **headers)).status == 404
+    assert client.kinds() == ["session-account"]
+
+
+@pytest.mark.parametrize(
+    ("written", "refused"),
+    [
+        (b'{"profileId": "%s"}' % NA.encode(), False),
+        (b'{"profileId": %s}' % NA.encode(), False),
+        (b'{"body": "{}", "note": "[x"}', False),
+        (b'{"profileId": 1}', True),
+        (b'{"profileId": %s.5}' % NA.encode(), True),
+        (b'{"profileId": "%s", "profileId": "1"}' % NA.encode(), True),
+        (b'{"a": [{"Profile_ID": ["1"]}]}', True),
+        (b'{"\\u0070rofileId": "1"}', True),
+        ('{"\uff50rofileId": "1"}'.encode(), True),
+        (b'{"profile": {"id": "1"}}', True),
+        (b'{"body": "{\\"profileId\\": 1}"}', True),
+        (b'{"accessRequestedAccount": {"x": "1"}}', True),
+        (b'{"managerAccountId": "m"}', True),
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+async def test_arguments_name_no_other_account_in_fixed_mode(
+    client: SimulatorClient, written: bytes, refused: bool, coding: str
+) -> None:
+    """However they are written: whatever a careless reader could take for one is an error of the tool, and noted."""
+    session = await fixed_session(client)
+    text = '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"%s","arguments":%s}}'
+    body = (text % (QUERY_TOOL, written.decode())).encode(coding)
+    headers = {"Content_Type": "application/json", "Accept": BOTH, "Mcp_Session_Id": session, **FIXED_TO_NA}
+    await client.ask("POST", "/mcp", body, **headers)
+    assert client.kinds() == (["argument-account"] if refused else [])
+
+
+@pytest.mark.parametrize(("hints", "hint"), [("honest", True), ("contrary", False), ("none", None)])
+async def test_the_list_says_what_it_is_told_to_say(client: SimulatorClient, hints: str, hint: bool | None) -> None:
+    """Of a tool that reads."""
+    client.simulator.state.change(mcp_tools="amazon", mcp_hints=hints)
+    tools = (await request(client, "tools/list"))["result"]["tools"]
+    (tool,) = (tool for tool in tools if tool["name"] == QUERY_TOOL)
+    assert tool.get("annotations", {}).get("readOnlyHint") is hint
