@@ -1,14 +1,16 @@
 """The accounts that a request names in addition to its Scope, and whether they are the client's own. Pure.
 
-Headers and query parameters are looked at by their names: known ones, and similar ones (docs/operations.md, Names of
-accounts). Whether a client may send a request at all is for `policy`.
+Headers, query parameters and members of JSON are looked at by their names: known ones, and similar ones
+(docs/operations.md, Names of accounts). Whether a client may send a request at all is for `policy`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from proxy.access.json_body import UnclearBody, read_json
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import names_account
@@ -51,6 +53,26 @@ class OwnAccounts:
         if is_profile and (b"accountid" in plain or b"advertiserid" in plain or b"entityid" in plain):
             return _NOBODYS
         return self.profiles if is_profile else self.account_ids
+
+    def hold_member(self, name: str, value: object) -> bool:
+        """Whether the value of a member of JSON is empty, or one of the client's own that its name fits."""
+        if value is None or value == "":
+            return True
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return False
+        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+            return False
+        return str(value).encode("utf-8", "surrogatepass") in self._fitting_member(name)
+
+    def _fitting_member(self, name: str) -> frozenset[bytes]:
+        plain = name.lower().encode("utf-8", "surrogatepass").translate(None, _NO_LETTERS)
+        if b"manager" in plain:
+            return _NOBODYS
+        if b"id" in plain:
+            return self.fitting(plain)
+        if b"profile" in plain:
+            return self.profiles
+        return self.account_ids if b"advertiser" in plain else self.profiles | self.account_ids
 
     def hold(self, name: bytes, value: bytes) -> bool:
         """Whether every account in a value, which may be a list with commas, is the client's own; an empty one is."""
@@ -123,3 +145,115 @@ def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
         name, _, value = line.partition(b":")
         if name.lower() == wanted:
             yield value.strip(b" \t")
+
+
+# --- Members of JSON that name an account -----------------------------------------------------------------
+
+_MAX_NUMBER: Final = 2**53 - 1
+"""A larger number is another one to readers that keep numbers as JavaScript does (RFC 8259, 6)."""
+_ALIKE = re.compile(rb"accessrequestedaccount|managerid|(?:account|advertiser|manager|profile)s?\Z")
+"""Names that are accounts in JSON alone, beside those that are in any place; without case and punctuation."""
+_IN_TEXT = re.compile(
+    rb"(?:accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid|managerid|"
+    rb"accessrequestedaccount)[a-z0-9]{0,40}[:=>]"
+)
+"""A name with a value in a text without case and punctuation: `{profileId: 1}`, `?account_ids=1`."""
+_ESCAPED = re.compile(r"\\(?:u00|x)([0-9a-fA-F]{2})")
+_NO_NAMES = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789:=>")
+_NO_PLAIN = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789")
+_MAY_BE_ID = re.compile(r"[0-9.]")
+"""Of a name below an account's: `{"profiles": {"123": {}}}`."""
+_BLANK = re.compile(r"\s")
+_KIND = re.compile(r"(?i)type|kind|level|scope")
+_LONGEST = 64
+"""Characters of a name that are told."""
+
+
+def find_foreign_member(own: OwnAccounts, content: Any) -> str:
+    """The first member of a JSON value, at any depth, that names an account which is not the client's own; empty for
+    none. The names in `content` are plain and differ clearly, as `read_json` has them strictly.
+
+    All values below such a member count, and so do texts that hold JSON, or a name with a value in another notation.
+    """
+    waiting: list[tuple[Any, str, str]] = [(content, "", "")]
+    while waiting:
+        value, above, naming = waiting.pop()
+        if isinstance(value, dict):
+            by_value = _named_by_value(value)
+            for name, each in value.items():
+                if naming and _MAY_BE_ID.search(name) and not own.hold_member(naming, name):
+                    return _shown_member(naming)
+                waiting.append((each, name, _naming(name, above) or _of_entry(name, by_value) or naming))
+        elif isinstance(value, list):
+            waiting += [(each, above, naming) for each in value]
+        elif naming:
+            if not own.hold_member(naming, value):
+                return _shown_member(naming)
+        elif isinstance(value, str):
+            try:
+                waiting.append((_nested(value), above, naming))
+            except UnclearBody:
+                return f"text in {_shown_member(above)}"
+    return ""
+
+
+def _shown_member(name: str) -> str:
+    return repr(name[:_LONGEST])
+
+
+def _naming(name: str, above: str) -> str:
+    """The name by which a member names an account, alone or with the member above it; empty where it names none."""
+    if _names(name):
+        return name
+    both = f"{above}.{name}"
+    return both if above and _names(both) else ""
+
+
+def _names(name: str) -> bool:
+    """Whether a member of this name names an account."""
+    plain = name.encode("utf-8", "surrogatepass")
+    return names_account(plain) or _ALIKE.search(plain.lower().translate(None, _NO_PLAIN)) is not None
+
+
+def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
+    """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "values": []}`, and
+    the name of that member; empty for none."""
+    for name, value in entry.items():
+        if isinstance(value, str) and not _BLANK.search(value) and _names(value):
+            return value, name
+    return "", ""
+
+
+def _of_entry(name: str, by_value: tuple[str, str]) -> str:
+    """The account's name that a member of an entry has its value for: `values`, or `id` beside a `type`."""
+    named, holder = by_value
+    lower = name.lower()
+    is_value = lower.startswith("value") or (lower.startswith("id") and _KIND.search(holder) is not None)
+    return named if is_value else ""
+
+
+def _nested(text: str) -> Any:
+    """The JSON that a text holds, None for another text. Raises `UnclearBody` for one that is read in two ways, or that
+    names an account in another notation."""
+    if text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"'):
+        try:
+            return read_json(text.strip().encode("utf-8", "surrogatepass"), strictly=True)
+        except UnclearBody:
+            raise
+        except (ValueError, RecursionError):
+            pass
+    if _names_in_text(text):
+        raise UnclearBody
+    return None
+
+
+def _names_in_text(text: str) -> bool:
+    shown = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).encode("utf-8", "surrogatepass")
+    for _ in range(_READINGS):
+        if _IN_TEXT.search(shown.lower().translate(None, _NO_NAMES)):
+            return True
+        decoded = percent_decoded(shown)
+        if decoded == shown:
+            return False
+        shown = decoded
+    return True

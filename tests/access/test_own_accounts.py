@@ -1,0 +1,126 @@
+"""Which members of JSON name an account, and which values of them are a client's own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.access.own_accounts import OwnAccounts, find_foreign_member
+
+OWN = OwnAccounts(frozenset((b"123",)), frozenset((b"amzn1.ads-account.g.own",)))
+MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"profileId": "123"},
+        {"profileId": 123},
+        {"profileIds": ["123", 123]},
+        {"profile": {"id": "123"}},
+        {"profile": "123", "advertiser": MINE},
+        {"profileIdFilter": {"include": ["123"]}},
+        {"accessRequestedAccounts": [{"advertiserAccountId": MINE}, {"profileId": "123"}]},
+        {"accessRequestedAccount": MINE},
+        {"account": MINE},
+        {"account": 123},
+        {"adsAccountId": MINE, "entityId": MINE},
+        {"field": "profileId", "values": ["123"]},
+        {"type": "profile", "id": "123"},
+        {"name": "summer-profile", "id": "77", "campaignId": "78"},
+        {"profiles": {"123": {}}},
+        {"body": json.dumps({"profileId": "123"})},
+        {"body": json.dumps(json.dumps({"profileId": "123"}))},
+        {"profileId": None, "accountId": "", "accounts": [], "managerAccountId": {}},
+        {"name": "[Sale] shoes {new}", "note": '"'},
+        {"note": "Ask for the account id of this profile"},
+        {"columns": ["profileId", "account.id", "date"]},
+        {"landingPage": "https://shop.example/?colour=red&size=4"},
+        {"name": "\ud800"},
+        [],
+        "text",
+        7,
+    ],
+)
+def test_what_names_no_foreign_account(content: Any) -> None:
+    """The client's own in any form that has one meaning, what is empty, and words that select nothing."""
+    assert find_foreign_member(OWN, content) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"profileId": "124"},
+        {"profileId": 124},
+        {"profileId": 123.0},
+        {"profileId": True},
+        {"profileId": "0123"},
+        {"profileId": " 123"},
+        {"profileId": "123,124"},
+        {"profileId": 2**53},
+        {"profileId": MINE},
+        {"advertiserAccountId": "123"},
+        {"profileIds": ["123", "124"]},
+        {"PROFILE_ID": "124"},
+        {"profile-id": "124"},
+        {"x.profile.id[]": "124"},
+        {"profile": {"id": "124"}},
+        {"account": {"identifier": OTHER}},
+        {"profile": "124"},
+        {"profile": MINE},
+        {"advertiser": 123},
+        {"advertisers": [OTHER]},
+        {"ads_accounts": [OTHER]},
+        {"manager": MINE},
+        {"managerId": MINE},
+        {"managerAccountId": MINE},
+        {"marketplaceId": "ATVPDKIKX0DER"},
+        {"instanceId": MINE},
+        {"entityId": "ENTITY1"},
+        {"accessRequestedAccounts": [{"advertiserAccountId": MINE}, {"advertiserAccountId": OTHER}]},
+        {"accessRequestedAccounts": [{"id": OTHER}]},
+        {"accessRequestedAccount": {"managerAccountId": MINE}},
+        {"profileIdFilter": {"include": ["124"]}},
+        {"field": "profileId", "values": ["124"]},
+        {"scope": {"type": "PROFILE", "id": "124"}},
+        {"path": "/" + "x" * 300 + "/profileId", "value": "124"},
+        {"profiles": {"124": {}}},
+        {"accounts": {OTHER: None}},
+        {"op": "replace", "path": "/profileId", "value": "124"},
+        [[[{"a": [{"profileId": "124"}]}]]],
+        {"body": json.dumps({"profileId": "124"})},
+        {"body": json.dumps(json.dumps({"profileId": "124"}))},
+        {"body": '{"\\u0070rofileId": 124}'},
+        {"body": '{"profileId": 123, "profileId": 124}'},
+        {"body": '{"\uff50rofileId": 124}'},
+        {"body": '\ufeff{"profileId": 124}'},
+        {"body": "{profileId: 124}"},
+        {"body": ')]}\',\n{"profileId": 124}'},
+        {"body": "x {\\\\u0070rofileId: 124}"},
+        {"body": "<profileId>124</profileId>"},
+        {"body": "profile-id: 124"},
+        {"body": "[" * 100_000 + '{"profileId": 124}'},
+        {"query": "profileId=124"},
+        {"query": "profile%49d=124"},
+        {"query": "profile%2549d=124"},
+        {"query": "%2525252525252570rofileId"},
+    ],
+)
+def test_a_foreign_account_is_found(content: Any) -> None:
+    """By any name, at any depth, in any notation that a reader of texts may know."""
+    assert find_foreign_member(OWN, content)
+
+
+def test_a_client_of_account_ids_alone_has_no_profile() -> None:
+    """Whatever names one is foreign."""
+    own = OwnAccounts(frozenset(), frozenset((MINE.encode(),)))
+    assert find_foreign_member(own, {"profileId": "123"})
+    assert find_foreign_member(own, {"account": MINE}) == ""
+
+
+def test_the_name_that_is_told_is_short() -> None:
+    """It comes from the client."""
+    assert len(find_foreign_member(OWN, {"profileId" + "x" * 1000: "1"})) <= 66
+    assert len(find_foreign_member(OWN, {"x" * 1000: "profileId=1"})) <= 80
