@@ -210,7 +210,7 @@ class RegionRequired(Refused):
 
 
 class SessionElsewhere(Refused):
-    """An MCP session of another client, or one that began with another account or region."""
+    """An MCP session of another client, or one that began with another account, region or advertiser."""
 
     slug, status, title, code = "session-elsewhere", 404, "The MCP session lives elsewhere", "NOT_FOUND"
     proxy_error = "destination_not_found"

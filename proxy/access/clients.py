@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.access.client_keys import ClientKey, KeyUses
+from proxy.access.fixed_sessions import FixedSessions
 from proxy.access.mcp_tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
-from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route
+from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route, fix_account
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import ClientScope
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     """A budget's row: this process's own, or in memory that several share."""
 
     from proxy.http1.request_fields import RequestFields
+    from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.operations import Operations
     from proxy.routing.route import Route
     from proxy.routing.target import RequestSummary
@@ -165,6 +167,7 @@ class Clients:
         self._policies = {policy.name: policy for policy in policies}
         self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
         self._placeholders = placeholders
+        self.sessions = FixedSessions(placeholders.key)
         self._budgets = budgets
         self._uses = uses or KeyUses()
         self._verified: dict[tuple[bytes, bytes], VerifiedCredential] = {}
@@ -321,6 +324,15 @@ class Clients:
             raise verdict.refusal
         return verdict
 
+    def fix_account(
+        self, identity: ClientIdentity, screened: Verdict, fields: RequestFields, session: McpSession | None
+    ) -> FixedAccount | None:
+        """The only advertiser that a request to the MCP endpoint is for; None where it may be for any. Raises what
+        forbids it."""
+        if identity.policy is None or not screened.is_fixed:
+            return None
+        return fix_account(identity.policy, fields, session)
+
     def charge(self, identity: ClientIdentity, now: float) -> None:
         """Take one request off the client's budget, or raise that nothing is left. `now` never runs backwards.
 
@@ -355,12 +367,15 @@ class Clients:
                 retry_after=1,
             )
 
-    def tool_rules(self, identity: ClientIdentity, operations: Operations = PUBLISHED) -> ToolRules | None:
-        """Which tools of the MCP endpoint a caller may call; None for all."""
+    def tool_rules(
+        self, identity: ClientIdentity, operations: Operations = PUBLISHED, *, fixed: bool = False
+    ) -> ToolRules | None:
+        """Which tools of the MCP endpoint a caller may call, and for which accounts, where its session is `fixed` to
+        one; None for all."""
         policy = identity.policy
-        if policy is None or not policy.checks_tools:
+        if policy is None or not (policy.checks_tools or fixed):
             return None
-        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations)
+        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations, policy.own if fixed else None)
 
     def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""

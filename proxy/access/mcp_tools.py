@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.json_body import differ_clearly, find_odd_form, read_json
+from proxy.access.own_accounts import find_foreign_member
 from proxy.errors import ToolNotPermitted
-from proxy.routing.operations import PERMITTED_EFFECTS, Effect
+from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
 
 if TYPE_CHECKING:
+    from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
-    from proxy.routing.operations import Operations
+    from proxy.routing.operations import Operation, Operations
 
 
 # --- Messages of MCP as a tool sends them ----------------------------------------------------------------
@@ -51,13 +53,14 @@ class McpMessage:
     """One message. `identifier` is its JSON-RPC id, and `asks` whether it has one: otherwise nobody answers it.
 
     `method` is empty for an answer to the server. `tool` is the one that it calls, itself or by `invoke_tool`; else
-    empty.
+    empty. `foreign` is what of it names an account that is not the client's own, empty for nothing.
     """
 
     identifier: str | int | float | None
     asks: bool
     method: str
     tool: str = ""
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +71,18 @@ class McpBody:
     batch: bool
 
 
-def read_messages(fields: RequestFields, body: bytes) -> McpBody:
-    """Read a POST's body. Raises `UnclearMessage`."""
+def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = None) -> McpBody:
+    """Read a POST's body. `own` are the accounts that its client may name, None where it may name any. Raises
+    `UnclearMessage`."""
     odd = find_odd_form(fields)
     if odd:
         raise UnclearMessage(odd)
     try:
-        content = read_json(body, strictly=False)
+        content = read_json(body, strictly=own is not None)
     except (ValueError, RecursionError):
         raise UnclearMessage("the body is not plain JSON in UTF-8, or has a name twice") from None
     batch = isinstance(content, list)
-    found = tuple(_message(entry, fields) for entry in (content if batch else [content])[:_MAX_MESSAGES])
+    found = tuple(_message(entry, fields, own) for entry in (content if batch else [content])[:_MAX_MESSAGES])
     if not found or (batch and len(content) > _MAX_MESSAGES):
         raise UnclearMessage(f"a list holds 1 to {_MAX_MESSAGES} messages")
     _check_headers(found, fields)
@@ -110,7 +114,7 @@ def _name_told(params: Any) -> str:
     return name if isinstance(name, str) and _TOOL.fullmatch(name) else UNTOLD
 
 
-def _message(content: Any, fields: RequestFields) -> McpMessage:
+def _message(content: Any, fields: RequestFields, own: OwnAccounts | None) -> McpMessage:
     if not isinstance(content, dict) or not content.keys() <= _MEMBERS:
         raise UnclearMessage("a message is an object with the members of JSON-RPC 2.0, and no others")
     identifier, method, params = content.get("id"), content.get("method", ""), content.get("params")
@@ -121,7 +125,9 @@ def _message(content: Any, fields: RequestFields) -> McpMessage:
     if not method and not content.keys() & {"result", "error"}:
         raise UnclearMessage("a message has a method, or is an answer")
     tool = _called(params or {}, fields) if method == CALL else ""
-    return McpMessage(identifier, "id" in content and bool(method), method, tool)
+    said = {name: value for name, value in content.items() if name != "id"}
+    foreign = find_foreign_member(own, said) if own is not None else ""
+    return McpMessage(identifier, "id" in content and bool(method), method, tool, foreign)
 
 
 def _called(params: dict[str, Any], fields: RequestFields) -> str:
@@ -182,6 +188,9 @@ METHODS: Final = frozenset(
 NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initialized", "cancelled", "progress")) | {
     "notifications/roots/list_changed"
 }
+_UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe"))
+"""What they reach is told by an address that can mean anything."""
+_REPORTS: Final = b"reports"
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -189,12 +198,14 @@ _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 @dataclass(frozen=True, slots=True)
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
-    may do. `paging` tells that a request goes on with a list, of which the client has seen other pages."""
+    may do. `own` are the accounts that messages may name, None where they may name any. `paging` tells that a request
+    goes on with a list, of which the client has seen other pages."""
 
     client: str
     access: Effect
     patterns: tuple[PathPattern, ...] | None
     operations: Operations
+    own: OwnAccounts | None = None
     paging: bool = False
 
     def forbids(self, tool: str) -> str:
@@ -203,6 +214,8 @@ class ToolRules:
             return f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
         if effect_of(tool, self.operations) not in PERMITTED_EFFECTS[self.access]:
             return f"Client {self.client} has `access: {self.access}`, and {tool} may do more."
+        if self.own is not None and _is_ungoverned(operation_of(tool, self.operations)):
+            return f"Client {self.client} is limited, and no account governs what {tool} reaches."
         return ""
 
     def shows(self, tool: object) -> bool:
@@ -212,11 +225,16 @@ class ToolRules:
 
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
-        named = "" if self.patterns is None else " and its `mcp_tools`"
+        limits = {
+            f"`access: {self.access}`": self.access is not Effect.WRITE,
+            "`mcp_tools`": self.patterns is not None,
+            "limits to accounts": self.own is not None,
+        }
+        named = " and its ".join(name for name, is_set in limits.items() if is_set)
         return {
             "code": _NOT_PERMITTED,
-            "message": f"Client {self.client} may call none of the {count} tools here, because of its `access: "
-            f"{self.access}`{named}. Change these in the proxy's configuration.",
+            "message": f"Client {self.client} may call none of the {count} tools here, because of its {named}. Change "
+            "these in the proxy's configuration.",
         }
 
     def check(self, request: Request, body: bytes) -> None:
@@ -226,7 +244,7 @@ class ToolRules:
                 raise _unclear("only a POST has a body here")
             return
         try:
-            read = read_messages(request.fields, body)
+            read = read_messages(request.fields, body, self.own)
         except UnclearMessage as error:
             raise _unclear(str(error)) from None
         refused = [self._forbidden(message) for message in read.messages]
@@ -234,6 +252,10 @@ class ToolRules:
             raise _refusal(read, refused)
 
     def _forbidden(self, message: McpMessage) -> str:
+        if message.foreign:
+            return f"Client {self.client} may name no account but its own, and the {message.foreign} does."
+        if self.own is not None and message.method in _UNGOVERNED_METHODS:
+            return f"Client {self.client} is limited, and no account governs what the method {message.method} reaches."
         if message.method == CALL:
             lite = message.tool in (SEARCH, DESCRIBE)
             return "" if lite else self.forbids(message.tool)
@@ -244,16 +266,29 @@ class ToolRules:
 
 def effect_of(tool: str, operations: Operations) -> Effect:
     """What a tool does, by its name; a write where nothing says that it does less."""
+    operation = operation_of(tool, operations)
+    return Effect.WRITE if operation is None else operation.effect
+
+
+def operation_of(tool: str, operations: Operations) -> Operation | None:
+    """The operation of the unified API that a tool's name has the verb and the resource of, None where none has."""
     verb, _, resource = tool.rpartition("-")[2].partition("_")
     if verb not in _VERBS or not resource:
-        return Effect.WRITE
+        return None
     first, *others = resource.split("_")
     name = first + "".join(word.capitalize() for word in others)
     for plural in (f"{name}s", f"{name.removesuffix('y')}ies", name):
         operation = operations.find(b"POST", (b"adsApi", b"v1", verb.encode(), plural.encode()))
         if operation is not None:
-            return operation.effect
-    return Effect.WRITE
+            return operation
+    return None
+
+
+def _is_ungoverned(operation: Operation | None) -> bool:
+    """Whether an operation takes neither Scope nor account id. Reports are of the account that their session is for."""
+    if operation is None or operation.segments[-1] == _REPORTS:
+        return False
+    return operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER
 
 
 # --- refusals -----------------------------------------------------------------------------------------------

@@ -8,12 +8,11 @@ Who may have one is for `token_endpoint`; who may use one, for `clients`.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,18 +65,13 @@ class Placeholders:
         if found is None:
             return None
         for digest in digests_of(found.client):
-            if hmac.compare_digest(self._sign(prefix, payload, digest), signature):
+            if hmac.compare_digest(sign(self.key, prefix, payload, digest), signature):
                 return replace(found, key_digest=digest)
         return None
 
     def _seal(self, prefix: bytes, content: Placeholder, key_digest: str) -> str:
-        text = json.dumps([content.client, content.bound, content.expires], separators=(",", ":"))
-        payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
-        return (prefix + payload + b"." + self._sign(prefix, payload, key_digest)).decode("ascii")
-
-    def _sign(self, prefix: bytes, payload: bytes, key_digest: str) -> bytes:
-        message = b"\n".join((prefix, payload, key_digest.encode()))
-        return base64.urlsafe_b64encode(hmac.digest(self.key, message, hashlib.sha256)).rstrip(b"=")
+        payload = write_payload([content.client, content.bound, content.expires])
+        return (prefix + payload + b"." + sign(self.key, prefix, payload, key_digest)).decode("ascii")
 
     def __repr__(self) -> str:
         return "Placeholders(***)"
@@ -85,10 +79,29 @@ class Placeholders:
 
 def _parse(payload: bytes) -> Placeholder | None:
     try:
-        content = json.loads(base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, RecursionError):
+        content = read_payload(payload)
+    except (ValueError, RecursionError):
         return None
     match content:
         case [str(client), str(bound), int(expires)]:
             return Placeholder(client, bound, expires)
     return None
+
+
+# --- Signed texts in the characters of a token --------------------------------------------------------------
+
+
+def write_payload(content: list[str | int]) -> bytes:
+    """Some values as letters, digits, `-` and `_`."""
+    return base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).rstrip(b"=")
+
+
+def read_payload(payload: bytes) -> Any:
+    """What `write_payload` was given. Raises `ValueError` or `RecursionError` for what it never returned."""
+    return json.loads(base64.b64decode(payload + b"=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+
+
+def sign(key: bytes, prefix: bytes, payload: bytes, holder: str = "") -> bytes:
+    """The signature of a payload. Texts of another `prefix` or `holder` have another one."""
+    message = b"\n".join((prefix, payload, holder.encode()))
+    return base64.urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=")

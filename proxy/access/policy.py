@@ -20,7 +20,8 @@ from proxy.access.own_accounts import ORDINARY, OwnAccounts, checked_parameters,
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.http1.target import percent_decoded
-from proxy.routing.ads_account import SCOPE, any_names_account, names_account
+from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account
+from proxy.routing.mcp_session import ACCOUNT_HEADER, FIXED, FixedAccount, McpSession, elsewhere
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
@@ -239,7 +240,7 @@ class Verdict:
     `refusal` is None where the request is allowed. `needs` is not empty where it is allowed with a default of the
     client's own only, which routing has yet to choose, and says what to send instead: a default account id will do, and
     a profile where `takes_profile`. `by_body` tells that its body can take the place of these: it has to be checked
-    before anything is sent.
+    before anything is sent. `is_fixed` tells that `fix_account` has to choose the advertiser for it.
     """
 
     rule: str
@@ -248,6 +249,7 @@ class Verdict:
     needs: str = ""
     takes_profile: bool = False
     by_body: bool = False
+    is_fixed: bool = False
 
 
 def evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
@@ -314,14 +316,15 @@ def _too_much(operation: Operation | None) -> str:
 
 
 def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
-    """A request to the MCP endpoint: who is limited needs its path open, and whose tools are, has each call judged."""
+    """A request to the MCP endpoint: for whom a limited client's is, and whether each call has to be judged."""
     verdict = _evaluate_limits(policy, asked) if policy.limited_by else policy.leave
-    if verdict.refusal is not None or not policy.checks_tools:
+    if verdict.refusal is not None or not (policy.checks_tools or verdict.is_fixed):
         return verdict
+    rule = policy.checks_tools or verdict.rule
     if asked.method not in _MCP_METHODS:
-        return _forbid(policy.checks_tools, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
+        return _forbid(rule, f"Client {policy.name} may send POST, GET and DELETE to the MCP endpoint.")
     reason = f"Client {policy.name} may call the tools that it is permitted; which one it is, a running proxy reads."
-    return Verdict(policy.checks_tools, reason, by_body=True)
+    return Verdict(rule, reason, by_body=True, is_fixed=verdict.is_fixed)
 
 
 # --- limited clients ----------------------------------------------------------------------------------------
@@ -341,7 +344,9 @@ def _evaluate_limits(policy: Policy, asked: RequestSummary) -> Verdict:
         return _permit(policy, "unscoped_paths")
     if policy.account_ids is not None and operation is not None and operation.template == ORDER_OF_REPORTS:
         return policy.by_body
-    ungoverned = _ungoverned(asked.kind, operation)
+    if asked.kind is TargetKind.MCP:
+        return _evaluate_fixed(policy, asked)
+    ungoverned = _ungoverned(operation)
     if operation is None or ungoverned:
         open_path = "an operator can name its path in `unscoped_paths`"
         return _forbid(policy.limited_by, f"Client {policy.name} is limited, and {ungoverned}; {open_path}.")
@@ -355,10 +360,8 @@ def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
     return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
 
 
-def _ungoverned(kind: TargetKind, operation: Operation | None) -> str:
+def _ungoverned(operation: Operation | None) -> str:
     """Why neither Scope nor account id governs an operation, empty where one can."""
-    if kind is TargetKind.MCP:
-        return "MCP reaches every account"
     if operation is None:
         return "this method and path are not in Amazon's specifications, so nothing says what they reach"
     return _why_ungoverned(operation)
@@ -412,6 +415,65 @@ def evaluate_body(policy: Policy, fields: RequestFields, body: bytes) -> Verdict
     return _forbid("account_ids", f"Client {policy.name} is limited, and {flaw}.") if flaw else policy.by_body
 
 
+# --- the one advertiser of a limited client's MCP session --------------------------------------------------
+
+_NOBODY = FixedAccount()
+_MODE = b"accountselectionmode"
+_MAX_CHOICES = 20
+
+
+def names_mode(name: bytes) -> bool:
+    """Whether a header of this name may choose how the MCP endpoint finds an account."""
+    return _MODE in name.lower().translate(None, _PUNCTUATION)
+
+
+def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
+    """All tools work for one advertiser of the client's own, and nothing of the request says otherwise."""
+    rule, fields = policy.limited_by, asked.fields
+    if any(value not in (b"", FIXED) for name, value in fields.every if names_mode(name)):
+        return _forbid(rule, f"Client {policy.name} is limited, and the account selection mode of MCP is FIXED for it.")
+    if asked.query:
+        return _forbid(rule, f"Client {policy.name} is limited, and sends no query to the MCP endpoint.")
+    if any(fields.values(SCOPE)) and sent_ads_account(fields):
+        choice = f"Amazon-Advertising-API-Scope or {ACCOUNT_HEADER.decode()}"
+        return _forbid(rule, f"Client {policy.name} uses MCP for one profile or ads account: send {choice}, not both.")
+    return Verdict(rule, f"Client {policy.name} may use MCP for a profile or ads account of its own.", is_fixed=True)
+
+
+def fix_account(policy: Policy, fields: RequestFields, session: McpSession | None) -> FixedAccount:
+    """The advertiser of a request whose verdict `is_fixed`: its session's, else the one that it names, else the only
+    one of the client.
+
+    Raises `SessionElsewhere` for a session that is for another one, and `NotPermitted` where several are left.
+    """
+    scope = next(filter(None, fields.values(SCOPE)), b"")
+    named = FixedAccount(scope, b"" if scope else sent_ads_account(fields))
+    own = policy.own
+    if session is not None:
+        fixed = session.fixed
+        if fixed is None or not (fixed.profile in own.profiles or fixed.ads_account in own.account_ids):
+            raise elsewhere()
+        if named not in (_NOBODY, fixed):
+            raise elsewhere()
+        return fixed
+    if named != _NOBODY:
+        return named
+    if len(own.profiles) + len(own.account_ids) == 1:
+        return FixedAccount(next(iter(own.profiles), b""), next(iter(own.account_ids), b""))
+    raise _refusal(policy.limited_by, _needs_choice(policy))
+
+
+def _needs_choice(policy: Policy) -> str:
+    headers = {b"Amazon-Advertising-API-Scope": policy.own.profiles, ACCOUNT_HEADER: policy.own.account_ids}
+    lines = [f"{header.decode()}: {_choices(own)}" for header, own in headers.items() if own]
+    return f"Client {policy.name} uses MCP for one profile or ads account at a time: send {'; or '.join(lines)}."
+
+
+def _choices(own: frozenset[bytes]) -> str:
+    shown = [each.decode("latin-1") for each in sorted(own)]
+    return " or ".join(shown[:_MAX_CHOICES]) + (" or another" if len(shown) > _MAX_CHOICES else "")
+
+
 # --- after routing ------------------------------------------------------------------------------------------
 
 
@@ -441,4 +503,8 @@ def _permit(policy: Policy, rule: str) -> Verdict:
 
 
 def _forbid(rule: str, reason: str) -> Verdict:
-    return Verdict(rule, reason, NotPermitted(f"{reason} (Rule: {rule}.)"))
+    return Verdict(rule, reason, _refusal(rule, reason))
+
+
+def _refusal(rule: str, reason: str) -> NotPermitted:
+    return NotPermitted(f"{reason} (Rule: {rule}.)")

@@ -20,11 +20,12 @@ from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.injection import REQUEST_FIELDS
+from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
+from proxy.routing.mcp_session import sent_session_id
 from proxy.routing.route import route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
 
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import ClientIdentity
+    from proxy.access.policy import Verdict
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.routing.mcp_session import McpSession
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools
@@ -139,16 +142,28 @@ class Forwarder:
         clients.charge(identity, time.monotonic())
         screened = clients.screen(identity, asked)
         is_mcp = asked.kind is TargetKind.MCP
-        session = self._dependencies.sessions.find(request, identity.name) if is_mcp else None
-        chosen = undecided.route = route(asked, rules.table, identity.scope, session)
+        session, identifier = self._find_session(request, identity, screened) if is_mcp else (None, b"")
+        fixed = clients.fix_account(identity, screened, request.fields, session)
+        chosen = undecided.route = route(asked, rules.table, identity.scope, session, fixed)
         clients.check_route(identity, screened, chosen)
+        if fixed is not None:
+            request = replace(request, fields=fixing_account(request.fields, identifier))
         pool = self._pools.find(chosen.endpoint, chosen.region)
         in_flight = self._dependencies.accounting.client_cell(identity.name)
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        tools = clients.tool_rules(identity, rules.table.operations) if is_mcp else None
+        tools = clients.tool_rules(identity, rules.table.operations, fixed=fixed is not None) if is_mcp else None
         decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
         self._decisions.keep(decision)
         return RequestContext(request, destination, decision)
+
+    def _find_session(
+        self, request: Request, identity: ClientIdentity, screened: Verdict
+    ) -> tuple[McpSession | None, bytes]:
+        """The session that a request belongs to, and Amazon's id of it where the client has another one."""
+        if not screened.is_fixed:
+            return self._dependencies.sessions.find(request, identity.name), b""
+        sent = sent_session_id(request.fields)
+        return self.rules.clients.sessions.read(sent, identity.name) if sent else (None, b"")
 
     def _repeat(self, request: Request, decision: Decision) -> None:
         """A request like it was let through, which costs this one only what each of them is counted by."""

@@ -6,14 +6,17 @@ A new rule on a request's header belongs here, and in docs/reference/routing.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.policy import may_override
+from proxy.access.policy import may_override, names_mode
 from proxy.access.token_endpoint import CONTENT_TYPE
+from proxy.http1.fields import plain_name
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
+from proxy.routing.mcp_session import FIXED, MODE_HEADER, SESSION_ID
 from proxy.routing.route import ACCOUNT, REGION
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS, authorization_headers
 
@@ -66,10 +69,28 @@ def render_section(fields: RequestFields, route: Route, host_line: bytes, accoun
             account,
             b"Amazon-Advertising-API-Scope: %b\r\n" % profile if profile else b"",
             b"%b: %b\r\n" % (ads_account, route.ads_account) if ads_account else b"",
+            _MODE_LINE if route.fixed is not None else b"",
             fields.passing,
             b"Transfer-Encoding: chunked\r\n\r\n" if fields.chunked else b"\r\n",
         )
     )
+
+
+_MODE_LINE = b"%b: %b\r\n" % (MODE_HEADER, FIXED)
+
+
+def fixing_account(fields: RequestFields, session: bytes) -> RequestFields:
+    """The same section without what a client says of account and session, which the route says, and Amazon's own id of
+    the `session`, empty for none."""
+    lines = fields.passing.splitlines(keepends=True)
+    kept = [line for line in lines if not _says_account(plain_name(line.partition(b":")[0]))]
+    every = tuple((name, session if name == SESSION_ID else value) for name, value in fields.every)
+    line = b"Mcp-Session-Id: %b\r\n" % session if session else b""
+    return replace(fields, passing=b"".join(kept) + line, every=every)
+
+
+def _says_account(plain: bytes) -> bool:
+    return plain == SESSION_ID or plain in NAMES_ACCOUNT or names_mode(plain)
 
 
 # --- Which header fields mean something to this proxy ----------------------------------------------------

@@ -19,8 +19,9 @@ from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, 
 from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.forwarding.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
-from proxy.http1.response_fields import with_length, with_location, without_coding, without_length
+from proxy.http1.response_fields import with_length, with_location, with_value, without_coding, without_length
 from proxy.problem import date_line
+from proxy.routing.mcp_session import SESSION_ID, McpSession
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -189,8 +190,16 @@ class ResponseRelay:
         self.keep = self.delimited and self._client.stays_open(request)
         framing = CHUNKED_LINE if self._chunking else b""
         framing += connection_line(request.minor, keep=self.keep)
-        passing = self._with_location_home(passing)
+        passing = self._with_own_session(self._with_location_home(passing))
         self._client.send([render_response_head(response, passing, request, rules.response_lines, framing)])
+
+    def _with_own_session(self, passing: bytes) -> bytes:
+        """The session id of a client for which one advertiser is fixed is not Amazon's, but says which one it is."""
+        route, rules = self._context.route, self._context.rules
+        if route.fixed is None:
+            return passing
+        session = McpSession(self._context.client, route.account, route.region, route.fixed)
+        return with_value(passing, SESSION_ID, lambda identifier: rules.clients.sessions.write(session, identifier))
 
     # --- locations
 

@@ -25,7 +25,7 @@ from proxy.http1.fields import (
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     Field = tuple[bytes, bytes]
 
@@ -210,6 +210,12 @@ def with_location(passing: bytes, old: bytes, new: bytes) -> bytes:
     return re.sub(rb"(?i)(?<=\nlocation: )" + re.escape(old) + rb"(?=\r\n)", lambda _: new, b"\n" + passing, count=1)[
         1:
     ]
+
+
+def with_value(passing: bytes, name: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """`passing` with each value of the header `name` changed."""
+    lines = rb"(?i)(?<=\n)(%b: )([^\r]*)(?=\r\n)" % re.escape(name)
+    return re.sub(lines, lambda found: found[1] + change(found[2]), b"\n" + passing)[1:]
 
 
 def with_length(passing: bytes, length: int) -> bytes:

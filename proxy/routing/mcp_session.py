@@ -1,7 +1,8 @@
 """A session of the hosted MCP endpoint: which one a request belongs to, and that it stays where it began. Pure.
 
 A session id is worth something to one account and region (docs/development/amazon.md, MCP): what began there is sent
-nowhere else. Which sessions there are is for `forwarding.sessions`.
+nowhere else. A session of a limited client is for one advertiser, too. Which sessions there are is for
+`forwarding.sessions`, and how those of limited clients are told for `access.fixed_sessions`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,28 @@ if TYPE_CHECKING:
 SESSION_ID = b"mcp-session-id"
 
 
+ACCOUNT_HEADER = b"Amazon-Ads-AccountID"
+"""How the MCP endpoint spells the header of an ads account."""
+MODE_HEADER = b"Amazon-Ads-AI-Account-Selection-Mode"
+FIXED = b"FIXED"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAccount:
+    """Whom tools work for in FIXED mode: a profile or an ads account, of which the other is empty."""
+
+    profile: bytes = b""
+    ads_account: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class McpSession:
-    """Whose session it is, and where it lives."""
+    """Whose session it is, and where it lives. `fixed` is None unless it is for one advertiser."""
 
     client: str
     account: str
     region: str
+    fixed: FixedAccount | None = None
 
 
 def sent_session_id(fields: RequestFields) -> bytes:
@@ -66,5 +82,6 @@ def stay(
 def elsewhere() -> SessionElsewhere:
     """One answer, whosever the session is and wherever it lives: MCP has its clients begin a new one after it."""
     return SessionElsewhere(
-        "This Mcp-Session-Id belongs to another client, account or region; begin a new session with `initialize`."
+        "This Mcp-Session-Id is unknown, or belongs to another client, account or region; begin a new session with "
+        "`initialize`."
     )

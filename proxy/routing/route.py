@@ -38,7 +38,7 @@ from proxy.routing.ads_account import (
     takes_default_ads_account,
     takes_default_scope,
 )
-from proxy.routing.mcp_session import stay
+from proxy.routing.mcp_session import ACCOUNT_HEADER, stay
 from proxy.routing.table import ANYBODY, AccountEntry, ClientScope, RoutingTable, Selection
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
-    from proxy.routing.mcp_session import McpSession
+    from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.operations import Operation
     from proxy.routing.target import Destination, RequestSummary
 
@@ -78,7 +78,7 @@ class Route:
     header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed where its headers chose. `ads_account` is the
     client's own or the default one, empty for none; `ads_account_header` is the name to send it under, empty where the
     client's own passes. `operation` is the table's row, None where it has none. `mcp_path` is where the region's MCP
-    endpoint is, empty for the API.
+    endpoint is, empty for the API. `fixed` is the only advertiser that tools work for there, None for any.
     """
 
     account: str
@@ -90,6 +90,7 @@ class Route:
     ads_account_header: bytes = b""
     operation: Operation | None = None
     mcp_path: bytes = b""
+    fixed: FixedAccount | None = None
 
     @property
     def advertiser(self) -> str:
@@ -108,17 +109,22 @@ def route(
     table: RoutingTable,
     scope: ClientScope = ANYBODY,
     session: McpSession | None = None,
+    fixed: FixedAccount | None = None,
 ) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
     A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
 
-    `session` is the one that the request belongs to at the MCP endpoint.
+    `session` is the one that the request belongs to at the MCP endpoint. `fixed` is the only advertiser that it is for
+    there, whatever it names itself.
     """
     kind, fields = asked.kind, asked.fields
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
-    sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
+    if fixed is None:
+        sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
+    else:
+        sent, ads_account = fixed.profile, fixed.ads_account
     selection = select(asked.name, fields, table, scope)
     owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table, scope)
     region = _chosen_region(asked, table, selection)
@@ -140,10 +146,18 @@ def route(
         profile,
         _prefix_back(asked, account, region, table),
         defaults.ads_account.encode("latin-1") if defaults.ads_account else ads_account,
-        defaults.ads_account_header.encode("latin-1") if defaults.ads_account_header else b"",
+        _account_header(defaults, fixed),
         operation,
         table.mcp_paths[region] if kind is TargetKind.MCP else b"",
+        fixed,
     )
+
+
+def _account_header(defaults: _Defaults, fixed: FixedAccount | None) -> bytes:
+    """The name to send the ads account under, empty where the client's own passes."""
+    if fixed is not None:
+        return ACCOUNT_HEADER if fixed.ads_account else b""
+    return defaults.ads_account_header.encode("latin-1") if defaults.ads_account_header else b""
 
 
 def _find_owners(

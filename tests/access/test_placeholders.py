@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Placeholder, Placeholders
+from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Placeholder, Placeholders, sign
 
 MINE = Placeholders(b"k" * 32)
 DIGESTS = {"": ("",), "reporting": ("b" * 64, "a" * 64)}
@@ -63,7 +63,7 @@ def test_one_kind_does_not_pass_for_the_other() -> None:
 def sealed(payload: bytes) -> str:
     """A text with a genuine signature over any payload."""
     encoded = base64.urlsafe_b64encode(payload).rstrip(b"=")
-    return (ACCESS + encoded + b"." + MINE._sign(ACCESS, encoded, "")).decode()
+    return (ACCESS + encoded + b"." + sign(MINE.key, ACCESS, encoded)).decode()
 
 
 @pytest.mark.parametrize(

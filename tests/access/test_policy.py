@@ -225,9 +225,9 @@ def test_what_an_mcp_client_calls_is_judged_by_its_body(limits: dict[str, Any], 
 
 
 def test_mcp_tools_open_nothing_that_is_closed() -> None:
-    """A limited client needs its path in unscoped_paths all the same; other methods are for nobody."""
-    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").rule == "profiles"
-    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").refusal is not None
+    """A limited client's account is fixed all the same; other methods are for nobody."""
+    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").is_fixed
+    assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp", scope=b"12").refusal is not None
     assert decided({"mcp_tools": ("*",)}, b"PUT", b"/mcp").refusal is not None
     assert not decided({"mcp_tools": ("*",)}, b"POST", b"/sp/campaigns").by_body
     assert not decided({}, b"POST", b"/mcp").by_body

@@ -78,9 +78,11 @@ def response_to(message: Message) -> list[bytes | None]:
     word = next((word for word in WORDS if word in target), b"plain")
     body = b'{"digest":"%b"}' % digest
     dated = b"Date: Wed, 25 Nov 2026 13:00:00 GMT\r\n"
-    usual = b"Content-Type: application/json\r\nx-amz-rid: RID%b\r\n%bContent-Length: %d\r\n" % (
+    session = b"Mcp-Session-Id: s1\r\n" if target.endswith(b"/mcp") else b""
+    usual = b"Content-Type: application/json\r\nx-amz-rid: RID%b\r\n%b%bContent-Length: %d\r\n" % (
         digest,
         dated,
+        session,
         len(body),
     )
     ok = b"HTTP/1.1 200 OK\r\n" + usual

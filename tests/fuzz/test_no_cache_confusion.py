@@ -28,6 +28,8 @@ BODIES = (
     b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     CALL % b"query_x",
     CALL % b"drop_x",
+    CALL.replace(b"{}", b'{"profileId":"1"}') % b"query_x",
+    CALL.replace(b"{}", b'{"profileId":"2"}') % b"query_x",
 )
 PREFIXES = (b"", b"/@other", b"/@default", b"/@route", b"/@nobody", b"/eu", b"/na", b"/@other/eu", b"/@default/na")
 PATHS = (
@@ -68,6 +70,7 @@ VALUES: dict[bytes, tuple[bytes, ...]] = {
     b"Connection": (b"keep-alive", b"close", b"accept"),
     b"Cookie": (b"c=1", b"c=2"),
     b"Mcp-Session-Id": (b"s1", b"s2"),
+    b"Amazon-Ads-AI-Account-Selection-Mode": (b"FIXED", b"DYNAMIC"),
 }
 HOSTS = (b"127.0.0.1", b"localhost", b"elsewhere")
 

@@ -72,7 +72,10 @@ class Client(Section):
     unscoped_paths: Annotated[
         tuple[ExactPath, ...],
         BeforeValidator(parse_list),
-        Field(description="Exact paths that a limited client may reach although no Scope or account id governs them."),
+        Field(
+            description="Exact paths that a limited client may reach although no Scope or account id governs them, "
+            "such as `/mcp` for every account of the login."
+        ),
     ] = ()
     methods: Annotated[
         tuple[Method, ...] | None,

@@ -1,0 +1,47 @@
+"""Session ids of the MCP endpoint as limited clients get them: signed, and saying whose and for whom. Pure.
+
+Nobody remembers such a session, so that their number is not bounded here, and every worker and replica with the same
+configuration reads them. Whether a request may go on with a session is for `policy` and `routing.mcp_session`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+from proxy.access.placeholders import read_payload, sign, write_payload
+from proxy.routing.mcp_session import FixedAccount, McpSession, elsewhere
+
+_PREFIX = b"ap1."
+_MAX_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSessions:
+    """Writes and reads session ids with one key, which outlives restarts."""
+
+    key: bytes
+
+    def write(self, session: McpSession, identifier: bytes) -> bytes:
+        """What the client gets in place of Amazon's `identifier`: the same each time."""
+        fixed = session.fixed or FixedAccount()
+        names = [session.client, session.account, session.region]
+        ids = [each.decode("latin-1") for each in (fixed.profile, fixed.ads_account, identifier)]
+        payload = write_payload([*names, *ids])
+        return _PREFIX + payload + b"." + sign(self.key, _PREFIX, payload)
+
+    def read(self, text: bytes, client: str) -> tuple[McpSession, bytes]:
+        """The session that a client's id stands for, and Amazon's own id of it. Raises `SessionElsewhere` for one of
+        another client, or that was never written here."""
+        payload, _, signature = text.removeprefix(_PREFIX).partition(b".")
+        known = text.startswith(_PREFIX) and len(text) <= _MAX_BYTES
+        if not known or not hmac.compare_digest(sign(self.key, _PREFIX, payload), signature):
+            raise elsewhere()
+        owner, account, region, profile, ads_account, identifier = read_payload(payload)
+        if owner != client:
+            raise elsewhere()
+        fixed = FixedAccount(profile.encode("latin-1"), ads_account.encode("latin-1"))
+        return McpSession(owner, account, region, fixed), identifier.encode("latin-1")
+
+    def __repr__(self) -> str:
+        return "FixedSessions(***)"
