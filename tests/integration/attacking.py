@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -97,14 +98,17 @@ class Attacker:
         until(lambda: len(running.account("acme")["profiles"]) == 3)
 
     def seen(self) -> list[dict[str, Any]]:
-        """The requests of tools that reached Amazon's API so far; the proxy's own lists come when they come."""
-        found: list[dict[str, Any]] = json.loads(self.running.get_control("/control/requests?listener=api")[1])
-        return [request for request in found if values(request, "User-Agent") != ["ads-proxy"]]
+        """The requests of clients that reached Amazon's API or its MCP endpoint so far; the proxy's own lists come when
+        they come."""
+        found: list[dict[str, Any]] = json.loads(self.running.get_control("/control/requests?last=1000")[1])
+        reached = [request for request in found if request["listener"] in ("api", "mcp")]
+        return [request for request in reached if values(request, "User-Agent") != ["ads-proxy"]]
 
     def send(self, data: bytes) -> Asked:
-        before = len(self.seen())
+        before = max((request["number"] for request in self.seen()), default=0)
         head, body = exchange(self.running.proxy_url, data)
-        return Asked(int(head.split(b" ")[1]), head, body, self.seen()[before:])
+        seen = [request for request in self.seen() if request["number"] > before]
+        return Asked(int(head.split(b" ")[1]), head, body, seen)
 
     def ask(self, client: str, method: str, target: str, *lines: str, **rest: Any) -> Asked:
         """A request with a client's key."""

@@ -71,8 +71,8 @@ def refused(asked: Asked, *statuses: int) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("GET", path) for path in ("/v2/profiles", "/v2/profiles/1", "/managerAccounts", "/testAccounts", "/mcp")),
-        *(("POST", path) for path in ("/adsAccounts/list", "/mcp", "/mcp/lite", "/adsApi/v1/create/reports")),
+        *(("GET", path) for path in ("/v2/profiles", "/v2/profiles/1", "/managerAccounts", "/testAccounts", "/MCP")),
+        *(("POST", path) for path in ("/adsAccounts/list", "/mcp/x", "/mcp?x", "/adsApi/v1/create/reports")),
         *(
             ("GET", path)
             for path in ("/amc/instances", "/amc/accounts", "/AMC/instances", "/accounts/E1/dsp/amazonAdTag")
@@ -201,7 +201,7 @@ def test_a_named_path_opens_itself_alone(attacker: Attacker, path: str) -> None:
         ("POST", LIST, (SCOPE,)),
         ("GET", "/v2/profiles", (MINE,)),
         ("GET", "/unheard", (MINE,)),
-        ("POST", "/mcp", (MINE,)),
+        ("POST", "/mcp", (MINE, SCOPE)),
         ("GET", "/accounts/E1/dsp/amazonAdTag", (MINE,)),
         ("GET", "/amc/reporting/i/schedules", (MINE,)),
     ],

@@ -205,6 +205,34 @@ def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits:
     assert sum('"tool-not-permitted"' in line for line in proxy.log.lines) == 1
 
 
+FOREIGN_PROFILE = "1110000000000002"
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, path: str, mode: str) -> None:
+    """The real client, with a key for one profile: it gets that one's campaigns, and an error for any other."""
+    body = {"body": {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}}
+    own = ({**body}, {**body, "profileId": flows.FIRST_PROFILE})
+    foreign = ({**body, "profileId": FOREIGN_PROFILE}, {"body": {"accessRequestedAccounts": [{"profileId": "1"}]}})
+    calls: list[dict[str, Any]] = [{"name": QUERY, "arguments": arguments} for arguments in (*own, *foreign)]
+    if path == "/mcp/lite":
+        calls = [{"name": INVOKE, "arguments": call} for call in calls]
+    with flows.keyed(tmp_path, limits={"profiles": [flows.FIRST_PROFILE], "access": "read"}) as proxy:
+        proxy.control("/control/settings", {"mcp_tools": "amazon"})
+        given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
+        with started(python, HERE / "tools.py", mode, json.dumps(calls), **given) as told:
+            told.wait_for(lambda line: "done" in line)
+            said = [line for line in told.entries() if "called" in line]
+        assert flows.refusals(proxy) == []
+        seen = flows.asked(proxy, "/control/requests?listener=mcp")
+    assert ["campaigns" in str(line.get("said")) for line in said] == [True, True, False, False]
+    assert ["may name no account" in line.get("refused", "") for line in said] == [False, False, True, True]
+    headers = [{name.lower(): value for name, value in request["headers"]} for request in seen]
+    assert {head.get("amazon-advertising-api-scope") for head in headers} == {flows.FIRST_PROFILE}
+    assert {head.get("amazon-ads-ai-account-selection-mode") for head in headers} == {"FIXED"}
+
+
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path, path: str) -> None:
     """The real client, which nothing limits, changes something: the record and the line have the tool's name."""
