@@ -638,6 +638,16 @@ class AmazonThrottled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolHintsContradicted(Event):
+    """Tools of the MCP endpoint that only read by their names, and that a list did not call read-only, for the first
+    time. They count as writes from now on; at most 20 are named."""
+
+    account: str
+    region: str
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CounterRaised(Event):
     """Something happened that is counted and not logged. `metric` is a counter that `observability/metrics.py`
     declares, without its prefix, and `labels` are the values of its labels."""

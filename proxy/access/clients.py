@@ -47,6 +47,7 @@ _GET_A_KEY = (
 )
 _GET_A_NEWER = "Ask the operator of the proxy for the client's newer key, and send that."
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
+_NO_TOOLS: frozenset[str] = frozenset()
 _UNLIMITED = Verdict("", "There is no policy.")
 _NO_KEY = ClientKey("0" * 64)
 """What a key is compared with where there is no client of the name: it takes as long."""
@@ -368,14 +369,20 @@ class Clients:
             )
 
     def tool_rules(
-        self, identity: ClientIdentity, operations: Operations = PUBLISHED, *, fixed: bool = False
+        self,
+        identity: ClientIdentity,
+        operations: Operations = PUBLISHED,
+        writers: frozenset[str] = _NO_TOOLS,
+        *,
+        fixed: bool = False,
     ) -> ToolRules | None:
         """Which tools of the MCP endpoint a caller may call, and for which accounts, where its session is `fixed` to
-        one; None for all."""
+        one; None for all. `writers` are those that the endpoint does not call read-only."""
         policy = identity.policy
         if policy is None or not (policy.checks_tools or fixed):
             return None
-        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations, policy.own if fixed else None)
+        own = policy.own if fixed else None
+        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations, own, writers)
 
     def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""

@@ -2,7 +2,8 @@
 
 A tool does what the operation of the unified API does whose verb and resource its name has: for
 `campaign_management-query_campaign` that is `POST /adsApi/v1/query/campaigns`, which reads. What has no such operation
-counts as a write (docs/reference/permissions.md, Tools of MCP). Messages are read in the second half.
+counts as a write (docs/reference/permissions.md, Tools of MCP), and so does what the server itself does not call
+read-only. Messages are read in the second half.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
     from proxy.http1.message import Request
@@ -191,6 +194,7 @@ NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initializ
 _UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe"))
 """What they reach is told by an address that can mean anything."""
 _REPORTS: Final = b"reports"
+MAX_TOLD: Final = 20
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -198,30 +202,54 @@ _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 @dataclass(frozen=True, slots=True)
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
-    may do. `own` are the accounts that messages may name, None where they may name any. `paging` tells that a request
-    goes on with a list, of which the client has seen other pages."""
+    may do. `own` are the accounts that messages may name, None where they may name any. `writers` are the tools that
+    the server does not call read-only. `paging` tells that a request goes on with a list, of which the client has seen
+    other pages."""
 
     client: str
     access: Effect
     patterns: tuple[PathPattern, ...] | None
     operations: Operations
     own: OwnAccounts | None = None
+    writers: frozenset[str] = frozenset()
     paging: bool = False
 
     def forbids(self, tool: str) -> str:
         """Why a tool may not be called, empty where it may."""
+        return self._forbids(tool, reads=tool not in self.writers)
+
+    def _forbids(self, tool: str, *, reads: bool) -> str:
+        """The same; `reads` is what the server says of it."""
         if self.patterns is not None and not any(pattern.matches(tool.encode()) for pattern in self.patterns):
             return f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
-        if effect_of(tool, self.operations) not in PERMITTED_EFFECTS[self.access]:
+        effect = effect_of(tool, self.operations)
+        if effect not in PERMITTED_EFFECTS[self.access]:
             return f"Client {self.client} has `access: {self.access}`, and {tool} may do more."
+        if effect is Effect.READ and not reads and self.access is not Effect.WRITE:
+            return (
+                f"Client {self.client} has `access: {self.access}`, and {tool} may do more: its name says that it "
+                "reads, but the server does not call it read-only (readOnlyHint)."
+            )
         if self.own is not None and _is_ungoverned(operation_of(tool, self.operations)):
             return f"Client {self.client} is limited, and no account governs what {tool} reaches."
         return ""
 
+    def describe(self, tool: str) -> str:
+        """What decides about a tool that is not forbidden, in a sentence or two."""
+        operation = operation_of(tool, self.operations)
+        if operation is None:
+            return f"No operation has the verb and the resource of the name {tool}, so that it counts as a write."
+        does = f"By its name, {tool} does what {operation.method} {operation.template} does: `{operation.effect}`."
+        if operation.effect is not Effect.READ or self.access is Effect.WRITE:
+            return does
+        return f"{does} A running proxy refuses it if the server's list of tools does not call it read-only."
+
     def shows(self, tool: object) -> bool:
         """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are checked by each call."""
         name = tool.get("name") if isinstance(tool, dict) else None
-        return isinstance(name, str) and (name in (SEARCH, DESCRIBE, INVOKE) or not self.forbids(name))
+        if not isinstance(name, str):
+            return False
+        return name in (SEARCH, DESCRIBE, INVOKE) or not self._forbids(name, reads=only_reads(tool))
 
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
@@ -268,6 +296,25 @@ def effect_of(tool: str, operations: Operations) -> Effect:
     """What a tool does, by its name; a write where nothing says that it does less."""
     operation = operation_of(tool, operations)
     return Effect.WRITE if operation is None else operation.effect
+
+
+def only_reads(tool: Any) -> bool:
+    """Whether the server does not contradict that a listed tool reads: without a hint it says nothing."""
+    annotations = tool.get("annotations")
+    hint = annotations.get("readOnlyHint") if isinstance(annotations, dict) else None
+    return hint is None or hint is True
+
+
+def read_hints(tools: list[Any]) -> dict[str, bool]:
+    """Of each listed tool whether the server says nothing else than that it reads."""
+    named = (tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str))
+    return {tool["name"]: only_reads(tool) for tool in named if _TOOL.fullmatch(tool["name"])}
+
+
+def disagreements(writers: Iterable[str], operations: Operations) -> tuple[str, ...]:
+    """The tools of these whose names say that they read; the first `MAX_TOLD`."""
+    reading = sorted(tool for tool in writers if effect_of(tool, operations) is Effect.READ)
+    return tuple(reading[:MAX_TOLD])
 
 
 def operation_of(tool: str, operations: Operations) -> Operation | None:

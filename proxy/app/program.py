@@ -34,6 +34,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
+from proxy.forwarding.tool_hints import ToolHints
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
@@ -142,7 +143,7 @@ class Program:
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
-        self._uses, self._sessions = KeyUses(), McpSessions()
+        self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
         self.workers: Supervisor | None = None
         worker_settings = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
         self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
@@ -280,7 +281,13 @@ class Program:
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
         dependencies = Dependencies(
-            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
+            self.tokens,
+            self.throttles,
+            RetryBudgets(),
+            AccountLines(),
+            self.accounting,
+            self._sessions,
+            self._hints,
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
@@ -336,7 +343,7 @@ class Program:
         """What gives workers their copies, where there are workers."""
         if self._worker_group is None:
             return ()
-        hub = self._worker_group.hub(self._sessions, self._uses, self.history, self.audit)
+        hub = self._worker_group.hub((self._sessions, self._hints), self._uses, self.history, self.audit)
         hub.tls, hub.spans = self._tls, self._take_spans
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from proxy.forwarding.tool_hints import ToolHints
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
@@ -42,3 +44,4 @@ class Dependencies:
     account_lines: AccountLines
     accounting: Accounting
     sessions: McpSessions
+    hints: ToolHints = field(default_factory=ToolHints)

@@ -28,6 +28,7 @@ from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line,
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import LARGE, READER, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
+from proxy.forwarding.tool_hints import learn_tools
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
 from proxy.forwarding.write_reading import WriteBodies, written_request
 from proxy.http1.framing import whole_chunks
@@ -697,6 +698,9 @@ class Exchange:
         tell_accepted(self._attempt, self._dependencies.tokens, self._context)
         if self._context.route.endpoint is TargetKind.MCP:
             self._dependencies.sessions.answered(self._context, response)
+            if self._body.lists_tools and response.status == 200:
+                hints, observer = self._dependencies.hints, self._dependencies.accounting.observer
+                self._relay.learn_tools(partial(learn_tools, hints, observer, self._context))
         self._body.forget()
         self._relay.begin(response)
 

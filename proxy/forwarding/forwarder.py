@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import ClientIdentity
+    from proxy.access.mcp_tools import ToolRules
     from proxy.access.policy import Verdict
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
@@ -151,10 +152,16 @@ class Forwarder:
         pool = self._pools.find(chosen.endpoint, chosen.region)
         in_flight = self._dependencies.accounting.client_cell(identity.name)
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        tools = clients.tool_rules(identity, rules.table.operations, fixed=fixed is not None) if is_mcp else None
+        tools = self._tool_rules(identity, chosen) if is_mcp else None
         decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
         self._decisions.keep(decision)
         return RequestContext(request, destination, decision)
+
+    def _tool_rules(self, identity: ClientIdentity, chosen: Route) -> ToolRules | None:
+        """Which tools of the MCP endpoint the caller may call there."""
+        writers = self._dependencies.hints.writers(chosen.account, chosen.region)
+        operations = self.rules.table.operations
+        return self.rules.clients.tool_rules(identity, operations, writers, fixed=chosen.fixed is not None)
 
     def _find_session(
         self, request: Request, identity: ClientIdentity, screened: Verdict

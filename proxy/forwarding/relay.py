@@ -8,14 +8,15 @@ passes byte for byte.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import Draining
 from proxy.forwarding import decision
 from proxy.forwarding.body_copy import BodyCopy
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.forwarding.tool_lists import ToolListFilter
+from proxy.forwarding.request_body import READER
+from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
 from proxy.forwarding.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, with_value, without_coding, without_length
@@ -24,6 +25,8 @@ from proxy.routing.mcp_session import SESSION_ID, McpSession
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Request, Response
@@ -50,7 +53,9 @@ class ResponseRelay:
         "_context",
         "_continued",
         "_filter",
+        "_learn",
         "_length",
+        "_reader",
         "_response",
         "began",
         "bytes_out",
@@ -65,6 +70,8 @@ class ResponseRelay:
         self._response: Response
         self._buffered: list[Buffer] | None = None
         self._filter: ToolListFilter | None = None
+        self._reader: ToolListReader | None = None
+        self._learn: Callable[[list[Any]], None] | None = None
         self._buffered_size = 0
         self._bodyless = False
         self._chunking = False
@@ -114,6 +121,10 @@ class ResponseRelay:
             self._continued = True
             self._client.expect_body()
 
+    def learn_tools(self, learn: Callable[[list[Any]], None]) -> None:
+        """The response that begins next lists tools: `learn` is called with them."""
+        self._learn = learn
+
     def begin(self, response: Response) -> None:
         """Take the final response's head."""
         self._response, self.status = response, response.status
@@ -121,9 +132,11 @@ class ResponseRelay:
         self.copy = self._new_copy(response)
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
         tools = self._context.decision.tools
+        if self._learn is not None and tools is None:
+            self._reader = ToolListReader(fields.content_encoding, events=self.is_event_stream)
         if tools is not None and not self._bodyless:
-            readable = fields.content_encoding in (b"", b"identity")
-            self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream)
+            readable, learn = fields.content_encoding in (b"", b"identity"), self._learn or (lambda tools: None)
+            self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream, learn=learn)
             self._send_head(without_coding(fields), None)
         elif self._is_looked_into():
             self._buffered = []
@@ -139,8 +152,12 @@ class ResponseRelay:
             self._buffer(pieces)
         else:
             self._relay(pieces)
+            if self._reader is not None:
+                self._read(self._reader.feed(b"".join(pieces)))
 
     def end(self, trailers: bytes) -> None:
+        if self._reader is not None:
+            self._read(self._reader.finish())
         if self._filter is not None:
             self._relay_shown(self._filter.finish())
         if self._buffered is not None:
@@ -171,6 +188,14 @@ class ResponseRelay:
         text = readable(self.copy.beginning if self.copy else b"", self._response.fields.content_encoding)
         refusal = AmazonRefusal(self.status, text, context.route, problem)
         return explain(refusal, context.rules.table.directory)
+
+    def _read(self, messages: list[bytes]) -> None:
+        """Read messages in a thread, so that nobody waits for it."""
+        learn = self._learn
+        assert learn is not None
+        for message in messages:
+            reading = self._client.loop.run_in_executor(READER, find_tools, message)
+            reading.add_done_callback(lambda done: None if done.cancelled() else learn(done.result()))
 
     def _relay(self, pieces: list[Buffer]) -> None:
         self.bytes_out += sum(map(len, pieces))

@@ -25,8 +25,11 @@ class ReplayBuffer:
     """What came of a body so far, framed for Amazon.
 
     While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
-    However many pieces a body came in, it is kept in one: a piece of one byte takes one byte.
+    However many pieces a body came in, it is kept in one: a piece of one byte takes one byte. `lists_tools` tells that
+    it asks the MCP endpoint for its tools.
     """
+
+    lists_tools = False
 
     __slots__ = ("_chunked", "_expects_continue", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
 
@@ -125,16 +128,21 @@ def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
     return McpReplayBuffer(fields, max_bytes, stats) if context.endpoint is _MCP else ReplayBuffer(fields, max_bytes)
 
 
+_LIST: Final = (b'"tools/list"', b'"tools\\/list"')
+"""How JSON has the method of a request for tools: some write a slash in the second way."""
+
+
 class McpReplayBuffer(ReplayBuffer):
     """Fills `mcp_tools` of the `stats`. What does not come whole, or is larger than is kept, has a tool that nobody can
     tell."""
 
-    __slots__ = ("_message", "_stats")
+    __slots__ = ("_message", "_stats", "lists_tools")
 
     def __init__(self, fields: RequestFields, max_bytes: int, stats: RequestStats) -> None:
         super().__init__(fields, max_bytes)
         self._stats = stats
         self._message: bytearray | None = bytearray()
+        self.lists_tools = False
 
     def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
         self._stats.mcp_tools = (UNTOLD,)
@@ -148,6 +156,7 @@ class McpReplayBuffer(ReplayBuffer):
     def end(self, trailers: bytes, *, sent: bool) -> list[Buffer]:
         if self._message is not None:
             if len(self._message) < LARGE:
+                self.lists_tools = any(name in self._message for name in _LIST)
                 self._stats.mcp_tools = name_tools(bytes(self._message))
             else:
                 self._stats.naming = READER.submit(name_tools, bytes(self._message))

@@ -64,6 +64,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsListed: "info",
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
+    events.ToolHintsContradicted: "warning",
     audit.AdminSignedIn: "info",
     audit.AdminRefused: "warning",
     audit.ClientKeyChanged: "info",

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from proxy.access.mcp_tools import DESCRIBE, INVOKE, SEARCH, ToolRules, effect_of
+from proxy.access.mcp_tools import (
+    DESCRIBE,
+    INVOKE,
+    MAX_TOLD,
+    SEARCH,
+    ToolRules,
+    disagreements,
+    effect_of,
+    read_hints,
+)
+from proxy.access.own_accounts import OwnAccounts
 from proxy.access.paths import PathPattern
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect
@@ -166,3 +177,148 @@ def test_what_cannot_be_judged_is_refused(content: bytes, method: bytes) -> None
 def test_a_list_shows_what_may_be_called(tool: object, shown: bool) -> None:
     """And the ways to find tools, which decide nothing."""
     assert READ.shows(tool) is shown
+
+
+# --- limited clients: the accounts that a message names
+
+LIMITED = replace(rules(), own=OwnAccounts(frozenset((b"123",)), frozenset()))
+
+
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "permitted"),
+    [
+        ({}, True),
+        ({"profileId": "123"}, True),
+        ({"body": {"accessRequestedAccounts": [{"profileId": 123}]}}, True),
+        ({"profileId": "124"}, False),
+        ({"body": {"a": [{"advertiserAccountId": "x"}]}}, False),
+    ],
+)
+def test_a_message_names_no_foreign_account(arguments: dict[str, Any], permitted: bool, lite: bool) -> None:
+    """It is answered as any forbidden call is."""
+    refused = judged(LIMITED, call(INVOKE, name=QUERY, arguments=arguments) if lite else call(QUERY, **arguments))
+    assert (refused is None) is permitted
+    if refused is not None:
+        said = json.loads(refused.answer)
+        assert (refused.sent_status, said["id"], said["error"]["code"]) == (200, 1, -32010)
+        assert "may name no account but its own" in said["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 1, "method": "prompts/get", "params": {"arguments": {"profileId": "124"}}},
+        {"id": 1, "result": {"content": {"profileId": "124"}}},
+        {"id": 1, "error": {"code": 1, "message": "x", "data": {"profileId": "124"}}},
+        {"method": "notifications/progress", "params": {"profileId": "124"}},
+        {"id": 1, "method": "resources/read", "params": {"uri": "ads://124"}},
+        {"id": 1, "method": "resources/subscribe", "params": {"uri": "ads://124"}},
+    ],
+)
+def test_nor_does_any_other_message(message: dict[str, Any]) -> None:
+    """Nor is there an address that could mean one."""
+    assert judged(LIMITED, {"jsonrpc": "2.0", **message}) is not None
+    assert judged(rules(), {"jsonrpc": "2.0", **message}) is None
+
+
+def test_names_are_read_strictly_at_any_depth() -> None:
+    """What two readers could take for different names cannot be judged."""
+    refused = judged(LIMITED, call(QUERY, body={"profileId": "123", "profile_id": "123"}))
+    assert refused is not None and refused.sent_status == 400
+    assert judged(rules(), call(QUERY, body={"profileId": "123", "profile_id": "123"})) is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "permitted"),
+    [
+        ("account_management-query_advertiser_account", False),
+        ("account_management-update_manager_account", False),
+        (REPORT, True),
+        ("reporting-retrieve_report", True),
+        (UPDATE, True),
+        ("nobody_knows", True),
+    ],
+)
+def test_a_limited_client_calls_what_an_account_governs(tool: str, permitted: bool) -> None:
+    """Reports are of the account that the session is for."""
+    assert (judged(LIMITED, call(tool)) is None) is permitted
+    assert LIMITED.shows({"name": tool}) is permitted
+
+
+# --- the second witness
+
+WARNED = replace(READ, writers=frozenset((QUERY, REPORT)))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tool", "permitted"),
+    [
+        (WARNED, QUERY, False),
+        (WARNED, "campaign_management-query_ad", True),
+        (replace(WARNED, access=Effect.REPORT), QUERY, False),
+        (replace(WARNED, access=Effect.REPORT), REPORT, True),
+        (replace(WARNED, access=Effect.WRITE), QUERY, True),
+    ],
+)
+def test_the_server_can_contradict_a_name_that_reads(allowed: ToolRules, tool: str, permitted: bool) -> None:
+    """Then it counts as a write; a report is made whatever the server says of it."""
+    refused = judged(allowed, call(tool))
+    assert (refused is None) is permitted
+    if refused is not None:
+        assert "does not call it read-only (readOnlyHint)" in json.loads(refused.answer)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "shown"),
+    [
+        ({"readOnlyHint": True}, True),
+        ({"readOnlyHint": None}, True),
+        ({}, True),
+        (None, True),
+        ("x", True),
+        ({"readOnlyHint": False}, False),
+        ({"readOnlyHint": "true"}, False),
+        ({"readOnlyHint": 1}, False),
+    ],
+)
+def test_a_list_is_judged_by_its_own_hints(annotations: Any, shown: bool) -> None:
+    """Whatever another list said before; what is neither true nor absent says otherwise."""
+    tool = {"name": QUERY, "annotations": annotations}
+    assert READ.shows(tool) is WARNED.shows(tool) is shown
+    assert read_hints([tool]) == {QUERY: shown}
+
+
+def test_a_hint_makes_no_write_a_read() -> None:
+    """Both have to say so."""
+    assert not READ.shows({"name": UPDATE, "annotations": {"readOnlyHint": True}})
+
+
+def test_only_tools_have_hints() -> None:
+    """Other entries, and names that are none, are not remembered."""
+    assert read_hints([1, {}, {"name": 7}, {"name": "a b"}, {"name": "x" * 129}]) == {}
+
+
+def test_those_that_read_by_name_disagree() -> None:
+    """The others write by their names, too."""
+    assert disagreements([UPDATE, QUERY, REPORT], PUBLISHED) == (QUERY,)
+    many = [f"x{number:03}-query_campaign" for number in range(50)]
+    assert disagreements(many, PUBLISHED) == tuple(many[:MAX_TOLD])
+
+
+# --- what `check` says
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tool", "said"),
+    [
+        (READ, QUERY, "does what POST /adsApi/v1/query/campaigns does: `read`. A running proxy refuses it if"),
+        (rules(), QUERY, "does what POST /adsApi/v1/query/campaigns does: `read`."),
+        (REPORTING, REPORT, "does what POST /adsApi/v1/create/reports does: `report`."),
+        (rules(), "x-do", "counts as a write."),
+    ],
+)
+def test_what_decides_is_said(allowed: ToolRules, tool: str, said: str) -> None:
+    """The operation that a name has, and whether the server has a say."""
+    assert said in allowed.describe(tool)
+    assert ("A running proxy" in said) is ("A running proxy" in allowed.describe(tool))

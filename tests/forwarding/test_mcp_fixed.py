@@ -1,4 +1,4 @@
-"""A limited client at the MCP endpoint: what leaves for its one account, and its session."""
+"""A limited client at the MCP endpoint: what leaves for its one account, its session, and what is learned of tools."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.events import ToolHintsContradicted
+from proxy.routing.operations import Effect
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import Wire
 
@@ -21,6 +23,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "one": {"profiles": frozenset((b"123",))},
     "two": {"profiles": frozenset((b"123", b"124"))},
     "ads": {"account_ids": frozenset((b"amzn1.own",))},
+    "reader": {"access": Effect.READ},
     "free": {},
 }
 KEYS = {name: f"a key of {name}".encode() for name in LIMITS}
@@ -41,6 +44,7 @@ def message(client: str, content: Any, *lines: bytes, path: bytes = b"/mcp", met
 
 
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
 CALL = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": QUERY, "arguments": {}}}
 
 
@@ -202,3 +206,66 @@ async def test_a_message_in_pieces_is_read_as_a_whole(running: Running) -> None:
         assert b"profileId" in (await wire.answer()).body
         assert endpoint.heads == []
         assert (await bench.events.last()).refusal == "tool-not-permitted"
+
+
+# --- what is learned of tools
+
+TOOLS = [{"name": QUERY, "annotations": {"readOnlyHint": False}}, {"name": "campaign_management-query_ad"}]
+LISTED = {"jsonrpc": "2.0", "id": 2, "result": {"tools": TOOLS}}
+
+
+@pytest.mark.parametrize("client", ["free", "reader", "one"])
+@pytest.mark.parametrize("kind", [b"application/json", b"text/event-stream"])
+async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes, running: Running) -> None:
+    """From whoever's list it comes: the reader cannot call what the server does not call read-only."""
+    endpoint = Endpoint(OPENED, answer(LISTED, kind=kind), OPENED)
+    async with running(endpoint, clients=clients()) as bench:
+        assert b"result" in (await bench.ask(message("reader", CALL))).body
+        got = await bench.ask(message(client, LIST))
+        if client == "free":
+            assert got.body == answer(LISTED, kind=kind).partition(b"\r\n\r\n")[2]
+        await bench.settled(lambda: bool(bench.forwarder._dependencies.hints.writers("default", "na")))
+        assert "readOnlyHint" in json.loads((await bench.ask(message("reader", CALL))).body)["error"]["message"]
+        assert b"result" in (await bench.ask(message("free", CALL))).body
+        told = [event for event in bench.events.events if isinstance(event, ToolHintsContradicted)]
+        assert told == [ToolHintsContradicted("default", "na", (QUERY,))]
+
+
+async def test_a_contradiction_is_told_once(running: Running) -> None:
+    """And a list that takes it back is believed."""
+    quiet = {"jsonrpc": "2.0", "id": 2, "result": {"tools": [{"name": QUERY}]}}
+    endpoint = Endpoint(answer(LISTED), answer(LISTED), answer(quiet), OPENED)
+    async with running(endpoint, clients=clients()) as bench:
+        await bench.ask(message("reader", LIST))
+        await bench.ask(message("reader", LIST))
+        assert b"error" in (await bench.ask(message("reader", CALL))).body
+        assert sum(isinstance(event, ToolHintsContradicted) for event in bench.events.events) == 1
+        await bench.ask(message("reader", LIST))
+        assert b"result" in (await bench.ask(message("reader", CALL))).body
+
+
+async def test_a_slash_may_be_escaped(running: Running) -> None:
+    """As some writers of JSON do."""
+    endpoint = Endpoint(answer(LISTED), OPENED)
+    asked = json.dumps(LIST).replace("/", "\\/").encode()
+    async with running(endpoint, clients=clients()) as bench:
+        await bench.ask(message("reader", asked))
+        assert b"error" in (await bench.ask(message("reader", CALL))).body
+
+
+@pytest.mark.parametrize(
+    ("content", "response"),
+    [
+        (CALL, answer(LISTED)),
+        (LIST, answer(LISTED, status=500)),
+        (LIST, answer(LISTED, b"Content-Encoding: br")),
+        (LIST, answer({"jsonrpc": "2.0", "id": 2, "result": {"content": [{"tools": TOOLS}]}})),
+    ],
+)
+async def test_nothing_else_is_believed(content: Any, response: bytes, running: Running) -> None:
+    """Only a list that was asked for, and that came."""
+    endpoint = Endpoint(response, OPENED)
+    async with running(endpoint, clients=clients()) as bench:
+        await bench.ask(message("free", content))
+        await bench.ask(message("free", CALL))
+        assert b"result" in (await bench.ask(message("reader", CALL))).body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from proxy.access.mcp_tools import ToolRules
 from proxy.access.paths import PathPattern
-from proxy.forwarding.tool_lists import ToolListFilter
+from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
 from proxy.routing.operations import PUBLISHED, Effect
 
 RULES = ToolRules("agent", Effect.WRITE, (PathPattern.read("good*"),), PUBLISHED)
@@ -132,3 +133,74 @@ def test_what_cannot_be_read_does_not_pass(events: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr("proxy.forwarding.tool_lists.MAX_MESSAGE", 20)
     long = body(b"data: " + dumped(LISTED), 5, events=events)
     assert b"could not be read" in long and b"bad" not in long
+
+
+# --- what is learned of a list
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_a_list_is_learned_before_it_is_shown(events: bool) -> None:
+    """All of it."""
+    learned: list[Any] = []
+    made = ToolListFilter(RULES, readable=True, events=events, learn=learned.append)
+    made.feed(b"data: " + dumped(LISTED) + b"\n\n" if events else dumped(LISTED))
+    made.finish()
+    assert learned == [TOOLS]
+
+
+def read(content: bytes, pieces: int = 0, *, coding: bytes = b"", events: bool = False) -> list[Any]:
+    """The tools that are read beside an answer, fed in pieces of so many bytes."""
+    made = ToolListReader(coding, events=events)
+    size = pieces or max(1, len(content))
+    messages = [text for at in range(0, len(content), size) for text in made.feed(content[at : at + size])]
+    return [tool for text in (*messages, *made.finish()) for tool in find_tools(text)]
+
+
+EVENT = b"event: message\ndata: " + dumped(LISTED) + b"\n\n"
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+@pytest.mark.parametrize("coding", [b"", b"identity", b"gzip", b"X-GZIP"])
+@pytest.mark.parametrize(("content", "events"), [(dumped(LISTED), False), (b": x\n\n" + EVENT, True)])
+def test_a_list_is_read_beside_its_way(content: bytes, events: bool, coding: bytes, pieces: int) -> None:
+    """As one body or as an event, compressed or not, in whatever pieces."""
+    sent = gzip.compress(content) if b"zip" in coding.lower() else content
+    assert read(sent, pieces, coding=coding, events=events) == TOOLS
+
+
+def test_an_event_is_read_when_it_ends() -> None:
+    """A client may leave then, as it has its answer."""
+    made = ToolListReader(b"", events=True)
+    assert made.feed(EVENT[:-1]) == []
+    assert made.feed(EVENT[-1:]) == [dumped(LISTED)]
+    assert made.finish() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "events"),
+    [
+        (EVENT[:-2], b"", True),
+        (dumped(LISTED), b"br", False),
+        (dumped(LISTED), b"gzip", False),
+        (b"{}", b"", False),
+        (b"tools", b"", False),
+        (b'["tools"]', b"", False),
+        (b'{"result":{"tools":7}}', b"", False),
+        (b"[" * 100_000 + b"tools", b"", False),
+    ],
+)
+def test_what_cannot_be_read_tells_nothing(content: bytes, coding: bytes, events: bool) -> None:
+    """It passes all the same."""
+    assert read(content, coding=coding, events=events) == []
+
+
+@pytest.mark.parametrize("coding", [b"", b"gzip"])
+def test_no_more_is_read_than_fits(coding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what was sent before the limit, a whole event counts; after it nothing does."""
+    monkeypatch.setattr("proxy.forwarding.tool_lists.MAX_READ", len(EVENT) + 5)
+    content = EVENT + EVENT
+    sent = gzip.compress(content) if coding else content
+    assert read(sent, coding=coding, events=True) == TOOLS
+    made = ToolListReader(coding, events=True)
+    made.feed(sent)
+    assert made.feed(EVENT) == [] and repr(made) == "<ToolListReader: 0 bytes left>"

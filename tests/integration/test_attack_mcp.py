@@ -393,3 +393,28 @@ def test_a_tool_that_no_account_governs_is_closed(attacker: McpAttacker, tool: s
 def test_no_write_is_hidden(attacker: McpAttacker, client: str, message: Any) -> None:
     """In a name, a second name, a list, a notification, another method."""
     refused(attacker.post(client, message))
+
+
+def test_the_server_is_the_second_witness(attacker: McpAttacker) -> None:
+    """What it says in one client's list holds for all clients of the login; a write stays one, whatever it says."""
+    attacker.running.control("/control/settings", {"mcp_hints": "contrary"})
+    try:
+        free, reader = attacker.session("free"), attacker.session("reader")
+        assert attacker.post("reader", call(), reader).seen
+        assert QUERY.encode() in attacker.post("free", {"jsonrpc": "2.0", "id": 1, "method": LIST}, free).body
+        told = attacker.running.log.wait_for(lambda line: line.get("event") == "tool_hints_contradicted")
+        assert QUERY in told["tools"]
+        asked = attacker.post("reader", call(), reader)
+        refused(asked)
+        assert "readOnlyHint" in json.loads(asked.body)["error"]["message"]
+        refused(attacker.post("reader", call({}, UPDATE), reader))
+        listed = attacker.post("reader", {"jsonrpc": "2.0", "id": 1, "method": LIST}, reader).body
+        assert QUERY.encode() not in listed
+        reporter = attacker.session("reporter")
+        order: dict[str, Any] = {"body": {"accessRequestedAccounts": [], "reports": []}}
+        assert attacker.post("reporter", call(order, "reporting-create_report"), reporter).seen
+    finally:
+        attacker.running.control("/control/settings", {"mcp_hints": "honest"})
+        attacker.post("free", {"jsonrpc": "2.0", "id": 1, "method": LIST}, attacker.session("free"))
+    until(lambda: attacker.post("reader", call(), reader).seen)
+    assert sum('"tool_hints_contradicted"' in line for line in attacker.running.log.lines) == 1

@@ -1,7 +1,7 @@
 """What the supervisor gives its workers, and what it does with what they say.
 
-It owns tokens, lists, pauses, sessions and the audit stream; each worker has a copy of what serving needs, from its
-beginning on. Nothing here knows processes.
+It owns tokens, lists, pauses, sessions, hints and the audit stream; each worker has a copy of what serving needs, from
+its beginning on. Nothing here knows processes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import ThrottleKey
+    from proxy.forwarding.tool_hints import ToolHints
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
 
@@ -79,6 +80,7 @@ class HubDependencies:
 
     throttles: BroadcastThrottles
     sessions: McpSessions
+    hints: ToolHints
     budgets: SharedBudgets
     uses: KeyUses
     history: RequestHistory
@@ -136,6 +138,8 @@ class SupervisorHub:
                 yield _pause(limit.key, limit.wait)
         for digest, session in parts.sessions.known():
             yield _session(digest.hex(), [session.client, session.account, session.region])
+        for account, region, writers in parts.hints.known():
+            yield _hints(account, region, sorted(writers))
         yield pack("serve")
 
     def reload(self, config: Config, generation: int) -> bytes:
@@ -221,6 +225,9 @@ class SupervisorHub:
                 known = McpSession(*session) if session is not None else None
                 parts.sessions.learn(bytes.fromhex(message["digest"]), known)
                 self.workers.send_all(_session(message["digest"], session), but=number)
+            case "hints":
+                parts.hints.take(message["account"], message["region"], message["writers"])
+                self.workers.send_all(_hints(message["account"], message["region"], message["writers"]), but=number)
             case "accepted":
                 token = read_token(message["token"])
                 if token is not None:
@@ -268,6 +275,10 @@ class SupervisorHub:
 
 def _pause(key: ThrottleKey, seconds: float) -> bytes:
     return pack("pause", told={"pause": list(key), "seconds": seconds}, ago=0.0)
+
+
+def _hints(account: str, region: str, writers: list[str]) -> bytes:
+    return pack("hints", account=account, region=region, writers=writers)
 
 
 def _session(digest: str, session: list[str] | None) -> bytes:

@@ -49,6 +49,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey, Throttles
+from proxy.forwarding.tool_hints import ToolHints
 from proxy.forwarding.tracing import Tracing
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
@@ -101,6 +102,7 @@ class Worker:
         self._tls = ServerTls()
         self._memory, self._writes = NumberMemory(given.numbers), DeferredWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
+        self._hints = ToolHints()
         self._news = RequestReporter(self._uses)
         self._beats = 0
         self._stream_takes_writes = True
@@ -120,6 +122,7 @@ class Worker:
             "failures": lambda message: self._directory.take_failures(message["failures"]),
             "pause": self._take_pause,
             "session": self._take_session,
+            "hints": lambda told: self._hints.take(told["account"], told["region"], told["writers"]),
             "places": self._apply_slots,
         }
 
@@ -164,6 +167,7 @@ class Worker:
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
         self._throttles.paused = self._say_pause
         self._sessions.changed = self._say_session
+        self._hints.changed = self._say_hints
         self._tls.take(message["tls"])
         self._directory.keep(config.accounts)
         allowed = connections_within(message["open_files"])
@@ -184,8 +188,9 @@ class Worker:
         sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
         self._pools = Pools(deadlines, names, sharing.slots)
         self._opened.callback(self._pools.close)
-        shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting, self._sessions
-        self.forwarder = Forwarder(Dependencies(*shared), self._pools, rules_of(self.config, self._sources))
+        shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting
+        dependencies = Dependencies(*shared, self._sessions, self._hints)
+        self.forwarder = Forwarder(dependencies, self._pools, rules_of(self.config, self._sources))
         addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
         self._connections = SharedConnectionCounts(memory, self.number)
         self.client_connections = ConnectionTable(
@@ -255,6 +260,9 @@ class Worker:
     def _say_session(self, digest: bytes, session: McpSession | None) -> None:
         said = [session.client, session.account, session.region] if session is not None else None
         self._channel.send("session", digest=digest.hex(), session=said)
+
+    def _say_hints(self, account: str, region: str, writers: frozenset[str]) -> None:
+        self._channel.send("hints", account=account, region=region, writers=sorted(writers))
 
     def _beat(self) -> None:
         """The event loop turns; and now and then what people may look at."""

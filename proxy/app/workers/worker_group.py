@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.config import Config
     from proxy.events import Observer
     from proxy.forwarding.sessions import McpSessions
+    from proxy.forwarding.tool_hints import ToolHints
     from proxy.observability.metrics import Metrics
 
 
@@ -48,14 +49,14 @@ class WorkerGroup:
 
     def hub(
         self,
-        sessions: McpSessions,
+        endpoint: tuple[McpSessions, ToolHints],
         uses: KeyUses,
         history: RequestHistory,
         audit: RecordStream | None,
     ) -> SupervisorHub:
-        """What gives the workers their copies."""
+        """What gives the workers their copies; `endpoint` is what is known of the MCP endpoint."""
         return SupervisorHub(
-            HubDependencies(self.throttles, sessions, self.budgets, uses, history, audit, self.worker_settings)
+            HubDependencies(self.throttles, *endpoint, self.budgets, uses, history, audit, self.worker_settings)
         )
 
     def supervisor(

@@ -24,6 +24,7 @@ from proxy.errors import NoUsableToken
 from proxy.events import ProfilesListed, RefreshCause, TokenRefreshed
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey
+from proxy.forwarding.tool_hints import ToolHints
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import make_memory_file
 from proxy.profiles.index import ListingFailure, ProfileListing
@@ -126,9 +127,19 @@ class Bench:
     def __init__(self, descriptor: int) -> None:
         self.stream = Stream()
         self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), BroadcastThrottles()
+        self.hints = ToolHints()
         self.history = RequestHistory(Metrics("1"))
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
-        parts = self.throttles, self.sessions, budgets, self.uses, self.history, self.stream, {"demo": False}
+        parts = (
+            self.throttles,
+            self.sessions,
+            self.hints,
+            budgets,
+            self.uses,
+            self.history,
+            self.stream,
+            {"demo": False},
+        )
         self.hub = SupervisorHub(HubDependencies(*parts))
         self.workers, self.tokens, self.directory = SentMessages(), Tokens(), Directory()
         self.hub.workers, self.hub.tls = self.workers, ServerTls()
@@ -151,10 +162,19 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     """The configuration first, then what is known, and the word to serve last."""
     bench.throttles.pause(KEY, 30.0, asyncio.get_running_loop())
     bench.sessions.learn(b"\1\2", McpSession("tool", "default", "na"))
+    bench.hints.take("default", "na", ("b", "a"))
     begin, *known, serve = bench.welcomed()
     audit, *known = known
     assert audit == {"kind": "audit", "takes_writes": True}
-    assert [message["kind"] for message in known] == ["token", "watch", "lists", "failures", "pause", "session"]
+    assert [message["kind"] for message in known] == [
+        "token",
+        "watch",
+        "lists",
+        "failures",
+        "pause",
+        "session",
+        "hints",
+    ]
     assert (begin["kind"], serve["kind"]) == ("begin", "serve")
     assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
     assert from_document(begin["config"]) == bench.config
@@ -162,6 +182,7 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     assert known[4]["told"]["pause"] == list(KEY)
     assert 29 < known[4]["told"]["seconds"] <= 30
     assert (known[5]["digest"], known[5]["session"]) == ("0102", ["tool", "default", "na"])
+    assert (known[6]["account"], known[6]["region"], known[6]["writers"]) == ("default", "na", ["a", "b"])
 
 
 def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
@@ -206,17 +227,19 @@ def test_events_are_told_to_all(bench: Bench) -> None:
 
 
 async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
-    """Pauses and sessions, but not to who told them; a fleet hears of the pause, too."""
+    """Pauses, sessions and hints, but not to who told them; a fleet hears of the pause, too."""
     shared: list[Any] = []
     bench.throttles.paused = lambda key, seconds: shared.append((key, seconds))
     bench.hub.heard(2, {"kind": "pause", "told": {"pause": list(KEY), "seconds": 30.0}})
     bench.hub.heard(2, {"kind": "session", "digest": "0102", "session": ["tool", "acme", "na"]})
-    assert bench.workers.kinds() == [("pause", 2), ("session", 2)]
+    bench.hub.heard(2, {"kind": "hints", "account": "acme", "region": "na", "writers": ["a"]})
+    assert bench.workers.kinds() == [("pause", 2), ("session", 2), ("hints", 2)]
+    assert bench.hints.writers("acme", "na") == {"a"}
     assert shared == [(KEY, 30.0)]
     assert [limit.key for limit in bench.throttles.snapshot(asyncio.get_running_loop().time())] == [KEY]
     assert dict(bench.sessions.known()) == {b"\1\2": McpSession("tool", "acme", "na")}
     bench.throttles.pause(KEY, 5.0, asyncio.get_running_loop())
-    assert bench.workers.kinds()[2:] == [("pause", None)]
+    assert bench.workers.kinds()[3:] == [("pause", None)]
 
 
 async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:

@@ -1,0 +1,72 @@
+"""Which tools the MCP endpoint does not call read-only, as each login was told last in each region. Bounded.
+
+What follows from it is decided by `access.mcp_tools`.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache
+
+from proxy.access.mcp_tools import disagreements, read_hints
+from proxy.events import ToolHintsContradicted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from proxy.events import Observer
+    from proxy.forwarding.decision import RequestContext
+
+MAX_LISTS = 1024
+"""Logins and regions whose tools are remembered: the one that was used longest ago is forgotten beyond that."""
+MAX_TOOLS = 1024
+"""Tools that are remembered of one list."""
+_NONE: frozenset[str] = frozenset()
+
+
+class ToolHints:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self._writers: LRUCache[tuple[str, str], frozenset[str]] = LRUCache(MAX_LISTS)
+        self.changed: Callable[[str, str, frozenset[str]], None] = lambda account, region, writers: None
+        """Called with the account, the region and the tools, where these became others here."""
+
+    def __repr__(self) -> str:
+        return f"<ToolHints of {len(self._writers)} lists>"
+
+    def writers(self, account: str, region: str) -> frozenset[str]:
+        """The tools that may write by what the endpoint said last to this account's login."""
+        return self._writers.get((account, region), _NONE)
+
+    def learn(self, account: str, region: str, reads: Mapping[str, bool]) -> frozenset[str]:
+        """A list, or a page of one, tells of each of its tools whether it only reads. Returns those that are known to
+        write from now on."""
+        before = self.writers(account, region)
+        named = (name for name, only_reads in reads.items() if not only_reads)
+        kept = (name for name in before if name not in reads)
+        after = frozenset(map(sys.intern, islice((*named, *kept), MAX_TOOLS)))
+        if after != before:
+            self.take(account, region, after)
+            self.changed(account, region, after)
+        return after - before
+
+    def take(self, account: str, region: str, writers: Iterable[str]) -> None:
+        """What another process learned."""
+        self._writers[account, region] = frozenset(writers)
+
+    def known(self) -> tuple[tuple[str, str, frozenset[str]], ...]:
+        """Every account and region of which tools are known, with these."""
+        return tuple((*key, writers) for key, writers in self._writers.items())
+
+
+def learn_tools(hints: ToolHints, observer: Observer, context: RequestContext, tools: list[Any]) -> None:
+    """The endpoint listed these tools in answer to a request."""
+    route = context.route
+    new = hints.learn(route.account, route.region, read_hints(tools))
+    contradicted = disagreements(new, context.rules.table.operations)
+    if contradicted:
+        observer.observe(ToolHintsContradicted(route.account, route.region, contradicted))

@@ -1,0 +1,42 @@
+"""What is remembered of the tools that the MCP endpoint does not call read-only."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.forwarding import tool_hints
+from proxy.forwarding.tool_hints import ToolHints
+
+
+def test_the_last_list_of_a_login_and_region_counts() -> None:
+    """Another login or region has its own; a page tells of its own tools alone."""
+    hints = ToolHints()
+    assert hints.learn("acme", "na", {"a": False, "b": True, "c": False}) == {"a", "c"}
+    assert hints.writers("acme", "na") == {"a", "c"}
+    assert not hints.writers("acme", "eu") and not hints.writers("zeta", "na")
+    assert hints.learn("acme", "na", {"a": True, "b": False}) == {"b"}
+    assert hints.writers("acme", "na") == {"b", "c"}
+    assert hints.learn("acme", "na", {"b": False}) == set()
+    assert repr(hints) == "<ToolHints of 1 lists>"
+
+
+def test_what_became_other_is_told_once() -> None:
+    """To the other processes, which do not tell it again."""
+    hints, told = ToolHints(), []
+    hints.changed = lambda *what: told.append(what)
+    hints.learn("acme", "na", {"a": False})
+    hints.learn("acme", "na", {"a": False})
+    hints.take("acme", "eu", ("b",))
+    assert told == [("acme", "na", frozenset("a"))]
+    assert set(hints.known()) == {("acme", "na", frozenset("a")), ("acme", "eu", frozenset("b"))}
+
+
+def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In lists and in tools; what was used longest ago goes first."""
+    monkeypatch.setattr(tool_hints, "MAX_LISTS", 2)
+    monkeypatch.setattr(tool_hints, "MAX_TOOLS", 3)
+    hints = ToolHints()
+    for account in ("one", "two", "three"):
+        hints.learn(account, "na", dict.fromkeys("abcde", False))
+    assert hints.writers("one", "na") == set()
+    assert len(hints.writers("three", "na")) == 3
