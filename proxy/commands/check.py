@@ -34,11 +34,12 @@ from proxy.http1.target import parse_target
 from proxy.regions import REGION_NAMES
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
-from proxy.routing.target import EVERYTHING, find_destination, summarise
+from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proxy.access.mcp_tools import ToolRules
     from proxy.config import Account
     from proxy.routing.operations import Operations
 
@@ -67,23 +68,28 @@ def check(  # noqa: PLR0913 - each is an option of the command
     account_id: Annotated[
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
     ] = None,
+    mcp_tool: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --as: the tool that it calls by MCP, at /mcp or PATH.")
+    ] = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
     if diff is not None:
-        if client or offline or request or profile or account_id:
+        if client or offline or request or profile or account_id or mcp_tool:
             raise _misused("--diff OLD_CONFIG goes with --config alone")
 
         return print_difference(load(diff, environment(env_file)), load(config, environment(env_file)))
     if client is None:
-        if request or profile or account_id:
-            raise _misused("METHOD, PATH, --profile and --account-id go with --as CLIENT")
+        if request or profile or account_id or mcp_tool:
+            raise _misused("METHOD, PATH, --profile, --account-id and --mcp-tool go with --as CLIENT")
 
         return check_accounts(load(config, environment(env_file)), offline=offline)
+    if mcp_tool and not request:
+        request = ["POST", "/mcp"]
     if offline or request is None or len(request) != 2:
         raise _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
 
-    asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "")
+    asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "")
     return explain_request(load(config, environment(env_file)), asked)
 
 
@@ -179,7 +185,8 @@ class OfflineDirectory(EmptyDirectory):
 class DescribedRequest:
     """A request as the command line describes it; `profile` is its Scope, empty for none.
 
-    `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none.
+    `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none. `tool` is what
+    it calls by MCP, empty for nothing.
     """
 
     client: str
@@ -187,6 +194,7 @@ class DescribedRequest:
     path: str
     profile: str
     account_id: str = ""
+    tool: str = ""
 
 
 def explain_request(config: Config, asked: DescribedRequest) -> int:
@@ -207,11 +215,17 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         before = evaluate_request(identity.policy, summary)
         if before.refusal is not None:
             return _refuse(before)
-        chosen = route(summary, table, identity.scope)
+        fixed = clients.fix_account(identity, before, request.fields, None)
+        chosen = route(summary, table, identity.scope, fixed=fixed)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
         return FAILED
-    return _tell(evaluate_route(identity.policy, before, chosen), chosen, asked.account_id)
+    verdict = evaluate_route(identity.policy, before, chosen)
+    if asked.tool and verdict.refusal is None:
+        if chosen.endpoint is not TargetKind.MCP:
+            raise ConfigurationError(("--mcp-tool: goes with a path of the MCP endpoint, /mcp or /mcp/lite",))
+        return _tell_tool(clients.tool_rules(identity, table.operations, fixed=fixed is not None), asked, chosen)
+    return _tell(verdict, chosen, asked.account_id)
 
 
 def _request(config: Config, asked: DescribedRequest, operations: Operations) -> Request:
@@ -243,11 +257,28 @@ def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
         return FAILED
     if verdict.refusal is not None:
         return _refuse(verdict)
+    say(f"Yes ({rule}): {verdict.reason}")
+    _tell_destination(chosen, account_id)
+    return OK
+
+
+def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) -> int:
+    """Whether the client may call a tool, and what decides that."""
+    forbidden = rules.forbids(asked.tool) if rules is not None else ""
+    if forbidden:
+        say(f"No: {forbidden}")
+        return FAILED
+    say(f"Yes: {rules.describe(asked.tool) if rules is not None else f'Client {asked.client} may call every tool.'}")
+    _tell_destination(chosen, asked.account_id)
+    return OK
+
+
+def _tell_destination(chosen: Route, account_id: str) -> None:
+    if chosen.fixed is not None:
+        account_id = chosen.fixed.ads_account.decode("latin-1")
     scope = f"profile {chosen.profile.decode('latin-1')}" if chosen.profile else "no profile"
     also = f" and account id {account_id}" if account_id else ""
-    say(f"Yes ({rule}): {verdict.reason}")
     say(f"It would go to account {chosen.account}, region {chosen.region}, with {scope}{also}.")
-    return OK
 
 
 # --- `check --diff` --------------------------------------------------------------------------------------

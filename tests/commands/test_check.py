@@ -1,4 +1,4 @@
-"""`check --diff`: what a changed configuration costs, before it is put in force."""
+"""`check --diff`: what a changed configuration costs before it is in force; `check --mcp-tool`: who may call what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from proxy.commands.check import harmless_changes, void_consents
 from proxy.commands.cli import app
 from proxy.config import Config, load
+from proxy.errors import ConfigurationError
 
 BEFORE = "{client_id: app-1, client_secret: one, refresh_token: token-1}"
 
@@ -78,3 +79,58 @@ def test_the_command_compares_two_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert "canary" not in lost.output
     same = CliRunner().invoke(app, ["check", "--diff", str(old), "--config", str(old)])
     assert (same.exit_code, "No consent is lost" in same.output) == (0, True)
+
+
+CLIENTS = f"""
+accounts: {{acme: {{client_id: app-1, client_secret: one, refresh_token: token-1}}}}
+clients:
+  - {{name: reader, key_sha256: "{1:064}", profiles: ["123"], access: read}}
+  - {{name: several, key_sha256: "{2:064}", profiles: ["123", "124"], account_ids: [amzn1.x]}}
+  - {{name: some, key_sha256: "{3:064}", mcp_tools: ["*-query_*"]}}
+  - {{name: free, key_sha256: "{4:064}"}}
+"""
+QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-update_campaign"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (f"reader --mcp-tool {QUERY}", 0, "does what POST /adsApi/v1/query/campaigns does: `read`. A running proxy"),
+        (f"reader --mcp-tool {QUERY}", 0, "account acme, region na, with profile 123."),
+        (f"reader POST /mcp/lite --mcp-tool {QUERY}", 0, "with profile 123."),
+        (f"reader --mcp-tool {UPDATE}", 1, "No: Client reader has `access: read`, and"),
+        ("reader --mcp-tool account_management-query_advertiser_account", 1, "no account governs what"),
+        (f"reader --mcp-tool {QUERY} --profile 999", 1, "may not use profile 999"),
+        (f"reader PUT /mcp --mcp-tool {QUERY}", 1, "may send POST, GET and DELETE"),
+        (f"several --mcp-tool {UPDATE}", 1, "send Amazon-Advertising-API-Scope: 123 or 124; or Amazon-Ads-AccountID"),
+        (f"several --mcp-tool {UPDATE} --profile 124", 0, "does: `write`."),
+        (f"several --mcp-tool {UPDATE} --account-id amzn1.x", 0, "with no profile and account id amzn1.x."),
+        (f"some --mcp-tool {UPDATE}", 1, "no pattern of its `mcp_tools` matches it"),
+        ("some --mcp-tool x-query_unheard_of", 0, "so that it counts as a write"),
+        ("free --mcp-tool anything", 0, "Client free may call every tool."),
+    ],
+)
+def test_who_may_call_a_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, code: int, said: str
+) -> None:
+    """And what decides: patterns, the name, the one account; nobody is asked."""
+    monkeypatch.setenv("COLUMNS", "400")
+    file = tmp_path / "some.yaml"
+    file.write_text(CLIENTS)
+    result = CliRunner().invoke(app, ["check", "--config", str(file), "--as", *arguments.split()])
+    assert (result.exit_code, said in result.output) == (code, True), result.output or result.exception
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--mcp-tool", QUERY), "go with --as CLIENT"),
+        (("--mcp-tool", QUERY, "--diff", "x"), "goes with --config alone"),
+        (("--as", "free", "GET", "/v2/profiles", "--mcp-tool", QUERY), "--mcp-tool: goes with a path of the MCP"),
+    ],
+)
+def test_a_tool_goes_with_a_client_and_a_path_of_mcp(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """Anything else is a mistake."""
+    (tmp_path / "some.yaml").write_text(CLIENTS)
+    result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "some.yaml"), *arguments])
+    assert isinstance(result.exception, ConfigurationError) and said in str(result.exception)
