@@ -2,8 +2,8 @@
 
 A tool does what the operation of the unified API does whose verb and resource its name has: for
 `campaign_management-query_campaign` that is `POST /adsApi/v1/query/campaigns`, which reads. What has no such operation
-counts as a write (docs/reference/permissions.md, Tools of MCP), and so does what the server itself does not call
-read-only. Messages are read in the second half.
+counts as a write (docs/reference/permissions.md, Tools of MCP), and so does what the server itself says
+is not read-only. Messages are read in the second half.
 """
 
 from __future__ import annotations
