@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
