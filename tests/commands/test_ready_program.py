@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ReadyProcess
 from tests.support.ready_program import ROOT, ready
 
 
@@ -47,3 +48,18 @@ def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.stdout.read() == b""
     process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_server_is_signalled_and_waited_for_as_a_child(number: int, code: int) -> None:
+    """It gets the signal itself, and its exit code is told as `subprocess` does."""
+    server = ReadyProcess("proxy.simulator", "--base-port", "0")
+    try:
+        server.first(lambda line: "control_url" in line)
+        assert server.child.poll() is None
+        assert Path(f"/proc/{server.pid}").exists()
+        server.signal(number)
+        assert server.wait() == code
+        assert not Path(f"/proc/{server.pid}").exists()
+    finally:
+        server.end()

@@ -267,7 +267,8 @@ def test_no_secret_comes_out_anywhere(amazon: SimulatedAmazon, tmp_path: Path) -
     hunt = Hunt()
     amazon.control("settings", {"rotation": "grace", "answer_refresh_token": True})
     configuration = settings(amazon, tmp_path, hunt)
-    with serving(tmp_path, configuration) as running:
+    # Through `env`, so that the system shows it as it shows one that a user started.
+    with serving(tmp_path, configuration, prefix=("env",)) as running:
         running.until_ready()
         use_the_keys(running, hunt)
         send_broken_requests(running, hunt)

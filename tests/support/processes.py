@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.support.programs import ROOT
+from tests.support.ready_program import ReadyChild
 
 PATIENCE = 30.0
 FREE_PORTS = range(12_000, 32_000)
@@ -95,28 +96,27 @@ def until(
 class Process:
     """A child whose output is read as it comes; ended by its pid."""
 
-    def __init__(self, *command: str | Path, open_files: int | None = None, **environment: str) -> None:
-        ours = ("ADS_PROXY_", "AMAZON_ADS_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    child: subprocess.Popen[str] | ReadyChild
 
+    def __init__(self, *command: str | Path, open_files: int | None = None, **environment: str) -> None:
         def prepare() -> None:
             if sys.platform == "linux":
                 _C.prctl(_END_WITH_PARENT, signal.SIGKILL)  # a run that is cut short leaves nothing behind
             if open_files is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
 
-        self.child = subprocess.Popen(
+        child = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**inherited, **environment},
+            env=_inherited() | environment,
             preexec_fn=prepare,  # noqa: PLW1509 - it only calls the system
         )
-        assert self.child.stdout is not None
-        self.output = Output(self.child.stdout)
+        assert child.stdout is not None
+        self.child, self.output = child, Output(child.stdout)
 
     def first(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first JSON line that is wanted; without one, the process is ended."""
@@ -161,6 +161,20 @@ class Process:
         """How much memory it holds."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+
+
+class ReadyProcess(Process):
+    """`python -u -m MODULE ARGUMENTS`, for a module of ours, without the second that its start takes."""
+
+    def __init__(self, module: str, *arguments: str | Path, open_files: int | None = None, **environment: str) -> None:
+        child = ReadyChild(module, [str(each) for each in arguments], _inherited() | environment, open_files)
+        self.child, self.output = child, Output(child.stdout)
+
+
+def _inherited() -> dict[str, str]:
+    """This machine's environment, without settings of the program."""
+    ours = ("ADS_PROXY_", "AMAZON_ADS_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ def main() -> int:
         socket.send_fds(server, [json.dumps(wanted).encode()], [0, 1, 2])
         for stream in (0, 1):  # whoever reads or writes them deals with the program alone
             os.close(stream)
+        server.recv(16)  # the process's id
         code = int(server.recv(16))
     if code < 0:
         os.kill(os.getpid(), -code)

@@ -1,19 +1,22 @@
-"""The command line as processes that begin where the imports end: each is forked from one that has loaded the program.
+"""The program as processes that begin where the imports end: each is forked from one that has loaded the program.
 
-What a test sees is a process: `ready(...)` in place of `python -m proxy ...`, with its own arguments, environment,
-folder, streams and exit code. For tests of what a command says and does. Signals do not get through, and the
-interpreter's start is not there: what is about these, or about what is imported when, starts `python -m proxy` itself.
+What a test sees is a process, with its own arguments, environment, folder, streams and exit code: `ready(...)` is a
+command in place of `python -m proxy ...`, for tests of what a command says and does, to which signals do not get
+through; `ReadyChild` is a server in place of a child of one's own. The interpreter's start is not there: what is about
+that, or about what is imported when, starts `python -m proxy` itself.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import select
 import signal
@@ -23,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONGEST = 64 * 1024
@@ -43,6 +47,47 @@ def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subproc
     )
 
 
+class ReadyChild:
+    """A module of ours that runs as a program, and says everything on one pipe; as `subprocess.Popen` has a child."""
+
+    def __init__(self, module: str, arguments: list[str], environ: Mapping[str, str], open_files: int | None) -> None:
+        readable, writable = os.pipe()
+        self.stdout = os.fdopen(readable, encoding="utf-8")
+        self._parent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._parent.connect(_place())
+        wanted = {"module": module, "arguments": arguments, "environ": dict(environ), "folder": str(ROOT)}
+        with Path(os.devnull).open("rb") as nothing, os.fdopen(writable, "wb") as output:
+            streams = [nothing.fileno(), output.fileno(), output.fileno()]
+            message = json.dumps({**wanted, "open_files": open_files}).encode()
+            socket.send_fds(self._parent, [message], streams)
+        self.pid = int(self._parent.recv(16))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code; as `subprocess` has it, if a signal ended it. Raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            if not select.select([self._parent], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            self.returncode = int(self._parent.recv(16))
+            self._parent.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 @functools.cache
 def _place() -> str:
     """Of the socket of this process's ready program, which is started for the first who asks, and ends with us."""
@@ -50,18 +95,21 @@ def _place() -> str:
     place = f"{folder.name}/socket"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
-        [sys.executable, "-P", __file__, place],
+        [sys.executable, "-u", "-P", __file__, place],
         env=environ,
         cwd=folder.name,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n"
+    asked, told = server.stdin, server.stdout
+    assert asked is not None
+    assert told is not None
+    assert told.readline() == b"ready\n"
 
     def end() -> None:
-        server.communicate()  # the end of its standard input ends it
+        asked.close()  # which ends it
+        server.wait()
+        told.close()
         folder.cleanup()
 
     atexit.register(end)
@@ -95,8 +143,9 @@ def serve(place: str) -> socket.socket | None:
             client.close()
 
 
-def become_the_program(client: socket.socket) -> None:
-    """Returns in a process that is as it would be at the start; the one that watches over it does not return."""
+def become_the_program(client: socket.socket) -> str:
+    """The module to run. Returns in a process that is as it would be at the start; the one that watches over it does
+    not return."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     message, streams, _, _ = socket.recv_fds(client, LONGEST, 3)
     program = os.fork()
@@ -105,7 +154,9 @@ def become_the_program(client: socket.socket) -> None:
             os.close(stream)
         _watch(client, program)
     client.close()
-    wanted = json.loads(message)
+    wanted: dict[str, Any] = json.loads(message)
+    if wanted.get("open_files"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted["open_files"], wanted["open_files"]))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -113,11 +164,13 @@ def become_the_program(client: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(wanted["environ"])
     sys.argv[1:] = wanted["arguments"]
+    return str(wanted.get("module", "proxy"))
 
 
 def _watch(client: socket.socket, program: int) -> None:
     """Tell the client how the program ended; where the client has gone, the program has to."""
     ended = os.pidfd_open(program)
+    client.send(str(program).encode())
     heard, _, _ = select.select([ended, client.fileno()], [], [])
     if ended not in heard:
         os.kill(program, signal.SIGKILL)
@@ -131,5 +184,4 @@ if __name__ == "__main__":
     load_all()
     came = serve(sys.argv[1])
     if came is not None:
-        become_the_program(came)
-        runpy.run_module("proxy", run_name="__main__", alter_sys=True)
+        runpy.run_module(become_the_program(came), run_name="__main__", alter_sys=True)

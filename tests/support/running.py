@@ -25,7 +25,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import yaml
 
-from tests.support.processes import PATIENCE, Process, fetch, until
+from tests.support.processes import PATIENCE, Process, ReadyProcess, fetch, until
 
 REGIONS = ("na", "eu", "fe")
 
@@ -34,8 +34,7 @@ class SimulatedAmazon:
     """The simulator as a process, steered through its control API."""
 
     def __init__(self, *options: str) -> None:
-        command = (sys.executable, "-u", "-m", "proxy.simulator", "--base-port", "0", *options)
-        self.process = Process(*command)
+        self.process = ReadyProcess("proxy.simulator", "--base-port", "0", *options)
         self.facts = self.process.first(lambda line: "control_url" in line)
 
     def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -98,7 +97,7 @@ def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
 class Serving:
     """`ads-proxy serve` as a process, with a configuration file that can be written anew.
 
-    `prefix` is what runs the command, if not the system.
+    `prefix` is what runs the command, if not the system. Without one, the process begins where the imports end.
     """
 
     def __init__(
@@ -106,8 +105,12 @@ class Serving:
     ) -> None:
         self.path = path
         self.write(configuration)
-        command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", path)
-        self.process = Process(*prefix, *command, **process)
+        command = ("proxy", "serve", "--config", path)
+        self.process: Process
+        if prefix:
+            self.process = Process(*prefix, sys.executable, "-u", "-m", *command, **process)
+        else:
+            self.process = ReadyProcess(*command, **process)
         line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
         self.proxy_url = f"{scheme}://{line['listen']}"
