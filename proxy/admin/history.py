@@ -492,71 +492,73 @@ def _names(names: Iterable[str]) -> list[str]:
 
 # --- Advice on failed requests --------------------------------------------------------------------------------
 
-_SEE_ACCOUNT: Final = "Look at the account's card above: it says what is wrong with its token, and what to do."
-_TOOLS: Final = "The tool's request is wrong, and its author has to mend it; the proxy needs nothing."
+_SEE_ACCOUNT: Final = "Look at the account's card: it says what is wrong with its token, and what to do."
+_CLIENT: Final = "Correct the client's request. The proxy needs no change."
 _CLIENTS_POLICY: Final = (
-    "Nothing, where this client is not meant to do that. Otherwise widen its entry under `clients` and reload."
+    "Nothing, if this client is not meant to do that. Otherwise extend its entry under `clients` and reload."
 )
 _NETWORK: Final = (
-    "Look at this machine's network, its name resolution and the outbound proxy (`upstream.proxy`); other hosts of "
-    "Amazon may work meanwhile."
+    "Check this machine's network, its name resolution and the outbound proxy (`upstream.proxy`). Other hosts of "
+    "Amazon may still work."
 )
 _SLOW: Final = (
-    "If it goes on, look at Amazon's own status page; where an operation is always slow, raise "
+    "If it happens again, look at Amazon's status page. If an operation is always slow, raise "
     "`upstream.response_timeout`."
 )
 _SOME_ITEMS: Final = (
-    "Some items of the write failed, although its status is that of a success: the client's response lists them with "
-    "their errors, and the client has to read it."
+    "Some items of the write failed, although its status is that of a success. The client's response lists them with "
+    "their errors."
 )
-_SUPPORT: Final = "The fault is Amazon's. If it goes on, give Amazon's support the request id that it answered with."
+_SUPPORT: Final = "Amazon failed. If it happens again, give Amazon's support the request id of its response."
 
 STEPS_OF_REFUSALS: Final = {
-    "misdirected-host": "Add the host name that the tool uses to `allowed_hosts`, or mend the tool's base URL.",
-    "cross-origin": "A web page tried to use the proxy. Find out whose, and where nobody knows: whose browser it was.",
-    "client-unknown": "Give the tool a key that is configured: `ads-proxy keys new CLIENT` makes one.",
-    "client-key-ended": "Make the client a new key with `ads-proxy keys new CLIENT`, and give it to the tool.",
-    "placeholder-rejected": "The tool fetches a new token by itself. If it goes on, its client or account is gone.",
+    "misdirected-host": "Add the host name that the client uses to `allowed_hosts`, or correct the client's base URL.",
+    "cross-origin": "A web page tried to use the proxy. Find out which one, and in whose browser.",
+    "client-unknown": "Give the client a configured key. `ads-proxy keys new CLIENT` makes one.",
+    "client-key-ended": "Make a new key with `ads-proxy keys new CLIENT`, and give it to the client.",
+    "placeholder-rejected": "The client fetches a new token by itself. If it happens again, its client or account was "
+    "removed.",
     "not-permitted": _CLIENTS_POLICY,
     "tool-not-permitted": _CLIENTS_POLICY,
-    "budget-spent": "Ask why the client sends so much. Where that is right, raise its `requests_per_minute`.",
-    "too-many-connections": "See which address holds them; then raise `limits.max_connections` or mend that tool.",
-    "account-required": "Let the tool name an account, or give its client a single one under `accounts`.",
-    "unknown-account": "Mend the account's name in the tool, or configure the account.",
-    "unknown-route": "Mend the tool's base URL, or configure the account that it names.",
-    "profile-not-known-yet": "Look at the account's card above: it says why its profiles could not be listed.",
+    "budget-spent": "Ask why the client sends so many requests. If that is right, raise its `requests_per_minute`.",
+    "too-many-connections": "Find the address that holds them. Then raise `limits.max_connections` or correct that "
+    "client.",
+    "account-required": "Let the client name an account, or give it a single one under `accounts`.",
+    "unknown-account": "Correct the account's name in the client, or configure the account.",
+    "unknown-route": "Correct the client's base URL, or configure the account in it.",
+    "profile-not-known-yet": "Look at the account's card: it says why its profiles could not be listed.",
     "upstream-unreachable": _NETWORK,
     "upstream-name-unresolved": _NETWORK,
     "upstream-connect-timeout": _NETWORK,
-    "upstream-certificate-rejected": "Somebody stands between this machine and Amazon: if that is your own outbound "
-    "proxy, set `upstream.ca_file`; otherwise find out who.",
+    "upstream-certificate-rejected": "Something intercepts the connection to Amazon. If it is your own outbound proxy, "
+    "set `upstream.ca_file`. Otherwise find out what it is.",
     "upstream-closed": _SUPPORT,
     "upstream-malformed": _SUPPORT,
     "upstream-timeout": _SLOW,
-    "throttled": "Let the tools ask less often; `ads-proxy status` says what Amazon limits, and for how long.",
+    "throttled": "Let clients send fewer requests. `ads-proxy status` shows the rate limits and how long they last.",
     "no-usable-token": _SEE_ACCOUNT,
-    "draining": "The proxy is being stopped. If nobody stops it, look for who does: the service manager's log says.",
-    "internal-error": "This is a defect of the proxy: report it with the traceback in the log.",
+    "draining": "The proxy was stopping. If nobody stopped it, the service manager's log says why.",
+    "internal-error": "This is a defect of the proxy. Report it with the traceback in the log.",
 }
 _OF_FAULTS: Final[dict[str, str]] = {
-    Fault.CLIENT_GONE: "The tool left before its answer was whole: compare its time-out with how long Amazon takes.",
-    Fault.CLIENT_STALLED: "The tool stopped reading its answer: look at the machine that it runs on.",
+    Fault.CLIENT_GONE: "The client disconnected during the response. Compare its timeout with Amazon's response time.",
+    Fault.CLIENT_STALLED: "The client stopped reading its response. Check the machine that it runs on.",
     Fault.UPSTREAM_DIED: _SUPPORT,
     Fault.UPSTREAM_TIMEOUT: _SLOW,
 }
 _OF_STATUSES: Final = {
-    0: "The tool left before it was answered: compare its time-out with how long Amazon takes.",
-    401: "Press Renew now at the account. If it goes on, reconnect as somebody who may use this profile.",
-    403: "The login of this account may not use this profile or operation: see who signed in, and what they may do.",
-    404: "The tool asks for something that is not there: an id of another profile, or an operation that has ended.",
-    429: "Amazon limits this account: let the tools ask less often; `ads-proxy status` says what waits, and how long.",
+    0: "The client disconnected before the response. Compare its timeout with Amazon's response time.",
+    401: "Press Renew now at the account. If it happens again, reconnect as a user with access to this profile.",
+    403: "The account's login has no access to this profile or operation. Check who signed in, and their rights.",
+    404: "The client requested something that does not exist: an id of another profile, or a retired operation.",
+    429: "Amazon limits this account. Let clients send fewer requests. `ads-proxy status` shows how long it lasts.",
 }
 
 
 def next_step(status: int, refusal: str, fault: str) -> str:
     """A sentence. `refusal` is the slug of the proxy's own answer, `fault` says how one broke; both may be empty."""
     if refusal:
-        return STEPS_OF_REFUSALS.get(refusal) or (_TOOLS if status < 500 else _SEE_ACCOUNT)
+        return STEPS_OF_REFUSALS.get(refusal) or (_CLIENT if status < 500 else _SEE_ACCOUNT)
     if fault:
         return _OF_FAULTS.get(fault) or STEPS_OF_REFUSALS.get(fault) or _SUPPORT
-    return _OF_STATUSES.get(status) or (_SUPPORT if status >= 500 else _TOOLS)
+    return _OF_STATUSES.get(status) or (_SUPPORT if status >= 500 else _CLIENT)

@@ -136,8 +136,8 @@ def replacement_page(question: ReplacementConfirmation) -> str:
 def _loss(comparison: Comparison) -> str:
     reaches = f"The new login reaches {comparison.offered} profile{'' if comparison.offered == 1 else 's'}"
     if comparison.decision is Replacement.INSIST:
-        return f"{reaches}, and none of the {comparison.known} that tools use now: most likely it is somebody else's."
-    return f"{reaches}, and lacks {len(comparison.lost)} of the {comparison.known} that tools use now."
+        return f"{reaches}, and none of the {comparison.known} that clients use now: most likely it is somebody else's."
+    return f"{reaches}, and lacks {len(comparison.lost)} of the {comparison.known} that clients use now."
 
 
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 _BROKEN: Final = frozenset({"revoked", "misconfigured"})
-_UNTIL_THEN: Final = "Requests are served until the token in hand ends."
-_REFUSED: Final = "Amazon also answers 401 to the access token, so requests are answered 503."
+_UNTIL_THEN: Final = "Requests are served until the present token expires."
+_REFUSED: Final = "Amazon also answers 401 to the access token, so requests get 503."
 _WORDS: Final = {
     "pending": ("Starting", "The first access token has not arrived yet."),
-    "valid": ("Working", "Requests are served; the token is renewed by itself before it ends."),
+    "valid": ("Working", "Requests are served. The proxy renews the token before it expires."),
     "degraded": ("Working, renewal failing", "Requests are still served, but the token could not be renewed yet."),
-    "expired": ("Not serving", "The token ended and could not be renewed; it is tried again by itself."),
+    "expired": ("Not serving", "The token expired and could not be renewed. The proxy tries again by itself."),
     "revoked": ("Sign-in needed", "Amazon no longer accepts this account's refresh token."),
     "misconfigured": ("Misconfigured", "Login with Amazon does not accept the client id or the client secret."),
 }
@@ -63,12 +63,11 @@ def advice_at_the_buttons(account: Any) -> str:
     """What to do, for somebody who has the console's buttons before them. `account` is of `account_status`."""
     name = account["name"]
     if not account["has_refresh_token"]:
-        return f"Press Connect, or run `ads-proxy login {name}` on the proxy's machine; or configure a refresh token."
+        return f"Press Connect, run `ads-proxy login {name}` on the proxy's machine, or configure a refresh token."
     if account["state"] == "revoked":
         return (
-            "Press Reconnect and sign in as a user of the ads account, or put a new refresh token in place; "
-            f"`ads-proxy login {name}` does the same at a terminal. If the client id or the token is new here, "
-            "check that the token was issued to this client id."
+            "Press Reconnect and sign in as a user of the ads account, or configure a new refresh token. "
+            "If the client id or the token is new here, check that the token was issued to this client id."
         )
     return str(account["advice"])
 

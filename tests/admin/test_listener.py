@@ -109,7 +109,7 @@ async def test_status_says_how_each_account_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"state": "pending", "has_refresh_token": False, "advice": "Sign in: x"}, "Press Connect, or run"),
+        ({"state": "pending", "has_refresh_token": False, "advice": "Sign in: x"}, "Press Connect, run"),
         ({"state": "revoked", "advice": "Sign in again."}, "Press Reconnect and sign in"),
         ({"state": "degraded", "advice": "Check the network."}, "Check the network."),
         ({"state": "valid"}, ""),
@@ -130,14 +130,14 @@ def test_a_revoked_account_serves_until_its_token_ends(left: float, serving: boo
     """The state says what is wrong, and whether requests are still served is told apart from it."""
     told = account_status(credential("acme", "revoked", expires_at=1000.0 + left), None, {}, 1000.0)
     assert told["serving"] is serving
-    assert ("served until the token in hand ends" in told["explanation"]) is serving
+    assert ("served until the present token expires" in told["explanation"]) is serving
 
 
 def test_an_account_whose_token_amazon_refuses_does_not_serve() -> None:
     """Whether the access token has expired or not."""
     told = account_status(credential("acme", "revoked", expires_at=1060.0, refused=True), None, {}, 1000.0)
     assert not told["serving"]
-    assert "requests are answered 503" in told["explanation"]
+    assert "requests get 503" in told["explanation"]
 
 
 async def test_unknown_pages_and_methods_are_problem_documents() -> None:

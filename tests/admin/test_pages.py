@@ -134,7 +134,7 @@ async def test_another_persons_login_is_refused_unless_insisted() -> None:
     async with administer(program) as knocker:
         status, page, landed = await land(knocker)
         assert status == 409
-        assert "none of the 2 that tools use now" in page
+        assert "none of the 2 that clients use now" in page
         for typed in ("", "other"):
             status, page = await press(knocker, landed, typed)
             assert (status, "not the name of the account" in page) == (409, typed == "other")
