@@ -34,6 +34,8 @@ RETRY_SECONDS: Final = 1.0
 STALL_SECONDS: Final = 5.0
 """A disk that takes nothing for so long, and reports no error, is reported as if it had."""
 BATCH_BYTES: Final = 1 << 18
+MAX_RECENT: Final = 100
+"""Records kept in memory for people to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class AuditStream:
         self._outputs = outputs
         self._file = outputs.file
         self._records: deque[Mapping[str, Any]] = deque()
+        self._recent: deque[Mapping[str, Any]] = deque(maxlen=MAX_RECENT)
         self._pending = bytearray()
         """Of the file's lines, what it has not taken yet."""
         self._head = outputs.file.end.head if outputs.file is not None else ChainHead()
@@ -87,6 +90,10 @@ class AuditStream:
     def counts(self) -> AuditCounts:
         """How it is; may be asked by any thread."""
         return AuditCounts(self._written, self._lost, self._failing, self._head)
+
+    def recent(self) -> tuple[Mapping[str, Any], ...]:
+        """The last records taken since the start, the oldest first, whether the disk has them yet or not."""
+        return tuple(self._recent)
 
     @property
     def file(self) -> AuditFile | None:
@@ -111,6 +118,7 @@ class AuditStream:
     def put(self, record: Mapping[str, Any], *, write: bool = False) -> None:
         """Take a record; it never waits. That of a `write` is kept for certain where records are required: no more of
         them can come than were under way when `takes_writes` became false."""
+        self._recent.append(record)
         with self._wanted:
             if not self._waiting:
                 self._moved = monotonic()

@@ -15,7 +15,7 @@ from proxy.observability import audit_stream
 from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead, Examination
 from proxy.observability.audit_file import AuditFile, SavedHead, head_path, read_head
-from proxy.observability.audit_stream import AuditOutputs, AuditStream
+from proxy.observability.audit_stream import MAX_RECENT, AuditOutputs, AuditStream
 
 WAIT = 10.0
 
@@ -95,6 +95,15 @@ def test_records_are_written_in_order(path: Path) -> None:
     assert (counts.written, counts.lost, counts.failing) == (201, 0, False)
     assert read_head(path) == SavedHead(counts.head, closed=True)
     assert repr(stream) == "<AuditStream: writing, number 201, 0 waiting, 0 lost>"
+
+
+def test_the_last_records_stay_in_memory(path: Path) -> None:
+    """So many and no more, as they were taken, whether they are written or not."""
+    stream = stream_to(path)
+    for number in range(MAX_RECENT + 5):
+        stream.put(record(number))
+    assert stream.recent() == tuple(record(number) for number in range(5, MAX_RECENT + 5))
+    stream.close()
 
 
 def test_a_restart_goes_on_with_the_chain(path: Path) -> None:
