@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import guard, history, pages, status
+from proxy.admin import guard, history, overview, pages, status
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
     SECURITY_HEADERS,
@@ -83,6 +83,7 @@ class AdminHandlers:
             web.get("/", self._console),
             web.get("/console/state", self._state),
             web.get("/console/requests", self._requests),
+            web.get("/console/invitations", self._open_invitations),
             web.get("/console/profiles", self._profiles),
             web.get("/console/ads-accounts", self._ads_accounts),
             web.get("/console/static/{name}", self._static),
@@ -202,6 +203,12 @@ class AdminHandlers:
 
     async def _requests(self, request: web.Request) -> web.Response:
         return as_json(history.find_requests(self._history, history.read_filter(request.query)))
+
+    async def _open_invitations(self, _request: web.Request) -> web.Response:
+        try:
+            return as_json(overview.invitations(await self._view.open_invitations()))
+        except errors.StateError as failure:
+            raise ActionFailed(str(failure)) from failure
 
     async def _profiles(self, request: web.Request) -> web.Response:
         search, account = request.query.get("search", ""), request.query.get("account", "")

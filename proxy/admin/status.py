@@ -6,6 +6,7 @@ The program's view and the time in, dictionaries out: nothing is changed here, a
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from bisect import bisect_right
 from collections import Counter
@@ -13,13 +14,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.admin import overview
 from proxy.admin.history import MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.consent import day_of, describe, phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AccountView, AdminView, ClientKeyView
@@ -246,6 +248,7 @@ async def console_status(
     accounts = await account_entries(view, shown, now)
     return {
         **program_status(view, survey, now),
+        **overview_status(view, history, survey, now),
         "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in accounts],
         "page": page,
         "pages": pages,
@@ -253,7 +256,21 @@ async def console_status(
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in await history.steps()],
         **await request_status(view, history, survey),
-        "refused": refused_requests(history),
+    }
+
+
+def overview_status(view: AdminView, history: RequestHistory, survey: Survey, now: float) -> dict[str, Any]:
+    """What an owner asks first. It costs the same for any number of accounts."""
+    program = view.program()
+    audit_failing = program.audit is not None and program.audit.failing
+    troubled = bool(program.config_problems or program.state.trouble or audit_failing)
+    total, attention, records = len(survey.names), len(survey.attention), view.audit_records()
+    return {
+        "verdict": overview.verdict(total, attention, survey.stopped, draining=view.draining(), troubled=troubled),
+        "expiring": overview.expiring(survey.consents, view.client_keys(), now, invites=program.invites),
+        "undated_consents": overview.undated(survey.undated),
+        "refusals": overview.refusals(history.failures()),
+        "changes": None if records is None else overview.changes(records),
     }
 
 
@@ -363,12 +380,16 @@ _KEPT: Final = 10
 @dataclass(frozen=True, slots=True)
 class Survey:
     """`names` of all accounts, and of those that need `attention`, each in order. `states` counts accounts by state,
-    `serving` those that have a token."""
+    `serving` those that have a token; `stopped` names the others by why (`overview.why_not_serving`). `consents` are
+    those that expire next: when, and the account. `undated` are accounts whose consent expires on an unknown day."""
 
     names: tuple[str, ...]
     attention: tuple[str, ...]
     states: Mapping[str, int]
     serving: int
+    stopped: Mapping[int, Sequence[str]]
+    consents: tuple[tuple[float, str], ...]
+    undated: tuple[str, ...]
 
     def after(self, name: str, profiles: Mapping[str, int]) -> tuple[tuple[str, ...], str | None]:
         """A page: the names that follow this one, and what leads to the next page, None at the end.
@@ -414,6 +435,9 @@ async def _survey(view: AdminView, now: float) -> Survey:
     pause, states, serving = Pauses(), Counter[str](), 0
     names: list[str] = []
     attention: list[str] = []
+    stopped: dict[int, list[str]] = {}
+    undated: list[str] = []
+    soonest = Soonest(overview.MAX_LINES)
     for name in sorted(view.accounts()):
         await pause()
         status = view.credential(name)
@@ -421,10 +445,46 @@ async def _survey(view: AdminView, now: float) -> Survey:
             continue
         names.append(name)
         states[status.state] += 1
-        serving += is_serving(status, now)
+        ends_at = status.consent.ends_at
+        if ends_at is None:
+            undated += [name] if status.consent.ends_at_the_latest is not None else []
+        elif ends_at > now:
+            soonest.add(ends_at, name)
+        if is_serving(status, now):
+            serving += 1
+        else:
+            stopped.setdefault(overview.why_not_serving(status), []).append(name)
         if needs_somebody(status, now) or view.listing_failures(name):
             attention.append(name)
-    return Survey(tuple(names), tuple(attention), dict(states), serving)
+    return Survey(
+        names=tuple(names),
+        attention=tuple(attention),
+        states=dict(states),
+        serving=serving,
+        stopped=stopped,
+        consents=soonest.found(),
+        undated=tuple(undated),
+    )
+
+
+class Soonest:
+    """Of any number of moments, the few that come first, each with a name. Each costs the same to add."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._latest_first: list[tuple[float, str]] = []
+        """A heap; its first entry is the first to be dropped."""
+
+    def __repr__(self) -> str:
+        return f"<Soonest {len(self._latest_first)} of at most {self._most}>"
+
+    def add(self, at: float, name: str) -> None:
+        keep = heapq.heappush if len(self._latest_first) < self._most else heapq.heappushpop
+        keep(self._latest_first, (-at, name))
+
+    def found(self) -> tuple[tuple[float, str], ...]:
+        """In no order."""
+        return tuple((-at, name) for at, name in self._latest_first)
 
 
 def is_serving(status: CredentialStatus, now: float) -> bool:

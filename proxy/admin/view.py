@@ -7,7 +7,7 @@ and what a sign-in needs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.profiles.replacement import GrantedProfiles
     from proxy.secret import Secret
+    from proxy.tokens.invitation import Invitation
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
 
@@ -186,6 +187,12 @@ class AdminView(Protocol):
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         """What Amazon is known to limit, so many at most; those to be waited for longest come first."""
+
+    def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The last records of the audit stream since the start, the oldest first; None if there is no stream."""
+
+    async def open_invitations(self) -> tuple[Invitation, ...]:
+        """Links that nobody has used, and that are still good. Raises `errors.StateError`."""
 
     async def invite(self, account: str) -> tuple[str, float]:
         """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from proxy import __version__
@@ -26,7 +26,7 @@ from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, T
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.regions import REGION_NAMES
-from proxy.tokens.invitation import link, signing_key
+from proxy.tokens.invitation import InvitationState, link, signing_key, state_of
 from proxy.tokens.lwa import USER_SCOPE, AppCredentials
 from proxy.tokens.store import StoreHealth
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.secret import Secret
-    from proxy.tokens.invitation import InvitationLedger
+    from proxy.tokens.invitation import Invitation, InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
@@ -223,6 +223,14 @@ class AdminAdapter:
             )
             for key, wait in limits
         )
+
+    def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
+        return None if self._program.audit is None else self._program.audit.recent()
+
+    async def open_invitations(self) -> tuple[Invitation, ...]:
+        now = time.time()
+        known = await self._program.invitations.all()
+        return tuple(each for each in known if state_of(each, now) is InvitationState.OPEN)
 
     async def invite(self, account: str) -> tuple[str, float]:
         invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].secrets[0])

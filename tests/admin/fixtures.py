@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
@@ -34,6 +35,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
+from proxy.tokens.invitation import Invitation
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
 
@@ -83,7 +85,9 @@ class FakeProgram:
     limits: tuple[ThrottleView, ...] = ()
     problems: tuple[str, ...] = ()
     workers: tuple[WorkerView, ...] = ()
+    records: tuple[Mapping[str, Any], ...] | None = None
     invites: bool = False
+    opened: tuple[Invitation, ...] = ()
     redirect_uri: str = "http://127.0.0.1/login/callback"
     invite_failure: errors.StateError | None = None
     refresh_failure: errors.TokenFailure | None = None
@@ -144,6 +148,14 @@ class FakeProgram:
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         return self.limits
+
+    def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
+        return self.records
+
+    async def open_invitations(self) -> tuple[Invitation, ...]:
+        if self.invite_failure:
+            raise self.invite_failure
+        return self.opened
 
     async def invite(self, account: str) -> tuple[str, float]:
         if self.invite_failure:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from proxy.admin import ProfileView
+from proxy.admin import AccessRules, ClientKeyView, ProfileView
+from proxy.admin.overview import DAY
 from proxy.admin.status import find_ads_accounts
+from proxy.errors import StateError
+from proxy.events import ConfigReloaded
+from proxy.observability.audit import dated, record_of
 from proxy.profiles.reach import MergedAdsAccount
-from tests.admin.fixtures import FakeProgram, administer
+from proxy.tokens.consent import Consent
+from proxy.tokens.invitation import Invitation
+from tests.admin.fixtures import KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
 
 
@@ -18,13 +25,12 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
     async with administer(FakeProgram()) as knocker:
         for event in (finished(overhead=0.002), finished(status=429), finished(status=502)):
             knocker.metrics.observe(event)
-        refused = finished(status=403, refusal="not-permitted", detail="Not yours.", client="reporting")
-        knocker.history.observe(refused)
+        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="Not yours."))
         async with knocker.ask("/console/state") as answer:
             state = json.loads(await answer.text())
     assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
-    (line,) = state["refused"]
-    assert (line["reason"], line["detail"], line["path"]) == ("not-permitted", "Not yours.", "/v2/profiles")
+    refused = [(line["client"], line["reason"], line["count"]) for line in state["refusals"]["lines"]]
+    assert refused == [("reporting", "not-permitted", 1)]
 
 
 async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
@@ -32,11 +38,68 @@ async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() ->
     async with administer(FakeProgram()) as knocker:
         knocker.history.observe(finished(status=401))
         knocker.history.observe(finished(status=401, detail="The profile is another's."))
-        for place in ("/console/state", "/status"):
-            async with knocker.ask(place) as answer:
-                (line,) = json.loads(await answer.text())["refused"]
-            assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
-            assert line["detail"] == "The profile is another's."
+        async with knocker.ask("/status") as answer:
+            (line,) = json.loads(await answer.text())["refused"]
+    assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
+    assert line["detail"] == "The profile is another's."
+
+
+async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
+    """Each answer is there from the first poll on, and without an audit stream nothing is known of changes."""
+    now = time.time()
+    program = FakeProgram(
+        statuses=(
+            credential("acme", consent=Consent(given_at=now - 60 * DAY)),
+            credential("globex", "revoked", expires_at=None),
+        ),
+        keys=(ClientKeyView("reporting", "abcdefabcdef", "", now + 3 * DAY, None),),
+    )
+    async with administer(program) as knocker, knocker.ask("/console/state") as answer:
+        state = json.loads(await answer.text())
+    assert state["verdict"] == {
+        "tone": "bad",
+        "sentence": "1 of 2 accounts does not serve: 1 needs a new sign-in (globex).",
+    }
+    assert [(line["kind"], line["name"], line["days"]) for line in state["expiring"]] == [
+        ("key", "reporting", 2),
+        ("consent", "acme", 304),
+    ]
+    assert (state["refusals"], state["changes"]) == ({"count": 0, "groups": 0, "lines": []}, None)
+
+
+async def test_what_changed_is_what_the_audit_stream_took() -> None:
+    """As the program hands the records over."""
+    record = dated(record_of(ConfigReloaded(True, (), ("clients",), ())) or {}, 1_700_000_000.0)
+    async with administer(FakeProgram(records=(record,))) as knocker, knocker.ask("/console/state") as answer:
+        (line,) = json.loads(await answer.text())["changes"]
+    assert (line["what"], line["detail"], line["outcome"]) == ("Configuration reloaded", "clients", "success")
+
+
+async def test_open_invitations_are_listed_without_their_links() -> None:
+    """By account and expiry; a store that cannot be read is reported, and does not stop the rest of the page."""
+    opened = (Invitation("1f", "acme", 1_700_000_000.0, 1_700_600_000.0, "us"),)
+    async with administer(FakeProgram(opened=opened)) as knocker, knocker.ask("/console/invitations") as answer:
+        found = json.loads(await answer.text())
+    assert found == {
+        "total": 1,
+        "invitations": [
+            {
+                "account": "acme",
+                "made_at": "2023-11-14T22:13:20.000Z",
+                "expires_at": "2023-11-21T20:53:20.000Z",
+            }
+        ],
+    }
+    failing = FakeProgram(invite_failure=StateError("the state store is away"))
+    async with administer(failing) as knocker, knocker.ask("/console/invitations") as answer:
+        assert (answer.status, json.loads(await answer.text())["detail"]) == (502, "the state store is away")
+
+
+async def test_open_invitations_need_the_key() -> None:
+    """As all that is worth reading."""
+    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as knocker:
+        assert await knocker.status("/console/invitations") == 401
+        assert await knocker.status("/console/invitations", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
 
 
 async def test_what_is_logged_of_the_history_counts_alone() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
 
 from proxy.admin import ProfileView
+from proxy.admin.overview import DAY
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
-from proxy.admin.status import PAGE, needs_somebody
+from proxy.admin.status import PAGE, Soonest, needs_somebody
 from proxy.profiles.index import ListingFailure
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
@@ -124,6 +126,30 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
 def test_what_needs_somebody(changes: dict[str, Any], needed: bool) -> None:
     """Whatever a person should know of an account; an account that starts or works is calm."""
     assert needs_somebody(credential(**changes), 1_900_000_000.0) is needed
+
+
+def test_of_any_number_of_moments_the_first_few_are_kept() -> None:
+    """Whatever their order."""
+    soonest = Soonest(5)
+    for number in range(100):
+        soonest.add(float((number * 37) % 100), f"a{number}")
+    assert sorted(at for at, _ in soonest.found()) == [0, 1, 2, 3, 4]
+    assert repr(soonest) == "<Soonest 5 of at most 5>"
+
+
+async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
+    """Wherever they are; consents of an unknown day are counted."""
+    now = time.time()
+    special = [
+        credential(f"acct-{99 - number:04}", consent=Consent(given_at=now - 10 * number * DAY)) for number in range(10)
+    ]
+    unknown = [credential(f"acct-000{number}", consent=Consent(first_seen=now)) for number in range(4)]
+    async with administer(many(120, *special, *unknown)) as knocker:
+        state = await asked(knocker, "/console/state?page=2")
+    assert [(line["name"], line["days"]) for line in state["expiring"]] == [
+        (f"acct-{99 - number:04}", 364 - 10 * number) for number in (9, 8, 7, 6, 5)
+    ]
+    assert state["undated_consents"] == {"count": 4, "accounts": ["acct-0000", "acct-0001", "acct-0002"]}
 
 
 async def test_an_account_whose_lists_fail_needs_somebody() -> None:

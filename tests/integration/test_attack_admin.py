@@ -61,7 +61,14 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
     [
         *("/status", "/status/", "//status", "/%73tatus", "/STATUS", "/status?x", "/status;x", "/livez/../status"),
         *("/livez/%2e%2e/status", "/login/callback/../../status", "http://evil.test/status", "/login/acme", "/"),
-        *("/console/state", "/console/profiles", "/console/session/../state", "/metrics/../status", "/console"),
+        *(
+            "/console/state",
+            "/console/profiles",
+            "/console/invitations",
+            "/console/session/../state",
+            "/metrics/../status",
+            "/console",
+        ),
     ],
 )
 def test_nothing_behind_the_key_opens_without_it(admin: Admin, target: str) -> None:

@@ -202,7 +202,7 @@ def let_amazon_fail(running: Serving, amazon: SimulatedAmazon, hunt: Hunt) -> No
 def look_around(running: Serving, hunt: Hunt) -> None:
     """Everything that the admin listener shows, with the key and without."""
     key = {"X-Ads-Proxy-Key": hunt.secrets["admin-key"]}
-    paths = ("/", "/status", "/metrics", "/console/state", "/console/profiles", "/console/static/console.js", "/livez")
+    paths = ("/", "/status", "/metrics", "/console/state", "/console/invitations", "/console/profiles", "/livez")
     for path in paths:
         assert call(running.admin + path, hunt, key)[0] == 200
     for path in (*paths, f"/status?key={hunt.secrets['admin-key']}", "/login/callback?code=x&state=y"):

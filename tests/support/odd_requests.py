@@ -12,6 +12,7 @@ PATHS = (
     "/status",
     "/console/state",
     "/console/profiles",
+    "/console/invitations",
     "/console/static/console.js",
     "/console/session",
     "/console/session/end",

@@ -1,0 +1,221 @@
+"""What an owner asks first: does everything work, what expires next, who was refused, what changed. Pure.
+
+Plain values in, JSON values out. Nothing shown is a secret.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.admin.history import moment, next_step, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from proxy.admin.view import ClientKeyView
+    from proxy.observability.recent_requests import RecentRequest
+    from proxy.tokens.invitation import Invitation
+    from proxy.tokens.values import CredentialStatus
+
+MAX_LINES: Final = 5
+"""Lines in each list: an owner reads all of them."""
+MAX_NAMES: Final = 3
+MAX_INVITATIONS: Final = 20
+SOON_DAYS: Final = 30
+DAY: Final = 86400.0
+
+# --- Is everything working? ----------------------------------------------------------------------------------
+
+SIGN_IN, APPLICATION, REFUSED, RENEWAL, FIRST_SIGN_IN, STARTING = range(6)
+"""Why an account does not serve."""
+_WHY: Final = {
+    SIGN_IN: ("needs a new sign-in", "need a new sign-in"),
+    APPLICATION: ("has a client id or secret that Amazon refuses", "have a client id or secret that Amazon refuses"),
+    REFUSED: ("has a token that Amazon refuses", "have a token that Amazon refuses"),
+    RENEWAL: ("cannot renew its token", "cannot renew their token"),
+    FIRST_SIGN_IN: ("is not connected yet", "are not connected yet"),
+    STARTING: ("is starting", "are starting"),
+}
+
+
+def why_not_serving(status: CredentialStatus) -> int:
+    """Why an account without a usable token does not serve."""
+    if status.state == "pending":
+        return STARTING if status.has_refresh_token else FIRST_SIGN_IN
+    if status.state == "revoked":
+        return SIGN_IN
+    if status.state == "misconfigured":
+        return APPLICATION
+    return REFUSED if status.refused else RENEWAL
+
+
+def verdict(
+    total: int, attention: int, stopped: Mapping[int, Sequence[str]], *, draining: bool, troubled: bool
+) -> dict[str, str]:
+    """One sentence on whether everything works, and its tone: good, busy (look at it soon) or bad.
+
+    `stopped` has the accounts that do not serve, by why; `troubled` means that the proxy itself reports a problem.
+    """
+    if draining:
+        return {"tone": "busy", "sentence": "The proxy is stopping and accepts no new requests."}
+    if not total:
+        return {"tone": "busy", "sentence": "No account is configured."}
+    count = sum(map(len, stopped.values()))
+    if count:
+        who = "No account serves" if count == total else f"{count} of {total} accounts {_do(count)} not serve"
+        reasons = _listed([_because(why, stopped[why]) for why in _WHY if stopped.get(why)])
+        tone = "busy" if set(stopped) == {STARTING} else "bad"
+        return {"tone": tone, "sentence": f"{who}: {reasons}."}
+    serve = "The only account serves" if total == 1 else f"All {total} accounts serve"
+    if troubled:
+        return {"tone": "bad", "sentence": f"{serve}, but the proxy has a problem. Read the message below."}
+    if attention:
+        what = "it needs" if total == 1 else f"{attention} of them {'needs' if attention == 1 else 'need'}"
+        return {"tone": "busy", "sentence": f"{serve}, but {what} attention."}
+    return {"tone": "good", "sentence": f"Everything works. {serve}."}
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
+
+
+def _because(why: int, names: Sequence[str]) -> str:
+    one, many = _WHY[why]
+    more = len(names) - MAX_NAMES
+    shown = [*names[:MAX_NAMES], *([f"{more} more"] if more > 0 else [])]
+    return f"{len(names)} {one if len(names) == 1 else many} ({_listed(shown)})"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]
+
+
+# --- What expires next? --------------------------------------------------------------------------------------
+
+
+def expiring(
+    consents: Iterable[tuple[float, str]], keys: Sequence[ClientKeyView], now: float, *, invites: bool
+) -> list[dict[str, Any]]:
+    """The consents and keys that expire next, the first one first. In the last 30 days, each says what to do.
+
+    `consents` are when each expires, and the account.
+    """
+    dated: list[tuple[float, str, ClientKeyView | None]] = [(at, name, None) for at, name in consents if at > now]
+    dated += [(key.ends_at, key.client, key) for key in keys if key.ends_at is not None and key.ends_at > now]
+    reconnect = f"Press Reconnect at the account{', or send the advertiser a link with Invite' if invites else ''}."
+    return [
+        {
+            "kind": "consent" if key is None else "key",
+            "name": name,
+            "key": "" if key is None else key.id,
+            "expires_at": moment(at),
+            "days": int((at - now) // DAY),
+            "advice": "" if at - now >= SOON_DAYS * DAY else reconnect if key is None else _key_advice(key, keys),
+        }
+        for at, name, key in heapq.nsmallest(MAX_LINES, dated, key=lambda line: line[0])
+    ]
+
+
+def _key_advice(key: ClientKeyView, keys: Iterable[ClientKeyView]) -> str:
+    if any(_outlives(other, key) for other in keys if other.client == key.client):
+        return "Check that the client uses its newer key."
+    return f"Make a new key with `ads-proxy keys new {key.client}` and give it to the client."
+
+
+def _outlives(other: ClientKeyView, key: ClientKeyView) -> bool:
+    return other.ends_at is None or (key.ends_at is not None and other.ends_at > key.ends_at)
+
+
+def undated(accounts: Sequence[str]) -> dict[str, Any]:
+    """Accounts whose consent expires on an unknown day: how many, and the first few names."""
+    return {"count": len(accounts), "accounts": list(accounts[:MAX_NAMES])}
+
+
+# --- Who was refused? ----------------------------------------------------------------------------------------
+
+
+def refusals(failures: Iterable[RecentRequest]) -> dict[str, Any]:
+    """Clients that got a 4xx response, from the proxy or from Amazon: why, how often, and what to do.
+
+    `failures` come newest first, and so do the lines. `count` is of all lines, also of those that are not shown.
+    """
+    groups: dict[tuple[str, str, str], list[RecentRequest]] = {}
+    for request in failures:
+        if 400 <= request.status < 500:
+            groups.setdefault((request.kind.client, reason(request), request.kind.account), []).append(request)
+    lines = [
+        {
+            "client": client,
+            "status": members[0].status,
+            "reason": why,
+            "account": account,
+            "count": len(members),
+            "last": moment(members[0].at),
+            "next_step": next_step(members[0].status, members[0].refusal, members[0].fault),
+        }
+        for (client, why, account), members in groups.items()
+    ]
+    return {"count": sum(map(len, groups.values())), "groups": len(lines), "lines": lines[:MAX_LINES]}
+
+
+# --- What changed? -------------------------------------------------------------------------------------------
+
+
+def changes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The newest audit records that report a change, the newest first; equal ones in a row are one line.
+
+    `records` come oldest first, as `proxy.observability.audit` makes them: names and numbers, never a secret.
+    """
+    lines: list[dict[str, Any]] = []
+    for record in reversed(records):
+        if record["event"]["type"] == ["info"]:
+            continue
+        line = _change(record)
+        if lines and all(lines[-1][name] == line[name] for name in line.keys() - {"at", "count"}):
+            lines[-1]["count"] += 1
+        elif len(lines) == MAX_LINES:
+            break
+        else:
+            lines.append(line)
+    return lines
+
+
+def _change(record: Mapping[str, Any]) -> dict[str, Any]:
+    event, own = record["event"], record.get("ads_proxy", {})
+    return {
+        "at": record["@timestamp"],
+        "what": _what(record),
+        "detail": event.get("reason", "") or ", ".join(own.get("changed", ())),
+        "who": record.get("user", {}).get("name", ""),
+        "account": own.get("account", ""),
+        "place": own.get("profile", "") or own.get("ads_account", ""),
+        "outcome": event["outcome"],
+        "count": 1,
+    }
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    """Amazon's name of the operation, the tools called by MCP, or the action in words."""
+    own, action = record.get("ads_proxy", {}), str(record["event"]["action"])
+    if action != "amazon-write":
+        return action.replace("-", " ").capitalize()
+    if own.get("mcp_tools"):
+        return ", ".join(own["mcp_tools"])
+    known = own.get("operation", "unknown")
+    return str(known) if known != "unknown" else f"{record['http']['request']['method']} {record['url']['path']}"
+
+
+# --- Which invitations are open? -----------------------------------------------------------------------------
+
+
+def invitations(opened: Sequence[Invitation]) -> dict[str, Any]:
+    """Links that nobody has used yet, those that expire first, first; never the link itself."""
+    soonest = sorted(opened, key=lambda each: each.expires_at)[:MAX_INVITATIONS]
+    return {
+        "total": len(opened),
+        "invitations": [
+            {"account": each.account, "made_at": moment(each.made_at), "expires_at": moment(each.expires_at)}
+            for each in soonest
+        ],
+    }
