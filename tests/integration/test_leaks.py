@@ -202,7 +202,8 @@ def let_amazon_fail(running: Serving, amazon: SimulatedAmazon, hunt: Hunt) -> No
 def look_around(running: Serving, hunt: Hunt) -> None:
     """Everything that the admin listener shows, with the key and without."""
     key = {"X-Ads-Proxy-Key": hunt.secrets["admin-key"]}
-    paths = ("/", "/status", "/metrics", "/console/state", "/console/invitations", "/console/profiles", "/livez")
+    shown = ("state", "invitations", "profiles", "static/console.js")
+    paths = ("/", "/status", "/metrics", "/livez", *(f"/console/{path}" for path in shown))
     for path in paths:
         assert call(running.admin + path, hunt, key)[0] == 200
     for path in (*paths, f"/status?key={hunt.secrets['admin-key']}", "/login/callback?code=x&state=y"):
