@@ -1,6 +1,6 @@
 """A real browser uses the console: sign-in through to a served request, an account that turns red and recovers.
 
-Screenshots are written to SCREENSHOTS_DIR where that names a folder, for people to look at.
+Screenshots are written to SCREENSHOTS_DIR, if it is set, for people to look at.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrom
         console.see("[data-account=acme] .state", "Working")
         console.see("#profile-rows tr")
         reached = []
-        for _ in range(14):
+        for _ in range(16):
             ActionChains(browser).send_keys(Keys.TAB).perform()
             active = browser.switch_to.active_element
             reached.append(active.get_attribute("id") or active.get_attribute("class") or active.text)

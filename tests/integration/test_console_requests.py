@@ -1,6 +1,6 @@
 """The console's requests in a real browser: who asks, what failed and why, the last requests, and nobody kept out.
 
-Screenshots are written to SCREENSHOTS_DIR where that names a folder (`make screenshots`).
+Screenshots are written to SCREENSHOTS_DIR, if it is set, for people to look at.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
         browser.execute_script("window.neverReloaded = true")
         cells = [console.see("#client-rows tr", name).text.split() for name in NAMES]
         assert [row[:6] for row in cells] == [["reporting", "5", "1", "1", "1", "0"], ["bids", "2", "1", "0", "0", "0"]]
-        console.see("#client-words", "3 of 3 with errors")
+        console.see("#client-words", "3 of 3 clients with errors")
         console.see("#account-rows tr", "acme")
         told = console.see("#failures .failure", "401 client-unknown").text
         assert "ads-proxy keys new" in told

@@ -39,4 +39,4 @@ def test_one_process_alone_shows_no_workers(browser: webdriver.Chrome, tmp_path:
         console = Console(browser, running)
         console.open()
         console.see("[data-account=acme] .state", "Working")
-        assert not browser.find_element(By.ID, "workers-section").is_displayed()
+        assert not browser.find_element(By.ID, "worker-section").is_displayed()

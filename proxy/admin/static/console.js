@@ -1,52 +1,18 @@
-// The console: asks the proxy how it is every two seconds, and shows it. Text only ever enters as text.
+// The console: asks the proxy for its state every two seconds, and shows it.
 "use strict";
 
 const POLL_MS = 2000;
+const INVITATIONS_MS = 60000;
 const TONES = { valid: "good", degraded: "busy", pending: "busy", expired: "bad", revoked: "bad", misconfigured: "bad" };
 const cards = new Map();
 let state = null;
-let skew = 0;
 let failures = 0;
 let polling = null;
 let page = 1;
-
-const $ = (id) => document.getElementById(id);
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function make(name, text, className) {
-  const element = document.createElement(name);
-  if (text !== undefined) element.textContent = text;
-  if (className) element.className = className;
-  return element;
-}
+let openInvitations = { total: 0, invitations: [] };
 
 function say(text) {
   setText($("said"), text);
-}
-
-function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole >= 2 * 86400) return `${Math.floor(whole / 86400)} days`;
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
-  if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
-  return minutes ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
-}
-
-function now() {
-  return Date.now() + skew;
-}
-
-function ago(stamp) {
-  return stamp ? `${duration((now() - Date.parse(stamp)) / 1000)} ago` : "never";
-}
-
-function ahead(stamp, past) {
-  if (!stamp) return "–";
-  const left = (Date.parse(stamp) - now()) / 1000;
-  return left > 0 ? duration(left) : past;
 }
 
 // --- accounts
@@ -69,15 +35,22 @@ function card(account) {
   return root;
 }
 
-// Regions that fail alike share a line. Without a refresh token the account's own state says it all.
+// Regions with the same failure share a line. Without a refresh token, the account's state is enough.
 function listingWords(account) {
   if (!account.has_refresh_token) return "";
   const regions = new Map();
   for (const { region, detail, at } of account.listing_failures) {
-    const told = `${detail} (${ago(at)})`;
-    regions.set(told, [...(regions.get(told) ?? []), region]);
+    const failure = `${detail} (${ago(at)})`;
+    regions.set(failure, [...(regions.get(failure) ?? []), region]);
   }
-  return [...regions].map(([told, names]) => `${names.join(", ")}: ${told}`).join(" · ");
+  return [...regions].map(([failure, names]) => `${names.join(", ")}: ${failure}`).join(" · ");
+}
+
+function consentWords({ phase, ends_at: at, ends_at_the_latest: latest }) {
+  if (phase === "endless") return "never expires";
+  if (phase === "ended") return `expired on ${dayOf(at)}`;
+  if (at) return `expires on ${dayOf(at)}, ${until(at)}`;
+  return latest ? `of an unknown day, expires by ${dayOf(latest)}` : "";
 }
 
 function showAccount(account) {
@@ -88,14 +61,16 @@ function showAccount(account) {
   root.className = `card account ${TONES[account.state] ?? ""}`;
   put("state", account.title);
   put("explanation", account.explanation);
+  root.querySelector(".explanation").hidden = account.state === "valid" && account.serving;
   root.querySelector(".advice").hidden = !account.advice;
-  setText(root.querySelector(".advice .text"), account.advice);
-  const counts = Object.entries(account.profiles).map(([region, count]) => `${count} in ${region}`);
+  setProse(root.querySelector(".advice .text"), account.advice);
+  const counts = Object.entries(account.profiles).map(([region, number]) => `${number} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
-  const { phase, explanation } = account.consent;
-  root.querySelector(".consenting").hidden = !explanation;
-  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[phase] ?? ""}`;
-  put("consent", explanation);
+  const consent = consentWords(account.consent);
+  root.querySelector(".consenting").hidden = !consent;
+  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[account.consent.phase] ?? ""}`;
+  root.querySelector(".consent").title = account.consent.explanation;
+  put("consent", consent);
   const unlisted = listingWords(account);
   root.querySelector(".unlisted").hidden = !unlisted;
   put("listing", unlisted);
@@ -112,7 +87,7 @@ function showAccount(account) {
   if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
 }
 
-// Accounts that need somebody stand on every page, before the others.
+// Accounts that need attention are on every page, before the others.
 function showPages() {
   const { total, attention, states } = state.account_counts;
   page = state.page;
@@ -121,8 +96,9 @@ function showPages() {
   $("previous-accounts").disabled = page <= 1;
   $("next-accounts").disabled = page >= state.pages;
   setText($("account-page"), `Page ${page} of ${state.pages}`);
-  const counts = Object.entries(states).map(([name, count]) => `${count} ${name}`).join(", ");
-  setText($("account-counts"), `${total} accounts: ${counts}. ${attention} need attention and come first.`);
+  const counts = Object.entries(states).map(([name, number]) => `${number} ${name}`).join(", ");
+  const first = attention ? ` ${attention} need attention and come first.` : "";
+  setText($("account-counts"), `${total} accounts: ${counts}.${first}`);
   state.accounts.forEach(({ name }, place) => {
     if ($("cards").children[place] !== cards.get(name)) $("cards").insertBefore(cards.get(name), $("cards").children[place]);
   });
@@ -134,19 +110,34 @@ async function turnTo(number) {
   await poll();
 }
 
+function expiryWords(stamp) {
+  if (!stamp) return "no token";
+  const left = (Date.parse(stamp) - now()) / 1000;
+  return left > 0 ? `expires in ${duration(left)}` : `expired ${ago(stamp)}`;
+}
+
+function renewalWords(stamp) {
+  if (!stamp) return "none planned";
+  return Date.parse(stamp) > now() ? until(stamp) : "now";
+}
+
 function tick() {
   if (!state) return;
   for (const account of state.accounts) {
     const root = cards.get(account.name);
-    setText(root.querySelector(".left"), ahead(account.expires_at, "ended"));
-    setText(root.querySelector(".success"), ago(account.last_success));
-    setText(root.querySelector(".next"), ahead(account.next_refresh_at, "now"));
+    const put = (name, words, stamp) => {
+      setText(root.querySelector(name), words);
+      root.querySelector(name).title = stamp ? utc(stamp) : "";
+    };
+    put(".left", expiryWords(account.expires_at), account.expires_at);
+    put(".success", account.last_success ? ago(account.last_success) : "not yet", account.last_success);
+    put(".next", renewalWords(account.next_refresh_at), account.next_refresh_at);
   }
 }
 
 async function refreshNow(name, button) {
   button.disabled = true;
-  say(`Refreshing ${name} …`);
+  say(`Renewing the token of ${name} …`);
   try {
     const answer = await ask(`/console/accounts/${encodeURIComponent(name)}/refresh`, "POST");
     const body = await answer.json();
@@ -167,8 +158,9 @@ async function inviteFor(name, button) {
     const answer = await ask(`/console/accounts/${encodeURIComponent(name)}/invite`, "POST");
     const body = await answer.json();
     if (answer.ok) {
-      notice(`invite-${name}`, `Send this link to the advertiser of ${name}. It works once, until ${body.expires_at}: ${body.link}`, false);
+      notice(`invite-${name}`, `Send this link to the advertiser of ${name}. It works once, until ${clock(body.expires_at)}: ${body.link}`, false);
       await copy(body.link, "Link");
+      await askInvitations();
     } else notice(`invite-${name}`, `${name}: ${body.detail}`, true);
   } catch {
     say("The proxy does not answer.");
@@ -198,19 +190,16 @@ function forget(key) {
 function showNotices() {
   const { problems, needs_restart: waiting } = state.config;
   if (problems.length) {
-    notice("config", `The changed configuration was not accepted. What it replaces stays in force. ${problems.join(" · ")}`, true);
+    notice("config", `The changed configuration has errors, so the old one stays in force. ${problems.join(" · ")}`, true);
   } else forget("config");
-  if (waiting.length) notice("restart", `These changes wait for a restart: ${waiting.join(", ")}.`, false);
+  if (waiting.length) notice("restart", `Restart the proxy to apply these changes: ${waiting.join(", ")}.`, false);
   else forget("restart");
-  if (state.draining) notice("draining", "The proxy is stopping.", false);
-  else forget("draining");
-  if (state.state.degraded) notice("store", `Degraded: ${state.state.trouble} This replica goes on alone, with what it holds.`, true);
+  if (state.audit?.failing) notice("audit", "Audit records cannot be written. The log says why (audit_failed).", true);
+  else forget("audit");
+  if (state.state.degraded) notice("store", `Degraded: ${state.state.trouble} This replica goes on alone, with the tokens in its memory.`, true);
   else forget("store");
-  const ending = state.accounts.filter((account) => account.consent.phase === "ending");
-  if (ending.length) notice("consents", ending.map((account) => `${account.name}: ${account.consent.explanation}`).join(" ") + " Reconnect before then: the present login serves meanwhile.", false);
-  else forget("consents");
   const older = state.accounts.filter((account) => account.older_secret_in_use).map((account) => account.name);
-  if (older.length) notice("secrets", `Amazon refuses the newer client secret of ${older.join(", ")}, and takes the older one.`, false);
+  if (older.length) notice("secrets", `Amazon refuses the newer client secret of ${older.join(", ")}, but accepts the older one.`, false);
   else forget("secrets");
   const memory = state.accounts.filter((account) => account.unpersisted).map((account) => account.name);
   if (memory.length) notice("memory", `The new refresh token of ${memory.join(", ")} is in memory only: the state cannot be written.`, true);
@@ -229,33 +218,16 @@ function showTraffic() {
   $("overhead").setAttribute("aria-label", overheadWords(steps));
 }
 
-// --- keys of clients
-
-function keyRow(key) {
-  const row = make("tr");
-  const which = make("td");
-  which.append(make("code", key.id), key.note ? ` ${key.note}` : "");
-  const ends = key.ended ? `ended ${ago(key.ends_at)}` : key.ends_at ? `in ${ahead(key.ends_at, "0 s")}` : "never";
-  const used = key.last_used ? ago(key.last_used) : "not since the start";
-  row.append(make("td", key.client), which, make("td", ends), make("td", used));
-  return row;
-}
-
-function showKeys() {
-  $("keys-section").hidden = state.client_keys.length === 0;
-  keepRows($("key-rows"), state.client_keys.map((key) => [`${key.client} ${key.id}`, keyRow(key)]));
-}
-
 // --- profiles
 
-function toolsUrl() {
+function clientUrl() {
   const url = new URL(state.tools_url);
   if (["0.0.0.0", "[::]"].includes(url.hostname)) url.hostname = location.hostname;
   return url.origin;
 }
 
 function baseUrl(profile) {
-  return `${toolsUrl()}/@${encodeURIComponent(profile.account)}/${profile.region}`;
+  return `${clientUrl()}/@${encodeURIComponent(profile.account)}/${profile.region}`;
 }
 
 function curl(profile) {
@@ -309,7 +281,8 @@ async function findProfiles() {
 }
 
 function showFound(id, total, shown) {
-  setText($(id), total > shown ? `${total} found, the first ${shown} shown.` : `${total} found.`);
+  const none = state.accounts.some((account) => account.serving) ? "" : " They are listed once an account serves.";
+  setText($(id), total > shown ? `${total} found, the first ${shown} shown.` : `${total} found.${total ? "" : none}`);
 }
 
 // --- ads accounts
@@ -349,7 +322,7 @@ function listedCount() {
   return state ? JSON.stringify(state.accounts.map((account) => [account.profiles, account.ads_accounts])) : "";
 }
 
-// One at a time: an answer that is late must not take the place of a later one.
+// One at a time: a late answer must not replace a newer one.
 function poll() {
   polling ??= askState().finally(() => {
     polling = null;
@@ -362,7 +335,7 @@ async function askState() {
     const answer = await ask(`/console/state?page=${page}`);
     if (!answer.ok) throw new Error(String(answer.status));
     const before = listedCount();
-    state = await answer.json();
+    state = { ...(await answer.json()), invitations: openInvitations };
     skew = state.clock * 1000 - Date.now();
     failures = 0;
     forget("gone");
@@ -370,15 +343,36 @@ async function askState() {
     if (listedCount() !== before) await Promise.all([findProfiles(), findAdsAccounts()]);
   } catch {
     failures += 1;
-    if (failures > 1) notice("gone", "The proxy does not answer. It is asked again every two seconds.", true);
+    if (failures > 1) notice("gone", "The proxy does not answer. This page tries again every two seconds.", true);
   }
+}
+
+async function askInvitations() {
+  if (!state?.invites) return;
+  try {
+    const answer = await ask("/console/invitations");
+    const body = await answer.json();
+    openInvitations = answer.ok ? body : { ...openInvitations, problem: body.detail };
+  } catch {
+    return; // The state is requested more often, and reports that the proxy does not answer.
+  }
+  state.invitations = openInvitations;
+  TABLES.forEach((table) => showTable(table, state));
+}
+
+function showVerdict() {
+  const { tone, sentence } = state.verdict;
+  const before = $("verdict").textContent;
+  $("verdict").className = `verdict ${tone}`;
+  setText($("verdict"), sentence);
+  if (before && before !== sentence) say(sentence);
 }
 
 function show() {
   $("demo").hidden = !state.demo;
   $("leave").hidden = !state.key_required;
-  const health = state.draining ? "stopping" : state.ready ? "ready" : "no account can serve yet";
-  setText($("program"), `Version ${state.version}, up ${duration(state.uptime_seconds)}, ${health}. Tools use ${toolsUrl()}.`);
+  setText($("program"), `Version ${state.version}, running for ${duration(state.uptime_seconds)}. Clients use ${clientUrl()}.`);
+  showVerdict();
   const names = new Set(state.accounts.map((account) => account.name));
   for (const [name, root] of cards) {
     if (names.has(name)) continue;
@@ -389,11 +383,10 @@ function show() {
   showPages();
   tick();
   showNotices();
+  TABLES.forEach((table) => showTable(table, state));
   showTraffic();
-  showTallies();
+  showNames();
   showFailures();
-  showWorkers();
-  showKeys();
 }
 
 function searchAs(words, form, find) {
@@ -414,6 +407,8 @@ searchAs("words", "search", findProfiles);
 searchAs("ads-words", "ads-search", findAdsAccounts);
 setInterval(() => document.hidden || poll(), POLL_MS);
 setInterval(tick, 1000);
+setInterval(() => document.hidden || askInvitations(), INVITATIONS_MS);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-poll();
+TABLES.forEach(addTable);
+poll().then(askInvitations);
 watchRequests();

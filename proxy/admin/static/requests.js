@@ -1,6 +1,5 @@
-// Who asks how much, what failed, and the last requests. Rows that are shown are kept, so that nothing jumps; text only
-// ever enters as text. The page's own script calls `watchRequests` once, and `showTallies` and `showFailures` with each
-// new state.
+// What failed, and the last requests. Rows that are shown are kept, so that nothing jumps. The page's own script calls
+// `watchRequests` once, and `showNames` and `showFailures` with each new state.
 "use strict";
 
 const RECENT_MS = 15 * 60 * 1000;
@@ -27,63 +26,9 @@ function milliseconds(value) {
   return value < 10 ? `${value.toFixed(1)} ms` : value < 10000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
-// Makes the children of a node the wanted ones, in their order, and touches no others.
-function arrange(parent, wanted) {
-  wanted.forEach((node, index) => {
-    if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
-  });
-  while (parent.children.length > wanted.length) parent.lastElementChild.remove();
-}
-
-// Shows these rows, each with its key, and touches only the cells that differ: what somebody has selected, focused or
-// scrolled to stays.
-function keepRows(parent, rows) {
-  const known = new Map([...parent.children].map((row) => [row.dataset.key, row]));
-  arrange(parent, rows.map(([key, row]) => {
-    const kept = known.get(key);
-    row.dataset.key = key;
-    if (!kept) return row;
-    [...row.children].forEach((cell, index) => {
-      if (!kept.children[index].isEqualNode(cell)) changeCell(kept.children[index], cell);
-    });
-    return kept;
-  }));
-}
-
-function changeCell(kept, cell) {
-  kept.className = cell.className;
-  if (kept.innerHTML !== cell.innerHTML) kept.replaceChildren(...cell.childNodes);
-}
-
-// --- clients and accounts
-
-function tallyRow(tally, unknown) {
-  const row = make("tr");
-  const name = make("th", tally.name || unknown);
-  name.scope = "row";
-  row.append(name, make("td", String(tally.requests), "number"));
-  for (const [kind, count] of [["refused", tally.refused], ["busy", tally.throttled], ["bad", tally.errors], ["bad", tally.unanswered]]) {
-    row.append(make("td", String(count), count ? `number ${kind}` : "number"));
-  }
-  row.append(make("td", milliseconds(tally.p99_ms), "number"), make("td", ago(tally.last_seen)));
-  return row;
-}
-
-function tallyWords(tallies, what) {
-  const failing = tallies.filter((tally) => tally.errors || tally.throttled || tally.refused || tally.unanswered);
-  if (!tallies.length) return `No ${what} yet.`;
-  if (!failing.length) return `${tallies.length} in all, none with errors.`;
-  const names = failing.slice(0, 5).map((tally) => tally.name || "not known").join(", ");
-  return `${failing.length} of ${tallies.length} with errors: ${names}${failing.length > 5 ? " and others" : ""}.`;
-}
-
-function showTallies() {
-  for (const [place, tallies, unknown] of [["client", state.clients, "not known"], ["account", state.account_traffic, "not chosen"]]) {
-    setText($(`${place}-words`), tallyWords(tallies, `${place}s`));
-    $(`${place}-box`).hidden = tallies.length === 0;
-    keepRows($(`${place}-rows`), tallies.map((tally) => [tally.name, tallyRow(tally, unknown)]));
-    showChoices(`filter-${place}`, tallies.map((tally) => tally.name).filter(Boolean));
-  }
+function showNames() {
+  showChoices("filter-client", state.clients.map((tally) => tally.name).filter(Boolean));
+  showChoices("filter-account", state.account_traffic.map((tally) => tally.name).filter(Boolean));
 }
 
 function showChoices(id, names) {
@@ -122,9 +67,9 @@ function showFailure(group) {
   const what = group.operations.filter((name) => name !== "unknown").join(", ");
   put("who", what ? `${who}: ${what}` : who);
   put("asked", `${group.method} ${group.path}`);
-  put("explanation", group.detail);
+  setProse(root.querySelector(".explanation"), group.detail);
   root.querySelector(".explanation").hidden = !group.detail;
-  put("text", group.next_step);
+  setProse(root.querySelector(".text"), group.next_step);
   const ids = [`Request ${group.request_id}`, group.amazon_request_id && `at Amazon ${group.amazon_request_id}`];
   put("ids", ids.filter(Boolean).join(", "));
   return root;
@@ -145,40 +90,16 @@ function showFailures() {
   setText($("more-failed"), `${more} more kinds of failures: choose Failed in the list of requests.`);
 }
 
-// --- workers, where there are several
-
-function workerRow(worker) {
-  const row = make("tr");
-  const tone = worker.state === "serving" ? "good" : "busy";
-  const shown = make("td");
-  shown.append(make("span", worker.state, `tag ${tone}`));
-  const since = make("td", ago(worker.since));
-  since.title = worker.since;
-  const replaced = ["never", "once"][worker.restarts] ?? `${worker.restarts} times`;
-  row.append(make("td", String(worker.number)), make("td", worker.pid ? String(worker.pid) : "–"), shown, since, make("td", replaced));
-  return row;
-}
-
-function showWorkers() {
-  $("workers-section").hidden = state.workers.length === 0;
-  keepRows($("worker-rows"), state.workers.map((worker) => [String(worker.number), workerRow(worker)]));
-}
-
 // --- the last requests
 
 function requestRow(request) {
   const row = make("tr");
-  const when = make("time", new Date(request.at).toLocaleTimeString());
-  when.dateTime = request.at;
-  when.title = request.at;
-  const first = make("td");
-  first.append(when);
   const account = make("td", request.account || "–");
   const place = [request.region, request.profile, request.ads_account].filter(Boolean).join(" · ");
   if (place) account.append(make("br"), make("span", place, "quiet"));
   const asked = make("td");
   const what = request.mcp_tools.join(", ") || request.operation;
-  if (what !== "unknown") asked.append(make("strong", what), make("br"));
+  if (what !== "unknown") asked.append(breakable(what), make("br"));
   asked.append(make("code", `${request.method} ${request.path}`));
   const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
   const status = make("td");
@@ -186,11 +107,11 @@ function requestRow(request) {
   if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} attempts`, "quiet"));
   const why = make("td");
   if (request.reason) why.append(make("strong", request.reason));
-  if (request.detail) why.append(make("br"), request.detail);
+  if (request.detail) why.append(make("br"), ...prose(request.detail));
   const ids = [request.request_id, request.amazon_request_id].filter(Boolean).join(" · ");
   if (request.reason) why.append(make("br"));
   why.append(make("span", ids, "quiet"));
-  row.append(first, make("td", request.client || "–"), account, asked, status, make("td", milliseconds(request.duration_ms), "number"), why);
+  row.append(make("td", timeOf(request.at)), make("td", request.client || "–"), account, asked, status, make("td", milliseconds(request.duration_ms), "number"), why);
   return row;
 }
 
@@ -212,7 +133,7 @@ function filterQuery() {
 
 function foundWords(found) {
   const shown = found.requests.length;
-  if (!found.known) return "No requests yet.";
+  if (!found.known) return "No requests yet. Each request appears here within two seconds of its end.";
   return `${found.total} of the last ${found.known}${found.total > shown ? `, the newest ${shown} shown` : ""}.`;
 }
 
@@ -227,7 +148,7 @@ async function askRequests(told = false) {
     shownText = text;
     if (told) say(`Requests: ${$("requests-found").textContent}`);
   } catch {
-    // The state is asked for at the same time, and tells that nobody answers.
+    // The state is requested at the same time, and reports that the proxy does not answer.
   } finally {
     asking = false;
   }

@@ -1,0 +1,217 @@
+// The tables of the page that need nothing but the state: to add one, add its declaration to TABLES and a function that
+// makes the cells of a row.
+//
+//   id       names its parts: `#id` is the heading, `#id-words` a sentence, `#id-rows` the rows
+//   place    the id of the element that it is added to
+//   title    the heading
+//   columns  the title of each column, numbers with `number`; the first column names the row
+//   lines    of the state, what is shown, one for each row
+//   row      of a line, its key and its cells; each cell is a text, a node, or several of both
+//   words    of the state, a sentence above the rows
+//   empty    of the state, what will appear here and when, while there are no lines
+//   hidden   of the state, whether the table has no use at all
+"use strict";
+
+const TONES_OF_OUTCOMES = { success: "good", failure: "bad" };
+const number = (title) => ({ title, kind: "number" });
+const TRAFFIC = [...["Requests", "4xx", "429", "5xx", "No answer", "p99"].map(number), "Last request"];
+
+const TABLES = [
+  {
+    id: "expiring",
+    place: "overview",
+    title: "What expires next?",
+    columns: ["Consent or key, and what to do", "Expires"],
+    lines: (state) => state.expiring,
+    row: expiryRow,
+    words: undatedWords,
+    empty: (state) => undatedWords(state) || "Nothing expires. A consent appears here with the day on which it expires, a client's key if it has an expiry date.",
+  },
+  {
+    id: "refused",
+    place: "overview",
+    title: "Who was refused?",
+    columns: ["Client, why, and what to do", number("Times"), "Last"],
+    lines: (state) => state.refusals.lines,
+    row: refusalRow,
+    words: ({ refusals }) => (refusals.groups > refusals.lines.length ? `The newest ${refusals.lines.length} of ${refusals.groups} kinds, ${count(refusals.count, "request")} in all. Details are under “What failed?”.` : ""),
+    empty: () => "No client was refused since the start. A request that the proxy or Amazon refuses appears here within two seconds.",
+  },
+  {
+    id: "changes",
+    place: "overview",
+    title: "What changed?",
+    columns: ["What, who, and where", "Outcome", "When"],
+    lines: (state) => state.changes ?? [],
+    row: changeRow,
+    empty: (state) => (state.changes === null ? "Changes are not recorded. Set `audit.file` to see here who changed what." : "Nothing changed since the start. Writes to Amazon, sign-ins, keys and reloads appear here within two seconds."),
+  },
+  {
+    id: "invitations",
+    place: "overview",
+    title: "Which invitations are open?",
+    columns: ["Account", "Made", "Expires"],
+    lines: (state) => state.invitations.invitations,
+    row: ({ account, made_at: made, expires_at: expires }) => [`${account} ${made}`, make("strong", account), timeOf(made), timeOf(expires)],
+    words: ({ invitations: { total, invitations } }) => (total > invitations.length ? `${total} are open. These expire first.` : ""),
+    empty: invitationWords,
+  },
+  {
+    id: "client",
+    place: "clients",
+    title: "Clients in the last 15 minutes",
+    columns: ["Client", ...TRAFFIC],
+    lines: (state) => state.clients,
+    row: (tally) => tallyRow(tally, "not known"),
+    words: (state) => tallyWords(state.clients, "client", "not known"),
+    empty: () => "No requests yet. Each client appears here with its first request, or as soon as it is configured.",
+  },
+  {
+    id: "account",
+    place: "clients",
+    title: "Accounts in the last 15 minutes",
+    columns: ["Account", ...TRAFFIC],
+    lines: (state) => state.account_traffic,
+    row: (tally) => tallyRow(tally, "not chosen"),
+    words: (state) => tallyWords(state.account_traffic, "account", "not chosen"),
+    empty: () => "No requests yet. Each account appears here with its first request.",
+  },
+  {
+    id: "worker",
+    place: "settings",
+    title: "Workers",
+    columns: ["Worker", number("Process"), "State", "Since", "Replaced"],
+    lines: (state) => state.workers,
+    row: workerRow,
+    hidden: (state) => state.workers.length === 0,
+  },
+  {
+    id: "key",
+    place: "settings",
+    title: "Keys of clients",
+    columns: ["Client", "Key", "Expires", "Last used"],
+    lines: (state) => state.client_keys,
+    row: keyRow,
+    hidden: (state) => state.client_keys.length === 0,
+  },
+];
+
+// --- what the rows show
+
+function expiryRow({ kind, name, key, expires_at: at, days, advice }) {
+  const left = days < 1 ? "today" : `in ${count(days, "day")}`;
+  const tone = days < 7 ? "bad" : days < 30 ? "busy" : "plain";
+  const what = [kind === "consent" ? "Consent of " : "Key of ", make("strong", name), key ? [" ", make("code", key)] : []].flat();
+  return [`${kind} ${name} ${key}`, [what, quietLine(prose(advice))].flat(), [timeOf(at, dayOf), " ", make("span", left, `tag ${tone}`)]];
+}
+
+function quietLine(content) {
+  return content.length ? make("span", content, "quiet line") : [];
+}
+
+function undatedWords({ undated_consents: { count: total, accounts } }) {
+  if (!total) return "";
+  const names = total > accounts.length ? `${accounts.join(", ")} and ${total - accounts.length} more` : accounts.join(", ");
+  return `Set \`consented_on\` to see when the ${total === 1 ? "consent" : `${total} consents`} of ${names} ${total === 1 ? "expires" : "expire"}.`;
+}
+
+function refusalRow({ client, status, reason, account, count: times, last, next_step: advice }) {
+  const why = `${status} ${reason}${account ? ` · ${account}` : ""}`;
+  const shown = [make("strong", client || "not known"), ` ${why}`, quietLine(prose(advice))].flat();
+  return [`${client} ${reason} ${account}`, shown, String(times), timeOf(last, ago)];
+}
+
+function changeRow({ what, detail, who, account, place, outcome, count: times, at }) {
+  const about = [who ? `by ${who}` : "", account, place, times > 1 ? `${times} times` : "", detail].filter(Boolean).join(", ");
+  const tone = TONES_OF_OUTCOMES[outcome] ?? "busy";
+  return [`${at} ${what} ${who} ${place} ${outcome}`, [breakable(what), quietLine(about)].flat(), make("span", outcome, `tag ${tone}`), timeOf(at)];
+}
+
+// Names of operations are long, and may only break between their words.
+function breakable(name) {
+  const words = name.split(/(?=[A-Z][a-z])/);
+  return make("strong", words.flatMap((word, index) => (index ? [make("wbr"), word] : [word])));
+}
+
+function invitationWords(state) {
+  if (!state.invites) return "Invitations are off. Set `invites.url` to send advertisers links that ask for their consent.";
+  if (state.invitations.problem) return `The invitations cannot be read: ${state.invitations.problem}`;
+  return "No invitation is open. A link made with Invite, or with `ads-proxy invite`, stands here until it is used or expires.";
+}
+
+function tallyRow(tally, unknown) {
+  const counts = [["refused", tally.refused], ["busy", tally.throttled], ["bad", tally.errors], ["bad", tally.unanswered]];
+  const cells = counts.map(([kind, number]) => make("span", String(number), number ? kind : ""));
+  return [tally.name, tally.name || unknown, String(tally.requests), ...cells, milliseconds(tally.p99_ms), timeOf(tally.last_seen, ago)];
+}
+
+function tallyWords(tallies, what, unknown) {
+  const failing = tallies.filter((tally) => tally.errors || tally.throttled || tally.refused || tally.unanswered);
+  if (!failing.length) return `${count(tallies.length, what)}, none with errors.`;
+  const names = failing.slice(0, 5).map((tally) => tally.name || unknown).join(", ");
+  return `${failing.length} of ${count(tallies.length, what)} with errors: ${names}${failing.length > 5 ? " and others" : ""}.`;
+}
+
+function workerRow(worker) {
+  const replaced = ["never", "once"][worker.restarts] ?? `${worker.restarts} times`;
+  const shown = make("span", worker.state, `tag ${worker.state === "serving" ? "good" : "busy"}`);
+  return [String(worker.number), String(worker.number), worker.pid ? String(worker.pid) : "–", shown, timeOf(worker.since, ago), replaced];
+}
+
+function keyRow(key) {
+  const which = [make("code", key.id), key.note ? ` ${key.note}` : ""];
+  const ends = key.ends_at ? [key.ended ? "expired " : "", timeOf(key.ends_at, dayOf)] : "never";
+  const used = key.last_used ? timeOf(key.last_used, ago) : "not since the start";
+  return [`${key.client} ${key.id}`, key.client, which, ends, used];
+}
+
+// --- how they are shown
+
+function addTable({ id, place, title, columns }) {
+  const section = make("section");
+  section.id = `${id}-section`;
+  section.setAttribute("aria-labelledby", id);
+  const heading = make("h2", title);
+  heading.id = id;
+  const words = make("p", undefined, "quiet");
+  words.id = `${id}-words`;
+  const head = make("tr", columns.map(columnHead));
+  const body = make("tbody");
+  body.id = `${id}-rows`;
+  const table = make("table", [make("thead", head), body]);
+  table.setAttribute("aria-labelledby", id);
+  const box = make("div", table, "scroll tall");
+  box.id = `${id}-box`;
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", `Table: ${title}`);
+  section.append(heading, ...(place === "overview" ? [box, words] : [words, box]));
+  $(place).append(section);
+}
+
+function columnHead(column) {
+  const title = column.title ?? column;
+  const cell = make("th", title, column.kind);
+  cell.scope = "col";
+  if (title === "p99") cell.title = "99 of 100 requests took no longer";
+  return cell;
+}
+
+function tableRow(cells, columns) {
+  const row = make("tr", cells.map((content, index) => make(index ? "td" : "th", content, columns[index].kind)));
+  row.firstElementChild.scope = "row";
+  return row;
+}
+
+function showTable({ id, columns, lines, row, words, empty, hidden }, state) {
+  $(`${id}-section`).hidden = Boolean(hidden?.(state));
+  const rows = lines(state).map((line) => {
+    const [key, ...cells] = row(line);
+    return [key, tableRow(cells, columns)];
+  });
+  $(`${id}-box`).hidden = rows.length === 0;
+  const said = rows.length ? words?.(state) : empty?.(state);
+  $(`${id}-words`).hidden = !said;
+  setProse($(`${id}-words`), said ?? "");
+  keepRows($(`${id}-rows`), rows);
+}
