@@ -193,9 +193,8 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	exit $$result
 
 .PHONY: screenshots
-screenshots: $(DEVELOPED) ## pictures of the console, made by its tests, in .cache/screenshots
-	@mkdir -p .cache/screenshots
-	SCREENSHOTS_DIR=.cache/screenshots $(BIN)/python -m pytest tests/integration -q -m chromium -k console
+screenshots: $(DEVELOPED) ## the pictures of the console in docs/images, made anew by its tests
+	@WRITE_SCREENSHOTS=1 $(BIN)/python -m pytest tests/integration/test_console_pictures.py -q
 
 .PHONY: fuzz
 fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
