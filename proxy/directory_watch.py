@@ -1,6 +1,7 @@
-"""Changes in directories as the system tells of them, waited for in a thread of its own.
+"""Changes in directories as the system reports them, awaited in a thread of its own.
 
-watchfiles' own way to wait in an event loop loads a second library for event loops, amid the program's first requests.
+watchfiles' own way to wait in an event loop loads a second library for event loops, during the program's first
+requests.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class TokenRefreshed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TokenTakenOver(Event):
-    """An access token that another replica was granted is in use here. `expires_at` is wall-clock time."""
+    """An access token that another replica got is in use here. `expires_at` is wall-clock time."""
 
     account: str
     generation: int
@@ -109,7 +109,7 @@ class CredentialStateChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class SignInNeeded(Event):
-    """An account has no refresh token, at start or from now on: nothing is asked of Amazon until somebody signs in."""
+    """An account has no refresh token, at start or from now on: nothing is asked of Amazon until a person signs in."""
 
     account: str
     advice: str
@@ -131,7 +131,7 @@ class ConsentRecorded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConsentEnding(Event):
-    """An account's consent ends within so many days: 30, 7 or 1, each told once."""
+    """An account's consent expires within so many days: 30, 7 or 1, each reported once."""
 
     account: str
     ends_at: float
@@ -150,7 +150,7 @@ class ConsentEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class InvitationMade(Event):
-    """Somebody at the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
+    """A user of the console made a link that asks for an account's consent. `expires_at` is wall-clock time."""
 
     account: str
     invitation: str
@@ -175,7 +175,7 @@ class RefreshTokenReplaced(Event):
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenRefused(Event):
-    """Amazon answers 401 to the access token in hand, and refuses to issue another: the account no longer serves."""
+    """Amazon answers 401 to the cached access token, and refuses to issue another: the account no longer serves."""
 
     account: str
     detail: str
@@ -209,7 +209,7 @@ class RefreshTokenLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoredTokenDamaged(Event):
-    """What the store holds of an account cannot be used, or is gone. `restored`: it is written anew from memory;
+    """What the store holds of an account cannot be used, or is gone. `restored`: it is written again from memory;
     otherwise the account has the configured refresh token, or none."""
 
     account: str
@@ -266,7 +266,7 @@ class AdsAccountsListed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AdsAccountsFailed(Event):
-    """Listing ads accounts and what else is beside the usual profiles failed; what was known stays in use."""
+    """Listing ads accounts failed; the known ones stay in use."""
 
     account: str
     region: str
@@ -360,7 +360,7 @@ class ServerStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class CertificateLoaded(Event):
-    """The tools' listener shows this certificate from now on; `ends_at` is wall-clock time."""
+    """The client listener shows this certificate from now on; `ends_at` is wall-clock time."""
 
     ends_at: float
 
@@ -398,13 +398,13 @@ class SignInFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class DefectMet(Event):
-    """An exception that nobody expected: `where` names the place, `traceback` is redacted text."""
+    """An unexpected exception: `where` names the place, `traceback` is redacted text."""
 
     where: str
     traceback: str
 
 
-# --- What happened to requests of tools ------------------------------------------------------------------
+# --- Requests of clients ------------------------------------------------------------------
 
 UNKNOWN = "unknown"
 """The operation of a request that Amazon's specifications do not have."""
@@ -427,7 +427,7 @@ class RefusalCause(StrEnum):
     SCOPE_MISSING = "scope-missing"
     """It wants a profile, and none was sent."""
     NOT_LISTED = "not-listed"
-    """The profile or ads account is another login's, or nobody's."""
+    """The profile or ads account belongs to another login, or to none."""
     NO_RIGHTS = "no-rights"
     """The profile is the login's, without rights."""
     LOGIN_OVER = "login-over"
@@ -514,7 +514,7 @@ class RequestKind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
-    """One request of a tool is over: answered whole, cut off, or refused by the proxy itself.
+    """One request of a client is over: answered whole, cut off, or refused by the proxy itself.
 
     `method` is a known method or `other`. `path` has no query. `account`, `region`, `client` are empty where the
     request ended before they were known (`client` is `anonymous` where no clients are configured). `profile` and
@@ -526,8 +526,8 @@ class RequestFinished(Event):
     that could no longer be told; or empty. `cause` is a word of `RefusalCause` where Amazon refused for a known reason.
     `duration` from the head's last byte to the answer's last; `upstream` is the part of it spent waiting for Amazon;
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
-    `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is there where
-    somebody traces. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
+    `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is set
+    with traces on. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
     `changes` is what it names and sets, if that is recorded.
     """
 
@@ -584,8 +584,7 @@ class RequestStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
-    """One try of a request at Amazon is over, its `RequestFinished` still to come; told to those who trace, and to
-    nobody else.
+    """One try of a request at Amazon is over, its `RequestFinished` still to come; only for tracing.
 
     `number` counts the tries from 1. `host` is `HOST:PORT`. `status` is that of its response, 0 for none; `fault` says
     why there is none, or why it is not whole: a word of `Fault`, the slug of an error, or `abandoned`.
@@ -618,7 +617,7 @@ class Replayed(Event):
 @dataclass(frozen=True, slots=True)
 class FamilyHeldBack(Event):
     """A request waits although its host has connections left: `held` of the `limit` serve its family of operations,
-    and the rest is for others. `first`: nobody else of this family waits yet. `host` is `HOST:PORT`."""
+    and the rest is for others. `first`: no other request of this family waits yet. `host` is `HOST:PORT`."""
 
     host: str
     family: str
@@ -668,7 +667,7 @@ class NoticeKind(StrEnum):
     CONSENT_ENDING = "consent-ending"
     CONSENT_ENDED = "consent-ended"
     TEST = "test"
-    """Somebody wants to see one arrive."""
+    """A test of the channel."""
 
 
 class NoticeOutcome(StrEnum):

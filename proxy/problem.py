@@ -1,4 +1,4 @@
-"""The answers that the proxy gives itself: RFC 9457 problem documents with Amazon's `code` and `details` beside.
+"""The answers that the proxy gives itself: RFC 9457 problem documents with Amazon's `code` and `details`.
 
 Pure: an error and a few plain values in, the bytes of a whole answer out.
 """

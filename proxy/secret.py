@@ -1,6 +1,6 @@
 """The type of everything that must never be read by accident: client secrets, tokens, keys.
 
-Nothing here logs, stores or compares outside constant time. Whoever needs the text says so with `reveal`.
+Nothing here logs, stores or compares outside constant time. Code that needs the text calls `reveal`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values that are made for each request: nobody changes them, and they cost little to make.
+"""Values that are made for each request: they never change, and cost little to make.
 
 The interpreter's own `frozen=True` sets each field through a check: 0.13 microseconds a field, some sixty fields a
 request. So it is the type checker alone that holds these as they were made; all other values are frozen dataclasses.

@@ -1,8 +1,8 @@
-"""Tokens that the proxy issues in Amazon's place: signed, expiring, worth nothing anywhere else. Pure.
+"""Tokens that the proxy issues instead of Amazon's: signed, expiring, useless anywhere else. Pure.
 
 They look like LWA's (`Atza|...`, `Atzr|...`), because clients check that, and say who holds them and which account or
-route they are bound to. The signature covers the digest of the holder's key, so that a new key ends the old tokens.
-Who may have one is for `token_endpoint`; who may use one, for `clients`.
+route they are bound to. The signature covers the digest of the holder's key, so that a new key invalidates the old
+tokens. Who may have one is for `token_endpoint`; who may use one, for `clients`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Placeholders:
     def read(self, prefix: bytes, text: bytes, digests_of: Callable[[str], tuple[str, ...]]) -> Placeholder | None:
         """What a placeholder says if it is genuine, else None. Whether it has expired is not looked at.
 
-        `digests_of` gives the key digests of a client's name, none where there is no such client.
+        `digests_of` gives the key digests of a client's name, none for an unknown client.
         """
         if not text.startswith(prefix) or len(text) > _MAX_BYTES:
             return None

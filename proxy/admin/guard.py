@@ -26,7 +26,7 @@ HEALTH: Final = frozenset({"/livez", "/healthz", "/liveness", "/readyz", "/readi
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 COOKIE: Final = "ads_proxy_console"
 PROOF_HEADER: Final = "X-Ads-Proxy-Console"
-"""A header that a page of another origin cannot send without asking first, and nobody answers that question."""
+"""A header that a page of another origin cannot send without a preflight request, which the listener never answers."""
 SESSION_SECONDS: Final = 12 * 3600
 MAX_FAILURES: Final = 10
 FAILURE_SECONDS: Final = 60

@@ -67,7 +67,8 @@ class ClientKeyView:
 
 @dataclass(frozen=True, slots=True)
 class ThrottleView:
-    """What Amazon limits at present: a family of operations for one advertiser, in one region, for one application.
+    """A present rate limit of Amazon's: for a family of operations for one advertiser, in one region, for one
+    application.
 
     `wait` is in seconds, 0 once requests may leave again.
     """
@@ -113,7 +114,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class ProgramView:
-    """The program itself. `proxy_url` is the base URL that tools use; `started_at` is wall-clock time."""
+    """The program itself. `proxy_url` is the base URL for clients; `started_at` is wall-clock time."""
 
     version: str
     started_at: float
@@ -122,7 +123,7 @@ class ProgramView:
     invites: bool = False
     """Whether links can be made that ask for consent."""
     keyed: bool = False
-    """Whether tools must show a client key."""
+    """Whether clients need a key."""
     config_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -212,4 +213,4 @@ class AdminView(Protocol):
         """Keeps the refresh token and uses the access token at once."""
 
     async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
-        """Lists anew, in every region; raises `errors.AdsProxyError`."""
+        """Lists again, in every region; raises `errors.AdsProxyError`."""

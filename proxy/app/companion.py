@@ -1,6 +1,6 @@
-"""A command that runs beside the program: started once an account can serve; its end is the program's end.
+"""A command that runs with the program: started once an account can serve; its end is the program's end.
 
-It gets every signal that the program gets, so that whoever stops the program stops the command.
+It gets every signal that the program gets, so that stopping the program stops the command.
 """
 
 from __future__ import annotations

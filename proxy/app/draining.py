@@ -55,7 +55,7 @@ def _refuse_requests(serving: ServingProcess) -> None:
 async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
     """First unready while still accepting, then no longer accepting; gives how many requests had to be cut.
 
-    Who is connected gets one last answer, with `Connection: close`: nobody can be told sooner that a connection ends.
+    A connected client gets one last answer, with `Connection: close`: HTTP/1.1 has no earlier sign.
     What comes in the second half of the time-out is refused, so that it can be sent elsewhere.
     """
     settings, loop = serving.config.drain, asyncio.get_running_loop()

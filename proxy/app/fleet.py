@@ -137,7 +137,7 @@ class FleetMember:
 
 
 def read_pause(told: dict[str, Any], ago: float) -> tuple[ThrottleKey, float] | None:
-    """What is limited, and for how many more seconds; None for what is over, or says something else."""
+    """The limited operations, and for how many more seconds; None for a limit that is over, or for other news."""
     key, seconds = told.get("pause"), told.get("seconds")
     if not isinstance(key, list) or not isinstance(seconds, int | float) or seconds <= ago:
         return None

@@ -133,7 +133,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-# --- Exceptions that nobody caught, as events ------------------------------------------------------------
+# --- Uncaught exceptions, as events ------------------------------------------------------------
 
 
 def defect_of(context: Mapping[str, Any]) -> DefectMet:
@@ -144,8 +144,8 @@ def defect_of(context: Mapping[str, Any]) -> DefectMet:
 
 
 def failure_of(error: Exception) -> dict[str, str]:
-    """What a process that cannot go on tells who began it: the `reason` in one line, and the `trace` of what nobody
-    expected, which is empty where the reason says what to do."""
+    """Why a process cannot continue: the `reason` in one line, and the `trace` of an unexpected exception, empty if the
+    reason says what to do."""
     if isinstance(error, StartupError):
         return {"reason": " ".join(str(error).split()), "trace": ""}
     trace = "".join(traceback.format_exception(error))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RuleSources:
-    """What the rules of a process are made from beside the configuration; it outlives a reload.
+    """What the rules of a process need in addition to the configuration; it outlives a reload.
 
     `max_connections` is what the open files allow, 0 for any number.
     """
@@ -168,7 +168,8 @@ def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
 
 
 def make_operations(config: Config) -> Operations:
-    """The table of Amazon's operations as the configuration mends it. Raises `ConfigurationError` with all misfits."""
+    """The table of Amazon's operations with the corrections of the configuration. Raises `ConfigurationError` with all
+    misfits."""
     amendments = tuple(
         Amendment(
             method=row.method,

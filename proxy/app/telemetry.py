@@ -29,7 +29,7 @@ _MISSING = (
 def open_traces(
     current: Callable[[], Config], tell: Callable[[Event], None], clean: Callable[[str], str], opened: AsyncExitStack
 ) -> tuple[Traces, ...]:
-    """What makes spans, if somebody is to have them. Starts a thread, which ends with what was `opened`. Raises
+    """What makes spans, if a receiver is configured. Starts a thread, which ends with what was `opened`. Raises
     `ConfigurationError`.
 
     `tell` is called from that thread. `clean` takes secrets out of a text.

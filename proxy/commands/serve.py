@@ -1,4 +1,9 @@
-"""`serve`: Run the proxy until SIGTERM or SIGINT. SIGHUP, and changed files, reload the configuration."""
+"""`serve`: Run the proxy.
+
+It runs until SIGTERM or SIGINT. SIGHUP and changed files reload the configuration.
+
+Example: ads-proxy serve --config proxy.yaml
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str = "") -> None:
-    """A line beside the answer: progress, advice. Commands in it carry the options in use."""
+    """A line on standard error: progress, advice. Commands in it carry the options in use."""
     sys.stderr.write(f"{with_options_in_use(text)}\n")
     sys.stderr.flush()
 

@@ -1,4 +1,9 @@
-"""`version`: Print the version; --version says what it rests on, too."""
+"""`version`: Print the version of the program.
+
+`ads-proxy --version` also prints those of its libraries.
+
+Example: ads-proxy version
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from proxy import __version__
 from proxy.commands.terminal import OK, say
 
 LIBRARIES = ("aiohttp", "cryptography", "pydantic", "uvloop")
-"""Whose version explains how a connection, a secret or a configuration was taken."""
+"""Libraries that handle connections, secrets and the configuration."""
 
 
 def version() -> int:
@@ -20,7 +25,7 @@ def version() -> int:
 
 
 def print_versions() -> int:
-    """The same line first, then the system's and those of the libraries."""
+    """Print the version, then those of Python, the system and the libraries."""
     version()
     say(f"{platform.python_implementation()} {platform.python_version()}, {ssl.OPENSSL_VERSION}")
     say(f"{platform.system()} {platform.release()} {platform.machine()}")
@@ -29,7 +34,7 @@ def print_versions() -> int:
 
 
 def _version_of(name: str) -> str:
-    """Empty where it is not there: uvloop is not for every system."""
+    """A library's version; empty if it is not installed, as uvloop on some systems."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

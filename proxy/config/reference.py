@@ -178,7 +178,7 @@ def commented_yaml(without: frozenset[str] = frozenset()) -> str:
 
 
 def example(written: str) -> str:
-    """The example with its made part anew: every key at the top that people did not write above it, commented out."""
+    """The example with its generated part: every top-level key that is not written above it, commented out."""
     by_people, mark, _ = written.partition(EXAMPLE_MARK)
     shown = frozenset(re.findall(r"^#?([a-z_]+):", by_people, re.MULTILINE))
     return f"{by_people}{mark}\n{commented_yaml(shown)}"

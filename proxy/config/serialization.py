@@ -1,5 +1,6 @@
 """A configuration that was read and checked, as JSON for another process of this program, and back: nothing is read or
-checked anew there, so that both have the same one. It holds every secret; it goes through a socket, never into a file.
+checked again there, so that both have the same configuration. It holds every secret; it goes through a socket, never
+into a file.
 """
 
 from __future__ import annotations

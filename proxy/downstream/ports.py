@@ -65,7 +65,7 @@ class RequestHandler(Protocol):
 
     @property
     def endless(self) -> bool:
-        """The response is a stream that goes on until somebody ends it, and may be ended anywhere."""
+        """The response is an endless stream, and may be ended anywhere."""
         ...
 
     def start(self) -> None: ...
@@ -131,8 +131,8 @@ class ClientPort(Protocol):
     def stays_open(self, request: Request) -> bool:
         """Whether the connection may serve another request behind this one, as far as the client and we wish it.
 
-        It may not where much of the body is still to come, or an unknown rest. What is told to the client with this
-        holds: `finish` must be given the same.
+        It may not where much of the body is still to come, or an unknown rest. The client gets this answer: `finish`
+        must get the same.
         """
         ...
 

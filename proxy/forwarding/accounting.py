@@ -1,4 +1,4 @@
-"""The account of each request: what it cost, the one `RequestFinished` that says so, and how many are in flight."""
+"""The account of each request: what it cost, the one `RequestFinished` that reports it, and the number in flight."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RequestStats:
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
-    `naming` finds them while it is not None. `trace` is there where somebody traces. `write` is what the response to a
+    `naming` finds them while it is not None. `trace` is set with traces on. `write` is what the response to a
     write says, `changes` what the write names and sets if that is recorded.
     """
 
@@ -237,7 +237,7 @@ class Accounting:
         self.observer.observe(event)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """An exchange is over; nobody needs an event of one that ended well."""
+        """An exchange is over; one that ended well makes no event."""
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return

@@ -35,7 +35,7 @@ class AttemptState(StrEnum):
     FAILED = "failed"
     """The connection broke, or was too slow."""
     ABANDONED = "abandoned"
-    """Nobody wants the response any longer."""
+    """The response is no longer wanted."""
 
 
 _SENT, _ENDED = AttemptState.SENT, AttemptState.ENDED
@@ -174,7 +174,7 @@ class Attempt:
         return self.response.status if self.response is not None else 0
 
     def abandon(self) -> None:
-        """Let go of the connection; nothing more is heard."""
+        """Release the connection; no further call follows."""
         if self.live:
             self._end(AttemptState.ABANDONED)
             self._connection.abandon()

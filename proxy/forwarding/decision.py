@@ -1,6 +1,6 @@
-"""What was decided about a request: whose it is, where it goes, under which rules; and the one memory of decisions.
+"""The decision on a request: its client, its destination, its rules; and the one memory of decisions.
 
-A decision is made from a `RequestSummary`, its caller and the rules, and from nothing else of the request. So it is
+A decision is made from a `RequestSummary`, its client and the rules, and from nothing else of the request. So it is
 remembered by these, and holds for every request with the same ones. Nothing is decided here.
 """
 
@@ -84,7 +84,7 @@ class Rules:
 
 
 class UnlistedIds(NamedTuple):
-    """A profile and an ads account that were sent and that nobody lists, each empty where it is none.
+    """A sent profile and ads account that no account lists, each empty for none.
 
     `account` is the one that the request chose, empty where it chose none.
     """
@@ -95,7 +95,7 @@ class UnlistedIds(NamedTuple):
 
 
 def find_missed(asked: RequestSummary, identity: ClientScope, table: RoutingTable) -> UnlistedIds | None:
-    """What was sent and nobody lists."""
+    """The sent ids that no account lists."""
     fields = asked.fields
     selection = select(asked.name, fields, table, identity)
     chosen = selection.account.name if selection is not None else ""
@@ -110,7 +110,7 @@ def find_missed(asked: RequestSummary, identity: ClientScope, table: RoutingTabl
 
 
 def misses_default(fields: RequestFields, route: Route, directory: Directory) -> bool:
-    """Whether a default was added that nobody lists."""
+    """Whether an unlisted default was added."""
     profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
     if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
         return True
@@ -118,7 +118,7 @@ def misses_default(fields: RequestFields, route: Route, directory: Directory) ->
 
 
 def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
-    """Whether somebody lists by now what nobody did."""
+    """Whether an id that was unlisted is listed by now."""
     profile, ads_account, account = missed
     if profile and directory.owners(profile, account):
         return True
@@ -140,7 +140,7 @@ _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 
 @dataclass(slots=True, eq=False)
 class Decision:
-    """A request was let through: whose it is, where it goes, and under which rules.
+    """An admitted request: its client, its destination and its rules.
 
     `tools` are those of the MCP endpoint that its client may see; None for all, and for any other endpoint. `by_body`
     tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
@@ -241,7 +241,7 @@ class RequestContext:
 
     @property
     def family(self) -> str:
-        """What Amazon limits together with it, and what shares its part of the pool."""
+        """The operations that share its rate limit, and its part of the pool."""
         return self.decision.family
 
     def take(self, gate: WriteGate) -> UpstreamConnection | None:
@@ -286,7 +286,7 @@ class Decisions:
     """The one memory of decisions: those made under one set of rules, by all that they depend on.
 
     They are forgotten when the lists of profiles change. What depends on time, a key or a placeholder that expires, is
-    part of the caller, which is looked up for each request.
+    part of the client's identity, which is looked up for each request.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -328,7 +328,7 @@ class Decisions:
         return (self._read if small else self._read_large)(request.method, target, fields, reading)
 
     def keep(self, decision: Decision) -> None:
-        """Remember it, unless it hangs on what is looked at each time: a session, or a default that nobody lists; or
+        """Remember it, unless it depends on what is checked each time: a session, or an unlisted default; or
         its header section is so large that the reader does not remember it."""
         if (
             decision.asked.kind is not _API
@@ -420,7 +420,7 @@ def rewrite_body(body: bytes, api_hosts: frozenset[bytes], base: bytes, prefix: 
 
 
 def _locations(text: str) -> list[tuple[int, int, str]]:
-    """Where the values of `location` stand in an object's text, and what they say. `ValueError` for no object."""
+    """The places of the values of `location` in an object's text, and the values. `ValueError` for no object."""
     found: list[tuple[int, int, str]] = []
     at = _expect(text, _skip(text, 0), "{")
     while True:

@@ -1,7 +1,7 @@
 """One request of one client on its way to Amazon and back: a state machine that makes attempts until one is delivered.
 
 It stands between a client's connection and, attempt by attempt, Amazon, and does what `retry` decides. The usual run
-takes two steps, without a task: *send*, where the body is here and a token and a connection are at hand, and *deliver*,
+takes two steps, without a task: *send*, if the body is here and a token and a connection are ready, and *deliver*,
 where the response comes whole and nothing else is to be done about it. Everything else is told bit by bit, and what it
 alone needs is made then. Every attempt is made from the request as it came.
 """
@@ -339,7 +339,7 @@ class Exchange:
         self._begin(self._entered)
         if body:
             self.request_data([body])
-            self.request_ended(b"")  # without its trailers, which nobody checked
+            self.request_ended(b"")  # without its trailers, which are not checked
 
     def _too_large_to_check(self) -> ContentTooLarge:
         limit = self._context.rules.replay_bytes
@@ -567,7 +567,7 @@ class Exchange:
         return line + render_section(request.fields, decision.route, decision.pool.host_line, lines)
 
     def _try_failed(self, error: Refused) -> None:
-        """A try ended without a response: send again where that is safe, else say so."""
+        """A try ended without a response: send again if that is safe, else answer with the failure."""
         decision = retry.decide(self._situation(), retry.Broken(error))
         if isinstance(decision, retry.Replay):
             self._replays.begin(retry.ReplayReason.CONNECTION, self._client.loop.time())
@@ -626,7 +626,7 @@ class Exchange:
         self._dependencies.accounting.defect("exchange", error)
         self._stop()
         if self.phase is DONE:
-            self._client.abort()  # nobody knows how much of the response has left
+            self._client.abort()  # it is unknown how much of the response has left
         else:
             self._refuse(internal_error())
 
@@ -675,7 +675,7 @@ class Exchange:
         await self._obtain_and_send(fresh=False, token=token)
 
     def _deliver_held(self) -> None:
-        """The response that was held back is the best there is: hand it on as Amazon sent it."""
+        """The kept response is the best one: deliver it as Amazon sent it."""
         attempt = self._attempt
         assert attempt is not None and attempt.response is not None
         attempt.held = False

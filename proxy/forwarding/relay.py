@@ -90,7 +90,7 @@ class ResponseRelay:
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether events come as they happen, which nobody can hurry."""
+        """Whether the response is an event stream, which has its own pace."""
         return self.status > 0 and self._response.fields.content_type[:17].lower() == b"text/event-stream"
 
     @property
@@ -109,7 +109,7 @@ class ResponseRelay:
             self._client.abort(loudly=not self.delimited)
 
     def interim(self, response: Response) -> None:
-        """Hand on an interim response; it has no body, whatever it says.
+        """Pass on an interim response; it has no body, whatever it says.
 
         None passes to HTTP/1.0 (RFC 9110, 15.2), and of all attempts but one 100.
         """
@@ -280,7 +280,7 @@ CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 def render_response_head(
     response: Response, passing: bytes, request: Request, response_lines: bytes, framing: bytes
 ) -> bytes:
-    """`passing` and `response_lines` hold whole lines, and so does `framing`: what is said of body and connection."""
+    """`passing` and `response_lines` hold whole lines, and so does `framing`: the fields about body and connection."""
     return b"".join(
         (
             b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason),
@@ -295,7 +295,7 @@ def render_response_head(
 
 
 def connection_line(minor: int, *, keep: bool) -> bytes:
-    """What the client of HTTP/1.`minor` is told of its connection: nothing where that goes without saying."""
+    """The Connection field for a client of HTTP/1.`minor`: none if it is implied."""
     if not keep:
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if minor == 0 else b""

@@ -89,7 +89,7 @@ class Replays:
         return HedgedConnection(pool, connection, after, self._begin_hedge)
 
     def _begin_hedge(self) -> bool:
-        """The answer is later than usual: whether the request is sent a second time beside the first."""
+        """The answer is later than usual: whether to send the request a second time."""
         now = self._context.pool.loop.time()
         if not may_hedge(self.situation(Progress.WHOLE, now, replayable=True)):
             return False
@@ -131,7 +131,7 @@ class Replays:
             self._end(self.current, outcome_of(self.current, status, mcp=mcp))
 
     def failed(self) -> None:
-        """Amazon gave nothing to hand on."""
+        """Amazon sent nothing to pass on."""
         if self.current is not None:
             self._end(self.current, ReplayOutcome.FAILED)
 

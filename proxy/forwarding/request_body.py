@@ -114,7 +114,7 @@ class NoBody(ReplayBuffer):
 NO_BODY = NoBody()
 
 
-# --- The body of a message to the MCP endpoint, read beside on its way -----------------------------------
+# --- The body of a message to the MCP endpoint, read on its way -----------------------------------
 
 _MCP = TargetKind.MCP
 
@@ -133,8 +133,7 @@ _LIST: Final = (b'"tools/list"', b'"tools\\/list"')
 
 
 class McpReplayBuffer(ReplayBuffer):
-    """Fills `mcp_tools` of the `stats`. What does not come whole, or is larger than is kept, has a tool that nobody can
-    tell."""
+    """Fills `mcp_tools` of the `stats`. A body that is incomplete or too large has an unknown MCP tool."""
 
     __slots__ = ("_message", "_stats", "lists_tools")
 

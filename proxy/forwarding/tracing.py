@@ -1,7 +1,6 @@
-"""The spans of a request and of its tries: which trace they belong to, and who is told as a try ends.
-
-There is none of it unless somebody traces. What is known of a span when it ends is told as an event; times, names and
-where it goes are for `proxy.observability.traces`.
+"""The spans of a request and of its tries: their trace, and the report as a try ends. None of it exists without traces.
+What is known of a span when it ends is told as an event; times, names and where it goes are for
+`proxy.observability.traces`.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _BROKEN = 400
 class Tracing:
     """Gives each request its span. `listener` hears of every try.
 
-    Where it `trusts` clients, the parent is the one that a client names, and Amazon is told ours; otherwise each
-    request begins a trace, and Amazon is told of none. `random` gives so many random bits.
+    Where it `trusts` clients, the parent is the one that a client names, and Amazon gets ours; otherwise each request
+    begins a trace, and Amazon gets none. `random` gives so many random bits.
     """
 
     def __init__(self, listener: Observer, *, trusts: bool, random: Callable[[int], int] = randbits) -> None:
@@ -131,7 +130,7 @@ _LINES = re.compile(rb"(?i)(?<=\n)trace(?:parent|state):[^\n]*\n")
 
 
 def read_traceparent(fields: RequestFields) -> TraceSpan | None:
-    """The span that a request names as its parent; None where it names none, several, or one that cannot be."""
+    """The parent span of a request's header; None if there is none, several, or an invalid one."""
     values = [value for name, value in fields.every if name == _TRACEPARENT]
     found = _VALUE.fullmatch(values[0]) if len(values) == 1 else None
     if found is None or (found[1] == _FIRST_VERSION and found[5] is not None):

@@ -31,7 +31,7 @@ _ABOUT_SCOPE = (
 _MCP_REFUSALS = (b"no authorization", b"client initialization failed")
 """How the MCP endpoint says that a token is missing, or is over (docs/development/amazon.md, MCP)."""
 _MCP_STATUSES = frozenset((400, 403, 500))
-"""Under which it says so, beside 401, and 200 as JSON-RPC has it."""
+"""The statuses of such a response besides 401; 200 is JSON-RPC's."""
 
 
 def may_refuse_token(response: Response) -> bool:
@@ -48,7 +48,8 @@ def may_refuse_token(response: Response) -> bool:
 def refuses_token(status: int, body: bytes, content_encoding: bytes) -> bool:
     """Whether the beginning of such a response's body says that the token was refused, or may mean that.
 
-    A 401 means it unless it is about the Scope. Anything else must say so, and the result of a call never does.
+    A 401 means it unless it is about the Scope. Any other response must name the token; the result of a call never
+    does.
     """
     text = readable(body, content_encoding)
     if status == 401:

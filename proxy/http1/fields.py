@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authorization proxy-authenticate te transfer-encoding upgrade "
     b"http2-settings proxy-authentication-info".split()
 )
-"""RFC 9110, 7.6.1, and what older clients send in their place."""
+"""RFC 9110, 7.6.1, and the fields that older clients send instead."""
 NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _REQUEST_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*")

@@ -60,7 +60,7 @@ class CountedBody:
 
 
 class UntilClose:
-    """An answer's body that the end of the connection ends; `finished` is for whoever sees that end."""
+    """An answer's body that the end of the connection ends; `finished` is for the code that sees that end."""
 
     __slots__ = ("finished", "trailers")
 

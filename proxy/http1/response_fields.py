@@ -166,7 +166,7 @@ def _passing_lines(section: bytes, names: list[bytes], dropped: frozenset[bytes]
 
 
 def _passing(fields: Fields, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
-    """The lines that pass, written anew."""
+    """The lines that pass, rewritten."""
     return join_fields(field for field, name in zip(fields, names, strict=True) if not _is_dropped(name, dropped))
 
 
@@ -224,7 +224,7 @@ def with_length(passing: bytes, length: int) -> bytes:
 
 
 def without_coding(fields: ResponseFields) -> bytes:
-    """The passing lines of a response whose body is written anew: neither its length nor its coding is known yet."""
+    """The passing lines of a response whose body is rewritten: neither its length nor its coding is known yet."""
     return re.sub(rb"(?i)(?<=\n)content-(?:length|encoding): [^\r]*\r\n", b"", b"\n" + fields.passing)[1:]
 
 

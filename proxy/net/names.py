@@ -1,8 +1,8 @@
-"""The addresses of hosts: looked up beside everything else, kept fresh while in use, and kept until newer ones come.
+"""The addresses of hosts: looked up in the background, kept fresh while in use, and kept until newer ones come.
 
 A lookup hangs in the system's resolver for as long as that likes. So each has a thread of its own, one for each name at
-a time; whoever waits gives up after two seconds, and with a known address nobody waits for a resolver that is silent.
-Addresses need no lookup. Knows nothing of ports, connections or what a name is for.
+a time; a waiting connection gives up after two seconds, and with a known address it does not wait for a silent
+resolver. Addresses need no lookup. Knows nothing of ports, connections or what a name is for.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 PATIENCE = 2.0
 """Seconds that a lookup is waited for."""
 LIVE = 30.0
-"""Seconds that addresses are used before nobody connects without asking anew."""
+"""Seconds after which addresses are not used without a new lookup."""
 REFRESH = 20.0
-"""Seconds after which the addresses of a name in use are looked up again, so that nobody waits for it."""
+"""Seconds after which the addresses of a name in use are looked up again, so that no connection waits for it."""
 RETRY = 5.0
 """Seconds until a lookup that failed is made again, the last known addresses serving meanwhile."""
 IN_USE = 900.0
@@ -136,7 +136,7 @@ class Names:
                 name.timer.cancel()
 
     async def _ask_anew(self, name: _Name) -> LookupProblem | None:
-        """Wait for a lookup, but with an address at hand not longer than until it is seen to hang."""
+        """Wait for a lookup, but with a known address only until the lookup is seen to hang."""
         lookup = name.lookup or self._look_up(name)
         left = PATIENCE
         if name.addresses:
@@ -192,7 +192,7 @@ class Names:
             lookup.set_result(problem)
 
     def _refresh(self, name: _Name) -> None:
-        """Look the name up ahead of need, as long as somebody used it lately."""
+        """Look the name up ahead of need, as long as it was used lately."""
         name.timer = None
         if name.lookup is None and self._clock() - name.used_at < IN_USE:
             self._look_up(name)

@@ -33,7 +33,7 @@ QUIET = 15
 """Seconds of silence after which the other end's system is asked whether it is still there."""
 _PROBE_INTERVAL, _PROBES = 5, 3
 STAGGER = 0.25
-"""Seconds before the next address is tried beside the first (RFC 8305, 5)."""
+"""Seconds before the next address is tried too (RFC 8305, 5)."""
 
 _OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -103,7 +103,7 @@ class _Connecting:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection with a reset, so that nobody can take what was sent for whole."""
+    """End a connection with a reset, so that the peer cannot take the sent part for the whole."""
     raw = transport.get_extra_info("socket")
     if raw is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -53,7 +53,7 @@ _SHARED = _Shared()
 
 @dataclass(frozen=True, slots=True)
 class TlsTerms:
-    """With whom TLS is spoken and how: `host` is named to the peer and must be in its certificate."""
+    """The peer of a TLS connection, and how: `host` is named to the peer and must be in its certificate."""
 
     context: ssl.SSLContext
     host: str
@@ -63,7 +63,7 @@ class TlsTerms:
 async def open_tls(connected: socket.socket, terms: TlsTerms, factory: Callable[[], _Protocol]) -> _Protocol:
     """A protocol whose transport is a `TlsTransport` that has shaken hands. Raises `OSError`, as `ssl.SSLError` is.
 
-    How long that may take is for the caller to limit.
+    The calling code limits the time.
     """
     loop = asyncio.get_running_loop()
     protocol = factory()
@@ -78,10 +78,10 @@ async def open_tls(connected: socket.socket, terms: TlsTerms, factory: Callable[
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
-    """A transport to `protocol`, and a protocol to the plain transport below. `agreed` is done when TLS is spoken.
+    """A transport to `protocol`, and a protocol to the plain transport below. `agreed` is done after the handshake.
 
-    Each end of a TLS connection is to say that it ends (RFC 8446, 6.1): `eof_received` is called only where the peer
-    said so, and a connection that ends without a word is lost. Once it is said, nothing can be read, nor written.
+    Each end of a TLS connection is to say that it ends (RFC 8446, 6.1): `eof_received` is called only if the peer sent
+    this, and a connection that ends without a word is lost. Once it is said, nothing can be read, nor written.
     """
 
     def __init__(self, protocol: asyncio.Protocol, terms: TlsTerms, loop: asyncio.AbstractEventLoop) -> None:
@@ -142,7 +142,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._plain.resume_reading()
 
     def can_write_eof(self) -> bool:
-        """No: whoever ends one direction of TLS ends both here."""
+        """False: ending one direction of TLS ends both here."""
         return False
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def abort(self) -> None:
         self._plain.abort()
 
-    # --- what a writer of requests asks beside
+    # --- what a writer of requests also asks
 
     @property
     def failed(self) -> bool:
@@ -224,7 +224,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._begin()
 
     def _begin(self) -> None:
-        if self.agreed.done():  # nobody waits for it any longer
+        if self.agreed.done():  # it is no longer awaited
             self._plain.abort()
             return
         self._speaking = True
@@ -284,7 +284,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def _disagree(self, error: Exception) -> None:
         if not self.agreed.done():
             self.agreed.set_exception(error)
-            self.agreed.exception()  # it is no defect where nobody waits any longer
+            self.agreed.exception()  # it is no defect if it is no longer awaited
 
 
 def _cut(data: bytes | bytearray | memoryview, size: int) -> Iterator[memoryview]:

@@ -1,6 +1,6 @@
 """The JSON lines of requests, from a format that is prepared once for all requests of a kind.
 
-What does not change from one to the next stands in the format, escaped and cleaned of secrets once; what changes is put
+The constant part is in the format, escaped and cleaned of secrets once; what changes is put
 in. Which members a line has is chosen here, by `fields`; which requests are worth a line, and what becomes of one that
 is too long, is for `logs`.
 """
@@ -97,8 +97,8 @@ class AccessLine:
         return f"<{type(self).__name__} {'...'.join(self._pieces)!r}>"
 
     def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
-        """The line of this moment (wall-clock time), with its line end. `text` and `last` are members that stand in
-        it as they are, each with a comma before it.
+        """The line of this moment (wall-clock time), with its line end. `text` and `last` are members that it contains
+        unchanged, each with a comma before it.
 
         Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
         """
@@ -150,7 +150,7 @@ class ShorterLine(AccessLine):
 
 
 class AccessLines:
-    """All of them, and the texts that stand in them: remembered within bounds."""
+    """All of them, and their texts: remembered within bounds."""
 
     def __init__(self, redaction: Redaction, clock: Timestamps, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
         self._redaction = redaction

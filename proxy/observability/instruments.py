@@ -75,7 +75,7 @@ class SharedNumbers(Protocol):
 class Table:
     """One counter or gauge: a number for each combination of labels.
 
-    What a scraper gets is kept as text, a block of series at a time, and written anew where a number of the block has
+    What a scraper gets is kept as text, a block of series at a time, and rewritten if a number of the block has
     changed: with ten thousand accounts a scrape has 400,000 lines, of which few differ from those of the one before.
     """
 
@@ -166,7 +166,7 @@ class Table:
 
 
 class Cell:
-    """A whole number that whoever counts adds to in place: `cell.value += 1`. It is read when somebody scrapes."""
+    """A whole number that the counting code adds to in place: `cell.value += 1`. It is read at a scrape."""
 
     __slots__ = ("value",)
 
@@ -203,7 +203,7 @@ class Buckets:
 
 class Distribution:
     """One histogram: buckets for each combination of labels. `exemplars` holds the last one of each bucket, by the
-    number of the bucket; there is none unless somebody traces."""
+    number of the bucket; there is none without traces."""
 
     __slots__ = ("exemplars", "instrument", "series")
 
@@ -219,7 +219,7 @@ class Distribution:
         return found
 
     def exemplify(self, labels: Labels, exemplar: Exemplar) -> None:
-        """What was just added to these buckets, with the name under which somebody can look at it."""
+        """What was just added to these buckets, with the name of its trace."""
         number = bisect_left(self.instrument.bounds, exemplar.value)
         self.exemplars.setdefault(labels, {})[number] = exemplar
 
@@ -249,7 +249,7 @@ class WrittenDistribution(Distribution):
         self._count, self._sum = (SampleLine(f"{PREFIX}{name}_{part}", labels) for part in ("count", "sum"))
 
     def buckets(self, *labels: str) -> Buckets:
-        """A caller asks for these to add to them."""
+        """The counting code asks for these to add to them."""
         self._texts.pop(labels, None)
         return super().buckets(*labels)
 

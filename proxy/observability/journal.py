@@ -1,8 +1,8 @@
 """Requests that ended well, told to metrics and log without an event: prepared for a kind of request, noted for each.
 
-Whoever serves many requests of one kind asks for its `JournalEntry` once. An event is made only for those who hear of
+Code that serves many requests of one kind asks for its `JournalEntry` once. An event is made only for those who hear of
 every request. Entries and texts hold until the configuration changes. What ends within one turn of the event loop is
-noted at its end, before anybody else can ask: one behind the other costs less than each between reading and writing.
+noted at its end, before any other task can ask: one after the other costs less than each between reading and writing.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class Journal:
 
     @property
     def in_flight(self) -> Cell:
-        """How many requests are under way; whoever serves them adds to it."""
+        """The number of requests in flight; the code that serves them adds to it."""
         return self._metrics.in_flight
 
     def gather(self, later: Callable[[Callable[[], None]], object]) -> None:

@@ -165,7 +165,7 @@ class Logs:
         self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
 
     def redact(self, secrets: Iterable[Secret]) -> None:
-        """From now on these never stand in a line, whatever carries them."""
+        """From now on these never appear in a line, whatever carries them."""
         self.redaction.know(secrets)
         self._access_lines.forget()
 
@@ -189,14 +189,14 @@ class Logs:
 
     @property
     def lost(self) -> int:
-        """Lines that could not be written and were not told of yet."""
+        """Lines that could not be written and were not reported yet."""
         return self.sink.lost
 
     def flush(self, timeout: float = 1.0) -> bool:
         return self.sink.flush(timeout)
 
     def close(self, timeout: float = 1.0) -> None:
-        """Writes what is left, never waiting longer than `timeout`, and lets go of the standard logging module."""
+        """Writes what is left, never waiting longer than `timeout`, and releases the standard logging module."""
         root = logging.getLogger()
         for handler in [each for each in root.handlers if isinstance(each, _Library) and each.logs is self]:
             root.removeHandler(handler)
@@ -262,7 +262,7 @@ class Logs:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})
 
     def _clean(self, line: dict[str, object]) -> dict[str, object]:
-        """Masks what stands in values; keys and the names of events are our own words."""
+        """Masks secrets in values; keys and the names of events are our own words."""
         return {key: value if key in _OWN_WORDS else self._cleaned(value) for key, value in line.items()}
 
     def _cleaned(self, value: object) -> object:

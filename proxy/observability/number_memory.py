@@ -1,7 +1,7 @@
 """Numbers in memory that two processes share: one counts, the other reads them, even after the first was killed.
 
-A block is a run of doubles under a name and labels. Its name stands in the memory before its numbers are used, so that
-whoever reads finds every number that was ever counted. What the numbers mean is for `request_metrics` and `metrics`.
+A block is a run of doubles under a name and labels. Its name is in the memory before its numbers are used, so that a
+reader finds every number that was ever counted. What the numbers mean is for `request_metrics` and `metrics`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NumberMemory(_Mapped):
         return f"<NumberMemory: {len(self._blocks)} blocks, {self.overflowed} without a place>"
 
     def block(self, name: str, labels: Labels, width: int) -> memoryview[float]:
-        """So many numbers, the same each time. Where the memory is full they are nobody else's: they are not shown."""
+        """So many numbers, the same each time. If the memory is full they are private, and not shown."""
         found = self._blocks.get((name, labels))
         if found is None:
             found = self._blocks[name, labels] = self._make(name, labels, width)
@@ -153,7 +153,7 @@ class NumberMemories:
         self._readers[key] = reader
 
     def end(self, key: int) -> None:
-        """Nobody counts there any more: what was counted is kept, and the memory given back."""
+        """The block is no longer counted in: its numbers are kept, and the memory is released."""
         reader = self._readers.pop(key, None)
         if reader is not None:
             self._ended = add_up((*_flat(self._ended), *reader.blocks()))
@@ -175,7 +175,7 @@ def _flat(sums: Sums) -> Iterator[tuple[str, Labels, tuple[float, ...]]]:
 
 
 class SharedCell(Cell):
-    """A cell whose number stands in such a memory."""
+    """A cell whose number is in such a memory."""
 
     __slots__ = ("_numbers",)
 
@@ -219,7 +219,7 @@ class SharedValues(dict["Labels", float]):
         return found[0] if found is not None else default
 
     def __setitem__(self, labels: Labels, value: float) -> None:
-        """What is zero needs no place: whoever reads knows it as such."""
+        """A zero needs no block: readers assume it."""
         if value or self._memory.find(self._name, labels) is not None:
             self._memory.block(self._name, labels, 1)[0] = value
 

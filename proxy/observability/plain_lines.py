@@ -61,7 +61,7 @@ def _is_refused(values: Mapping[str, object]) -> bool:
 
 
 def _time(values: Mapping[str, object]) -> str:
-    """The time of day, in UTC: whoever looks at a terminal knows the day."""
+    """The time of day, in UTC: on a terminal the day is known."""
     return str(values["timestamp"])[11:23]
 
 

@@ -47,7 +47,7 @@ class RecentRequest(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether somebody may ask why: it was refused, answered with an error, cut, or not answered, or a write failed
+        """Whether an operator may ask why: it was refused, answered with an error, cut, or not answered, or a write failed
         in whole or in part, whatever its status."""
         return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault) or self.outcome in _FAILED
 
@@ -66,7 +66,7 @@ Marks = tuple[object, object]
 
 
 class RecentRequests:
-    """Both rings. Entries of the journal add to them by `keeper`, everybody else by an event."""
+    """Both rings. Entries of the journal add to them by `keeper`, all other code by an event."""
 
     def __init__(self, requests: int = MAX_REQUESTS, failures: int = MAX_FAILURES) -> None:
         self._requests: deque[RequestEntry | RecentRequest] = deque(maxlen=requests)

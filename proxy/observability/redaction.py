@@ -31,7 +31,7 @@ _QUOTED: Final = rf"(?:{_QUOTE}\s*:\s*(?:b?{_QUOTE})?|\s*:\s*b?{_QUOTE}|:(?=\S))
 _MASKED: Final = r"(?!\*\*\*|Bearer |Basic )"
 
 _SHAPES: Final = (
-    # A token holds letters or digits; the bare beginning stands in our own sentences (`Atzr|.`, `Atzr|...`).
+    # A token holds letters or digits; the bare beginning is part of our own sentences (`Atzr|.`, `Atzr|...`).
     (re.compile(rf"Atz[a-z](?:\||%7C|\\u007c)[^\w\s\"'&,;<>\\)}}\]]*\w{_VALUE}*", re.IGNORECASE), MASK),
     (re.compile(r"\b(Bearer|Basic)\s+(?!\*\*\*)[A-Za-z0-9+/=._~|%-]{6,}", re.IGNORECASE), r"\1 " + MASK),
     (re.compile(rf"({_FIELDS}(?:{_ASSIGNED}|{_QUOTED})){_MASKED}{_VALUE}+", re.IGNORECASE), r"\1" + MASK),
@@ -98,7 +98,7 @@ class Redaction:
         return "".join((*parts, text[done:]))
 
     def holds_known(self, text: str) -> bool:
-        """Whether a known secret stands in a text, in one of the spellings that are masked."""
+        """Whether a text contains a known secret, in one of the spellings that are masked."""
         return self._beginnings is not None and self._mask_known(text, self._beginnings) != text
 
     def clean(self, text: str) -> str:

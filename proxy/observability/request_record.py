@@ -31,7 +31,7 @@ class RequestOutcome(Protocol):
 
 
 class RequestRecord(RequestOutcome, Protocol):
-    """A request that ended well, as whoever served it has it at its end.
+    """The record of a request that ended well, at its end.
 
     `path` has no query; `text` is what `Journal.text` made of `path` and `user_agent`.
     """

@@ -86,7 +86,7 @@ class Sink:
             return self._idle.wait_for(lambda: not self._lines and not self._busy, timeout)
 
     def close(self, timeout: float = 1.0) -> None:
-        """Writes what is left, waiting no longer than `timeout`. Later lines begin anew."""
+        """Writes what is left, waiting no longer than `timeout`. Later lines start a new queue."""
         if self._thread is None:
             return
         atexit.unregister(self.close)
@@ -128,7 +128,7 @@ class Sink:
             self._something.clear()
             self._write_batch()
             self._awake = False
-            if self._lines:  # put before whoever put it could see that nobody is awake
+            if self._lines:  # it was added before the adder could see that no writer runs
                 self._something.set()
         self._write_batch()
 

@@ -63,7 +63,7 @@ Attributes = dict[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """`receiver` is a URL. `token_url` gives an account's token endpoint. `scheme` is that of the tools' listener."""
+    """`receiver` is a URL. `token_url` gives an account's token endpoint. `scheme` is that of the client listener."""
 
     receiver: str
     version: str
@@ -200,7 +200,7 @@ class Traces:
             self._provider.shutdown()
             try:
                 loop.call_soon_threadsafe(ended.set)
-            except RuntimeError:  # nobody waits any longer
+            except RuntimeError:  # it is no longer awaited
                 return
 
         threading.Thread(target=shut_down, name="stop traces", daemon=True).start()
@@ -250,7 +250,7 @@ def _under(span: TraceSpan | None, *, remote: bool) -> Context:
     return set_span_in_context(NonRecordingSpan(parent), Context())
 
 
-# --- what is said of each: pure ---------------------------------------------------------------------------------
+# --- the attributes of each: pure ---------------------------------------------------------------------------------
 
 
 def served(event: RequestFinished, scheme: str, clean: Callable[[str], str]) -> FinishedSpan:
@@ -296,7 +296,7 @@ def tried(event: AttemptEnded, clean: Callable[[str], str]) -> FinishedSpan:
 
 
 def refreshed(event: TokenRefreshed | RefreshFailed, token_url: str) -> FinishedSpan:
-    """A token request, which belongs to no request of a tool: many may wait for one."""
+    """A token request, which belongs to no request of a client: many may wait for one."""
     address, granted = urlsplit(token_url), isinstance(event, TokenRefreshed)
     default = 443 if address.scheme == "https" else 80
     return FinishedSpan(

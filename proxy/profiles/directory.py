@@ -1,9 +1,9 @@
 """The profile directory: what every account reaches in every region, listed in the background and served stale.
 
-It implements `routing.Directory`. Requests only look into memory; a profile or ads account that nobody knows makes one
-early listing, rate-limited. What is known is kept by `stored_lists`, so that a restart knows it at once. The usual
-profiles come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a
-login reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
+It implements `routing.Directory`. Requests only look into memory; an unknown profile or ads account causes one early
+listing, rate-limited. What is known is kept by `stored_lists`, so that a restart knows it at once. The usual profiles
+come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a login
+reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class ProfileDirectory:
     """Keeps an index of profiles current. `token` gives an account's access token, or raises `NoUsableToken`.
 
-    `start`, `reconfigure` and `stop` are called one after another. The session belongs to the caller.
+    `start`, `reconfigure` and `stop` are called one after another. The session is closed elsewhere.
     """
 
     def __init__(
@@ -103,7 +103,8 @@ class ProfileDirectory:
     # --- look-ups: routing's Directory
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        """Who lists a profile. One that nobody does makes an early listing of the account, of all where it is empty.
+        """The accounts and regions that list a profile. An unlisted one causes an early listing of the account, or of
+        all for an empty name.
 
         An account whose usual list has it is not asked what its other lists say.
         """
@@ -210,7 +211,7 @@ class ProfileDirectory:
         return tuple(entry for entry in self.snapshot() if entry[0] == account)
 
     def list_again(self, account: str) -> None:
-        """Somebody else may have signed in for this account: list it again soon."""
+        """Another user may have signed in for this account: list it again soon."""
         self._hasten(account, 0.0)
 
     def _hasten(self, account: str, gap: float) -> None:
@@ -370,13 +371,13 @@ class ProfileDirectory:
             self._observer.observe(DefaultProfileChanged(account, region, pinned, listing.first))
 
     def _report_failure(self, watch: RegionWatch, error: ProfilesUnavailable, retry_in: float) -> None:
-        """A missing token is told by those who obtain tokens."""
+        """The token side reports a missing token."""
         kind = ProfilesFailed if watch.failures else AdsAccountsFailed
         if watch.is_news(kind, error.detail, self._schedule.clock()):
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
     async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> ProfilesUnavailable | None:
-        """Read what the account reaches beside what was just listed, with the same access token."""
+        """Read the account's ads accounts after its profiles, with the same access token."""
         source, region, token = watch.source, watch.region, watch.token
         if token is None:
             return None
@@ -411,7 +412,7 @@ async def _end(task: asyncio.Task[Any] | None) -> None:
         await asyncio.wait((task,))
 
 
-# --- Ids that nobody knows -------------------------------------------------------------------------------
+# --- Unknown ids -------------------------------------------------------------------------------
 
 MISS_INTERVAL = 10.0
 """Seconds between two early listings of one account."""

@@ -1,4 +1,4 @@
-"""What each login reaches beside its usual profiles, in memory, for the request path and for whoever shows it.
+"""The ads accounts that each login reaches, in memory, for the request path and for the views.
 
 Changed by whole readings, one account and region at a time; nothing here asks Amazon or waits. Where an id leads is
 worked out when a reading is taken, so that a look-up is one of a dictionary.
@@ -251,7 +251,7 @@ class ReachIndex:
 
     def __init__(self) -> None:
         self._readings: dict[str, dict[str, Reach]] = {}
-        """By account, then by region: what one account reaches is learned anew without a look at the others."""
+        """By account, then by region: what one account reaches is replaced without a look at the others."""
         self._profiles = _Owners()
         self._ads_accounts = _Owners()
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 MAX_PARALLEL = 3
-"""So many regions are read at once, of all accounts: nobody waits for these lists as for the usual profiles."""
+"""So many regions are read at once, of all accounts: no request waits for these lists as for the usual profiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ReadResult:
 
 
 class ReachReader:
-    """Keeps an index of what logins reach. The session belongs to the caller; `random` gives 0 to 1."""
+    """Keeps an index of what logins reach. The session is closed elsewhere; `random` gives 0 to 1."""
 
     def __init__(self, session: aiohttp.ClientSession, leases: Leases[Reach], random: Callable[[], float]) -> None:
         self.index = ReachIndex()
@@ -154,7 +154,7 @@ class RegionWatch:
     region: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     early_at: float | None = None
-    """When it is to be listed for somebody, though it is not due."""
+    """When it is to be listed on demand, though it is not due."""
     heard: set[str] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     listing: asyncio.Task[Problem | None] | None = None
@@ -171,7 +171,7 @@ class RegionWatch:
     reach_failures: int = 0
 
     def hasten(self, now: float, gap: float) -> None:
-        """Somebody wants it listed; not before the newest list of another replica is `gap` seconds old."""
+        """List it on demand; not before the newest list of another replica is `gap` seconds old."""
         moment = max(now, self.taken_at + gap)
         self.early_at = moment if self.early_at is None else min(self.early_at, moment)
         self.wake.set()

@@ -43,7 +43,7 @@ class Replacement(StrEnum):
     ASK = "ask"
     """Something is, or that cannot be told: a person confirms it."""
     INSIST = "insist"
-    """It reaches nothing of what works now: most likely it is somebody else's. Refused, unless a person insists."""
+    """It reaches nothing of what works now: most likely it is another user's. Refused, unless a person insists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _length(reach: Reach) -> int:
 PROFILES: Final = ListFormat("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
 """The usual profiles of an account at one address."""
 ADS_ACCOUNTS: Final = ListFormat("ads-accounts", write_reading, read_reading, _length)
-"""What it reaches there beside them."""
+"""Its ads accounts there."""
 
 
 # --- Lists of one kind that a fleet shares ---------------------------------------------------------------
@@ -248,7 +248,7 @@ class SharedLists(Generic[T]):
 
 
 def attempt_after(error: ProfilesUnavailable, before: FailedAttempt | None, chance: float) -> FailedAttempt:
-    """What the fleet is told of a listing that failed, the next in a row after `before`. Pure; `chance` is 0 to 1."""
+    """The news for the fleet about a failed listing, the next in a row after `before`. Pure; `chance` is 0 to 1."""
     failures = (before.failures if before is not None else 0) + 1
     wait = next_listing(failures, error.retry_after, chance)
     sooner = next_listing(failures, error.retry_after, chance, awaited=True)

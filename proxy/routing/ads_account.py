@@ -53,7 +53,7 @@ _BOTH = (ScopeRule.REQUIRED, AccountRule.REQUIRED)
 def sent_ads_account(fields: RequestFields) -> bytes:
     """The ads account that the client sent, empty for none. Two values are refused, a list in one field too.
 
-    Either spelling counts on every operation: it is forwarded as it was sent, but it always means this account.
+    Either spelling counts on every operation: it is forwarded unchanged, but it always means this account.
     """
     if ADS_ACCOUNT.isdisjoint(fields.named):
         return b""
@@ -110,7 +110,7 @@ _MAX_REMEMBERED_BYTES = 128
 
 
 class ParameterPlace(enum.StrEnum):
-    """Where a parameter stands in a request."""
+    """The place of a parameter in a request."""
 
     HEADER = "header"
     PATH = "path"

@@ -24,14 +24,12 @@ class Directory(Protocol):
         ...
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        """The (account, region) pairs that list a profile; empty where nobody does.
-
-        `account` is the one that the request chose, if any: of a profile that nobody lists, its lists alone may have
-        become too old.
+        """The (account, region) pairs that list a profile; empty for an unlisted profile. `account` is the one that the
+        request chose, if any: only its lists may be outdated.
         """
 
     def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        """The (account, region) pairs in which an ads account or advertiser lives; empty where nobody reaches it."""
+        """The (account, region) pairs of an ads account or advertiser; empty for an unknown one."""
 
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""
@@ -82,9 +80,9 @@ class RoutingTable:
     """Everything that routing knows of the configuration, swapped whole by a reload.
 
     `names` are routes and accounts: one namespace. `api_hosts` leads from host, or host:port, of an API address to the
-    region, empty where regions share the address. `served_hosts` are the host names that are answered for beside IP
-    literals, without ports. `mcp_paths` are the paths of the regions' hosted MCP endpoints.
-    `operations` say what a default is added to.
+    region, empty where regions share the address. `served_hosts` are the accepted host names in addition to IP
+    literals, without ports. `mcp_paths` are the paths of the regions' hosted MCP endpoints. `operations` say what a
+    default is added to.
     """
 
     accounts: Mapping[str, AccountEntry]
@@ -103,7 +101,7 @@ class RoutingTable:
 
 @dataclass(frozen=True, slots=True)
 class ClientScope:
-    """What a caller's credentials say for routing: a name that its placeholder binds, and what it may use.
+    """A client's credentials, for routing: a name that its placeholder binds, and what it may use.
 
     `accounts` and `profiles` are None where it may use all; a client that is limited to account ids has no profiles.
     """
@@ -116,14 +114,14 @@ class ClientScope:
         return self.accounts is None or account in self.accounts
 
     def may_use(self, found: Selection | None) -> bool:
-        """Whether what a name chooses is the caller's: a route to another profile is not, and nothing is nobody's."""
+        """Whether the client may use what a name chooses: not a route to another profile, and not an unknown name."""
         if found is None or not self.admits(found.account.name):
             return False
         return self.profiles is None or not found.profile or found.profile in self.profiles
 
     @property
     def rule(self) -> str:
-        """The key for whose sake the caller learns nothing of what is not its own; empty where it may use all."""
+        """The key of the configuration that limits the client to its own names; empty if it may use all."""
         if self.accounts is not None:
             return "accounts"
         return "" if self.profiles is None else "profiles" if self.profiles else "account_ids"

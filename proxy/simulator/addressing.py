@@ -1,7 +1,7 @@
-"""Which advertiser a request is for: Scope and account id by the rule of the operation, and the caller's own. Pure.
+"""Which advertiser a request is for: Scope and account id by the rule of the operation, and the client's own. Pure.
 
 The three texts on Scope are Amazon's, from its page on errors. What Amazon says of a foreign account id is not known:
-those words are ours, and the same for an account of another region as for one that nobody has.
+those words are ours, and the same for an account of another region as for an unknown one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_SUCH_ACCOUNT = "Not authorized to access account {}"
 
 ACCOUNT_HEADERS = ("amazon-ads-accountid", "amazon-ads-account-id")
 AMC_ACCOUNT = "ENTITYSANDBOX"
-"""The one account of Amazon Marketing Cloud, which `/amc/*` takes beside ads accounts."""
+"""The one account of Amazon Marketing Cloud, which `/amc/*` takes in addition to ads accounts."""
 
 SCOPE_TAKEN_ANYWAY = (
     "/sb/targets",

@@ -1,7 +1,7 @@
 """The ads accounts of each login: where they live, which profiles and DSP advertisers they have. No HTTP here.
 
 An ads account may live in several regions, with a profile of its own in each. What a login has from the start follows
-`LAYOUTS`, again and again: one in two regions, one in one region with a DSP advertiser beside its profile, one that is
+`LAYOUTS`, again and again: one in two regions, one in one region with a profile and a DSP advertiser, one that is
 only partly created, and one that is nothing but DSP advertisers.
 """
 
@@ -99,7 +99,7 @@ class AdsAccountBook:
         return True
 
     def new_advertiser_id(self) -> str:
-        """The id of a DSP advertiser that nobody has yet."""
+        """An unused id of a DSP advertiser."""
         self._advertisers += 1
         return str(580_000_000_000_000_000 + self._advertisers)
 

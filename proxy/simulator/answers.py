@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 MARK = ("X-Ads-Simulator", "pretend data, not Amazon")
-"""Goes with every answer, so that nobody takes pretend data for Amazon's."""
+"""Goes with every answer, so that pretend data is not taken for Amazon's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def compressed(answer: Answer, accept_encoding: str, smallest: int | None) -> An
 
 
 def faulted(answer: Answer, fault: Fault) -> Answer:
-    """The answer that a fault puts in place of the true one, if it names a status."""
+    """The answer of a fault instead of the true one, if it has a status."""
     if fault.status is None:
         return answer
     return Answer(fault.status, fault.headers, fault.body, fault.framing)

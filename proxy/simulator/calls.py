@@ -32,7 +32,7 @@ class BodyUnreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`path` and `query` are as sent. `api_url` is this API host as the caller addressed it; `s3_url` leads to S3."""
+    """`path` and `query` are as sent. `api_url` is this API host as the client addressed it; `s3_url` leads to S3."""
 
     state: SimulatorState
     region: str
@@ -81,11 +81,11 @@ class Call:
         return value
 
     def answer(self, value: Any, status: int = 200) -> Answer:
-        """A JSON answer in the media type that the caller and the specification agree on."""
+        """A JSON answer in the media type that the client and the specification agree on."""
         return json_answer(value, status, answer_media_type(self.head, self.operation))
 
     def missing(self, what: str) -> Answer:
-        """There is no such thing."""
+        """The thing does not exist."""
         return error_answer(404, "NOT_FOUND", f"{what} does not exist")
 
     def presigned(self, path: str, method: str = "GET") -> str:

@@ -32,7 +32,7 @@ def order(call: Call, kind: str, subject: str) -> Report:
 
 
 def look_up(call: Call, kind: str, report_id: str) -> Report | None:
-    """An order by id. Unless `strict_reports` is on, ids that nobody ordered are finished orders of long ago."""
+    """An order by id. Unless `strict_reports` is on, unknown ids are finished orders of long ago."""
     report = call.state.reports.ask(report_id)
     if report is None and not call.state.settings.strict_reports:
         return call.state.reports.finished(kind, report_id)

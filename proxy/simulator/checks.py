@@ -37,9 +37,8 @@ HARMLESS_CONNECTION = frozenset({"", "keep-alive", "close"})
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` are what the caller is told.
-
-    Without `words`, which are Amazon's own, the caller is told the reason.
+    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` go to the client. Without
+    `words`, which are Amazon's own, the client gets the reason.
     """
 
     status: int
@@ -50,7 +49,7 @@ class Refusal:
 
     @property
     def details(self) -> str:
-        """What the caller is told."""
+        """The text for the client."""
         return self.reason if self.words is None else self.words
 
 
@@ -91,7 +90,7 @@ def find_leak(head: Head) -> Refusal | None:
 
 
 def check_host(head: Head, port: int) -> Refusal | None:
-    """The Host names this listener by its port: not the address by which somebody reached a proxy."""
+    """The Host names this listener by its port: not the address of a proxy."""
     hosts = head.all("host")
     named = hosts[0].rpartition(":")[2] if len(hosts) == 1 else ""
     if named == str(port) or (port in (80, 443) and not named.isdigit()):

@@ -202,7 +202,7 @@ DAY = 86_400
 
 
 def set_secret(state: SimulatorState, given: JsonObject) -> Any:
-    """Changes an app's secret; with `keep_old` true, the old one stays good beside it."""
+    """Changes an app's secret; with `keep_old` true, the old one stays good too."""
     client_id = _known_app(state, given)
     state.set_client_secret(text(given, "client_secret"), client_id, keep_old=bool(given.get("keep_old")))
     return {"changed": True}
@@ -255,7 +255,7 @@ def show_clock(state: SimulatorState, given: JsonObject) -> Any:
 
 
 def show_consents(state: SimulatorState, given: JsonObject) -> Any:
-    """Every refresh token: whose it is, when its consent was given and when it ends, and whether it is good."""
+    """Every refresh token: its owner, the start and end of its consent, and whether it is good."""
     return [_consent(state, grant) for grant in state.credentials.grants.values()]
 
 
@@ -431,7 +431,7 @@ ACTIONS: dict[tuple[str, str], Handler] = {
 }
 
 
-# --- Faults and matches as the control API is told of them, read from JSON -------------------------------
+# --- Faults and matches of the control API, read from JSON -------------------------------
 
 CHOICES = {"abort": get_args(Point), "hang": get_args(Point), "rest": get_args(Rest), "framing": get_args(Framing)}
 """The words that these members can have."""

@@ -209,7 +209,7 @@ def as_text(moment: float) -> str:
 
 
 def end_of(consented_at: float | None) -> float | None:
-    """When a consent ends; None where it has no end, or nobody knows when it was given."""
+    """When a consent expires; None if it never expires, or its day is unknown."""
     if consented_at is None:
         return None
     given = datetime.fromtimestamp(consented_at, UTC)

@@ -47,10 +47,10 @@ class Fault:
     head or body after `abort_after` bytes of it; with `reset` by RST. `hang`: from that point on nothing comes any
     more, and the connection stays. `piece_bytes` with `piece_interval` and `head_interval`: a slow body, a slow head
     (after which the connection ends). `early`: the answer is sent when `early_after` bytes of the request's body were
-    read; `rest` is what becomes of the others: they are read, nobody reads them, or the connection is closed.
+    read; `rest` is what becomes of the others: they are read, left unread, or the connection is closed.
     `close_after`: the connection is closed that long after the answer. `extra`: bytes behind the answer. `raw`: these
     bytes instead of an answer, then the end of the connection. `before_checks`: it also meets requests that would be
-    refused. `carried_out`: what was asked for is done all the same, whatever the answer says.
+    refused. `carried_out`: the request is carried out, whatever the answer says.
     """
 
     status: int | None = None
@@ -77,7 +77,7 @@ class Fault:
 
     @property
     def ends_connection(self) -> bool:
-        """Whether a connection that ends under an answer ends by this fault and not by the caller's doing."""
+        """Whether a connection that ends under an answer ends by this fault and not by the client."""
         return self.abort is not None or self.raw is not None or self.head_interval > 0 or self.rest == "close"
 
 
@@ -128,7 +128,7 @@ class FaultBook:
 async def kill(request: web.BaseRequest, fault: Fault) -> NoReturn:
     """Ends the connection: what was written leaves first, unless the fault wants a reset.
 
-    Ends the handler too, as if its caller had gone: so the server neither answers nor complains.
+    Ends the handler too, as if its client had disconnected: so the server neither answers nor complains.
     """
     if request.transport is not None:
         end(request.transport, reset=fault.reset)

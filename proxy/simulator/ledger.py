@@ -154,7 +154,7 @@ TOOL_KINDS = frozenset(
         "s3-leaked-header",
     }
 )
-"""Refusals for what a tool itself does; all others are for what a proxy adds, must remove or must not change."""
+"""Refusals for what a client itself does; all others are for what a proxy adds, must remove or must not change."""
 
 
 def plain(record: RequestRecord | RefusalRecord) -> dict[str, Any]:

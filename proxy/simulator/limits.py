@@ -21,7 +21,7 @@ MOST_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class LimitedRequest:
-    """A request as a limit sees it; `agent` is its User-Agent, by which tools behind a proxy can be told apart."""
+    """A request as a limit sees it; `agent` is its User-Agent, by which clients behind a proxy can be distinguished."""
 
     target: str
     method: str
@@ -53,7 +53,7 @@ class Limit:
 
 @dataclass(slots=True)
 class Bucket:
-    """What is left of one limit for one key. `told_until`: until then somebody was told to wait."""
+    """What is left of one limit for one key. `told_until`: until then a client was told to wait."""
 
     left: float
     at: float
@@ -112,7 +112,7 @@ class Limits:
         return max(1, math.ceil(until - now)) if math.isfinite(until) else 60
 
     def counts(self) -> dict[str, Any]:
-        """How many passed, how many were in vain, and how many of those came although they had been told to wait."""
+        """How many passed, how many were refused, and how many of those came before the end of their wait."""
         return {"granted": self.granted, "refused": self.refused, "too_early": self.too_early}
 
     def _refuse(self, request: LimitedRequest, limit: Limit, bucket: Bucket, moment: tuple[float, float]) -> None:

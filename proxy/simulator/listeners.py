@@ -1,4 +1,4 @@
-"""What each listener serves: the Ads API with Login with Amazon and MCP beside it, and S3."""
+"""What each listener serves: the Ads API with Login with Amazon and MCP, and S3."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ListenerAddresses:
     s3_port: int
 
     def s3_url(self, api_host: str) -> str:
-        """S3 as seen from a caller that reached the API at `api_host`."""
+        """S3 as seen from a client that reached the API at `api_host`."""
         name = self.s3_host or (api_host if api_host.endswith("]") else api_host.rpartition(":")[0] or api_host)
         return f"http://{name}:{self.s3_port}"
 
@@ -130,7 +130,7 @@ def wrong_host(context: CallContext) -> Refusal | None:
 
 
 async def refuse(context: CallContext, refusal: Refusal, path: str) -> web.StreamResponse:
-    """Answers a request that broke a rule, and says so in the ledger."""
+    """Answers a request that broke a rule, and notes it in the ledger."""
     context.state.ledger.refused(context.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
@@ -234,7 +234,7 @@ async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.Strea
 
 
 def examine(state: SimulatorState, region: str, path: str, head: Head, operation: Operation | None) -> Caller | Refusal:
-    """The caller, if the request passes."""
+    """The client, if the request passes."""
     leak = find_leak(head)
     if leak is not None:
         return leak

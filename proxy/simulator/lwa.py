@@ -209,7 +209,7 @@ def read_basic(authorization: str) -> tuple[str, str]:
 
 
 def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
-    """The consent that the request stands on; a code makes a new one and is used up."""
+    """The consent behind the request; a code makes a new one and is used up."""
     grant_type = form.need("grant_type")
     if grant_type == "refresh_token":
         grant = credentials.grants.get(form.need("refresh_token"))
@@ -237,7 +237,7 @@ def find_grant(credentials: Credentials, form: Form, app: App) -> Grant:
 def code_is_good(credentials: Credentials, code: AuthorizationCode, form: Form) -> bool:
     """Whether a code was not used, is young enough, and fits its PKCE challenge (RFC 7636, section 4.6).
 
-    A verifier for a code without a challenge is refused: somebody took the challenge out (RFC 9700, section 4.8.2).
+    A verifier for a code without a challenge is refused: the challenge was removed (RFC 9700, section 4.8.2).
     """
     if code.used or credentials.now() >= code.expires_at:
         return False

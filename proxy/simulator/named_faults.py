@@ -1,6 +1,6 @@
 """Answers of Amazon's that people have met, each by a name: `{"fault": {"named": "app-not-approved"}}`.
 
-Bodies are as Amazon gives them, where somebody has written them down. Nothing here decides when they happen.
+Bodies are Amazon's, as far as they were reported. Nothing here decides when they happen.
 """
 
 from __future__ import annotations

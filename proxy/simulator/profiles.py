@@ -106,7 +106,7 @@ class Listing:
     valid_payment: bool | None = None
 
     def shows(self, profile: Profile) -> bool:
-        """Whether a profile is among what is asked for."""
+        """Whether a profile matches the request."""
         payable = profile.valid_payment and profile.kind != "agency"
         return (
             profile.has_campaign

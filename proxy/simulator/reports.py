@@ -16,7 +16,7 @@ STAGES = ("PENDING", "PROCESSING", "COMPLETED")
 
 @dataclass(slots=True)
 class Report:
-    """One order. `polls_left` is how often it is still asked for before it is done; `owner` is whose it is.
+    """One order. `polls_left` is how often it is still asked for before it is done; `owner` is its owner.
 
     `request` is what was asked for, and decides on the columns; with `text` the rows are CSV and no gzip file.
     """
@@ -75,7 +75,7 @@ class ReportStore:
         return report
 
     def finished(self, kind: str, report_id: str) -> Report:
-        """An order of long ago, for ids that nobody here ordered."""
+        """An order of long ago, for unknown ids."""
         return Report(report_id, kind, "campaigns", b"", 0, 0, 0.0)
 
     def _new_id(self, kind: str) -> str:
@@ -89,7 +89,7 @@ class ReportStore:
 
 COUNT = 50
 USUAL = ("campaignId", "impressions", "clicks", "cost")
-"""The columns of a report that names none."""
+"""The columns of a report without a list of columns."""
 
 FIRST_DAY = date(2025, 1, 1)
 

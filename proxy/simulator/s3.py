@@ -25,7 +25,7 @@ def sign(key: bytes, method: str, target: str) -> str:
 
 
 def presign(state: SimulatorState, base_url: str, path: str, method: str = "GET") -> str:
-    """A URL that opens `path` for a short time, to whoever has it and sends no Authorization."""
+    """A URL that opens `path` for a short time, to a request with it and without Authorization."""
     lifetime = state.settings.presigned_lifetime
     session = quote(secrets.token_urlsafe(24) + "+/==", safe="")
     query = (

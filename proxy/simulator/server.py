@@ -45,7 +45,7 @@ class Simulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Binds all ports: S3 first, because the API hands out its address."""
+        """Binds all ports: S3 first, because the API sends its address."""
         try:
             await self._listen("s3", lambda request: serve_s3(self.state, request))
             for region in REGIONS:

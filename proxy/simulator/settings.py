@@ -54,7 +54,7 @@ class SimulatorSettings:
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
     Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
-    collections have; `strict_reports` answers 404 for reports that nobody ordered; `strict_media_types` refuses media
+    collections have; `strict_reports` answers 404 for unknown reports; `strict_media_types` refuses media
     types that the specifications do not name; `strict_bodies` refuses bodies of another shape than the operation's;
     `strict_host` refuses a Host with another port than the listener's.
 

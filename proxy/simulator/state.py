@@ -28,7 +28,7 @@ class SettingUnknown(ValueError):
 
 
 class ListenerControl(Protocol):
-    """Whoever binds the ports; set while the simulator runs."""
+    """The owner of the ports; set while the simulator runs."""
 
     async def listen(self, name: str, listening: bool) -> None:
         """Opens or closes a listener; what is connected stays."""
@@ -161,7 +161,7 @@ class SimulatorState:
         return len(open_ones)
 
     def freeze_connections(self) -> int:
-        """Nobody reads the connections to the API that are open now, as if the other end had gone without a word."""
+        """Stop reading the open connections to the API, as if the other end had vanished."""
         self.frozen = [transport for transport in self.connections if transport.is_reading()]
         for transport in self.frozen:
             transport.pause_reading()

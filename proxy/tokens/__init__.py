@@ -1,1 +1,1 @@
-"""Login with Amazon: obtaining, keeping and renewing tokens. Knows nothing of the traffic that uses them."""
+"""Login with Amazon: requesting, keeping and renewing tokens. Knows nothing of the traffic that uses them."""

@@ -1,11 +1,11 @@
-"""Who of a fleet asks Amazon for something that all of it need, such as an account's next access token, and how the
-others come by it: the protocol.
+"""The protocol by which one replica of a fleet asks Amazon for something that all need, such as an account's next
+access token, and the others get it.
 
-Whoever needs it takes a lease, which is the right to ask for it, or is handed what somebody else got meanwhile. Each
-lease has a fence, a number above all those before; what was got is published under the fence of its lease, and only
-while no later lease was given. After a failed request, nobody who would send the same gets a lease for a while: the
-rate limit of failed attempts is the fleet's. `RedisLeases` does this for a fleet, `LocalLeases` without one. A
-`SharedFormat` says what is shared.
+A replica takes a lease, which is the right to ask, or gets what another replica got meanwhile. Each lease has a fence,
+a number above all those before; what was got is published under the fence of its lease, and only while no later lease
+was given. After a failed request, no replica with the same credentials gets a lease for a while: the rate limit of
+failed attempts is the fleet's. `RedisLeases` does this for a fleet, `LocalLeases` without one. A `SharedFormat` says
+what is shared.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """The last attempt of the fleet with the same: the how-manieth in a row of its kind, and seconds until the next,
+    """The last attempt of the fleet with the same: its number in a row of its kind, and seconds until the next,
     `sooner` where requests wait for it. Of a token request, `reason` is the metric's (docs/explanation/tokens.md)."""
 
     reason: str
@@ -89,7 +89,7 @@ class SharedFormat(Protocol[T]):
     def read(self, request: LeaseRequest, content: bytes, left: float) -> T | None:
         """What was published, of use for so many more seconds; None where it is for another refresh token.
 
-        Raises `ValueError`, `KeyError` or `TypeError` for what is not of this form, or for somebody else.
+        Raises `ValueError`, `KeyError` or `TypeError` for any other form, or for another account.
         """
 
 
@@ -100,7 +100,7 @@ class LeaseListener(Protocol):
         """One of this kind may have been published, of this account from this address; of any where both are empty."""
 
     def met_damage(self, account: str, url: str) -> None:
-        """What is kept there cannot be read, or is somebody else's. The next that is published takes its place."""
+        """The kept value cannot be read, or belongs to another account. The next published one replaces it."""
 
 
 class Lease(Protocol[T]):
@@ -111,7 +111,7 @@ class Lease(Protocol[T]):
 
     @property
     def fence(self) -> int:
-        """0 where there is nobody to share with, or nothing."""
+        """0 without a shared store, or without a value."""
 
     @property
     def failed(self) -> FailedAttempt | None:
@@ -122,15 +122,15 @@ class Lease(Protocol[T]):
         """No right to ask: it is too soon after this attempt, which failed."""
 
     async def fail(self, attempt: FailedAttempt) -> None:
-        """Asking failed: nobody asks with the same before it is time again. Ends the lease."""
+        """The request failed: no replica asks with the same credentials before it is time again. Ends the lease."""
 
     async def publish(self, value: T, lineage: str) -> int:
-        """Shares what was got, for the refresh token in force after it. Gives its fence; 0 where nobody else has it:
-        there is no store, or a later lease was given."""
+        """Shares what was got, for the refresh token in force after it. Gives its fence; 0 if it was not shared: there
+        is no store, or a later lease was given."""
 
 
 class Leases(Protocol[T]):
-    """Nothing here raises: where the others cannot be heard, everybody is alone."""
+    """Nothing here raises: without the store, every replica works alone."""
 
     def lease(self, request: LeaseRequest, urgency: Urgency) -> AbstractAsyncContextManager[Lease[T]]:
         """Waits while another replica has the lease. It ends with the block, if it was not lost before."""
@@ -139,7 +139,7 @@ class Leases(Protocol[T]):
         """One that is newer than the one that is known."""
 
     async def announce(self, request: LeaseRequest, value: T) -> int:
-        """Shares what a sign-in brought, and fences off whoever asks meanwhile. Gives the fence, 0 where alone."""
+        """Shares what a sign-in brought, and fences off requests that run meanwhile. Gives the fence, 0 where alone."""
 
     async def forget(self, request: LeaseRequest) -> None:
         """What is kept is not given to anybody any more."""
@@ -150,7 +150,7 @@ class Leases(Protocol[T]):
 
 @dataclass(frozen=True, slots=True)
 class LocalLease(Generic[T]):
-    """Everybody has it always, but where something was `shared`, or is `held_back`."""
+    """Always granted, except when something was `shared`, or is `held_back`."""
 
     shared: SharedContent[T] | None = None
     fence: int = 0
@@ -158,7 +158,7 @@ class LocalLease(Generic[T]):
     held_back: FailedAttempt | None = None
 
     async def fail(self, attempt: FailedAttempt) -> None:
-        """Nobody else is to know."""
+        """Nothing is shared."""
 
     async def publish(self, value: T, lineage: str) -> int:
         return 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BACKOFF = 30.0
 MAX_BACKOFF_WHILE_WAITING = 5.0
-"""Where requests wait for a token, seconds count more than an attempt in vain."""
+"""While requests wait for a token, seconds count more than a failed attempt."""
 MAX_REFUSAL_BACKOFF = 300.0
 MAX_RETRY_AFTER = 120.0
 MAX_REQUEST_TIMEOUT = 30.0
@@ -28,7 +28,7 @@ MIN_INTERVAL = 0.5
 
 
 class CredentialState(StrEnum):
-    """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: none in hand.
+    """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: no token.
     `revoked`: a person must sign in. `misconfigured`: the application is wrong. The last two may still hold a
     token that works."""
 
@@ -51,9 +51,9 @@ class Trigger(StrEnum):
     REFUSED_APP = "refused-app"
     """`invalid_client` and other refusals of the request as such."""
     LAPSED = "lapsed"
-    """The access token in hand expired."""
+    """The cached access token expired."""
     CHANGED = "changed"
-    """Other credentials are in force; the access token in hand still serves."""
+    """Other credentials are in force; the cached access token still works."""
     RESET = "reset"
     """Other credentials are in force, and there is no access token."""
 
@@ -149,7 +149,7 @@ def request_timeout(first: float, timeouts: int) -> float:
     """Seconds that a token request may take after so many in a row that took too long.
 
     One that hangs is given up soon, and the next gets as long; then each gets twice as long, up to half a minute, so
-    that an endpoint which is slow for everybody is reached at last.
+    that a slow endpoint is reached at last.
     """
     return max(first, backoff(timeouts, first=first, limit=MAX_REQUEST_TIMEOUT))
 
@@ -173,7 +173,7 @@ class RefreshSchedule:
 
     @classmethod
     def after_grant(cls, sent_at: float, expires_in: float, refresh_ahead: float, chance: float) -> RefreshSchedule:
-        """A token asked for at `sent_at` is in hand: renew it ahead."""
+        """A token requested at `sent_at` has arrived: renew it ahead."""
         return cls(refresh_at(sent_at, expires_in, refresh_ahead, chance), RefreshCause.AHEAD)
 
     def after_failure(self, failure: TokenFailure, now: float, chance: float) -> RefreshSchedule:
@@ -191,11 +191,11 @@ class RefreshSchedule:
         )
 
     def counting(self, attempt: FailedAttempt) -> RefreshSchedule:
-        """The attempts of a fleet in vain are counted as one's own."""
+        """The failed attempts of a fleet count as one's own."""
         return replace(self, failures=attempt.failures, permanent=attempt.permanent)
 
     def failed_attempt(self, reason: str) -> FailedAttempt:
-        """What a fleet is told of the attempt that failed last."""
+        """The news for the fleet about the last failed attempt."""
         return FailedAttempt(reason, self.permanent, self.failures, self.wait, min(self.wait, self.sooner))
 
     def held_back(self, attempt: FailedAttempt, now: float, waiting: int) -> RefreshSchedule:
@@ -211,5 +211,5 @@ class RefreshSchedule:
         return replace(self, due_at=self.due_at - self.wait + self.sooner, wait=self.sooner)
 
     def after_expiry(self) -> RefreshSchedule:
-        """The token in hand lapsed before it was renewed."""
+        """The cached token expired before it was renewed."""
         return replace(self, cause=RefreshCause.EXPIRED) if self.cause is RefreshCause.AHEAD else self

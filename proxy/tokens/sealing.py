@@ -81,7 +81,7 @@ def decode_document(name: str, content: bytes) -> object | None:
 
 
 def _source(word: str) -> StoredSource:
-    """What another version of this program may call otherwise counts as rotated: nobody is said to have signed in."""
+    """An unknown origin, such as of another version of this program, counts as rotated, not as a sign-in."""
     return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
 
 

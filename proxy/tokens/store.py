@@ -1,8 +1,7 @@
-"""Where refresh tokens are kept between runs: the protocol that every store speaks, and which token wins.
+"""Where refresh tokens are kept between runs: the protocol of every store, and which token wins.
 
 Stores are in `file_store` and `redis_store`, which one a `state.url` means in `opening`;
-when to write is for `refresh_token`. Small JSON documents are kept beside the tokens for whoever can live with losing
-them.
+when to write is for `refresh_token`. Small JSON documents that may be lost are kept next to the tokens.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ class RefreshTokenChoice:
 
 
 def fingerprint(refresh_token: Secret | None) -> str:
-    """What is remembered of a configured refresh token to notice that it changed; empty for none."""
+    """A fingerprint of a configured refresh token, to notice a change; empty for none."""
     return hashlib.sha256(refresh_token.reveal().encode()).hexdigest() if refresh_token is not None else ""
 
 
@@ -224,10 +223,10 @@ class MemoryStore:
             self._changed.clear()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
-# --- What replicas that share a store tell each other beside tokens, and how the store is ----------------
+# --- What replicas share in addition to tokens, and the store's state ----------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ class StoreHealth:
 
 
 class Fleet(Protocol):
-    """One replica's side. Nothing here raises: where the others cannot be heard, everybody is alone."""
+    """One replica's side. Nothing here raises: without the store, every replica works alone."""
 
     @property
     def health(self) -> StoreHealth: ...
@@ -256,5 +255,5 @@ class Fleet(Protocol):
     async def settle(self, name: str, capacity: float, interval: float, spent: int) -> float | None:
         """Takes off what was spent of a bucket that the fleet shares; `interval` is in seconds.
 
-        Gives what is left, which may be less than nothing; None where nobody can be asked.
+        Gives what is left, which may be less than nothing; None without a store.
         """

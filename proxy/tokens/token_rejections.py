@@ -1,9 +1,9 @@
 """Whether a 401 of Amazon's is a reason to ask for another access token. Decisions, and the bounded memory behind them.
 
 A 401 can be about the token or about what it was presented for, and the answer does not say which. So it is judged by
-who got it: whoever was accepted before, or a second one beside the first, is believed at once; what never worked is
-believed a few times. Each spends an allowance of its own, so that a client with a foreign Scope takes nothing from the
-others.
+the use that got it: one that was accepted before, or a second one after the first, is believed at once; one that never
+worked is believed a few times. Each spends an allowance of its own, so that a client with a foreign Scope takes nothing
+from the others.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class TokenRejections:
         self._accepted: dict[TokenUse, None] = {}
         self._rejected: tuple[int, TokenUse | None] = (0, None)
         self.unresolved_use: TokenUse | None = None
-        """The use of the token in hand that got a 401 although no other token can be had; None once one is accepted."""
+        """The use of the cached token that got a 401 although no other token is available; None once one is
+        accepted."""
 
     def __repr__(self) -> str:
         return f"<Suspicion: {len(self._own)} uses rejected, {len(self._accepted)} accepted>"
@@ -67,7 +68,7 @@ class TokenRejections:
             self._rejected = (generation, use)
 
     def add_unresolved(self, use: TokenUse) -> bool:
-        """A 401 that no other token cures. Gives whether the token in hand is dead for sure: a use that was accepted
+        """A 401 that no other token cures. Tells whether the cached token is certainly dead: a use that was accepted
         before got it, or a second one, and none was accepted in between."""
         first, self.unresolved_use = self.unresolved_use, use
         return use in self._accepted or first not in (use, None)

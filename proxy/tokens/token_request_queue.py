@@ -2,8 +2,8 @@
 in one moment.
 
 The others wait for their turn before anything of theirs begins, so that no time-out counts the waiting. Those that a
-client's request waits for go first, and each token endpoint has turns of its own: one that hangs holds up nobody
-else's.
+client's request waits for go first, and each token endpoint has turns of its own: one that hangs does not delay the
+others.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EndpointQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits for a turn, or would have to."""
+        """Whether a request waits for a turn, or would have to."""
         return not self._free or bool(self._urgent) or bool(self._patient)
 
     async def run(
@@ -206,7 +206,7 @@ class EndpointRate:
         if self.rate is None:
             self._grants.append(now)
             self._forget_grants(now)
-        elif self._waited_for:  # a rate limit that nobody needs says nothing about the limit
+        elif self._waited_for:  # an unused rate limit says nothing about the limit
             growth = _SEARCHING if self._searching else _STEADY
             self.rate *= 1 + min(growth / self.rate, _MOST_AT_ONCE)
 
@@ -248,7 +248,7 @@ class EndpointRate:
 
 
 class TokenWaiters:
-    """Belongs to the event loop that runs when it is made. `called` is told of each who begins to wait."""
+    """Belongs to the event loop that runs when it is made. `called` is called for each request that begins to wait."""
 
     def __init__(self) -> None:
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -269,6 +269,6 @@ class TokenWaiters:
             self.count -= 1
 
     def release(self) -> None:
-        """Something came of it: everybody looks for himself. Who comes later waits for the next."""
+        """Wake all that wait. Later ones wait for the next event."""
         outcome, self._outcome = self._outcome, asyncio.get_running_loop().create_future()
         outcome.set_result(None)

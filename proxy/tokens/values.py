@@ -1,4 +1,4 @@
-"""What the token side is given and what it hands out, as frozen values. No behaviour, no input or output."""
+"""The inputs and outputs of the token side, as frozen values. No behaviour, no input or output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """What must be known of an account to obtain its tokens. `refresh_token` is the configured one, if there is one.
+    """What the token side must know of an account. `refresh_token` is the configured one, if there is one.
 
     `older_secret` and `older_refresh_token` are tried where the other is refused. `consented_on` is the day of the
     consent behind the refresh token. `sign_in_url` is where a browser on this machine begins to sign in, empty where
@@ -52,7 +52,8 @@ class TokenSource:
 
     @property
     def application(self) -> tuple[object, ...]:
-        """What is asked with, beside the refresh token: where it changes, what failed before is tried at once."""
+        """The credentials of a request besides the refresh token: after a change, a failed request is tried again at
+        once."""
         return self.token_url, self.client_id, self.client_secret, self.older_secret, self.older_refresh_token
 
 
@@ -61,7 +62,7 @@ class AccessToken:
     """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`.
 
     `client_id` is that of the application it was minted for: Amazon takes a token with no other. `lineage` is the
-    `fingerprint` of the refresh token that it was minted for, or of the one that came in its place with it; workers,
+    `fingerprint` of the refresh token that it was minted for, or of the one that replaced it; workers,
     which only serve it, are not told.
     """
 
@@ -93,7 +94,7 @@ class CredentialStatus:
     """One account's credential for people to look at. Every time is wall-clock time.
 
     `refresh_token_source` is `configuration`, `store` (rotated by Amazon and kept), `sign-in`, or empty where there
-    is none. `refused` is whether Amazon answers 401 to the token in hand. `last_failure` is None once a token came
+    is none. `refused` is whether Amazon answers 401 to the cached token. `last_failure` is None once a token came
     after it. `advice` says what to do, and is empty where nothing needs doing.
     """
 

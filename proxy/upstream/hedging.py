@@ -1,8 +1,8 @@
-"""A connection that has rested, and may have died meanwhile without a word.
+"""A connection that was idle, and may have died meanwhile without a sign.
 
-Where the answer is later than usual, the request is sent once more on a new connection beside it. The first answer is
-taken, the other connection let go. Towards its sink it is one connection. Only for requests that may be sent twice;
-whether one is sent twice is asked of its owner.
+If the answer is later than usual, the request is sent once more on a second connection. The first answer is taken, the
+other connection released. Towards its sink it is one connection. Only for requests that may be sent twice; whether one
+is sent twice is asked of its owner.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class HedgedConnection:
         return True
 
     def is_single(self, attempt: _Attempt) -> bool:
-        """Nobody else may still answer."""
+        """No other connection may still answer."""
         return self._asking is None and self._attempts == [attempt]
 
 

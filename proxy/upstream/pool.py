@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 _SPARE = 0.05
-"""Seconds of rest after which a connection goes to another process that waits: one used more often is not spare, and
-to open it anew costs more than the wait."""
+"""Seconds of rest after which a connection goes to another process that waits: one used more often is not spare, and to
+open it again costs more than the wait."""
 _TURN = 0.002
 """Seconds between two processes that could give up a connection: the first one is enough as a rule."""
 
 
 class ConnectionWaiter(Protocol):
-    """Somebody who waits. `gone` tells that nobody is there any more to be given anything.
+    """A request that waits for a connection. `gone` tells that it no longer waits.
 
     `give` is called within the pool's turns and must not raise. None stands for a place that was taken for the waiter:
     it makes a connection with `Pool.dial`, or returns the place with `Pool.decline`.
@@ -146,7 +146,7 @@ class Pool:
         return self._held.get(family, 0)
 
     def is_awaited_by(self, family: str) -> bool:
-        """Whether somebody waits already for a connection for an operation of this family."""
+        """Whether a request of this family already waits for a connection."""
         return self._waiting.holds(family)
 
     async def acquire(self, *, fresh: bool, patience: float, client: str = "", family: str = "") -> UpstreamConnection:
@@ -174,7 +174,7 @@ class Pool:
         return given if given is not None else await self.dial(family)
 
     def none_became_free(self, family: str, patience: float) -> UpstreamTimeout:
-        """What is told to somebody of this family who waited for so many seconds."""
+        """The error for a request of this family that waited for so many seconds."""
         return UpstreamTimeout(
             f"None of the {self.limit} connections to {self.origin.host} became free for {family or 'this'} within "
             f"{patience:g} s, while {self.held_by(family)} of them served others of its kind; "
@@ -182,7 +182,7 @@ class Pool:
         )
 
     def is_full(self, family: str) -> bool:
-        """Whether somebody of this family has to wait: none is idle, or free for it, and none may be made."""
+        """Whether a request of this family has to wait: none is idle, or free for it, and none may be made."""
         return not self._may_hold(family) or not (self._idle or self.slots.free > 0)
 
     def join(self, waiter: ConnectionWaiter) -> None:
@@ -251,7 +251,7 @@ class Pool:
         self._count(family)
 
     def _let_go(self, connection: UpstreamConnection) -> None:
-        """The connection serves nobody any longer; it may not have before."""
+        """The connection serves no request any longer; it may not have before."""
         family, connection.family = connection.family, None
         if family is not None:
             self._forget(family)
@@ -314,7 +314,7 @@ class Pool:
             raise
 
     def _pass_on(self, waiter: TaskWaiter, given: UpstreamConnection | None) -> None:
-        """Whoever it was given to has left."""
+        """The receiver has left."""
         if given is None:
             self.decline(waiter.family)
         elif given.usable:
@@ -377,11 +377,11 @@ class Pool:
 # --- How much of a pool one family of operations may use ------------------------------------------------------
 
 _RESERVED = 4
-"""One of so many connections is left to those who hold few; a pool of fewer is everybody's to the last."""
+"""One of so many connections is left to those who hold few; a pool of fewer is shared to the last."""
 
 
 def unreserved(limit: int) -> int:
-    """As long as fewer than so many connections of a pool are used, everybody may have one more."""
+    """As long as fewer than so many connections of a pool are used, every client may have one more."""
     return limit - limit // _RESERVED
 
 
@@ -400,7 +400,7 @@ class FairQueue(Generic[T]):
     """A queue for each client, and a round of those that have one. Within a client, first come, first served.
 
     A client's queue is kept by family, each waiter with its number, so that those who may not go on cost nothing.
-    `queues` is empty where nobody waits; it is looked at for each request.
+    `queues` is empty if no request waits; it is looked at for each request.
     """
 
     def __init__(self) -> None:
@@ -411,7 +411,7 @@ class FairQueue(Generic[T]):
         return sum(len(queue) for queues in self.queues.values() for queue in queues.values())
 
     def __iter__(self) -> Iterator[T]:
-        """Everybody who waits, client by client."""
+        """All waiting requests, client by client."""
         for queues in self.queues.values():
             for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
                 yield waiter
@@ -425,7 +425,7 @@ class FairQueue(Generic[T]):
         self._queue(client, family).append((self._last, waiter))
 
     def holds(self, family: str) -> bool:
-        """Whether somebody of this family waits."""
+        """Whether a request of this family waits."""
         return any(map(contains, self.queues.values(), repeat(family)))
 
     def next(self, may: Callable[[str], bool] = lambda _family: True) -> T | None:
@@ -449,7 +449,7 @@ class FairQueue(Generic[T]):
         self.queues.move_to_end(client, last=False)
 
     def leave(self, client: str, waiter: T, family: str = "") -> None:
-        """Wait no longer. Who does not wait is nobody's concern."""
+        """Wait no longer. Has no effect for a request that does not wait."""
         queue = self.queues.get(client, {}).get(family, deque())
         entry = next((each for each in queue if each[1] is waiter), None)
         if entry is not None:
@@ -557,7 +557,7 @@ class LocalSlots:
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How hosts are reached, and how many connections each may have; a change makes all pools anew.
+    """How hosts are reached, and how many connections each may have; a change replaces all pools.
 
     `connect_timeout` is in seconds. Another `ca_digest` tells that `ca_file` has another content.
     """

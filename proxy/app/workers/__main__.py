@@ -1,4 +1,4 @@
-"""A worker's process. Nobody starts it but the supervisor, which passes descriptors and everything else through them.
+"""A worker's process. Only the supervisor starts it, and passes it descriptors; everything else comes through them.
 
 Signals are the supervisor's: those that a terminal or a service manager sends to all processes are not listened to.
 """

@@ -2,7 +2,8 @@
 
 What is sent leaves within the call as long as the socket takes it, so that a process which is killed a moment later has
 said it. What messages mean is not known here. An error of who is asked is the event loop's to tell, and the other side
-gets an answer that says so: nobody waits for ever. So is an error of who hears: the messages behind it are heard.
+gets an error as answer, so that it does not wait for ever. So is an error of who hears: the messages behind it are
+heard.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Channel:
         self.send_packed(pack(kind, **values))
 
     def send_packed(self, data: bytes) -> None:
-        """What `pack` made, for one or several channels. To nobody, where the other side is gone."""
+        """Send what `pack` made; it may go to several channels. It is dropped if the other side is gone."""
         if not self._is_open:
             return
         if self._unsent:
@@ -206,7 +207,7 @@ class FrameMalformed(AdsProxyError):
 
 
 def pack(kind: str, **values: Any) -> bytes:
-    """A message as it is sent. Values are what JSON holds."""
+    """A message in the form of the socket. Its values are JSON's."""
     body = json.dumps({"kind": kind, **values}, separators=(",", ":")).encode()
     return len(body).to_bytes(_PREFIX, "big") + body
 

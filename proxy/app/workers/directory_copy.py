@@ -22,7 +22,7 @@ _ADS_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class DirectoryCopy:
-    """Implements `routing.Directory`. `missed` hears of ids that nobody lists: kind, id, account."""
+    """Implements `routing.Directory`. `missed` gets each unlisted id: kind, id, account."""
 
     def __init__(self, missed: Callable[[str, str, str], None]) -> None:
         self._missed = missed

@@ -410,7 +410,7 @@ class AddressMemory:
 
 
 class SharedAddressCounts:
-    """One worker's connections, beside those of the others. Implements `downstream.AddressCounts`."""
+    """One worker's connections, next to those of the others. Implements `downstream.AddressCounts`."""
 
     def __init__(self, memory: AddressMemory, number: int) -> None:
         self._memory, self._counts = memory, memory.counts[number]
@@ -476,7 +476,7 @@ class SharedCounts:
         self.connections.forget(number)
 
     def close(self) -> None:
-        """Nobody is given it any more."""
+        """The slot is no longer used."""
         os.close(self.descriptor)
 
 

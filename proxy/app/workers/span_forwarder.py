@@ -73,7 +73,7 @@ class SpanForwarder:
 
 
 def write_span(event: Event, span: TraceSpan, ended_at: int) -> list[Any]:
-    """A span as it goes to the supervisor: when it ended, whose it is, and the event."""
+    """A span in the form for the supervisor: when it ended, its trace, and the event."""
     named = [span.trace_id, span.span_id, span.parent_id]
     names = _REQUEST if isinstance(event, RequestFinished) else _ATTEMPT
     return [ended_at, named, names is _REQUEST, [getattr(event, name) for name in names]]

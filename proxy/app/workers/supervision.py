@@ -15,7 +15,7 @@ STEADY_SECONDS: Final = 1.0
 """A worker that served for so long did not end because of how it began."""
 LOOK_SECONDS: Final = 0.5
 _LATE_LOOK: Final = 2.0
-"""Seconds between two looks from which on the whole machine, or the supervisor, may have stood still."""
+"""Seconds between two looks that show that the whole machine, or the supervisor, was suspended."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 
 
@@ -32,9 +32,9 @@ class WorkerEnd(StrEnum):
     """Why a worker is there no more."""
 
     CRASHED = "crashed"
-    """Its process ended, or was ended by somebody."""
+    """Its process ended, or was killed."""
     HUNG = "hung"
-    """Its event loop stood still, so it was killed."""
+    """Its event loop hung, so it was killed."""
     NOT_READY = "not-ready"
     """It did not begin to serve in time, so it was killed."""
 

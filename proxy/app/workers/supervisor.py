@@ -1,4 +1,4 @@
-"""Keeps so many workers serving: starts them, notices who has ended or stands still, replaces them, and ends them.
+"""Keeps so many workers serving: starts them, notices those that ended or hang, replaces them, and ends them.
 
 What they are given is for `hub`, when one is given up for `supervision`. The sockets that clients connect to are the
 supervisor's, which accepts nothing itself: a connection that waits when a worker dies is another one's.
@@ -143,7 +143,7 @@ class Supervisor:
             await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
-        """Whoever still runs is killed."""
+        """Kill those that still run."""
         self._ending.set()
         for keeper in self._keepers:
             keeper.cancel()
@@ -267,7 +267,7 @@ class Supervisor:
         return () if self._ending.is_set() else tuple(self._living.values())
 
     def _tell(self, event: Event) -> None:
-        """Who hears it may fail, and nobody is kept less for it."""
+        """An observer may fail without an effect on the workers."""
         try:
             self._observer.observe(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the event loop's to tell
@@ -472,7 +472,7 @@ def behind_dropped(data: bytes) -> tuple[bool, bytes]:
 
 
 class LogPipe:
-    """Reads a pipe until its end, and hands on what came."""
+    """Reads a pipe until its end, and passes on what came."""
 
     def __init__(self, descriptor: int, put: Callable[[bytes], None]) -> None:
         os.set_blocking(descriptor, False)

@@ -76,7 +76,7 @@ class RecordStream(Protocol):
 @dataclass(frozen=True, slots=True)
 class HubDependencies:
     """The parts of the program that a worker has a copy of, or speaks to. `audit` is None where there is no audit
-    stream. `worker_settings` is what a worker is told of the program itself."""
+    stream. `worker_settings` are a worker's settings of the program itself."""
 
     throttles: BroadcastThrottles
     sessions: McpSessions
@@ -96,7 +96,7 @@ class WorkerMessenger(Protocol):
 
 class SupervisorHub:
     """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens` and `directory` are set before
-    any event; `spans` takes those of workers, where somebody traces."""
+    any event; `spans` takes those of workers, with traces on."""
 
     spans: SpanTaker | None = None
     workers: WorkerMessenger
@@ -109,7 +109,7 @@ class SupervisorHub:
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
         self._failures: tuple[object, ...] = ()
         self._takes_writes = True
-        """What the workers were told of the audit stream last."""
+        """The last state of the audit stream that the workers got."""
         self.pools: dict[int, Mapping[str, int]] = {}
         parts.throttles.broadcast = self._broadcast_pause
 

@@ -1,8 +1,8 @@
 """A worker: a process that serves clients with what its supervisor gives it, and owns nothing but its connections.
 
 It begins when it is told the configuration, ends when it is told to, and when its supervisor is gone it serves for
-`ALONE_SECONDS` more, then lets its requests end. With an audit stream it sends no writes meanwhile: nobody is left to
-record them.
+`ALONE_SECONDS` more, then lets its requests end. With an audit stream it sends no writes meanwhile, since they could
+not be recorded.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _BEATS_A_TELLING: Final = 4
 MAX_UNSENT: Final = 1 << 20
 """Bytes that wait for the supervisor to read them; beyond, no record is added: it hangs."""
 _LAST_WORDS: Final = 2.0
-"""Seconds that the supervisor has for what is said at the end."""
+"""Seconds in which the supervisor takes the last messages."""
 
 
 class Worker:
@@ -316,7 +316,7 @@ class Worker:
                 )
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         self._opened.close()
         self._channel.close()
 
@@ -416,8 +416,8 @@ class DeferringTransport(asyncio.Transport):
         self._held += list_of_data
 
     def send(self) -> None:
-        """What is held, and the end behind it. To nobody, where the client went away meanwhile: uvloop's transports
-        raise then."""
+        """Send the kept bytes and the end. Dropped if the client disconnected meanwhile: uvloop's transports raise
+        then."""
         held, transport = self._held, self._transport
         if transport.is_closing():
             held.clear()

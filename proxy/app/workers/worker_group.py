@@ -1,4 +1,4 @@
-"""What a program with several workers is made of beside its other parts, put together."""
+"""The additional parts of a program with several workers, put together."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is said of a configuration: what the model refused, what does not fit together, what is worth a word."""
+"""The checks of a configuration: values that the model refused, keys that do not fit together, notes."""

@@ -1,4 +1,4 @@
-"""How problems name keys: the model's own words as they are, a name that somebody chose only if it looks like one.
+"""How problems name keys: the model's own words unchanged, a chosen name only if it looks like one.
 
 A secret can be pasted in a key's place too. So a misspelt key is shown where a known one is near, a name of an account
 or a route where it is made of words and numbers, and anything else is told by its section and its line. Pure.
@@ -35,7 +35,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A name that somebody chose, if it looks like one: words with few digits, and no long ones."""
+    """A chosen name, if it looks like one: words with few digits, and no long ones."""
     words = re.split(r"[._-]+", name)
     fits = len(name) <= _MAX_NAME and all(_WORD.fullmatch(word) for word in words)
     return name if fits else UNSHOWN

@@ -136,7 +136,7 @@ AccessField = Literal[
     "detail",
     "fault",
 ]
-"""What the line of a request can hold beside its time, its level and the word `request`, in this order."""
+"""The members of a request's line after time, level and the word `request`, in this order."""
 WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[

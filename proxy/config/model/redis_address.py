@@ -37,7 +37,7 @@ class RedisTopology(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where the store is. `hosts` are sentinels or nodes of a cluster where `topology` says so, and `service` is the
+    """Where the store is. `hosts` are sentinels or nodes of a cluster, depending on `topology`, and `service` is the
     name that Sentinels have for the primary.
 
     `options` are of `TLS_OPTIONS`. As text it is safe to show: without user and password.

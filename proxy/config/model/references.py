@@ -76,7 +76,7 @@ def read_spill(value: Any, info: ValidationInfo) -> Path | Literal["off"] | None
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, public: bool = False) -> Secret:
     """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes.
 
-    With `public`, the value is no secret, and everybody may read its file.
+    With `public`, the value is no secret, and its file may be readable by all.
     """
     if isinstance(value, Secret):
         return value

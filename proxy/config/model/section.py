@@ -81,5 +81,5 @@ def list_entry(annotation: Any) -> type[BaseModel] | None:
 
 
 def holds_secret(annotation: Any) -> bool:
-    """Whether a secret may stand there, alone or among other things."""
+    """Whether the type allows a secret, alone or among other types."""
     return annotation is Secret or any(holds_secret(part) for part in typing.get_args(annotation))

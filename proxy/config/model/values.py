@@ -54,7 +54,7 @@ class Address:
 
 
 def looks_like_placeholder(text: str) -> bool:
-    """A text that somebody forgot to fill in."""
+    """A placeholder that was not filled in."""
     return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 

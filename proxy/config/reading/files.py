@@ -75,7 +75,7 @@ def check_permissions(path: Path, mode: int, *, own: bool) -> str:
     """A note about a file that others can read, or nothing. Raises `WrongValue` for one that others can change.
 
     `own` tells whether the process's user owns the file. A group may read the files of another user: that is how
-    Kubernetes (`fsGroup`), systemd and certificate tools give a process its secrets.
+    Kubernetes (`fsGroup`), systemd and certificate programs give a process its secrets.
     """
     if not stat.S_ISREG(mode):
         return ""
