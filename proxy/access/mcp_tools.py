@@ -43,7 +43,7 @@ _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _METHOD_HEADER, _NAME_HEADER, _PARAM_HEADER = b"mcp-method", b"mcp-name", b"mcp-param-"
 _MAX_MESSAGES: Final = 64
 UNTOLD: Final = "?"
-"""Stands in a record for a tool whose name cannot be told; no tool is called so."""
+"""The name in a record for an MCP tool of unknown name; no tool has it."""
 MAX_NAMED: Final = 16
 
 
@@ -53,7 +53,7 @@ class UnclearMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class McpMessage:
-    """One message. `identifier` is its JSON-RPC id, and `asks` whether it has one: otherwise nobody answers it.
+    """One message. `identifier` is its JSON-RPC id, and `asks` whether it has one: otherwise it gets no answer.
 
     `method` is empty for an answer to the server. `tool` is the one that it calls, itself or by `invoke_tool`; else
     empty. `foreign` is what of it names an account that is not the client's own, empty for nothing.
@@ -187,7 +187,8 @@ METHODS: Final = frozenset(
         *("resources/unsubscribe", "subscriptions/listen", "completion/complete", "logging/setLevel"),
     )
 )
-"""What a client whose tools are limited may ask for, beside notifications and answers: nothing else calls a tool."""
+"""The methods for a client whose MCP tools are limited, in addition to notifications and answers: no other calls a
+tool."""
 NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initialized", "cancelled", "progress")) | {
     "notifications/roots/list_changed"
 }

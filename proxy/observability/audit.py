@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from proxy.events import ChangedObjects
 
 
-# --- What is told because of the audit -------------------------------------------------------------------
+# --- Events because of the audit -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AdminSignedIn(Event):
-    """Somebody opened the console with the admin key, or with none where none is needed; `address` is where from."""
+    """The console was opened with the admin key, or without one if none is needed; `address` is the client's."""
 
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class AdminRefused(Event):
-    """Somebody showed the admin listener a key that is not its own."""
+    """A request to the admin listener had a wrong key."""
 
     address: str
     path: str
@@ -98,7 +98,7 @@ class AuditOpened(Event):
 ECS_VERSION: Final = "8.17.0"
 DATASET: Final = "ads_proxy.audit"
 ADMIN: Final = "admin"
-"""Who acts at the admin listener: its key is one, so nobody is told apart."""
+"""The user of the admin listener: it has one key, so users are not distinguished."""
 MAX_TEXT: Final = 512
 SUCCESS: Final = Outcome.SUCCESS.value
 FAILURE: Final = Outcome.FAILURE.value
@@ -246,7 +246,7 @@ def _sign_in(event: events.SignInFinished) -> dict[str, Any]:
 
 
 def _state(event: CredentialStateChanged) -> dict[str, Any] | None:
-    """Only what a person must mend, and that it is mended."""
+    """Only states that a person must fix, and their end."""
     if event.old == event.new or not _BROKEN_STATES & {event.old, event.new}:
         return None
     outcome = FAILURE if event.new in _BROKEN_STATES else SUCCESS
@@ -254,7 +254,7 @@ def _state(event: CredentialStateChanged) -> dict[str, Any] | None:
 
 
 def _refreshed(event: TokenRefreshed) -> dict[str, Any] | None:
-    """Only one that somebody asked for."""
+    """Only one that a person asked for."""
     if event.trigger is not events.RefreshCause.OPERATOR:
         return None
     return {**_by_admin("token-refreshed", "iam", "change"), **_own(account=event.account)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NOTHING: Final = "0" * 64
-"""What the first line of a chain holds in place of a digest."""
+"""What the first line of a chain holds instead of a digest."""
 TORN: Final = "torn"
 """The key, under `ads_proxy`, of the record that follows a torn line: that line's digest."""
 OPENED: Final = "audit-opened"
@@ -130,7 +130,7 @@ class Examination:
             else:
                 self._record(file, number, link)
         if self._unread is not None:
-            self._break(file, number, "is no record of the audit stream, and the next one does not tell of it")
+            self._break(file, number, "is no record of the audit stream, and the next one does not report it")
             self._unread = None
 
     def holds(self, digest: str) -> bool:
@@ -160,10 +160,10 @@ class Examination:
         self.head = ChainHead(link.sequence, link.digest)
 
     def _torn_before(self, file: str, number: int, link: ChainLink) -> None:
-        """A line that is no record was torn by a crash, if the record behind it says so."""
+        """A line that is no record was torn by a crash, if the next record reports it."""
         unread, self._unread = self._unread, None
         if unread is None and link.torn:
-            self._break(file, number, "tells of a torn line before it, which is not there")
+            self._break(file, number, "reports a torn line before it, which is missing")
         elif unread is not None and link.torn == digest_of(unread):
             self.torn += 1
         elif unread is not None:

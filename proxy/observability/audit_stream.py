@@ -1,8 +1,8 @@
 """What writes the audit stream: records are taken at once, and chained and written by a thread, in their order.
 
 Nothing waits for the disk. While it takes nothing, records wait in memory, up to a bound. If a record is required for
-each write, no more writes are taken then. Every lost record is counted, and reported by a record in its place, in the
-log and in a metric. What a record holds is for `audit`.
+each write, no more writes are taken then. Every lost record is counted, and reported by another record, in the log and
+in a metric. What a record holds is for `audit`.
 """
 
 from __future__ import annotations

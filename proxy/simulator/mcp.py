@@ -215,7 +215,7 @@ class Message:
 
 
 def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refusal:
-    """The checks of the MCP endpoint: token, client id, and the account, which stands in headers in FIXED mode only."""
+    """The checks of the MCP endpoint: token, client id, and the account, which is in headers in FIXED mode only."""
     leak = find_leak(head)
     if leak is not None:
         return leak

@@ -130,7 +130,7 @@ def test_a_torn_line_is_no_break_where_the_next_record_tells_of_it() -> None:
     assert (found.breaks, found.torn, found.head) == ([], 1, head)
     assert told(examined([*LINES[:3], torn[:-1] + b"\n", follows])) == [(4, "is no record of the audit stream")]
     ((line, text),) = told(examined([*LINES[:3], follows]))
-    assert (line, "which is not there" in text) == (4, True)
+    assert (line, "which is missing" in text) == (4, True)
 
 
 def test_a_line_without_an_end_is_seen() -> None:
