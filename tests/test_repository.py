@@ -241,7 +241,7 @@ def test_the_example_environment_names_what_compose_reads() -> None:
     assert names - own == read
     with pytest.raises(ConfigurationError) as raised:
         load(None, dict.fromkeys(own, ""))
-    assert not [problem for problem in raised.value.problems if "is no variable" in problem]
+    assert not [problem for problem in raised.value.problems if "unknown variable" in problem]
 
 
 def test_the_example_environment_holds_no_credential() -> None:

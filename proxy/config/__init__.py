@@ -1,17 +1,19 @@
 """The configuration: YAML, environment and secret files, read once into frozen values.
 
 What others need is named here. No other part of the program looks at the environment. What may be written is in
-`model`, where it comes from in `reading`, what is said of it in `checks`; `loading` puts them together.
+`model`, where it comes from in `reading`, its checks in `checks`; `loading` puts them together.
 """
 
 from __future__ import annotations
 
 from proxy.config.checks.notes import notes
 from proxy.config.loading import (
+    ConfiguredNames,
     admin_address,
     admin_key,
     audit_file,
     config_path,
+    configured_names,
     default_spill_directory,
     environment,
     load,
@@ -45,6 +47,7 @@ __all__ = [
     "AuditSection",
     "Client",
     "Config",
+    "ConfiguredNames",
     "DrainSection",
     "KeyConfig",
     "LimitsSection",
@@ -60,6 +63,7 @@ __all__ = [
     "admin_key",
     "audit_file",
     "config_path",
+    "configured_names",
     "default_spill_directory",
     "environment",
     "load",

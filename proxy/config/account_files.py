@@ -19,6 +19,7 @@ from proxy.config.checks.rules import broken_names
 from proxy.config.model.accounts import Account, fill_in_redirects
 from proxy.config.model.deprecations import Deprecation, rename_keys
 from proxy.config.model.expected import WrongValue
+from proxy.config.model.key_names import shown_file
 from proxy.config.model.kinds import Name
 from proxy.config.model.section import Path as Place
 from proxy.config.model.section import Section
@@ -27,8 +28,7 @@ from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapp
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, read_bytes
 
-_MISSING = "accounts_from: a file that it names does not exist; create the file, or correct its name"
-_ONLY = "only 'accounts:' may stand here; move the rest to the main file"
+_ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 
 
 class _Accounts(Section):
@@ -78,7 +78,7 @@ class FurtherAccounts:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
-    """All that stand in a file, whether it can be used or not."""
+    """All names in the file, usable or not."""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
@@ -172,8 +172,8 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
     try:
         document = parse_document(read_bytes(path, MAX_BYTES), str(path))
     except WrongValue as error:
-        # What is written in `accounts_from` may be no file's name at all, so that of a missing file is not shown.
-        problem = _MISSING if not os.path.lexists(path) else f"{path}: the file of accounts {error.expected}"
+        missing = f"accounts_from: {shown_file(path)} does not exist; create it, or correct its name"
+        problem = f"{path}: the file of accounts {error.expected}" if os.path.lexists(path) else missing
         return AccountFile(path, problems=(problem,))
     references = ReferenceReader(main.references.environ, path.parent)
     renaming = rename_keys(document.values, main.deprecations)

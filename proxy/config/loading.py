@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ DEFAULT_ADMIN = "127.0.0.1:8081"
 
 
 def environment(env_file: Path | None = None) -> Mapping[str, str]:
-    """The process's environment, as it is now, before a file of variables, which is read anew each time.
+    """The process's environment, as it is now, and a file of variables, which is read each time.
 
     An empty variable counts as unset, so the file's value replaces it.
     Raises `ConfigurationError` where the file is of no use.
@@ -127,6 +128,33 @@ def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
         return AuditSection.model_validate({"file": named}, context=references).file
     except ValidationError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredNames:
+    """The names in a configuration that may have other problems."""
+
+    accounts: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+
+
+def configured_names(path: Path | None, environ: Mapping[str, str]) -> ConfiguredNames:
+    """The names in file, environment and the files of `accounts_from`. Raises `ConfigurationError` if none can be
+    read."""
+    file = config_path(path, environ)
+    file = None if file is None else file.absolute()
+    values = _present_values(file, environ)
+    references = ReferenceReader(environ, file.parent if file else Path.cwd())
+    values = read_further_accounts(MainFile(file, values, {}, references, DEPRECATIONS), None).named_in(values)
+    accounts, routes, clients = (values.get(key) for key in ("accounts", "routes", "clients"))
+    return ConfiguredNames(
+        tuple(map(str, accounts)) if isinstance(accounts, dict) else (),
+        tuple(map(str, routes)) if isinstance(routes, dict) else (),
+        tuple(str(each["name"]) for each in clients if isinstance(each, dict) and "name" in each)
+        if isinstance(clients, list)
+        else (),
+    )
 
 
 def _present_values(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:

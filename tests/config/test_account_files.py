@@ -109,7 +109,7 @@ def test_routes_and_clients_may_use_these_accounts(folder: Path) -> None:
     """All rules between keys hold for them as for those of the main file."""
     (folder / "proxy.yaml").write_text(f"{MAIN}routes: {{brand: {{account: acme}}, other: {{account: nobody}}}}\n")
     put(folder, "a.yaml", "acme")
-    assert problems_of(folder) == ("routes.other.account: there is no such account; there are: acme",)
+    assert problems_of(folder) == ("routes.other.account: unknown account; the accounts are: acme",)
 
 
 def test_the_sign_in_address_follows_the_admin_listener(folder: Path) -> None:
@@ -123,13 +123,16 @@ def test_the_sign_in_address_follows_the_admin_listener(folder: Path) -> None:
     ("text", "problem"),
     [
         ("accounts: [", "line 1, column 12: is not YAML"),
-        ("listen: 127.0.0.1:1", "only 'accounts:' may stand here; move the rest to the main file (line 1)"),
-        ("accounts: {b: {client_secret: s}}", "accounts.b.client_id: is missing (line 1)"),
+        ("listen: 127.0.0.1:1", "only 'accounts:' is accepted here; move the rest to the main file (line 1)"),
+        ("accounts: {b: {client_secret: s}}", "accounts.b.client_id: is missing; add it (line 1)"),
         (
             "accounts:\n  b: {client_id: x, client_secret: s, region: us}",
             "accounts.b.region: is not one of na, eu, fe (line 2)",
         ),
-        ("accounts: {b: {client_id: x, client_secret: {file: no}}}", "no does not exist (line 1)"),
+        (
+            "accounts: {b: {client_id: x, client_secret: {file: no}}}",
+            "no does not exist; create it, or correct the path (line 1)",
+        ),
         ("accounts: {eu: {client_id: x, client_secret: s}}", "accounts.eu: is the name of a region"),
         ("accounts: {brand: {client_id: x, client_secret: s}}", "routes.brand: is the name of an account too"),
         ("- b", "must hold keys such as 'listen:' at its top, not a list"),
@@ -182,10 +185,18 @@ def test_an_account_of_the_main_file_is_nowhere_else(folder: Path) -> None:
 
 
 def test_a_named_file_that_does_not_exist_is_an_error(folder: Path) -> None:
-    """What is written may be no file's name at all, so it is not shown."""
-    (folder / "proxy.yaml").write_text("accounts_from: [canary]\naccounts: {a: {client_id: x, client_secret: s}}\n")
+    """Its path is shown if it looks like one: a secret can be in its place."""
+    pattern = "canary-0f9e8d7c6b5a49382716"
+    (folder / "proxy.yaml").write_text(
+        f"accounts_from: [{pattern}]\naccounts: {{a: {{client_id: x, client_secret: s}}}}\n"
+    )
     (told,) = problems_of(folder)
-    assert told == "accounts_from: a file that it names does not exist; create the file, or correct its name"
+    assert told == "accounts_from: the file that it names does not exist; create it, or correct its name"
+    (folder / "proxy.yaml").write_text(
+        "accounts_from: [/etc/more.yaml]\naccounts: {a: {client_id: x, client_secret: s}}\n"
+    )
+    (told,) = problems_of(folder)
+    assert told == "accounts_from: the file /etc/more.yaml does not exist; create it, or correct its name"
 
 
 @pytest.mark.parametrize("pattern", ["'**/*.yaml'", "''", "{a: b}"])
@@ -203,7 +214,7 @@ def test_no_account_anywhere_is_an_error(folder: Path) -> None:
     put(folder, "a.yaml", "acme")
     running = read(folder)
     (folder / "accounts.d" / "a.yaml").unlink()
-    with pytest.raises(ConfigurationError, match="accounts: there is none, and accounts_from finds none"):
+    with pytest.raises(ConfigurationError, match="accounts: missing, and accounts_from finds none"):
         read(folder, running)
 
 

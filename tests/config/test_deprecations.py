@@ -56,10 +56,10 @@ def test_each_is_noted_with_what_to_write(tmp_path: Path) -> None:
     """The note says since when, until when, and what takes its place; `serve` and `check` show all notes."""
     config = load(written(tmp_path, FILE), {}, deprecations=TABLE)
     assert config.remarks == (
-        "limits.header_wait: is deprecated since 0.2.0, and taken until 1.0.0: use limits.header_timeout.",
-        "accounts.acme.home: is deprecated since 0.2.0, and taken until 1.0.0: use accounts.*.region.",
-        "clients[0].rpm: is deprecated since 0.3.0, and taken until 1.0.0: use clients.*.requests_per_minute.",
-        "proxy_url: is deprecated since 0.2.0, and taken until 1.0.0: use upstream.proxy.",
+        "limits.header_wait: is deprecated since 0.2.0, and accepted until 1.0.0: use limits.header_timeout.",
+        "accounts.acme.home: is deprecated since 0.2.0, and accepted until 1.0.0: use accounts.*.region.",
+        "clients[0].rpm: is deprecated since 0.3.0, and accepted until 1.0.0: use clients.*.requests_per_minute.",
+        "proxy_url: is deprecated since 0.2.0, and accepted until 1.0.0: use upstream.proxy.",
     )
     assert notes(config)[: len(TABLE)] == config.remarks
 
@@ -80,7 +80,7 @@ def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
     assert (config.limits.header_timeout, config.accounts["brand"].region) == (4, "fe")
     assert config.upstream.proxy is not None
     assert (
-        "ADS_PROXY_LIMITS__HEADER_WAIT is deprecated since 0.2.0, and taken until 1.0.0: "
+        "ADS_PROXY_LIMITS__HEADER_WAIT is deprecated since 0.2.0, and accepted until 1.0.0: "
         "use ADS_PROXY_LIMITS__HEADER_TIMEOUT." in config.remarks
     )
     assert any("use ADS_PROXY_ACCOUNTS__BRAND__REGION." in note for note in config.remarks)
@@ -91,8 +91,8 @@ def test_both_names_at_once_are_a_problem(tmp_path: Path) -> None:
     """Nobody knows which is meant: in a file as in the environment. The environment still beats the file."""
     account = "accounts: {acme: {client_id: x, client_secret: s}}\n"
     both = written(tmp_path, account + "limits: {header_wait: 3, header_timeout: 4}")
-    told = "is deprecated since 0.2.0, and taken until 1.0.0: use"
-    assert f"limits.header_wait: {told} limits.header_timeout, which is there too; remove this one" in problems_of(
+    told = "is deprecated since 0.2.0, and accepted until 1.0.0: use"
+    assert f"limits.header_wait: {told} limits.header_timeout, which is set too; remove this one" in problems_of(
         both, {}
     )
     environ = {"ADS_PROXY_LIMITS__HEADER_WAIT": "4", "ADS_PROXY_LIMITS__HEADER_TIMEOUT": "5"}
@@ -136,7 +136,7 @@ def test_the_reference_shows_old_names() -> None:
     """In the table of their section, and marked in the schema, which takes them."""
     text = tables(TABLE)
     assert (
-        "| `header_wait` | - | none | Deprecated since 0.2.0, and taken until 1.0.0: use limits.header_timeout. |"
+        "| `header_wait` | - | none | Deprecated since 0.2.0, and accepted until 1.0.0: use limits.header_timeout. |"
         in text
     )
     top, accounts = text.index("### Top level"), text.index("### `accounts.NAME`")
@@ -169,7 +169,9 @@ def test_fast_path_is_accepted_and_has_no_effect(tmp_path: Path, value: str) -> 
     without = load(written(tmp_path, account), {})
     config = load(written(tmp_path, f"{account}fast_path: {value}\n"), {})
     assert config.model_dump() == without.model_dump()
-    assert config.remarks == ("fast_path: is deprecated since 0.2, and taken until 1.0: it has no effect; remove it.",)
+    assert config.remarks == (
+        "fast_path: is deprecated since 0.2, and accepted until 1.0: it has no effect; remove it.",
+    )
     assert [note for note in notes(config) if "fast_path" in note] == [*config.remarks]
 
 
@@ -178,5 +180,5 @@ def test_fast_path_in_the_environment_is_noted_by_its_variable(tmp_path: Path) -
     account = "accounts: {acme: {client_id: x, client_secret: s}}\n"
     config = load(written(tmp_path, account), {"ADS_PROXY_FAST_PATH": "maybe"})
     assert config.remarks == (
-        "ADS_PROXY_FAST_PATH is deprecated since 0.2, and taken until 1.0: it has no effect; remove it.",
+        "ADS_PROXY_FAST_PATH is deprecated since 0.2, and accepted until 1.0: it has no effect; remove it.",
     )

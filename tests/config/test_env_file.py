@@ -45,7 +45,10 @@ def test_what_is_no_variable_is_told_by_its_line(tmp_path: Path) -> None:
     path.write_text("GOOD=1\ncanary-secret\n1BAD=canary\n")
     with pytest.raises(ConfigurationError) as caught:
         read_env_file(path)
-    assert caught.value.problems == ("--env-file: line 2 is no NAME=VALUE", "--env-file: line 3 is no NAME=VALUE")
+    assert caught.value.problems == (
+        "--env-file: line 2 is not NAME=VALUE; correct it, or begin it with #",
+        "--env-file: line 3 is not NAME=VALUE; correct it, or begin it with #",
+    )
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])

@@ -195,7 +195,7 @@ def test_the_shipped_example_works_once_the_credentials_are_filled_in() -> None:
     assert {name for name, value in example.items() if not value} > {*filled, "ADS_PROXY_ADMIN__KEY"}
     assert load(None, {**example, **filled}).accounts["default"].refresh_token is None
     (problem,) = problems_of(None, example)
-    assert problem.startswith("accounts: there is none; set AMAZON_ADS_CLIENT_ID")
+    assert problem.startswith("accounts: missing; set AMAZON_ADS_CLIENT_ID")
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
 @pytest.mark.parametrize(
     ("environ", "problem"),
     [
-        ({"ADS_PROXY_LISTN": "x"}, "ADS_PROXY_LISTN: is no variable of this program; did you mean ADS_PROXY_LISTEN?"),
+        ({"ADS_PROXY_LISTN": "x"}, "ADS_PROXY_LISTN: unknown variable; did you mean ADS_PROXY_LISTEN?"),
         (
             {"ADS_PROXY_LOG_LEVEL": "x"},
-            "ADS_PROXY_LOG_LEVEL: is no variable of this program; did you mean ADS_PROXY_LOG__LEVEL?",
+            "ADS_PROXY_LOG_LEVEL: unknown variable; did you mean ADS_PROXY_LOG__LEVEL?",
         ),
-        ({"ADS_PROXY_PORT": "8080"}, "ADS_PROXY_PORT: is no variable of this program"),
-        ({"ADS_PROXY_SOURCES": "x"}, "ADS_PROXY_SOURCES: is no variable of this program"),
-        ({"ADS_PROXY_LISTEN_FILE": "x"}, "ADS_PROXY_LISTEN_FILE: is no variable of this program"),
+        ({"ADS_PROXY_PORT": "8080"}, "ADS_PROXY_PORT: unknown variable"),
+        ({"ADS_PROXY_SOURCES": "x"}, "ADS_PROXY_SOURCES: unknown variable"),
+        ({"ADS_PROXY_LISTEN_FILE": "x"}, "ADS_PROXY_LISTEN_FILE: unknown variable"),
         (
             {"ADS_PROXY_LOG__LEVEL": "loud"},
             "log.level: is not one of debug, info, warning, error (from ADS_PROXY_LOG__LEVEL)",
@@ -233,7 +233,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
         ({"ADS_PROXY_CLIENTS": "[{"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
         (
             {"ADS_PROXY_ADMIN__KEY": "x" * 20, "ADS_PROXY_ADMIN__KEY_FILE": "/x"},
-            "ADS_PROXY_ADMIN__KEY_FILE: is set beside",
+            "ADS_PROXY_ADMIN__KEY_FILE: is set as well as",
         ),
         (
             {"AMAZON_ADS_REGION": "us"},
@@ -245,7 +245,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
         ),
         (
             {"AMAZON_ADS_REFRESH_TOKEN_FILE": "/x"},
-            "AMAZON_ADS_REFRESH_TOKEN_FILE: is set beside AMAZON_ADS_REFRESH_TOKEN",
+            "AMAZON_ADS_REFRESH_TOKEN_FILE: is set as well as AMAZON_ADS_REFRESH_TOKEN",
         ),
     ],
 )
@@ -267,7 +267,7 @@ def test_a_misspelt_account_variable_is_found() -> None:
     assert load(None, environ).accounts
     environ["AMAZON_ADS_REFRESHTOKEN"] = environ.pop("AMAZON_ADS_REFRESH_TOKEN")
     (problem,) = problems_of(None, environ)
-    assert problem == "AMAZON_ADS_REFRESHTOKEN: is no variable of this program; did you mean AMAZON_ADS_REFRESH_TOKEN?"
+    assert problem == "AMAZON_ADS_REFRESHTOKEN: unknown variable; did you mean AMAZON_ADS_REFRESH_TOKEN?"
 
 
 def test_nothing_at_all_names_both_ways_and_the_demo() -> None:
@@ -282,7 +282,7 @@ def test_every_variable_of_the_reference_is_understood() -> None:
         try:
             load(None, {**ONE, name: "x"})
         except ConfigurationError as error:
-            assert f"{name}: is no variable" not in str(error)
+            assert f"{name}: unknown variable" not in str(error)
 
 
 @pytest.mark.parametrize(

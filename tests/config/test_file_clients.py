@@ -51,7 +51,7 @@ def test_a_day_ends_at_midnight_utc_and_a_time_when_it_says(
     ("clients", "problem"),
     [
         ([client(accounts=[])], "clients[0].accounts: an empty list would permit nothing"),
-        ([client(accounts="acme, acne")], "clients[0].accounts[1]: there is no such account; did you mean 'acme'?"),
+        ([client(accounts="acme, acne")], "clients[0].accounts[1]: unknown account; did you mean 'acme'?"),
         ([client(paths=None)], "clients[0].paths: an empty list would permit nothing"),
         ([client(paths=["reporting"])], "clients[0].paths[0]: is not a path pattern"),
         ([client(paths=["/a/../b"])], "clients[0].paths[0]: would match nothing"),
@@ -68,32 +68,38 @@ def test_a_day_ends_at_midnight_utc_and_a_time_when_it_says(
         ([client(access=None)], "clients[0].access: is not one of read, report, write"),
         ([client(access="admin")], "clients[0].access: is not one of read, report, write"),
         ([client(unscoped_paths=["/", "/v2/profiles", "/mcp/", "/a.b/c-d_e~1"])], ""),
-        ([client(unscoped_paths=[7])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=[7])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
         ([client(unscoped_paths=["/@acme/mcp"])], "clients[0].unscoped_paths[0]: is compared without the prefix"),
         ([client(unscoped_paths=["/eu/mcp"])], "clients[0].unscoped_paths[0]: is compared without the prefix"),
-        ([client(unscoped_paths=["/amc/*"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/v2/profiles?x=1"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/v2/%70rofiles"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["//v2"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/v2/../x"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/a;b"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["v2"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/a b"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/.x"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/x."])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/\u00fc"])], "clients[0].unscoped_paths[0]: must be one exact path"),
-        ([client(unscoped_paths=["/a//"])], "clients[0].unscoped_paths[0]: must be one exact path"),
+        ([client(unscoped_paths=["/amc/*"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        (
+            [client(unscoped_paths=["/v2/profiles?x=1"])],
+            "clients[0].unscoped_paths[0]: must be one exact, unambiguous path",
+        ),
+        (
+            [client(unscoped_paths=["/v2/%70rofiles"])],
+            "clients[0].unscoped_paths[0]: must be one exact, unambiguous path",
+        ),
+        ([client(unscoped_paths=["//v2"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/v2/../x"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/a;b"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["v2"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/a b"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/.x"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/x."])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/\u00fc"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
+        ([client(unscoped_paths=["/a//"])], "clients[0].unscoped_paths[0]: must be one exact, unambiguous path"),
         (
             [client(unscoped_paths=["/accounts/{accountId}/dsp"])],
-            "clients[0].unscoped_paths[0]: must be one exact path",
+            "clients[0].unscoped_paths[0]: must be one exact, unambiguous path",
         ),
         ([client(requests_per_minute=0)], "clients[0].requests_per_minute: is out of range; it must be at least 1"),
-        ([client(name="anonymous")], "clients[0].name: 'anonymous' is what callers without a key are called"),
+        ([client(name="anonymous")], "clients[0].name: 'anonymous' is the name of clients without a key"),
         ([client(), client(key_sha256="cd" * 32)], "clients[1].name: is the name of clients[0] too"),
         ([client(), client(name="b")], "clients[1].key_sha256: is the key of clients[0] too"),
         ([client(key="canary-key")], "clients[0].key: unknown key; did you mean 'keys'?"),
-        ([client(keys=[{"sha256": "cd" * 32}])], "clients[0].key_sha256: is set beside keys; make it one of keys"),
-        ([{"name": "a"}], "clients[0].keys: is missing, and so is key_sha256: nobody could be this client"),
+        ([client(keys=[{"sha256": "cd" * 32}])], "clients[0].key_sha256: is set as well as keys; move it into keys"),
+        ([{"name": "a"}], "clients[0].keys: is missing, and so is key_sha256; make a key"),
         ([keyed([])], "clients[0].keys: is missing, and so is key_sha256"),
         ([keyed([{}])], "clients[0].keys[0].sha256: is missing"),
         ([keyed([{"sha256": "canary"}])], "clients[0].keys[0].sha256: must be the 64 hexadecimal digits"),
@@ -136,8 +142,8 @@ def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str
         ("listen: 0.0.0.0:8080\nallow_unauthenticated:", "listen: can be reached from other machines"),
         ("listen: 0.0.0.0:8080\nallow_unauthenticated: perhaps", "allow_unauthenticated: "),
         ("admin_listen: 0.0.0.0:8081", "admin_listen: can be reached from other machines; set admin.key"),
-        ("admin_listen: 127.0.0.1:8080", "admin_listen: is the tools' address too"),
-        ("listen: 127.0.0.1:8081", "admin_listen: is the tools' address too"),
+        ("admin_listen: 127.0.0.1:8080", "admin_listen: is the address of listen too"),
+        ("listen: 127.0.0.1:8081", "admin_listen: is the address of listen too"),
         ("listen: 127.9.9.9:8080", ""),
         ("listen: '[::ffff:127.0.0.1]:8080'", ""),
         ("listen: localhost:0\nadmin_listen: localhost:0", ""),
@@ -179,11 +185,11 @@ def test_certificates_are_tried_before_they_are_needed(tmp_path: Path) -> None:
     assert {config.tls.cert, config.tls.key, config.upstream.ca_file} <= {*config.sources}
     ssl.create_default_context(cafile=config.upstream.ca_file)
     (told,) = problems_of(tmp_path, ACCOUNT + "tls: {cert: a.crt, key: b.key}")
-    assert told.startswith("tls: the key is not that of the certificate")
+    assert told.startswith("tls: the key belongs to another certificate")
     (told,) = problems_of(tmp_path, ACCOUNT + "tls: {cert: a.key, key: a.key}")
     assert told.startswith("tls: cert and key are not a certificate chain")
     (told,) = problems_of(tmp_path, ACCOUNT + "upstream: {ca_file: a.key}")
-    assert told.endswith("holds no certificates in PEM form")
+    assert told.endswith("holds no certificates in PEM form; name a PEM file")
 
 
 def test_a_file_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +199,7 @@ def test_a_file_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.M
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ConfigurationError, match="permission denied for this user"):
+    with pytest.raises(ConfigurationError, match="permission denied; let this user read it"):
         load(tmp_path / "proxy.yaml", {})
 
 

@@ -13,8 +13,8 @@ from tests.config.test_file import ACCOUNT, problems_of
     ("text", "problem"),
     [
         ("listen: 8080", "listen: is not an address; write HOST:PORT"),
-        ("listen: ':8080'", "listen: names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"),
-        ("listen: '*:8080'", "listen: names no host"),
+        ("listen: ':8080'", "listen: has no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"),
+        ("listen: '*:8080'", "listen: has no host"),
         ("listen: '::1:8080'", "listen: is not an address"),
         ("listen: '[::1]:99999'", "listen: has a port that does not exist; the highest is 65535"),
         ("listen: 127.0.0.256:80", "listen: is not an address"),
@@ -101,15 +101,15 @@ from tests.config.test_file import ACCOUNT, problems_of
         ),
         (
             "state: {key: 0123456789abcdef, url: 'redis+cluster://u:canary@h/1'}",
-            "state.url: names a database of a cluster",
+            "state.url: has a database, but a cluster has only 0",
         ),
         (
             "state: {key: 0123456789abcdef, url: 'rediss://u:canary@h/1?ssl_cert_reqs=canary'}",
-            "state.url: takes nothing after '?' but",
+            "state.url: accepts only ssl_ca_certs, ssl_certfile and ssl_keyfile after '?'",
         ),
         (
             "state: {key: 0123456789abcdef, url: 'redis://u:canary@h/1?ssl_ca_certs=canary'}",
-            "state.url: takes nothing after '?' but",
+            "state.url: accepts only ssl_ca_certs, ssl_certfile and ssl_keyfile after '?'",
         ),
         ("state: {url: 'file:'}", "state.url: is not a state store; write file:DIR or memory:"),
         ("state: {url: 'disk://u:canary@x'}", "state.url: is not a state store"),
@@ -164,7 +164,7 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
         ("{client_id: x, client_secret: {file: empty}}", "accounts.a.client_secret: the file that it names is empty"),
         (
             "{client_id: x, client_secret: {file: .}}",
-            "accounts.a.client_secret: the file {folder} is a directory, not a file",
+            "accounts.a.client_secret: the file {folder} is a directory; name a file",
         ),
         (
             "{client_id: x, client_secret: {file: binary}}",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.config.model.accounts import Account
+from proxy.config.model.key_names import shown_file
 from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
 
@@ -23,12 +25,12 @@ def notes(config: Config) -> tuple[str, ...]:
 def _notes(config: Config) -> Iterator[str]:
     yield from config.remarks
     if config.accounts_from and not config.account_files:
-        yield "accounts_from finds no file. Accounts of such files are served once there is one."
+        yield "accounts_from finds no file yet. Add one; it takes effect within seconds."
     for name, account in config.accounts.items():
         for key, oddity in _oddities(account):
             yield f"accounts.{name}.{key} {oddity}."
     if not config.listen.is_loopback and not config.clients:
-        yield f"{config.listen} can be reached from other machines, and whoever reaches it is trusted."
+        yield f"{config.listen} can be reached from other machines, and needs no key. Add clients with keys."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
     if config.invites.url and urlsplit(config.invites.url).scheme == "http":
@@ -44,10 +46,12 @@ def _notes(config: Config) -> Iterator[str]:
         if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
             yield "telemetry.otlp is plain HTTP: paths and names of clients and accounts cross the network unencrypted."
     if config.telemetry.trust_traceparent and config.telemetry.otlp is None:
-        yield "telemetry.trust_traceparent does nothing without telemetry.otlp: a tool's traceparent passes as it is."
+        yield (
+            "telemetry.trust_traceparent has no effect without telemetry.otlp: a client's traceparent passes unchanged."
+        )
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
-            yield f"The unscoped_paths of client {client.name} open nothing: it has neither profiles nor account_ids."
+            yield f"The unscoped_paths of client {client.name} have no effect: it has neither profiles nor account_ids."
     yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
@@ -60,7 +64,7 @@ def _ended_keys(config: Config, now: datetime) -> Iterator[str]:
     """Clients without a key that is still taken."""
     for client in config.clients:
         if client.all_keys and all(key.expires is not None and key.expires <= now for key in client.all_keys):
-            yield f"Every key of client {client.name} has ended: it is refused until it has another."
+            yield f"Every key of client {client.name} has expired. Make a key with `ads-proxy keys new {client.name}`."
 
 
 def _oddities(account: Account) -> Iterator[tuple[str, str]]:
@@ -98,16 +102,17 @@ def broken_certificates(config: Config) -> tuple[str, ...]:
         except (ssl.SSLError, OSError, ValueError) as error:
             problems.append(f"tls: {_certificate_problem(error)}")
     if config.upstream.ca_file is not None:
+        file = shown_file(Path(config.upstream.ca_file))
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.upstream.ca_file)
         except (ssl.SSLError, OSError, ValueError):
-            problems.append("upstream.ca_file: the file that it names holds no certificates in PEM form")
+            problems.append(f"upstream.ca_file: {file} holds no certificates in PEM form; name a PEM file")
     return tuple(problems)
 
 
 def _certificate_problem(error: Exception) -> str:
     if "KEY_VALUES_MISMATCH" in str(error):
-        return "the key is not that of the certificate; give the two files that belong together"
+        return "the key belongs to another certificate; give two files that belong together"
     if "password" in str(error).lower() or "BAD_DECRYPT" in str(error):
-        return "the key has a passphrase; give one without"
+        return "the key has a passphrase; give a key without one"
     return "cert and key are not a certificate chain and its private key in PEM form"

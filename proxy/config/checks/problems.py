@@ -79,7 +79,7 @@ def _expectation(error: ErrorDetails, path: Path) -> str:
     if name == "extra_forbidden":
         return _unknown_key(path)
     if name == "missing":
-        return "is missing"
+        return "is missing; add it"
     if name == "literal_error":
         return f"is not one of {str(context['expected']).replace(chr(39), '').replace(' or ', ', ')}"
     if name in _BOUNDS:

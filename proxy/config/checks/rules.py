@@ -17,7 +17,7 @@ from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 ANONYMOUS = "anonymous"
-"""What metrics and logs call a caller where no clients are configured."""
+"""The client's name in metrics and logs if no clients are configured."""
 
 
 def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def _unknown_account(name: Any, accounts: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or name in accounts:
         return ""
     names = [name for name in map(str, accounts) if shown_name(name) == name]
-    return f"there is no such account{did_you_mean(name, names) or f'; there are: {shown_names(accounts)}'}"
+    return f"unknown account{did_you_mean(name, names) or f'; the accounts are: {shown_names(accounts)}'}"
 
 
 def _routes(values: Mapping[str, Any]) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _clients(values: Mapping[str, Any]) -> Iterator[str]:
     for position, client in _client_entries(values):
         name = client.get("name")
         if name == ANONYMOUS:
-            yield f"clients[{position}].name: '{ANONYMOUS}' is what callers without a key are called; take another"
+            yield f"clients[{position}].name: '{ANONYMOUS}' is the name of clients without a key; take another"
         if isinstance(name, str) and names.setdefault(name, position) != position:
             yield f"clients[{position}].name: is the name of clients[{names[name]}] too; take another"
         for place, account in enumerate(_list(client.get("accounts"))):
@@ -100,12 +100,9 @@ def _client_keys(values: Mapping[str, Any]) -> Iterator[str]:
     for position, client in _client_entries(values):
         path = f"clients[{position}]"
         if client.get("keys") and client.get("key_sha256") is not None:
-            yield f"{path}.key_sha256: is set beside keys; make it one of keys, as {{sha256: ...}}"
+            yield f"{path}.key_sha256: is set as well as keys; move it into keys, as {{sha256: ...}}"
         if not client.get("keys") and client.get("key_sha256") is None:
-            yield (
-                f"{path}.keys: is missing, and so is key_sha256: nobody could be this client; "
-                "make a key with `ads-proxy keys new NAME`"
-            )
+            yield (f"{path}.keys: is missing, and so is key_sha256; make a key with `ads-proxy keys new NAME`")
         for place, digest in _digests(path, client):
             if owners.setdefault(digest.lower(), place) != place:
                 owner = owners[digest.lower()].removesuffix(".key_sha256")
@@ -140,17 +137,17 @@ def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
     listen, admin = _address(values, "listen", "127.0.0.1:8080"), _address(values, "admin_listen", "127.0.0.1:8081")
     if listen and not listen.is_loopback and not values.get("clients") and not _allows_unauthenticated(values):
         yield (
-            "listen: can be reached from other machines, and whoever reaches it would use your accounts; "
+            "listen: can be reached from other machines, which could use your accounts without a key; "
             f"listen on 127.0.0.1:{listen.port}, or add clients with keys (`ads-proxy keys new NAME`), "
-            "or set allow_unauthenticated: true where the network itself keeps others out"
+            "or set allow_unauthenticated: true if the network keeps others out"
         )
     if admin and not admin.is_loopback and not _mapping(values, "admin").get("key"):
         yield (
             "admin_listen: can be reached from other machines; set admin.key (`openssl rand -hex 32`), "
-            f"or listen on 127.0.0.1:{admin.port}. Metrics and health stay open beside the key"
+            f"or listen on 127.0.0.1:{admin.port}. Metrics and health stay open without the key"
         )
     if listen and admin and listen == admin and listen.port:
-        yield "admin_listen: is the tools' address too; choose another port"
+        yield "admin_listen: is the address of listen too; choose another port"
 
 
 def _invites(values: Mapping[str, Any]) -> Iterator[str]:
@@ -194,9 +191,9 @@ def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("accounts"):
         return
     if values.get("accounts_from"):
-        yield "accounts: there is none, and accounts_from finds none; add a file with accounts, or correct the patterns"
+        yield "accounts: missing, and accounts_from finds none; add a file with accounts, or correct the patterns"
     else:
         yield (
-            "accounts: there is none; set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET and AMAZON_ADS_REFRESH_TOKEN, "
+            "accounts: missing; set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET and AMAZON_ADS_REFRESH_TOKEN, "
             "or name accounts in a YAML file (see config/proxy.yaml). Without credentials, try `ads-proxy demo`"
         )

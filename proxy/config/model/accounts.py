@@ -36,15 +36,15 @@ class Account(NamedSection):
     client_secret: Annotated[
         SecretValues,
         Field(
-            description="Its client secret; while it is being changed a list of two, the newer first: the older is "
-            "tried where Amazon does not know the newer yet."
+            description="Its client secret. During a change: a list of two, the newer first; the older is tried if "
+            "Amazon does not know the newer yet."
         ),
     ]
     refresh_token: Annotated[
         SecretValues | None,
         Field(
-            description="The refresh token; absent: `ads-proxy login` gets one, kept in the state. While it is being "
-            "changed a list of two, the newer first: the older is tried where Amazon refuses the newer."
+            description="The refresh token; absent: `ads-proxy login` gets one for the state store. During a change: a "
+            "list of two, the newer first; the older is tried if Amazon refuses the newer."
         ),
     ] = None
     region: Annotated[
@@ -53,33 +53,32 @@ class Account(NamedSection):
     ] = "na"
     default_profile: Annotated[
         DefaultProfile,
-        Field(
-            description="The profile of a request that names none: `first` (the first listed), an id, or null for none."
-        ),
+        Field(description="The profile for requests without one: `first` (the first listed), an id, or null for none."),
     ] = None
     default_ads_account: Annotated[
         DefaultAdsAccount,
         Field(
-            description="The `Amazon-Ads-AccountId` of a request that names neither profile nor ads account, where the "
-            "operation takes one: an id, or null for none."
+            description="The `Amazon-Ads-AccountId` for requests without profile and ads account, if the "
+            "operation takes "
+            "one: an id, or null for none."
         ),
     ] = None
     consented_on: Annotated[
         Day,
         Field(
-            description="The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; a "
-            "sign-in through the proxy is noticed by itself."
+            description="The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; not "
+            "needed after a sign-in through the proxy."
         ),
     ] = None
     scopes: Annotated[
         tuple[FilledText, ...],
         BeforeValidator(parse_list),
-        Field(description="What signing in asks for.", min_length=1),
+        Field(description="The scopes that a sign-in asks for.", min_length=1),
     ] = DEFAULT_SCOPES
     redirect_uri: Annotated[
         RedirectUri,
         Field(
-            description="Where Amazon sends the browser after signing in; it must be listed in the security profile. "
+            description="Where Amazon sends the browser after the sign-in; the security profile must list it. "
             "Its port is that of `admin_listen` unless it is set."
         ),
     ] = DEFAULT_REDIRECT_URI
@@ -108,22 +107,22 @@ def fill_in_redirects(values: Mapping[str, Any], admin_listen: Any) -> None:
 
 
 class InvitesSection(Section):
-    """Links that ask an advertiser for consent, and where they lead to."""
+    """Links that ask an advertiser for consent, and their address."""
 
     listen: Annotated[
         ListenAddress | None,
         Field(
-            description="Where invited advertisers connect; nothing else is answered there. Absent: below "
-            "`/invite/` of `admin_listen`, if `url` is set."
+            description="A listener for invited advertisers alone. Absent: links lead below `/invite/` of "
+            "`admin_listen`, if `url` is set."
         ),
     ] = None
     url: Annotated[
         Origin | None,
         Field(
-            description="How they reach it from outside, such as https://consent.example.com. The application's "
+            description="Its public address, such as https://consent.example.com. The application's "
             "security profile must list `URL/invite/callback` among its return URLs. Absent: no invitations."
         ),
     ] = None
     sender: Annotated[
-        Title | None, Field(description="Who asks, as the page names them. Default: the host of `url`.")
+        Title | None, Field(description="The name of the sender on the page. Default: the host of `url`.")
     ] = None

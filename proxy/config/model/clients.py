@@ -31,28 +31,26 @@ class KeyConfig(Section):
     expires: Annotated[
         End,
         Field(
-            description="The last day on which it is taken (to its end in UTC), such as 2027-01-31, or a time, such as "
-            "2027-01-31T12:00:00Z; absent: no end."
+            description="The last day of the key in UTC, such as 2027-01-31, or a time, such as "
+            "2027-01-31T12:00:00Z; absent: never expires."
         ),
     ] = None
-    note: Annotated[
-        Title | None, Field(description="What it is for, as people read it: where it was put, by whom.")
-    ] = None
+    note: Annotated[Title | None, Field(description="What the key is for: its place, or its owner.")] = None
 
 
 class Client(Section):
-    """A tool with a key of its own, and what it may do."""
+    """A client with a key of its own, and its permissions."""
 
     null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools"})
 
-    name: Annotated[Name, Field(description="The client's name, as logs and metrics show it.")]
+    name: Annotated[Name, Field(description="The client's name in logs and metrics.")]
     key_sha256: Annotated[
-        KeyDigest | None, Field(description="The digest of its only key, without an end; in place of `keys`.")
+        KeyDigest | None, Field(description="The digest of its only key, which never expires; instead of `keys`.")
     ] = None
     keys: Annotated[
         tuple[KeyConfig, ...],
         BeforeValidator(parse_list),
-        Field(description="Its keys, of which each opens as much; several while one takes another's place."),
+        Field(description="Its keys, with equal permissions; several during a rotation."),
     ] = ()
     accounts: Annotated[
         tuple[Name, ...] | None,
@@ -90,7 +88,10 @@ class Client(Section):
     access: Annotated[
         Literal["read", "report", "write"],
         BeforeValidator(lower_case),
-        Field(description="`read`: what provably changes nothing; `report`: the making of reports, too; `write`: all."),
+        Field(
+            description="`read`: operations that provably change nothing; `report`: also those that make "
+            "reports; `write`: all."
+        ),
     ] = "write"
     mcp_tools: Annotated[
         tuple[ToolPattern, ...] | None,
@@ -98,14 +99,14 @@ class Client(Section):
         Field(description="The tools of the hosted MCP endpoint it may call, where `*` matches anything; absent: all."),
     ] = None
     requests_per_minute: Annotated[
-        Count | None, Field(ge=1, le=1_000_000, description="Its budget; beyond it, 429. Absent: none.")
+        Count | None, Field(ge=1, le=1_000_000, description="Its request budget; more get 429. Absent: none.")
     ] = None
     max_in_flight: Annotated[
         Count | None,
         Field(
             ge=1,
             le=65536,
-            description="Its requests under way at once; beyond, 429. Absent: a quarter of `upstream.max_connections`.",
+            description="Its requests in flight; more get 429. Absent: a quarter of `upstream.max_connections`.",
         ),
     ] = None
 

@@ -1,8 +1,8 @@
-"""Keys that have another name now, or no effect, and are still taken: the table, and what follows from it. Pure.
+"""Keys that are renamed or without effect, but still accepted: the table, and its use. Pure.
 
-An entry lets a configuration that works go on working: its value is moved to the new key before anything is checked,
-and a note says so at the start, in `check` and in the console. The tables of docs/reference/configuration.md and the
-editors' schema show it. With the version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
+An entry keeps a working configuration working: its value moves to the new key before the checks. A note reports it at
+the start, in `check` and in the console. The tables of docs/reference/configuration.md and the editors' schema show it. With the
+version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """A key, its present name, the version that deprecates it, and the one that takes the old name no longer.
+    """A key, its present name, the version that deprecates it, and the version that refuses the old name.
 
     `new` is empty for a key that has no effect any more.
     """
@@ -35,7 +35,7 @@ class Deprecation:
     def advice(self) -> str:
         """What to do, as the end of a sentence that names the old key."""
         instead = f"use {'.'.join(self.new)}" if self.new else "it has no effect; remove it"
-        return f"deprecated since {self.since}, and taken until {self.until}: {instead}"
+        return f"deprecated since {self.since}, and accepted until {self.until}: {instead}"
 
 
 DEPRECATIONS: tuple[Deprecation, ...] = (Deprecation(("fast_path",), (), since="0.2", until="1.0"),)
@@ -53,7 +53,7 @@ class Renaming:
 
 
 def rename_keys(values: Mapping[str, Any], table: tuple[Deprecation, ...]) -> Renaming:
-    """A file's values. A key that stands there under both names is a problem: nobody knows which is meant."""
+    """A file's values. A key under both names is a problem: it is unclear which one counts."""
     renaming = Renaming(copy.deepcopy(dict(values)) if table else dict(values))
     for entry in table:
         for old, new in [*_places(renaming.values, entry)]:
@@ -63,7 +63,7 @@ def rename_keys(values: Mapping[str, Any], table: tuple[Deprecation, ...]) -> Re
                 renaming.notes.append(f"{told}.")
                 continue
             if _found(renaming.values, new[:-1]).get(str(new[-1])) is not None:
-                renaming.problems.append(f"{told}, which is there too; remove this one")
+                renaming.problems.append(f"{told}, which is set too; remove this one")
                 continue
             _put(renaming.values, new, _found(renaming.values, old[:-1]).pop(str(old[-1])))
             renaming.moved[old] = new
@@ -88,7 +88,7 @@ def rename_variables(
                 del renamed[name]
                 notes.append(f"{name} is {entry.advice}.")
                 continue
-            told = f"{name} is deprecated since {entry.since}, and taken until {entry.until}: use {new}"
+            told = f"{name} is deprecated since {entry.since}, and accepted until {entry.until}: use {new}"
             if new in environ:
                 problems.append(f"{told}, which is set too; unset this one")
                 continue

@@ -1,7 +1,6 @@
-"""What is said of a value that cannot be taken: which of these sentences, of what, and what stood there in one word.
+"""The sentences about unusable values: what is wrong, with what, and the kind of value in one word.
 
-There is no room for the value itself, here or in what is raised: whoever writes a secret at a wrong key does not read
-it again on a terminal, in a log or in the console.
+They never hold the value itself: a secret at a wrong key must not appear on a terminal, in a log or in the console.
 """
 
 from __future__ import annotations
@@ -47,20 +46,18 @@ class Expected(StrEnum):
     )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     END = "is neither a day, such as 2027-01-31, nor a time with its zone, such as 2027-01-31T12:00:00Z"
-    EXACT_PATH = (
-        "must be one exact path such as /v2/profiles: no '*', no query, no '%' codes, nothing to be read in two ways"
-    )
+    EXACT_PATH = "must be one exact, unambiguous path such as /v2/profiles: no '*', no query, no '%' codes"
     FILE = "must name a file"
-    FILE_DIRECTORY = "is a directory, not a file"
-    FILE_FORBIDDEN = "cannot be read: permission denied for this user"
-    FILE_MISSING = "does not exist"
+    FILE_DIRECTORY = "is a directory; name a file"
+    FILE_FORBIDDEN = "cannot be read: permission denied; let this user read it"
+    FILE_MISSING = "does not exist; create it, or correct the path"
     FILE_PATTERN = "must name a file or files, such as accounts.d/*.yaml; '**' is not implemented"
-    FILE_TOO_LARGE = "is too large to be the right one"
-    FILE_UNREADABLE = "cannot be read"
+    FILE_TOO_LARGE = "is too large; name another file"
+    FILE_UNREADABLE = "cannot be read; check the disk"
     FILE_WRITABLE = "can be changed by other users; run `chmod 600` on it"
     FILLED = "is empty; fill it in"
     FLAG = "must be true or false"
-    HOST = "names no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"
+    HOST = "has no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"
     HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
     HTTP_ADDRESS = "is not an http:// or https:// address"
     KEYS = "must hold keys"
@@ -81,31 +78,31 @@ class Expected(StrEnum):
     PATH = "has no path; write the whole address"
     PATH_ALONE = "must hold a path alone: no query, fragment or white space"
     PATH_PATTERN = "is not a path pattern; it begins with '/', such as /reporting/*"
-    PLACEHOLDER = "is a placeholder; put the real value in its place"
+    PLACEHOLDER = "is a placeholder; replace it with the real value"
     PORT = "has a port that does not exist; the highest is 65535"
     PROFILE_ID = "is not a profile id (digits); `ads-proxy profiles` lists yours"
     REDIS_ADDRESS = (
         "is not a Redis address; write redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or "
         "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/SERVICE[/DB], with other characters as '%' codes"
     )
-    REDIS_CLUSTER = "names a database of a cluster, which has none but 0; leave it out"
-    REDIS_OPTION = "takes nothing after '?' but ssl_ca_certs, ssl_certfile and ssl_keyfile, each a file, with rediss://"
+    REDIS_CLUSTER = "has a database, but a cluster has only 0; leave it out"
+    REDIS_OPTION = "accepts only ssl_ca_certs, ssl_certfile and ssl_keyfile after '?', each a file, with rediss://"
     REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
     REGION = "is not one of na, eu, fe"
-    SECRETS = "must be one secret, or a list of two: the newer first, then the one that it follows"
+    SECRETS = "must be one secret, or a list of two: the newer first, then the older"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
-    SET_VARIABLE = "is not set"
-    SPILL = "is neither a directory nor off"
+    SET_VARIABLE = "is not set; set it, or use {file: PATH}"
+    SPILL = "is neither a directory nor off; write an absolute directory, or off"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"
     STATE_URL = "is not a state store; write file:DIR or memory:, or redis://HOST/DB"
-    STRUCTURE = "is neither YAML nor JSON"
+    STRUCTURE = "is neither YAML nor JSON; quote a text with special characters"
     TEXT = "must be a text"
     TITLE = "must be a name of 1 to 100 printable characters"
     TOOL_PATTERN = "is not a pattern of tool names, such as campaign_management-query_*"
     UNBROKEN_TEXT = "holds white space or control characters in its middle; copy it again"
     UNKNOWN_KEY = "unknown key"
     UNWRITTEN_NAME = "unknown key; the name is the key of the mapping"
-    UTF_8 = "is not UTF-8 text"
+    UTF_8 = "is not UTF-8 text; save it as UTF-8"
 
 
 class WrongValue(ValueError):

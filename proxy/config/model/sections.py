@@ -54,21 +54,22 @@ from proxy.secret import Secret
 
 
 class NotifySection(Section):
-    """Who is told that somebody must sign in, or that a consent ends."""
+    """Where to send notices that a sign-in is needed or a consent expires."""
 
     webhook: Annotated[
         WebhookUrl | None,
         Field(
-            description="Where notices are posted as JSON; a secret, as the address often holds one. Absent: nowhere."
+            description="The address for notices, sent as JSON by POST; a secret, as it often holds one. Absent: none."
         ),
     ] = None
     secret: Annotated[
-        KeyValue | None, Field(description="What signs them (HMAC-SHA256), 16 bytes or more. Absent: unsigned.")
+        KeyValue | None,
+        Field(description="The key that signs notices (HMAC-SHA256), 16 bytes or more. Absent: unsigned."),
     ] = None
     command: Annotated[
         tuple[FilledText, ...],
         BeforeValidator(parse_list),
-        Field(description="A program and its arguments, which gets each notice on its standard input."),
+        Field(description="A program and its arguments; it gets each notice on its standard input."),
     ] = ()
 
 
@@ -84,7 +85,7 @@ class StateKind(StrEnum):
 
 
 class StateSection(Section):
-    """Where refresh tokens that Amazon hands out are kept, and for a fleet what its members share."""
+    """The store of refresh tokens, and of what the replicas of a fleet share."""
 
     url: Annotated[
         StateUrl,
@@ -97,15 +98,16 @@ class StateSection(Section):
     key: Annotated[
         StateKeys,
         Field(
-            description="What encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. "
-            "Absent: a key file is made in the directory; required with Redis."
+            description="The key that encrypts the state, 16 bytes or more; of a list, the first encrypts and "
+            "all decrypt. "
+            "Absent: the proxy makes a key file in the directory; required with Redis."
         ),
     ] = None
     spill: Annotated[
         Spill,
         Field(
             description="With Redis: the directory for encrypted copies of refresh tokens that the store could not "
-            "take; `off` for none. Default: `ads-proxy-spill` next to the default of `url`, and "
+            "save; `off` for none. Default: `ads-proxy-spill` next to the default of `url`, and "
             "`/var/lib/ads-proxy/spill` for a user without a home."
         ),
     ] = None
@@ -114,8 +116,8 @@ class StateSection(Section):
         Field(
             ge=4,
             le=1024,
-            description="Connections to Redis, for each replica; one that was not needed for a minute is closed. A "
-            "program with workers has no more.",
+            description="Connections to Redis, for each replica with all its workers; one that is idle for a minute "
+            "is closed.",
         ),
     ] = 16
 
@@ -162,7 +164,7 @@ class Region(Section):
     api_url: Annotated[Origin, Field(description="The Ads API's host, without a path.")]
     token_url: Annotated[Url, Field(description="Login with Amazon's token endpoint.")]
     auth_grant_url: Annotated[Url, Field(description="The sign-in page.")]
-    mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint; `/mcp` of the proxy leads there.")]
+    mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint, for `/mcp` of the proxy.")]
 
 
 class AdminSection(Section):
@@ -178,7 +180,7 @@ class AdminSection(Section):
 
 
 class TlsSection(Section):
-    """The certificate of the tools' listener."""
+    """The certificate of the client listener."""
 
     cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
     key: Annotated[SecretFile, Field(description="Its private key, as a PEM file without a passphrase.")]
@@ -193,28 +195,28 @@ class RouteConfig(NamedSection):
 
 
 class OperationConfig(Section):
-    """A row of the table of Amazon's operations as it is mended, where the table and Amazon differ."""
+    """A correction of one row in the table of Amazon's operations, or a new row."""
 
     method: Annotated[Method, Field(description="The operation's method.")]
     path: Annotated[FilledText, Field(description="Its path, such as `/sp/campaigns/{campaignId}`.")]
     scope: Annotated[
         Literal["required", "optional", "never"] | None,
         BeforeValidator(lower_case),
-        Field(description="Whether it takes `Amazon-Advertising-API-Scope`; absent: as the table has it."),
+        Field(description="Whether it takes `Amazon-Advertising-API-Scope`; absent: as in the table."),
     ] = None
     account_id: Annotated[
         Literal["required", "optional", "never"] | None,
         BeforeValidator(lower_case),
-        Field(description="Whether it takes `Amazon-Ads-AccountId`; absent: as the table has it."),
+        Field(description="Whether it takes `Amazon-Ads-AccountId`; absent: as in the table."),
     ] = None
     account_header: Annotated[
         Literal["Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"] | None,
-        Field(description="How it spells that header; absent: as the table has it."),
+        Field(description="Its spelling of that header; absent: as in the table."),
     ] = None
     effect: Annotated[
         Literal["read", "report", "write"] | None,
         BeforeValidator(lower_case),
-        Field(description="What it does at Amazon; absent: as the table has it."),
+        Field(description="What it does at Amazon; absent: as in the table."),
     ] = None
     name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
 
@@ -225,19 +227,21 @@ class TokensSection(Section):
     refresh_ahead: Annotated[
         Seconds,
         Field(
-            ge=0, le=86400, description="How long before its end a token is renewed; a quarter of a short-lived one."
+            ge=0,
+            le=86400,
+            description="How long before expiry a token is renewed; for a short-lived one, a quarter of its life.",
         ),
     ] = 300.0
     request_wait: Annotated[
-        Seconds, Field(ge=0, le=600, description="How long a request waits for a token before it is answered 503.")
+        Seconds, Field(ge=0, le=600, description="How long a request waits for a token before a 503.")
     ] = 10.0
     probe_interval: Annotated[
         Seconds,
         Field(
             ge=0,
             le=86400,
-            description="How long a revoked refresh token may go unnoticed while its access token still works: each is "
-            "tried at least so often. 0 for no such probes.",
+            description="How often each refresh token is tried at least, so that a revocation is known while the "
+            "access token still works. 0: never.",
         ),
     ] = 900.0
 
@@ -245,10 +249,12 @@ class TokensSection(Section):
 class UpstreamSection(Section):
     """Connections to Amazon."""
 
-    connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="To connect, TLS included.")] = 10.0
-    response_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Until the answer's head.")] = 60.0
+    connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="Time to connect, with TLS.")] = 10.0
+    response_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Time until the head of the response.")] = (
+        60.0
+    )
     idle_timeout: Annotated[
-        Seconds, Field(gt=0, le=86400, description="Between bytes of an answer's body; off for event streams.")
+        Seconds, Field(gt=0, le=86400, description="Time between bytes of a response body; off for event streams.")
     ] = 60.0
     max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
     retry_wait: Annotated[
@@ -256,13 +262,14 @@ class UpstreamSection(Section):
         Field(
             ge=0,
             le=600,
-            description="How long a request may wait while Retry-After runs, a read after 429 and 503 too. "
-            "Before it is sent, any request may wait for 1.25 s.",
+            description="How long a request may wait for the end of Retry-After; a read also waits after its own "
+            "429 or "
+            "503. Any request may wait 1.25 s before it is sent.",
         ),
     ] = 0.0
     proxy: Annotated[
         OutboundProxy,
-        Field(description="An outbound HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`. HTTPS_PROXY is not looked at."),
+        Field(description="An outbound HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`. HTTPS_PROXY has no effect."),
     ] = None
     ca_file: Annotated[
         ReadableFile | None,
@@ -271,40 +278,48 @@ class UpstreamSection(Section):
 
 
 class LimitsSection(Section):
-    """What one tool may cost."""
+    """Limits for one client."""
 
-    header_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="For a request's whole head to arrive.")] = 10.0
-    body_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Without a byte of a request's body.")] = 30.0
+    header_timeout: Annotated[
+        Seconds, Field(gt=0, le=3600, description="Time until the whole head of a request has arrived.")
+    ] = 10.0
+    body_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Time without a byte of a request body.")] = 30.0
     send_timeout: Annotated[
-        Seconds, Field(gt=0, le=86400, description="Without the tool taking a byte of an answer.")
+        Seconds, Field(gt=0, le=86400, description="Time in which the client accepts no byte of a response.")
     ] = 60.0
     min_body_rate: Annotated[
         Count,
         Field(
             ge=0,
             le=1 << 30,
-            description="Bytes a second that a body must come at, and an answer be taken at, averaged over 10 s; event "
-            "streams are exempt. 0: none.",
+            description="The slowest rate, in bytes per second over 10 s, of a request body, and of a client "
+            "that reads "
+            "a response; event streams are exempt. 0: no limit.",
         ),
     ] = 1024
     keepalive_timeout: Annotated[
-        Seconds, Field(ge=0, le=86400, description="How long an idle connection is kept; 0: closed after each answer.")
+        Seconds,
+        Field(ge=0, le=86400, description="How long an idle connection stays open; 0: close after each response."),
     ] = 75.0
-    max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="A request's head in all.")] = 65536
-    max_header_fields: Annotated[Count, Field(ge=8, le=10000, description="Header fields of one request.")] = 200
-    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="A request's target.")] = 8192
-    max_body_bytes: Annotated[Count, Field(ge=0, le=1 << 50, description="A request's body; 0: no limit.")] = 0
+    max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="The size of a request's head.")] = 65536
+    max_header_fields: Annotated[
+        Count, Field(ge=8, le=10000, description="The number of header fields in a request.")
+    ] = 200
+    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="The size of a request's target.")] = 8192
+    max_body_bytes: Annotated[
+        Count, Field(ge=0, le=1 << 50, description="The size of a request's body; 0: no limit.")
+    ] = 0
     replay_bytes: Annotated[
         Count,
         Field(
             ge=0,
             le=1 << 28,
-            description="Bodies up to this size are read whole, and kept to be sent again; larger ones are not.",
+            description="Request bodies up to this size are kept for a retry.",
         ),
     ] = 262144
-    max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of tools, in all.")] = 10000
+    max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of all clients.")] = 10000
     max_connections_per_address: Annotated[
-        Count, Field(ge=0, le=1_000_000, description="Connections of tools from one address; 0: no limit.")
+        Count, Field(ge=0, le=1_000_000, description="Client connections from one address; 0: no limit.")
     ] = 0
 
 
@@ -313,9 +328,13 @@ class DrainSection(Section):
 
     delay: Annotated[
         Seconds,
-        Field(ge=0, le=3600, description="After the signal, how long it still accepts while `/readyz` says 503."),
+        Field(
+            ge=0,
+            le=3600,
+            description="How long the proxy still accepts requests after the signal, while `/readyz` answers 503.",
+        ),
     ] = 0.0
-    timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still take.")] = 30.0
+    timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still run.")] = 30.0
 
 
 class LogSection(Section):
@@ -329,13 +348,13 @@ class LogSection(Section):
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(lower_case),
-        Field(description="The least that is written."),
+        Field(description="The lowest level in the log."),
     ] = "info"
-    access: Annotated[Flag, Field(description="Whether each request is written.")] = True
+    access: Annotated[Flag, Field(description="Whether each request is logged.")] = True
     access_fields: Annotated[
         tuple[AccessField, ...] | None,
         BeforeValidator(parse_list),
-        Field(description="What the line of a request holds beside time, level and event; absent: all there is."),
+        Field(description="The members of a request's line besides time, level and event; absent: all."),
     ] = None
 
 
@@ -375,14 +394,15 @@ class TelemetrySection(Section):
     otlp: Annotated[
         Url | None,
         Field(
-            description="Who takes spans, by OTLP over HTTP: the whole address, such as "
-            "http://127.0.0.1:4318/v1/traces. Absent: nobody."
+            description="The whole address for spans (OTLP over HTTP), such as "
+            "http://127.0.0.1:4318/v1/traces. Absent: no traces."
         ),
     ] = None
     trust_traceparent: Annotated[
         Flag,
         Field(
-            description="Whether a tool's `traceparent` is the parent of its request's span, and ours goes to Amazon."
+            description="Whether a client's `traceparent` is the parent of the request's span, and the proxy's "
+            "goes to Amazon."
         ),
     ] = False
 
@@ -399,7 +419,7 @@ class Config(Section):
     remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     account_files: SkipJsonSchema[dict[str, tuple[str, ...]]] = Field(default={}, exclude=True)
     refused: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
-    listen: Annotated[ListenAddress, Field(description="Where tools connect.")] = Address("127.0.0.1", 8080)
+    listen: Annotated[ListenAddress, Field(description="The address for clients.")] = Address("127.0.0.1", 8080)
     admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
         "127.0.0.1", 8081
     )
@@ -408,18 +428,18 @@ class Config(Section):
         Field(
             ge=1,
             le=64,
-            description="Processes that serve, all behind the one `listen`. With 1 there is one process in all; with "
-            "more, one beside them that holds tokens and the admin listener. As many as there are processors, at most.",
+            description="Processes that serve `listen`. With more than 1, another process holds tokens and the admin "
+            "listener. Use at most one for each processor.",
         ),
     ] = 1
     allowed_hosts: Annotated[
-        tuple[HostName, ...], BeforeValidator(parse_list), Field(description="Further Host names that tools may use.")
+        tuple[HostName, ...], BeforeValidator(parse_list), Field(description="Further Host names that clients may use.")
     ] = ()
     allow_unauthenticated: Annotated[
         Flag, Field(description="Must be true to listen beyond loopback with no clients.")
     ] = False
     admin: Annotated[AdminSection, Field(description="The admin listener's protection.")] = AdminSection()
-    tls: Annotated[TlsSection | None, Field(description="TLS on the tools' listener; absent: plain HTTP.")] = None
+    tls: Annotated[TlsSection | None, Field(description="TLS on the client listener; absent: plain HTTP.")] = None
     regions: Annotated[
         dict[RegionName, Region],
         BeforeValidator(with_amazon),
@@ -441,7 +461,7 @@ class Config(Section):
     clients: Annotated[
         tuple[Client, ...],
         BeforeValidator(parse_list),
-        Field(description="Tools with keys; none: every caller is trusted."),
+        Field(description="Clients with keys; none: every client is trusted."),
     ] = ()
     routes: Annotated[
         dict[Name, RouteConfig],
@@ -451,18 +471,18 @@ class Config(Section):
     operations: Annotated[
         tuple[OperationConfig, ...],
         BeforeValidator(parse_list),
-        Field(description="Rows that mend the table of Amazon's operations, or add to it."),
+        Field(description="Rows that correct the table of Amazon's operations, or add to it."),
     ] = ()
     state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
     tokens: Annotated[TokensSection, Field(description="When tokens are renewed.")] = TokensSection()
     upstream: Annotated[UpstreamSection, Field(description="Connections to Amazon.")] = UpstreamSection()
-    limits: Annotated[LimitsSection, Field(description="What one tool may cost.")] = LimitsSection()
+    limits: Annotated[LimitsSection, Field(description="Limits for one client.")] = LimitsSection()
     drain: Annotated[DrainSection, Field(description="How the program stops.")] = DrainSection()
     rewrite_locations: Annotated[
-        Flag, Field(description="Whether a `location` at the API host comes back leading through the proxy.")
+        Flag, Field(description="Whether a `location` at the API host is rewritten to lead through the proxy.")
     ] = True
     invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
-    notify: Annotated[NotifySection, Field(description="Who is told at once.")] = NotifySection()
+    notify: Annotated[NotifySection, Field(description="Notices to people.")] = NotifySection()
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
     telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()

@@ -23,25 +23,24 @@ MAX_BYTES = 64 << 20
 _EXPLAINED = 1 << 20
 """Characters of a file that is read once more to say better what is wrong with it; a longer one takes too long."""
 _ADVICE = {
-    Expected.FILE_MISSING: "; name another with --config or ADS_PROXY_CONFIG",
     Expected.FILE_TOO_LARGE: f"; it can have {MAX_BYTES >> 20} MiB",
 }
 _DEPTH = 12
 _STANDARD = "tag:yaml.org,2002:"
 _EXPLANATIONS = (
-    ("'\\t' that cannot start", "a tab where YAML wants spaces; indent with spaces"),
-    ("single document", "a second document begins (---); a configuration is one"),
+    ("'\\t' that cannot start", "is not YAML: a tab in the indentation; indent with spaces"),
+    ("single document", "a second document begins (---); keep one"),
     ("mapping values are", "is not YAML: mapping values are not allowed here; a text that holds ': ' goes in quotes"),
     ("did not find expected key", "is not YAML: the indentation does not fit; compare it with the lines above"),
     ("did not find expected '-'", "is not YAML: the indentation does not fit; compare it with the lines above"),
     ("<block end>", "is not YAML: the indentation does not fit; compare it with the lines above"),
-    ("expected ',' or", "is not YAML: a list or a mapping in brackets is not closed"),
-    ("find expected ':'", "is not YAML: a key without its ':'"),
-    ("quoted scalar found unexpected end", "is not YAML: a quotation mark is not closed"),
+    ("expected ',' or", "is not YAML: a bracket is missing; close the list or mapping"),
+    ("find expected ':'", "is not YAML: a key without ':'; add it"),
+    ("quoted scalar found unexpected end", "is not YAML: a quotation mark is missing; close the text with one"),
     ("unknown escape", "is not YAML: a \\ in double quotes means something else; use single quotes"),
     ("cannot start any token", "is not YAML: no value begins with this character; put the value in quotes"),
 )
-"""Words of YAML's complaint, and what is said in their place."""
+"""Words of YAML's complaint, and the message instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +165,10 @@ class _Reader:
         event = self._loader.get_event()
         if getattr(event, "anchor", None) is not None:
             raise self._forbidden(
-                event, "anchors (&) and aliases (*) are not read here; write the value out, or in quotes"
+                event, "anchors (&) and aliases (*) are not supported; write the value out, or in quotes"
             )
         if getattr(event, "tag", None):
-            raise self._forbidden(event, "tags (!) are not read here; write the value plainly, or in quotes")
+            raise self._forbidden(event, "tags (!) are not supported; write the value plainly, or in quotes")
         return event
 
     def _forbidden(self, event: Any, what: str) -> _Forbidden:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from proxy.config.model.expected import WrongValue
+from proxy.config.model.key_names import shown_file
 from proxy.config.reading.files import read_bytes
 from proxy.errors import ConfigurationError
 
@@ -24,7 +25,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     except WrongValue as error:
         raise ConfigurationError((f"--env-file: {error}",)) from None
     except UnicodeDecodeError:
-        raise ConfigurationError(("--env-file: the file that it names is not UTF-8 text",)) from None
+        raise ConfigurationError((f"--env-file: {shown_file(path)} is not UTF-8 text; save it as UTF-8",)) from None
     found: dict[str, str] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -32,7 +33,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         if not words or words.startswith("#"):
             continue
         if (match := _LINE.fullmatch(words)) is None:
-            problems.append(f"--env-file: line {number} is no NAME=VALUE")
+            problems.append(f"--env-file: line {number} is not NAME=VALUE; correct it, or begin it with #")
         else:
             found[match[1]] = unquote(match[2].strip())
     if problems:

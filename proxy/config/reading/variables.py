@@ -78,12 +78,12 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
     if found is None:
         if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
             advice = _suggest(name, known_variables())
-            overlay.problems.append(f"{shown_variable(name)}: is no variable of this program{advice}")
+            overlay.problems.append(f"{shown_variable(name)}: unknown variable{advice}")
         return
     path, annotation = found
     if from_file and name.removesuffix("_FILE") in environ:
         shown = shown_variable(name)
-        overlay.problems.append(f"{shown}: is set beside {shown.removesuffix('_FILE')}; unset one of the two")
+        overlay.problems.append(f"{shown}: is set as well as {shown.removesuffix('_FILE')}; unset one of the two")
         return
     try:
         value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, annotation)
@@ -110,7 +110,7 @@ def _put(overlay: Overlay, path: Path, value: Any, name: str) -> None:
 
 
 def _resolve(words: list[str], model: type[BaseModel], values: Any) -> tuple[Path, Any] | None:
-    """The path that a variable's words name, and the annotation of what stands there."""
+    """The path that a variable's words name, and the annotation of its value."""
     key, rest = words[0].lower(), words[1:]
     info = model.model_fields.get(key)
     if info is None or info.exclude:
@@ -225,7 +225,7 @@ def _account_value(overlay: Overlay, environ: Mapping[str, str], name: str, key:
     file_name = f"{name}_FILE"
     path: Path = ("accounts", DEFAULT_ACCOUNT, key)
     if name in environ and file_name in environ:
-        overlay.problems.append(f"{file_name}: is set beside {name}; unset one of the two")
+        overlay.problems.append(f"{file_name}: is set as well as {name}; unset one of the two")
         return environ[name]
     if file_name in environ:
         overlay.origins[path] = file_name
@@ -240,7 +240,7 @@ def _near_misses(environ: Mapping[str, str]) -> list[str]:
     """Misspelt names. Other programs have AMAZON_ADS_ variables too, so only what is nearly ours counts."""
     known = (*ACCOUNT_VARIABLES, *(f"{name}_FILE" for name in ACCOUNT_VARIABLES))
     return [
-        f"{name}: is no variable of this program; did you mean {close[0]}?"
+        f"{name}: unknown variable; did you mean {close[0]}?"
         for name in sorted(environ)
         if name.startswith(("AMAZON_ADS_", "AMAZON_AD_")) and name not in known
         if (close := difflib.get_close_matches(name, known, 1, 0.92)) and close[0] not in environ
