@@ -11,21 +11,23 @@ from rich.console import Console
 from proxy.commands.terminal import OK
 
 WIDE = 500
+"""Columns of a pipe."""
 
 
 class StreamingConsole(Console):
-    """For answers without an end: a reader who leaves, such as `head`, has what they wanted."""
+    """For endless output: a reader such as `head` may stop reading."""
 
     def on_broken_pipe(self) -> NoReturn:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the buffer has no reader any more
         raise SystemExit(OK)
 
 
-def answers(*, reader_may_leave: bool = False) -> Console:
-    """Where tables go. Names and details come from outside: they are text, never markup. Pipes are wide."""
-    width = None if sys.stdout.isatty() else WIDE
+def answers(*, columns: int = WIDE, reader_may_leave: bool = False) -> Console:
+    """Where tables go, at most `columns` wide. Names and details come from outside: they are text, never markup."""
     kind = StreamingConsole if reader_may_leave else Console
-    return kind(markup=False, highlight=False, emoji=False, width=width)
+    console = kind(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else columns)
+    console.width = min(console.width, columns)
+    return console
 
 
 def remarks() -> Console:

@@ -1,6 +1,9 @@
-"""`status`: Show how the running proxy is: accounts, tokens, consents, profiles, what Amazon limits, the last refusals.
+"""`status`: Show the running proxy and its accounts.
 
-It asks the admin listener. Exit code 1 where that does not answer, or an account cannot serve.
+It asks the admin listener for accounts, tokens, consents, rate limits and the last refused requests. The exit code is 1
+if that listener does not answer or an account cannot serve.
+
+Example: ads-proxy status --account acme
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
+from proxy.commands.completion import account_names
 from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
@@ -33,13 +38,15 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10.0
 _BROKEN = ("revoked", "misconfigured")
-"""States of an account that needs a person, although an earlier token may still serve."""
+"""States of an account that needs a person, even while an earlier token still works."""
 _PAGED = ("accounts", "profiles", "ads_accounts")
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the admin listener answers, as JSON.")] = False,
-    account: Annotated[str, typer.Option(metavar="NAME", help="Show this account alone.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole `/status` as JSON.")] = False,
+    account: Annotated[
+        str, typer.Option(metavar="NAME", help="Show only this account.", autocompletion=account_names)
+    ] = "",
     admin_listen: AdminListenOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
@@ -51,14 +58,14 @@ def status(
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
-    """What the admin listener said. Exactly one of the two speaks."""
+    """The answer of the admin listener, or the problem that prevented one."""
 
     status: Mapping[str, Any] | None = None
     problem: str = ""
 
 
 def print_status(admin: Address, key: Secret | None, *, as_json: bool, account: str = "") -> int:
-    """0 where the program is ready, and every account serves and needs no person, or the one asked for; else 1."""
+    """Print the screen. 0 if the program is ready and every shown account serves and needs no person, else 1."""
     answer = ask(admin, key, account=account)
     if answer.status is not None and as_json:
         answer = ask_on(admin, key, answer.status)
@@ -73,8 +80,10 @@ def print_status(admin: Address, key: Secret | None, *, as_json: bool, account: 
 
 
 def is_sound(status: Mapping[str, Any], *, only_one: bool = False) -> bool:
-    """Ready, its configuration in force, and no account that cannot serve, or only until its token expires; of the
-    accounts, only the one shown counts with `only_one`. Pure."""
+    """Whether the program is ready, its configuration is in use, and every account serves without needing a person.
+
+    With `only_one` only the shown account counts. Pure.
+    """
     counts = status["account_counts"]
     if only_one:
         serving = status["accounts"][0]["serving"] and status["accounts"][0]["state"] not in _BROKEN
@@ -84,7 +93,7 @@ def is_sound(status: Mapping[str, Any], *, only_one: bool = False) -> bool:
 
 
 def ask_on(admin: Address, key: Secret | None, first: Mapping[str, Any]) -> StatusAnswer:
-    """A first page with the accounts of all that follow it."""
+    """The first page with the accounts of all following pages."""
     whole, following = {**first}, first["next"]
     while following is not None:
         page = ask(admin, key, after=following)
@@ -97,8 +106,7 @@ def ask_on(admin: Address, key: Secret | None, first: Mapping[str, Any]) -> Stat
 
 
 def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "") -> StatusAnswer:
-    """The `/status` of the program at this address, or what keeps it from being read: of one account, or of the page
-    of accounts after this name."""
+    """The `/status` of the program at this address, for one account or for the page after a name; or the problem."""
     query = urlencode({name: value for name, value in (("account", account), ("after", after)) if value})
     headers = {"Connection": "close"}
     if key is not None:
@@ -111,7 +119,8 @@ def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return StatusAnswer(
-            problem=f"{admin} does not answer ({reason}); is the program running, and is this its admin_listen?"
+            problem=f"{admin} does not answer ({reason}); start the proxy, or give its admin_listen with "
+            "--admin-listen or --config"
         )
     finally:
         connection.close()
@@ -121,47 +130,54 @@ def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "
 def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
     if code == 401:
         return StatusAnswer(
-            problem=f"{admin} wants the admin key: name the running program's configuration with --config, or set "
+            problem=f"{admin} needs the admin key; give the running proxy's configuration with --config, or set "
             "ADS_PROXY_ADMIN__KEY (or ADS_PROXY_ADMIN__KEY_FILE)"
         )
     if code == 404:
-        return StatusAnswer(problem=f"{admin} has no such account; `ads-proxy status` lists those that it has")
+        return StatusAnswer(problem=f"--account: unknown account at {admin}; `ads-proxy status` lists the accounts")
     if code == 429:
-        return StatusAnswer(problem=f"{admin} was shown too many wrong keys: wait a minute")
+        return StatusAnswer(problem=f"{admin} got too many wrong keys; wait a minute")
     status = None
     with contextlib.suppress(ValueError):
         status = json.loads(body) if code == 200 else None
     if not isinstance(status, dict) or "accounts" not in status:
-        return StatusAnswer(problem=f"{admin} answers {code}; is this the admin_listen of ads-proxy?")
+        return StatusAnswer(
+            problem=f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"
+        )
     return StatusAnswer(status)
 
 
 # --- What `status` shows ---------------------------------------------------------------------------------
 
 MAX_THROTTLES, MAX_DEPRECATED, MAX_REFUSED, MAX_ACCOUNTS = 10, 10, 5, 50
+SCREEN = 100
+"""Columns, at most."""
+_INDENT = (0, 0, 0, 2)
 _STYLES = {"valid": "green", "pending": "yellow", "degraded": "yellow"}
 
 
 def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = False) -> None:
-    """The whole screen: the program, its accounts, what needs somebody, what Amazon limits, what was refused."""
-    console = answers()
+    """The whole screen: the program, its accounts, their problems, rate limits and refused requests."""
+    console = answers(columns=SCREEN)
     for line in headlines(status, admin):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line))
     console.print()
     shown = status["accounts"] if only_one else accounts_to_show(status)
     console.print(_accounts(shown))
-    for line in () if only_one else left_out(status, shown):
-        console.print(Text(f"  {line}"), soft_wrap=True)
-    for line in account_problems(shown):
-        console.print(Text(f"  {with_options_in_use(line)}"), soft_wrap=True)
+    for line in (*(() if only_one else left_out(status, shown)), *account_problems(shown)):
+        console.print(Padding(Text(with_options_in_use(line)), _INDENT, expand=False))
     if workers := status.get("workers", ()):
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):
-        console.print(Text("\nLimited by Amazon"), _throttles(throttles), sep="\n")
+        console.print(Text("\nRate limits of Amazon"), _throttles(throttles), sep="\n")
     if deprecated := status.get("deprecated", ()):
         console.print(Text("\nDeprecated operations in use"), _deprecated(deprecated), sep="\n")
     if refused := status.get("refused", ()):
-        console.print(Text("\nLast refused requests"), _refused(refused), sep="\n")
+        console.print(Text("\nLast refused requests"))
+        for request in refused[:MAX_REFUSED]:
+            what = f"{request['at']}  {request['status']}  {request['client']}  {request['method']} {request['path']}"
+            console.print(Text(printable(what)))
+            console.print(Padding(Text(printable(f"{request['reason']}: {request['detail']}")), _INDENT, expand=False))
 
 
 def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
@@ -169,21 +185,21 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
     state = "stopping" if status["draining"] else "ready" if status["ready"] else "not ready"
     demo = ", a demo" if status["demo"] else ""
     yield f"ads-proxy {status['version']} at {admin}: {state}{demo}, up {span(status['uptime_seconds'])}"
-    keys = "keys are needed" if status["keyed"] else "every caller is trusted"
-    under_way = status["connections"].get("in_flight", 0)
-    yield f"tools: {status['tools_url']} ({keys}), {under_way} requests under way"
-    for note in status["notes"]:
+    keys = "key required" if status["keyed"] else "no key required"
+    in_flight = status["connections"].get("in_flight", 0)
+    yield f"clients: {status['tools_url']} ({keys}), {in_flight} requests in flight"
+    for note in dict.fromkeys(status["notes"]):
         yield f"note: {printable(note)}"
     if problem := status["state"]["trouble"]:
-        yield f"degraded: {printable(problem)} This replica goes on alone."
+        yield f"degraded: {printable(problem)} This replica works alone until then."
     for problem in status["config"]["problems"]:
-        yield f"the changed configuration was refused: {printable(problem)}"
+        yield f"new configuration refused: {printable(problem)}"
     if needs := status["config"]["needs_restart"]:
-        yield f"changed, and in force after a restart: {', '.join(map(printable, needs))}"
+        yield f"changed; takes effect after a restart: {', '.join(map(printable, needs))}"
 
 
 def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The first page of accounts; of several pages, those that need somebody come first. Pure."""
+    """The first page of accounts; of several pages, those that need attention come first. Pure."""
     accounts = list(status["accounts"])
     if status["account_counts"]["total"] <= len(accounts):
         return accounts
@@ -199,36 +215,40 @@ def left_out(status: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> I
         return
     states = ", ".join(f"{count} {name}" for name, count in counts["states"].items())
     yield f"{len(shown)} of {counts['total']} accounts ({states}); {counts['attention']} need attention and come first."
-    yield "--account NAME shows one, --json all."
+    yield "--account NAME shows one account, --json all."
 
 
 def account_problems(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What needs somebody, account by account. Pure."""
+    """One line for each problem, with all accounts that have it. Pure."""
+    found: dict[str, list[str]] = {}
     for account in accounts:
-        name, consent = printable(account["name"]), account["consent"]
-        if account["state"] != "valid":
-            detail = (account["last_failure"] or {}).get("detail", "")
-            said = (account["explanation"], detail, account["advice"])
-            yield f"{name}: {' '.join(printable(part) for part in said if part)}"
-        if consent["phase"] in ("ending", "ended"):
-            yield f"{name}: {printable(consent['explanation'])}"
-        if account["unpersisted"]:
-            yield f"{name}: a renewed refresh token could not be written to the state store yet."
-        if account["state"] in ("valid", "degraded"):  # without a token nothing can be listed, which is said above
-            yield from _unlisted(name, account["listing_failures"])
+        for who, problem in _problems_of(account):
+            found.setdefault(problem, []).append(who)
+    for problem, everyone in found.items():
+        yield f"{', '.join(everyone)}: {problem}"
 
 
-def _unlisted(name: str, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """One line for each reason, with the regions that it holds for."""
-    regions: dict[str, list[str]] = {}
-    for failure in failures:
-        regions.setdefault(printable(failure["detail"]), []).append(failure["region"])
-    for detail, where in regions.items():
-        yield f"{name}, {' '.join(where)}: profiles could not be listed: {detail}"
+def _problems_of(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The problems of an account, each with its name and the regions concerned."""
+    name, consent, works = printable(account["name"]), account["consent"], account["state"] == "valid"
+    expired = consent["phase"] == "ended"
+    if not works:
+        cause = consent["explanation"] if expired else (account["last_failure"] or {}).get("detail", "")
+        yield name, printable(" ".join(part for part in (cause or account["explanation"], account["advice"]) if part))
+    if consent["phase"] == "ending" or (expired and works):
+        yield name, printable(consent["explanation"])
+    if account["unpersisted"]:
+        yield name, "the state store could not save a renewed refresh token yet."
+    if account["state"] in ("valid", "degraded"):  # without a token nothing can be listed: that is the problem above
+        regions: dict[str, list[str]] = {}
+        for failure in account["listing_failures"]:
+            regions.setdefault(printable(failure["detail"]), []).append(failure["region"])
+        for detail, where in regions.items():
+            yield f"{name} ({' '.join(where)})", f"could not list profiles: {detail}"
 
 
 def span(seconds: float | None) -> str:
-    """A length of time in its two largest units; `-` where there is none. Pure."""
+    """A length of time in its two largest units; `-` for None. Pure."""
     if seconds is None:
         return "-"
     left = max(0, round(seconds))
@@ -243,14 +263,14 @@ def span(seconds: float | None) -> str:
 
 
 def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("account", "state", "token ends in", "consent", "profiles", "ads accounts")
+    table = _table("account", "state", "token expires in", "consent", "profiles", "ads accounts")
     for account in accounts:
         style = _STYLES.get(account["state"], "red")
         left = account["expires_in"]
         table.add_row(
             printable(account["name"]),
             Text(account["title"], style),
-            span(left) if left is not None and left > 0 else "-" if left is None else "ended",
+            span(left) if left is not None and left > 0 else "-" if left is None else "expired",
             consent_in_words(account["consent"]),
             _by_region(account["profiles"]),
             _by_region(account["ads_accounts"]),
@@ -259,12 +279,12 @@ def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def consent_in_words(consent: Mapping[str, Any]) -> str:
-    """How long the advertiser's consent holds, in a few words. Pure."""
+    """When the advertiser's consent expires, in a few words. Pure."""
     if consent["phase"] == "ended":
-        return "ended"
+        return "expired"
     if consent["ends_in"] is not None:
-        return f"ends in {max(0, int(consent['ends_in'] // 86400))} d"
-    return {"endless": "no end", "unknown": "not known"}.get(consent["phase"], "-")
+        return f"expires in {max(0, int(consent['ends_in'] // 86400))} d"
+    return {"endless": "never expires", "unknown": "unknown"}.get(consent["phase"], "-")
 
 
 def _by_region(counts: Mapping[str, int]) -> str:
@@ -296,21 +316,11 @@ def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _refused(requests: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("at", "client", "request", "status", "reason")
-    for request in requests[:MAX_REFUSED]:
-        what = printable(f"{request['method']} {request['path']}")
-        reason = f"{request['reason']}: {request['detail']}"
-        table.add_row(request["at"], printable(request["client"]), what, str(request["status"]), printable(reason))
-    return table
-
-
 def _deprecated(calls: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("client", "operation", "request", "deprecated", "ends", "calls")
+    table = _table("client", "operation", "deprecated", "ends", "calls")
     for call in calls[:MAX_DEPRECATED]:
-        request = printable(f"{call['method']} {call['path']}")
         days = printable(call["deprecated"]), printable(call["sunset"]) or "-"
-        table.add_row(printable(call["client"]), printable(call["operation"]), request, *days, str(call["calls"]))
+        table.add_row(printable(call["client"]), printable(call["operation"]), *days, str(call["calls"]))
     if len(calls) > MAX_DEPRECATED:
         table.add_row(f"{len(calls) - MAX_DEPRECATED} more")
     return table

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from proxy.admin import AccessRules, ThrottleView, WorkerView
-from proxy.commands.status import account_problems, consent_in_words, headlines, print_status, span
+from proxy.commands.status import SCREEN, account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.events import CounterRaised
 from proxy.profiles.index import ListingFailure
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
+from proxy.tokens.values import CredentialFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
 
@@ -63,12 +64,12 @@ async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixt
     assert ": ready, up 1 min" in lines[0]
     (acme,) = [line.split() for line in lines if line.startswith("acme ")][:1]
     assert acme[:2] == ["acme", "Working"]
-    assert "ends in 339 d" in " ".join(acme)
+    assert "expires in 339 d" in " ".join(acme)
     assert "na 1 eu 1" in " ".join(acme)
     for words in (
-        "the changed configuration was refused: accounts.acme.region",
-        "other: Amazon no longer accepts this account's refresh token. Connection refused. Sign in again.",
-        "acme, fe: profiles could not be listed: Amazon refuses (403)",
+        "new configuration refused: accounts.acme.region",
+        "other: Connection refused. Sign in again.",
+        "acme (fe): could not list profiles: Amazon refuses (403)",
         "sp/campaigns:read",
         "1 min 30 s",
         "access-denied: Client x may not.",
@@ -89,9 +90,9 @@ async def test_one_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     )
     statuses = (credential("acme"), credential("other", "revoked", expires_at=None))
     _, screen, _ = await shown(FakeProgram(statuses=statuses, unlisted=unlisted), capsys)
-    assert [line.strip() for line in screen.splitlines() if "could not be listed" in line] == [
-        "acme, na fe: profiles could not be listed: Amazon refuses (403)",
-        "acme, eu: profiles could not be listed: no route",
+    assert [line.strip() for line in screen.splitlines() if "could not list" in line] == [
+        "acme (na fe): could not list profiles: Amazon refuses (403)",
+        "acme (eu): could not list profiles: no route",
     ]
 
 
@@ -148,7 +149,7 @@ async def test_the_admin_key_is_shown_where_one_is_wanted(capsys: pytest.Capture
     for wrong in (None, Secret("canary-of-a-wrong-key")):
         code, out, err = await shown(program, capsys, wrong)
         assert (code, out) == (FAILED, "")
-        assert "wants the admin key" in err
+        assert "needs the admin key" in err
         assert "canary" not in err
 
 
@@ -186,10 +187,10 @@ def test_the_program_says_what_waits_for_somebody() -> None:
     }
     assert [*headlines(status, "127.0.0.1:8081")] == [
         "ads-proxy 1 at 127.0.0.1:8081: stopping, a demo, up 5 s",
-        "tools: http://127.0.0.1:8080 (keys are needed), 2 requests under way",
+        "clients: http://127.0.0.1:8080 (key required), 2 requests in flight",
         "note: A note.",
-        "degraded: The state store at redis://h:6379/0 cannot be reached. This replica goes on alone.",
-        "changed, and in force after a restart: listen, workers",
+        "degraded: The state store at redis://h:6379/0 cannot be reached. This replica works alone until then.",
+        "changed; takes effect after a restart: listen, workers",
     ]
 
 
@@ -199,7 +200,7 @@ async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]
     account = {"name": "acme", "state": "valid", "consent": soon, "unpersisted": True, "listing_failures": []}
     assert [*account_problems([account])] == [
         "acme: The consent ends in 5 days.",
-        "acme: a renewed refresh token could not be written to the state store yet.",
+        "acme: the state store could not save a renewed refresh token yet.",
     ]
     limits = tuple(ThrottleView((), "na", f"sp/{number}:read", "", 0.2) for number in range(13))
     _, screen, _ = await shown(FakeProgram(limits=limits), capsys)
@@ -238,11 +239,11 @@ def test_spans_are_short(seconds: float | None, words: str) -> None:
 @pytest.mark.parametrize(
     ("phase", "ends_in", "words"),
     [
-        ("ended", -5.0, "ended"),
-        ("ending", 2 * DAY + 5, "ends in 2 d"),
-        ("holding", 200 * DAY, "ends in 200 d"),
-        ("endless", None, "no end"),
-        ("unknown", None, "not known"),
+        ("ended", -5.0, "expired"),
+        ("ending", 2 * DAY + 5, "expires in 2 d"),
+        ("holding", 200 * DAY, "expires in 200 d"),
+        ("endless", None, "never expires"),
+        ("unknown", None, "unknown"),
         ("none", None, "-"),
     ],
 )
@@ -300,7 +301,7 @@ async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) ->
     assert (await shown(program, capsys, account="acct-0119"))[0] == FAILED
     code, _, complaint = await shown(program, capsys, account="nobody")
     assert code == FAILED
-    assert "has no such account" in complaint
+    assert "unknown account at" in complaint
 
 
 async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,15 +315,46 @@ async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.Captur
     assert code == OK
     rows = [line.split() for line in screen.partition("Deprecated operations in use\n")[2].splitlines()[1:3]]
     assert rows == [
-        ["old", "requestSnapshot", "POST", "/v2/sp/{recordType}/snapshot", "announced", "2024-10-15", "3"],
-        [
-            "bids",
-            "getAdGroupBidRecommendations",
-            "GET",
-            "/v2/sp/adGroups/{adGroupId}/bidRecommendations",
-            "2024-03-27",
-            "-",
-            "3",
-        ],
+        ["old", "requestSnapshot", "announced", "2024-10-15", "3"],
+        ["bids", "getAdGroupBidRecommendations", "2024-03-27", "-", "3"],
     ]
     assert [each["calls"] for each in json.loads("{" + rest)["deprecated"]] == [3, 3]
+
+
+async def test_the_screen_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the names and details are; no word is lost."""
+    detail = " ".join(f"word{number}" for number in range(60))
+    failed = CredentialFailure("network", False, detail, "Check the network.", 1_700_000_000.0)
+    program = FakeProgram(
+        statuses=(credential("a" * 64, "expired", expires_at=1.0, last_failure=failed, advice="Check the network."),),
+        unlisted=(ListingFailure("a" * 64, "fe", detail, 1_700_000_000.0),),
+        limits=(ThrottleView(("a" * 64,), "na", "sp/campaigns:read" * 5, "1" * 20, 90.4),),
+        problems=(detail,),
+    )
+    _, screen, _ = await shown(program, capsys)
+    assert [line for line in screen.splitlines() if len(line) > SCREEN] == []
+    assert screen.count("word59") == 2  # the configuration's problem, and the account's
+
+
+async def test_accounts_with_one_problem_share_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same sentence is read once, and a note too."""
+    statuses = tuple(credential(name, "misconfigured", last_failure=FAILURE, advice="Compare both.") for name in "ab")
+    _, screen, _ = await shown(FakeProgram(statuses=statuses), capsys)
+    assert "  a, b: Connection refused. Compare both.\n" in screen
+    assert screen.count("Compare both.") == 1
+
+
+def test_a_consent_that_expired_is_the_cause() -> None:
+    """The refusal of its token and the consent are not two problems."""
+    consent = {"phase": "ended", "explanation": "The consent of 2025-11-01 expired on 2026-11-01."}
+    account = {
+        "name": "acme",
+        "state": "revoked",
+        "consent": consent,
+        "unpersisted": False,
+        "listing_failures": [],
+        "explanation": "Amazon refuses.",
+        "advice": "Consent again.",
+        "last_failure": {"detail": "invalid_grant"},
+    }
+    assert [*account_problems([account])] == ["acme: The consent of 2025-11-01 expired on 2026-11-01. Consent again."]
