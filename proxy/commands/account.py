@@ -1,4 +1,7 @@
-"""`account`: Accounts of a configuration file."""
+"""`account`: Add accounts to a configuration file.
+
+Example: ads-proxy account add globex --config proxy.yaml
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 _SHARED = ("client_secret", "redirect_uri", "scopes")
 """Keys of an application rather than of one account: another account of the same client id gets them as well."""
-BY_HAND = "write the account into it by hand, as docs/reference/configuration.md shows"
+BY_HAND = "add the account by hand (docs/reference/configuration.md)"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -39,29 +42,34 @@ def _account() -> None:
 
 @app.command("add")
 def add(  # noqa: PLR0913 - each is an option of the command
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the account is called.")],
-    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: that of the others.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")],
+    region: Annotated[
+        HomeRegion | None, typer.Option(help="Its home region. Default: that of the other accounts.")
+    ] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
     client_secret_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file that holds its client secret, for an application that is new here."),
+        typer.Option(metavar="FILE", help="A file with the client secret, if the application is new here."),
     ] = None,
     refresh_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+        Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
     ] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")] = True,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Add an account to the configuration file, with files for its secrets. Nothing else in the file changes.
+    """Add an account to the configuration file.
 
-    Asks for what is not given. An application that another account uses needs no secret a second time.
+    It writes files for the account's secrets and asks for missing answers. Nothing else in the file changes. If another
+    account has the same application, both share its secret.
+
+    Example: ads-proxy account add globex --region eu --config proxy.yaml
     """
     environ = environment(env_file)
     path = config_path(config, environ)
     if path is None:
         raise ConfigurationError(
-            ("account add: name the configuration with --config FILE; `ads-proxy init` writes a first one",)
+            ("account add: no configuration file; name one with --config FILE, or make one with `ads-proxy init`",)
         )
     home = region and region.value
     given = ProvidedAnswers(client_id, name, home, None, client_secret_file, refresh_token_file)
@@ -78,11 +86,11 @@ def add_account(path: Path, environ: Mapping[str, str], given: ProvidedAnswers, 
     text = path.read_text(encoding="utf-8-sig")
     place = find_place(text)
     if place is None or not isinstance(written, dict):
-        raise ConfigurationError((f"{path}: has no `accounts` section in block style; {BY_HAND}",))
+        raise ConfigurationError((f"account add: {path}: no `accounts` section in block style; {BY_HAND}",))
     taken = (*config.accounts, *config.routes)
     _check_name(given, taken)
     if used := taken_files(path.parent, *(f"{SECRETS}/{given.account}-{kind}" for kind in KINDS)):
-        raise StartupError(f"account add: {', '.join(used)}: exists already, and is left as it is; take another NAME")
+        raise StartupError(f"account add: {', '.join(used)}: exists already and is unchanged; choose another NAME")
     shared = shared_keys(config, written)
     answers = answer_account(given, _known(config, taken, shared), asks=asks)
     keys = shared.get(answers.client_id, {})
@@ -191,8 +199,8 @@ def next_steps(config: Config, answers: AccountAnswers, path: Path) -> Iterable[
     """What to type now, and which clients do not reach the account yet. Pure."""
     limited = [client.name for client in config.clients if client.accounts is not None]
     if limited:
-        yield f"These clients use it once you add it to their `accounts`: {', '.join(limited)}."
-    yield from ("A running proxy takes it within 5 seconds.", "", "Next:")
+        yield f"Add it to the `accounts` of these clients, if they may use it: {', '.join(limited)}."
+    yield from ("A running proxy serves it within 5 seconds.", "", "Next:")
     if answers.refresh_token is None:
         yield f"  ads-proxy login {answers.account}"
     yield "  ads-proxy check"

@@ -107,10 +107,12 @@ def explain(finding: Finding) -> Iterator[str]:
 
 
 def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
-    """One sentence for each consent that ends soon, and for each application whose newer secret is not known yet."""
+    """One sentence for each consent that expires soon, and for each application whose newer secret Amazon refuses."""
     for finding in findings:
         if finding.older_secret:
-            yield f"{finding.account}: Amazon refuses the first client_secret and takes the second: keep both for now."
+            yield (
+                f"{finding.account}: Amazon refuses the first client_secret and accepts the second; keep both for now."
+            )
         if finding.consent.phase is ConsentPhase.ENDING:
             yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
@@ -134,13 +136,14 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
 
 
 async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> Finding:
-    """Mint a token for the account and list its profiles in every region; with `ads_accounts`, those in their place."""
+    """Mint a token for the account and list its profiles in every region; with `ads_accounts`, its ads accounts
+    instead."""
     stored = await amazon.store.read(account.name)
     choice = choose(account.refresh_tokens[0], stored)
     entry = stored if choice.origin.is_stored else None
     consent = amazon.consents.consent(account.name, account.refresh_tokens[0], entry, account.consented_on)
     if choice.refresh_token is None:
-        problem = "there is no refresh token"
+        problem = "no refresh token"
         return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
     now = time.time()
     found, unsaved = ConsentFinding(phase(consent, now), describe(consent, now)), ""
@@ -198,18 +201,21 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
     if grant.refresh_token is None or grant.refresh_token == sent:
         return ""
     if amazon.config.state.kind is StateKind.MEMORY:
-        return "Amazon replaced the refresh token, and `state.url: memory:` cannot keep the new one beyond this command"
+        return (
+            "Amazon replaced the refresh token, but `state.url: memory:` cannot keep the new one; set "
+            "state.url: file:DIR"
+        )
     consented_at = before.consented_at if before is not None else None
     entry = rotated(grant.refresh_token, account.refresh_tokens[0], time.time(), consented_at, sent)
     try:
         await amazon.store.write(account.name, entry)
     except StateError as error:
-        return f"Amazon replaced the refresh token, and the new one could not be kept: {error}"
+        return f"Amazon replaced the refresh token, but the state store could not save the new one: {error}"
     return ""
 
 
 async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Secret, finding: Finding) -> Finding:
-    """What the account reaches beside its profiles, merged over all regions."""
+    """The ads accounts that the account reaches, merged over all regions."""
     index = ReachIndex()
 
     async def read(region: str) -> RegionListing:

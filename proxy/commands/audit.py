@@ -1,4 +1,7 @@
-"""`audit`: The audit stream: who changed what."""
+"""`audit`: Verify the audit stream: who changed what.
+
+Example: ads-proxy audit verify audit.jsonl
+"""
 
 from __future__ import annotations
 
@@ -30,18 +33,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.command("verify")
 def verify_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files, in the order they were written.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files, the oldest first.")],
     head: Annotated[
-        str, typer.Option(metavar="DIGEST", help="A digest noted elsewhere, which must be among the lines.")
+        str, typer.Option(metavar="DIGEST", help="A digest that you noted earlier. A line must have it.")
     ] = "",
-    first: Annotated[
-        int, typer.Option("--first", min=1, metavar="NUMBER", help="What the first file is meant to begin with.")
-    ] = 1,
+    first: Annotated[int, typer.Option("--first", min=1, metavar="NUMBER", help="The number of the first record.")] = 1,
 ) -> int:
-    """Tell whether the files of the audit stream are as they were written: changed, cut or exchanged lines are named.
+    """Verify that the files of the audit stream are unchanged.
 
-    Exit code 1 if they are not, or if the stream reports lost records. FILE.head next to the last file shows a cut at
-    the very end; if it is missing, that is a problem too, unless --head gives the digest of the last line.
+    It names changed, missing and moved lines. The exit code is then 1, also if the stream reports lost records.
+    FILE.head next to the last file shows missing lines at the very end. Without FILE.head, give the digest of the last
+    line with --head.
+
+    Example: ads-proxy audit verify audit.jsonl.1 audit.jsonl
     """
     return verify(AuditChain(tuple(files), first, head))
 
@@ -72,7 +76,7 @@ def verify(asked: AuditChain) -> int:
     say(f"{found.records} records, {_span(found)}, nothing changed between them; the last has the digest")
     say(found.head.digest)
     if found.torn:
-        tell(f"{found.torn} lines were torn by a crash while they were written; the records behind them say so.")
+        tell(f"{found.torn} lines were torn by a crash; the records after them report it.")
     if found.uncertain:
         tell(
             f"{found.uncertain} times the proxy, or a worker of it, ended unexpectedly (audit-opened with unclosed, "

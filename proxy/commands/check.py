@@ -1,8 +1,11 @@
-"""`check`: Check the configuration; then obtain a token for each account and list its profiles in every region.
+"""`check`: Check the configuration, the tokens and the profiles.
 
-Prints a table, and for each failure one sentence that says what to do. Exit code 1 if there is one.
-With --as nothing is asked of Amazon: it says whether a client's request would pass, and which rule decides.
-With --diff neither: it says which consents are lost by the change. With --offline the configuration alone counts.
+It gets a token for each account and lists its profiles in every region. Each problem is one line that says what to do;
+the exit code is then 1. --as tells whether a client's request would pass, and which rule decides. --diff tells which
+consents a change of the configuration makes void. --offline checks the configuration alone. None of the three contacts
+Amazon.
+
+Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
 from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, StateKind, environment, load, notes
@@ -54,16 +58,22 @@ _ORIGINS = {
 
 def check(  # noqa: PLR0913 - each is an option of the command
     request: Annotated[
-        list[str] | None, typer.Argument(metavar="[METHOD PATH]", help="With --as: the request.", show_default=False)
+        list[str] | None, typer.Argument(metavar="METHOD PATH", help="With --as: the request.", show_default=False)
     ] = None,
     client: Annotated[
-        str | None, typer.Option("--as", metavar="CLIENT", help="Say whether this client's request would pass.")
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="CLIENT",
+            help="Tell whether this client's request would pass.",
+            autocompletion=client_names,
+        ),
     ] = None,
     diff: Annotated[
         Path | None,
-        typer.Option(metavar="OLD_CONFIG", help="Say which consents are lost by changing from that file to this one."),
+        typer.Option(metavar="OLD_CONFIG", help="List the consents that the change from this file makes void."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration alone; ask nobody.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration alone.")] = False,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
     account_id: Annotated[
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
@@ -76,28 +86,27 @@ def check(  # noqa: PLR0913 - each is an option of the command
 ) -> int:
     if diff is not None:
         if client or offline or request or profile or account_id or mcp_tool:
-            raise _misused("--diff OLD_CONFIG goes with --config alone")
+            raise _misused("check: --diff OLD_CONFIG accepts no other option than --config; remove the others")
 
         return print_difference(load(diff, environment(env_file)), load(config, environment(env_file)))
     if client is None:
         if request or profile or account_id or mcp_tool:
-            raise _misused("METHOD, PATH, --profile, --account-id and --mcp-tool go with --as CLIENT")
+            raise _misused("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it")
 
         return check_accounts(load(config, environment(env_file)), offline=offline)
     if mcp_tool and not request:
         request = ["POST", "/mcp"]
     if offline or request is None or len(request) != 2:
-        raise _misused("--as CLIENT needs METHOD and PATH, such as: check --as reporting GET /v2/profiles")
+        raise _misused(
+            "check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`"
+        )
 
     asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "")
     return explain_request(load(config, environment(env_file)), asked)
 
 
 def check_accounts(config: Config, *, offline: bool = False) -> int:
-    """0 where every account works, else 1; `StartupError` where a running program would not take this configuration.
-
-    With `offline` nobody is asked about accounts.
-    """
+    """0 if every account works, else 1; `StartupError` if the proxy could not start with this configuration."""
     make_operations(config)
     require_extra(config)
     ServerTls().begin(config)
@@ -105,7 +114,7 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     for note in notes(config):
         tell(f"note: {note}")
     if offline:
-        say("The configuration can be used. Nobody was asked.")
+        say("The configuration is usable. Nothing was asked of Amazon.")
         return OK
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
@@ -126,7 +135,7 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
     state = {StateKind.MEMORY: "in memory", StateKind.FILE: "in files", StateKind.REDIS: "in Redis"}[config.state.kind]
-    clients = f"clients with keys: {len(config.clients)}" if config.clients else "every caller is trusted"
+    clients = f"clients with keys: {len(config.clients)}" if config.clients else "every client is trusted"
     return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
 
 
@@ -163,8 +172,8 @@ def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
     for key, account, profile in wanted:
         if profile and profile != "first" and profile not in listed.get(account, {profile}):
             yield (
-                f"{key}: is none of the profiles of '{account}'; "
-                "`ads-proxy profiles` lists them, and Amazon answers requests for others with 401"
+                f"{key}: the account '{account}' cannot access this profile, so Amazon answers 401; "
+                "choose one that `ads-proxy profiles` lists"
             )
 
 
@@ -203,8 +212,8 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
     identity = clients.impersonate(asked.client)
     if identity is None or identity.policy is None:
         suggestion = did_you_mean(asked.client, clients.names())
-        choices = f"; there are: {', '.join(clients.names()) or 'none, every caller is trusted'}"
-        raise ConfigurationError((f"--as: there is no such client{suggestion or choices}",))
+        choices = f"; the clients are: {', '.join(clients.names()) or 'none, every client is trusted'}"
+        raise ConfigurationError((f"--as: unknown client{suggestion or choices}",))
     if not asked.path.startswith("/"):
         raise ConfigurationError(("PATH: must begin with '/', such as /v2/profiles",))
     try:
@@ -253,7 +262,7 @@ def _refuse(verdict: Verdict) -> int:
 def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
     rule = f"rule: {verdict.rule}" if verdict.rule else "no rule limits it"
     if verdict.rule == "profiles" and chosen.profile == SUPPOSED.encode():
-        say("Depends: `default_profile: first` decides, and only a running proxy knows which it is; use --profile.")
+        say("Depends: `default_profile: first` decides, and only a running proxy knows that profile; use --profile.")
         return FAILED
     if verdict.refusal is not None:
         return _refuse(verdict)
@@ -298,30 +307,32 @@ def print_difference(old: Config, new: Config) -> int:
 
 
 def void_consents(old: Config, new: Config) -> Iterator[str]:
-    """Accounts whose advertiser would have to consent anew. Pure.
+    """The consents that a change makes void. Pure.
 
-    A refresh token is worth something to the application that it was granted to alone (docs/development/amazon.md,
-    Client id).
+    A refresh token works only with the application that it was issued to (docs/development/amazon.md, Client id).
     """
     for name, before in old.accounts.items():
         after = new.accounts.get(name)
         if after is None:
-            yield f"accounts.{name}: is gone or has another name; a login that the state store has of it is not used"
+            yield f"accounts.{name}: removed or renamed; its login in the state store is no longer used"
         elif before.client_id != after.client_id:
             if after.refresh_token is not None and after.refresh_token != before.refresh_token:
                 yield (
-                    f"accounts.{name}.client_id: is another application; its login is void, and the new refresh_token "
-                    "takes its place: make sure that it was granted to that application"
+                    f"accounts.{name}.client_id: another application; the present login becomes void; "
+                    "make sure that the new refresh_token was issued to this application"
                 )
             else:
                 yield (
-                    f"accounts.{name}.client_id: is another application; its consent is void, and the advertiser has "
-                    f"to give a new one: `ads-proxy login {name}` or `ads-proxy invite {name}`"
+                    f"accounts.{name}.client_id: another application; the consent becomes void; "
+                    f"get a new one with `ads-proxy login {name}` or `ads-proxy invite {name}`"
                 )
         elif before.refresh_token is not None and after.refresh_token is None:
-            yield f"accounts.{name}.refresh_token: is gone; unless the state store has a login of it, sign in again"
+            yield (
+                f"accounts.{name}.refresh_token: removed; sign in again, unless the state store has a "
+                "login of this account"
+            )
     if old.state.url != new.state.url:
-        yield "state.url: is another store; logins that are kept in the old one alone are not used: copy it, or sign in"
+        yield "state.url: another store; logins in the old one are no longer used; copy it, or sign in again"
 
 
 def harmless_changes(old: Config, new: Config) -> Iterator[str]:
@@ -333,14 +344,14 @@ def harmless_changes(old: Config, new: Config) -> Iterator[str]:
         if before.secrets != after.secrets:
             yield f"accounts.{name}.client_secret: changes; {_kept(before, after)}"
         if {*after.scopes} - {*before.scopes}:
-            yield f"accounts.{name}.scopes: asks for more, which holds from the next sign-in on"
+            yield f"accounts.{name}.scopes: asks for more, from the next sign-in on"
 
 
 def _kept(before: Account, after: Account) -> str:
     if before.secrets[0] in after.secrets:
-        return "the present one is kept beside it, so nothing is interrupted"
+        return "the present one stays in the list, so nothing is interrupted"
     return (
-        "refresh tokens are believed to survive that. Keep the present one as the second of a list until Amazon takes "
+        "refresh tokens most likely stay valid. Keep the present one as the second of a list until Amazon accepts "
         "the new one"
     )
 

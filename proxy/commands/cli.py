@@ -1,9 +1,9 @@
 """The command line: finds the commands, which are the files of this folder, and runs one.
 
-A file is a command if its docstring begins with the command's name in backticks and a colon; the rest of the docstring
-is its help. The function of the file's name declares the options and returns the exit code; a command with commands of
-its own has a `typer.Typer` called `app` instead. A command's file is imported when the command runs: `--help` reads
-the docstrings alone, and stays quick.
+A file is a command if its docstring begins with the command's name in backticks and a colon. The rest of the docstring
+is its help: one line, details, and an example at the end. The function with the file's name declares the options and
+returns the exit code. A command with sub-commands has a `typer.Typer` called `app` instead. The list of commands comes
+from the docstrings: a file is imported only when its command runs or shows its own help.
 """
 
 from __future__ import annotations
@@ -14,41 +14,55 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from proxy.commands.terminal import complain
 from proxy.errors import StartupError
 
 HELP = """
-A reverse proxy that makes the Amazon Ads API look as if it needed no login.
+A reverse proxy for the Amazon Ads API. Clients need no login: the proxy adds it.
 
-Without credentials, try `ads-proxy demo`. With them, set AMAZON_ADS_CLIENT_ID, AMAZON_ADS_CLIENT_SECRET,
-AMAZON_ADS_REFRESH_TOKEN and AMAZON_ADS_REGION, or write a YAML file; then `ads-proxy check` and `ads-proxy serve`.
+Without credentials, try `ads-proxy demo`. With credentials, run `ads-proxy init`, or set AMAZON_ADS_CLIENT_ID,
+AMAZON_ADS_CLIENT_SECRET, AMAZON_ADS_REFRESH_TOKEN and AMAZON_ADS_REGION. Then run `ads-proxy check` and
+`ads-proxy serve`.
 
-Exit codes: 0 it worked; 1 it ran and something is wrong (a port in use, a token refused, `check` found a problem);
+Exit codes: 0 success; 1 something is wrong (a port in use, a refused token, a problem that `check` found);
 2 the configuration or the command line is wrong.
 """
 NAMES = ("ads-proxy", "amazon-ads-proxy")
 """Of the program; a shell completes the one that was typed."""
-ORDER = (
-    *("serve", "demo", "simulate", "check", "login", "consents", "invite", "profiles", "healthcheck", "wait"),
-    *("schema", "version", "status", "logs", "notify", "init", "config-reference", "run"),
-    *("account", "keys", "audit", "invites"),
-)
-"""How `--help` lists the commands. Others follow by name."""
+GROUPS = {
+    "Run": ("serve", "demo", "run", "simulate"),
+    "Set up": ("init", "account", "login", "invite", "check", "keys", "notify"),
+    "Look": ("status", "logs", "profiles", "consents", "audit"),
+    "For machines": ("healthcheck", "wait", "schema", "config-reference", "version"),
+}
+"""The commands as `--help` lists them."""
+UNGROUPED = "Other"
+"""Lists the commands without a group."""
+
+
+def group_of(name: str) -> str:
+    """The heading under which `--help` lists a command."""
+    return next((group for group, names in GROUPS.items() if name in names), UNGROUPED)
 
 
 def find_commands() -> dict[str, str]:
-    """The help of each command by its name, in the order of `ORDER`; read from the files without importing them."""
+    """The help of each command by its name, in the order of `GROUPS`; read from the files without importing them."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         name = path.stem.replace("_", "-")
         opening = f'"""`{name}`: '
         text = path.read_text(encoding="utf-8")
         if text.startswith(opening):
-            first, *rest = text[len(opening) : text.index('"""', 3)].rstrip().split("\n\n")
-            found[name] = "\n\n".join((first.replace("\n", " "), *rest))
-    return {name: found[name] for name in (*ORDER, *(name for name in found if name not in ORDER))}
+            found[name] = unwrap(text[len(opening) : text.index('"""', 3)])
+    ordered = [name for names in GROUPS.values() for name in names]
+    return {name: found[name] for name in (*ordered, *(name for name in found if name not in ordered))}
+
+
+def unwrap(text: str) -> str:
+    """A docstring's paragraphs, each on one line, so that they fill a terminal of any width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def load_command(name: str) -> Any:
@@ -60,15 +74,29 @@ def load_command(name: str) -> Any:
         app.command()(vars(module)[name.replace("-", "_")])
     command = typer.main.get_command(app)
     command.name, command.help = name, find_commands()[name]
+    for each in getattr(command, "commands", {}).values():
+        each.help = unwrap(each.help or "")
     return command
 
 
+_display_type = TyperOption.display_type_rich
+
+
+def _type_unless_flag(option: TyperOption, ctx: Any) -> str | None:
+    """What `--help` shows as an option's type: nothing for a flag, which the library calls `<bool>`."""
+    return "" if option.is_flag else _display_type(option, ctx)
+
+
+TyperOption.display_type_rich = _type_unless_flag  # type: ignore[assignment, method-assign]
+
+
 class CommandsOfTheFolder(TyperGroup):
-    """The commands by name and help. One is loaded when it is to run, or to explain itself."""
+    """The commands by name and help. A command's file is loaded when the command runs or shows its help."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands.update((name, TyperCommand(name, help=text)) for name, text in find_commands().items())
+        for name, text in find_commands().items():
+            self.commands[name] = TyperCommand(name, help=text, rich_help_panel=group_of(name))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -95,16 +123,16 @@ def _print_versions(asked: bool) -> None:
         raise typer.Exit(print_versions())
 
 
-@app.callback(help=HELP, result_callback=_exit)
+@app.callback(help=unwrap(HELP), result_callback=_exit)
 def _common(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the versions of what matters, and end.", is_eager=True, callback=_print_versions
+            "--version", help="Print the versions of program and libraries.", is_eager=True, callback=_print_versions
         ),
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """The options before a command."""
 
 
 def main() -> None:

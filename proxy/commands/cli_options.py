@@ -12,7 +12,7 @@ from proxy.commands.terminal import options_in_use
 
 
 def remember(option: str) -> Callable[[Path | None], Path | None]:
-    """A callback that keeps the option's value for the commands that are suggested later."""
+    """A callback that keeps the option's value for the commands that messages suggest."""
 
     def keep(value: Path | None) -> Path | None:
         if value is not None:
@@ -28,7 +28,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="The YAML file. Default: ADS_PROXY_CONFIG, else none.",
+        help="The YAML file. Default: ADS_PROXY_CONFIG.",
         callback=remember("--config"),
         show_default=False,
     ),
@@ -38,13 +38,13 @@ EnvFileOption = Annotated[
     typer.Option(
         "--env-file",
         metavar="FILE",
-        help="Variables, NAME=VALUE a line, beside those of the environment, which win.",
+        help="A file of variables, NAME=VALUE a line. The environment wins.",
         callback=remember("--env-file"),
         show_default=False,
     ),
 ]
 ListenOption = Annotated[
-    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where tools connect. Default: 127.0.0.1:8080.")
+    str | None, typer.Option("--listen", metavar="HOST:PORT", help="The address for clients. Default: 127.0.0.1:8080.")
 ]
 AdminListenOption = Annotated[
     str | None,
@@ -52,5 +52,5 @@ AdminListenOption = Annotated[
 ]
 EchoOption = Annotated[
     bool,
-    typer.Option("--echo", help="The simulator answers unknown operations, too, with what it understood of them."),
+    typer.Option("--echo", help="The simulator answers unknown operations with what it received."),
 ]

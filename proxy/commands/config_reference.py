@@ -1,4 +1,9 @@
-"""`config-reference`: Print every key of the configuration as commented YAML, each with its meaning and its default."""
+"""`config-reference`: Print all configuration keys as commented YAML.
+
+Each key has its meaning and its default.
+
+Example: ads-proxy config-reference
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from proxy.commands.terminal import OK
 from proxy.config.reference import commented_yaml
 
 HEAD = """\
-# Every key of the configuration of ads-proxy, at its default. Take the `#` in front of a key away to change it; a
-# text with <...> has no default. A secret is {file: PATH}, {env: NAME} or a text in quotes.
+# Every key of the configuration of ads-proxy, at its default. To change a key, remove the `#` in front of it. A text
+# with <...> has no default. A secret is {file: PATH}, {env: NAME} or a text in quotes.
 
 """
 

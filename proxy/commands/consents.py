@@ -1,4 +1,9 @@
-"""`consents`: List all accounts by the day on which the advertiser's consent ends. Nothing is asked of Amazon."""
+"""`consents`: List the day on which each consent expires.
+
+It reads the state store and does not contact Amazon.
+
+Example: ads-proxy consents --within 30 --config proxy.yaml
+"""
 
 from __future__ import annotations
 
@@ -32,8 +37,8 @@ if TYPE_CHECKING:
 _ORDER = (ConsentPhase.UNKNOWN, ConsentPhase.ENDLESS, ConsentPhase.NONE)
 """After those whose end is known."""
 _WITHOUT_A_DAY = {
-    ConsentPhase.UNKNOWN: "not known",
-    ConsentPhase.ENDLESS: "no end",
+    ConsentPhase.UNKNOWN: "unknown",
+    ConsentPhase.ENDLESS: "never",
     ConsentPhase.NONE: "not given",
 }
 """In the words of `status` and the console."""
@@ -48,11 +53,11 @@ class ConsentLayout(StrEnum):
 
 
 def consents(
-    layout: Annotated[ConsentLayout, typer.Option("--format", help="How to print them.")] = ConsentLayout.table,
-    ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file: the same as --format ical.")] = False,
+    layout: Annotated[ConsentLayout, typer.Option("--format", help="The output format.")] = ConsentLayout.table,
+    ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file, as --format ical does.")] = False,
     within: Annotated[
         int | None,
-        typer.Option(min=0, metavar="DAYS", help="Only those that end within so many days, or have ended."),
+        typer.Option(min=0, metavar="DAYS", help="Only consents that expire within this many days, or have expired."),
     ] = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
@@ -80,7 +85,7 @@ def print_consents(config: Config, layout: str, within: int | None = None) -> in
     if within is not None:
         found, unknown = ending_within(found, within)
         if unknown:
-            tell(f"note: no day is known for {', '.join(unknown)}, which may end as well; set consented_on")
+            tell(f"note: the day of consent is unknown for {', '.join(unknown)}; it may expire too; set consented_on")
     if layout == "json":
         say(json.dumps([_as_json(row) for row in found], indent=2))
     elif layout == "ical":
@@ -89,7 +94,7 @@ def print_consents(config: Config, layout: str, within: int | None = None) -> in
         _print_table(found)
         if isinstance(config.state.url, str) and config.state.kind is StateKind.FILE:
             place = directory_of(config.state.url)
-            tell(f"note: read from the state in {place}; a proxy with another state.url knows other days")
+            tell(f"note: read from the state store {place}; a proxy with another state.url may have other days")
     return OK
 
 
@@ -105,14 +110,14 @@ def rows_of(consents: Mapping[str, Consent], now: float) -> list[ConsentRow]:
                 None if consent.given_at is None else day_of(consent.given_at),
                 None if ends_at is None else day_of(ends_at),
                 None if ends_at is None else int((ends_at - now) // 86400),
-                describe(consent, now) or "There is no refresh token: nobody has consented yet.",
+                describe(consent, now) or "No refresh token: no consent yet.",
             )
         )
     return sorted(rows, key=_place)
 
 
 def ending_within(rows: Iterable[ConsentRow], days: int) -> tuple[list[ConsentRow], tuple[str, ...]]:
-    """The consents that end within so many days, or have ended, and the accounts of which no day is known. Pure."""
+    """The consents that expire within so many days, or have expired, and the accounts without a known day. Pure."""
     rows = list(rows)
     ending = [row for row in rows if row.days_left is not None and row.days_left <= days]
     return ending, tuple(row.account for row in rows if row.phase is ConsentPhase.UNKNOWN)
@@ -129,8 +134,8 @@ def calendar_entries(rows: Iterable[ConsentRow]) -> list[CalendarEntry]:
         CalendarEntry(
             uid=f"{row.account}@consents.ads-proxy",
             day=row.ends_on,
-            summary=f"Amazon Ads consent of {row.account} ends",
-            description=f"{row.explanation} Have it renewed before: ads-proxy invite {row.account}",
+            summary=f"Amazon Ads consent of {row.account} expires",
+            description=f"{row.explanation} Renew it before: ads-proxy invite {row.account}",
             reminder_days=(30, 7, 1),
         )
         for row in rows
@@ -166,7 +171,7 @@ def _as_json(row: ConsentRow) -> dict[str, object]:
 
 def _print_table(rows: Iterable[ConsentRow]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("account", "ends on", "days", "given on", ""):
+    for column in ("account", "expires on", "days", "given on", ""):
         table.add_column(column, no_wrap=bool(column))
     for row in rows:
         days = "" if row.days_left is None else str(row.days_left)

@@ -1,4 +1,9 @@
-"""`demo`: Run the proxy in front of the built-in simulator: nothing to configure, no credentials, no Amazon."""
+"""`demo`: Run the proxy with a simulator: no credentials needed.
+
+Nothing goes to Amazon. The built-in simulator answers.
+
+Example: ads-proxy demo --listen 127.0.0.1:9090
+"""
 
 from __future__ import annotations
 
@@ -90,7 +95,7 @@ def _read_addresses(process: subprocess.Popen[bytes]) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = json.loads(line)
     except json.JSONDecodeError:
-        raise SimulatorFailed("the simulator did not start; try `ads-proxy simulate` to see why") from None
+        raise SimulatorFailed("demo: the simulator did not start; run `ads-proxy simulate` to see why") from None
     return found
 
 
@@ -141,7 +146,7 @@ def _try_to_listen(option: str, address: Address) -> None:
             reason = error.strerror or str(error)
             variable = "ADS_PROXY_" + option.removeprefix("--").replace("-", "_").upper()
             raise ListenError(
-                f"{address}: {reason}; stop the program that has it, or choose another address "
+                f"{address}: {reason}; stop the program that uses it, or choose another address "
                 f"with {option} HOST:PORT or {variable}"
             ) from None
 

@@ -1,7 +1,7 @@
 """Where the command line begins: `serve`, which is waited for, is read here; everything else, and its help, in `cli`.
 
 The library that reads command lines takes a tenth of the time until the program serves. So `serve` with its options
-each at most once, as `--name value`, is read without it. Whatever else stands there is declined, and read by `cli`.
+each at most once, as `--name value`, is read without it. `cli` reads every other command line.
 What both then do is here as well: `serve.py` declares options, and so imports that library.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proxy.commands.addresses import at_addresses
-from proxy.commands.terminal import INTERRUPTED, complain
+from proxy.commands.terminal import INTERRUPTED, complain, options_in_use
 from proxy.errors import StartupError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ SERVE_OPTIONS: Final = {
     "--admin-listen": "admin_listen",
 }
 """The options of `serve` and what each sets: those that `serve.py` declares."""
+PATHS: Final = ("config", "env_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ def main() -> None:
         run_any()
         return
     gc.disable()  # what a start makes is kept; garbage is looked for from when the program serves
+    options_in_use.update({f"--{name.replace('_', '-')}": plain[name] for name in PATHS if name in plain})
     try:
-        paths = {name: Path(plain[name]) for name in ("config", "env_file") if name in plain}
+        paths = {name: Path(plain[name]) for name in PATHS if name in plain}
         code = serve_as_asked(ServeRequest(**paths, listen=plain.get("listen"), admin_listen=plain.get("admin_listen")))
     except StartupError as error:
         complain(str(error))

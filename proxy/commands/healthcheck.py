@@ -1,4 +1,9 @@
-"""`healthcheck`: Ask the running proxy whether it is alive; exit code 0 if so. For containers."""
+"""`healthcheck`: Exit with 0 if the running proxy is alive.
+
+For containers: it asks `/livez` of the admin listener.
+
+Example: ads-proxy healthcheck --config proxy.yaml
+"""
 
 from __future__ import annotations
 
@@ -33,11 +38,11 @@ def check_health(admin: Address) -> int:
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        complain(f"{admin} does not answer ({reason}); is the program running, and is this its admin_listen?")
+        complain(f"{admin} does not answer ({reason}); start the proxy, or give its configuration with --config")
         return FAILED
     finally:
         connection.close()
     if status != 200:
-        complain(f"{admin} answers {status}; is this the admin_listen of ads-proxy?")
+        complain(f"{admin} answers {status}; give the configuration of ads-proxy with --config")
         return FAILED
     return OK

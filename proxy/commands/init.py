@@ -1,6 +1,9 @@
-"""`init`: Write a commented configuration, and files for the secrets that only you can read. Nothing is overwritten.
+"""`init`: Write a commented configuration and its secret files.
 
-Asks for what is not given. In a script: --client-id and --client-secret-file are enough.
+Only you can read the secret files. It never overwrites a file, and asks for missing answers. In a script, --client-id
+and --client-secret-file are enough.
+
+Example: ads-proxy init --no-ask --client-id ID --client-secret-file secret
 """
 
 from __future__ import annotations
@@ -38,24 +41,23 @@ _OWNER_ONLY, _OWNERS_FOLDER, _READABLE = 0o600, 0o700, 0o644
 
 def init(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIRECTORY]", help="Where proxy.yaml and secrets/ are written.")
+        Path, typer.Argument(metavar="DIRECTORY", help="The folder for proxy.yaml and secrets/.")
     ] = Path(),
-    account: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the account is called. Default: main.")
-    ] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="The account's name. Default: main.")] = None,
     region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: na.")] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
     client_secret_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds the application's client secret.")
+        Path | None, typer.Option(metavar="FILE", help="A file with the application's client secret.")
     ] = None,
     refresh_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds a refresh token, where there is one.")
+        Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
     ] = None,
-    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a client of this name.")] = None,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a client with this name.")] = None,
     profiles: Annotated[
-        str | None, typer.Option(metavar="IDS", help="With --client: the only profiles that it may use, with commas.")
+        str | None,
+        typer.Option(metavar="IDS", help="With --client: its only profiles, separated by commas."),
     ] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not given; on a terminal alone.")] = True,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")] = True,
 ) -> int:
 
     refuse_used(directory, CONFIG, f"{SECRETS}/admin-key")
@@ -121,23 +123,24 @@ def configuration(answers: AccountAnswers, key_digest: str) -> str:
         "# The configuration of ads-proxy. Changes of this file, and of the secret files that it names, take effect",
         "# within seconds. A secret is {file: PATH} (from this file's folder), {env: NAME} or a text in quotes.",
         "",
-        "# Whose data the proxy reaches:",
+        "# The accounts that the proxy serves:",
         "accounts:",
         *(f"  {line}" for line in account_lines(answers, {})),
         "",
-        "# Opens console, sign-in and /status; metrics and health stay open.",
+        "# The key for console, sign-in and /status; metrics and health stay open.",
         "admin:",
         f"  key: {{file: {SECRETS}/admin-key}}",
         *(_client_lines(answers, key_digest) if answers.client else ()),
         "",
-        "# Who changed what: writes, sign-ins, reloads, keys. `ads-proxy audit verify FILE` shows whether it is whole.",
+        "# Who changed what: writes, sign-ins, reloads, keys. `ads-proxy audit verify FILE` shows "
+        "whether it is unchanged.",
         "audit:",
-        "  # From this file's folder, and made by the proxy. Its directory must be writable.",
+        "  # Relative to this file. The proxy makes it; its directory must be writable.",
         "  file: audit.jsonl",
         "  # Whether writes are refused (503) while their records cannot be kept.",
         "  required: true",
         "",
-        "# Everything else, at its default. Take the `#` in front of a key away to change it.",
+        "# Everything else, at its default. To change a key, remove the `#` in front of it.",
         "",
     ]
     without = {"accounts", "admin", "audit"} | ({"clients"} if answers.client else set())
@@ -145,10 +148,10 @@ def configuration(answers: AccountAnswers, key_digest: str) -> str:
 
 
 def _client_lines(answers: AccountAnswers, key_digest: str) -> Iterator[str]:
-    yield from ("", "# Tools with keys of their own, and what each may do. `ads-proxy keys new NAME` makes another.")
+    yield from ("", "# Clients with keys, and their permissions. `ads-proxy keys new NAME` makes another key.")
     yield from ("clients:", f"  - name: {_text(answers.client)}", f"    key_sha256: {key_digest}")
     yield f"    accounts: [{_text(answers.account)}]"
-    yield "    # read: what provably changes nothing; report: the making of reports, too; write: all."
+    yield "    # read: operations that provably change nothing; report: also those that make reports; write: all."
     yield "    access: report"
     yield "    # A request needs one of these profiles. What no profile governs, such as /v2/profiles, is refused"
     yield "    # unless unscoped_paths names it."
@@ -191,11 +194,11 @@ def write_files(folder: Path, files: tuple[NewFile, ...]) -> None:
 def refuse_used(folder: Path, *names: str) -> None:
     """Raise `StartupError` if a folder has one of these files, or is none."""
     if folder.exists() and not folder.is_dir():
-        raise StartupError(f"init: {folder}: is not a directory; name another DIRECTORY")
+        raise StartupError(f"init: {folder}: not a directory; choose another DIRECTORY")
     if taken := taken_files(folder, *names):
         more = f"ads-proxy account add NAME --config {shlex.quote(str(folder / CONFIG))}"
         raise StartupError(
-            f"init: {', '.join(taken)}: exists already, and is left as it is; name another DIRECTORY, or add an "
+            f"init: {', '.join(taken)}: exists already and is unchanged; choose another DIRECTORY, or add an "
             f"account to a configuration: `{more}`"
         )
 

@@ -1,69 +1,153 @@
-"""`invite`: Make a link to send to the advertiser, which asks for the consent that an account needs.
+"""`invite`: Make, list or revoke links that ask for consent.
 
-It works once, for this account alone, at the running proxy's listener for invitations (invites.listen).
+A link asks the advertiser for the consent that one account needs. It works once, at the running proxy's listener for
+invitations (invites.listen).
+
+Example: ads-proxy invite acme --days 14 --config proxy.yaml
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.table import Table
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.invites import as_utc, opened_ledger
+from proxy.commands.completion import account_names
+from proxy.commands.consoles import answers
 from proxy.commands.login import find_account
 from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
+from proxy.errors import ConfigurationError
 from proxy.profiles.replacement import STREAMS
-from proxy.tokens.invitation import Invitation, link, signing_key
+from proxy.tokens.invitation import Invitation, InvitationLedger, link, signing_key, state_of
+from proxy.tokens.opening import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from proxy.config import Config
 
-NOWHERE = "state.url is memory:, so a running proxy would not know the link; use the console's button, or file:DIR"
+NOT_SHARED = (
+    "state.url: memory: does not share links with the running proxy; "
+    "set state.url: file:DIR, or press Invite in the console"
+)
 
 
 def invite(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account whose consent is asked for.")],
-    days: Annotated[int, typer.Option(min=1, max=90, help="How long the link is good.")] = 7,
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account that needs a consent.",
+            show_default=False,
+            autocompletion=account_names,
+        ),
+    ] = "",
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days until the link expires.")] = 7,
+    listed: Annotated[bool, typer.Option("--list", help="List all links and their state.")] = False,
+    revoked: Annotated[
+        str,
+        typer.Option(
+            "--revoke",
+            metavar="ID|ACCOUNT",
+            help="Revoke one link, or all open links of an account.",
+            autocompletion=account_names,
+        ),
+    ] = "",
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return make_link(load(config, environment(env_file)), account, days)
+    if sum((bool(account), listed, bool(revoked))) != 1:
+        raise ConfigurationError(("invite: give either ACCOUNT, --list or --revoke ID, as in `ads-proxy invite acme`",))
+    loaded = load(config, environment(env_file))
+    if listed:
+        return print_invitations(loaded)
+    return revoke(loaded, revoked) if revoked else make_link(loaded, account, days)
 
 
 def make_link(config: Config, name: str, days: int) -> int:
-    """Print a link for the account; 1 if it would lead nowhere."""
+    """Print a link for the account; 1 if the link would not work."""
     account, url = find_account(config, name, "invite"), config.invites.url
     if url is None:
-        complain(
-            "nobody can be invited: set invites.listen and invites.url, or invites.url alone, and restart the proxy"
-        )
+        complain("invites.url: is not set; set it, and invites.listen for a listener of its own; restart the proxy")
         return FAILED
     if config.state.kind is StateKind.MEMORY:
-        complain(NOWHERE)
+        complain(NOT_SHARED)
         return FAILED
     running = ask(config.admin_listen, config.admin.key)
     if running.status is not None and not running.status.get("invites", True):
         complain(
-            f"the proxy that runs at {config.admin_listen} does not know `invites` yet; restart it, then run this "
-            "command again"
+            f"invites: the running proxy at {config.admin_listen} started without this section; restart it, then run "
+            "this command again"
         )
         return FAILED
     made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))
     tell(f"Send this link to the advertiser of '{name}'. It works once, until {as_utc(made.expires_at)}:\n")
     say(link(url, made, signing_key(account.secrets[0])))
-    tell(f"\nThe security profile must list {url}/invite/callback among its return URLs. To take the link back:")
-    tell(f"ads-proxy invites revoke {made.id}")
+    tell(f"\nAdd {url}/invite/callback to the return URLs of the security profile. To revoke the link:")
+    tell(f"ads-proxy invite --revoke {made.id}")
     tell(f"\nIf another person than before gives the consent: {STREAMS}")
     if running.status is None:
-        tell(f"\nWhether the running proxy knows `invites` was not checked: {running.problem}")
+        tell(f"\nnote: could not check whether the running proxy has `invites`: {running.problem}")
     return OK
 
 
 async def _make(config: Config, account: str, seconds: float, sender: str) -> Invitation:
     async with opened_ledger(config) as ledger:
         return await ledger.make(account, seconds, sender)
+
+
+def print_invitations(config: Config) -> int:
+    """A row for each link in the state store."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "account", "made", "until", "state"):
+        table.add_column(heading, no_wrap=True)
+    for each in asyncio.run(_all(config)):
+        state = state_of(each, time.time())
+        table.add_row(each.id, each.account, as_utc(each.made_at), as_utc(each.expires_at), state)
+    answers().print(table)
+    return OK
+
+
+def revoke(config: Config, which: str) -> int:
+    """Revoke open links; 1 if the account or id has none."""
+    revoked = asyncio.run(_revoke(config, which))
+    if not revoked:
+        complain(f"--revoke: no open link has the account or id '{which}'; `ads-proxy invite --list` lists all links")
+        return FAILED
+    for each in revoked:
+        say(f"{each.id} ({each.account}) is revoked")
+    return OK
+
+
+@asynccontextmanager
+async def opened_ledger(config: Config) -> AsyncIterator[InvitationLedger]:
+    """The links in the state store."""
+    store = open_store(config.state.url, config.state.key)
+    try:
+        yield InvitationLedger(store, time.time)
+    finally:
+        await store.close()
+
+
+async def _all(config: Config) -> tuple[Invitation, ...]:
+    async with opened_ledger(config) as ledger:
+        return await ledger.all()
+
+
+async def _revoke(config: Config, which: str) -> tuple[Invitation, ...]:
+    async with opened_ledger(config) as ledger:
+        return await ledger.revoke(which)
+
+
+def as_utc(moment: float) -> str:
+    """A moment to the minute, for people."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

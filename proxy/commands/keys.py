@@ -1,4 +1,9 @@
-"""`keys`: Keys of clients and of the state store."""
+"""`keys`: Make, list, expire and rotate keys.
+
+Client keys let clients use the proxy. The key of the state store encrypts the tokens in it.
+
+Example: ads-proxy keys new reporting
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ from rich.table import Table
 
 from proxy.access.client_keys import short_id
 from proxy.commands.cli_options import ConfigOption, EnvFileOption, remember
+from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
@@ -31,7 +37,9 @@ KEY_PREFIX = "adsproxy_"
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="The client's name.")]
+ClientArgument = Annotated[
+    str, typer.Argument(metavar="CLIENT", help="The client's name.", autocompletion=client_names)
+]
 
 
 class KeyLayout(StrEnum):
@@ -43,35 +51,45 @@ class KeyLayout(StrEnum):
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)],
     expires: Annotated[
-        str, typer.Option(metavar="DAY", help="The last day on which it is taken (UTC), such as 2027-01-31.")
+        str, typer.Option(metavar="DAY", help="The last day of the key in UTC, such as 2027-01-31.")
     ] = "",
-    note: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, as people read it.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What the key is for.")] = "",
     config: Annotated[
         Path | None,
         typer.Option(
             "--config",
             "-c",
             metavar="FILE",
-            help="A YAML file: show the client's keys with the new one.",
+            help="The YAML file: print the client's present keys too.",
             callback=remember("--config"),
         ),
     ] = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Make a key for a client. The key is printed once; the configuration keeps its digest."""
+    """Make a key for a client.
+
+    It prints the key once, with the digest for the configuration.
+
+    Example: ads-proxy keys new reporting --expires 2027-01-31
+    """
     present = None if config is None else load(config, environment(env_file))
     return new_key(name, KeyTerms(expires, note), present)
 
 
 @app.command("list")
 def list_keys(
-    layout: Annotated[KeyLayout, typer.Option("--format", help="How to print them.")] = KeyLayout.table,
+    layout: Annotated[KeyLayout, typer.Option("--format", help="The output format.")] = KeyLayout.table,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """List the keys of all clients, the first to end at the top. When each was last used, `/status` says."""
+    """List the keys of all clients, the next to expire first.
+
+    `/status` shows when each key was last used.
+
+    Example: ads-proxy keys list --config proxy.yaml
+    """
     return print_keys(load(config, environment(env_file)), layout.value, datetime.now(UTC))
 
 
@@ -79,21 +97,31 @@ def list_keys(
 def expire(
     client: ClientArgument,
     key: Annotated[
-        str, typer.Argument(metavar="[KEY]", help="Which, by its id or note, where it has several.", show_default=False)
+        str, typer.Argument(metavar="KEY", help="The key's id or note, if the client has several.", show_default=False)
     ] = "",
     on: Annotated[
-        str, typer.Option("--on", metavar="DAY", help="The last day on which it is taken (UTC). Default: it ends now.")
+        str, typer.Option("--on", metavar="DAY", help="The last day of the key in UTC. Default: it expires now.")
     ] = "",
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Print what to write into the configuration to end a client's key. Nothing is changed."""
+    """Print the configuration that lets a client's key expire.
+
+    It changes no file.
+
+    Example: ads-proxy keys expire reporting --on 2027-01-31 --config proxy.yaml
+    """
     return print_expiry(load(config, environment(env_file)), KeyExpiry(client, key, on), datetime.now(UTC))
 
 
 @app.command("rotate-state")
 def rotate(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
-    """Encrypt the state store anew with the first key of state.key; then the old keys can go."""
+    """Encrypt the state store with the first key of state.key.
+
+    Then you can remove the old keys from state.key.
+
+    Example: ads-proxy keys rotate-state --config proxy.yaml
+    """
     return rotate_state(load(config, environment(env_file)))
 
 
@@ -115,7 +143,8 @@ class KeyExpiry:
 
 
 def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
-    """Print a fresh key and its digest, as YAML; on standard error what to write, beside the keys that `config` has."""
+    """Print a fresh key and its digest, as YAML; on standard error the entry to write, with the client's present keys
+    in `config`."""
     try:
         parse_name(name)
     except ValueError as error:
@@ -128,17 +157,22 @@ def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
     say(f"key_sha256: {digest}")
     known = next((client for client in config.clients if client.name == name), None) if config else None
     present = known.all_keys if known is not None else ()
-    tell("\nGive `key` to the tool; it is not shown again. The configuration keeps its digest, under `clients:`,")
+    tell("\nGive `key` to the client; it is not shown again. Add its digest to the configuration, under `clients:`,")
     tell(f"  - name: {name}")
     tell("    keys:")
     for entry in (*(_entry(key.sha256, key.expires, key.note or "") for key in present), _entry(digest, ends, note)):
         tell(f"      - {entry}")
     if known is None:
-        tell("beside the keys that the client has (with --config FILE they are printed together), and narrowed with")
-        tell("access, accounts, profiles and their like (`ads-proxy config-reference`).")
+        tell(
+            "next to the client's present keys (with --config FILE they are printed too). Limit the client with access,"
+        )
+        tell("accounts, profiles and other keys (`ads-proxy config-reference`).")
     else:
-        tell("in place of the client's present keys (`keys` or `key_sha256`); leave what else stands there of it.")
-        tell("A running proxy takes each of them within 5 seconds. When the tool has the new one, end the old one:")
+        tell("instead of the client's present `keys` or `key_sha256`. Keep the rest of its entry.")
+        tell(
+            "A running proxy accepts all of them within 5 seconds. Once the client uses the new key, "
+            "let the old one expire:"
+        )
         tell(f"ads-proxy keys expire {name}")
     return OK
 
@@ -151,7 +185,7 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
         say(json.dumps([_as_json(client, key, now) for client, key in found], indent=2))
         return OK
     table = Table(box=None, pad_edge=False)
-    for column in ("client", "key", "ends", "", "note"):
+    for column in ("client", "key", "expires", "", "note"):
         table.add_column(column, no_wrap=column != "note")
     for client, key in found:
         table.add_row(client, short_id(key.sha256), shown_end(key.expires), _left(key.expires, now), key.note or "")
@@ -166,7 +200,7 @@ def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
     if client is None:
         names = [client.name for client in config.clients]
         raise ConfigurationError(
-            (f"CLIENT: there is no such client{did_you_mean(name, names) or f'; there are: {shown_names(names)}'}",)
+            (f"keys expire: unknown client{did_you_mean(name, names) or f'; the clients are: {shown_names(names)}'}",)
         )
     ends = _end("--on", asked.on) or now.replace(microsecond=0)
     chosen = _chosen(client.all_keys, asked.key)
@@ -174,12 +208,12 @@ def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
     say("  keys:")
     for key in client.all_keys:
         say(f"    - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
+    tell("\nNothing was changed. Write this into the configuration instead of the client's present keys, and keep the")
     tell(
-        "\nNothing was changed. Write this into the configuration in place of the client's present keys, and leave what"
+        "rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect at once."
     )
-    tell("else stands there of it; a running proxy takes it within 5 seconds. Taking the key out ends it at once, too.")
     if all(key == chosen or (key.expires is not None and key.expires <= now) for key in client.all_keys):
-        tell(f"Client {name} has no other key that is taken: make one with `ads-proxy keys new {name}`.")
+        tell(f"Client {name} has no other valid key; make one with `ads-proxy keys new {name}`.")
     return OK
 
 
@@ -189,7 +223,9 @@ def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:
     if len(found) == 1:
         return found[0]
     ids = ", ".join(short_id(key.sha256) for key in keys)
-    raise ConfigurationError((f"KEY: {'names several keys' if found else 'names none of its keys'}; there are: {ids}",))
+    raise ConfigurationError(
+        (f"keys expire: {'several keys match KEY' if found else 'unknown KEY'}; the keys are: {ids}",)
+    )
 
 
 def _entry(digest: str, ends: datetime | None, note: str) -> str:
@@ -217,7 +253,7 @@ def _left(ends: datetime | None, now: datetime) -> str:
     if ends is None:
         return ""
     if ends <= now:
-        return "ended"
+        return "expired"
     days = (ends - now).days
     return f"in {days} day{'' if days == 1 else 's'}" if days else "in less than a day"
 
@@ -248,11 +284,11 @@ def _note(text: str) -> str:
 
 
 def rotate_state(config: Config) -> int:
-    """Encrypt the state anew with the first of `state.key`."""
+    """Encrypt the state again, with the first of `state.key`."""
     if config.state.kind is StateKind.MEMORY:
-        complain("state.url is memory:; only a file: or redis: state has keys to rotate")
+        complain("state.url: memory: has no keys to rotate; this command needs file: or redis:")
         return FAILED
     count = rotate_keys(config.state.url, config.state.key)
     what = "files" if config.state.kind is StateKind.FILE else "logins"
-    say(f"{count} {what} are now encrypted with the first key; the others can be removed from state.key.")
+    say(f"{count} {what} are now encrypted with the first key; you can remove the others from state.key.")
     return OK

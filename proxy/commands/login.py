@@ -1,7 +1,9 @@
-"""`login`: Sign in to Amazon for an account, and keep its refresh token in the state store.
+"""`login`: Sign in to Amazon for an account.
 
-Where the present login works, the new one is tried first and compared with it: nothing is interrupted.
-Prints the sign-in address, and takes the address where the browser landed, or the code alone, on standard input.
+It prints the sign-in address and reads the address where the browser landed, or only the code, from standard input. The
+state store keeps the refresh token. A working login stays in use until the new one was tried and compared with it.
+
+Example: ads-proxy login acme --config proxy.yaml
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from proxy.commands.amazon_session import (
     user_of,
 )
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.completion import account_names
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean
@@ -60,12 +63,15 @@ _CODE = re.compile(r"[A-Za-z0-9._~|+/=-]{4,2048}")
 
 def login(
     account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="Its name; with environment variables alone: default.")
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account's name; `default` without a configuration file.",
+            autocompletion=account_names,
+        ),
     ],
-    browser: Annotated[bool, typer.Option(help="Open a browser where there is one.")] = True,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the new login whatever profiles of the present one it lacks.")
-    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open a browser, if there is one.")] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Accept the new login even if it loses profiles.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -93,7 +99,7 @@ def sign_in(config: Config, name: str, environ: Mapping[str, str], *, browser: b
     """Sign in for the account and keep its refresh token; 1 where that did not work."""
     account = find_account(config, name, "login")
     if config.state.kind is StateKind.MEMORY:
-        complain("state.url is memory:, so the refresh token would be lost at once; set state.url: file:DIR first")
+        complain("state.url: memory: would lose the refresh token at once; set state.url: file:DIR, then sign in")
         return FAILED
     started = start(config, account, insists=insists)
     tell(f"Sign in to Amazon for the account '{name}' at this address, and allow access:\n")
@@ -102,7 +108,7 @@ def sign_in(config: Config, name: str, environ: Mapping[str, str], *, browser: b
     tell(f"\n{_where_it_lands(account)}")
     if browser and _has_browser(environ):
         webbrowser.open(started.url)
-    tell("Paste that address (or its code alone) here and press Enter. It is good for 5 minutes.")
+    tell("Paste that address (or its code alone) here and press Enter. It expires after 5 minutes.")
     try:
         code = read_answer(sys.stdin.readline(), started.state)
     except SignInRefused as refusal:
@@ -115,13 +121,13 @@ def find_account(config: Config, name: str, command: str) -> Account:
     """The account of that name; `ConfigurationError` in the words of the command."""
     account = config.accounts.get(name)
     if account is None:
-        suggestion = did_you_mean(name, config.accounts) or f"; there are: {', '.join(config.accounts)}"
-        raise ConfigurationError((f"{command}: there is no such account{suggestion}",))
+        suggestion = did_you_mean(name, config.accounts) or f"; the accounts are: {', '.join(config.accounts)}"
+        raise ConfigurationError((f"{command}: unknown account{suggestion}",))
     return account
 
 
 def start(config: Config, account: Account, *, insists: bool = False) -> SignIn:
-    """The address to sign in at, with a state that nobody can guess."""
+    """The address of the sign-in page, with a random state."""
     state, verifier = secrets.token_urlsafe(24), Secret(secrets.token_urlsafe(32))
     page = config.regions[account.region].auth_grant_url
     request = AuthorizationRequest(account.client_id, account.scopes, account.redirect_uri, state, verifier)
@@ -132,11 +138,11 @@ def read_answer(pasted: str, state: str) -> Secret:
     """The code in what was pasted: the landing address, or the code alone. Raises `SignInRefused`."""
     text = pasted.strip().strip("\"'<>")
     if not text:
-        raise SignInRefused("nothing was pasted; run the command again")
+        raise SignInRefused("no address or code was pasted; run the command again")
     if text.startswith(("Atzr|", "Atza|")):
         raise SignInRefused(
-            "that is a token, not a code; a refresh token (Atzr|...) needs no sign-in: it goes into the account's "
-            "refresh_token, or into AMAZON_ADS_REFRESH_TOKEN"
+            "that is a token, not a code; set a refresh token (Atzr|...) as the account's refresh_token, or as "
+            "AMAZON_ADS_REFRESH_TOKEN: it needs no sign-in"
         )
     if not re.match(r"https?://|[/?]|.*[?&](code|error)=", text):
         if not _CODE.fullmatch(text):
@@ -150,7 +156,9 @@ def read_answer(pasted: str, state: str) -> Secret:
             "that address holds no code=...; copy the address that Amazon sent the browser to afterwards"
         )
     if query.get("state", [state])[0] != state:
-        raise SignInRefused("that address belongs to another sign-in; run the command again and use its newest address")
+        raise SignInRefused(
+            "that address belongs to another sign-in; run the command again and use the address that it prints"
+        )
     return Secret(query["code"][0])
 
 
@@ -163,7 +171,7 @@ def _explain_denial(error: str, description: str) -> str:
 
 def _where_it_lands(account: Account) -> str:
     return (
-        f"The browser then lands at {account.redirect_uri}?code=... Whatever it shows there, even an error: "
+        f"The browser then goes to {account.redirect_uri}?code=... Whatever it shows there, even an error: "
         "copy the address from its address bar."
     )
 
@@ -183,16 +191,17 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
             )
         except RefreshTokenRevoked as failure:
             complain(
-                f"{failure.detail.rstrip('.')}, and is good only for the client id and the redirect_uri in the address "
+                f"{failure.detail.rstrip('.')}; a code works only for the client id and the "
+                "redirect_uri in the address "
                 "above; run the command again"
             )
             return FAILED
         except TokenFailure as failure:
             advice = failure.advice.replace("ACCOUNT", account.name)
-            complain(f"the code was not exchanged: {failure.detail.rstrip('.')}. {advice}")
+            complain(f"could not exchange the code for tokens: {failure.detail.rstrip('.')}. {advice}")
             return FAILED
         if grant.refresh_token is None:
-            complain("Amazon's answer holds no refresh token; run the command again")
+            complain("Amazon sent no refresh token; run the command again")
             return FAILED
         if not await may_replace(amazon, account, grant, started.insists):
             return FAILED
@@ -201,7 +210,7 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
                 account.name, signed_in(grant.refresh_token, account.refresh_tokens[0], time.time())
             )
         except StateError as error:
-            complain(f"the refresh token could not be kept: {error}")
+            complain(f"could not save the refresh token: {error}")
             return FAILED
         say(f"'{account.name}' is connected; its refresh token is kept in the state store")
         return _report(await try_account(amazon, account))
@@ -210,7 +219,7 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
 def _report(finding: Finding) -> int:
     """What the new token can reach; trouble here does not undo the sign-in."""
     if finding.problem:
-        complain(f"but no access token came yet: {finding.problem.rstrip('.')}. {finding.advice}")
+        complain(f"signed in, but got no access token: {finding.problem.rstrip('.')}. {finding.advice}")
     if finding.unsaved:
         complain(finding.unsaved)
     say_what_it_reaches(finding.listings)
@@ -233,7 +242,7 @@ class NamedProfile:
 
 
 async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, insists: bool) -> bool:
-    """Whether what was granted may be put in force; says why not. Nothing has changed until then.
+    """Whether the new login may be used; prints why not. Until then nothing has changed.
 
     Where the present login does not work, or none of its profiles is known, there is nothing to lose.
     """
@@ -261,12 +270,12 @@ def decide(decision: Replacement, insists: bool, read_line: Callable[[], str]) -
     if decision is Replacement.AT_ONCE or insists:
         return True
     if decision is Replacement.INSIST:
-        complain("the present login stays in force; if you mean it, run the command again with --replace")
+        complain("the present login stays in use; to replace it anyway, run the command again with --replace")
         return False
-    tell("Type yes and press Enter to take the new login all the same; anything else keeps the present one.")
+    tell("Type yes and press Enter to use the new login anyway; anything else keeps the present one.")
     if read_line().strip().lower() == "yes":
         return True
-    complain("the present login stays in force")
+    complain("the present login stays in use")
     return False
 
 
@@ -275,13 +284,14 @@ def describe_comparison(comparison: Comparison) -> Iterator[str]:
     if comparison.gained:
         yield f"New with this login: {_named(comparison.gained)}."
     if comparison.lost:
-        yield f"Not reached by this login: {_named(comparison.lost)}."
+        yield f"Lost with this login: {_named(comparison.lost)}."
     if comparison.uncertain:
-        yield f"What it reaches in {', '.join(comparison.uncertain)} could not be listed."
+        yield f"Could not list the profiles of {', '.join(comparison.uncertain)}."
     if comparison.decision is Replacement.INSIST:
         yield (
-            f"It reaches none of the {comparison.known} profiles of the present login: most likely it is somebody "
-            "else's."
+            f"It reaches none of the {comparison.known} profiles of the present login: most likely it "
+            "belongs to another "
+            "user."
         )
     if note := stream_note(comparison):
         yield note

@@ -1,7 +1,8 @@
-"""`logs`: Show the proxy's log, written as JSON, so that people can read it; FILE may be followed, also across
-rotation.
+"""`logs`: Show a JSON log of the proxy for people, with filters.
 
-Filters of one kind add up, those of several kinds narrow down. They may be given several times.
+Give a filter several times to show more; different filters narrow the result. --follow works across log rotation.
+
+Example: ads-proxy logs -f proxy.log --status 4xx --status 5xx
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.text import Text
 
+from proxy.commands.completion import account_names, client_names
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, printable
 from proxy.config.model.kinds import AccessField
@@ -40,7 +42,7 @@ LAST_LINES = 20
 
 
 class LogLevel(StrEnum):
-    """How loud a line of the log is."""
+    """The levels of log lines."""
 
     debug = "debug"
     info = "info"
@@ -50,30 +52,36 @@ class LogLevel(StrEnum):
 
 def logs(  # noqa: PLR0913 - each is an option of the command
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The log. Default: standard input.", show_default=False)
+        Path | None, typer.Argument(metavar="FILE", help="The log. Default: standard input.", show_default=False)
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines as they are written.")] = False,
     last: Annotated[
         int | None,
-        typer.Option("--last", "-n", min=1, metavar="LINES", help="Begin so many lines before the end of FILE."),
+        typer.Option("--last", "-n", min=1, metavar="LINES", help="Start this many lines before the end of FILE."),
     ] = None,
-    client: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this client's.")] = None,
-    account: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only what is about this account.")] = None,
+    client: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only requests of this client.", autocompletion=client_names),
+    ] = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only lines about this account.", autocompletion=account_names),
+    ] = None,
     status: Annotated[
-        list[str] | None, typer.Option(metavar="STATUS", help="Only requests answered so: 404, 4xx or 500-504.")
+        list[str] | None, typer.Option(metavar="STATUS", help="Only requests with this status: 404, 4xx or 500-504.")
     ] = None,
     operation: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only these operations, such as '*Campaigns'.")
     ] = None,
-    level: Annotated[LogLevel, typer.Option(help="Only what is at least so loud.")] = LogLevel.debug,
+    level: Annotated[LogLevel, typer.Option(help="Only lines of this level or above.")] = LogLevel.debug,
     day: Annotated[
         list[str] | None,
-        typer.Option(metavar="DAY", help="Only this day's, in UTC: 2026-11-24, today or yesterday."),
+        typer.Option(metavar="DAY", help="Only lines of this day in UTC: 2026-11-24, today or yesterday."),
     ] = None,
 ) -> int:
 
     if follow and file is None:
-        raise typer.BadParameter("needs FILE; standard input is followed anyway", param_hint="--follow")
+        raise typer.BadParameter("needs FILE; standard input is always followed", param_hint="--follow")
     try:
         statuses = parse_all(status or ())
     except ValueError as error:
@@ -94,7 +102,8 @@ def print_logs(
     last: int | None,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Print what is asked for; without a path, of standard input. `last`: only so many of those that are there."""
+    """Print the wanted lines of a file, or of standard input without a path. `last`: only so many of the present
+    ones."""
     try:
         if path is None:
             _print((line.decode("utf-8", "replace") for line in sys.stdin.buffer), wanted)
@@ -136,7 +145,7 @@ def parse_day(text: str, today: date) -> str:
     try:
         return str(date.fromisoformat(text))
     except ValueError:
-        raise ValueError("is none of 2026-11-24, today and yesterday") from None
+        raise ValueError("is not a day; write 2026-11-24, today or yesterday") from None
 
 
 class LogFile:
@@ -242,7 +251,7 @@ def parse_statuses(text: str) -> StatusRange:
         return StatusRange(int(found[1]) * 100, int(found[1]) * 100 + 99)
     if found := re.fullmatch(r"(\d{3})(?:-(\d{3}))?", text):
         return StatusRange(int(found[1]), int(found[2] or found[1]))
-    raise ValueError("is none of 404, 4xx and 400-499")
+    raise ValueError("is not a status; write 404, 4xx or 400-499")
 
 
 def read_line(text: str) -> Mapping[str, Any] | None:

@@ -1,4 +1,9 @@
-"""`notify`: Send a test notice to the webhook and the command of `notify`, and say whether it arrived."""
+"""`notify`: Send a test notice to webhook and command.
+
+The exit code is 1 if a notice did not arrive.
+
+Example: ads-proxy notify --config proxy.yaml
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ from proxy.observability.notices import Notice
 if TYPE_CHECKING:
     from proxy.config import Config
 
-TEXT = "This is a test: ads-proxy can reach you here when somebody must sign in, or a consent ends."
+TEXT = "This is a test: ads-proxy can reach you here when a sign-in is needed or a consent expires."
 
 
 def notify(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
@@ -28,9 +33,9 @@ def notify(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
 
 
 def send_test(config: Config) -> int:
-    """0 where it arrived by every way; 1 where it did not, or nobody is to be told."""
+    """0 if the notice arrived everywhere; 1 if not, or if no channel is configured."""
     if config.notify.webhook is None and not config.notify.command:
-        complain("notify: nobody is told: set notify.webhook or notify.command (docs/how-to/notify.md)")
+        complain("notify: no webhook and no command; set notify.webhook or notify.command (docs/how-to/notify.md)")
         return FAILED
     return asyncio.run(_send(config))
 

@@ -1,4 +1,9 @@
-"""`profiles`: List the profiles of every account in every region; with --accounts, the ads accounts."""
+"""`profiles`: List the profiles of every account in every region.
+
+With --accounts it lists ads accounts instead.
+
+Example: ads-proxy profiles --format csv --config proxy.yaml
+"""
 
 from __future__ import annotations
 
@@ -48,8 +53,8 @@ class Layout(StrEnum):
 
 
 def profiles(
-    layout: Annotated[Layout, typer.Option("--format", help="How to print them.")] = Layout.table,
-    accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts in place of profiles.")] = False,
+    layout: Annotated[Layout, typer.Option("--format", help="The output format.")] = Layout.table,
+    accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts instead of profiles.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -111,7 +116,7 @@ def _row(account: str, region: str, profile: Profile) -> dict[str, str]:
 
 
 def _ads_account_row(known: MergedAdsAccount) -> dict[str, str]:
-    """Where there are several of a kind, they stand in one cell, with blanks between them."""
+    """Several values of a kind share one cell, separated by blanks."""
     several = (known.regions, known.countries, known.profiles, known.entities)
     values = (known.account, known.id, known.kind, known.status, *map(" ".join, several), known.name)
     return dict(zip(ADS_ACCOUNT_COLUMNS, values, strict=True))

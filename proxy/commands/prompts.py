@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SECRET_BYTES = 65_536
-INTRODUCTION = "An empty answer takes the value in brackets. Secrets are not shown while you paste them."
+INTRODUCTION = "Press Enter for the value in brackets. Secrets are not shown while you paste them."
 
 _Value = TypeVar("_Value")
 
@@ -82,7 +82,7 @@ class ExistingAccounts:
 
 @dataclass(frozen=True, slots=True)
 class Prompt(Generic[_Value]):
-    """What is asked, the option that answers it beforehand, and what an answer must be; `check` raises `ValueError`."""
+    """A question, the option that answers it beforehand, and the check of an answer, which raises `ValueError`."""
 
     option: str
     text: str
@@ -95,7 +95,7 @@ def answer_all(given: ProvidedAnswers, *, asks: bool) -> AccountAnswers:
     answers = answer_account(given, ExistingAccounts(), asks=asks)
     client = _line(CLIENT, given.client, asks=asks)
     if given.profiles and not client:
-        raise ConfigurationError(("--profiles: are those of a client; name it with --client",))
+        raise ConfigurationError(("--profiles: needs a client; name it with --client",))
     profiles = _line(PROFILES, given.profiles, asks=asks and bool(client))
     return replace(answers, client=client, profiles=profiles)
 
@@ -122,9 +122,9 @@ def check_account(text: str, taken: Collection[str] = ()) -> str:
     """An account's name. Raises `ValueError`, as all checks here do, with what is wrong and what to do."""
     name = parse_name(text)
     if name.lower() in REGION_NAMES:
-        raise ValueError("is the name of a region; take another name")
+        raise ValueError("is the name of a region; choose another name")
     if name in taken:
-        raise ValueError("is the name of an account or a route already; take another name")
+        raise ValueError("is the name of an account or a route already; choose another name")
     return name
 
 
@@ -153,7 +153,7 @@ def check_refresh_token(text: str) -> str:
 def check_client(text: str) -> str:
     """Nothing is an answer: it means no client."""
     if text == ANONYMOUS:
-        raise ValueError("is what programs without a key are called; take another name")
+        raise ValueError("is the name of clients without a key; choose another name")
     return parse_name(text) if text else ""
 
 
@@ -174,12 +174,14 @@ PROFILES = Prompt("--profiles", "The profiles that it may use, ids separated by 
 
 
 def _require(given: ProvidedAnswers, known: ExistingAccounts) -> None:
-    """Raise `ConfigurationError` if something is missing that nobody can be asked for."""
+    """Raise `ConfigurationError` if a required option is missing."""
     needed = [("--client-id", given.client_id)]
     if given.client_id not in known.shares_secret:
         needed.append(("--client-secret-file", str(given.client_secret_file or "") or None))
     if missing := [option for option, value in needed if value is None]:
-        raise ConfigurationError((f"{' and '.join(missing)} must be given where nobody can be asked",))
+        raise ConfigurationError(
+            (f"{' and '.join(missing)}: missing, and there is no terminal to ask on; add the options",)
+        )
 
 
 def _line(prompt: Prompt[_Value], value: str | None, *, asks: bool) -> _Value:

@@ -1,7 +1,9 @@
-"""`run`: Run a command with the proxy beside it, for as long as it takes; the exit code is the command's.
+"""`run`: Run one command with a proxy of its own.
 
-The command finds the proxy by AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets placeholders
-for the credentials that tools insist on, and none of Amazon's.
+The proxy stops when the command ends; the exit code is the command's. The command finds the proxy by
+AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets placeholders instead of Amazon's credentials.
+
+Example: ads-proxy run --config proxy.yaml -- python report.py
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.completion import account_and_route_names, client_names
 from proxy.config import environment, load, notes
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 ANY_PORT = "127.0.0.1:0"
 _STAND_IN = "ads-proxy"
-"""For credentials that a tool insists on, where any will do."""
+"""For credentials that a client requires but nothing checks."""
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
 _LOCAL = "127.0.0.1,localhost"
 
@@ -42,19 +45,30 @@ app = typer.Typer(add_completion=False)
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(  # noqa: PLR0913 - each is an option of the command
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="-- COMMAND [ARGUMENTS]", help="The command.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND", help="The command.", show_default=False),
     ] = None,
-    account: Annotated[str, typer.Option(metavar="NAME", help="The account or route, where there are several.")] = "",
+    account: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The account or route, if there are several.",
+            autocompletion=account_and_route_names,
+        ),
+    ] = "",
     client: Annotated[
-        str, typer.Option(metavar="NAME", help="The client that the command is, with what that may do.")
+        str,
+        typer.Option(
+            metavar="NAME", help="The client whose permissions the command gets.", autocompletion=client_names
+        ),
     ] = "",
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where the command connects. Default: any free port.")
+        str | None, typer.Option(metavar="HOST:PORT", help="The proxy's address. Default: any free port.")
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the log goes. Default: warnings, on standard error.")
+        Path | None, typer.Option(metavar="FILE", help="Write the log there. Default: warnings to standard error.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds within which an account must be able to serve.")] = 30,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds until an account must be able to serve.")] = 30,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -64,7 +78,7 @@ def run(  # noqa: PLR0913 - each is an option of the command
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What is asked for. Empty names are to be found in the configuration; `log` is where the proxy's log goes."""
+    """The options of the command. Empty names come from the configuration; `log` is where the proxy's log goes."""
 
     command: tuple[str, ...]
     config: Path | None = None
@@ -78,7 +92,7 @@ class RunRequest:
 def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
     """The command's exit code. Raises `StartupError` where it was not started."""
     if not asked.command:
-        raise ConfigurationError(("run needs a command, such as: ads-proxy run -- python report.py",))
+        raise ConfigurationError(("run: no command; write one after --, as in `ads-proxy run -- python report.py`",))
     from proxy.app.companion import Companion
     from proxy.app.run import serve_beside
 
@@ -116,14 +130,16 @@ def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str
 def give_key(config: Config, client: str, key: str) -> Config:
     """The configuration in which this client has this key, for as long as the command runs. Pure.
 
-    Nobody is invited meanwhile: that listener is for a program that stays. One process serves one command.
+    Without invitations: that listener needs a program that stays. One process serves one command.
     """
     names = [known.name for known in config.clients]
     if client and client not in names:
-        advice = did_you_mean(client, names) or f"; there are: {shown_names(names)}"
-        raise ConfigurationError((f"--client: there is no such client{advice}",))
+        advice = did_you_mean(client, names) or f"; the clients are: {shown_names(names)}"
+        raise ConfigurationError((f"--client: unknown client{advice}",))
     if names and not client:
-        raise ConfigurationError((f"run: say which client the command is: --client NAME, of {shown_names(names)}",))
+        raise ConfigurationError(
+            (f"run: which client is the command? Add --client NAME; the clients are: {shown_names(names)}",)
+        )
     digest = hashlib.sha256(key.encode()).hexdigest()
     changed = [
         known.model_copy(update={"key_sha256": digest, "keys": ()}) if known.name == client else known
@@ -143,8 +159,8 @@ def chosen_account(config: Config, name: str) -> str:
     """The account or route that is asked for, else the only account, else none. Pure."""
     names = [*config.accounts, *config.routes]
     if name and name not in names:
-        advice = did_you_mean(name, names) or f"; there are: {shown_names(names)}"
-        raise ConfigurationError((f"--account: there is no such account or route{advice}",))
+        advice = did_you_mean(name, names) or f"; the accounts and routes are: {shown_names(names)}"
+        raise ConfigurationError((f"--account: unknown account or route{advice}",))
     return name or (next(iter(config.accounts)) if len(config.accounts) == 1 else "")
 
 

@@ -1,4 +1,9 @@
-"""`schema`: Print the configuration's JSON schema, for editors."""
+"""`schema`: Print the JSON schema of the configuration.
+
+Editors use it to complete and check the file.
+
+Example: ads-proxy schema
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from proxy.config import reference
 
 
 def schema(
-    tables: Annotated[bool, typer.Option(help="Print the options as Markdown tables instead.")] = False,
+    tables: Annotated[bool, typer.Option(help="Print Markdown tables of all keys instead.")] = False,
 ) -> int:
 
     say(reference.tables() if tables else json.dumps(reference.json_schema(), indent=2))

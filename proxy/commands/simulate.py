@@ -1,4 +1,9 @@
-"""`simulate`: Run the simulator alone: a pretend Login with Amazon and Ads API, to test tools against."""
+"""`simulate`: Run the simulator of the Amazon Ads API alone.
+
+It answers as Login with Amazon and the Ads API do, so that you can test clients against it.
+
+Example: ads-proxy simulate --base-port 9001
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,10 @@ from proxy.simulator import PortPlan, SimulatorSettings, run
 def simulate(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     base_port: Annotated[
-        int, typer.Option(min=0, max=65531, help="na; then eu, fe, S3 and control follow. 0: any free ports.")
+        int, typer.Option(min=0, max=65531, help="The port of na. eu, fe, S3 and control follow. 0: any free ports.")
     ] = 9001,
-    access_token_lifetime: Annotated[float, typer.Option(min=1, help="Seconds.")] = 3600,
-    profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="How many profiles each region has.")] = 3,
+    access_token_lifetime: Annotated[float, typer.Option(min=1, help="In seconds.")] = 3600,
+    profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="Profiles in each region.")] = 3,
     echo: EchoOption = False,
 ) -> int:
     settings = SimulatorSettings(
@@ -41,6 +46,6 @@ def run_simulator(settings: SimulatorSettings) -> int:
         taken = error.errno == errno.EADDRINUSE
         reason = f"a port from {first} to {first + 4} is in use by another program" if taken else error.strerror
         raise ListenError(
-            f"simulate: {reason}; choose the first of five with --base-port PORT (0: any), or another --host"
+            f"simulate: {reason}; choose another first port with --base-port PORT (0: any), or another --host"
         ) from None
     return OK

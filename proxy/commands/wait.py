@@ -1,4 +1,9 @@
-"""`wait`: Wait until the running proxy is ready (`/readyz` says 200)."""
+"""`wait`: Wait until the running proxy is ready.
+
+It is ready once `/readyz` answers 200: an account can serve.
+
+Example: ads-proxy wait --timeout 60
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,7 @@ _ANSWER_TIMEOUT = 3.0
 def wait(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds after which to give up, with exit code 1.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds until it gives up with exit code 1.")] = 30.0,
     admin_listen: AdminListenOption = None,
 ) -> int:
     environ = at_addresses(environment(env_file), admin_listen=admin_listen)
@@ -61,11 +66,14 @@ def _ask(admin: Address, timeout: float) -> str:
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return f"{admin} does not answer ({reason}); is the program running, and is this its admin_listen?"
+        return (
+            f"{admin} does not answer ({reason}); start the proxy, or give its admin_listen with "
+            "--admin-listen or --config"
+        )
     finally:
         connection.close()
     if status == 200:
         return ""
     if status == 503:
-        return f"{admin} answers 503: no account can serve yet, or it is stopping; `ads-proxy check` says more."
-    return f"{admin} answers {status}; is this the admin_listen of ads-proxy?"
+        return f"{admin} answers 503: no account can serve yet, or the proxy is stopping; run `ads-proxy check`"
+    return f"{admin} answers {status}; give the admin_listen of ads-proxy with --admin-listen or --config"

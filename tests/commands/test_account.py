@@ -40,9 +40,9 @@ def test_an_account_of_the_same_application_needs_a_name_alone(folder: Path) -> 
     assert [*config.accounts] == ["main", "globex"]
     assert config.accounts["globex"].secrets[0] == config.accounts["main"].secrets[0]
     after = (folder / "proxy.yaml").read_text()
-    assert after == before.replace("\n# Opens console", f"{GLOBEX}\n# Opens console")
+    assert after == before.replace("\n# The key for console", f"{GLOBEX}\n# The key for console")
     assert result.stdout == "Added: account globex in proxy.yaml\n"
-    assert "These clients use it once you add it to their `accounts`: tool." in result.stderr
+    assert "Add it to the `accounts` of these clients, if they may use it: tool." in result.stderr
     assert result.stderr.endswith(
         "Next:\n  ads-proxy login globex --config proxy.yaml\n  ads-proxy check --config proxy.yaml\n"
     )
@@ -78,11 +78,17 @@ def test_an_account_of_another_application_gets_files_of_its_own(folder: Path) -
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("main",), "account add: NAME is the name of an account or a route already; take another name"),
+        (("main",), "account add: NAME is the name of an account or a route already; choose another name"),
         (("eu",), "account add: NAME is the name of a region"),
         (("a/b",), "account add: NAME is not a usable name"),
-        (("globex",), "--client-id and --client-secret-file must be given where nobody can be asked"),
-        (("globex", "--client-id", "other"), "--client-secret-file must be given where nobody can be asked"),
+        (
+            ("globex",),
+            "--client-id and --client-secret-file: missing, and there is no terminal to ask on; add the options",
+        ),
+        (
+            ("globex", "--client-id", "other"),
+            "--client-secret-file: missing, and there is no terminal to ask on; add the options",
+        ),
     ],
 )
 def test_what_cannot_be_added_changes_nothing(folder: Path, arguments: tuple[str, ...], problem: str) -> None:
@@ -97,12 +103,12 @@ def test_a_configuration_is_needed(tmp_path: Path) -> None:
     """And a section of accounts that has a line for each."""
     nothing = run(tmp_path, "account", "add", "globex")
     assert nothing.stderr.startswith(
-        "ads-proxy: account add: name the configuration with --config FILE; `ads-proxy init`"
+        "ads-proxy: account add: no configuration file; name one with --config FILE, or make one with `ads-proxy init`"
     )
     (tmp_path / "flow.yaml").write_text("accounts: {main: {client_id: x, client_secret: s}}\n")
     flow = run(tmp_path, "account", "add", "globex", "--config", "flow.yaml")
     assert flow.returncode == 2
-    assert "flow.yaml: has no `accounts` section in block style; write the account into it by hand" in flow.stderr
+    assert "flow.yaml: no `accounts` section in block style; add the account by hand" in flow.stderr
 
 
 def test_a_person_is_asked_and_shared_answers_are_offered(folder: Path) -> None:
@@ -159,8 +165,7 @@ def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
     result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", *given)
     assert (result.returncode, result.stderr) == (
         1,
-        "ads-proxy: account add: secrets/globex-refresh-token: exists already, and is left as it is; "
-        "take another NAME\n",
+        "ads-proxy: account add: secrets/globex-refresh-token: exists already and is unchanged; choose another NAME\n",
     )
     assert (folder / "proxy.yaml").read_text() == before
     assert not (folder / "secrets" / "globex-client-secret").exists()

@@ -27,7 +27,7 @@ def check(folder: Path, text: str, *more: str) -> Result:
 def test_a_configuration_in_order_is_told_without_asking_anybody(tmp_path: Path) -> None:
     """Although no account could serve: a summary, the notes, and 0."""
     result = check(tmp_path, ACCOUNT + NOBODY)
-    assert (result.exit_code, result.stdout) == (0, "The configuration can be used. Nobody was asked.\n")
+    assert (result.exit_code, result.stdout) == (0, "The configuration is usable. Nothing was asked of Amazon.\n")
     assert "is valid: 127.0.0.1:8080" in result.stderr
 
 

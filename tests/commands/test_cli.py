@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from proxy import __version__
-from proxy.commands.cli import app, find_commands, load_command
+from proxy.commands import terminal
+from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.entry import ServeRequest
 from proxy.commands.healthcheck import check_health
@@ -54,14 +56,53 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
 
 
 def test_help_tells_a_stranger_where_to_begin(tmp_path: Path) -> None:
-    """The first page names the demo, the variables, every command and the exit codes."""
+    """The first page has the demo, the variables, every command and the exit codes."""
     page = run(tmp_path, "--help")
     assert page.returncode == 0
     for word in ("ads-proxy demo", "AMAZON_ADS_REFRESH_TOKEN", "Exit codes", *COMMANDS):
         assert word in page.stdout
 
 
-SUBCOMMANDS = ("keys new", "keys list", "keys expire", "keys rotate-state", "audit verify", "audit show")
+SUBCOMMANDS = tuple(f"{name} {sub}" for name in COMMANDS for sub in getattr(load_command(name), "commands", ()))
+
+
+def test_help_lists_the_commands_in_groups(tmp_path: Path) -> None:
+    """Each command takes one line of a terminal of 80 columns, below its group's title."""
+    page = run(tmp_path, "--help", COLUMNS="80").stdout
+    panels = re.findall(r"^╭─ (.+?) ─+╮\n(.*?)^╰", page, re.MULTILINE | re.DOTALL)
+    listed = {title: [line.strip("│ ").split(maxsplit=1) for line in panel.splitlines()] for title, panel in panels}
+    del listed["Options"]
+    other = tuple(name for name in COMMANDS if group_of(name) == UNGROUPED)
+    named = {title: tuple(name for name, _ in rows) for title, rows in listed.items()}
+    assert named == {**GROUPS, **({UNGROUPED: other} if other else {})}
+    lines = {name: line for rows in listed.values() for name, line in rows}
+    assert lines == {name: text.partition("\n\n")[0] for name, text in find_commands().items()}
+    assert [line for line in lines.values() if len(line) > 60] == []
+
+
+def test_a_command_without_a_group_is_listed() -> None:
+    """A new file is a command before it has a place in `GROUPS`."""
+    assert group_of("brand-new") == UNGROUPED
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, *SUBCOMMANDS])
+def test_a_flag_has_no_type(tmp_path: Path, command: str) -> None:
+    """`<bool>` tells nobody anything."""
+    assert "bool" not in run(tmp_path, *command.split(), "--help").stdout
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
+def test_every_help_ends_with_an_example_that_works(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line takes the example's options and arguments."""
+    monkeypatch.setattr(terminal, "options_in_use", {})
+    name, *sub = command.split()
+    found: Any = load_command(name)
+    text = (found.commands[sub[0]] if sub else found).help
+    program, *arguments = shlex.split(text.rsplit("\n\n", maxsplit=1)[1].removeprefix("Example: "))
+    assert (program, arguments[: 1 + len(sub)]) == ("ads-proxy", command.split())
+    rest = arguments[1:]
+    parsed = found.commands[rest.pop(0)] if hasattr(found, "commands") else found
+    parsed.make_context(name, rest)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
@@ -106,7 +147,7 @@ def test_the_version_is_told(tmp_path: Path) -> None:
         assert word in longer
 
 
-@pytest.mark.parametrize("command", ["", "serve", "keys", "keys new", "invites list", "status", "run"])
+@pytest.mark.parametrize("command", ["", "serve", "keys", "keys new", "invite", "status", "run"])
 def test_h_is_help(tmp_path: Path, command: str) -> None:
     """Wherever --help is."""
     assert run(tmp_path, *command.split(), "-h").stdout == run(tmp_path, *command.split(), "--help").stdout != ""
@@ -126,9 +167,44 @@ def test_no_word_of_a_help_is_taken_for_markup() -> None:
 
 @pytest.mark.parametrize(("words", "completed"), [("ads-proxy sta", "status"), ("ads-proxy keys n", "new")])
 def test_a_shell_completes_commands(tmp_path: Path, words: str, completed: str) -> None:
-    """As the script that --show-completion prints asks for it."""
+    """The script that --show-completion prints sends these variables."""
     asked = {"_ADS_PROXY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     assert run(tmp_path, **asked).stdout.split() == [completed]
+
+
+NAMED = """
+accounts:
+  acme: {client_id: x, client_secret: {file: /missing}}
+  brand: {client_id: x}
+accounts_from: [more.yaml]
+routes: {acme-eu: {account: acme}}
+clients: [{name: reporting}, {name: agent}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("login ", "acme brand globex"),
+        ("login a", "acme"),
+        ("login --config other.yaml ", ""),
+        ("invite b", "brand"),
+        ("status --account g", "globex"),
+        ("check --as r", "reporting"),
+        ("run --account a", "acme acme-eu"),
+        ("run --client ", "agent reporting"),
+        ("keys expire a", "agent"),
+        ("logs --client a", "agent"),
+    ],
+)
+def test_a_shell_completes_names_of_the_configuration(tmp_path: Path, words: str, completed: str) -> None:
+    """Accounts, routes and clients, even if the configuration has a problem; nothing if there is no file."""
+    (tmp_path / "proxy.yaml").write_text(NAMED)
+    (tmp_path / "more.yaml").write_text("accounts: {globex: {client_id: x, client_secret: s}}")
+    words = f"ads-proxy {words}"
+    asked = {"_ADS_PROXY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    answer = run(tmp_path, **asked, ADS_PROXY_CONFIG="proxy.yaml")
+    assert (sorted(answer.stdout.split()), answer.stderr) == (completed.split(), "")
 
 
 def test_the_other_name_of_the_command_is_completed_too(tmp_path: Path) -> None:
@@ -147,9 +223,12 @@ def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
     asked = ("check", "--env-file", ".env", "--as", "x", "GET", "/x")
     assert "listen: is not an address" in run(tmp_path, *asked).stderr
     answer = run(tmp_path, *asked, ADS_PROXY_LISTEN="127.0.0.1:1")
-    assert "there is no such client" in answer.stderr
+    assert "unknown client" in answer.stderr
     gone = run(tmp_path, "check", "--env-file", "none")
-    assert (gone.returncode, gone.stderr) == (2, "ads-proxy: --env-file: the file none does not exist\n")
+    assert (gone.returncode, gone.stderr) == (
+        2,
+        "ads-proxy: --env-file: the file none does not exist; create it, or correct the path\n",
+    )
 
 
 def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
@@ -209,7 +288,7 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
         ("narrow GET /@acme/v2/x --profile 8", 1, "No (rule: profiles): Client narrow may not use profile 8."),
         ("agent POST /reporting/reports", 1, "No (rule: account_ids): Client agent must choose"),
         ("agent POST /reporting/reports --account-id ads.1", 0, "Yes (rule: account_ids)"),
-        ("agent POST /reporting/reports --account-id ads.2", 1, "No (rule: account_ids): Client agent may name no"),
+        ("agent POST /reporting/reports --account-id ads.2", 1, "No (rule: account_ids): Client agent may name only"),
         ("agent GET /dsp/streams/subscriptions --account-id ads.1", 0, "Yes (rule: account_ids)"),
         ("agent GET /unheard --account-id ads.1", 1, "No (rule: account_ids)"),
         ("agent POST /mcp", 0, "Yes (rule: unscoped_paths)"),
@@ -232,7 +311,7 @@ def test_an_unknown_client_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "proxy.yaml").write_text(CLIENTS)
     result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", "reportin", "GET", "/x")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there is no such client; did you mean 'reporting'?" in result.stderr
+    assert "unknown client; did you mean 'reporting'?" in result.stderr
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])

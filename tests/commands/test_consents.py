@@ -43,7 +43,7 @@ def test_the_first_to_end_is_at_the_top() -> None:
     assert [row.days_left for row in rows] == [0, 1, 1, 41, None, None, None]
     assert rows[0].phase is ConsentPhase.ENDED
     assert rows[1].ends_on == date(2027, 7, 1)
-    assert rows[-1].explanation.startswith("There is no refresh token")
+    assert rows[-1].explanation.startswith("No refresh token")
 
 
 def test_only_the_next_to_end_are_listed() -> None:
@@ -96,7 +96,7 @@ def test_text_is_escaped_and_folded_between_characters() -> None:
 
 
 def test_what_has_no_day_is_said_in_the_words_of_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not known, no end, not given; and where that was read, as the proxy's state may be another."""
+    """Unknown, never, not given; and where that was read, as the proxy's state may be another."""
     (tmp_path / "proxy.yaml").write_text(f"""
 accounts:
   new: {{client_id: c, client_secret: s}}
@@ -107,15 +107,16 @@ state: {{url: 'file:{tmp_path}/s'}}
     assert print_consents(load(tmp_path / "proxy.yaml", {}), "table") == 0
     printed = capsys.readouterr()
     assert (
-        printed.err == f"note: read from the state in {tmp_path}/s; a proxy with another state.url knows other days\n"
+        printed.err == f"note: read from the state store {tmp_path}/s; a proxy with another state.url may have other "
+        "days\n"
     )
     said = {line.split()[0]: line for line in printed.out.splitlines()}
     shown = {
-        name: next(word for word in ("not known", "no end", "not given") if word in said[name])
+        name: next(word for word in ("unknown", "never", "not given") if word in said[name])
         for name in said
         if name != "account"
     }
-    assert shown == {"partner": "not known", "old": "no end", "new": "not given"}
+    assert shown == {"partner": "unknown", "old": "never", "new": "not given"}
 
 
 def test_within_days_names_the_accounts_whose_day_is_not_known(
@@ -130,7 +131,7 @@ def test_within_days_names_the_accounts_whose_day_is_not_known(
     assert print_consents(load(tmp_path / "proxy.yaml", {}), "json", 100_000) == 0
     printed = capsys.readouterr()
     assert [row["account"] for row in json.loads(printed.out)] == ["over"]
-    assert printed.err == "note: no day is known for partner, which may end as well; set consented_on\n"
+    assert printed.err == "note: the day of consent is unknown for partner; it may expire too; set consented_on\n"
 
 
 @pytest.mark.parametrize("layout", ["table", "json", "ical"])
@@ -151,5 +152,5 @@ def test_a_thousand_accounts_are_listed_without_asking_amazon(
     elif layout == "ical":
         assert out.count("BEGIN:VEVENT") == 1000
     else:
-        assert re.match(r"account +ends on +days +given on +\na0 +2027-07-01 +\d+ +2026-07-01 +The consent of", out)
+        assert re.match(r"account +expires on +days +given on +\na0 +2027-07-01 +\d+ +2026-07-01 +The consent of", out)
         assert len(out.splitlines()) == 1001

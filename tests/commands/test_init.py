@@ -95,7 +95,7 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
     else:
         taken.write_text("mine")
     before = everything_in(tmp_path)
-    with pytest.raises(StartupError, match="exists already, and is left as it is"):
+    with pytest.raises(StartupError, match="exists already and is unchanged"):
         write_configuration(tmp_path, ANSWERS)
     assert everything_in(tmp_path) == before
     assert kind == "link" or taken.read_text() == "mine"
@@ -138,7 +138,7 @@ def test_a_script_is_not_asked(tmp_path: Path) -> None:
     missing = run(tmp_path, "init", "none", "--client-secret-file", "gone")
     assert (missing.returncode, missing.stderr) == (
         2,
-        "ads-proxy: --client-id must be given where nobody can be asked\n",
+        "ads-proxy: --client-id: missing, and there is no terminal to ask on; add the options\n",
     )
     gone = run(tmp_path, "init", "none", "--client-id", "x", "--client-secret-file", "gone")
     assert gone.stderr == "ads-proxy: --client-secret-file: gone: No such file or directory\n"
@@ -148,12 +148,12 @@ def test_a_script_is_not_asked(tmp_path: Path) -> None:
     ("given", "problem"),
     [
         (("--account", "a/b"), "--account: is not a usable name; use 1 to 64 letters"),
-        (("--account", "eu"), "--account: is the name of a region; take another name"),
+        (("--account", "eu"), "--account: is the name of a region; choose another name"),
         (("--client-id", "amzn1.oa2-cs.v1.x"), "--client-id: is a client secret; a client id begins with"),
         (("--client-id", "two words"), "--client-id: holds white space"),
         (("--client", "a b"), "--client: is not a usable name"),
-        (("--client", "anonymous"), "--client: is what programs without a key are called"),
-        (("--profiles", "1"), "--profiles: are those of a client; name it with --client"),
+        (("--client", "anonymous"), "--client: is the name of clients without a key"),
+        (("--profiles", "1"), "--profiles: needs a client; name it with --client"),
         (("--client", "a", "--profiles", "1,x"), "--profiles: is not a profile id (digits)"),
         (("--client-secret-file", "empty"), "--client-secret-file: empty: is empty; fill it in"),
         (("--client-secret-file", "id"), "--client-secret-file: id: is a client id; a client secret begins with"),
@@ -242,7 +242,7 @@ def test_a_wrong_answer_is_asked_again_and_says_why(tmp_path: Path) -> None:
     """At once, before the next question, and without the answer: it may be a secret."""
     person = Person(tmp_path, "init")
     for question, wrong, why, right in (
-        ("account [main]: ", "eu", "This is the name of a region; take another name.", ""),
+        ("account [main]: ", "eu", "This is the name of a region; choose another name.", ""),
         ("[na]: ", "us", "This is not one of na, eu, fe.", ""),
         ("security profile: ", "", "This is empty; fill it in.", "x"),
         ("client secret: ", "amzn1.application-oa2-client.x", "This is a client id; a client secret begins with", "s"),
@@ -272,4 +272,4 @@ def test_the_reference_is_printed(tmp_path: Path) -> None:
     """`config-reference` is a file to begin with."""
     (tmp_path / "proxy.yaml").write_text(run(tmp_path, "config-reference").stdout)
     result = run(tmp_path, "check", "--config", "proxy.yaml")
-    assert result.stderr.startswith("ads-proxy: accounts: there is none")
+    assert result.stderr.startswith("ads-proxy: accounts: missing")

@@ -1,19 +1,21 @@
-"""`invite` and `invites`, without a proxy that runs: what is printed, kept and refused."""
+"""`invite` without a running proxy: what it prints, keeps and refuses."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
-from proxy.commands.invite import make_link
-from proxy.commands.invites import print_invitations, revoke
+from proxy.commands.invite import make_link, print_invitations, revoke
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 from proxy.tokens.invitation import is_signed, read_claim, signing_key
 from tests.admin.fixtures import FakeProgram, administer
+from tests.support.ready_program import ready
+from tests.support.ready_program import run as run_to_the_end
 
 INVITES = "invites: {listen: 127.0.0.1:8082, url: 'https://consent.test', sender: Example Ltd}\n"
 
@@ -35,7 +37,7 @@ def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.
     assert claim is not None
     assert claim.account == "acme"
     assert is_signed(token, signing_key(Secret("the-secret")))
-    assert "https://consent.test/invite/callback among its return URLs" in err
+    assert "Add https://consent.test/invite/callback to the return URLs" in err
     assert "If another person than before gives the consent: Amazon Marketing Stream subscriptions" in err
     assert print_invitations(config) == 0
     assert f"{claim.id}  acme" in (listed := capsys.readouterr().out)
@@ -48,7 +50,10 @@ def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize(
     ("more", "state", "said"),
-    [("", None, "set invites.listen and invites.url"), (INVITES, "memory:", "a running proxy would not know the link")],
+    [
+        ("", None, "invites.url: is not set; set it"),
+        (INVITES, "memory:", "does not share links with the running proxy"),
+    ],
 )
 def test_a_link_needs_somewhere_to_lead_and_to_be_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, state: str | None, said: str
@@ -61,7 +66,7 @@ def test_a_link_needs_somewhere_to_lead_and_to_be_kept(
 
 def test_an_unknown_account_is_told(tmp_path: Path) -> None:
     """With the choices."""
-    with pytest.raises(ConfigurationError, match="invite: there is no such account; did you mean 'acme'"):
+    with pytest.raises(ConfigurationError, match="invite: unknown account; did you mean 'acme'"):
         make_link(configured(tmp_path), "acne", 7)
 
 
@@ -84,6 +89,26 @@ def test_half_a_listener_is_refused(tmp_path: Path, more: str, problem: str) -> 
         configured(tmp_path, more)
 
 
+@pytest.mark.parametrize("arguments", ["", "acme --list", "--list --revoke acme", "acme --revoke acme"])
+def test_the_command_does_one_thing(tmp_path: Path, arguments: str) -> None:
+    """ACCOUNT, --list and --revoke exclude each other."""
+    result = run_to_the_end(tmp_path, ready("invite", *arguments.split()), {})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "ads-proxy: invite: give either ACCOUNT, --list or --revoke ID" in result.stderr
+
+
+def test_links_are_listed_and_revoked_at_the_command_line(tmp_path: Path) -> None:
+    """With the same options as for making one."""
+    configured(tmp_path)
+    options = ("--config", "proxy.yaml")
+    made = run_to_the_end(tmp_path, ready("invite", "acme", "--days", "3", *options), {})
+    assert made.returncode == 0
+    which = re.findall(r"^ads-proxy invite --revoke (\S+) --config proxy.yaml$", made.stderr, re.MULTILINE)
+    assert which[0] in run_to_the_end(tmp_path, ready("invite", "--list", *options), {}).stdout
+    revoked = run_to_the_end(tmp_path, ready("invite", "--revoke", *which, *options), {})
+    assert (revoked.returncode, revoked.stdout) == (0, f"{which[0]} (acme) is revoked\n")
+
+
 def test_a_url_alone_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The links lead below /invite/ of the admin listener, by whatever stands before it."""
     assert make_link(configured(tmp_path, "invites: {url: 'https://consent.test'}\n"), "acme", 7) == 0
@@ -101,12 +126,12 @@ async def test_a_running_proxy_must_know_invitations(
     out, err = capsys.readouterr()
     assert code == (0 if knows else 1)
     assert bool(out) is knows
-    assert ("does not know `invites` yet; restart it, then run this command again" in err) is not knows
+    assert ("started without this section; restart it, then run this command again" in err) is not knows
 
 
 def test_a_proxy_that_does_not_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The link is made, and the answer says what was not checked."""
     assert make_link(configured(tmp_path), "acme", 7) == 0
-    assert "Whether the running proxy knows `invites` was not checked: 127.0.0.1:1 does not answer" in (
+    assert "could not check whether the running proxy has `invites`: 127.0.0.1:1 does not answer" in (
         capsys.readouterr().err
     )

@@ -43,7 +43,7 @@ def test_the_list_begins_with_what_ends_first(configured: Config, capsys: pytest
         ["free", "efefefefefef", "never"],
         ["reporting", "acacacacacac", "never"],
     ]
-    assert lines[0][3].strip() == "ended"
+    assert lines[0][3].strip() == "expired"
     assert lines[1][3].split("  ")[0] == "in 67 days"
     assert "old pod" in lines[1][3]
 
@@ -84,16 +84,16 @@ def test_what_to_write_to_end_a_key_is_printed(
     before = next(client for client in configured.clients if client.name == asked.client).all_keys
     assert [(key["sha256"], key.get("note")) for key in entry["keys"]] == [(key.sha256, key.note) for key in before]
     assert "Nothing was changed" in printed.err
-    assert ("has no other key that is taken" in printed.err) is (asked.client == "free")
+    assert ("has no other valid key" in printed.err) is (asked.client == "free")
 
 
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        (KeyExpiry("reportin"), "CLIENT: there is no such client; did you mean 'reporting'?"),
-        (KeyExpiry("reporting"), "KEY: names several keys; there are: abababababab, acacacacacac"),
-        (KeyExpiry("reporting", "a"), "KEY: names several keys; there are: abababababab, acacacacacac"),
-        (KeyExpiry("reporting", "cdcd"), "KEY: names none of its keys; there are: abababababab, acacacacacac"),
+        (KeyExpiry("reportin"), "keys expire: unknown client; did you mean 'reporting'?"),
+        (KeyExpiry("reporting"), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
+        (KeyExpiry("reporting", "a"), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
+        (KeyExpiry("reporting", "cdcd"), "keys expire: unknown KEY; the keys are: abababababab, acacacacacac"),
         (KeyExpiry("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_second_key_is_printed_beside_those_of_the_client(
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("  - name"))
-    end = next(number for number, line in enumerate(lines) if line.startswith("in place of"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("instead of"))
     (entry,) = yaml.load("\n".join(lines[begin:end]), yaml.BaseLoader)
     before = next(client for client in configured.clients if client.name == name).all_keys
     *present, made = entry["keys"]
@@ -140,7 +140,7 @@ def test_a_client_that_the_configuration_lacks_begins_with_one_key(
 ) -> None:
     """The same words as without a configuration."""
     assert new_key("brand-new", KeyTerms(), configured) == 0
-    assert "beside the keys that the client has" in capsys.readouterr().err
+    assert "next to the client's present keys" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_what_differs_is_named() -> None:
     told = " ".join(describe_comparison(Comparison(Replacement.INSIST, 12, 1, lost, ("eu",), gained)))
     assert "New with this login: 77 Brand 77 (na)." in told
     assert "9 Brand 9 (na) and 2 more." in told
-    assert "in eu could not be listed" in told
+    assert "Could not list the profiles of eu" in told
     assert "none of the 12 profiles" in told
     assert [*describe_comparison(Comparison(Replacement.AT_ONCE))] == []
 
@@ -91,8 +91,8 @@ async def test_a_login_that_loses_a_profile_is_asked_about(shell: Shell) -> None
             shell.simulator.state.add_profile(region, shared, "second")
     code, said = await login(shell, "second")
     assert code == 1
-    assert f"Not reached by this login: {lost}" in said
-    assert "the present login stays in force" in said
+    assert f"Lost with this login: {lost}" in said
+    assert "the present login stays in use" in said
     assert await present_profiles(shell) == before
 
 

@@ -95,7 +95,7 @@ def test_statuses_are_read(text: str, found: StatusRange) -> None:
 @pytest.mark.parametrize("text", ["", "4x", "6xx", "40", "400-", "abc"])
 def test_what_is_no_status_is_refused(text: str) -> None:
     """With a sentence."""
-    with pytest.raises(ValueError, match="is none of 404, 4xx and 400-499"):
+    with pytest.raises(ValueError, match="is not a status; write 404, 4xx or 400-499"):
         parse_statuses(text)
 
 
@@ -111,7 +111,7 @@ def test_days_are_read(text: str, found: str) -> None:
 @pytest.mark.parametrize("text", ["", "tomorrow", "31.12.2025", "2025-13-01"])
 def test_what_is_no_day_is_refused(text: str) -> None:
     """With a sentence."""
-    with pytest.raises(ValueError, match="is none of 2026-11-24, today and yesterday"):
+    with pytest.raises(ValueError, match="is not a day; write 2026-11-24, today or yesterday"):
         parse_day(text, date(2026, 1, 1))
 
 
@@ -270,7 +270,8 @@ def test_a_reader_that_leaves_is_no_trouble(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "problem"), [(("--follow",), "needs FILE"), (("--status", "4x"), "is none of 404, 4xx and 400-499")]
+    ("arguments", "problem"),
+    [(("--follow",), "needs FILE"), (("--status", "4x"), "is not a status; write 404, 4xx or 400-499")],
 )
 def test_a_wrong_filter_is_a_usage_error(tmp_path: Path, arguments: tuple[str, ...], problem: str) -> None:
     """Exit code 2."""

@@ -121,9 +121,9 @@ def test_keys_that_a_client_has_are_not_taken_during_the_run() -> None:
 @pytest.mark.parametrize(
     ("client", "problem"),
     [
-        ("", "run: say which client the command is: --client NAME, of looker, other"),
-        ("loker", "--client: there is no such client; did you mean 'looker'?"),
-        ("x", "--client: there is no such client; there are: looker, other"),
+        ("", "run: which client is the command? Add --client NAME; the clients are: looker, other"),
+        ("loker", "--client: unknown client; did you mean 'looker'?"),
+        ("x", "--client: unknown client; the clients are: looker, other"),
     ],
 )
 def test_where_there_are_clients_one_is_named(client: str, problem: str) -> None:
@@ -143,7 +143,7 @@ def test_nobody_is_invited_during_a_run() -> None:
 def test_without_clients_no_key_is_needed() -> None:
     """Nothing changes; a client that is named all the same is a mistake."""
     assert give_key(load(None, ONE), "", "a-key") == load(None, ONE)
-    with pytest.raises(ConfigurationError, match="there are: none"):
+    with pytest.raises(ConfigurationError, match="the clients are: none"):
         give_key(load(None, ONE), "x", "a-key")
 
 
@@ -153,7 +153,7 @@ def test_the_account_is_the_one_that_is_asked_for_or_the_only_one() -> None:
     assert chosen_account(several(), "") == ""
     assert chosen_account(several(), "b") == "b"
     assert chosen_account(several(), "r") == "r"
-    with pytest.raises(ConfigurationError, match="no such account or route; there are: a, b, r"):
+    with pytest.raises(ConfigurationError, match="unknown account or route; the accounts and routes are: a, b, r"):
         chosen_account(several(), "zzz")
 
 

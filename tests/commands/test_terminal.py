@@ -37,7 +37,7 @@ def saying(text: str, **options: str) -> str:
         ("try `ads-proxy demo`", "try `ads-proxy demo`"),
         ("`ads-proxy serve --config other.yaml`", "`ads-proxy serve --config other.yaml`"),
         ("the log of ads-proxy says more", "the log of ads-proxy says more"),
-        ("ads-proxy: accounts: there is none", "ads-proxy: accounts: there is none"),
+        ("ads-proxy: accounts: missing", "ads-proxy: accounts: missing"),
     ],
 )
 def test_a_suggested_command_carries_the_configuration_in_use(text: str, shown: str) -> None:

@@ -83,7 +83,7 @@ def test_it_is_asked_until_it_is_ready(admin: Admin) -> None:
     assert waited(admin.address) == (OK, 2)
 
 
-@pytest.mark.parametrize(("status", "says"), [(503, "no account can serve yet"), (404, "is this the admin_listen")])
+@pytest.mark.parametrize(("status", "says"), [(503, "no account can serve yet"), (404, "give the admin_listen")])
 def test_what_keeps_it_is_said_when_the_time_is_over(
     admin: Admin, capsys: pytest.CaptureFixture[str], status: int, says: str
 ) -> None:

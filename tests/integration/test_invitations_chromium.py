@@ -52,8 +52,8 @@ def test_an_invited_person_connects_the_account(browser: webdriver.Chrome, tmp_p
         person.see("h1", "This link was used already")
         for path in ("/", "/status", "/login/acme", "/metrics"):
             browser.get(url + path)
-            person.see("h1", "This link is not known")
-        assert "used" in run(tmp_path, "invites", "list").stdout
+            person.see("h1", "Unknown link")
+        assert "used" in run(tmp_path, "invite", "--list").stdout
         event = running.log.wait_for(lambda line: line.get("event") == "invitation_used")
         assert event["account"] == "acme"
         consent = running.account("acme")["consent"]
@@ -136,8 +136,8 @@ def test_the_consoles_button_makes_a_link_that_can_be_taken_back(browser: webdri
         assert urlsplit(link).port == port
         browser.get(link)
         console.see("p", "localhost asks you")
-        revoked = run(tmp_path, "invites", "revoke", "acme")
+        revoked = run(tmp_path, "invite", "--revoke", "acme")
         assert (revoked.returncode, "(acme) is revoked" in revoked.stdout) == (0, True)
         console.press("button", "Go on to Amazon")
-        console.see("h1", "This link was taken back")
-        assert run(tmp_path, "invites", "revoke", "acme").returncode == 1
+        console.see("h1", "This link was revoked")
+        assert run(tmp_path, "invite", "--revoke", "acme").returncode == 1
