@@ -23,7 +23,6 @@ from proxy.access.policy import Verdict, evaluate_request, evaluate_route
 from proxy.app.rules import make_clients, make_operations, make_routing_table
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
-from proxy.commands.amazon_session import Finding, explain, open_session, remarks_on, try_account
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.access.mcp_tools import ToolRules
+    from proxy.commands.amazon_session import Finding
     from proxy.config import Account
     from proxy.routing.operations import Operations
 
@@ -116,6 +116,8 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     if offline:
         say("The configuration is usable. Nothing was asked of Amazon.")
         return OK
+    from proxy.commands.amazon_session import explain, remarks_on
+
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
     for remark in remarks_on(findings):
@@ -140,6 +142,8 @@ def _summary(config: Config) -> str:
 
 
 async def _try_all(config: Config) -> list[Finding]:
+    from proxy.commands.amazon_session import open_session, try_account
+
     async with open_session(config) as amazon:
         return await asyncio.gather(*(try_account(amazon, account) for account in config.accounts.values()))
 

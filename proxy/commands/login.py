@@ -20,16 +20,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import typer
 
-from proxy.commands.amazon_session import (
-    Finding,
-    RegionListing,
-    credentials,
-    list_region,
-    open_session,
-    token_url,
-    try_account,
-    user_of,
-)
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
@@ -47,13 +37,12 @@ from proxy.profiles.replacement import (
 )
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
-from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
 from proxy.tokens.store import signed_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from proxy.commands.amazon_session import AmazonSession
+    from proxy.commands.amazon_session import AmazonSession, Finding, RegionListing
     from proxy.config import Account, Config
     from proxy.tokens.token_response import Grant
 
@@ -128,6 +117,8 @@ def find_account(config: Config, name: str, command: str) -> Account:
 
 def start(config: Config, account: Account, *, insists: bool = False) -> SignIn:
     """The address of the sign-in page, with a random state."""
+    from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
+
     state, verifier = secrets.token_urlsafe(24), Secret(secrets.token_urlsafe(32))
     page = config.regions[account.region].auth_grant_url
     request = AuthorizationRequest(account.client_id, account.scopes, account.redirect_uri, state, verifier)
@@ -183,6 +174,8 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
 
 
 async def _finish(config: Config, started: SignIn, code: Secret) -> int:
+    from proxy.commands.amazon_session import credentials, open_session, token_url, try_account
+
     account = started.account
     async with open_session(config) as amazon:
         try:
@@ -246,6 +239,8 @@ async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, ins
 
     Where the present login does not work, or none of its profiles is known, there is nothing to lose.
     """
+    from proxy.commands.amazon_session import list_region, try_account, user_of
+
     present, listings, user = await asyncio.gather(
         try_account(amazon, account),
         asyncio.gather(*(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)),

@@ -18,12 +18,11 @@ from proxy.commands.terminal import FAILED, OK, complain, say
 from proxy.config import environment, load
 from proxy.events import NoticeKind
 from proxy.net.names import Names
-from proxy.net.session import make_session
-from proxy.observability.delivery import CommandChannel, DeliveryFailed, NoticeChannel, WebhookChannel
 from proxy.observability.notices import Notice
 
 if TYPE_CHECKING:
     from proxy.config import Config
+    from proxy.observability.delivery import NoticeChannel
 
 TEXT = "This is a test: ads-proxy can reach you here when a sign-in is needed or a consent expires."
 
@@ -42,6 +41,9 @@ def send_test(config: Config) -> int:
 
 async def _send(config: Config) -> int:
     notice = Notice(uuid.uuid4().hex, NoticeKind.TEST, "", TEXT, time.time())
+    from proxy.net.session import make_session
+    from proxy.observability.delivery import CommandChannel, WebhookChannel
+
     names = Names()
     session = make_session(names)
     try:
@@ -58,6 +60,8 @@ async def _send(config: Config) -> int:
 
 
 async def _try(channel: NoticeChannel, notice: Notice) -> int:
+    from proxy.observability.delivery import DeliveryFailed
+
     try:
         await channel.deliver(notice)
     except DeliveryFailed as failure:

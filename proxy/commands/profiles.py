@@ -18,14 +18,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from proxy.commands.amazon_session import (
-    AmazonSession,
-    Finding,
-    explain,
-    open_session,
-    remarks_on,
-    try_account,
-)
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers, remarks
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
@@ -34,6 +26,7 @@ from proxy.config import environment, load
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from proxy.commands.amazon_session import AmazonSession, Finding
     from proxy.config import Account, Config
     from proxy.profiles.listing import Profile
     from proxy.profiles.reach import MergedAdsAccount
@@ -77,6 +70,8 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
+    from proxy.commands.amazon_session import explain, remarks_on
+
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](columns, rows)
     for remark in remarks_on(findings):
         tell(f"note: {remark}")
@@ -87,6 +82,8 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: st
 
 
 async def _try_all(config: Config, ads_accounts: bool) -> list[Finding]:
+    from proxy.commands.amazon_session import open_session, try_account
+
     what = "reading ads accounts" if ads_accounts else "reading profiles"
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("accounts"))
     with Progress(*columns, console=remarks(), transient=True) as progress:

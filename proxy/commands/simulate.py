@@ -8,14 +8,16 @@ Example: ads-proxy simulate --base-port 9001
 from __future__ import annotations
 
 import errno
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proxy.commands.cli_options import EchoOption
 from proxy.commands.terminal import OK
 from proxy.errors import ListenError
-from proxy.simulator import PortPlan, SimulatorSettings, run
+
+if TYPE_CHECKING:
+    from proxy.simulator import SimulatorSettings
 
 
 def simulate(
@@ -27,6 +29,8 @@ def simulate(
     profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="Profiles in each region.")] = 3,
     echo: EchoOption = False,
 ) -> int:
+    from proxy.simulator import PortPlan, SimulatorSettings
+
     settings = SimulatorSettings(
         host=host,
         ports=PortPlan.from_base(base_port),
@@ -39,6 +43,8 @@ def simulate(
 
 def run_simulator(settings: SimulatorSettings) -> int:
     """Run it; raise `ListenError` where one of its ports cannot be had."""
+    from proxy.simulator import run
+
     try:
         run(settings)
     except OSError as error:

@@ -137,6 +137,17 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.parametrize("command", set(COMMANDS) - {"serve"})
+def test_the_help_of_a_command_loads_no_http(tmp_path: Path, command: str) -> None:
+    """The library for HTTP takes a third of a second, and is needed only when the command runs."""
+    script = f"import sys; from proxy.commands.cli import load_command; load_command({command!r}); print(*sys.modules)"
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=needed, capture_output=True, text=True, check=True
+    )
+    assert "aiohttp" not in ended.stdout.split()
+
+
 def test_the_version_is_told(tmp_path: Path) -> None:
     """Both spellings print the package's version; `--version` goes on with those of what it rests on."""
     line = f"ads-proxy {__version__}\n"
