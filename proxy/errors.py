@@ -1,7 +1,7 @@
 """Every failure by name: its slug, its status, whether asking again helps, and what the reader should do.
 
-`Refused` and its kinds are what a tool is answered by the proxy itself; `TokenFailure` is what Login with Amazon did to
-us; `StartupError` ends the program. Nothing here performs anything, and nothing else of ours is imported.
+`Refused` and its subclasses are the proxy's own answers to a client; `TokenFailure` is a failed token request;
+`StartupError` ends the program. Nothing here performs anything, and nothing else of ours is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class AdsProxyError(Exception):
     """The root of all failures that have a name."""
 
 
-# --- What a tool is answered by the proxy itself (RFC 9457, RFC 9209) ------------------------------------
+# --- The proxy's own answers (RFC 9457, RFC 9209) --------------------------------------------------------
 
 
 class Refused(AdsProxyError):
@@ -57,7 +57,7 @@ class MalformedRequest(Refused):
 class UnacceptablePath(Refused):
     """A path that two servers could read differently, where paths decide what a client may do."""
 
-    slug, title = "unacceptable-path", "The path cannot be judged"
+    slug, title = "unacceptable-path", "The path is ambiguous"
 
 
 class TooManyParameters(Refused):
@@ -95,13 +95,13 @@ class NotImplementedHere(Refused):
     slug, status, title, code = (
         "not-implemented",
         501,
-        "The request asks for what is not spoken here",
+        "Not implemented",
         "NOT_IMPLEMENTED",
     )
 
 
 class VersionNotSupported(Refused):
-    slug, status, title, code = "version-not-supported", 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here", "VERSION"
+    slug, status, title, code = "version-not-supported", 505, "Only HTTP/1.1 and HTTP/1.0 are supported", "VERSION"
 
 
 # --- admission and permissions ------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class MisdirectedHost(Refused):
 
 
 class CrossOrigin(Refused):
-    """A web page knocked: any Origin, and any Sec-Fetch-Site but `none` and `same-origin`."""
+    """A request of a web page: any Origin, and any Sec-Fetch-Site but `none` and `same-origin`."""
 
     slug, status, title, code = "cross-origin", 403, "Web pages may not use this proxy", "FORBIDDEN"
     proxy_error = "http_request_denied"
@@ -124,14 +124,14 @@ class CrossOrigin(Refused):
 class ClientUnknown(Refused):
     """No key, or one that no client has."""
 
-    slug, status, title, code = "client-unknown", 401, "The client is not known", "UNAUTHORIZED"
+    slug, status, title, code = "client-unknown", 401, "Unknown client", "UNAUTHORIZED"
     proxy_error = "http_request_denied"
 
 
 class ClientKeyEnded(Refused):
     """A client's key, after its end."""
 
-    slug, status, title, code = "client-key-ended", 401, "The client's key has ended", "UNAUTHORIZED"
+    slug, status, title, code = "client-key-ended", 401, "The client's key has expired", "UNAUTHORIZED"
     proxy_error = "http_request_denied"
 
 
@@ -186,11 +186,11 @@ class AccountRequired(Refused):
 
 
 class UnknownAccount(Refused):
-    slug, title = "unknown-account", "There is no such account"
+    slug, title = "unknown-account", "Unknown account"
 
 
 class UnknownRegion(Refused):
-    slug, title = "unknown-region", "There is no such region"
+    slug, title = "unknown-region", "Unknown region"
 
 
 class ConflictingScope(Refused):
@@ -206,18 +206,23 @@ class ConflictingAdsAccount(Refused):
 class RegionRequired(Refused):
     """An ads account that lives in several regions, of which nothing chooses one."""
 
-    slug, title = "region-required", "The request names no region"
+    slug, title = "region-required", "No region was chosen"
 
 
 class SessionElsewhere(Refused):
     """An MCP session of another client, or one that began with another account, region or advertiser."""
 
-    slug, status, title, code = "session-elsewhere", 404, "The MCP session lives elsewhere", "NOT_FOUND"
+    slug, status, title, code = (
+        "session-elsewhere",
+        404,
+        "The MCP session belongs to another client, account or region",
+        "NOT_FOUND",
+    )
     proxy_error = "destination_not_found"
 
 
 class UnknownRoute(Refused):
-    slug, status, title, code = "unknown-route", 404, "There is no such route", "NOT_FOUND"
+    slug, status, title, code = "unknown-route", 404, "Unknown route", "NOT_FOUND"
     proxy_error = "destination_not_found"
 
 
@@ -294,9 +299,9 @@ class Throttled(Refused):
 
 
 class NoUsableToken(Refused):
-    """No access token in hand, and none came within `tokens.request_wait`; not retryable where a person must act."""
+    """No cached access token, and none came within `tokens.request_wait`; not retryable where a person must act."""
 
-    slug, status, title, code = "no-usable-token", 503, "There is no usable access token", "SERVICE_UNAVAILABLE"
+    slug, status, title, code = "no-usable-token", 503, "No usable access token", "SERVICE_UNAVAILABLE"
     proxy_error = "destination_unavailable"
     retryable = True
 
@@ -326,25 +331,25 @@ class WriteNotRecorded(Refused):
 class InternalError(Refused):
     """A defect of ours; the log has its traceback."""
 
-    slug, status, title, code = "internal-error", 500, "The proxy met a defect of its own", "INTERNAL_ERROR"
+    slug, status, title, code = "internal-error", 500, "Internal error of the proxy", "INTERNAL_ERROR"
     proxy_error = "proxy_internal_error"
 
 
-# --- What Login with Amazon did to us --------------------------------------------------------------------
+# --- Failed token requests --------------------------------------------------------------------------------
 
 
 class TokenFailure(AdsProxyError):
     """A token request that gave no token. `reason` is the metric's label (docs/explanation/tokens.md, When a token
     request fails).
 
-    `permanent` tells that only a human can mend it. `advice` is one sentence for the operator.
+    `permanent` tells that only a person can fix it. `advice` is one sentence for the operator.
     `retry_after` is what the answer asked for, in seconds.
     """
 
     reason: ClassVar[str] = "malformed"
     permanent: ClassVar[bool] = False
     advice: ClassVar[str] = (
-        "A running proxy retries it by itself; if it lasts, look at Amazon's status page and at the network."
+        "A running proxy tries again by itself. If it lasts, check Amazon's status page and the network."
     )
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
@@ -360,7 +365,7 @@ class RefreshTokenRevoked(TokenFailure):
     reason, permanent = "invalid_grant", True
     advice = (
         "If the client id or the token is new here, check that the token was issued to this client id. Otherwise "
-        "sign in again with `ads-proxy login ACCOUNT`, or put a new refresh token in place."
+        "sign in again with `ads-proxy login ACCOUNT`, or configure a new refresh token."
     )
 
 
@@ -368,13 +373,13 @@ class ConsentExpired(RefreshTokenRevoked):
     """`invalid_grant`, and the advertiser's consent is over by its age (docs/development/amazon-login.md, Consent)."""
 
     advice = (
-        "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the "
+        "The advertiser, or a user of theirs with access to the account, must consent again: press Reconnect in the "
         "console, or run `ads-proxy login ACCOUNT`."
     )
 
 
 class RefreshTokenMissing(TokenFailure):
-    """Nobody has signed in, and none is configured: Login with Amazon was not even asked."""
+    """No sign-in and no configured token: Login with Amazon was not asked."""
 
     reason, permanent = "invalid_grant", True
     advice = "Sign in: press Connect in the console, or run `ads-proxy login ACCOUNT`; or configure a refresh token."
@@ -385,16 +390,14 @@ class AppMisconfigured(TokenFailure):
     account."""
 
     reason, permanent = "invalid_client", True
-    advice = "The client id or secret is wrong: compare both with the security profile in Login with Amazon's console."
+    advice = "Compare client_id and client_secret with the security profile in the Login with Amazon console."
 
 
 class TokenRequestRejected(TokenFailure):
     """`unauthorized_client`, `invalid_request`, `unsupported_grant_type` and their like."""
 
     reason, permanent = "rejected", True
-    advice = (
-        "Login with Amazon refuses the request as such: check that the application may use this grant and these scopes."
-    )
+    advice = "Check that the application may use this grant type and these scopes."
 
 
 class TokenThrottled(TokenFailure):
@@ -407,7 +410,7 @@ class TokenServerError(TokenFailure):
 
 class TokenNetworkError(TokenFailure):
     reason = "network"
-    advice = "Check name resolution, the outbound proxy and the firewall; a running proxy retries it by itself."
+    advice = "Check name resolution, the outbound proxy and the firewall. A running proxy tries again by itself."
 
 
 class TokenTimeout(TokenFailure):
@@ -419,7 +422,7 @@ class TokenAnswerMalformed(TokenFailure):
 
 
 class ApplicationChanged(AdsProxyError):
-    """Somebody signed in for an application that the account no longer has: the configuration changed meanwhile."""
+    """A sign-in for an application that the account no longer has: the configuration changed meanwhile."""
 
 
 # --- What ends the program before it serves, or a command before it has done what it is for --------------

@@ -1,4 +1,4 @@
-"""Who may knock at all: method, form of the target, web pages, host names; then who it is. Pure.
+"""Admission: method, form of the target, web pages, host names; then the client's identity. Pure.
 
 It defends against web pages (any Origin, RFC 6454; Fetch Metadata) and DNS rebinding (Host), before anything is chosen
 or forwarded (docs/explanation/security.md). Keys are verified by `clients`, what a client may do is for `policy`.
@@ -26,23 +26,25 @@ _ORIGIN = TargetForm.ORIGIN
 _KEYLESS = frozenset((TargetKind.TOKEN, TargetKind.LOGIN))
 _FETCH_SITES = (b"none", b"same-origin")
 _REFUSED_METHODS = {
-    b"CONNECT": "CONNECT is refused: a tunnel would pass by the proxy. Give the tool an http:// base URL of the proxy, "
-    "or http_proxy with http:// URLs of Amazon's API hosts.",
-    b"TRACE": "TRACE is refused: it would hand back what the proxy adds.",
+    b"CONNECT": "CONNECT is refused: a tunnel would bypass the proxy. Give the client an http:// base URL of the "
+    "proxy, or http_proxy with http:// URLs of Amazon's API hosts.",
+    b"TRACE": "TRACE is refused: its answer would show the headers that the proxy adds. Use another method.",
 }
 
 
 def admit(request: Request) -> None:
-    """Refuse what is answered to nobody, key or not: method, web pages, form of the target."""
+    """Refuse what no client may send, with or without a key: method, web pages, form of the target."""
     if request.method in _REFUSED_METHODS:
         raise MethodNotAllowed(_REFUSED_METHODS[request.method], close=True)
     named = request.fields.named
     if ORIGIN in named:
         raise CrossOrigin(
-            "The request carries an Origin, as requests of web pages do; call the proxy from a program.", close=True
+            "The request has an Origin header, as requests of web pages do; call the proxy from a program.", close=True
         )
     if FETCH_SITE in named and not all(value.lower() in _FETCH_SITES for value in named[FETCH_SITE] if value):
-        raise CrossOrigin("The request's Sec-Fetch-Site says that another web page sent it.", close=True)
+        raise CrossOrigin(
+            "Sec-Fetch-Site shows that another web page sent the request; call the proxy from a program.", close=True
+        )
     if request.target.form is not _ORIGIN:
         _check_form(request)
 
@@ -50,21 +52,21 @@ def admit(request: Request) -> None:
 def _check_form(request: Request) -> None:
     target = request.target
     if target.form is TargetForm.ASTERISK:
-        raise MethodNotAllowed("A target of '*' asks about the proxy itself, which has nothing to tell.", close=True)
+        raise MethodNotAllowed("The request target '*' is not supported; send a path.", close=True)
     if target.scheme == b"https":
         raise MalformedRequest(
-            "An https:// target cannot be read here: write the tool's base URL with http://.", close=True
+            "The request target begins with https://; write the client's base URL with http://.", close=True
         )
     if target.scheme != b"http":
-        raise MalformedRequest("The request target begins neither with '/' nor with http://.", close=True)
+        raise MalformedRequest("The request target begins neither with '/' nor with http://; send a path.", close=True)
 
 
 def identify(
     request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
 ) -> ClientIdentity:
-    """Who asks; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is checked
-    first. At the token endpoint a caller shows its key in the body, and who asks for a login of its own is told that
-    there is none; a `destination` not read yet is neither.
+    """The client; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is checked
+    first. At the token endpoint a client shows its key in the body. A request for the proxy's own login gets the answer
+    that there is none. A `destination` that is not read yet is neither.
     """
     try:
         identity = clients.identify(request.fields, now)
@@ -78,7 +80,7 @@ def identify(
 
 
 def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) -> None:
-    """Refuse a host name that is not ours to answer for; of a caller with a valid key, only what is no host name.
+    """Refuse a host name that is not ours to answer for; from a client with a valid key, only what is no host name.
 
     An absolute target must be an API host's, key or not. The port does not count, save where a configured API address
     is only told apart by it.
@@ -101,7 +103,9 @@ def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) 
 def _check_absolute(authority: bytes, host: bytes, table: RoutingTable) -> None:
     asked = read_host(authority)
     if host and read_host(host) != asked:
-        raise MalformedRequest("Host and the request target name different hosts.", close=True)
+        raise MalformedRequest(
+            "Host and the request target name different hosts; send the same host in both.", close=True
+        )
     if table.find_api_host(asked.name, asked.authority) is None:
         raise MisdirectedHost(
             "This is no general proxy: of absolute targets it forwards those of Amazon's API hosts only, "

@@ -142,7 +142,7 @@ class Budgets:
         return spend_one(row, per_minute, now)
 
     def claim(self, name: str, limit: int, in_flight: int) -> bool:
-        """Whether a client may have one more request under way beside those `in_flight` here. Who shares the budgets
+        """Whether a client may have one more request in flight than the `in_flight` ones here. Who shares the budgets
         counts it in this step, so that no two processes take the last place."""
         return in_flight < limit
 
@@ -156,7 +156,7 @@ class Budgets:
 
 
 class Clients:
-    """Everybody who may call; swapped whole by a reload."""
+    """All configured clients; a reload replaces the whole object."""
 
     def __init__(
         self,
@@ -176,15 +176,15 @@ class Clients:
 
     @property
     def exist(self) -> bool:
-        """Whether any client is configured: callers need a key then."""
+        """Whether any client is configured: requests need a key then."""
         return bool(self._policies)
 
     # --- who
 
     def identify(self, fields: RequestFields, now: float) -> ClientIdentity:
-        """Name the caller; `now` is wall-clock time. Raises `ClientUnknown` or `PlaceholderRejected`.
+        """The client of a request; `now` is wall-clock time. Raises `ClientUnknown` or `PlaceholderRejected`.
 
-        Without clients everybody is trusted: only placeholders of our own are read, for what they are bound to.
+        Without configured clients every request is trusted: only our own placeholders are read, for their bindings.
         """
         identity = self.recall(fields, now)
         if identity is None:
@@ -200,7 +200,7 @@ class Clients:
         return identity
 
     def recall(self, fields: RequestFields, now: float) -> ClientIdentity | None:
-        """The caller, if its credential was verified before and is still valid; None where it has to be verified."""
+        """The client, if its credential was verified before and is still valid; None if it has to be verified."""
         named = fields.named
         if not self._policies and AUTHORIZATION not in named:
             return self.nobody
@@ -211,7 +211,7 @@ class Clients:
         return verified.identity if verified is not None and now < verified.valid_until else None
 
     def note_use(self, identity: ClientIdentity, now: float) -> None:
-        """A request with the caller's key was let in; `now` is wall-clock time."""
+        """A request with the client's key was admitted; `now` is wall-clock time."""
         if identity.key is not None:
             self._uses.note(identity.key.digest, now)
 
@@ -243,7 +243,7 @@ class Clients:
         found = self._placeholders.read(ACCESS, text, self._digests_of)
         if found is None:
             raise PlaceholderRejected(
-                f"The access token is not one of this proxy's, or its client or key is gone. {_ASK_AGAIN}"
+                f"The access token is not from this proxy, or its client or key was removed. {_ASK_AGAIN}"
             )
         policy, key = self._policies.get(found.client), self._key_of(found)
         if policy is not None and key is not None:
@@ -258,7 +258,7 @@ class Clients:
         return VerifiedCredential(self._identity(policy, found.bound, key), valid_until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
-        """The digests of a client's keys; that of nobody is empty, while nobody is asked for a key."""
+        """The digests of a client's keys; an empty one for no client, while no key is required."""
         if not self._policies:
             return () if name else ("",)
         policy = self._policies.get(name)
@@ -278,7 +278,8 @@ class Clients:
     # --- what the token endpoint asks
 
     def authenticate(self, name: str, secret: str, now: float) -> ClientIdentity | None:
-        """The client of this name with this key; None for another key or name. Everybody, where none is configured.
+        """The client of this name with this key; None for another key or name. The anonymous client, if none is
+        configured.
 
         Raises `ClientKeyEnded` for a key that was the client's.
         """
@@ -296,13 +297,13 @@ class Clients:
         return self._identity(policy, "", found)
 
     def issue(self, identity: ClientIdentity, bound: str, now: float) -> tuple[str, str]:
-        """An access and a refresh placeholder, which end with the key that the caller has shown."""
+        """An access and a refresh placeholder, which expire with the key that the client has shown."""
         name, digest = (identity.name, identity.key.digest) if identity.key is not None else ("", "")
         access = self._placeholders.issue_access(name, digest, bound, now)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
     def read_refresh(self, identity: ClientIdentity, text: str, now: float) -> str | None:
-        """What a refresh placeholder of this caller is bound to; None for any other text."""
+        """The binding of a refresh placeholder of this client; None for any other text."""
         found = self._placeholders.read(REFRESH, text.encode("utf-8", "surrogatepass"), self._digests_of)
         holder = identity.policy.name if identity.policy is not None else ""
         if found is None or found.client != holder:
@@ -315,7 +316,7 @@ class Clients:
     def screen(self, identity: ClientIdentity, asked: RequestSummary) -> Verdict:
         """Raise what forbids the request wherever it would go, if anything does; else what `check_route` goes on from.
 
-        Asked before routing, so that what routing knows of others is told to nobody who may not ask for it.
+        Asked before routing, so that a client learns nothing about accounts that it may not use.
         """
         policy = identity.policy
         if policy is None:
@@ -345,7 +346,10 @@ class Clients:
         limit = policy.requests_per_minute
         wait = self._budgets.spend(policy.name, limit, now)
         if wait:
-            raise BudgetSpent(f"Client {policy.name} may send {limit} requests a minute.", retry_after=wait)
+            raise BudgetSpent(
+                f"Client {policy.name} may send {limit} requests a minute; wait as long as Retry-After says.",
+                retry_after=wait,
+            )
 
     def check_route(self, identity: ClientIdentity, screened: Verdict, chosen: Route) -> None:
         """Raise what forbids the route, if anything does."""
@@ -363,8 +367,8 @@ class Clients:
             return
         if not self._budgets.claim(policy.name, policy.max_in_flight, in_flight):
             raise BudgetSpent(
-                f"Client {policy.name} may have {policy.max_in_flight} requests under way at once "
-                "(max_in_flight); wait for one of them to end.",
+                f"Client {policy.name} may have {policy.max_in_flight} requests in flight (max_in_flight); "
+                "wait until one of them finishes.",
                 retry_after=1,
             )
 
@@ -376,7 +380,7 @@ class Clients:
         *,
         fixed: bool = False,
     ) -> ToolRules | None:
-        """Which tools of the MCP endpoint a caller may call, and for which accounts, where its session is `fixed` to
+        """The MCP tools that a client may call, and for which accounts, where its session is `fixed` to
         one; None for all. `writers` are those that the endpoint does not call read-only."""
         policy = identity.policy
         if policy is None or not (policy.checks_tools or fixed):
@@ -391,7 +395,7 @@ class Clients:
             raise verdict.refusal
 
     def impersonate(self, name: str) -> ClientIdentity | None:
-        """The caller that a client would be with its key, for `ads-proxy check --as`; None where there is none."""
+        """The identity of a client with its key, for `ads-proxy check --as`; None for an unknown client."""
         policy = self._policies.get(name)
         return self._identity(policy, "", next(iter(policy.keys), None)) if policy is not None else None
 
@@ -407,10 +411,10 @@ class Clients:
 
 
 def _refuse_ended(key: ClientKey, policy: Policy, now: float) -> None:
-    """Raise where a client's key has ended. Who sends it has had it, and may know whose it was."""
+    """Raise if a client's key has expired. The sender had the key, and may know whose it was."""
     if key.ends_at is not None and key.has_ended(now):
-        ended = datetime.fromtimestamp(key.ends_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        raise ClientKeyEnded(f"This key of client {policy.name} ended at {ended} (key {key.id}). {_GET_A_NEWER}")
+        expired = datetime.fromtimestamp(key.ends_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise ClientKeyEnded(f"This key of client {policy.name} expired at {expired} (key {key.id}). {_GET_A_NEWER}")
 
 
 def _credential(authorization: bytes) -> bytes:

@@ -42,7 +42,7 @@ _MAX_ACCOUNTS_NAMED, _REPORTS, _ID = "accessRequestedAccounts", "reports", "adve
 def find_flaw(own: frozenset[bytes], fields: RequestFields, body: bytes) -> str:
     """Why such an order may not pass, empty where every account that it names is one of `own`.
 
-    Whether another account is there or not makes no difference to what is said.
+    The answer is the same whether another account exists or not.
     """
     flaw = find_odd_form(fields)
     if flaw:
@@ -55,7 +55,7 @@ def find_flaw(own: frozenset[bytes], fields: RequestFields, body: bytes) -> str:
         return f"the body is no object of {_MAX_ACCOUNTS_NAMED} and {_REPORTS} alone"
     accounts = order.get(_MAX_ACCOUNTS_NAMED)
     if not isinstance(accounts, list) or not accounts:
-        return f"the body names no accounts: {_MAX_ACCOUNTS_NAMED} is a list of them"
+        return f"the body has no accounts: {_MAX_ACCOUNTS_NAMED} is a list of them"
     if not all(_is_own(entry, own) for entry in accounts) or _names_accounts(order.get(_REPORTS)):
         return f"the body names another account than its own: {_MAX_ACCOUNTS_NAMED} may hold an {_ID} of its own only"
     return ""
@@ -203,18 +203,18 @@ class Policy:
 
     @cached_property
     def with_account_id(self) -> Verdict:
-        """What is said of a request that an account id of the client's governs."""
+        """The verdict on a request that one of the client's account ids governs."""
         return _permit(self, "account_ids")
 
     @cached_property
     def with_profile(self) -> Verdict:
-        """What is said of a request that one of the client's profiles is to govern."""
+        """The verdict on a request that one of the client's profiles governs."""
         needs = f"Client {self.name} must choose one of its profiles: send Amazon-Advertising-API-Scope."
         return Verdict("profiles", f"Client {self.name} may send this request with this profile.", None, needs, True)
 
     @cached_property
     def by_body(self) -> Verdict:
-        """What is said of an order for reports, whose body names the accounts."""
+        """The verdict on an order for reports, whose body names the accounts."""
         needs = (
             f"Client {self.name} may order reports of its own ads accounts, and reports of the unified API name their "
             "accounts in the body, which only a running proxy reads."
@@ -223,7 +223,7 @@ class Policy:
 
     @cached_property
     def leave(self) -> Verdict:
-        """What is said of a request that nothing forbids, where the client is not limited."""
+        """The verdict on a request that nothing forbids, for a client that is not limited."""
         limits = {
             "paths": self.paths is not None,
             "access": self.access is not Effect.WRITE,
@@ -331,11 +331,11 @@ def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
 
 
 def _evaluate_limits(policy: Policy, asked: RequestSummary) -> Verdict:
-    """A limited client names no account but its own, and reaches what one of its own governs."""
+    """A limited client may name only its own accounts, and reaches what one of them governs."""
     fields, operation = asked.fields, asked.operation
     foreign = find_foreign_name(policy.own, fields, asked.query)
     if foreign:
-        reason = f"Client {policy.name} may name no account but its own, and the {foreign} does."
+        reason = f"Client {policy.name} may name only its own accounts, but the {foreign} names another."
         return _forbid(policy.limited_by, reason)
     for scope in fields.values(SCOPE):
         if scope and scope not in policy.own.profiles:
@@ -363,7 +363,7 @@ def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
 def _ungoverned(operation: Operation | None) -> str:
     """Why neither Scope nor account id governs an operation, empty where one can."""
     if operation is None:
-        return "this method and path are not in Amazon's specifications, so nothing says what they reach"
+        return "this method and path are not in Amazon's specifications, so the accounts that they reach are unknown"
     return _why_ungoverned(operation)
 
 
@@ -371,8 +371,8 @@ def _ungoverned(operation: Operation | None) -> str:
 def _why_ungoverned(operation: Operation) -> str:
     if operation.template in _REPORTS_OF_BODIES:
         if operation.template == ORDER_OF_REPORTS:
-            return "reports of the unified API name their accounts in the body, of which it has none"
-        return "nothing says whose a report of the unified API is"
+            return "reports of the unified API name their accounts in the body, and this client has no account ids"
+        return "the account of a report of the unified API is unknown"
     if operation.segments[0] == _AMC:
         return "Amazon Marketing Cloud has accounts of its own"
     if operation.segments[0] == _ACCOUNTS or _names_account_in_path(operation):
@@ -403,7 +403,7 @@ def _evaluate_governed(policy: Policy, fields: RequestFields, operation: Operati
         lacking = "a Scope" if policy.profiles is None else "an account id"
         return _forbid(
             policy.limited_by,
-            f"Client {policy.name} is limited, and only {lacking} governs this operation, of which it has none; "
+            f"Client {policy.name} is limited, and this operation needs {lacking}, which the client does not have; "
             "an operator can name its path in `unscoped_paths`.",
         )
     return policy.with_profile
@@ -487,11 +487,11 @@ def evaluate_route(policy: Policy, before: Verdict, chosen: Route) -> Verdict:
         if chosen.profile and chosen.profile not in policy.own.profiles:
             return _forbid(
                 policy.limited_by,
-                f"Client {policy.name} may not use the profile that its route or account has as the default.",
+                f"Client {policy.name} may not use the default profile of its route or account.",
             )
         default = chosen.ads_account if chosen.ads_account_header else b""
         if default and default not in policy.own.account_ids:
-            reason = f"Client {policy.name} may not use the ads account that its account has as the default."
+            reason = f"Client {policy.name} may not use the default ads account of its account."
             return _forbid(policy.limited_by, reason)
         if before.needs and not default and not (before.takes_profile and chosen.profile):
             return _forbid(before.rule, before.needs)

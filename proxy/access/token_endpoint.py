@@ -44,7 +44,7 @@ class PlaceholderRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderResponse:
-    """`headers` leaves out what frames the body. `client` is who was answered, empty where nobody was recognised.
+    """`headers` leaves out what frames the body. `client` is who was answered, empty if none was recognised.
 
     `refusal` is what an error means here, for log and metrics, where it is more than an error of the form's."""
 
@@ -69,7 +69,7 @@ class _TokenRequestError(Exception):
 def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:
     """Answer a token request; `now` is wall-clock time."""
     if asked.request.method != b"POST":
-        return _error(405, "invalid_request", "The token endpoint takes POST alone", ((b"Allow", b"POST"),))
+        return _error(405, "invalid_request", "The token endpoint accepts only POST", ((b"Allow", b"POST"),))
     try:
         fields = _fields(asked)
         asking = _AuthenticatedClient(_identity(asked.request, fields, clients, now), clients, table, now)
@@ -133,7 +133,7 @@ def _basic(authorization: bytes) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _AuthenticatedClient:
-    """An authenticated caller before the names that it may bind to."""
+    """An authenticated client, and the names that it may bind to."""
 
     identity: ClientIdentity
     clients: Clients
@@ -142,7 +142,7 @@ class _AuthenticatedClient:
 
     @property
     def lifetime(self) -> int:
-        """Seconds that an access placeholder is good for: it ends with the caller's key."""
+        """Seconds that an access placeholder is good for: it expires with the client's key."""
         key = self.identity.key
         return LIFETIME if key is None else int(min(LIFETIME, key.until - self.now))
 
@@ -150,11 +150,13 @@ class _AuthenticatedClient:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
         granted = self._granted(fields)
         if prefix and not self.may_bind(prefix):
-            raise _TokenRequestError(400, "invalid_request", "The /@NAME before this path names no account or route")
+            raise _TokenRequestError(
+                400, "invalid_request", "The /@NAME before this path is an unknown account or route"
+            )
         return prefix or granted
 
     def may_bind(self, name: str) -> bool:
-        """Whether there is such an account or route, and the caller may use it."""
+        """Whether the account or route exists and the client may use it."""
         return self.identity.scope.may_use(self.table.names.get(name))
 
     def _granted(self, fields: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
 """The admin listener as an aiohttp application: routes, guards and answers. What it shows is asked of the view.
 
-Decisions are elsewhere: who may in `guard`, what is said in `status` and `pages`, the sign-in in `sign_in`.
+Decisions are elsewhere: who may in `guard`, texts in `status` and `pages`, the sign-in in `sign_in`.
 """
 
 from __future__ import annotations
@@ -107,11 +107,13 @@ class AdminHandlers:
             return problem(request, NoSuchPage("Look at / for the console, /status, /metrics and /livez."))
         except web.HTTPMethodNotAllowed as wrong:
             allowed = ", ".join(sorted(wrong.allowed_methods))
-            answer = problem(request, errors.MethodNotAllowed(f"This page answers {allowed}."))
+            answer = problem(request, errors.MethodNotAllowed(f"This page accepts only {allowed}."))
             answer.headers["Allow"] = allowed
             return answer
         except web.HTTPRequestEntityTooLarge:
-            return problem(request, errors.ContentTooLarge(f"At most {MAX_BODY_BYTES} bytes are read here."))
+            return problem(
+                request, errors.ContentTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes; send less.")
+            )
         except web.HTTPException:
             raise
         except Exception:  # noqa: BLE001 - a defect is answered 500 and told
@@ -148,7 +150,7 @@ class AdminHandlers:
         return self._keys.fits(shown, key, request.remote or "") or self._tell_refused(request)
 
     def _tell_refused(self, request: web.Request) -> bool:
-        """Tell of a key that does not fit; gives False, as the answer to whether it does."""
+        """Report a wrong key; returns False."""
         self._observer.observe(AdminRefused(request.remote or "", request.path[:200]))
         return False
 

@@ -224,11 +224,11 @@ _SCOPES: Final = {
 }
 ENDED: Final = {
     InvitationState.USED: ("This link was used already", "The consent was given: there is nothing more to do."),
-    InvitationState.REVOKED: ("This link was taken back", "Ask whoever sent it to you for another one."),
-    InvitationState.EXPIRED: ("This link is too old", "Ask whoever sent it to you for another one."),
+    InvitationState.REVOKED: ("This link was revoked", "Ask the sender for another link."),
+    InvitationState.EXPIRED: ("This link has expired", "Ask the sender for another link."),
     InvitationState.UNKNOWN: (
-        "This link is not known",
-        "Open it as it was sent to you, whole, or ask for another one.",
+        "Unknown link",
+        "Open the whole link, or ask the sender for another one.",
     ),
 }
 
@@ -239,7 +239,7 @@ def page(title: str, body: str, tone: str = "", head: str = "") -> str:
 
 
 def asking_page(invitation: Invitation, source: SignInSource, token: str) -> str:
-    """What is asked for and by whom, and the button that leads to Amazon."""
+    """The sender, the scopes, and the button that leads to Amazon."""
     sender, until = escape(invitation.sender), datetime.fromtimestamp(invitation.expires_at, UTC)
     scopes = "".join(f"<li>{escape(_SCOPES.get(scope, scope))}</li>" for scope in source.scopes)
     return page(
@@ -272,18 +272,16 @@ def ended_page(state: InvitationState) -> str:
 
 def done_page() -> str:
     """The consent is in force."""
-    return page("Done", "<p>Thank you: the access was granted and works. You can close this page.</p>", "good")
+    return page("Done", "<p>Thank you: the access works. You can close this page.</p>", "good")
 
 
 def failed_page(result: SignInResult, token: str) -> str:
     """What went wrong, as far as it is the advertiser's business."""
     if result.outcome is SignInOutcome.DENIED:
-        title, words = "Access was not granted", "Amazon's page ended without your consent. Nothing has changed."
+        title, words = "Access was not allowed", "You did not allow access on Amazon's page. Nothing has changed."
     elif result.outcome is SignInOutcome.STATE_UNKNOWN:
         title = "This sign-in is not known"
-        words = (
-            "It took more than ten minutes, or went on in another browser. Open the link that was sent to you again."
-        )
+        words = "It took more than ten minutes, or continued in another browser. Open your link again."
     else:
         title, words = "That did not work", "Amazon did not complete the sign-in. Nothing has changed."
     again = f'<p><a class="button" href="{PATH}/{escape(token)}">Try again</a></p>' if token else ""
@@ -291,11 +289,11 @@ def failed_page(result: SignInResult, token: str) -> str:
 
 
 def other_login_page(token: str) -> str:
-    """Signed in as somebody who does not reach what is in use: that is for the operator to decide."""
+    """The sign-in was by another user, who does not reach the profiles in use: the operator decides."""
     return page(
         "This is another login",
         f"""<p>The user that you signed in as does not have access to the same ads accounts as before. Nothing
-has changed. Sign in as the user who has, or ask whoever sent you the link.</p>
+has changed. Sign in as the user who has, or ask the sender of the link.</p>
 <p><a class="button" href="{PATH}/{escape(token)}">Try again</a></p>""",
         "bad",
     )

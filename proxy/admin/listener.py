@@ -59,7 +59,7 @@ def refusing_expectations(handler: Handler) -> Handler:
         expectations = [value.lower() for value in request.headers.getall("Expect", ()) if value]
         if request.version < HttpVersion11 or expectations in ([], ["100-continue"]):
             return await handler(request)
-        answer = problem(request, ExpectationFailed("The only expectation that can be met is `100-continue`."))
+        answer = problem(request, ExpectationFailed("The only supported expectation is `100-continue`; send no other."))
         answer.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store", "Server": "ads-proxy"})
         return answer
 
@@ -73,7 +73,7 @@ MAX_CONNECTIONS = 128
 HEAD_TIMEOUT = 10.0
 """Seconds until the first head must be complete."""
 MAX_AGE = 900.0
-"""Seconds that a connection lives at all; browsers and Prometheus connect anew without a word."""
+"""Seconds that a connection lives at all; browsers and Prometheus connect again by themselves."""
 _UNDECIDED_BYTES = len(b"\r\n\r\n") - 1
 
 
@@ -109,7 +109,7 @@ class ConnectionLimiter:
 
 
 class LimitedConnection(asyncio.Protocol):
-    """One connection, handed on to its inner protocol."""
+    """One connection, passed to its inner protocol."""
 
     def __init__(self, limiter: ConnectionLimiter) -> None:
         self._limiter = limiter

@@ -2,7 +2,7 @@
 
 What a sign-in led to, and the question whether it may replace a login that works, are values here (`SignInResult`).
 
-The console's own page is a static file. No script and no style stands in a page: the content security policy of the
+The console's own page is a static file. A page has no inline script or style: the content security policy of the
 listener would refuse it.
 """
 
@@ -86,8 +86,8 @@ def begin_page(source: SignInSource) -> str:
     name = escape(source.account)
     return page(
         f"Connect {source.account}?",
-        f"""<p>This begins a sign-in with Amazon for the account <strong>{name}</strong> of this proxy. Whoever signs in
-there becomes its login: tools use what that person may use.</p>
+        f"""<p>This starts a sign-in with Amazon for the account <strong>{name}</strong> of this proxy. The user who
+signs in there becomes its login: clients use what that user may use.</p>
 <p>If you came here by a link that you did not expect, close this page.</p>
 <form method="post" action="/login/{name}/begin"><button type="submit">Sign in for {name}</button></form>
 <p><a href="/">To the console</a></p>""",
@@ -108,7 +108,7 @@ def replacement_page(question: ReplacementConfirmation) -> str:
     """Asks before a login that works is replaced by one that reaches other profiles; nothing has changed yet."""
     name, comparison = escape(question.account), question.comparison
     insists = comparison.decision is Replacement.INSIST
-    parts = [f"<p>{_loss(comparison)} Nothing has changed yet: the present login of {name} goes on working.</p>"]
+    parts = [f"<p>{_loss(comparison)} Nothing has changed yet: the present login of {name} still works.</p>"]
     if comparison.uncertain:
         parts.append(f"<p>What it reaches in {', '.join(comparison.uncertain)} could not be listed.</p>")
     if comparison.lost:
@@ -119,7 +119,7 @@ def replacement_page(question: ReplacementConfirmation) -> str:
         parts.append(f"<p>{escape(note)}</p>")
     if question.mistyped:
         parts.append('<p class="trouble" role="alert">That is not the name of the account.</p>')
-    typed = f"""<label for="insisted">To replace it all the same, type the account's name: <code>{name}</code></label>
+    typed = f"""<label for="insisted">To replace it anyway, type the account's name: <code>{name}</code></label>
 <input id="insisted" name="insisted" type="text" autocomplete="off" spellcheck="false" required>"""
     parts.append(
         f"""<form method="post" action="/login/{name}/replace">
@@ -136,7 +136,7 @@ def replacement_page(question: ReplacementConfirmation) -> str:
 def _loss(comparison: Comparison) -> str:
     reaches = f"The new login reaches {comparison.offered} profile{'' if comparison.offered == 1 else 's'}"
     if comparison.decision is Replacement.INSIST:
-        return f"{reaches}, and none of the {comparison.known} that clients use now: most likely it is somebody else's."
+        return f"{reaches}, and none of the {comparison.known} that clients use now: most likely it is another user's."
     return f"{reaches}, and lacks {len(comparison.lost)} of the {comparison.known} that clients use now."
 
 

@@ -48,7 +48,7 @@ class KeyRequired(errors.ClientUnknown):
 
 
 class NoSuchPage(errors.UnknownRoute):
-    slug, title = "no-such-page", "There is no such page"
+    slug, title = "no-such-page", "Unknown page"
 
 
 class ActionFailed(errors.UpstreamUnreachable):
@@ -104,7 +104,7 @@ async def answer_in_pieces(
         answer.headers["Content-Encoding"] = "gzip"
         compress = zlib.compressobj(_LEVEL, wbits=_GZIP)
     pause, gathered, size = Pauses(), [], 0
-    with contextlib.suppress(ConnectionError):  # the client has left: nobody wants the rest
+    with contextlib.suppress(ConnectionError):  # the client disconnected
         await answer.prepare(request)
         for piece in pieces if request.method != "HEAD" else ():
             gathered.append(piece)

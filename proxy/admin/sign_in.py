@@ -1,4 +1,4 @@
-"""A person signs in: the flow from the address to send them to until what was granted is in use.
+"""A person signs in: the flow from the address to send them to until the new login is in use.
 
 It is free of HTTP: cookies and parameters are handed in, a `SignInResult` comes out.
 """
@@ -39,7 +39,7 @@ WORKING: Final = frozenset({"valid", "degraded"})
 
 
 class SignInFlow:
-    """Finishes sign-ins: exchanges the code, hands over what was granted, lists the profiles, and tells observers."""
+    """Finishes sign-ins: exchanges the code, stores the grant, lists the profiles, and tells observers."""
 
     def __init__(self, view: AdminView, observer: Observer, pending: PendingSignIns) -> None:
         self._view, self._observer, self._pending = view, observer, pending
@@ -270,7 +270,7 @@ def known_account(view: AdminView, account: str) -> str:
     if view.account(account) is None:
         names = view.accounts()
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-        raise NoSuchPage(f"There is no such account; there are: {', '.join(names[:MAX_NAMES]) or 'none'}{more}.")
+        raise NoSuchPage(f"Unknown account; the accounts are: {', '.join(names[:MAX_NAMES]) or 'none'}{more}.")
     return account
 
 
@@ -293,9 +293,9 @@ class BegunSignIn:
 
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """What is remembered of a sign-in until the browser is back, and of one that waits for a person's word.
+    """A sign-in that waits for the browser, or for a person's confirmation.
 
-    `grant` is what Amazon granted, where it would take the place of a login that works; `comparison` is what of it.
+    `grant` is what Amazon granted, if it would replace a working login; `comparison` says what it would change.
     """
 
     source: SignInSource
@@ -356,11 +356,11 @@ class PendingSignIns:
         return pending
 
     def forget(self, state: str) -> None:
-        """Nobody comes back with this state any more."""
+        """The state is no longer accepted."""
         self._pending.pop(state, None)
 
     def hold(self, state: str, pending: PendingSignIn, grant: Grant, comparison: Comparison) -> None:
-        """Keep what was granted until the browser says what becomes of it; forgotten like any other."""
+        """Keep the grant until the person decides; it expires like any other sign-in."""
         self._pending[state] = replace(pending, grant=grant, comparison=comparison)
 
 

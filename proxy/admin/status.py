@@ -41,7 +41,7 @@ _WORDS: Final = {
     "revoked": ("Sign-in needed", "Amazon no longer accepts this account's refresh token."),
     "misconfigured": ("Misconfigured", "Login with Amazon does not accept the client id or the client secret."),
 }
-_UNCONNECTED: Final = ("Not connected", "Nobody has signed in for this account yet.")
+_UNCONNECTED: Final = ("Not connected", "No sign-in for this account yet.")
 
 
 _BY_AMAZON = "refused-by-amazon"
@@ -62,7 +62,7 @@ def in_words(status: CredentialStatus) -> tuple[str, str]:
 
 
 def advice_at_the_buttons(account: Any) -> str:
-    """What to do, for somebody who has the console's buttons before them. `account` is of `account_status`."""
+    """What to do, in the words of the console's buttons. `account` is of `account_status`."""
     name = account["name"]
     if not account["has_refresh_token"]:
         return f"Press Connect, run `ads-proxy login {name}` on the proxy's machine, or configure a refresh token."
@@ -209,8 +209,8 @@ class StatusQuery:
 async def full_status(
     view: AdminView, history: RequestHistory, survey: Survey, query: StatusQuery, now: float
 ) -> dict[str, Any]:
-    """What `/status` answers: the program, accounts that need somebody, a page of all accounts with their profiles and
-    ads accounts, what Amazon limits, who asks how much, what failed, and the last refused requests."""
+    """What `/status` answers: the program, accounts that need attention, a page of all accounts with their profiles and
+    ads accounts, rate limits, traffic, failures and the last refused requests."""
     page = survey.after(query.after, ProfileCounts(view))
     names, following = ((query.account,), None) if query.account else page
     return {
@@ -227,7 +227,7 @@ async def full_status(
 
 
 class ProfileCounts(dict[str, int]):
-    """How many profiles each account has, as far as somebody asks."""
+    """The number of each account's profiles, counted on demand."""
 
     def __init__(self, view: AdminView) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class ProfileCounts(dict[str, int]):
 async def console_status(
     view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
 ) -> dict[str, Any]:
-    """What the console asks for every few seconds: accounts that need somebody come first, the others on pages."""
+    """What the console asks for every few seconds: accounts that need attention first, the others on pages."""
     calm = sorted({*survey.names} - {*survey.attention})
     pages = max(1, -(-len(calm) // PAGE))
     page = min(page, pages)
@@ -454,7 +454,7 @@ async def _survey(view: AdminView, now: float) -> Survey:
             serving += 1
         else:
             stopped.setdefault(overview.why_not_serving(status), []).append(name)
-        if needs_somebody(status, now) or view.listing_failures(name):
+        if needs_attention(status, now) or view.listing_failures(name):
             attention.append(name)
     return Survey(
         names=tuple(names),
@@ -492,7 +492,7 @@ def is_serving(status: CredentialStatus, now: float) -> bool:
     return status.expires_at is not None and status.expires_at > now and not status.refused
 
 
-def needs_somebody(status: CredentialStatus, now: float) -> bool:
+def needs_attention(status: CredentialStatus, now: float) -> bool:
     """Whether an account's login has something that a person should know. Pure."""
     return (
         status.state not in _CALM

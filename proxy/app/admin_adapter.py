@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 class RunningProgram(Protocol):
-    """What is asked of the program. It is asked anew each time: a reload changes the half of it."""
+    """The parts of the program that the view reads. They are read each time: a reload replaces half of them."""
 
     @property
     def config(self) -> Config: ...
@@ -235,7 +235,9 @@ class AdminAdapter:
     async def invite(self, account: str) -> tuple[str, float]:
         invites, key = self._program.config.invites, signing_key(self._program.config.accounts[account].secrets[0])
         if invites.url is None:
-            raise StateError("Nobody can be invited: set invites.url, and invites.listen or not, and restart.")
+            raise StateError(
+                "invites.url: is not set; set it, and invites.listen for a listener of its own; restart the proxy."
+            )
         sender = invites.sender or urlsplit(invites.url).hostname or ""
         made = await self._program.invitations.make(account, INVITATION_SECONDS, sender)
         self._program.observers.observe(InvitationMade(account, made.id, made.expires_at))

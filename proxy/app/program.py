@@ -405,7 +405,7 @@ class Program:
         return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._tls.authorities.context)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The event loop met an exception that nobody caught."""
+        """The event loop met an uncaught exception."""
         self.observers.observe(defect_of(context))
 
 
@@ -451,7 +451,7 @@ def _changed(client: str, key: ClientKey, change: KeyChange) -> ClientKeyChanged
 
 
 async def watch_keys(keys: Callable[[], Iterable[OwnedKey]], observer: Observer) -> None:
-    """Tell of keys as they end, for ever."""
+    """Report keys as they expire, for ever."""
     since = time.time()
     while True:
         await asyncio.sleep(LOOK_AT_KEYS)
@@ -467,7 +467,7 @@ LOOK_SECONDS = 1.0
 
 
 class ThreadMessages:
-    """Events of another thread, heard on the event loop; before it runs, and after, nobody hears them."""
+    """Events of another thread, observed on the event loop; before it runs, and after, they are lost."""
 
     def __init__(self, observe: Callable[[Event], None]) -> None:
         self._observe = observe
@@ -585,7 +585,7 @@ def spill_directory(config: Config, environ: Mapping[str, str]) -> SpillDirector
 
 
 def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
-    """What a store on a server needs beside its address and keys."""
+    """What a store on a server needs in addition to its address and keys."""
     return SharedSettings(config.state.max_connections, spill_directory(config, environ))
 
 
@@ -599,6 +599,6 @@ def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
     if not allowed or allowed >= config.limits.max_connections:
         return ()
     return (
-        f"This system lets the program open too few files for limits.max_connections: {allowed} connections of "
-        "tools are taken; raise the limit (ulimit -n, LimitNOFILE).",
+        f"The limit of open files is too low for limits.max_connections: the proxy accepts {allowed} client "
+        "connections; raise the limit (ulimit -n, LimitNOFILE).",
     )

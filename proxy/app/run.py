@@ -79,7 +79,7 @@ def require_compiled_parser() -> None:
 
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise StartupError(
-            "aiohttp is here without its compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
+            "aiohttp has no compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
             "requirements.lock names."
         )
 
@@ -97,7 +97,7 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
     try:
         await program.start()
         reloader.start()
-        manager.ready(f"Serving tools on {program.listening}.")
+        manager.ready(f"Serving clients on {program.listening}.")
         ObjectFreezer().begin()
         code = await (companion.run(program) if companion else signals.stop_asked())
         await reloader.stop()
@@ -114,7 +114,7 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:
-    """Let requests in flight end, here or in the workers, and tell of it."""
+    """Let requests in flight end, here or in the workers, and report it."""
     settings = program.config.drain
     program.forwarder.availability = Availability.DRAINING
     program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
@@ -220,7 +220,7 @@ class Reloader:
             self._wanted.set()
 
     async def _watch(self) -> None:
-        """Wake at once where the file system tells of changes."""
+        """Wake at once if the file system reports changes."""
         while True:
             self._moved.clear()
             directories = await asyncio.to_thread(directories_of, self._program.config.sources)
@@ -243,7 +243,7 @@ class Reloader:
                 return
             self._failed(error.problems if isinstance(error, ConfigurationError) else (str(error),), news)
         except Exception as error:  # noqa: BLE001 - whatever it is, the running configuration stays and reloads go on
-            problem = "the reload met a defect of this program; the running configuration stays in force"
+            problem = "the reload failed because of a defect of the program; the running configuration stays in use"
             if self._failed((problem,), news):
                 trace = "".join(traceback.format_exception(error))
                 self._program.observers.observe(DefectMet("reload", trace))
@@ -268,8 +268,8 @@ class Reloader:
         program.observers.observe(ConfigReloaded(not refused, refused, change.changed, change.needs_restart))
 
     def _read(self, running: Config) -> tuple[LoadedConfig, Change]:
-        """What the files say now, beside the running configuration. For a thread; the event loop gets the interpreter
-        ten times as often as usual meanwhile, since the files of thousands of accounts take seconds."""
+        """What the files say now, compared with the running configuration. For a thread; the event loop gets the
+        interpreter ten times as often as usual meanwhile, since the files of thousands of accounts take seconds."""
         usual = sys.getswitchinterval()
         sys.setswitchinterval(usual / 10)
         try:
@@ -364,7 +364,7 @@ def notify_settings(environ: Mapping[str, str], pid: int) -> NotifySettings:
 
 
 class ServiceManager:
-    """Whoever started the program, as far as there is something to tell."""
+    """The service manager, if one started the program."""
 
     def __init__(self, settings: NotifySettings | None = None) -> None:
         self._settings = settings or NotifySettings()

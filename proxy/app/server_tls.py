@@ -96,7 +96,7 @@ class ServerCertificate:
             found.context()
         except (OSError, ssl.SSLError) as error:
             raise ListenError(
-                f"tls: the certificate and key cannot be used ({error}); look at tls.cert and tls.key."
+                f"tls: the certificate and key cannot be used ({error}); correct tls.cert and tls.key."
             ) from error
         return found
 
@@ -143,7 +143,7 @@ class Authorities:
             self.take(file.read_bytes() if file is not None else None)
         except (OSError, ssl.SSLError) as error:
             reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-            problem = f"upstream.ca_file: the file that it names cannot be used ({reason})"
+            problem = f"upstream.ca_file: the file cannot be used ({reason}); name a PEM file with certificates"
             raise ConfigurationError((problem,)) from error
 
     def take(self, pem: bytes | None) -> None:

@@ -229,7 +229,7 @@ class ClientConnection(asyncio.Protocol):
         if handler.max_wire_bytes:
             self._wire_bytes += len(data) - len(rest)
             if self._wire_bytes > handler.max_wire_bytes:
-                raise ContentTooLarge(f"A body here is at most {handler.max_wire_bytes} bytes.", close=True)
+                raise ContentTooLarge(f"The body is larger than {handler.max_wire_bytes} bytes; send less.", close=True)
         if pieces:
             if self._limits.max_body_bytes:
                 self._body_bytes += sum(map(len, pieces))
@@ -355,7 +355,13 @@ class ClientConnection(asyncio.Protocol):
     def end(self) -> None:
         """The program ends."""
         if self._handler is not None:
-            self._break(Draining("The proxy stopped before there was an answer.", retry_after=1, close=True))
+            self._break(
+                Draining(
+                    "The proxy stopped before Amazon answered; check a write before you send it again.",
+                    retry_after=1,
+                    close=True,
+                )
+            )
         else:
             self._transport.close()
 
@@ -432,10 +438,12 @@ def body_of(request: Request, max_bytes: int) -> Body:
 
 def check_body_size(size: int, max_bytes: int) -> None:
     if max_bytes and size > max_bytes:
-        raise ContentTooLarge(f"The body is larger than {max_bytes} bytes (limits.max_body_bytes).", close=True)
+        raise ContentTooLarge(
+            f"The body is larger than {max_bytes} bytes (limits.max_body_bytes); send less.", close=True
+        )
 
 
-# --- How fast a body must come and a response be taken, so that nobody holds a place by being slow -------
+# --- How fast a body must come and a response be taken, so that a slow client does not hold a connection -------
 
 PERIOD = 10.0
 """Seconds over which a rate is averaged."""
@@ -471,7 +479,7 @@ class UploadRate:
 
     def check_rate(self, now: float, limits: ConnectionLimits) -> RequestTimeout | None:
         """At the deadline: what to tell a client that sends nothing, or too little; a period that is over begins
-        anew."""
+        again."""
         if now >= self._silent_since + limits.body_timeout:
             return RequestTimeout(
                 f"No byte of the body came for {limits.body_timeout:g} s; send it without such pauses.", close=True
@@ -543,7 +551,7 @@ class DiscardedBody:
         """There is nothing to begin."""
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        """Nobody wants it."""
+        """The rest of the body is not wanted."""
 
     def request_ended(self, trailers: bytes) -> None:
         self._client.finish(keep=True)

@@ -89,7 +89,7 @@ def _explained(name: str, address: Address, error: OSError) -> ListenError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return ListenError(f"{name}: this user may not listen on {address}; use a port from 1024 on, or {advice}.")
     if error.errno in _NOT_HERE or isinstance(error, socket.gaierror):
-        return ListenError(f"{name}: {address} is no address of this machine; {advice}.")
+        return ListenError(f"{name}: {address} is not an address of this machine; {advice}.")
     return ListenError(f"{name}: cannot listen on {address} ({error.strerror or error}); {advice}.")
 
 
@@ -179,7 +179,7 @@ class Acceptor:
         task.add_done_callback(self._tasks.discard)
 
     async def _set_up(self, accepted: socket.socket) -> None:
-        """Make a transport of a socket, through TLS where it is spoken; it enters the table as a connection then."""
+        """Make a transport of a socket, with TLS if configured; then it enters the table as a connection."""
         patience = self._service.limits.header_timeout if self._context is not None else None
         try:
             with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
@@ -226,7 +226,7 @@ def _spare_file() -> int:
         return -1
 
 
-# --- What the system has accepted on a listening socket, and nobody has taken yet ------------------------
+# --- Connections in the backlog of a listening socket ------------------------
 
 _SO_ATTACH_FILTER = 26
 _SYN_WITHOUT_ACK = (

@@ -172,7 +172,9 @@ class ConnectionTable:
                 "Too many connections are open; close some or try later.", retry_after=1, close=True
             )
         if 0 < limits.max_connections_per_address < from_there:
-            return TooManyConnections("Too many connections are open from this address.", retry_after=1, close=True)
+            return TooManyConnections(
+                "Too many connections are open from this address; close some or try later.", retry_after=1, close=True
+            )
         return None
 
     def leave(self, connection: OpenConnection, address: str) -> None:

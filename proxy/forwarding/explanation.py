@@ -1,4 +1,4 @@
-"""Why Amazon refused a request, in a sentence for whoever runs the proxy, where that can be told. Pure.
+"""Why Amazon refused a request, if known: a sentence for the operator. Pure.
 
 The client gets Amazon's answer as it is; this is for log and console. The texts of Amazon's are those of
 docs/development/amazon.md, Unauthorized.
@@ -25,14 +25,14 @@ _BY_TEXT: tuple[tuple[int, bytes, RefusalCause, str], ...] = (
         401,
         b"authentication failed",
         RefusalCause.APPLICATION,
-        "Amazon says so where the application is not approved for the Amazon Ads API: apply for access with the "
+        "The application is not approved for the Amazon Ads API: apply for access with the "
         "application of the account's client_id.",
     ),
     (
         403,
         b"missing equal-sign",
         RefusalCause.PATH,
-        "Amazon's gateway says so of paths that it does not know: compare method and path with Amazon's documentation.",
+        "Amazon's gateway does not know this path: compare method and path with Amazon's documentation.",
     ),
     (
         403,
@@ -44,13 +44,13 @@ _BY_TEXT: tuple[tuple[int, bytes, RefusalCause, str], ...] = (
         400,
         b"invalid advertiser or marketplace id",
         RefusalCause.ADVERTISER,
-        "The advertiser or marketplace that the request names is not one of this login in this region.",
+        "The advertiser or marketplace of the request does not belong to this login in this region.",
     ),
     (
         400,
         b"entityid provided is null",
         RefusalCause.ENTITY_MISSING,
-        "Amazon Marketing Cloud wants the headers Amazon-Advertising-API-AdvertiserId (an entity's id) and "
+        "Amazon Marketing Cloud needs the headers Amazon-Advertising-API-AdvertiserId (an entity's id) and "
         "Amazon-Advertising-API-MarketplaceId.",
     ),
 )
@@ -83,7 +83,8 @@ def explain(refusal: AmazonRefusal, directory: Directory) -> Explanation | None:
     if refusal.status == 401 and _NO_SCOPE in refusal.text:
         return Explanation(
             RefusalCause.SCOPE_MISSING,
-            "No profile was sent, and Amazon wants one here: send Amazon-Advertising-API-Scope, or set default_profile "
+            "The request has no profile, and this operation needs one: send "
+            "Amazon-Advertising-API-Scope, or set default_profile "
             f"of the account {refusal.route.account}.",
         )
     if refusal.status in _RIGHTS and refusal.problem:
@@ -116,9 +117,9 @@ def _elsewhere(what: str, owners: tuple[tuple[str, str], ...], route: Route) -> 
         return ""
     asked = f"the account {route.account} in {route.region}"
     if not owners:
-        return f"{what} is listed by no login here; {asked} was asked."
+        return f"{what} is not in the lists of any login here; the request went to {asked}."
     places = ", ".join(f"{account} in {region}" for account, region in owners[:3])
-    return f"{what} is listed by {places}, and {asked} was asked: choose account and region, or leave it to the proxy."
+    return f"{what} belongs to {places}, but the request went to {asked}: choose account and region, or neither."
 
 
 def _explain_rights(refusal: AmazonRefusal) -> Explanation | None:

@@ -62,7 +62,7 @@ class UndecidedRequest:
 
     @property
     def kind(self) -> RequestKind:
-        """What is told of it: where it would have gone, or what it asked for."""
+        """Its account for log and metrics: the destination, or what it asked for."""
         method = self.request.method if self.request is not None else b""
         if self.route is not None:
             return kind_of_route(self.client, method, self.route)
@@ -116,7 +116,9 @@ class Forwarder:
             if self.availability is _CLOSING:
                 raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
             if request.method not in METHODS:
-                raise NotImplementedHere("The Ads API has no such method.", close=True)
+                raise NotImplementedHere(
+                    "The Ads API does not have this method; send one of those in Allow.", close=True
+                )
             identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
             self._undecided = UndecidedRequest(request, identity.name)
             destination, asked = self._decisions.read(request, identity.reading)
@@ -136,7 +138,7 @@ class Forwarder:
     def _decide(
         self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
     ) -> RequestContext:
-        """Decide whether this caller may send the request, and where it goes. Raises the `Refused` that forbids it."""
+        """Decide whether this client may send the request, and where it goes. Raises the `Refused` that forbids it."""
         rules, clients = self.rules, self.rules.clients
         undecided = self._undecided
         undecided.asked = asked

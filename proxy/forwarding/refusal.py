@@ -36,8 +36,8 @@ def sent_status(error: Refused) -> int:
 
 
 def internal_error() -> InternalError:
-    """What a client is told of a defect."""
-    return InternalError("The proxy met a defect of its own; its log has the details. Try again.", close=True)
+    """The answer to a client after a defect."""
+    return InternalError("Internal error of the proxy; its log has the details. Try again.", close=True)
 
 
 # --- What an error of Amazon's says, as far as it is looked at -------------------------------------------

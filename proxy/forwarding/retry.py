@@ -18,7 +18,7 @@ MAX_ATTEMPTS = 3
 DECIDING_STATUSES = frozenset((401, 429, 503))
 """The statuses after which a request may be sent again; all others are the client's at once."""
 _MCP_REFUSALS = (400, 401, 403, 500)
-_MAY_HAVE_RUN = "It may have been carried out: see whether it was before it is sent again."
+_MAY_HAVE_RUN = "Amazon may have carried it out: check before you send it again."
 
 
 class ReplayReason(StrEnum):
@@ -113,7 +113,7 @@ class Deliver:
 class Replay:
     """Send the request again: with a newer token if `renewed`, else on a fresh connection.
 
-    Without a newer token there is nothing to gain: the answer in hand is delivered.
+    Without a newer token there is nothing to gain: the kept answer is delivered.
     """
 
     renewed: bool
@@ -183,7 +183,7 @@ def _after_pause_asked(attempt: Situation, retry_after: float | None) -> Decisio
 
 
 def may_hedge(attempt: Situation) -> bool:
-    """Whether a request whose answer is late goes out once more, on a new connection beside the first."""
+    """Whether to send a request with a late answer once more, on a second connection."""
     return attempt.reads and attempt.time_left > 0 and attempt.affordable and _may_send_again(attempt)
 
 

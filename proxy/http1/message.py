@@ -34,7 +34,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
 
 _LINE_BESIDE_TARGET = 64
-"""Bytes that a request line may have beside its target while it is not complete."""
+"""Bytes that an incomplete request line may have in addition to its target."""
 _MAX_REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 4096
 """Of a head, and of a header section: what is longer is read each time."""
@@ -98,7 +98,9 @@ class RequestReader:
         check_beginning(data if end < 0 else data[: end + 2])
         check_field_count(data[line_end + 2 :] if line_end >= 0 else b"", limits.max_fields)
         if len(data) > limits.max_bytes:
-            raise HeadTooLarge(f"The head is larger than {limits.max_bytes} bytes.", close=True)
+            raise HeadTooLarge(
+                f"The head is larger than {limits.max_bytes} bytes; send fewer or shorter headers.", close=True
+            )
         return None
 
     def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
@@ -120,7 +122,7 @@ class RequestReader:
         return read_request_fields(section, minor, self.limits.max_fields, self.rules)
 
     def _target_too_long(self) -> TargetTooLong:
-        return TargetTooLong(f"The target is longer than {self.limits.max_target_bytes} bytes.", close=True)
+        return TargetTooLong(f"The target is longer than {self.limits.max_target_bytes} bytes; shorten it.", close=True)
 
 
 def unread_request(head: bytes, request_id: str) -> Request:
@@ -147,7 +149,7 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
             return method, target, 1
         if minor == b"0":
             return method, target, 0
-    raise VersionNotSupported(f"HTTP/{major.decode()}.{minor.decode()} is not spoken here; send HTTP/1.1.", close=True)
+    raise VersionNotSupported(f"HTTP/{major.decode()}.{minor.decode()} is not supported; send HTTP/1.1.", close=True)
 
 
 def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
@@ -183,7 +185,7 @@ def check_beginning(beginning: bytes) -> None:
             "This port speaks plain HTTP; the client began a TLS handshake. Use http://.", close=True
         )
     if _NO_METHOD.match(beginning):
-        raise MalformedRequest("The request does not begin with a method.", close=True)
+        raise MalformedRequest("The request does not begin with a method; send METHOD TARGET HTTP/1.1.", close=True)
     if beginning.count(b"\n") != beginning.count(b"\r\n"):
         raise MalformedRequest("A line ends in a bare LF; every line ends in CRLF.", close=True)
     line, ended, _ = beginning.partition(b"\r\n")
@@ -195,7 +197,7 @@ def _explain_request_line(line: bytes) -> str:
     if b"\n" in line or b"\r" in line:
         return "The request line holds a bare CR or LF; every line ends in CRLF."
     if b"HTTP/" not in line:
-        return "The request line has no HTTP version; HTTP/0.9 is not spoken here."
+        return "The request line has no HTTP version; HTTP/0.9 is not supported; send HTTP/1.1."
     if line.count(b" ") != 2:
         return "The request line is not `METHOD target HTTP/1.1` with single spaces between."
     return (

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 REQUEST_ID = b"x-request-id"
 _READ = frozenset((b"host", b"content-length", b"expect", REQUEST_ID))
-"""Read here, beside what frames the message."""
+"""Read here, in addition to the framing fields."""
 _USER_AGENT = b"user-agent"
 _MAX_USER_AGENT = 256
 _FRAMING = frozenset(b"content-length content-encoding content-range content-type expect trailer".split())
-"""What may not arrive behind a body (RFC 9110, 6.5.1), beside what is dropped."""
+"""Fields that may not be trailers (RFC 9110, 6.5.1), in addition to the dropped ones."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _ACCEPT_ENCODING = re.compile(rb"(?i)(?<=\n)accept[-_]encoding[ \t]*:[^\n]*\n")
 _NONE: tuple[bytes, ...] = ()
@@ -66,7 +66,7 @@ class RequestFieldRules:
 
     @cached_property
     def never_passing(self) -> frozenset[bytes]:
-        """Every name that no request of ours carries: Host is written anew, hop-by-hop fields end here."""
+        """Every name that no request of ours carries: Host is rewritten, hop-by-hop fields end here."""
         return HOP_BY_HOP | self.dropped | {b"host"}
 
     @cached_property
@@ -174,7 +174,7 @@ def _named(known: dict[bytes, list[bytes]], rules: RequestFieldRules) -> dict[by
     for name, values in known.items():
         if name in rules.single:
             if len(values) > 1 and len(set(values)) > 1:
-                raise MalformedRequest(f"{name.decode()} was sent more than once, with different values.")
+                raise MalformedRequest(f"{name.decode()} was sent more than once, with different values; send one.")
             named[name] = (values[0],)
         elif name in rules.repeated:
             named[name] = tuple(values)
@@ -214,9 +214,9 @@ def _framing(known: dict[bytes, list[bytes]], minor: int) -> tuple[int | None, b
         if lengths is None:
             return None, False
         if len(lengths) > 1:
-            raise MalformedRequest("Content-Length was sent more than once.", close=True)
+            raise MalformedRequest("Content-Length was sent more than once; send one.", close=True)
         if LENGTH.fullmatch(lengths[0]) is None:
-            raise MalformedRequest("Content-Length is not a plain decimal number.", close=True)
+            raise MalformedRequest("Content-Length is not a plain decimal number; correct it.", close=True)
         return int(lengths[0]), False
     if lengths is not None:
         raise MalformedRequest("Transfer-Encoding and Content-Length were both sent; send one of them.", close=True)
@@ -230,7 +230,7 @@ def _framing(known: dict[bytes, list[bytes]], minor: int) -> tuple[int | None, b
         raise MalformedRequest(
             "Transfer-Encoding was sent twice or holds an empty coding; send `chunked` once.", close=True
         )
-    raise NotImplementedHere("The only transfer coding spoken here is `chunked`.", close=True)
+    raise NotImplementedHere("The only supported transfer coding is `chunked`.", close=True)
 
 
 def _expects_continue(known: dict[bytes, list[bytes]], minor: int) -> bool:
@@ -239,17 +239,17 @@ def _expects_continue(known: dict[bytes, list[bytes]], minor: int) -> bool:
         return False
     if len(expectations) == 1 and expectations[0].lower() == b"100-continue":
         return True
-    raise ExpectationFailed("The only expectation that can be met is `100-continue`.", close=True)
+    raise ExpectationFailed("The only supported expectation is `100-continue`; send no other.", close=True)
 
 
 def _host(known: dict[bytes, list[bytes]], minor: int) -> bytes:
     hosts = known.get(b"host", [])
     if len(hosts) > 1:
-        raise MalformedRequest("Host was sent more than once.", close=True)
+        raise MalformedRequest("Host was sent more than once; send one.", close=True)
     if hosts and not hosts[0]:
-        raise MalformedRequest("The Host header is empty; an http address has a host.", close=True)
+        raise MalformedRequest("The Host header is empty; send the name of the proxy.", close=True)
     if not hosts and minor == 1:
-        raise MalformedRequest("There is no Host header; HTTP/1.1 requires one.", close=True)
+        raise MalformedRequest("The Host header is missing; HTTP/1.1 requires one.", close=True)
     return hosts[0] if hosts else b""
 
 

@@ -58,7 +58,7 @@ class Target:
 
 
 def parse_target(raw: bytes) -> Target:
-    """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form names no plain host."""
+    """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form has no plain host."""
     if b"#" in raw:
         raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
     if raw[:1] == b"/":
@@ -72,7 +72,9 @@ def parse_target(raw: bytes) -> Target:
     end = min(at for at in (after.find(b"/"), after.find(b"?"), len(after)) if at >= 0)
     authority, left = after[:end].lower(), after[end:]
     if not authority or b"@" in authority:
-        raise MalformedRequest("The request target names no host, or a user before it.", close=True)
+        raise MalformedRequest(
+            "The request target has no host, or a user before it; send http://HOST/PATH.", close=True
+        )
     path, query = split_query(left if left[:1] == b"/" else b"/" + left)
     return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, path, query)
 

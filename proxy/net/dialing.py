@@ -88,7 +88,7 @@ class RedialBackoff:
 
 
 class Dialer:
-    """Opens connections to origins. `names` is everybody's: what it knows outlives a change of what is dialled how."""
+    """Opens connections to origins. `names` is shared by all: it outlives a change of the dialling settings."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Dialer:
     async def _open_patiently(
         self, origin: Origin, factory: Callable[[], _Protocol], failed: list[OSError]
     ) -> _Protocol:
-        """Tries that were in vain are added to `failed`."""
+        """Failed tries are added to `failed`."""
         loop, backoff = asyncio.get_running_loop(), self._backoff
         end = loop.time() + self._timeout
         while True:
@@ -176,7 +176,7 @@ class Dialer:
             data = await loop.sock_recv(connected, 4096)
             answer += data
             if len(answer) > _MAX_TUNNEL_ANSWER:
-                raise TunnelRefused("the outbound proxy answered CONNECT without end; look at upstream.proxy")
+                raise TunnelRefused("the outbound proxy sent an endless answer to CONNECT; look at upstream.proxy")
             if not data:
                 raise ConnectionError("the outbound proxy closed the connection; look at upstream.proxy")
         found = _TUNNEL_STATUS.match(answer)

@@ -94,20 +94,20 @@ def _gauge(
 
 REFRESHES = _counter(
     "token_refreshes_total",
-    "Token requests by what came of them.",
+    "Token requests by result and reason.",
     ("account", "result", "reason"),
     known=request_metrics.REFRESH_RESULTS,
 )
 _counter(
     "tokens_taken_over_total",
-    "Access tokens in use here that another replica was granted.",
+    "Access tokens in use here that another replica got.",
     ("account",),
     known=[()],
     on=events.TokenTakenOver,
 )
 _gauge(
     "token_expiry_timestamp_seconds",
-    "When the access token in use ends, as Unix time; absent before the first.",
+    "When the access token in use expires, as Unix time; absent before the first.",
     ("account",),
     on={events.TokenRefreshed: "expires_at", events.TokenTakenOver: "expires_at"},
 )
@@ -128,7 +128,7 @@ _gauge(
 )
 CONSENT_EXPIRY = _gauge(
     "consent_expiry_timestamp_seconds",
-    "When the advertiser's consent ends, as Unix time; absent where its day is unknown or it has no end.",
+    "When the advertiser's consent expires, as Unix time; absent if its day is unknown or it never expires.",
     ("account",),
 )
 _gauge("profiles", "Profiles last listed.", ("account", "region"), on={events.ProfilesListed: "count"})
@@ -144,7 +144,7 @@ _counter(
 )
 _counter(
     "throttled_total",
-    "Answers 429 of Amazon.",
+    "Responses of Amazon with status 429.",
     ("account", "region"),
     known=product(REGION_NAMES),
     on=events.AmazonThrottled,
@@ -163,18 +163,18 @@ REFUSED = _counter(
 )
 AMAZON_REFUSALS = _counter(
     "amazon_refusals_total",
-    "Errors of Amazon's (400, 401, 403) whose cause is known, by the cause.",
+    "Amazon's errors (400, 401, 403) with a known cause, by cause.",
     ("cause",),
     known=product(events.RefusalCause),
 )
 KEY_EXPIRY = _gauge(
     "client_key_expiry_timestamp_seconds",
-    "When the last of a client's keys ends, as Unix time; absent where one has no end.",
+    "When the last of a client's keys expires, as Unix time; absent if one never expires.",
     ("client",),
 )
 _gauge(
     "tls_certificate_expiry_timestamp_seconds",
-    "When the certificate of the tools' listener ends, as Unix time; absent without TLS.",
+    "When the certificate of the client listener expires, as Unix time; absent without TLS.",
     on={events.CertificateLoaded: "ends_at"},
 )
 WRITE_OUTCOMES = _counter(
@@ -189,42 +189,42 @@ DEPRECATED_REQUESTS = _counter(
 )
 CUT_RESPONSES = _counter(
     "cut_responses_total",
-    "Answers that were cut after they had begun, by what cut them.",
+    "Responses that broke off after their start, by cause.",
     ("fault",),
     known=product(events.Fault),
 )
-AUDIT_RECORDS = _counter("audit_records_total", "Records of the audit stream by what became of them.", ("result",))
-AUDIT_FAILING = _gauge("audit_failing", "1 while the audit stream cannot be written; absent where there is none.")
+AUDIT_RECORDS = _counter("audit_records_total", "Audit records by result.", ("result",))
+AUDIT_FAILING = _gauge("audit_failing", "1 while the audit stream cannot be written; absent without an audit stream.")
 RELOADS = _counter(
     "config_reloads_total", "Reloads of the configuration.", ("result",), known=product(request_metrics.RELOAD_RESULTS)
 )
 _gauge(
     "config_last_reload_successful",
-    "1 at the start and after a reload that succeeded, 0 from one that failed until the files are accepted.",
+    "1 at the start and after a successful reload, 0 after a failed one until the files are accepted.",
     first=1.0,
     on={events.ConfigReloaded: "success"},
 )
 _gauge(
     "state_degraded",
-    "1 while the store that a fleet shares is in trouble, and this replica goes on alone.",
+    "1 while the shared store fails and this replica works alone.",
     first=0.0,
     on={events.StateStoreChanged: "degraded"},
 )
-WORKERS = _gauge("workers", "Worker processes by what they do; absent where one process serves alone.", ("state",))
+WORKERS = _gauge("workers", "Worker processes by state; absent with a single process.", ("state",))
 WORKER_RESTARTS = _counter(
     "worker_restarts_total",
-    "Workers that another process took the place of, by why; absent where one process serves alone.",
+    "Workers that were replaced, by reason; absent with a single process.",
     ("reason",),
     on=events.WorkerLost,
 )
 SPANS = _counter(
     "trace_spans_total",
-    "Spans that were made, and of those sent or refused; and spans dropped by a worker before that.",
+    "Spans by result: made, then sent or refused; dropped by a worker before that.",
     ("result",),
 )
 _gauge(
     "fleet_replicas",
-    "Replicas that share the store, as far as this one knows.",
+    "Replicas that share the store, as seen by this one.",
     first=1.0,
     on={events.StateStoreChanged: "replicas"},
 )
@@ -291,17 +291,17 @@ class Metrics(Collector):
         self._tables[KEY_EXPIRY].replace({(client,): at for client, at in ends.items() if at is not None})
 
     def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
-        """Tells whom to ask of the audit stream when somebody scrapes."""
+        """Sets the source of the numbers of the audit stream, read at a scrape."""
         self._audit_counts = counts
 
     def watch_workers(self, counts: Callable[[], Mapping[str, int]], reasons: Iterable[str]) -> None:
-        """Tells whom to ask how many workers do what, and why they may be started anew; where there are some."""
+        """Sets the source of the numbers of workers, and the reasons for a restart; only with several workers."""
         self._worker_counts = counts
         for reason in reasons:
             self.add(WORKER_RESTARTS, reason, amount=0.0)
 
     def watch_spans(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        """Tells whom to ask how many spans were made, sent and refused; where somebody traces."""
+        """Sets the source of the numbers of spans; only with traces."""
         self._span_counts = counts
 
     def observe(self, event: Event) -> None:
@@ -319,7 +319,7 @@ class Metrics(Collector):
 
     def scrape(self, accept: str) -> tuple[Iterator[bytes], str]:
         """The exposition in small pieces, and its content type: OpenMetrics where `accept` asks for it, else Prometheus
-        text. A caller that joins the pieces may pause after each."""
+        text. Code that joins the pieces may pause after each."""
         form = form_of(accept)
         return self._pieces(form), form.content_type
 
@@ -395,7 +395,7 @@ class Metrics(Collector):
         return handle
 
     def _is_there(self, account: str) -> bool:
-        """Whether the account has not been removed; a new one begins here."""
+        """Whether the account has not been removed; this adds a new one."""
         if account in self._gone:
             return False
         if account not in self._accounts:
@@ -462,7 +462,7 @@ class Metrics(Collector):
                 table.end(leaving)
 
     def _start_counting(self, memory: NumberMemory | None) -> None:
-        """What is known beforehand has its series before anything happens, with whoever shows them."""
+        """Known label values have their series before anything happens."""
         self._audit_counts, self._worker_counts, self._span_counts = None, dict, dict
         if memory is not None:
             for table in self._tables.values():

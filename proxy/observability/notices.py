@@ -51,19 +51,19 @@ class Notice:
 def notice_of(event: Event, identity: str, now: float) -> Notice | None:
     """What an event is to people; None for most. `identity` becomes the notice's id."""
     if isinstance(event, SignInNeeded):
-        text = f"{event.account}: nobody has signed in, so its requests are refused. {event.advice}"
+        text = f"{event.account}: no sign-in yet, so the proxy refuses its requests. {event.advice}"
         return Notice(identity, NoticeKind.SIGN_IN_NEEDED, event.account, text, now)
     if isinstance(event, CredentialStateChanged) and event.new == "revoked" != event.old:
         text = (
             f"{event.account}: Amazon no longer accepts its refresh token; requests are served until the access token "
-            f"in hand ends. Reconnect in the console, or run `ads-proxy login {event.account}`."
+            f"expires. Reconnect in the console, or run `ads-proxy login {event.account}`."
         )
         return Notice(identity, NoticeKind.ACCOUNT_REVOKED, event.account, text, now)
     if isinstance(event, ConsentEnding):
-        text = f"{event.account}: the advertiser's consent ends on {day(event.ends_at)}. {event.advice}"
+        text = f"{event.account}: the advertiser's consent expires on {day(event.ends_at)}. {event.advice}"
         return Notice(identity, NoticeKind.CONSENT_ENDING, event.account, text, now, event.days, event.ends_at)
     if isinstance(event, ConsentEnded):
-        text = f"{event.account}: the advertiser's consent ended on {day(event.ends_at)}. {event.advice}"
+        text = f"{event.account}: the advertiser's consent expired on {day(event.ends_at)}. {event.advice}"
         return Notice(identity, NoticeKind.CONSENT_ENDED, event.account, text, now, 0, event.ends_at)
     return None
 
@@ -84,7 +84,7 @@ def moment(at: float) -> str:
 
 
 def body_of(notice: Notice) -> bytes:
-    """What is sent, as JSON. `text` stands at the top, where chat programs look for it."""
+    """What is sent, as JSON. `text` is at the top level, where chat programs look for it."""
     values: dict[str, object] = {
         "id": notice.id,
         "type": str(notice.kind),

@@ -121,7 +121,9 @@ class Notifier:
 
     def _begin(self, name: str, notice: Notice) -> None:
         if len(self._pending) >= MAX_PENDING:
-            told = NoticeTold(notice.kind, notice.account, name, NoticeOutcome.LOST, "Too many are on their way.")
+            told = NoticeTold(
+                notice.kind, notice.account, name, NoticeOutcome.LOST, "Too many notices wait to be sent."
+            )
             self._tell(told)
             return
         self._pending[(name, notice.id)] = notice

@@ -1,7 +1,7 @@
 """The numbers of requests: how many, how long, how many are under way. Cells that are added to in place.
 
-Whoever serves requests of one kind keeps its `RequestNumbers`, and a request costs a few additions; the collector of
-`metrics` reads the cells when somebody scrapes. Label sets stay bounded whatever a request holds.
+Code that serves requests of one kind keeps its `RequestNumbers`, and a request costs a few additions; the collector of
+`metrics` reads the cells at a scrape. Label sets stay bounded whatever a request holds.
 """
 
 from __future__ import annotations
@@ -68,27 +68,28 @@ def around(places: Places) -> Around:
 REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
-    "Requests of tools by the status that was sent, cut answers too; code 0: the tool left before an answer.",
+    "Requests of clients by the status of the response, also if it broke off; code 0: the client "
+    "disconnected before it.",
     ("client", "account", "region", "method", "operation_class", "code"),
 )
 DURATIONS: Final = Instrument(
     InstrumentKind.HISTOGRAM,
     "request_duration_seconds",
-    "From a request's head to its answer's end.",
+    "From the head of a request to the end of its response.",
     ("region",),
     REQUEST_BUCKETS,
 )
 UPSTREAMS: Final = Instrument(
     InstrumentKind.HISTOGRAM,
     "upstream_duration_seconds",
-    "The part of it spent waiting for Amazon.",
+    "The part of it that the proxy waited for Amazon.",
     ("region",),
     REQUEST_BUCKETS,
 )
 OVERHEADS: Final = Instrument(
     InstrumentKind.HISTOGRAM,
     "overhead_seconds",
-    "What the proxy itself added to a forwarded request.",
+    "The time that the proxy itself added to a forwarded request.",
     (),
     OVERHEAD_BUCKETS,
 )
@@ -170,14 +171,14 @@ class RequestNumbers:
         self.write()
 
     def add_answered(self, duration: float) -> None:
-        """A request that the proxy answered itself is over; one that nobody began to serve took no time."""
+        """A request that the proxy answered itself is over; one that was never served took no time."""
         self.count.value += 1
         if self.durations is not None and duration:
             self.durations.add(duration)
         self.write()
 
     def write(self) -> None:
-        """Nobody else reads these."""
+        """No other process reads these."""
 
 
 class SharedRequestNumbers(RequestNumbers):
@@ -217,7 +218,7 @@ class SharedRequestNumbers(RequestNumbers):
 
 
 class RequestMetrics:
-    """All of them. `in_flight` is added to by whoever serves requests. With `memory` the numbers stand there, for
+    """All of them. The code that serves requests adds to `in_flight`. With `memory` the numbers are kept there, for
     another process to show."""
 
     def __init__(self, memory: NumberMemory | None = None) -> None:
@@ -283,7 +284,7 @@ class RequestMetrics:
         self._others, self._others_in_flight = sums, in_flight
 
     def look(self) -> None:
-        """Reads what other processes have counted by now, for what is asked next."""
+        """Reads what other processes have counted by now, for the next scrape."""
         self._sums = self._others()
 
     def elsewhere(self, instrument: Instrument) -> dict[Labels, float]:

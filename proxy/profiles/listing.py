@@ -1,4 +1,4 @@
-"""`GET /v2/profiles` on the wire: what is asked, what each answer means, and a profile as a value.
+"""`GET /v2/profiles` on the wire: the request, the meaning of each answer, and a profile as a value.
 
 What the list holds and what it leaves out: docs/development/amazon.md, Profiles. What else a login reaches is asked for
 in the same way, by `ask`: see `ads_accounts`.
@@ -76,7 +76,7 @@ class Profile:
     marketplace: str
     account_id: str
     valid_payment: bool = True
-    """False only where Amazon says so."""
+    """False only if Amazon's list has it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,7 @@ async def ask(
         raise ProfilesUnavailable(f"{endpoint.api_url} took longer than {endpoint.timeout:g} s{way}") from None
     except (ClientError, OSError, ValueError) as error:
         words = why_unreachable(error, endpoint.api_url, endpoint.proxy)
-        raise ProfilesUnavailable(
-            words or f"{endpoint.api_url} answered what is no HTTP; is it the right address?"
-        ) from None
+        raise ProfilesUnavailable(words or f"{endpoint.api_url} did not answer with HTTP; check the address") from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -241,7 +239,7 @@ MAX_RETRY = 300.0
 AWAITED_RETRY = 1.5
 """Seconds between attempts while requests get 503 because nothing was ever listed: these are told to wait for 2."""
 LONG_AWAITED_RETRY = 10.0
-"""The same, when a minute of them was in vain."""
+"""The same, after a minute of failures."""
 
 
 async def wait(seconds: float, wake: asyncio.Event) -> None:
@@ -293,7 +291,7 @@ class ProfileSource:
     ssl_context: ssl.SSLContext | None = None
 
     def origin(self, region: str) -> str:
-        """What is asked there: listings of another origin are not this one's."""
+        """The source of a listing: a listing from another origin does not count here."""
         return f"{self.api_urls[region]} {self.client_id}"
 
     def endpoint(self, region: str) -> Endpoint:

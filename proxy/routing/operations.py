@@ -2,8 +2,7 @@
 
 The table, `operations.tsv`, is made from Amazon's specifications (docs/reference/operations.md) and read when this
 module is loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access` for what a
-client may do. What no row says is not known, and whoever asks decides with care: an unknown operation counts as a
-write.
+client may do. An operation without a row is unknown, and counts as a write.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ class Effect(enum.StrEnum):
     REPORT = "report"
     """It starts the making of a report, an export or a snapshot, and changes nothing else."""
     WRITE = "write"
-    """It changes something, or nobody could prove that it does not."""
+    """It changes something, or may change something."""
 
 
 PERMITTED_EFFECTS = {
@@ -291,7 +290,7 @@ def _unknown(method: bytes, segments: tuple[bytes, ...]) -> str:
     return f"{_APIS[api]}/other:{effect}" if api in _APIS else f"other:{effect}"
 
 
-# --- Rows of the table of operations as an operator mends them, where it and Amazon differ ---------------
+# --- An operator's corrections of the table of operations, where it and Amazon differ ---------------
 
 _METHOD = re.compile(r"GET|PUT|POST|DELETE|PATCH")
 _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[A-Za-z0-9_-]+\}))+/?")
@@ -334,7 +333,8 @@ def find_misfits(table: Operations, amendments: Sequence[Amendment]) -> tuple[Mi
 
 
 def amend(table: Operations, amendments: Sequence[Amendment]) -> Operations:
-    """A table with these rows mended or added. Raises `ValueError` for amendments of which `find_misfits` complains."""
+    """A table with these rows corrected or added. Raises `ValueError` for amendments of which `find_misfits`
+    complains."""
     if misfits := find_misfits(table, amendments):
         raise ValueError(f"amendment {misfits[0].index}: {misfits[0].key} {misfits[0].reason}")
     rows = {(row.method, row.segments): row for row in table}
@@ -386,20 +386,20 @@ def _wrong_by_itself(amendment: Amendment) -> Iterator[tuple[str, str]]:
         yield "account_header", f"must be {' or '.join(_ACCOUNT_HEADERS)}"
     said = (amendment.scope, amendment.account, amendment.account_header, amendment.effect, amendment.name)
     if all(each is None for each in said):
-        yield "path", "is named, but nothing is said of it; say scope, account_id, account_header, effect or name"
+        yield "path", "has no property; set scope, account_id, account_header, effect or name"
 
 
 def _wrong_beside(table: Operations, before: Sequence[Amendment], amendment: Amendment) -> Iterator[tuple[str, str]]:
-    """What is wrong with an amendment beside the table's rows and the amendments before it."""
+    """What is wrong with an amendment, given the table's rows and the earlier amendments."""
     key = _key(amendment)
     row = next((row for row in table if (row.method, row.segments) == key), None)
     if any(_key(other) == key for other in before):
-        yield "path", "is amended twice with this method; say everything in one place"
+        yield "path", "appears twice with this method; merge both entries"
     if row is None and amendment.scope is None:
-        yield "scope", "is missing: the table does not have this operation, so it has to be said"
+        yield "scope", "is missing; an operation that is not in the table needs it"
     account = amendment.account or (row.account if row is not None else AccountRule.NEVER)
     if amendment.account_header is not None and account is AccountRule.NEVER:
-        yield "account_header", "is the header of an operation that takes no account id; say account_id as well"
+        yield "account_header", "is set, but the operation takes no account id; set account_id too"
     names = {other.name for other in table if other is not row} | {other.name for other in before}
     if amendment.name is not None and amendment.name in names:
-        yield "name", "is another operation's; take one of its own"
+        yield "name", "is the name of another operation; choose another"

@@ -1,8 +1,8 @@
 """A request's account, region, profile and ads account: which of its words chooses each, what is sent where. Pure.
 
-Each of them resolves by itself, and the first selector that speaks wins (docs/reference/routing.md). What is known of
-profiles comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the caller may go
-there, and whether it may knock at all, is for `access`.
+Each of them resolves by itself, and the first selector that speaks wins (docs/reference/routing.md). What is known of profiles
+comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the client may go there,
+and its admission, is for `access`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ REGION = b"x-ads-region"
 """A selector: read here, and never sent."""
 
 _FIRST_KNOWN_IN = 2.0
-"""Seconds until a tool should ask again while the first profile is not known yet."""
+"""Seconds until a client should ask again while the first profile is not known yet."""
 
-_SIGN_IN = "Signing in is the proxy's own business: /auth and /ap are never forwarded."
+_SIGN_IN = "/auth and /ap are never forwarded: the proxy signs in by itself."
 _NEVER_FORWARDED = {
     TargetKind.SIGN_IN: _SIGN_IN,
     TargetKind.TOKEN: _SIGN_IN,
@@ -113,7 +113,7 @@ def route(
 ) -> Route:
     """Choose account, region and profile. Raises `Refused`, with the choices, where nothing known chooses.
 
-    A caller of some accounts or profiles only gets `NotPermitted` for any other name, whether it is there or not.
+    A client with only some accounts or profiles gets `NotPermitted` for any other name, whether it exists or not.
 
     `session` is the one that the request belongs to at the MCP endpoint. `fixed` is the only advertiser that it is for
     there, whatever it names itself.
@@ -188,7 +188,7 @@ class _Defaults:
 def _choose_defaults(
     fields: RequestFields, ads_account: bytes, operation: Operation | None, selection: Selection
 ) -> _Defaults:
-    """What the operation takes of the route's and the account's defaults, beside the ads account that was sent."""
+    """The defaults of route and account that the operation takes, given the sent ads account."""
     account = selection.account
     profile = selection.profile or account.default_profile
     if not (profile or account.default_ads_account):
@@ -241,7 +241,7 @@ def _account_without_selector(
     if len(usable_names) == 1:
         return table.accounts[usable_names[0]]
     if not usable_names:
-        raise AccountRequired("There is no account that this client may use.")
+        raise AccountRequired("This client may not use any account; add one to its `accounts`.")
     raise AccountRequired(f"There are several accounts: {listed(usable_names)}. {_HOW_TO_CHOOSE}")
 
 
@@ -280,7 +280,9 @@ def _chosen_region(asked: RequestSummary, table: RoutingTable, selection: Select
     if REGION in fields.named:
         sent = fields.value(REGION).decode("latin-1").lower()
         if sent and sent not in REGION_NAMES:
-            raise UnknownRegion(f"X-Ads-Region {sent!r:.80} is not one of {', '.join(REGION_NAMES)}.")
+            raise UnknownRegion(
+                f"X-Ads-Region {sent!r:.80} is not one of {', '.join(REGION_NAMES)}; correct it, or leave it out."
+            )
     if selection is not None and selection.region:
         return selection.region
     if asked.region or sent:
@@ -318,8 +320,8 @@ def _region_of_ads_account(account: AccountEntry, homes: _Owners) -> str:
     regions = sorted({region for name, region in homes if name == account.name})
     if len(regions) > 1 and account.region not in regions:
         raise RegionRequired(
-            f"This ads account lives in several regions: {', '.join(regions)}. Choose one with X-Ads-Region: REGION, "
-            f"with /{regions[0]} before the path, or by a Scope beside it."
+            f"This ads account is in several regions: {', '.join(regions)}. Choose one with X-Ads-Region: REGION, "
+            f"with /{regions[0]} before the path, or with a Scope."
         )
     return regions[0] if len(regions) == 1 else account.region
 
@@ -353,8 +355,8 @@ def _not_known_yet(account: str, region: str, failure: ListingFailure | None) ->
     what = f"The default profile of {account} in {region} is the first listed, and the list"
     without = " A request that sends Amazon-Advertising-API-Scope needs no list."
     if failure is None:
-        return ProfileNotKnownYet(f"{what} is not read yet. Ask again shortly.{without}", retry_after=_FIRST_KNOWN_IN)
-    again = " It is tried again by itself." if failure.retryable else ""
+        return ProfileNotKnownYet(f"{what} is not read yet. Try again shortly.{without}", retry_after=_FIRST_KNOWN_IN)
+    again = " The proxy tries again by itself." if failure.retryable else ""
     return ProfileNotKnownYet(
         f"{what} cannot be read: {failure.detail.rstrip('.')}.{again + without if failure.asked else ''}",
         retry_after=_FIRST_KNOWN_IN,
@@ -429,7 +431,7 @@ def _named(name: str, table: RoutingTable, scope: ClientScope) -> Selection:
     if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route", name, table.names, scope)
     if found is None:
-        raise UnknownRoute(f"There is no route or account {name!r:.80}. {_suggest(name, table.names)}")
+        raise UnknownRoute(f"Unknown route or account {name!r:.80}. {_suggest(name, table.names)}")
     return found
 
 
@@ -440,7 +442,7 @@ def _account_of_header(name: str, table: RoutingTable, scope: ClientScope) -> Ac
     if found is None or name not in table.accounts:
         hint = f"{name!r} is a route: send its requests to /@{name}/. " if found is not None else ""
         choices = table.accounts if scope.accounts is None else scope.accounts & table.accounts.keys()
-        raise UnknownAccount(f"X-Ads-Account names no account: {name!r:.80}. {hint}{_suggest(name, choices)}")
+        raise UnknownAccount(f"X-Ads-Account: unknown account {name!r:.80}. {hint}{_suggest(name, choices)}")
     return table.accounts[name]
 
 
@@ -449,14 +451,14 @@ def _bound(table: RoutingTable, scope: ClientScope) -> Selection:
     if scope.rule and not scope.may_use(found):
         raise _not_yours("account or route of the access token", scope.bound, table.names, scope)
     if found is None:
-        raise PlaceholderRejected("The access token is bound to an account or route that is gone; get a new one.")
+        raise PlaceholderRejected("The access token is bound to an account or route that was removed; get a new one.")
     return found
 
 
 def _not_yours(what: str, name: str, known: Mapping[str, Selection], scope: ClientScope) -> NotPermitted:
-    """One answer for what is not the caller's, be it there or not: of what there is, it learns its own."""
+    """One answer for any name that is not the client's, existing or not: it lists only the client's own."""
     own = sorted(each for each, selection in known.items() if scope.may_use(selection))
-    choices = f"It may use {listed(own)}." if own else "There is none that it may use."
+    choices = f"It may use {listed(own)}." if own else "It may not use any."
     return NotPermitted(f"This client may not use the {what} {name!r:.80}. {choices} (Rule: {scope.rule}.)")
 
 
@@ -469,7 +471,7 @@ def _suggest(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, compared, n=3, cutoff=0.6) if len(name) <= _MAX_NAME else []
     if near:
         return f"Did you mean {listed(near)}?"
-    return f"Choose one of {listed(known)}." if known else "There is none that this client may use."
+    return f"Choose one of {listed(known)}." if known else "This client may not use any."
 
 
 def listed(names: Iterable[str]) -> str:

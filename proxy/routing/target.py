@@ -124,7 +124,7 @@ _KINDS = {
 class Destination:
     """A target without its selecting prefix; texts are empty where the part is absent.
 
-    `name` is NAME of `/@NAME`, percent-decoded; `region` that of a prefix; `prefix` holds both as they were sent.
+    `name` is NAME of `/@NAME`, percent-decoded; `region` that of a prefix; `prefix` holds both unchanged.
     `authority` is that of an absolute-form target. `target` is the origin-form to send, byte for byte what came behind
     the prefix; `path` is the same without query, `segments` are its parts, percent-decoded once.
     """
@@ -154,8 +154,8 @@ def find_destination(target: Target) -> Destination:
 
 
 def may_be_local(target: Target) -> bool:
-    """Whether a target can be the token endpoint's, or belong to a login of a tool's own, which are answered without a
-    key: told without decoding, so that it costs nothing to tell."""
+    """Whether a target can be the token endpoint's, or belong to a client's own login, which need no key: decided
+    without decoding, so that it costs nothing."""
     path = target.path
     return (path.endswith(_LOCAL_ENDINGS) or _WELL_KNOWN in path) and len(path) <= _MAX_REMEMBERED_BYTES
 
@@ -176,13 +176,13 @@ def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
         segment = b"/" + path[1:].partition(b"/")[0]
         name = percent_decoded(segment).decode("utf-8", "replace")[2:]
         if not name:
-            raise UnknownRoute("There is no name behind '/@'; write /@NAME/, an account's or a route's.")
+            raise UnknownRoute("The name after '/@' is missing; write /@NAME/ with an account or a route.")
         rest = path[len(segment) :]
     if rest[:3] in _REGION_PREFIXES and rest[3:4] in b"/":
         region = _REGION_PREFIXES[rest[:3]]
         rest = rest[3:]
     if rest is not path and rest.startswith((b"/@", b"/%40")):
-        raise UnknownRoute("Only one /@NAME is read, and it comes before the region: /@NAME/eu/...")
+        raise UnknownRoute("Only one /@NAME is accepted, and it comes before the region: /@NAME/eu/...")
     return name, region, rest
 
 

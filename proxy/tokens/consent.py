@@ -43,7 +43,7 @@ class ConsentOrigin(StrEnum):
 
 
 class ConsentPhase(StrEnum):
-    """Where a consent stands in its life."""
+    """The phase of a consent's life."""
 
     NONE = "none"
     """There is no refresh token, so there is no consent to speak of."""
@@ -59,7 +59,7 @@ class ConsentPhase(StrEnum):
 class Consent:
     """An advertiser's consent, as far as it is known.
 
-    `given_at` is the earliest moment at which it can have been given; None where nobody knows. `first_seen` is when
+    `given_at` is the earliest moment at which it can have been given; None if unknown. `first_seen` is when
     this program met its refresh token first: it was given no later.
     """
 
@@ -138,15 +138,15 @@ def describe(consent: Consent, now: float) -> str:
     if stage is ConsentPhase.NONE:
         return ""
     if stage is ConsentPhase.ENDLESS:
-        return f"The consent was given before {CUT_OFF} and has no end."
+        return f"The consent was given before {CUT_OFF} and never expires."
     if ends_at is None:
         return _describe_unknown(consent, now)
     given = day_of(consent.given_at or 0.0)
     if stage is ConsentPhase.ENDED:
-        return f"The consent of {given} ended on {day_of(ends_at)}."
+        return f"The consent of {given} expired on {day_of(ends_at)}."
     days = int((ends_at - now) // DAY)
     left = f"in {days} day{'' if days == 1 else 's'}" if days else "in less than a day"
-    return f"The consent of {given} ends on {day_of(ends_at)}, {left}."
+    return f"The consent of {given} expires on {day_of(ends_at)}, {left}."
 
 
 def _describe_unknown(consent: Consent, now: float) -> str:
@@ -170,31 +170,33 @@ def explain_refusal(failure: TokenFailure, consent: Consent, now: float) -> Toke
     if ends_at is not None and now >= ends_at:
         given = day_of(consent.given_at or 0.0)
         return ConsentExpired(
-            f"The advertiser's consent of {given} ended on {day_of(ends_at)}: it holds for {LIFETIME.days} days, "
+            f"The advertiser's consent of {given} expired on {day_of(ends_at)}: it holds for {LIFETIME.days} days, "
             "however its refresh token is used."
         )
     if consent.given_at is None and not consent.is_endless and now >= start_of(CUT_OFF + LIFETIME):
         return RefreshTokenRevoked(
-            f"{failure.detail} It may have ended by age: a consent holds for {LIFETIME.days} days, and its day is not "
+            f"{failure.detail} It may have expired by age: a consent holds for {LIFETIME.days} days, "
+            "and its day is not "
             "known here (`consented_on`).",
             retry_after=failure.retry_after,
         )
     return failure
 
 
-# --- What is remembered of consents across restarts, and the announcing of their ends --------------------
+# --- Records of consents across restarts, and announcements of their expiry --------------------
 
 DOCUMENT: Final = "consents"
 CONSENT_ADVICE: Final = (
-    "The advertiser, or a user of theirs with access to the account, has to consent anew: Reconnect in the console, or "
-    "`ads-proxy login {0}`, or a link to send them by `ads-proxy invite {0}`. The present login serves until then."
+    "The advertiser, or a user of theirs with access to the account, must consent again: press Reconnect in the "
+    "console, run `ads-proxy login {0}`, or send a link made by `ads-proxy invite {0}`. The present login works until "
+    "then."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentRecord:
     """What is kept of an account: since when its configured token (known by `lineage`) is known, and which mark was
-    told of which end."""
+    announced for which end."""
 
     lineage: str = ""
     first_seen: float | None = None
@@ -227,7 +229,7 @@ class ConsentLedger:
             await self.load()
 
     async def save(self) -> None:
-        """Writes what changed beside what others wrote; a store that cannot be written is tried again the next time."""
+        """Merges what changed with what others wrote; a store that cannot be written is tried again the next time."""
         if not self._unsaved:
             return
         self._unsaved = False

@@ -1,8 +1,8 @@
 """One account's credential over time: performs what `lifecycle` decides.
 
 A timer renews the access token ahead of its expiry, off the request path; one token request is in flight at most,
-detached from whoever asked; requests wait for its outcome, not for the request itself. Which refresh token is in
-force is `refresh_token`'s business. The token request itself is at the end.
+detached from the request that asked; requests wait for its outcome, not for the request itself. Which refresh token is
+in force is `refresh_token`'s business. The token request itself is at the end.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Credential:
     # --- life ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begins to obtain tokens, and tells the state it begins with."""
+        """Begins to request tokens, and reports the initial state."""
         self.dependencies.observer.observe(CredentialStateChanged(self.source.account, self.state, self.state))
         if self._keeper.refresh_token is None:
             self._report_missing()
@@ -107,7 +107,7 @@ class Credential:
             if self._refresh_task is not None:
                 await asyncio.wait({self._refresh_task}, timeout=grace)
         except asyncio.CancelledError:
-            deadline = loop.time()  # nobody waits any longer
+            deadline = loop.time()  # it is no longer awaited
             raise
         finally:
             for task in filter(None, (self._timer, self._refresh_task)):
@@ -126,7 +126,7 @@ class Credential:
             self._report_missing()
         app_changed = old.application != source.application
         if old.client_id != source.client_id or self._keeper.refresh_token is None:
-            self.token = None  # it belongs to another application, or to nobody any more
+            self.token = None  # it belongs to another application, or to none any more
         if token_changed or app_changed:
             self._restart(RefreshCause.CREDENTIALS_CHANGED)
 
@@ -164,7 +164,7 @@ class Credential:
     # --- for requests --------------------------------------------------------------------------------------
 
     async def obtain(self) -> AccessToken:
-        """The token in hand, or the next one if it comes in time; else `NoUsableToken`."""
+        """The cached token, or the next one if it comes in time; else `NoUsableToken`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._usable_token()) is None:
@@ -201,7 +201,7 @@ class Credential:
         return token
 
     def accepted(self, token: AccessToken, use: TokenUse) -> None:
-        """Amazon took a token for this use. If it is the one in hand, that one is alive."""
+        """Amazon accepted a token for this use. If it is the cached one, that one is alive."""
         self.rejections.accepted(use)
         if self.token is not None and token.is_same(self.token):
             self.rejections.unresolved_use = None
@@ -209,7 +209,7 @@ class Credential:
     def _take_401(self, token: AccessToken | None, use: TokenUse) -> None:
         """Amazon refuses both tokens: the client gets a 503 with the reason. Raises `NoUsableToken`.
 
-        The token in hand is dropped when it is certain that the 401 was not about a single use of it.
+        The cached token is dropped when the 401 was certainly not about a single use of it.
         """
         if token is not None:
             was_unresolved, is_dead = self.rejections.unresolved_use is not None, self.rejections.add_unresolved(use)
@@ -318,7 +318,7 @@ class Credential:
         return failure
 
     def _hold_back(self, attempt: FailedAttempt) -> None:
-        """Another replica asked the same in vain. Where that was not for want of a way to Amazon, it holds here too."""
+        """Another replica asked the same without success. Unless it could not reach Amazon, that holds here too."""
         timing = self.dependencies.timing
         self._schedule = self._schedule.held_back(attempt, timing.clock(), self._waiters.count)
         failure = failure_elsewhere(attempt)
@@ -329,12 +329,12 @@ class Credential:
         self._alarm.ring()
 
     def _take(self, shared: SharedContent[Grant], refresh_token: Secret) -> None:
-        """Another replica was granted a token for this refresh token."""
+        """Another replica got a token for this refresh token."""
         if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
             self._apply(shared.value, self.dependencies.timing.clock() - shared.value.took, RefreshCause.SHARED)
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:
-        """Puts what was granted in force: the refresh token first, which is good even where the access token is not."""
+        """Applies a grant: the refresh token first, which is good even if the access token is not."""
         if grant.refresh_token is not None:
             self._keeper.rotate(grant.refresh_token)
         grant.check_life()
@@ -355,7 +355,7 @@ class Credential:
         self._alarm.ring()
 
     def _record_failed_probe(self, failure: TokenFailure, duration: float) -> None:
-        """The token in hand serves, and its renewal is not due yet: nothing follows but another probe."""
+        """The cached token works, and its renewal is not due yet: nothing follows but another probe."""
         timing, account, now = self.dependencies.timing, self.source.account, self.dependencies.timing.clock()
         interval = self.dependencies.settings.probe_interval
         self._probe_at = probe_after_failure(now, interval, failure.retry_after, timing.random())
@@ -414,7 +414,7 @@ class Credential:
         await asyncio.wait({self._start_refresh(RefreshCause.PROBE)})
 
     def _usable_token(self) -> AccessToken | None:
-        """The access token that still serves; one that expired is let go."""
+        """The access token that still works; an expired one is released."""
         if self.token is not None and self.dependencies.timing.clock() >= self.token.expires_at:
             self.token = None
             self._schedule = self._schedule.after_expiry()
@@ -480,7 +480,8 @@ MAX_RETRY_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Why an account has no token that waiting would bring: it left the configuration, or nobody has signed in."""
+    """Why an account has no token that waiting would bring: it was removed from the configuration, or no sign-in took
+    place."""
 
     account: str
     removed: bool
@@ -491,7 +492,9 @@ def needs_operator(absence: Absence, failure: CredentialFailure | None, advice: 
     """A person has to do something first; `pause` is seconds to the next attempt."""
     account = absence.account
     if absence.removed:
-        return NoUsableToken(f"The account '{account}' is no longer configured.", retry_after=60, retryable=False)
+        return NoUsableToken(
+            f"The account '{account}' is no longer configured; choose another.", retry_after=60, retryable=False
+        )
     if absence.unconnected:
         detail = f"The account '{account}' has no refresh token. {advice}"
         return NoUsableToken(detail, retry_after=60, retryable=False)
@@ -502,13 +505,13 @@ def needs_operator(absence: Absence, failure: CredentialFailure | None, advice: 
 def sign_in_advice(account: str, sign_in_url: str) -> str:
     """What brings a refresh token to an account that has none."""
     page = sign_in_url or "Connect in the console"
-    return f"Sign in: {page} or `ads-proxy login {account}`; or configure a refresh token."
+    return f"Sign in: {page} or `ads-proxy login {account}`, or configure a refresh token."
 
 
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:
     """It is tried again by itself, in so many seconds."""
     why = failure.detail if failure is not None else "Login with Amazon has not answered yet."
-    detail = f"The account '{account}' has no usable token. {why} It is tried again by itself."
+    detail = f"The account '{account}' has no usable token. {why} The proxy tries again by itself."
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))
 
 
@@ -569,7 +572,7 @@ def probe_when_busy(now: float, chance: float) -> float:
 # --- One account's side of a fleet's leases --------------------------------------------------------------
 
 FLUSH = 2.0
-"""Seconds that a new refresh token may take to be written before the access token is shared all the same."""
+"""Seconds that a new refresh token may take to be written before the access token is shared anyway."""
 
 
 class TokenSharing:
@@ -589,7 +592,7 @@ class TokenSharing:
         return self._leases.lease(self._lease_request(source, refresh_token), urgency)
 
     async def publish(self, lease: Lease[Grant], grant: Grant, keeper: RefreshTokenKeeper) -> None:
-        """Shares what was granted under the lease, and before it the refresh token that belongs to it."""
+        """Shares the grant under the lease, and before it the refresh token that belongs to it."""
         if lease.fence:
             await keeper.flush(FLUSH)
             self._see(await lease.publish(grant, fingerprint(keeper.refresh_token)))
@@ -619,7 +622,7 @@ class TokenSharing:
         return LeaseRequest(source.account, source.token_url, source.client_id, lineage, self._fence, sent)
 
 
-# --- One attempt to obtain an access token ---------------------------------------------------------------
+# --- One request for an access token ---------------------------------------------------------------
 
 _TOLD_BY_AMAZON = {
     kind.reason: kind
@@ -643,7 +646,7 @@ class CredentialDependencies:
 async def request_grant(
     dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret, timeouts: int
 ) -> Grant:
-    """What is granted for a refresh token. Raises `TokenFailure`, in bounded time; `timeouts` counts the attempts in a
+    """The grant for a refresh token. Raises `TokenFailure`, in bounded time; `timeouts` counts the attempts in a
     row that took too long. Where the configured one follows an older one and is refused, the older is tried too."""
     seconds = request_timeout(dependencies.settings.refresh_timeout, timeouts)
     try:
@@ -679,19 +682,21 @@ async def _ask_with_older(
 def failure_elsewhere(attempt: FailedAttempt) -> TokenFailure | None:
     """What Amazon told another replica of the same credentials; None where the trouble may be that replica's own."""
     kind = _TOLD_BY_AMAZON.get(attempt.reason)
-    return kind(f"Another replica was told so by Login with Amazon ({attempt.reason}).") if kind is not None else None
+    return kind(f"Login with Amazon refused another replica ({attempt.reason}).") if kind is not None else None
 
 
 def describe_failure(account: str, failure: TokenFailure, at: float) -> CredentialFailure:
-    """What people are told of it; `at` is wall-clock time."""
+    """The failure in words for people; `at` is wall-clock time."""
     advice = failure.advice.replace("ACCOUNT", account)
     return CredentialFailure(failure.reason, failure.permanent, failure.detail, advice, at)
 
 
 def failure_of(error: Exception, observer: Observer) -> TokenFailure:
-    """What an attempt came to. An exception that nobody expected is told without its words, and counts as one."""
+    """What an attempt came to. An unexpected exception is reported without its text, and counts as one."""
     if isinstance(error, TokenFailure):
         return error
     where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     observer.observe(DefectMet("token refresh", where))
-    return TokenAnswerMalformed("The token request met a defect of this program; the log has its traceback.")
+    return TokenAnswerMalformed(
+        "The token request failed because of a defect of the program; the log has its traceback."
+    )

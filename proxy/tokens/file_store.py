@@ -86,13 +86,13 @@ class FileStore:
             if state_directory.files(place, ACCOUNT, state_directory.CHECK):
                 raise StateError(
                     f"The state in {place} is encrypted with a key that is not configured: set state.key to it again, "
-                    "or move the directory away and sign in anew."
+                    "or move the directory away and sign in again."
                 )
             made = secrets.token_urlsafe(32).encode()
             state_directory.replace(place / KEY_FILE, made)
         if not keys:
             notes.append(
-                f"state.key is not set: the state is encrypted with the key file {place / KEY_FILE} beside it."
+                f"state.key is not set: the state is encrypted with the key file {place / KEY_FILE} next to it."
             )
         made_key = None if keys else made
         if made is not None:
@@ -103,7 +103,7 @@ class FileStore:
 
     @classmethod
     def rotate(cls, directory: str, keys: tuple[Secret, ...]) -> int:
-        """Blocks. Encrypts every file anew with the first key; a key file made by this program is not needed then."""
+        """Blocks. Encrypts every file again with the first key; a key file made by this program is not needed then."""
         if not keys:
             raise StateError("state.key is not set: configure a key first, then rotate to it.")
         store = cls.open(directory, keys)
@@ -164,7 +164,7 @@ class FileStore:
             told = f"set aside as {state_directory.set_aside(path).name}" if writable else "left as it is"
             self._notes += (
                 f"The state file {path} is damaged or encrypted with another key, and was {told}: its account uses its "
-                "configured refresh token, or needs a sign-in. Where a key is missing, add it to state.key (a list) "
+                "configured refresh token, or needs a sign-in. If a key is missing, add it to state.key (a list) "
                 "and give the file its name back.",
             )
 
@@ -212,10 +212,12 @@ class FileStore:
         try:
             owner, entry = self._parse(path)
         except StateFileDamaged:
-            self._has_key_of_check()  # raises where the whole directory was encrypted anew: that is no damage
+            self._has_key_of_check()  # raises if the whole directory was encrypted again: that is no damage
             raise
         if owner != account:
-            raise StateFileDamaged(f"The state file {path} belongs to the account '{owner}'.")
+            raise StateFileDamaged(
+                f"The state file {path} belongs to the account '{owner}'; give the file its former name back."
+            )
         return entry
 
     def _write(self, account: str, entry: StoredToken) -> None:
@@ -243,16 +245,20 @@ class FileStore:
         try:
             return decode_entry(self._decrypt(path))
         except (ValueError, KeyError, TypeError):
-            raise StateFileDamaged(f"The state file {path} is of an unknown form.") from None
+            raise StateFileDamaged(
+                f"The state file {path} has an unknown format; remove it and sign in again."
+            ) from None
 
     def _decrypt(self, path: Path) -> bytes:
         content = state_directory.read(path)
         if content is None:
-            raise StateError(f"The state file {path} is missing.")
+            raise StateError(f"The state file {path} is missing; sign in again.")
         try:
             return self._cipher.decrypt(content)
         except InvalidToken:
-            raise StateFileDamaged(f"The state file {path} is damaged or encrypted with another key.") from None
+            raise StateFileDamaged(
+                f"The state file {path} is damaged or encrypted with another key; add that key to state.key."
+            ) from None
 
     def _rotate_document(self, path: Path) -> None:
         """Documents can be lost: one that cannot be read is removed."""
@@ -265,7 +271,7 @@ class FileStore:
 def _wrong_key(path: Path) -> StateError:
     return StateError(
         f"The state file {path} is encrypted with another key, and is left as it is: set state.key to the key it was "
-        "written with (after a new one in a list), or move the directory away and sign in anew."
+        "written with (after a new one in a list), or move the directory away and sign in again."
     )
 
 

@@ -1,4 +1,4 @@
-"""All accounts' tokens: hands out what is in memory, and drives one credential per account.
+"""All accounts' tokens: returns those in memory, and drives one credential per account.
 
 What a credential does with time and failures is in `credential`, its rules in `lifecycle`. Nothing here knows the
 traffic that uses the tokens.
@@ -80,7 +80,7 @@ class TokenManager:
         return f"<TokenManager of {len(self._credentials)} accounts>"
 
     async def start(self, sources: Iterable[TokenSource]) -> None:
-        """Reads the store and begins to obtain tokens; returns without waiting for them. Raises `StateError`."""
+        """Reads the store and begins to request tokens; returns without waiting for them. Raises `StateError`."""
         await self._consents.load()
         await self.reconfigure(sources)
         self._watchers = [
@@ -135,16 +135,18 @@ class TokenManager:
             await asyncio.gather(*(credential.stop(grace) for credential in credentials))
 
     def current(self, account: str) -> AccessToken | None:
-        """The token in hand, never an expired one."""
+        """The cached token, never an expired one."""
         credential = self._credentials.get(account)
         token = credential.token if credential is not None else None
         return token if token is not None and self._clock() < token.expires_at else None
 
     async def get(self, account: str) -> AccessToken:
-        """The token in hand, or the next one if it comes within `request_wait`; else `NoUsableToken`."""
+        """The cached token, or the next one if it comes within `request_wait`; else `NoUsableToken`."""
         credential = self._credentials.get(account)
         if credential is None:
-            raise NoUsableToken(f"The account '{account}' is not configured.", retry_after=60, retryable=False)
+            raise NoUsableToken(
+                f"The account '{account}' is not configured; choose another.", retry_after=60, retryable=False
+            )
         return await credential.obtain()
 
     async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
@@ -163,7 +165,7 @@ class TokenManager:
             self.watchful = False
 
     def problem(self, account: str) -> str:
-        """What is wrong with an account's login that a person must mend, and how; empty where nothing is."""
+        """What a person must fix in an account's login, and how; empty if nothing is wrong."""
         credential = self._credentials.get(account)
         return describe_problem(credential.status(), self._wall()) if credential is not None else ""
 
@@ -172,7 +174,7 @@ class TokenManager:
         return tuple(credential.status() for credential in self._credentials.values())
 
     def status(self, account: str) -> CredentialStatus | None:
-        """One account's; None where there is no such account."""
+        """One account's status; None for an unknown account."""
         credential = self._credentials.get(account)
         return credential.status() if credential is not None else None
 
@@ -200,7 +202,7 @@ class TokenManager:
     def _credential(self, account: str) -> Credential:
         if account not in self._credentials:
             raise UnknownAccount(
-                f"There is no account '{account}'; there are: {', '.join(self._credentials) or 'none'}."
+                f"Unknown account '{account}'; the accounts are: {', '.join(self._credentials) or 'none'}."
             )
         return self._credentials[account]
 
@@ -246,13 +248,13 @@ class TokenManager:
                     await self._consents_moved.wait()
 
 
-# --- What is wrong with an account's login that a person must mend, in words -----------------------------
+# --- What a person must fix in an account's login, in words -----------------------------
 
 
 def describe_problem(status: CredentialStatus, now: float) -> str:
     """What is wrong, and what to do about it; empty where nothing is, or where it passes by itself.
 
-    A token that was got before may still be in hand: Amazon refuses it at any moment from now on.
+    An earlier token may still be cached: Amazon may refuse it at any moment.
     """
     failure = status.last_failure
     if failure is not None and failure.permanent:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SharedSettings:
-    """What a store on a server needs beside its address and keys."""
+    """What a store on a server needs in addition to its address and keys."""
 
     max_connections: int = 16
     spill: SpillDirectory | None = None
@@ -94,11 +94,11 @@ def _open_spill(store: RedisStore, place: SpillDirectory, address: str) -> None:
 
 
 def rotate_keys(url: str | Secret, key: Secret | tuple[Secret, ...] | None) -> int:
-    """Encrypts everything anew with the first of the keys, and tells of how many accounts or files. Blocks."""
+    """Encrypts everything again with the first of the keys; returns the number of accounts or files. Blocks."""
     if isinstance(url, Secret):
         return asyncio.run(_rotate_redis(_open_redis(url.reveal(), keys_of(key))))
     if not url.startswith("file:"):
-        raise StateError("Only a file: state store has keys to rotate.")
+        raise StateError("state.url: memory: has no keys to rotate; use file: or redis:.")
     from proxy.tokens.file_store import FileStore
 
     return FileStore.rotate(directory_of(url), keys_of(key))
@@ -113,7 +113,7 @@ def directory_of(url: str) -> str:
             raise StateError(f"state.url: {url!r} names a host; write file:/DIR.")
         path = slash + rest
     if not path or "\0" in path:
-        raise StateError("state.url: file: names no directory; write file:DIR.")
+        raise StateError("state.url: file: has no directory; write file:DIR.")
     return path
 
 

@@ -1,8 +1,7 @@
 """Connections to a Redis or Valkey server, and what its failures mean. No other module knows redis-py.
 
-A failure that can pass is a `StateUnavailable`. From then on nothing is asked of the server any more, so that nobody
-waits for it in vain, until whoever keeps the pulse has found it in order. Addresses are shown without user and
-password.
+A failure that can pass is a `StateUnavailable`. From then on nothing is asked of the server any more, so that nothing
+waits for it, until the probe finds it in order. Addresses are shown without user and password.
 """
 
 from __future__ import annotations
@@ -240,7 +239,8 @@ class RedisConnection:
             await _close(client)
 
     async def _ask(self, client: RedisClient, *words: str | bytes | float) -> Any:
-        """The client's work is a task of its own: whoever is cancelled goes at once, whatever redis-py does with it."""
+        """The client's work is a task of its own: a cancelled method returns at once, whatever redis-py does with
+        it."""
         asking = asyncio.create_task(client.ask(*words))
         self._asking.add(asking)
         asking.add_done_callback(self._forget)
@@ -279,7 +279,7 @@ class RedisConnection:
     def _forget(self, asked: asyncio.Task[Any]) -> None:
         self._asking.discard(asked)
         if not asked.cancelled():
-            asked.exception()  # whoever waited for it was told
+            asked.exception()  # the waiting task has the error
 
 
 class ConnectionUse:
@@ -350,13 +350,13 @@ def _explain(error: Exception, address: RedisAddress) -> StateError:
         return _not_permitted(address, re.findall(r"'([a-z|]+)' command", said)[:1])
     if FULL in said:
         return StateUnavailable(
-            f"{where} has as many clients as it may: raise its maxclients, or lower state.max_connections."
+            f"{where} has reached its limit of clients: raise its maxclients, or lower state.max_connections."
         )
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return StateUnavailable(f"{where} shows a certificate that is not accepted: {_certificate_problem(said)}.")
     if "Cluster mode is not enabled" in said:
         return StateError(
-            f"{where} is no cluster, or does not permit this user +cluster|slots: correct state.url or its ACL."
+            f"{where} is not a cluster, or does not permit this user +cluster|slots: correct state.url or its ACL."
         )
     if isinstance(error, exceptions.ClusterDownError):
         return StateUnavailable(f"{where} is a cluster that is down: look at `CLUSTER INFO`.")
@@ -367,14 +367,18 @@ def _explain(error: Exception, address: RedisAddress) -> StateError:
     if isinstance(error, exceptions.OutOfMemoryError):
         return StateUnavailable(f"{where} is full: raise its maxmemory.")
     if "MISCONF" in said:
-        return StateUnavailable(f"{where} takes no writes while it cannot save to its disk.")
+        return StateUnavailable(
+            f"{where} takes no writes because it cannot save to its disk: free or repair that disk."
+        )
     if isinstance(error, exceptions.BusyLoadingError):
-        return StateUnavailable(f"{where} is still loading its data.")
+        return StateUnavailable(f"{where} is still loading its data: the proxy tries again by itself.")
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
-        return StateUnavailable(f"{where} did not answer within {PATIENCE:g} s.")
+        return StateUnavailable(f"{where} did not answer within {PATIENCE:g} s: check the network and the server.")
     if isinstance(error, exceptions.ResponseError):
-        return StateUnavailable(f"{where} refused a command: {said.split(' ', 1)[0][:40]}.")
-    return StateUnavailable(f"{where} cannot be reached.")
+        return StateUnavailable(
+            f"{where} refused a command ({said.split(' ', 1)[0][:40]}): read the log of the server."
+        )
+    return StateUnavailable(f"{where} cannot be reached: check state.url, the network and the server.")
 
 
 # --- redis-py's clients: one server, Sentinel, a cluster ------------------------------------------------------
@@ -409,7 +413,7 @@ class ServerClient:
 
 
 class ClusterClient:
-    """Of a cluster's node for the slot of `key`. What it knows of the cluster is learned anew after each failure."""
+    """Of a cluster's node for the slot of `key`. What it knows of the cluster is learned again after each failure."""
 
     def __init__(self, make: Callable[[], Any], key: str) -> None:
         self._make, self._key = make, key

@@ -1,8 +1,8 @@
 """A store that a fleet shares: entries and documents in Redis or Valkey, encrypted with `state.key`.
 
-A key's name is a digest, and the name itself is within what is encrypted, and checked. Of two entries of an account
-the one of the newer consent wins, and of one consent the one that was saved later; but whoever has seen what is there
-may replace it. What cannot be decrypted is kept beside what takes its place.
+A key's name is a digest, and the name itself is within what is encrypted, and checked. Of two entries of an account the
+one of the newer consent wins, and of one consent the one that was saved later; but a replica that has seen the stored
+entry may replace it. An entry that cannot be decrypted is kept next to its replacement.
 
 The store also has the fleet's leases (`leases`), and what its replicas tell each other and spend together.
 """
@@ -93,11 +93,16 @@ class RedisStore:
         except (InvalidToken, ValueError, KeyError, TypeError):
             self._note_damage(account)
             raise StateFileDamaged(
-                f"What the state store keeps of the account '{account}' is damaged, or encrypted with another key."
+                f"The entry of the account '{account}' in the state store is damaged or encrypted "
+                "with another key: add "
+                f"that key to state.key (a list), or sign in again with `ads-proxy login {account}`."
             ) from None
         if owner != account:
             self._note_damage(account)
-            raise StateFileDamaged(f"What the state store keeps of the account '{account}' belongs to another.")
+            raise StateFileDamaged(
+                f"The entry of the account '{account}' in the state store belongs to another account: sign in again "
+                f"with `ads-proxy login {account}`."
+            )
         return entry
 
     async def write(self, account: str, entry: StoredToken) -> None:
@@ -184,7 +189,7 @@ class RedisStore:
                 yield StoreChange()
 
     async def rotate(self) -> int:
-        """Encrypts all entries and documents anew with the first key, and gives how many entries that were.
+        """Encrypts all entries and documents again with the first key; returns the number of entries.
 
         What cannot be read is left as it is. Access tokens are not worth it: they live for an hour.
         """
@@ -313,8 +318,8 @@ RENEWAL: Final = 1.0
 POLL: Final = 0.2
 """Seconds between two looks at whether the holder has done."""
 TURN: Final = 0.25
-"""Seconds for which whoever failed last leaves the next attempt to the others: one without a way to Amazon keeps none
-from it."""
+"""Seconds for which the replica that failed last leaves the next attempt to the others: one that cannot reach Amazon
+delays none."""
 _RENEWALS: Final = 90
 """A holder that never ends gives way at last."""
 MAX_CONTENT: Final = 16 * 1024 * 1024
@@ -416,7 +421,7 @@ class RedisLeases(Generic[T]):
             await self._connection.run(scripts.FAIL, (self._key(request),), *words)
 
     async def _turn(self, request: LeaseRequest, urgency: Urgency) -> Lease[T]:
-        """Waits for the lease, or for what its holder was granted."""
+        """Waits for the lease, or for the token that its holder got."""
         known = request.known
         self._news(request)
         while True:
@@ -496,7 +501,7 @@ def _failed(told: bytes, wait: bytes, sooner: bytes) -> FailedAttempt | None:
     return FailedAttempt(reason, permanent == "1", int(failures), int(wait) / 1000, int(sooner) / 1000)
 
 
-# --- What replicas tell each other beside tokens, through Redis or Valkey, and how the server is ---------
+# --- What replicas share in addition to tokens, through Redis or Valkey, and the server's state ---------
 
 MEMORY: Final = 900.0
 """Seconds for which what was told is of interest."""
@@ -556,7 +561,7 @@ class RedisFleet:
         return int(seconds) * 1000 + int(micros) // 1000
 
     def _open(self, fields: dict[bytes, bytes]) -> dict[str, Any] | None:
-        """What cannot be read was told by nobody of ours."""
+        """News that cannot be read is from no replica of ours."""
         try:
             told = json.loads(self._cipher.decrypt(fields[b"content"]))
         except _FORM:

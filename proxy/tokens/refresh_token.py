@@ -1,7 +1,7 @@
 """The refresh token of one account: which one is in force, and the persistence of a new one.
 
 A new refresh token is in force in memory first; its write is retried until it holds, and what the store has lost is
-written anew. What another process wrote is noticed by its being neither known nor our own. When to ask for access
+written again. What another process wrote is noticed by its being neither known nor our own. When to ask for access
 tokens is not decided here.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 64
 CLOSING_PAUSE = 0.25
-LOST = "Mend the state store. Unless the account serves again after the next start, sign in: `ads-proxy login {}`."
+LOST = "Repair the state store. If the account does not serve after the next start, sign in: `ads-proxy login {}`."
 
 
 class RefreshTokenKeeper:
@@ -53,7 +53,7 @@ class RefreshTokenKeeper:
         self._known: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._unsaved: StoredToken | None = None
         self._saving: asyncio.Task[None] | None = None
-        self._trouble = "The write did not end."
+        self._trouble = "The write did not finish."
         self._closing = asyncio.Event()
         self.unpersisted = False
 
@@ -174,7 +174,7 @@ class RefreshTokenKeeper:
             self._saving = asyncio.create_task(self._save(), name=f"save refresh token of {self._account}")
 
     def _activate(self) -> bool:
-        """Decides anew. Tells whether another refresh token is in force than before."""
+        """Decides again. Tells whether another refresh token is in force than before."""
         choice = choose(self._configured, self._stored)
         changed = choice.refresh_token != self._choice.refresh_token
         self._choice = choice

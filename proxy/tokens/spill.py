@@ -46,7 +46,7 @@ class Spill:
     @classmethod
     def open(cls, directory: str, cipher: MultiFernet, store: str) -> Spill:
         """Blocks. `store` is the address of the store, without its password. Raises `StateError`."""
-        place = state_directory.locate(directory, "Let state.spill name a directory that this user can write, or off.")
+        place = state_directory.locate(directory, "Set state.spill to a directory that this user can write, or to off.")
         with state_directory.locked(place):
             state_directory.sweep(place)
             if state_directory.read(place / state_directory.CHECK) is None:
@@ -126,7 +126,7 @@ class Spill:
         if unreadable:
             self.notes = (
                 f"state.spill: {unreadable} copies of refresh tokens in {self._directory} are damaged or encrypted "
-                "with another key, and are left as they are: add the key that is missing to state.key (a list), or "
+                "with another key, and are unchanged: add the missing key to state.key (a list), or "
                 "remove the files.",
             )
 

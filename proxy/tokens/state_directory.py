@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 CHECK = "check"
 """The file that every state directory of ours has."""
 SUBDIRECTORY = "ads-proxy"
-"""The subdirectory that is used in a directory made by somebody else."""
+"""The subdirectory that is used in a directory of another user."""
 LOCK = "lock"
 TEMPORARY = ".new-"
 ASIDE = "damaged-"
 LOCK_WAIT = 5.0
 MAX_KEY_BYTES = 65536
-ADVICE = "Let state.url name a directory that this user can write, or use memory:."
+ADVICE = "Set state.url to a directory that this user can write, or use memory:."
 
 
 def locate(directory: str, advice: str = ADVICE) -> Path:
@@ -65,7 +65,7 @@ def _is_private(path: Path) -> bool:
 
 def _private(path: Path) -> Path:
     if path.is_symlink() or not path.is_dir():
-        raise StateError(f"{path} is not a directory of its own; remove it, or let state.url name another one.")
+        raise StateError(f"{path} is not a directory of its own; remove it, or set state.url to another one.")
     if path.stat().st_uid != os.geteuid():
         raise StateError(f"The state directory {path} belongs to another user; run as that user, or change state.url.")
     if path.stat().st_mode & 0o077:
@@ -81,7 +81,7 @@ def ensure(directory: Path) -> None:
             directory.mkdir(mode=0o700)
         _private(directory)
     except OSError as error:
-        raise StateError(f"The state directory {directory} cannot be made again: {reason(error)}.") from error
+        raise StateError(f"The state directory {directory} cannot be created again: {reason(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -90,12 +90,16 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StateError(f"The state directory {directory} cannot be written: {reason(error)}.") from error
+        raise StateError(
+            f"The state directory {directory} cannot be written: {reason(error)}; check its permissions and the disk."
+        ) from error
     try:
         deadline = time.monotonic() + LOCK_WAIT
         while not _try_lock(descriptor):
             if time.monotonic() > deadline:
-                raise StateError(f"Another process holds the state directory {directory} for too long.")
+                raise StateError(
+                    f"Another process holds the state directory {directory} for too long; stop that process."
+                )
             time.sleep(0.005)
         yield
     finally:
@@ -109,7 +113,7 @@ def _try_lock(descriptor: int) -> bool:
         return False
     except OSError as error:
         raise StateError(
-            f"The state directory cannot be locked: {reason(error)}; use a disk that knows locks."
+            f"The state directory cannot be locked: {reason(error)}; use a file system with locks."
         ) from error
     return True
 
@@ -126,7 +130,9 @@ def read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StateError(f"The state file {path} cannot be read: {reason(error)}.") from None
+        raise StateError(
+            f"The state file {path} cannot be read: {reason(error)}; check its permissions and the disk."
+        ) from None
 
 
 def read_private(path: Path) -> bytes | None:
@@ -137,10 +143,12 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         if error.errno != errno.ELOOP:
-            raise StateError(f"The key file {path} cannot be read: {reason(error)}.") from None
+            raise StateError(
+                f"The key file {path} cannot be read: {reason(error)}; check its permissions and the disk."
+            ) from None
         raise StateError(
-            f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or let "
-            "state.key name the file that it leads to."
+            f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or set "
+            "state.key to the file behind the link."
         ) from None
     try:
         _refuse_unless_private(path, os.fstat(descriptor))
@@ -151,7 +159,7 @@ def read_private(path: Path) -> bytes | None:
 
 def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise StateError(f"The key file {path} is no file, and is neither used nor replaced: remove it.")
+        raise StateError(f"The key file {path} is not a file, and is neither used nor replaced: remove it.")
     if facts.st_uid != os.geteuid():
         raise StateError(
             f"The key file {path} belongs to another user, and is neither used nor replaced: run as that user, or set "
@@ -182,7 +190,9 @@ def replace(path: Path, content: bytes) -> None:
             raise
         _sync(path.parent)
     except OSError as error:
-        raise StateError(f"The state file {path} cannot be written: {reason(error)}.") from error
+        raise StateError(
+            f"The state file {path} cannot be written: {reason(error)}; check its permissions and the disk."
+        ) from error
 
 
 def _sync(directory: Path) -> None:
@@ -200,7 +210,9 @@ def set_aside(path: Path) -> Path:
         path.rename(aside)
         _sync(path.parent)
     except OSError as error:
-        raise StateError(f"The state file {path} cannot be set aside: {reason(error)}.") from error
+        raise StateError(
+            f"The state file {path} cannot be set aside: {reason(error)}; check its permissions and the disk."
+        ) from error
     return aside
 
 
@@ -216,7 +228,9 @@ def files(directory: Path, *prefixes: str) -> tuple[Path, ...]:
     try:
         return tuple(sorted(path for path in directory.iterdir() if path.name.startswith(prefixes)))
     except OSError as error:
-        raise StateError(f"The state directory {directory} cannot be read: {reason(error)}.") from None
+        raise StateError(
+            f"The state directory {directory} cannot be read: {reason(error)}; check its permissions and the disk."
+        ) from None
 
 
 def remove(path: Path) -> None:
@@ -224,7 +238,9 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StateError(f"The state file {path} cannot be removed: {reason(error)}.") from error
+        raise StateError(
+            f"The state file {path} cannot be removed: {reason(error)}; check its permissions and the disk."
+        ) from error
 
 
 def changed_at(directory: Path) -> int:
@@ -232,7 +248,9 @@ def changed_at(directory: Path) -> int:
     try:
         return directory.stat().st_mtime_ns
     except OSError as error:
-        raise StateError(f"The state directory {directory} cannot be read: {reason(error)}.") from None
+        raise StateError(
+            f"The state directory {directory} cannot be read: {reason(error)}; check its permissions and the disk."
+        ) from None
 
 
 def reason(error: OSError) -> str:

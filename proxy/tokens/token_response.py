@@ -55,7 +55,7 @@ class Grant:
     def check_life(self) -> None:
         """Raises `TokenAnswerMalformed` where the access token was dead on arrival; the refresh token is good."""
         if self.expires_in <= self.took:
-            raise TokenAnswerMalformed("Login with Amazon granted an access token that has already expired.")
+            raise TokenAnswerMalformed("Login with Amazon issued an access token that has already expired.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def parse_token_response(request: TokenRequest, response: TokenResponse, took: f
 
 def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said: str) -> NoReturn:
     if error == "invalid_grant" and grant_type == "authorization_code":
-        raise RefreshTokenRevoked(f"The code was refused{said}: a code serves once and dies after five minutes.")
+        raise RefreshTokenRevoked(f"The code was refused{said}: a code works once and expires after five minutes.")
     if error == "invalid_grant":
         raise RefreshTokenRevoked(
             f"The refresh token was refused{said}: it is revoked or expired, or was issued to another client id."
@@ -112,15 +112,17 @@ def _raise_refusal(response: TokenResponse, grant_type: str, error: object, said
     if isinstance(error, str) and error in REJECTIONS:
         raise TokenRequestRejected(f"Login with Amazon refused the token request{said}.")
     raise TokenAnswerMalformed(
-        f"{response.url} answered {response.status}{said} in a way that says nothing about the credentials: "
-        "is it the address of Login with Amazon, and does nothing between answer in its stead?",
+        f"{response.url} answered {response.status}{said} which is not an answer of Login with Amazon: "
+        "check the address, and whether a proxy in between answers.",
         retry_after=response.retry_after,
     )
 
 
 def _access_token(response: TokenResponse, document: Mapping[str, object], said: str) -> Secret:
     if response.status != 200:
-        raise TokenAnswerMalformed(f"Login with Amazon answered {response.status}{said}, which is no token answer.")
+        raise TokenAnswerMalformed(
+            f"Login with Amazon answered {response.status}{said}, which is not a token response."
+        )
     if len(response.body) > MAX_RESPONSE_BYTES:
         raise TokenAnswerMalformed(f"Login with Amazon answered with more than {MAX_RESPONSE_BYTES} bytes.")
     access_token = _token(document.get("access_token"))
@@ -156,7 +158,7 @@ def _document(body: bytes) -> dict[str, object]:
 
 
 def _token(value: object) -> Secret | None:
-    """A token that can stand in a header: visible ASCII, nothing else."""
+    """A token that fits in a header: visible ASCII, nothing else."""
     return Secret(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else None
 
 

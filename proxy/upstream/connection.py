@@ -2,8 +2,8 @@
 
 The only code that talks to the Ads API on behalf of clients. Whether to send again is not decided here. A connection is
 used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
-response read, nothing behind it, nobody asked to close; and never after a response that has no body whatever its fields
-say: what a server sends behind one by mistake would be read as the response to the next request.
+response read, nothing behind it, no side asked to close; and never after a response that has no body whatever its
+fields say: what a server sends behind one by mistake would be read as the response to the next request.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_IDLE = 50.0
 _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _UNREAD = (408, 413)
-"""Statuses of a request that was not read to its end: such a peer ends the connection, whether it says so or not."""
+"""Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
 _NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
 """Those, and what has no body whatever its fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
@@ -127,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.abort()
 
     def pause(self) -> None:
-        """Stop reading: whoever wants the answer cannot take more of it now."""
+        """Stop reading: the receiver of the answer cannot take more of it now."""
         self.deadline = NEVER
         if not self._paused and not self._transport.is_closing():
             self._paused = True
@@ -159,7 +159,7 @@ class UpstreamConnection(asyncio.Protocol):
         return boot_time() - self.rested
 
     def close(self) -> None:
-        """End it now. Whoever waits for an answer on it is told."""
+        """End it now. A waiting sink gets an error."""
         self._failed = True
         self._transport.abort()
 
@@ -311,14 +311,14 @@ class UpstreamConnection(asyncio.Protocol):
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > _MAX_HEAD:
             if len(data) > _MAX_HEAD:
-                raise UpstreamMalformed("Amazon's answer has a head without end.")
+                raise UpstreamMalformed("The head of Amazon's answer is endless.")
             if not data.startswith(b"HTTP/1."[: len(data)]):
                 raise UpstreamMalformed("What came back is not an HTTP/1.1 answer.")
             self._head = data
             return b""
         response = read_response(data[: end + 2], REQUEST_IDS)
         if response.status == 408 and self.served:
-            raise UpstreamClosed("Amazon gave up an idle connection just as this request was sent on it; try again.")
+            raise UpstreamClosed("Amazon closed an idle connection while this request was sent on it; try again.")
         rest = data[end + 4 :]
         if response.status < 200:
             self._interim(response)
@@ -332,9 +332,9 @@ class UpstreamConnection(asyncio.Protocol):
     def _interim(self, response: Response) -> None:
         self._interims += 1
         if response.status == 101:
-            raise UpstreamMalformed("Amazon switched protocols although nobody asked.")
+            raise UpstreamMalformed("Amazon switched protocols without a request for it.")
         if self._interims > _MAX_INTERIM:
-            raise UpstreamMalformed("Amazon sent interim answers without end.")
+            raise UpstreamMalformed("Amazon sent endless interim answers.")
         assert self._sink is not None
         self._sink.interim(response)
 

@@ -47,7 +47,7 @@ def test_a_key_is_good_to_the_last_instant() -> None:
     asked = fields(proxy_key=OLD)
     assert BOTH.identify(asked, BEFORE) is BOTH.identify(asked, ENDS - 0.001)
     for now in (ENDS, ENDS + 1e9):
-        with pytest.raises(ClientKeyEnded, match="client tool ended at 2027-02-01 00:00:00 UTC") as refused:
+        with pytest.raises(ClientKeyEnded, match="client tool expired at 2027-02-01 00:00:00 UTC") as refused:
             BOTH.identify(asked, now)
     assert refused.value.status == 401
     assert OLD.decode() not in refused.value.detail
@@ -97,7 +97,7 @@ def test_the_token_endpoint_refuses_a_key_that_has_ended() -> None:
     """As invalid_client, with the reason for the client, for the log and for the metric."""
     given = at_token_endpoint(OLD, ENDS)
     assert given.status == 401
-    assert b'"error": "invalid_client"' in given.body and b"ended at 2027-02-01" in given.body
+    assert b'"error": "invalid_client"' in given.body and b"expired at 2027-02-01" in given.body
     assert given.refusal is not None and given.refusal.slug == "client-key-ended"
     assert at_token_endpoint(b"another", ENDS).refusal is None
 

@@ -12,7 +12,7 @@ import pytest
 from proxy.admin import ProfileView
 from proxy.admin.overview import DAY
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
-from proxy.admin.status import PAGE, Soonest, needs_somebody
+from proxy.admin.status import PAGE, Soonest, needs_attention
 from proxy.profiles.index import ListingFailure
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
@@ -123,9 +123,9 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
         ({"consent": Consent(given_at=1_790_000_000.0)}, True),
     ],
 )
-def test_what_needs_somebody(changes: dict[str, Any], needed: bool) -> None:
+def test_what_needs_attention(changes: dict[str, Any], needed: bool) -> None:
     """Whatever a person should know of an account; an account that starts or works is calm."""
-    assert needs_somebody(credential(**changes), 1_900_000_000.0) is needed
+    assert needs_attention(credential(**changes), 1_900_000_000.0) is needed
 
 
 def test_of_any_number_of_moments_the_first_few_are_kept() -> None:
@@ -152,7 +152,7 @@ async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
     assert state["undated_consents"] == {"count": 4, "accounts": ["acct-0000", "acct-0001", "acct-0002"]}
 
 
-async def test_an_account_whose_lists_fail_needs_somebody() -> None:
+async def test_an_account_whose_lists_fail_needs_attention() -> None:
     """Its login works, and its profiles are missing."""
     program = many(60)
     program.unlisted = (ListingFailure("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)

@@ -123,7 +123,7 @@ async def test_only_the_browser_that_began_can_finish(case: str) -> None:
         ("error=invalid_scope&error_description=%3Cb%3Eunknown", None, "failed", 400, "&lt;b&gt;unknown"),
         ("", None, "code-rejected", 400, "neither a code nor an error"),
         ("code=c", errors.RefreshTokenRevoked("The code expired."), "code-rejected", 400, "sign in again"),
-        ("code=c", errors.AppMisconfigured("invalid_client"), "failed", 502, "client id or secret is wrong"),
+        ("code=c", errors.AppMisconfigured("invalid_client"), "failed", 502, "Compare client_id and client_secret"),
         ("code=c", errors.TokenTimeout("No answer."), "failed", 502, "No answer."),
         ("code=c", errors.StateError("The disk is full."), "failed", 502, "The disk is full."),
     ],

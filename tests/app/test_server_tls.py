@@ -138,7 +138,7 @@ def test_a_key_of_another_certificate_is_told_without_it(tmp_path: Path) -> None
     for name in ("127.0.0.1", "127.0.0.2"):
         authority.context(name)
     one, other = tmp_path / "127.0.0.1.pem", tmp_path / "127.0.0.2.pem"
-    with pytest.raises(ListenError, match=r"look at tls\.cert and tls\.key") as caught:
+    with pytest.raises(ListenError, match=r"correct tls\.cert and tls\.key") as caught:
         ServerCertificate.read(TlsSection(cert=authority.ca_file, key=other))
     secret = one.read_text().splitlines()[1]
     assert secret not in str(caught.value)

@@ -82,8 +82,8 @@ def test_a_port_that_is_taken_on_one_of_two_addresses_is_an_error(monkeypatch: p
     ("error", "says"),
     [
         (OSError(errno.EACCES, "Permission denied"), "may not listen on"),
-        (OSError(errno.EADDRNOTAVAIL, "no"), "is no address of this machine"),
-        (socket.gaierror(socket.EAI_NONAME, "no"), "is no address of this machine"),
+        (OSError(errno.EADDRNOTAVAIL, "no"), "is not an address of this machine"),
+        (socket.gaierror(socket.EAI_NONAME, "no"), "is not an address of this machine"),
         (OSError(errno.EMFILE, "Too many open files"), r"cannot listen on 127.0.0.1:80 \(Too many open files\)"),
     ],
 )

@@ -288,4 +288,4 @@ async def test_reports_by_their_ids_stay_closed(verb: bytes, running: Running) -
     async with running(answering(HELLO), clients=clients()) as bench:
         got = await bench.ask(counted(b'{"reportIds":["1"]}').replace(b"create", verb))
         assert got.status == 403
-        assert "whose a report" in json.loads(got.body)["detail"]
+        assert "the account of a report" in json.loads(got.body)["detail"]

@@ -70,7 +70,7 @@ async def test_a_pooled_connection_that_dies_under_a_post_is_a_502(running: Runn
         assert got.value(b"proxy-status") == b"ads-proxy; error=connection_terminated"
         said = json.loads(got.body)
         assert said["retryable"] is False
-        assert "may have been carried out" in said["detail"]
+        assert "may have carried it out" in said["detail"]
         assert got.value(b"retry-after") is None
         assert len(bench.upstream.wires) == 1
         assert bench.events.replays == [("connection", "impossible")]
@@ -129,7 +129,7 @@ async def test_a_write_that_amazon_does_not_answer_is_not_offered_again(running:
         got = await client.answer()
         said = json.loads(got.body)
         assert (got.status, said["retryable"]) == (504, False)
-        assert "may have been carried out" in said["detail"]
+        assert "may have carried it out" in said["detail"]
 
 
 async def test_an_answer_that_never_begins_is_a_504(running: Running) -> None:

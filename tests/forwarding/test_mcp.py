@@ -114,7 +114,7 @@ async def test_a_refused_call_is_a_503_while_login_is_away(running: Running) -> 
         got = await bench.ask(CALL)
         said = json.loads(got.body)
         assert (got.status, said["retryable"]) == (503, True)
-        assert "may have been carried out" not in said["detail"]
+        assert "may have carried it out" not in said["detail"]
 
 
 async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Running) -> None:

@@ -209,7 +209,7 @@ def test_nothing_invites_to_send_a_write_again_that_may_have_left(progress: Prog
     else:
         assert isinstance(said, UpstreamTimeout)
         assert (said.retryable, said.retry_after, said.close) == (False, None, True)
-        assert said.detail.startswith("Slow. It may have been carried out")
+        assert said.detail.startswith("Slow. Amazon may have carried it out")
 
 
 @pytest.mark.parametrize(

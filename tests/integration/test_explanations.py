@@ -40,7 +40,7 @@ def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
         ready(running)
         status, body = running.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": "999"})
         assert (status, json.loads(body)["code"]) == (401, "UNAUTHORIZED")
-        assert explained(running, 401)["detail"].startswith("Profile 999 is listed by no login here")
+        assert explained(running, 401)["detail"].startswith("Profile 999 is not in the lists of any login here")
 
 
 def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
     [
         ("app-not-approved", 401, "application is not approved"),
         ("program-forbidden", 403, "no access to this kind of advertising"),
-        ("gateway", 403, "Amazon's gateway says so of paths"),
-        ("advertiser-invalid", 400, "not one of this login"),
+        ("gateway", 403, "Amazon's gateway does not know this path"),
+        ("advertiser-invalid", 400, "does not belong to this login"),
     ],
 )
 def test_amazons_words_are_explained(tmp_path: Path, named: str, status: int, words: str) -> None:

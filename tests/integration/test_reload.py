@@ -227,7 +227,7 @@ def test_a_renewed_certificate_is_shown_to_the_next_connection(amazon: Simulated
         running.until(lambda: shown() == Path(second["cert"]).read_text(), WITHIN)
         Path(names["key"]).write_bytes(Path(first["key"]).read_bytes())
         running.until(lambda: running.status()["config"]["problems"], WITHIN)
-        assert "the key is not that of the certificate" in running.status()["config"]["problems"][0]
+        assert "the key belongs to another certificate" in running.status()["config"]["problems"][0]
         assert shown() == Path(second["cert"]).read_text()
 
 

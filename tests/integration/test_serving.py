@@ -73,7 +73,7 @@ def test_an_address_of_another_machine_is_one_line(amazon: SimulatedAmazon, tmp_
     configuration = amazon.configuration(listen="192.0.2.1:8080", allow_unauthenticated=True)
     code, text = fail_to_serve(tmp_path, configuration)
     assert code == 1
-    assert "192.0.2.1:8080 is no address of this machine" in text
+    assert "192.0.2.1:8080 is not an address of this machine" in text
     assert "Traceback" not in text
 
 
@@ -154,9 +154,9 @@ def test_as_many_files_may_be_open_as_the_system_allows(amazon: SimulatedAmazon,
 
 
 def test_too_few_open_files_are_said_and_kept_to(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """With 256 files, 64 connections of tools are taken, and the 65th gets an answer instead of silence."""
+    """With 256 files, 64 client connections are taken, and the 65th gets an answer instead of silence."""
     with serving(tmp_path, amazon.configuration(), open_files=256) as running:
-        assert any("64 connections of tools" in note for note in running.started["notes"])
+        assert any("64 client connections" in note for note in running.started["notes"])
         host, port = running.netloc.split(":")
         held = [socket.create_connection((host, int(port)), 5) for _ in range(64)]
         try:

@@ -159,7 +159,7 @@ def service(machine: Machine) -> Iterator[Machine]:
 def test_started_means_that_it_serves(service: Machine) -> None:
     """`systemctl start` returns when tools are served, with secrets whose files the service's user cannot read."""
     assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
-    assert service.show("StatusText") == "Serving tools on 127.0.0.1:8080."
+    assert service.show("StatusText") == "Serving clients on 127.0.0.1:8080."
     assert service.show("MainPID") != "0"
     refused = service.run("runuser", "-u", "ads-proxy", "--", "cat", f"{SECRETS}/client_secret", check=False)
     assert refused == ""

@@ -192,7 +192,7 @@ def test_a_wrong_client_secret_is_misconfigured_until_it_is_right(amazon: Simula
         running.until(lambda: running.account()["state"] == "misconfigured")
         status, problem = answer_of(running)
         assert status == 503
-        assert "client id or secret" in problem["detail"]
+        assert "Compare client_id and client_secret" in problem["detail"]
         assert running.metric("token_refreshes_total", result="permanent_error", reason="invalid_client") == 1
         assert running.admin_get("/readyz")[0] == 503
         secret.write_text(amazon.facts["client_secret"])

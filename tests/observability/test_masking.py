@@ -73,8 +73,8 @@ def test_our_own_sentences_about_tokens_stay_whole() -> None:
         told = notes(load(None, {**odd, "AMAZON_ADS_REFRESH_TOKEN": token}))
         assert told
         assert [Redaction().clean(note) for note in told] == list(told)
-    assert Redaction().clean("a refresh token (Atzr|...) needs no sign-in") == (
-        "a refresh token (Atzr|...) needs no sign-in"
+    assert Redaction().clean("set a refresh token (Atzr|...) as the account") == (
+        "set a refresh token (Atzr|...) as the account"
     )
     assert Redaction().clean("Atzr|-_SECRET. Atzr|SECRET/+=") == "*** ***"
 
@@ -89,8 +89,8 @@ def test_masking_leaves_ordinary_text_alone() -> None:
     "problem",
     [
         "the file /run/secrets/acme-secret-2 does not exist",
-        "/run/secrets/acme-secret-2 is a directory, not a file",
-        "~/secrets/acme-secret-20 is a directory, not a file",
+        "/run/secrets/acme-secret-2 is a directory; name a file",
+        "~/secrets/acme-secret-20 is a directory; name a file",
         "the environment variable ACME_SECRET_2 is not set",
         "must be {file: PATH}, {env: NAME} or a text in quotes",
         "required",

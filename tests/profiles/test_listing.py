@@ -196,7 +196,7 @@ async def test_what_is_no_http_is_said_in_words(session: aiohttp.ClientSession) 
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(ProfilesUnavailable, match=f"{url} answered what is no HTTP; is it the right address"):
+        with pytest.raises(ProfilesUnavailable, match=f"{url} did not answer with HTTP; check the address"):
             await list_profiles(session, Endpoint(url, "x", 5), Secret("t"))
 
 

@@ -121,7 +121,7 @@ def test_a_prefix_chooses_the_region() -> None:
 
 def test_several_regions_without_a_choice_are_named() -> None:
     """400 that says how to choose."""
-    with pytest.raises(RegionRequired, match=r"lives in several regions: eu, fe\. Choose one with X-Ads-Region") as no:
+    with pytest.raises(RegionRequired, match=r"is in several regions: eu, fe\. Choose one with X-Ads-Region") as no:
         found(CAMPAIGNS, "a.away")
     assert no.value.status == 400
 

@@ -127,10 +127,10 @@ def test_first_profile_that_is_not_known_yet_is_503() -> None:
 @pytest.mark.parametrize(
     ("failure", "said", "retryable"),
     [
-        (None, "is not read yet. Ask again shortly.", True),
+        (None, "is not read yet. Try again shortly.", True),
         (
             ListingFailure("acme", "na", "Amazon answered (500)", 5.0, True, True),
-            "(500). It is tried again by itself.",
+            "(500). The proxy tries again by itself.",
             True,
         ),
         (

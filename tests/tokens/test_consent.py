@@ -393,7 +393,7 @@ def test_the_day_is_that_of_the_sign_in_else_the_configured_one(
     ("consent", "now", "words"),
     [
         (Consent(), GIVEN, ""),
-        (Consent(at("2026-06-29")), GIVEN, "The consent was given before 2026-06-30 and has no end."),
+        (Consent(at("2026-06-29")), GIVEN, "The consent was given before 2026-06-30 and never expires."),
         (Consent(GIVEN), END - 40 * DAY - 5, "The consent of 2026-07-01 ends on 2027-07-01, in 40 days."),
         (Consent(GIVEN), END - DAY, "The consent of 2026-07-01 ends on 2027-07-01, in 1 day."),
         (Consent(GIVEN), END - 5, "The consent of 2026-07-01 ends on 2027-07-01, in less than a day."),
@@ -431,7 +431,7 @@ def test_a_refusal_may_be_of_age_where_the_day_is_unknown() -> None:
     assert explain_refusal(REFUSED, unknown, at("2027-06-29")) is REFUSED
     told = explain_refusal(REFUSED, unknown, at("2027-06-30"))
     assert not isinstance(told, errors.ConsentExpired)
-    assert "It may have ended by age" in str(told)
+    assert "It may have expired by age" in str(told)
 
 
 def test_other_failures_say_nothing_of_a_consent() -> None:

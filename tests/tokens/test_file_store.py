@@ -146,10 +146,10 @@ def test_a_key_file_that_is_none_is_refused(tmp_path: Path) -> None:
     open_store(url(tmp_path / "s"), None)
     (tmp_path / "s" / "key").unlink()
     os.mkfifo(tmp_path / "s" / "key", 0o600)
-    refused_key(tmp_path / "s", "is no file")
+    refused_key(tmp_path / "s", "is not a file")
     (tmp_path / "s" / "key").unlink()
     (tmp_path / "s" / "key").mkdir()
-    refused_key(tmp_path / "s", "is no file")
+    refused_key(tmp_path / "s", "is not a file")
 
 
 async def test_a_key_configured_later_reads_what_the_made_key_wrote(tmp_path: Path) -> None:

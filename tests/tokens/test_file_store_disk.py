@@ -250,7 +250,7 @@ async def test_what_stands_in_the_place_of_the_directory_is_not_trusted(tmp_path
     [
         ("redis://localhost/0", "state.key is not set"),
         ("rediss://localhost/0", "state.key is not set"),
-        ("file:", "names no directory"),
+        ("file:", "has no directory"),
         ("file://elsewhere/var", "names a host"),
         ("/var/lib/x", "neither memory: nor file:DIR"),
     ],

@@ -166,7 +166,7 @@ async def test_an_odd_refusal_names_the_address_that_gave_it() -> None:
         odd = endpoint.url.replace("http://", "http://user:CANARY@") + "?key=CANARY"
         with pytest.raises(errors.TokenAnswerMalformed) as raised:
             await lwa.refresh(odd, CREDENTIALS, REFRESH)
-    assert raised.value.detail.startswith(f"{endpoint.url} answered 401 in a way that says nothing")
+    assert raised.value.detail.startswith(f"{endpoint.url} answered 401 which is not an answer of Login with Amazon")
     assert "CANARY" not in raised.value.detail
 
 

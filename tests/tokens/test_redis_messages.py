@@ -116,7 +116,7 @@ async def read(url: str) -> None:
 
 async def test_a_server_that_is_no_cluster_is_named_as_such(server: RedisServer) -> None:
     """It ends a start, because waiting does not help."""
-    with pytest.raises(StateError, match="is no cluster, or does not permit") as caught:
+    with pytest.raises(StateError, match="is not a cluster, or does not permit") as caught:
         await read(f"redis+cluster://127.0.0.1:{server.port}")
     assert not isinstance(caught.value, StateUnavailable)
 

@@ -170,7 +170,7 @@ async def test_a_copy_that_the_store_overtook_is_not_written(server: RedisServer
 def test_a_directory_that_was_asked_for_has_to_be_usable(tmp_path: Path) -> None:
     """The error names the setting; the default directory is only noted."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match=r"state\.spill: The state directory .* Let state\.spill name"):
+    with pytest.raises(StateError, match=r"state\.spill: The state directory .* Set state\.spill to"):
         redis_at("redis://127.0.0.1:1/0", tmp_path / "file" / "spill")
     shared = SharedSettings(spill=SpillDirectory(str(tmp_path / "file" / "x"), required=False))
     store = open_store("redis://127.0.0.1:1/0", Secret(KEY), shared)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from proxy.tokens.token_rejections import TokenUse
 
 _MAX_TOLD: Final = 1024
-_UNANSWERED: Final = "The access token could not be asked for because of a defect of this program; the log tells it."
-_ALONE: Final = "This process lost its supervisor and ends soon; send this again on a new connection."
+_UNANSWERED: Final = "No access token because of a defect of the program; its log has the traceback."
+_ALONE: Final = "This worker lost its supervisor and stops; send the request again on a new connection."
 
 
 class WorkerTokens:
-    """Implements what exchanges ask of tokens. `channel` leads to who obtains them."""
+    """Implements what exchanges ask of tokens. `channel` leads to the supervisor, which gets them."""
 
     def __init__(self, channel: Channel, clock: Callable[[], float] = boot_time) -> None:
         self._channel, self._clock = channel, clock
@@ -40,7 +40,7 @@ class WorkerTokens:
     # --- what the supervisor tells
 
     def take(self, message: Message) -> AccessToken | None:
-        """An account's token, if there is one now, and its trouble. The one in hand stays the object that it is."""
+        """An account's token, if there is one now, and its trouble. An equal cached token stays the same object."""
         account = message["account"]
         if "trouble" in message:
             self._problems[account] = message["trouble"]
@@ -60,7 +60,7 @@ class WorkerTokens:
                 held.pop(account)
 
     def watch(self) -> None:
-        """Amazon answered 401 to somebody: which uses it accepts from now on is of interest for a while."""
+        """Amazon answered 401: for a while, the uses that it accepts are noted."""
         self._told.clear()
         self.watchful, self._watch_until = True, self._clock() + WATCHFUL
 
@@ -73,7 +73,7 @@ class WorkerTokens:
     async def get(self, account: str) -> AccessToken:
         token = self.current(account) or await self._ask("token", account)
         if token is None:
-            raise NoUsableToken(f"The account '{account}' has no access token now.", retry_after=1)
+            raise NoUsableToken(f"The account '{account}' has no access token now; try again shortly.", retry_after=1)
         return token
 
     async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
