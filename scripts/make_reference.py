@@ -1,5 +1,5 @@
-"""Write what the code knows of itself into docs/: commands, configuration keys, metrics, errors; the configuration's
-schema, and its example.
+"""Write what the code knows of itself into docs/: commands, configuration keys, metrics, errors, messages; the
+configuration's schema, and its example.
 
 The alerts for the Prometheus Operator, which are those of config/prometheus in its form, are made here too.
 
@@ -27,9 +27,10 @@ from proxy.config import reference
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
 from proxy.routing.operations import DEPRECATED
+from scripts import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = Path("config", "proxy.schema.json")
@@ -47,7 +48,7 @@ spec:
 """
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
-PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md")
+PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md")
 """Those of docs/reference with blocks that are made."""
 
 
@@ -149,6 +150,33 @@ def error_rows(kinds: list[type[errors.Refused]], written: str) -> list[Row]:
     ]
 
 
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+def _cell(texts: Iterable[str]) -> str:
+    """Messages below each other in a cell, as they are read."""
+    return "<br>".join(text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for text in texts)
+
+
+def answer_rows() -> list[Row]:
+    """Slug, status and title of each of the proxy's own answers, and the forms of its detail."""
+    details = messages.details()
+    return [
+        (f"`{kind.slug}`", str(kind.status), kind.title, _cell(details[kind.slug]))
+        for kinds in sections().values()
+        for kind in kinds
+    ]
+
+
+def token_rows() -> list[Row]:
+    """The reason of each failed token request, its details, and the advice."""
+    return [(f"`{reason}`", _cell(details), _cell([advice])) for reason, details, advice in messages.token_failures()]
+
+
+def _message_rows(found: Mapping[str, Iterable[str]]) -> list[Row]:
+    return [(name, _cell(texts)) for name, texts in found.items()]
+
+
 # --- pages --------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +189,11 @@ def blocks(written: str) -> dict[str, str]:
         "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
         "deprecated operations": table(("operation", "request", "deprecated", "ends", "words"), deprecated_rows()),
+        "messages, answers": table(("slug", "status", "title", "detail"), answer_rows()),
+        "messages, tokens": table(("reason", "detail", "what to do"), token_rows()),
+        "messages, configuration": table(("about", "message"), _message_rows(messages.configuration())),
+        "messages, start": table(("about", "message"), _message_rows(messages.at_start())),
+        "messages, commands": table(("command", "message"), _message_rows(messages.of_commands())),
         **{f"errors, {name}": table(errors_head, error_rows(kinds, written)) for name, kinds in sections().items()},
     }
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from proxy import errors
+from scripts import messages
 from scripts.make_reference import ALERTS, BLOCK, EXAMPLE, RULE, blocks, error_rows, page, sections, stale
 from scripts.make_reference import PAGES as WITH_BLOCKS
 from tests.support.programs import ROOT
@@ -43,6 +45,7 @@ def test_the_reference_is_current() -> None:
     [
         ("docs/reference/errors.md", "| `unknown-route` | 404 |", "| `unknown-route` | 410 |"),
         ("docs/reference/metrics.md", "| `replays_total` | counter |", "| `replays_total` | gauge |"),
+        ("docs/reference/messages.md", "is empty; fill it in", "is empty; fill it"),
         ("docs/reference/cli.md", "| `ads-proxy wait` | Wait ", "| `ads-proxy wait` | Waits "),
         ("docs/reference/configuration.md", "| `ADS_PROXY_LISTEN` |", "| `ADS_PROXY_LISTENS` |"),
         ("config/proxy.schema.json", '"ads-proxy"', '"other"'),
@@ -51,7 +54,7 @@ def test_the_reference_is_current() -> None:
     ],
 )
 def test_a_file_that_is_behind_is_found(copy: Path, name: str, old: str, new: str) -> None:
-    """Each of the seven, by one word that the code does not say."""
+    """By one word that the code does not say."""
     text = (copy / name).read_text(encoding="utf-8")
     assert old in text
     (copy / name).write_text(text.replace(old, new), encoding="utf-8")
@@ -70,6 +73,24 @@ def test_a_new_error_begins_with_its_docstring() -> None:
     [(*_, titled)] = error_rows([errors.UnknownRoute], "")
     assert said == "The client is known, and its policy says no."
     assert titled == errors.UnknownRoute.title
+
+
+def test_messages_are_found_where_they_are_declared() -> None:
+    """With constants in them, and a sign for every other value; a part of a message is none."""
+    details = messages.details()
+    assert "The query has too many parameters" not in str(details)
+    assert [text for text in details["never-forwarded"] if text.startswith("/auth and /ap are never forwarded")]
+    [key] = details["client-key-ended"]
+    assert key.startswith("This key of client … expired at … (key …). Ask the operator")
+    assert {slug for slug, texts in details.items() if not texts} <= {"throttled", "tool-not-permitted"}
+    assert [reason for reason, texts, advice in messages.token_failures() if not (texts and advice)] == []
+
+
+@pytest.mark.parametrize("found", [messages.configuration, messages.at_start, messages.of_commands])
+def test_a_group_of_messages_is_not_empty(found: Callable[[], dict[str, list[str]]]) -> None:
+    """A function that is renamed would leave the page without its messages."""
+    assert min(map(len, found().values())) >= 1
+    assert sum(map(len, found().values())) > 40
 
 
 def test_every_refusal_is_in_one_section() -> None:

@@ -1,0 +1,171 @@
+"""Find the messages that people read in the code: details of refusals, and problems of a configuration or a command.
+
+A message is a text where it is declared: given to a class of `proxy/errors.py` or to a function that prints or refuses,
+or yielded by a check of the configuration. A value that is put into it is shown as `…`.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy import errors
+from proxy.config.model.expected import Expected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+INSERTED = "…"
+MIN_WORDS = 2
+"""A shorter text is a part of a message, not one."""
+_OF_COMMANDS = frozenset(
+    {"complain", "_misused", "SignInRefused", "ConfigurationError", "StartupError", "ListenError", "SimulatorFailed"}
+    | {"BadParameter", "StatusAnswer", "ValueError"}
+)
+_WHERE_REFUSED = (
+    *("access", "admin", "app", "downstream", "forwarding", "http1", "net", "routing", "tokens", "upstream"),
+)
+_OF_START = frozenset({"StateError", "StateUnavailable", "StateFileDamaged", "ListenError", "StartupError"})
+_OF_CONFIGURATION = frozenset({"append", "ConfigurationError", "WrongValue", "Document", "_forbidden"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the program, and its constants that are texts."""
+
+    path: Path
+    tree: ast.Module
+    constants: dict[str, ast.expr] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Source:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        }
+        return cls(path, tree, constants)
+
+    def texts(self, node: ast.expr) -> Iterator[str]:
+        """The messages in an expression, outside of calls."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(map(self._part, node.values))
+        elif isinstance(node, ast.IfExp):
+            yield from (*self.texts(node.body), *self.texts(node.orelse))
+        elif isinstance(node, ast.Tuple):
+            yield from (text for element in node.elts for text in self.texts(element))
+        elif isinstance(node, ast.GeneratorExp):
+            yield from self.texts(node.elt)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tuple":
+            yield from (text for argument in node.args for text in self.texts(argument))
+        elif isinstance(node, ast.Name) and isinstance(found := self.constants.get(node.id), ast.Constant):
+            yield from self.texts(found)
+        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            mapping = self.constants.get(node.value.id)
+            yield from (text for value in getattr(mapping, "values", ()) for text in self.texts(value))
+
+    def _part(self, part: ast.expr) -> str:
+        if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name):
+            return next(self.texts(part.value), INSERTED)
+        return str(part.value) if isinstance(part, ast.Constant) else INSERTED
+
+    def given_to(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Each message in an argument of one of these functions and classes, with its name."""
+        for call in (node for node in ast.walk(self.tree) if isinstance(node, ast.Call)):
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+            if name in names:
+                arguments = (*call.args, *(keyword.value for keyword in call.keywords))
+                yield from ((name, text) for argument in arguments for text in self.texts(argument))
+
+    def given_out(self) -> Iterator[str]:
+        """Each message that a function yields or returns."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Yield | ast.Return) and node.value is not None:
+                yield from self.texts(node.value)
+
+
+def _sources(*folders: str) -> list[Source]:
+    return [Source.read(path) for folder in folders for path in sorted((ROOT / "proxy" / folder).rglob("*.py"))]
+
+
+def _of(sources: Iterable[Source], names: Iterable[str]) -> list[str]:
+    return [text for source in sources for _, text in source.given_to(names)]
+
+
+def whole(found: Iterable[str]) -> list[str]:
+    """Each message once and on one line, without parts of messages."""
+    lines = dict.fromkeys(" ".join(text.split()) for text in found)
+    return [text for text in lines if len(text.replace(INSERTED, " ").split()) >= MIN_WORDS]
+
+
+def details() -> dict[str, list[str]]:
+    """The details of each of the proxy's own answers, by its slug."""
+    kinds = {
+        name: kind.slug
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
+    } | {"_forbid": errors.NotPermitted.slug, "answered": errors.ToolNotPermitted.slug}
+    found: dict[str, list[str]] = {slug: [] for slug in kinds.values()}
+    for source in _sources(*_WHERE_REFUSED):
+        for name, text in source.given_to(kinds):
+            found[kinds[name]].append(text)
+    return {slug: whole(texts) for slug, texts in found.items()}
+
+
+def token_failures() -> list[tuple[str, list[str], str]]:
+    """Each kind of failed token request: the reason in metrics, its details, and its advice."""
+    kinds = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.TokenFailure) and kind is not errors.TokenFailure
+    }
+    found: dict[str, list[str]] = {name: [] for name in kinds}
+    for source in _sources("tokens"):
+        for name, text in source.given_to(kinds):
+            found[name].append(text)
+    return [(kind.reason, whole(found[name]), kind.advice) for name, kind in kinds.items()]
+
+
+def configuration() -> dict[str, list[str]]:
+    """The problems of a configuration, by what they are about."""
+    problems, rules, operations, document, *variables = (
+        Source.read(ROOT / "proxy" / path)
+        for path in (
+            *("config/checks/problems.py", "config/checks/rules.py", "routing/operations.py"),
+            "config/reading/document.py",
+            *("config/reading/variables.py", "config/reading/env_file.py"),
+        )
+    )
+    explanations = (
+        text
+        for pair in getattr(document.constants["_EXPLANATIONS"], "elts", ())
+        for text in document.texts(pair.elts[1])
+    )
+    return {
+        "a key": whole([*map(str, Expected), *problems.given_out()]),
+        "keys together": whole([*rules.given_out(), *operations.given_out()]),
+        "the file": whole([*explanations, *_of([document], _OF_CONFIGURATION)]),
+        "variables": whole(_of(variables, _OF_CONFIGURATION)),
+    }
+
+
+def at_start() -> dict[str, list[str]]:
+    """The problems of listeners and workers, and of the state store."""
+    return {
+        "listeners, workers": whole(_of(_sources("app", "downstream"), _OF_START)),
+        "state store": whole(_of(_sources("tokens"), _OF_START)),
+    }
+
+
+def of_commands() -> dict[str, list[str]]:
+    """The problems of commands, by the file."""
+    found = {source.path.stem: whole(_of([source], _OF_COMMANDS)) for source in _sources("commands")}
+    return {name.replace("_", "-"): texts for name, texts in found.items() if texts}
