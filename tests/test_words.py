@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import measure_pages
+from scripts import measure_pages, measure_program
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
@@ -88,3 +88,33 @@ def test_all_pages_together_are_short_and_easy_to_read() -> None:
     assert measures.words <= ALL_WORDS
     assert measures.mean <= MEAN
     assert measures.long_share <= LONG_SHARE
+
+
+# --- what the program says, and what its code says of itself ------------------------------------------------
+
+
+@functools.cache
+def _passages(kind: str) -> list[measure_program.Passage]:
+    """The texts, docstrings or comments of proxy/."""
+    found = [passage for path in measure_program.files() for passage in measure_program.passages_of(path)]
+    return [passage for passage in found if passage.kind == kind]
+
+
+@pytest.mark.parametrize("kind", measure_program.KINDS)
+def test_programs_speak_no_dialect(kind: str) -> None:
+    """Help, errors, logs, metrics and pages of the program, its docstrings and comments use the field's words."""
+    found = [
+        f"{passage.path.relative_to(ROOT)}:{passage.line}: {phrase} (write: {instead})"
+        for passage in _passages(kind)
+        for phrase, instead in passage.phrases
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", measure_program.KINDS)
+def test_sentences_of_programs_are_short(kind: str) -> None:
+    """Their mean is at most 14 words, and at most 3 in 100 have more than 30."""
+    found = _passages(kind)
+    assert measure_program.mean(found) <= 14
+    long = measure_program.long_sentences(found)
+    assert len(long) <= 0.03 * sum(len(passage.sentences) for passage in found)
