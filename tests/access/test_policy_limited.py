@@ -263,8 +263,8 @@ def test_a_client_without_a_profile_is_told_which_header_chooses_one() -> None:
     """By its whole name, and so it is where an account id is needed."""
     assert "send Amazon-Advertising-API-Scope." in decided(PROFILED, b"POST", LIST).reason
     assert "send Amazon-Ads-Account-ID, once." in decided(ACCOUNTED, b"GET", STREAMS).reason
-    assert "only a Scope governs" in decided(ACCOUNTED, b"POST", LIST, account(OWN)).reason
-    assert "only an account id governs" in decided(PROFILED, b"GET", STREAMS, scope=b"123").reason
+    assert "this operation needs a Scope" in decided(ACCOUNTED, b"POST", LIST, account(OWN)).reason
+    assert "this operation needs an account id" in decided(PROFILED, b"GET", STREAMS, scope=b"123").reason
 
 
 def test_a_default_profile_that_is_not_the_clients_own_is_refused_without_its_name() -> None:

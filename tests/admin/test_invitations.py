@@ -158,7 +158,7 @@ async def test_the_last_sign_ins_of_a_link_are_the_ones_that_count() -> None:
 @pytest.mark.parametrize(
     ("query", "failure", "status", "said"),
     [
-        ("error=access_denied", None, 403, "Access was not granted"),
+        ("error=access_denied", None, 403, "Access was not allowed"),
         ("error=invalid_scope&error_description=Bad", None, 400, "That did not work"),
         ("code=c", errors.RefreshTokenRevoked("canary-detail"), 400, "That did not work"),
         ("code=c", errors.TokenTimeout("canary-detail"), 502, "That did not work"),
@@ -199,11 +199,11 @@ async def test_a_link_that_ended_says_why() -> None:
         forgotten = f"/invite/{sign(replace(made, id='never-made'), KEY)}"
         forged = f"/invite/{sign(made, b'another key')}"
         expected = {
-            revoked: "taken back",
-            old: "too old",
-            forgotten: "not known",
-            forged: "not known",
-            "/": "not known",
+            revoked: "was revoked",
+            old: "has expired",
+            forgotten: "Unknown link",
+            forged: "Unknown link",
+            "/": "Unknown link",
         }
         for path, words in expected.items():
             async with invited.knocker.ask(path) as answer:
@@ -218,7 +218,7 @@ async def test_a_link_that_is_revoked_while_somebody_signs_in_does_nothing() -> 
         state, cookie = await invited.begin(path)
         await invited.ledger.revoke(made.id)
         async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
-            assert (answer.status, "taken back" in await answer.text()) == (410, True)
+            assert (answer.status, "was revoked" in await answer.text()) == (410, True)
     assert program.codes == []
 
 
@@ -307,7 +307,7 @@ async def test_what_is_no_link_leads_nowhere(path: str) -> None:
     """A page that says so, and no problem document of the console's."""
     async with inviting_by_prefix(FakeProgram()) as invited, invited.knocker.ask(path) as answer:
         text = await answer.text()
-        assert (answer.status, "not known" in text) == ((404, True) if ".." not in path else (421, False))
+        assert (answer.status, "Unknown link" in text) == ((404, True) if ".." not in path else (421, False))
 
 
 async def test_without_invitations_the_prefix_is_as_every_path() -> None:

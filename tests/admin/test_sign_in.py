@@ -200,7 +200,7 @@ async def test_an_unknown_account_is_named_with_the_choices() -> None:
     """`/login/typo` says which accounts there are."""
     async with administer(FakeProgram()) as knocker, knocker.ask("/login/typo") as answer:
         assert answer.status == 404
-        assert "there are: acme" in await answer.text()
+        assert "the accounts are: acme" in await answer.text()
 
 
 def test_a_sign_in_is_forgotten_after_ten_minutes() -> None:

@@ -59,7 +59,7 @@ OVER = "The account acme gets no more tokens."
         ),
         (401, b"unauthorized", ROUTE, OVER, OVER),
         (403, b"forbidden", ROUTE, OVER, OVER),
-        (401, b"authentication failed", ROUTE, "", "the application is not approved"),
+        (401, b"authentication failed", ROUTE, "", "The application is not approved"),
         (403, b"not a valid key=value pair (missing equal-sign) in authorization", ROUTE, "", "Amazon's gateway"),
         (403, b"advertiser is not authorized for sponsored display.", ROUTE, "", "no access to this kind"),
         (400, b"invalid advertiser or marketplace id.", ROUTE, OVER, "does not belong to this login in this region"),

@@ -41,8 +41,8 @@ END = 1_802_592_000.0
     [
         (SignInNeeded("acme", "Open http://localhost:8081/login/acme."), "sign-in-needed", "Open http://localhost"),
         (CredentialStateChanged("acme", "valid", "revoked"), "account-revoked", "ads-proxy login acme"),
-        (ConsentEnding("acme", END, 30, "Ask them."), "consent-ending", "ends on 2027-02-14. Ask them."),
-        (ConsentEnded("acme", END, "Ask them."), "consent-ended", "ended on 2027-02-14. Ask them."),
+        (ConsentEnding("acme", END, 30, "Ask them."), "consent-ending", "expires on 2027-02-14. Ask them."),
+        (ConsentEnded("acme", END, "Ask them."), "consent-ended", "expired on 2027-02-14. Ask them."),
     ],
 )
 def test_what_a_person_must_mend_is_a_notice(event: Event, kind: str, words: str) -> None:

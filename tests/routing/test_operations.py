@@ -432,8 +432,8 @@ def test_the_names_of_placeholders_do_not_count() -> None:
         ([listing(account_header="Amazon-Ads-AccountId")], "account_header", "set account_id too"),
         ([replace(NEW_ROW, account_header="Amazon-Ads-AccountId")], "account_header", "set account_id too"),
         ([listing(account=AccountRule.OPTIONAL, account_header="AccountId")], "account_header", "must be Amazon-Ads"),
-        ([listing(name="listProfiles")], "name", "another operation's"),
-        ([replace(NEW_ROW, name="x"), listing(name="x")], "name", "another operation's"),
+        ([listing(name="listProfiles")], "name", "is the name of another operation"),
+        ([replace(NEW_ROW, name="x"), listing(name="x")], "name", "is the name of another operation"),
     ],
 )
 def test_what_does_not_fit_is_told_and_not_applied(amendments: list[Amendment], key: str, words: str) -> None:
