@@ -468,6 +468,11 @@ class ItemCounts(NamedTuple):
     succeeded: int
     failed: int
 
+    @property
+    def members(self) -> dict[str, int]:
+        """As log and audit stream write them."""
+        return {"succeeded": self.succeeded, "failed": self.failed}
+
 
 class WriteOutcome(NamedTuple):
     """The outcome of a write. `items` is there if the response has a result for each item."""

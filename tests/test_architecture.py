@@ -23,6 +23,7 @@ PARAMETERS = 5
 # {"proxy/x.py:name": "why"}.
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
+    "proxy/commands/audit.py:show_files": "each is an option of the command",
     "proxy/commands/check.py:check": "each is an option of the command",
     "proxy/commands/account.py:add": "each is an option of the command",
     "proxy/commands/init.py:init": "each is an option of the command",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from proxy.http1.framing import Buffer
+
+LARGE: Final = 4096
+"""Bytes from which on a body is large, and read in a thread: a smaller one takes less than the way to the thread and
+back may take."""
 
 
 class BodyCopy:

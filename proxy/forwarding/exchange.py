@@ -19,14 +19,14 @@ from proxy.errors import ContentTooLarge, NoUsableToken, Refused, Throttled, Ups
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
-from proxy.forwarding.body_copy import BodyCopy
+from proxy.forwarding.body_copy import LARGE, BodyCopy
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import LARGE, READER, UncheckedBody, body_of
+from proxy.forwarding.request_body import READER, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.tool_hints import learn_tools
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted

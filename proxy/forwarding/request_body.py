@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.access.mcp_tools import UNTOLD, name_tools
 from proxy.errors import Refused
+from proxy.forwarding.body_copy import LARGE
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
@@ -200,7 +201,5 @@ class UncheckedBody:
 
 # --- A thread in which large bodies are read, so that the event loop goes on meanwhile -------------------
 
-LARGE: Final = 4096
-"""Bytes from which on a body is large: a smaller one takes less than the way to the thread and back may take."""
 _TURN: Final = 0.001
 READER: Final = ThreadPoolExecutor(1, "large-bodies", sys.setswitchinterval, (_TURN,))

@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ItemCounts, Outcome, WriteOutcome
-from proxy.forwarding.request_body import LARGE
+from proxy.forwarding.body_copy import LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.events import ChangedObjects, WriteOutcome
-from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.body_copy import LARGE, decode_body
 from proxy.forwarding.changed_objects import find_changes, read_path
-from proxy.forwarding.request_body import LARGE
 from proxy.forwarding.write_outcome import UNKNOWN, judge_outcome
 
 if TYPE_CHECKING:
@@ -99,24 +98,24 @@ def written_request(context: RequestContext, body: bytes | None) -> WriteRequest
 
 
 class WriteReader:
-    """One per process: reads the bodies of writes, the large ones in the thread. `defect` is told what went wrong in
-    reading, which costs no request its account."""
+    """One per process: reads the bodies of writes, the large ones in the thread, for which so many are `waiting`.
+    `defect` is told what went wrong in reading, which costs no request its account."""
 
     def __init__(self, defect: Callable[[str, BaseException], None]) -> None:
         self._defect = defect
-        self._waiting = 0
+        self.waiting = 0
 
     def __repr__(self) -> str:
-        return f"<WriteReader: {self._waiting} waiting>"
+        return f"<WriteReader: {self.waiting} waiting>"
 
     def read(self, bodies: WriteBodies, loop: asyncio.AbstractEventLoop, then: Callable[[WriteReading], None]) -> None:
         """Call `then` with what they say: now, or when the thread has read them."""
         if not bodies.is_large:
             then(self._read_now(bodies))
-        elif self._waiting >= MAX_WAITING:
+        elif self.waiting >= MAX_WAITING:
             then(bodies.unread)
         else:
-            self._waiting += 1
+            self.waiting += 1
             reading = loop.run_in_executor(WRITE_READER, bodies.read)
             reading.add_done_callback(lambda reading: self._was_read(bodies, reading, then))
 
@@ -130,7 +129,7 @@ class WriteReader:
     def _was_read(
         self, bodies: WriteBodies, reading: asyncio.Future[WriteReading], then: Callable[[WriteReading], None]
     ) -> None:
-        self._waiting -= 1
+        self.waiting -= 1
         error = None if reading.cancelled() else reading.exception()
         if error is not None:
             self._defect("write-outcome", error)

@@ -227,7 +227,7 @@ class AccessLines:
             if name in self._fields:
                 value = getattr(event, name.removesuffix("_ms"))
                 value = round(value * 1000, 3) if name.endswith("_ms") else value
-                value = value._asdict() if isinstance(value, ItemCounts) else value
+                value = value.members if isinstance(value, ItemCounts) else value
                 if value or name not in OFTEN_EMPTY or (has_problem and name in _PROBLEM):
                     found[name] = value
         return found

@@ -209,7 +209,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             operation=event.operation,
             operation_class=event.operation_class,
             mcp_tools=list(event.mcp_tools),
-            items=event.items._asdict() if event.items is not None else None,
+            items=event.items.members if event.items is not None else None,
             **(_changes(event.changes) if event.changes is not None else {}),
             amazon_request_id=event.amazon_request_id,
             attempts=event.attempts,
@@ -220,7 +220,10 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
 
 def _changes(changes: ChangedObjects) -> dict[str, object]:
     """What a write named and set."""
-    values = [{name: text for name, text in value._asdict().items() if text} for value in changes.values]
+    values = [
+        {**({"object": each.object} if each.object else {}), "member": each.member, "value": each.value}
+        for each in changes.values
+    ]
     return {
         "objects": list(changes.objects),
         "further_objects": changes.further or None,

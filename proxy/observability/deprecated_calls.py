@@ -5,15 +5,12 @@ Which operations those are is for the table of operations; docs/operations.md li
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy.events import CounterRaised, Event, RequestFinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-COUNTER: Final = "deprecated_requests_total"
-"""Its name in `metrics`."""
 
 
 class DeprecatedCalls:
@@ -29,4 +26,4 @@ class DeprecatedCalls:
     def observe(self, event: Event) -> None:
         """Count a call that was sent to Amazon."""
         if isinstance(event, RequestFinished) and event.operation in self.operations and event.attempts:
-            self._tell(CounterRaised(COUNTER, (event.client, event.operation)))
+            self._tell(CounterRaised("deprecated_requests_total", (event.client, event.operation)))

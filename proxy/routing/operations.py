@@ -216,7 +216,7 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
             account=AccountRule(row["account_id"]),
             account_header="" if row["account_header"] == _NOTHING else row["account_header"],
             effect=Effect(row["effect"]),
-            **{name: row[name].removesuffix(_NOTHING) for name in _ANNOUNCEMENT},
+            **{name: row.get(name, _NOTHING).removesuffix(_NOTHING) for name in _ANNOUNCEMENT},
         )
         for row in rows
     )

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.forwarding import write_reading
-from proxy.forwarding.request_body import LARGE
+from proxy.forwarding.body_copy import LARGE
 from proxy.forwarding.write_reading import MAX_JUDGED
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, Wire, answering

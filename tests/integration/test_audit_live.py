@@ -176,3 +176,45 @@ def test_a_key_ends_on_a_connection_that_is_kept(amazon: SimulatedAmazon, tmp_pa
         (ended,) = recorded(running, path, "client-key-ended")
         assert ended["ads_proxy"]["key"] == digest("brief")[:12]
         assert running.get("/v2/profiles", {"X-Ads-Proxy-Key": "other"})[0] == 200
+
+
+def send(running: Serving, method: str, path: str, profile: str, body: dict[str, Any]) -> tuple[int, Any]:
+    """A request about campaigns: the status and the JSON of its response."""
+    kind = "application/vnd.spCampaign.v3+json"
+    headers = {"Amazon-Advertising-API-Scope": profile, "Content-Type": kind, "Accept": kind}
+    with contextlib.closing(http.client.HTTPConnection(running.netloc, timeout=10)) as connection:
+        connection.request(method, path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_changed_and_what_became_of_it(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+    """A write of which an item failed is partial, and names its objects; `audit show` finds it by one of them."""
+    path = tmp_path / "audit.jsonl"
+    audit = {"file": str(path), "objects": True, "values": ["state"]}
+    settings = amazon.configuration(audit=audit, log={"format": "json", "level": "info"}, workers=workers)
+    with serving(tmp_path, settings) as running:
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
+        profile = str(json.loads(running.get("/v2/profiles")[1])[0]["profileId"])
+        known = send(running, "POST", "/sp/campaigns/list", profile, {})[1]["campaigns"][0]["campaignId"]
+        both = [{"campaignId": known, "state": "PAUSED"}, {"campaignId": "1", "state": "PAUSED", "name": "canary"}]
+        assert send(running, "PUT", "/sp/campaigns", profile, {"campaigns": both})[0] == 207
+        (written,) = recorded(running, path, "amazon-write")
+        own = written["ads_proxy"]
+        assert (written["event"]["outcome"], own["items"]) == ("partial", {"succeeded": 1, "failed": 1})
+        assert (own["objects"], own["members"]) == ([f"campaign/{known}", "campaign/1"], ["state", "name"])
+        assert {each["value"] for each in own["values"]} == {"PAUSED"}
+        running.until(lambda: running.metric("write_outcomes_total", outcome="partial") == 1)
+        running.stop()
+    assert "canary" not in path.read_text()
+    ended = subprocess.run(
+        [sys.executable, "-m", "proxy", "audit", "show", "--day", "today", "--object", f"campaign/{known}", path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (row,) = ended.stdout.splitlines()[1:]
+    assert row.split()[-4:] == [f"campaign/{known}", "campaign/1", "state=PAUSED", "name"]

@@ -102,7 +102,8 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
     stream = io.StringIO()
     logs = start(stream)
     trouble = {"refusal": "slug", "detail": "Why.", "fault": "client-gone"}
-    event = finished(ads_account="amzn1.ads-account.g.x", mcp_tools=("a-query_b",), **trouble)
+    write = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 2))
+    event = finished(ads_account="amzn1.ads-account.g.x", mcp_tools=("a-query_b",), write=write, **trouble)
     logs.observe(event)
     for name in ACCESS_FIELDS:
         logs.adjust(level="info", access=True, access_fields=[name])
@@ -422,7 +423,13 @@ def filled(kind: type[events.Event], text: str) -> events.Event:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         many = (text, *["x" * 50] * 500)
-        of_kind = {"str": text, "tuple[str, ...]": many, "bool": False, "NoticeOutcome": events.NoticeOutcome.SENT}
+        of_kind = {
+            "str": text,
+            "tuple[str, ...]": many,
+            "bool": False,
+            "NoticeOutcome": events.NoticeOutcome.SENT,
+            "WriteOutcome | None": events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 1)),
+        }
         values[field.name] = of_kind.get(str(field.type), 1)
     return kind(**values)
 

@@ -22,6 +22,7 @@ from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
+from proxy.forwarding.write_reading import WRITE_READER
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
@@ -228,7 +229,9 @@ class MemoryBench:
             await asyncio.sleep(0)
             moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
             still = 0 if moved or self._state(clients) != before else still + 1
-            if still > 8:
+            if still > 8 and self.accounting.write_reader.waiting:
+                await asyncio.get_running_loop().run_in_executor(WRITE_READER, str)  # what came before is done then
+            elif still > 8:
                 return
         raise AssertionError("the proxy does not come to rest")
 

@@ -163,17 +163,14 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _audit(values: Mapping[str, Any]) -> Iterator[str]:
     audit = _mapping(values, "audit")
-    if audit.get("values") and not _is_set(audit.get("objects")):
-        yield "audit.values: has no effect without audit.objects; set audit.objects to true, or leave audit.values out"
-    if _is_set(audit.get("objects")) and not audit.get("file") and not _is_set(audit.get("stdout")):
-        yield "audit.objects: has no effect without an audit stream; set audit.file or audit.stdout"
-
-
-def _is_set(flag: Any) -> bool:
     try:
-        return parse_flag(flag or False)
+        objects, stdout = (parse_flag(audit.get(name) or False) for name in ("objects", "stdout"))
     except WrongValue:
-        return True  # whatever it was meant to be
+        return
+    if audit.get("values") and not objects:
+        yield "audit.values: has no effect without audit.objects; set audit.objects to true, or leave audit.values out"
+    if objects and not audit.get("file") and not stdout:
+        yield "audit.objects: has no effect without an audit stream; set audit.file or audit.stdout"
 
 
 def _state(values: Mapping[str, Any]) -> Iterator[str]:
