@@ -35,7 +35,7 @@ class RequestCounter(Protocol):
 
     async def totals(self, pause: Callable[[], Awaitable[None]]) -> Sums: ...
     def series(self) -> Iterable[tuple[RequestLabels, RequestNumbers]]: ...
-    def calls_of_deprecated(self) -> Mapping[tuple[str, str], int]: ...
+    def counted(self, name: str) -> Mapping[tuple[str, ...], int]: ...
 
 
 class Sums(Protocol):
@@ -83,7 +83,7 @@ class RequestHistory:
     ) -> None:
         self._counted, self._clean, self._wall = counted, clean, wall
         self._traffic = Traffic(counted.series)
-        self.calls_of_deprecated = counted.calls_of_deprecated
+        self.counted = counted.counted
         self.recent = recent if recent is not None else RecentRequests()
         self._last: Sums = Totals()
         self._steps: deque[Step] = deque(maxlen=STEPS)
@@ -361,8 +361,8 @@ def _row(name: str, tally: Tally) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests are wanted; what is empty is not asked for. `operation` is a part of its name, or of those of the
-    tools of MCP that were called, in any case."""
+    """Which requests are wanted; what is empty is not asked for. `operation` is a part of its name, of those of the
+    tools of MCP that were called, or of an object that it names, in any case."""
 
     client: str = ""
     account: str = ""
@@ -374,7 +374,7 @@ class RequestFilter:
         return (
             self.client in ("", kind.client)
             and self.account in ("", kind.account)
-            and self.operation.casefold() in f"{kind.operation} {request.mcp_tools}".casefold()
+            and self.operation.casefold() in f"{kind.operation} {request.mcp_tools} {request.objects}".casefold()
             and _in_class(request, self.status)
         )
 
@@ -427,6 +427,8 @@ def _shown(request: RecentRequest) -> dict[str, Any]:
         "mcp_tools": request.mcp_tools.split(),
         "outcome": request.outcome,
         "items": {"succeeded": request.succeeded, "failed": request.rejected},
+        "objects": request.objects.split(),
+        "members": request.members.split(),
         "status": request.status,
         "upstream_status": request.upstream_status,
         "attempts": request.attempts,

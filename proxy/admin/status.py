@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.admin import overview
 from proxy.admin.history import MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
+from proxy.events import Outcome
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.consent import day_of, describe, phase
 
@@ -282,15 +283,26 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
         "clients": table(tallies.clients, (key.client for key in view.client_keys())),
         "account_traffic": table(tallies.accounts, accounts),
         "failures": failures(history),
+        "write_outcomes": write_outcomes(history),
         "deprecated": deprecated_calls(history),
     }
+
+
+def write_outcomes(history: RequestHistory) -> list[dict[str, Any]]:
+    """How many writes succeeded, failed in part or whole, or ended unknown, since the start; by client and account."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for (client, account, outcome), count in history.counted("write_outcomes_total").items():
+        found.setdefault((client, account), dict.fromkeys((each.value for each in Outcome), 0))[outcome] = count
+    return [{"client": client, "account": account, **counts} for (client, account), counts in sorted(found.items())]
 
 
 def deprecated_calls(history: RequestHistory) -> list[dict[str, Any]]:
     """Which clients call operations that Amazon announced to end, and how often since the start; those that end first
     come first."""
     known = {operation.name: operation for operation in DEPRECATED}
-    calls = [(known[name], client, count) for (client, name), count in history.calls_of_deprecated().items()]
+    calls = [
+        (known[name], client, count) for (client, name), count in history.counted("deprecated_requests_total").items()
+    ]
     calls.sort(key=lambda each: (each[0].sunset or "9", each[0].deprecated, each[0].template, each[1]))
     return [
         {

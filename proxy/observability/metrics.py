@@ -182,7 +182,7 @@ WRITE_OUTCOMES = _counter(
     "Writes that were sent to Amazon, by what their responses say.",
     ("client", "account", "outcome"),
 )
-DEPRECATED_REQUESTS = _counter(
+_counter(
     "deprecated_requests_total",
     "Requests of operations that Amazon announced to end.",
     ("client", "operation"),
@@ -344,12 +344,12 @@ class Metrics(Collector):
         """What requests are counted by, and the cells."""
         return self.requests.series()
 
-    def calls_of_deprecated(self) -> dict[tuple[str, str], int]:
-        """How many there were, by client and operation, those that others counted included."""
+    def counted(self, name: str) -> dict[Labels, int]:
+        """The series of a counter by its declared name, what others counted included."""
         self.requests.look()
-        table = self._tables[DEPRECATED_REQUESTS]
+        table = self._tables[name]
         samples = table.family(self._counted_elsewhere(table)).samples
-        return {(each.labels["client"], each.labels["operation"]): int(each.value) for each in samples}
+        return {tuple(each.labels[label] for label in table.instrument.labels): int(each.value) for each in samples}
 
     def _request_finished(self, event: RequestFinished) -> None:
         who = event.client, event.account, event.region

@@ -10,7 +10,7 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from proxy.events import ItemCounts, Outcome
+from proxy.events import ChangedObjects, ItemCounts, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +21,15 @@ MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
 _MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
+_MAX_CHANGED: Final = 20
+"""Objects and members of a write that are kept; the audit stream has the others."""
 _FAILED: Final = frozenset((Outcome.PARTIAL.value, Outcome.FAILURE.value))
 
 
 class RecentRequest(NamedTuple):
     """One request that is over. `at` is wall-clock time, `duration` in seconds, `path` without a query; blanks are
-    between `mcp_tools`; `succeeded` and `rejected` count the items of a write; the rest is as in `RequestFinished`."""
+    between `mcp_tools`, `objects` and `members`; `succeeded` and `rejected` count the items of a write; the rest is as
+    in `RequestFinished` and its `changes`."""
 
     at: float
     kind: RequestKind
@@ -44,6 +47,8 @@ class RecentRequest(NamedTuple):
     outcome: str = ""
     succeeded: int = 0
     rejected: int = 0
+    objects: str = ""
+    members: str = ""
 
     @property
     def failed(self) -> bool:
@@ -53,7 +58,13 @@ class RecentRequest(NamedTuple):
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""
-        return self._replace(path=clean(self.path), detail=clean(self.detail), mcp_tools=clean(self.mcp_tools))
+        return self._replace(
+            path=clean(self.path),
+            detail=clean(self.detail),
+            mcp_tools=clean(self.mcp_tools),
+            objects=clean(self.objects),
+            members=clean(self.members),
+        )
 
 
 RequestEntry = tuple[Any, ...]
@@ -81,7 +92,7 @@ class RecentRequests:
 
     def keep(self, event: RequestFinished, at: float) -> RecentRequest:
         """Keep one that was told by an event; `at` is wall-clock time."""
-        items = event.items or ItemCounts(0, 0)
+        items, changes = event.items or ItemCounts(0, 0), event.changes or ChangedObjects()
         request = RecentRequest(
             at=at,
             kind=event.kind,
@@ -99,6 +110,8 @@ class RecentRequests:
             outcome=event.outcome,
             succeeded=items.succeeded,
             rejected=items.failed,
+            objects=" ".join(changes.objects[:_MAX_CHANGED]),
+            members=" ".join(changes.members[:_MAX_CHANGED]),
         )
         self.take(request)
         return request

@@ -25,7 +25,7 @@ from proxy.admin.history import (
     quantile,
     reason,
 )
-from proxy.events import Fault, ItemCounts, Outcome, WriteOutcome
+from proxy.events import ChangedObjects, CounterRaised, Fault, ItemCounts, MemberValue, Outcome, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
@@ -296,6 +296,32 @@ def test_a_call_of_mcp_is_found_by_its_tools() -> None:
     found = find_requests(history, RequestFilter(operation="UPDATE_"))["requests"]
     assert [request["request_id"] for request in found] == ["called"]
     assert [group["operations"] for group in failures(history)] == [["a-query_b", "a-update_b"], ["listProfiles"]]
+
+
+def test_a_write_is_found_by_what_it_changed() -> None:
+    """Outcome, counts, objects and members stand in its row; values do not."""
+    history = RequestHistory(Metrics("1"), clean=lambda text: text.replace("canary", "***"))
+    changes = ChangedObjects(("campaign/123", "ad-group/4"), 7, ("state", "canary"), (MemberValue("", "state", "X"),))
+    write = WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 2))
+    history.observe(finished(request_id="written", status=207, write=write, changes=changes))
+    history.observe(finished(request_id="plain"))
+    (row,) = find_requests(history, RequestFilter(operation="Campaign/123"))["requests"]
+    assert (row["request_id"], row["outcome"], row["items"]) == ("written", "partial", {"succeeded": 1, "failed": 2})
+    assert (row["objects"], row["members"]) == (["campaign/123", "ad-group/4"], ["state", "***"])
+    (group,) = failures(history)
+    assert (group["reason"], "Some items of the write failed" in group["next_step"]) == ("partly-failed", True)
+
+
+async def test_outcomes_of_writes_are_in_the_status() -> None:
+    """By client and account, with a number for each outcome."""
+    async with administer(FakeProgram()) as knocker:
+        for outcome, count in (("success", 5), ("partial", 2)):
+            labels = "bids", "acme", outcome
+            knocker.metrics.observe(CounterRaised("write_outcomes_total", labels, count))
+        for path in ("/console/state", "/status"):
+            assert (await asked(knocker, path))["write_outcomes"] == [
+                {"client": "bids", "account": "acme", "success": 5, "partial": 2, "failure": 0, "unknown": 0}
+            ]
 
 
 @pytest.mark.parametrize("slug", sorted(refusal_slugs()))

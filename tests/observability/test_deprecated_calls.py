@@ -56,5 +56,5 @@ def test_the_metric_tells_who_calls_what() -> None:
     for client in ("reporting", "bids", "bids"):
         calls.observe(finished(operation=OLD, client=client))
     assert value(metrics, "deprecated_requests_total", client="bids", operation=OLD) == 2
-    assert metrics.calls_of_deprecated() == {("reporting", OLD): 1, ("bids", OLD): 2}
-    assert made().calls_of_deprecated() == {}
+    assert metrics.counted("deprecated_requests_total") == {("reporting", OLD): 1, ("bids", OLD): 2}
+    assert made().counted("deprecated_requests_total") == {}
