@@ -169,6 +169,33 @@ def test_a_call_of_mcp_shows_its_tools(browser: webdriver.Chrome, tmp_path: Path
         console.see("#requests-found", "1 of the last 2")
 
 
+def test_what_became_of_writes_is_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Counts by client and account, what a write changed, and who calls what Amazon announced to end."""
+    kind = "application/vnd.spCampaign.v3+json"
+    campaigns = [{"name": "new", "state": "PAUSED"}, {"name": "new", "state": "asleep"}]
+    audit = {"file": str(tmp_path / "audit.jsonl"), "objects": True}
+    with rig(tmp_path, clients=CLIENTS, audit=audit) as running:
+        headers = {**scoped(running, "reporting"), "Content-Type": kind, "Accept": kind}
+        body = json.dumps({"campaigns": campaigns}).encode()
+        assert fetch(f"{running.proxy_url}/sp/campaigns", body, headers)[0] == 207
+        running.get("/v2/sp/snapshots/1", scoped(running, "bids"))
+        console = Console(browser, running)
+        console.open()
+        assert console.see("#write-rows tr").text.split() == ["reporting", "acme", "0", "1", "0", "0"]
+        assert console.see("#deprecated-rows tr", "getSnapshotStatus").text.split()[-3:] == [
+            "announced",
+            "2024-10-15",
+            "1",
+        ]
+        console.see("#failures .failure", "partly-failed")
+        console.see("#request-rows tr", "1 of 2 items")
+        console.see("#filter-operation").send_keys("campaign/")
+        console.see("#requests-found", "1 of the last 2")
+        console.see("#request-rows tr", "name state")
+        assert console.complaints() == []
+        assert serious(browser) == []
+
+
 def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Once, by the page's status; what was there before the page is not news."""
     with rig(tmp_path, clients=CLIENTS) as running:

@@ -101,9 +101,13 @@ function requestRow(request) {
   const what = request.mcp_tools.join(", ") || request.operation;
   if (what !== "unknown") asked.append(breakable(what), make("br"));
   asked.append(make("code", `${request.method} ${request.path}`));
+  const changed = [...request.objects, ...request.members].join(" ");
+  if (changed) asked.append(make("br"), make("span", changed, "quiet"));
   const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
   const status = make("td");
   status.append(make("span", statusWords(request.status), `tag ${tone || "plain"}`));
+  const items = request.items.succeeded + request.items.failed;
+  if (items) status.append(make("br"), make("span", `${request.items.succeeded} of ${items} items`, "quiet"));
   if (request.attempts > 1) status.append(make("br"), make("span", `${request.attempts} attempts`, "quiet"));
   const why = make("td");
   if (request.reason) why.append(make("strong", request.reason));

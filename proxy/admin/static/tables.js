@@ -77,6 +77,24 @@ const TABLES = [
     empty: () => "No requests yet. Each account appears here with its first request.",
   },
   {
+    id: "write",
+    place: "clients",
+    title: "Writes since the start",
+    columns: ["Client", "Account", ...["Success", "Partial", "Failure", "Unknown"].map(number)],
+    lines: (state) => state.write_outcomes,
+    row: writeRow,
+    hidden: (state) => state.write_outcomes.length === 0,
+  },
+  {
+    id: "deprecated",
+    place: "clients",
+    title: "Deprecated operations in use",
+    columns: ["Client", "Operation", "Deprecated", "Ends", number("Calls")],
+    lines: (state) => state.deprecated,
+    row: deprecatedRow,
+    hidden: (state) => state.deprecated.length === 0,
+  },
+  {
     id: "worker",
     place: "settings",
     title: "Workers",
@@ -150,6 +168,17 @@ function tallyWords(tallies, what, unknown) {
   if (!failing.length) return `${count(tallies.length, what)}, none with errors.`;
   const names = failing.slice(0, 5).map((tally) => tally.name || unknown).join(", ");
   return `${failing.length} of ${count(tallies.length, what)} with errors: ${names}${failing.length > 5 ? " and others" : ""}.`;
+}
+
+function writeRow(write) {
+  const counts = [["", write.success], ["refused", write.partial], ["bad", write.failure], ["busy", write.unknown]];
+  const cells = counts.map(([kind, number]) => make("span", String(number), number ? kind : ""));
+  return [`${write.client} ${write.account}`, write.client || "–", write.account, ...cells];
+}
+
+function deprecatedRow(call) {
+  const asked = [breakable(call.operation), make("br"), make("code", `${call.method} ${call.path}`)];
+  return [`${call.client} ${call.operation}`, call.client || "–", asked, call.deprecated, call.sunset || "–", String(call.calls)];
 }
 
 function workerRow(worker) {
