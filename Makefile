@@ -188,7 +188,7 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	@mkdir -p .cache
 	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) tests/app tests/tokens -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) tests/app tests/tokens tests/soak -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-EARLY_PATH = "/soak/early"
-"""Where the simulator answers before it has read the body."""
+EARLY_PATH = "/sim/status/413"
+"""Where the simulator answers before it has read the body; after it, where a fault's end took that along."""
 THROTTLED_PATH = "/managerAccounts"
 """Where requests are throttled at times; 429 is no loss there."""
 PATIENCE = 20.0

@@ -27,6 +27,7 @@ THREADS_OF_POOL = 4
 """The event loop's pool makes its threads, six at most on two cores, only as they are needed; some are there before."""
 DISRUPTION_LASTS = 1.5
 CALM_LASTS = 1.0
+"""Seconds, both; `Soak.pace` says how much of them."""
 AFTERMATH = 1.0
 """Seconds for which a disruption that has ended may still be felt."""
 ALWAYS: Outcomes = frozenset((200,))
@@ -52,10 +53,11 @@ class Footprint:
 
 @dataclass
 class Soak:
-    """See the module's docstring. `windows` are (disruption, from, to)."""
+    """See the module's docstring. `windows` are (disruption, from, to); a `pace` of 0.2 is five times as fast."""
 
     folder: Path
     amazon: SimulatedAmazon
+    pace: float = 1.0
     windows: list[tuple[Disruption, float, float]] = field(default_factory=list)
     killed: set[int] = field(default_factory=set)
     logs: list[list[str]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class Soak:
     def disruption(self, disruption: Disruption) -> None:
         with self._window(disruption):
             disruption.begin(self.amazon)
-            time.sleep(DISRUPTION_LASTS)
+            time.sleep(DISRUPTION_LASTS * self.pace)
             disruption.end(self.amazon)
             self.amazon.heal()
             plan_early_answers(self.amazon)
@@ -148,12 +150,12 @@ class Soak:
             order = random.Random(1).sample(DISRUPTIONS, len(DISRUPTIONS))
             for _ in range(max(1, int(seconds / 90))):
                 for act in (self.stop, self.kill, self.reload, self.stop):
-                    time.sleep(CALM_LASTS)
+                    time.sleep(CALM_LASTS * self.pace)
                     act()
         asked = [one for tool in tools for one in tool.asked]
         with asking(self.running.netloc) as tools:
             for number, disruption in enumerate(order, 1):
-                time.sleep(CALM_LASTS)
+                time.sleep(CALM_LASTS * self.pace)
                 self.disruption(disruption)
                 if number % 5 == 0:
                     self.reload()
@@ -162,7 +164,7 @@ class Soak:
         before = self.footprint(0)
         with asking(self.running.netloc) as tools:
             for disruption in itertools.cycle(order):
-                time.sleep(CALM_LASTS)
+                time.sleep(CALM_LASTS * self.pace)
                 self.disruption(disruption)
                 number += 1
                 if number % 5 == 0:
@@ -256,10 +258,10 @@ def entries(log: list[str]) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def soaking(folder: Path) -> Iterator[Soak]:
+def soaking(folder: Path, pace: float = 1.0) -> Iterator[Soak]:
     with simulated_amazon("--access-token-lifetime", str(TOKEN_LIFETIME)) as amazon:
         amazon.control("settings", {"rotation": "grace"})
-        soak = Soak(folder, amazon)
+        soak = Soak(folder, amazon, pace)
         try:
             yield soak
         finally:

@@ -1,4 +1,4 @@
-"""Two minutes of the soak in each run of the tests; `make soak` has the half hour."""
+"""Twenty seconds of the soak in each run of `make test`; `make soak` has the half hour."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pytest
 
 from tests.soak.soak import failures, soaking
 
-SLICE = 120
+SLICE, PACE = 20, 0.2
+"""Seconds, and how much of its time each disruption gets in them."""
 LONG = int(os.environ.get("SECONDS_OF_SOAK", "1800"))
 
 
-def soaked(folder: Path, seconds: int) -> list[str]:
-    with soaking(folder) as soak:
+def soaked(folder: Path, seconds: int, pace: float = 1.0) -> list[str]:
+    with soaking(folder, pace) as soak:
         summary = soak.run(seconds)
+    print(summary)
     assert summary["requests"] > 20 * seconds
     assert summary["outcomes"]["kept alive: 200"] > 4 * seconds
-    print(summary)
     return failures(summary)
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(SLICE + 240)
-def test_nothing_is_lost_in_two_minutes_of_troubles(tmp_path: Path) -> None:
+def test_nothing_is_lost_in_twenty_seconds_of_troubles(tmp_path: Path) -> None:
     """No request that could have been served, no file or thread left over, and the log tells what the tools saw."""
-    assert soaked(tmp_path, SLICE) == []
+    assert soaked(tmp_path, SLICE, PACE) == []
 
 
 @pytest.mark.soak
