@@ -138,9 +138,9 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(DEVELOPED) $(SPECIFIED) ## lint, types, the site, architecture and unit tests: four minutes on two cores
-	@$(MAKE) --no-print-directory lint docs
-	# mypy uses one core, so it runs next to the unit tests.
+check: $(DEVELOPED) $(SPECIFIED) ## lint, types, architecture and unit tests: four minutes on two cores
+	@$(MAKE) --no-print-directory lint
+	# mypy uses one core, so it runs next to the unit tests; these build the site as well.
 	result=0
 	$(MAKE) --no-print-directory types & types=$$!
 	$(MAKE) --no-print-directory unit || result=$$?
