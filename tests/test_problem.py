@@ -7,7 +7,7 @@ import json
 import pytest
 
 from proxy.errors import AccountRequired
-from proxy.problem import BodyForm, answer, reason_phrase
+from proxy.problem import BodyForm, answer, json_answer, reason_phrase
 
 
 @pytest.mark.parametrize(("status", "phrase"), [(200, "OK"), (503, "Service Unavailable"), (599, ""), (0, "")])
@@ -36,3 +36,13 @@ def test_a_message_is_both_a_problem_document_and_a_json_rpc_error() -> None:
     assert (said["jsonrpc"], said["id"]) == ("2.0", None)
     assert said["error"] == {"code": -32012, "message": "Name one.", "data": data}
     assert data.items() <= said.items() and said["detail"] == "Name one."
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_an_answer_that_is_no_problem_document_is_json_as_it_was_given(close: bool) -> None:
+    """With its length, and not to be kept by any cache."""
+    head, _, body = json_answer(b"{}", 200, "r1", close=close, extra=b"X: y\r\n").partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    assert (first, body) == (b"HTTP/1.1 200 OK", b"{}")
+    assert {b"Content-Type: application/json", b"Content-Length: 2", b"Cache-Control: no-store", b"X: y"} <= {*lines}
+    assert (b"Connection: close" in lines) is close

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 
-from proxy.access.admission import admit, check_host
-from proxy.app.rules import make_routing_table
-from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.access.admission import admit, check_host, identify
+from proxy.access.clients import Budgets
+from proxy.app.rules import make_clients, make_routing_table
+from proxy.config import Client
+from proxy.errors import ClientUnknown, CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.http1.target import parse_target
 from proxy.routing.route import read_host
 from proxy.routing.table import EmptyDirectory
+from proxy.routing.target import find_destination
 from tests.support.deciding import config, fields, region, request
 
 TABLE = make_routing_table(
@@ -194,3 +199,29 @@ def test_what_is_answered_to_nobody(method: bytes, target: bytes, refusal: type[
     with pytest.raises(refusal) as refused:
         admit(request(method, target, fields()))
     assert refused.value.close
+
+
+KEYED = make_clients(
+    config({"acme": {}}, clients=(Client(name="reporting", key_sha256=hashlib.sha256(b"key").hexdigest()),)),
+    b"signing",
+    Budgets(),
+)
+
+
+def test_a_foreign_host_is_told_before_a_missing_key() -> None:
+    """And where only the key is missing, it is the key; the token endpoint is told it in the body, if at all."""
+    api, token = (find_destination(parse_target(target)) for target in (b"/v2/profiles", b"/auth/o2/token"))
+    with pytest.raises(MisdirectedHost):
+        identify(request(b"GET", b"/v2/profiles", fields(host=b"evil.example")), api, KEYED, TABLE, 0.0)
+    for destination in (api, None):
+        with pytest.raises(ClientUnknown):
+            identify(request(b"GET", b"/v2/profiles", fields()), destination, KEYED, TABLE, 0.0)
+    assert identify(request(b"POST", b"/auth/o2/token", fields()), token, KEYED, TABLE, 0.0) is KEYED.nobody
+
+
+def test_a_key_exempts_from_which_host_it_is() -> None:
+    """Not from naming one at all."""
+    asked = fields(host=b"evil.example", proxy_key=b"key")
+    assert identify(request(b"GET", b"/v2/profiles", asked), None, KEYED, TABLE, 0.0).name == "reporting"
+    with pytest.raises(MalformedRequest):
+        identify(request(b"GET", b"/v2/profiles", fields(host=b"a b", proxy_key=b"key")), None, KEYED, TABLE, 0.0)

@@ -322,3 +322,10 @@ def test_what_decides_is_said(allowed: ToolRules, tool: str, said: str) -> None:
     """The operation that a name has, and whether the server has a say."""
     assert said in allowed.describe(tool)
     assert ("A running proxy" in said) is ("A running proxy" in allowed.describe(tool))
+
+
+def test_a_client_that_may_call_nothing_is_told_which_rules_say_so() -> None:
+    """`access`, and `mcp_tools` where it has patterns."""
+    assert "because of its `access: read`. Change" in READ.missing(3)["message"]
+    assert "none of the 3 tools here, because of its `mcp_tools`" in QUERIES.missing(3)["message"]
+    assert READ.missing(3)["code"] == QUERIES.missing(3)["code"]

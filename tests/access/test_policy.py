@@ -291,3 +291,9 @@ def test_another_name_is_left_alone(name: bytes) -> None:
 def test_a_name_that_is_encoded_more_often_than_anybody_decodes_is_left_alone() -> None:
     """Each server and framework on the way decodes once; four times is nobody's reading."""
     assert not may_override(b"%25252525255Fmethod")
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 5}, {"max_in_flight": 1}, {"methods": ["GET"]}, {}])
+def test_only_a_limited_number_of_requests_is_a_budget(limits: dict[str, Any]) -> None:
+    """Of a minute, or of those under way."""
+    assert policy(**limits).has_budget is bool(limits.keys() & {"requests_per_minute", "max_in_flight"})

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.app import program
-from proxy.app.rules import make_clients, make_routing_table, make_rules
+from proxy.app.rules import RuleSources, make_clients, make_routing_table, make_rules, rules_of, signing_key
 from proxy.app.server_tls import Authorities
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
@@ -120,3 +121,14 @@ def test_a_client_may_have_a_quarter_under_way_unless_told(given: int | None, co
     caller = clients.impersonate("one")
     assert caller is not None and caller.policy is not None
     assert caller.policy.max_in_flight == expected
+
+
+def test_the_rules_of_a_process_are_made_from_the_configuration_and_what_outlives_it() -> None:
+    """The accounts, and how many connections its open files allow it; the key of placeholders is the account's."""
+    config = load(None, ENVIRONMENT)
+    sources = RuleSources(EmptyDirectory(), Budgets(), KeyUses(), Authorities(), max_connections=7)
+    rules = rules_of(config, sources)
+    assert [*rules.table.accounts] == ["default"]
+    assert rules.connection_limits.max_connections_here == 7
+    other = load(None, {**ENVIRONMENT, "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.y"})
+    assert signing_key(config) == signing_key(load(None, ENVIRONMENT)) != signing_key(other)

@@ -22,6 +22,10 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("listen: {host: a}", "listen: is not an address"),
         ("allowed_hosts: ['*.x']", "allowed_hosts[0]: is not a host name"),
         ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
+        (
+            "invites: {listen: '127.0.0.1:8080', url: 'https://a.example'}",
+            "invites.listen: is the address of listen too; choose another port",
+        ),
         ("workers: many", "workers: must be a whole number, not a text"),
         ("workers: 65", "workers: is out of range; it must be at most 64"),
         ("rewrite_locations: maybe", "rewrite_locations: must be true or false, not a text"),

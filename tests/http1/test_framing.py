@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http1.framing import Body, ChunkedBody, CountedBody, UntilClose, chunk, has_no_body
+from proxy.http1.framing import (
+    Body,
+    ChunkedBody,
+    CountedBody,
+    UntilClose,
+    chunk,
+    has_no_body,
+    whole_chunked,
+    whole_chunks,
+)
 
 
 class Refusal(Exception):
@@ -153,3 +162,47 @@ def test_a_large_chunk_buys_no_more_than_one_window_of_small_ones() -> None:
 def test_what_need_not_be_thrifty_may_come_as_it_likes() -> None:
     """Amazon's answers: an event stream has small chunks."""
     assert fed(ChunkedBody(Refusal), b"1\r\na\r\n" * 5000 + b"0\r\n\r\n") == (b"a" * 5000, b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "payload"),
+    [
+        (b"0\r\n\r\n", b""),
+        (b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde"),
+        (b"3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", None),
+        (b"3\r\nabc\r\n", None),
+        (b"0\r\n\r\n0\r\n\r\n", None),
+    ],
+)
+def test_a_chunked_body_that_is_here_whole_is_read_in_one_step(data: bytes, payload: bytes | None) -> None:
+    """With trailers, with bytes behind it or in part it is left to the reader of pieces."""
+    assert whole_chunked(data, Refusal) == payload
+
+
+def test_a_body_is_sent_in_one_chunk() -> None:
+    """And one of nothing in the last chunk alone."""
+    assert whole_chunks(b"hello, you") == b"a\r\nhello, you\r\n0\r\n\r\n"
+    assert whole_chunks(b"") == b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"2\r\na", b"b\r\n0\r\n\r\n"),
+        (b"2\r\nab\r", b"\n0\r\n\r\n"),
+        (b"2\r\nab\r\n0\r\nX-T: 1\r\n", b"\r\n"),
+        (b"2\r\nab\r\n0\r\nX", b"-T: 1\r\n\r\n"),
+    ],
+)
+def test_a_chunk_or_a_line_may_end_in_the_next_read(first: bytes, rest: bytes) -> None:
+    """Of the data, and of the trailers."""
+    body = ChunkedBody(Refusal)
+    assert fed(body, first, rest) == (b"ab", b"")
+    assert body.finished
+
+
+def test_a_line_that_never_ends_is_refused() -> None:
+    """The size line, and the trailer section."""
+    for data in (b"1;" + b"x" * 20_000, b"0\r\nX: " + b"x" * 100_000):
+        with pytest.raises(Refusal, match="is longer than"):
+            ChunkedBody(Refusal).feed(data)

@@ -16,6 +16,7 @@ from proxy.http1.message import (
     parse_request_line,
     read_response,
     unread_request,
+    without_empty_lines,
 )
 
 LIMITS = HeadLimits(max_bytes=200, max_target_bytes=100, max_fields=3)
@@ -259,3 +260,10 @@ def test_an_unfinished_head_is_waited_for(beginning: bytes) -> None:
     """Whatever can still become a request raises nothing."""
     check_beginning(beginning)
     assert b"\r\n\r\n" not in beginning
+
+
+def test_empty_lines_before_a_request_are_read_over() -> None:
+    """RFC 9112, 2.2; half of one may still become one."""
+    assert without_empty_lines(b"\r\n\r\n" + HEAD) == HEAD
+    assert without_empty_lines(HEAD) == HEAD
+    check_beginning(b"\r")

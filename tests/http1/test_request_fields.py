@@ -12,7 +12,7 @@ from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, NotImplementedHere, Refused
 from proxy.forwarding.injection import REQUEST_FIELDS
-from proxy.http1.request_fields import RequestFields, passing_trailers, read_request_fields
+from proxy.http1.request_fields import RequestFields, asking_identity, passing_trailers, read_request_fields
 from proxy.routing.ads_account import NAMES_ACCOUNT, SCOPE
 from proxy.routing.route import ACCOUNT, REGION
 
@@ -215,3 +215,9 @@ def test_ever_new_names_are_not_remembered() -> None:
         assert tracemalloc.get_traced_memory()[0] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_an_answer_that_is_read_on_its_way_is_asked_for_without_a_coding() -> None:
+    """Whatever the client would take, in all spellings; the other lines stay."""
+    asked = asking_identity(fields(b"Accept-Encoding: gzip", b"X: Accept-Encoding: br", b"ACCEPT-ENCODING: br"))
+    assert asked.passing == b"X: Accept-Encoding: br\r\nAccept-Encoding: identity\r\n"

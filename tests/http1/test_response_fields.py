@@ -13,6 +13,8 @@ from proxy.http1.response_fields import (
     read_response_section,
     with_length,
     with_location,
+    without_coding,
+    without_length,
 )
 
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
@@ -191,3 +193,15 @@ def test_lines_are_forgotten_and_read_again() -> None:
         line = b"X-Number: %d" % number
         assert response(line).passing == line + b"\r\n"
         assert response(line).values == {b"x-number": b"%d" % number}
+
+
+def test_a_body_that_is_written_anew_has_neither_its_length_nor_its_coding() -> None:
+    """The other lines stay."""
+    seen = response(b"Content-Length: 5", b"CONTENT-ENCODING: gzip", b"X: content-length: 5")
+    assert without_coding(seen) == b"X: content-length: 5\r\n"
+
+
+def test_a_response_without_a_body_has_no_length() -> None:
+    """RFC 9110, 8.6; where there is none, nothing is changed."""
+    assert without_length(response(b"Content-Length: 5", b"X: y")) == b"X: y\r\n"
+    assert without_length(response(b"X: y")) == b"X: y\r\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.observability.audit_chain import NOTHING, ChainHead, Examination, digest_of, read_link, seal
+from proxy.observability.audit_chain import LOST, NOTHING, OPENED, ChainHead, Examination, digest_of, read_link, seal
 
 
 def record(number: int, **own: Any) -> dict[str, Any]:
@@ -145,3 +145,20 @@ def test_what_is_not_ascii_survives() -> None:
     assert line.isascii() and line.count(b"\n") == 1
     assert json.loads(line)["user"]["name"] == "Jürgen\udcff\n"
     assert read_link(line.rstrip(b"\n")) is not None
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "said"),
+    [
+        (LOST, {"lost": 3}, "reports 3 lost records before it"),
+        (OPENED, {"cut": True}, "reports that the file before it was cut or changed"),
+        (OPENED, {}, ""),
+        ("a", {"lost": 3}, ""),
+    ],
+)
+def test_a_record_may_report_what_is_missing_before_it(action: str, more: dict[str, object], said: str) -> None:
+    """What was lost, or cut: any other record reports nothing."""
+    record = {"event": {"sequence": 1, "action": action}, "ads_proxy": {"previous": NOTHING, **more}}
+    link = read_link(json.dumps(record).encode())
+    assert link is not None
+    assert link.gap == said

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from proxy.errors import MalformedRequest, Refused, UnknownRoute
 from proxy.http1.request_fields import RequestFields
 from proxy.http1.target import TargetForm, parse_target, path_segments
-from proxy.routing.target import EVERYTHING, Destination, PathReading, TargetKind, find_destination, may_be_local
+from proxy.routing.target import (
+    EVERYTHING,
+    Destination,
+    PathReading,
+    TargetKind,
+    ends_like_mcp,
+    find_destination,
+    may_be_local,
+)
 from tests.support.deciding import fields, request, summary
 
 
@@ -293,3 +301,12 @@ def test_every_part_that_a_decision_reads_makes_a_difference(method: bytes, targ
     """Method, prefix, region, authority and header section."""
     first = summary(request(b"GET", b"/v2/profiles", READ), reading=NOTHING)
     assert summary(request(method, target, read), reading=NOTHING) != first
+
+
+@pytest.mark.parametrize(
+    ("target", "ends"),
+    [(b"/mcp", True), (b"/@nobody/mcp/lite", True), (b"/@acme/eu/mcp", True), (b"/v2/mcpx", False), (b"/", False)],
+)
+def test_a_target_ends_like_the_mcp_endpoint(target: bytes, ends: bool) -> None:
+    """Whatever stands before it, an unknown prefix too."""
+    assert ends_like_mcp(parse_target(target)) is ends

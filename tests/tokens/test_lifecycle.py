@@ -10,6 +10,7 @@ from proxy import errors
 from proxy.events import RefreshCause
 from proxy.token_bucket import TokenBucket
 from proxy.tokens import lifecycle
+from proxy.tokens.leases import FailedAttempt, Urgency
 from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger
 from proxy.tokens.token_rejections import renewals_for_401
 
@@ -223,3 +224,26 @@ def test_a_burst_of_401s_is_damped_and_recovers() -> None:
 def test_states_and_triggers_have_no_third_party() -> None:
     """The table has exactly one entry for each pair."""
     assert set(lifecycle.TRANSITIONS) == set(itertools.product(CredentialState, Trigger))
+
+
+@pytest.mark.parametrize(
+    ("cause", "waiting", "urgency"),
+    [
+        (RefreshCause.OPERATOR, 0, Urgency.AT_ONCE),
+        (RefreshCause.RETRY, 0, Urgency.PLANNED),
+        (RefreshCause.AHEAD, 2, Urgency.AWAITED),
+    ],
+)
+def test_an_operator_waits_for_no_pause_of_the_fleet(cause: RefreshCause, waiting: int, urgency: Urgency) -> None:
+    """Requests that wait shorten it."""
+    assert lifecycle.urgency_of(cause, waiting) is urgency
+
+
+def test_a_failed_attempt_of_another_replica_counts_as_ones_own() -> None:
+    """The next attempt is due when that one says, sooner where requests wait; what is told of one's own is the same."""
+    attempt = FailedAttempt("network", True, 4, 8.0, 3.0)
+    before = RefreshSchedule(50.0, RefreshCause.AHEAD)
+    patient, hurried = (before.held_back(attempt, 100.0, waiting) for waiting in (0, 1))
+    assert (patient.due_at, patient.cause, patient.failures, patient.permanent) == (108.0, RefreshCause.RETRY, 4, True)
+    assert hurried.due_at == 103.0
+    assert patient.failed_attempt("network") == attempt
