@@ -30,7 +30,9 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	observability/test_audit_chain.py observability/test_plain_lines.py test_backoff.py test_errors.py test_problem.py \
 	test_regions.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
-LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles
+LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
+# Files of other folders with tests of real programs.
+STARTING := tests/app tests/tokens tests/commands tests/soak tests/test_kubernetes.py tests/test_release.py tests/test_event_loops.py tests/test_representations.py
 INTEGRATED := (integration or conformance or long) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
@@ -199,7 +201,7 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	@mkdir -p .cache
 	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) tests/app tests/tokens tests/soak -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) $(STARTING) -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

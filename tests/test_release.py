@@ -57,6 +57,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 # --- the archives -------------------------------------------------------------------------------------------
 
 
+BUILT = pytest.mark.integration
+"""Wheel and archive take seconds to build."""
+
+
+@BUILT
 def test_the_wheel_holds_the_program_and_nothing_else(built: Built) -> None:
     """Every file under proxy/ is in it, tables, pages and py.typed too; and it says what pyproject.toml says."""
     assert wheel_problems(built.wheel, __version__, tracked()) == []
@@ -65,6 +70,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(built: Built) -> None:
     assert any(name.startswith("proxy/admin/static/") for name in names)
 
 
+@BUILT
 def test_the_source_archive_holds_the_repository(built: Built) -> None:
     """Whoever unpacks it has the tests, the examples of the configuration, the locks and the pages."""
     assert archive_problems(built.archive, tracked()) == []
@@ -73,11 +79,13 @@ def test_the_source_archive_holds_the_repository(built: Built) -> None:
     assert {"config/proxy.yaml", "docs/README.md", "requirements.lock", "tests/test_release.py", "Makefile"} <= names
 
 
+@BUILT
 def test_the_source_archive_builds_the_same_wheel(built: Built) -> None:
     """Byte for byte, so that either can be checked against the other."""
     assert same_wheel_problems(built) == []
 
 
+@BUILT
 def test_a_wheel_that_lacks_something_is_found(built: Built, tmp_path: Path) -> None:
     """A missing file, one too many, another version: each is a line of its own."""
     changed = tmp_path / built.wheel.name
@@ -93,6 +101,7 @@ def test_a_wheel_that_lacks_something_is_found(built: Built, tmp_path: Path) -> 
     ]
 
 
+@BUILT
 def test_an_archive_that_lacks_something_is_found(built: Built) -> None:
     """A file that git has and the archive has not."""
     assert archive_problems(built.archive, tracked() | {"config/more.yaml"}) == [
@@ -100,6 +109,7 @@ def test_an_archive_that_lacks_something_is_found(built: Built) -> None:
     ]
 
 
+@BUILT
 def test_a_thousand_differences_are_not_a_thousand_lines(built: Built) -> None:
     """Ten are named, the rest counted."""
     problems = archive_problems(built.archive, tracked() | {f"missing/{number}" for number in range(1000)})

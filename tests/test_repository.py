@@ -415,18 +415,20 @@ def test_shell_scripts_are_clean() -> None:
 def test_every_folder_of_tests_is_run() -> None:
     """What a target leaves out by its folder or its mark, another one names, and marks as it asks for them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    left_out = set(re.findall(r"--ignore=(\S+)", makefile))
-    long = re.findall(r"^LONG := (.*)", makefile, re.MULTILINE)[0]
-    commands = [line.replace("$(LONG)", long) for line in re.findall(r"-m pytest (.*)", makefile)]
-    named = {folder for line in commands for folder in re.findall(r"tests/\w+", line)}
-    assert left_out == {"tests/integration"}
-    assert left_out <= named
+    [left_out] = re.findall(r"\(addprefix --ignore=,(.*)\) -m", makefile)
+    lists = dict(re.findall(r"^(LONG|STARTING) := (.*)", makefile, re.MULTILINE))
+    commands = [line for line in re.findall(r"-m pytest (.*)", makefile) if "$(INTEGRATED)" in line]
+    commands = [line.replace("$(LONG)", lists["LONG"]).replace("$(STARTING)", lists["STARTING"]) for line in commands]
+    named = {place for line in commands for place in re.findall(r"tests/[\w./]+", line)}
+    assert left_out == "tests/integration $(PURE)"
+    assert "-m pytest $(PURE) " in makefile
+    assert {"tests/integration", "tests/conformance"} <= named
     for path in (ROOT / "tests/integration").glob("test_*.py"):
         assert re.search(r"mark\.(integration|soak)\b", path.read_text(encoding="utf-8")), path.name
-    marked = re.compile(r"mark\.long\b|@briefly\b")
-    with_long_tests = {
-        path.parent.relative_to(ROOT).as_posix()
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if path != Path(__file__) and marked.search(path.read_text(encoding="utf-8"))
-    }
-    assert with_long_tests <= named
+    marked = re.compile(
+        r"mark\.(?:long|integration|conformance)\b|@briefly\b|\brunning: Running\b|\bserver: RedisServer\b"
+    )
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path != Path(__file__) and marked.search(path.read_text(encoding="utf-8")):
+            name = path.relative_to(ROOT).as_posix()
+            assert named & {name, *(folder.as_posix() for folder in Path(name).parents)}, name

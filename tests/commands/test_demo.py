@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,23 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.ready_program import ready
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANY = "127.0.0.1:0"
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "ADS_PROXY_STATE__URL": "memory:"}
 
 
-async def start(folder: Path, environ: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+PROGRAM = (sys.executable, "-m", "proxy")
+
+
+async def start(
+    folder: Path, environ: Mapping[str, str], *arguments: str, program: Sequence[str] = PROGRAM
+) -> asyncio.subprocess.Process:
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "ADS_PROXY_LOG__FORMAT": "json"}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", *arguments, env={**needed, **environ}, cwd=folder, stdout=pipe, stderr=pipe
+        *program, *arguments, env={**needed, **environ}, cwd=folder, stdout=pipe, stderr=pipe
     )
 
 
@@ -61,6 +68,7 @@ async def test_the_demo_answers_at_once(tmp_path: Path) -> None:
             assert len(await answer.json()) == 3
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("options", "status"), [((), 404), (("--echo",), 200)])
 async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], status: int) -> None:
     """An unknown operation is 404, as at Amazon; with --echo the simulator mirrors it."""
@@ -73,6 +81,7 @@ async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], st
         assert answer.status == status
 
 
+@pytest.mark.integration
 async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
     """`healthcheck` beside `serve`, with the same environment."""
     async with running(tmp_path, {**ONE, "ADS_PROXY_LISTEN": ANY, "ADS_PROXY_ADMIN_LISTEN": ANY}, "serve") as (
@@ -93,7 +102,7 @@ async def test_a_port_in_use_is_told(tmp_path: Path, command: str) -> None:
         holder.listen()
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         environ = {**ONE, "ADS_PROXY_LISTEN": address, "ADS_PROXY_ADMIN_LISTEN": ANY}
-        process = await start(tmp_path, environ, command)
+        process = await start(tmp_path, environ, command, program=ready())
         async with asyncio.timeout(30):
             _, said = await process.communicate()
     lines = [line for line in said.decode().splitlines() if line.startswith("ads-proxy: ")]
@@ -105,7 +114,7 @@ async def test_a_port_in_use_is_told(tmp_path: Path, command: str) -> None:
 
 async def test_a_wrong_address_for_the_demo_is_told(tmp_path: Path) -> None:
     """Exit code 2, as for any configuration."""
-    process = await start(tmp_path, {}, "demo", "--listen", "8080")
+    process = await start(tmp_path, {}, "demo", "--listen", "8080", program=ready())
     _, said = await process.communicate()
     assert process.returncode == 2
     assert said.startswith(b"ads-proxy: listen: is not an address")
