@@ -6,13 +6,14 @@ Nothing of the program is run or imported here.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.modules import LAYERS, MODULES, Module, circles, imported, room_of, within
+from tests.support.modules import LAYERS, MODULES, Module, circles, imported, nodes_of, room_of, within
 
 pytestmark = pytest.mark.no_cover  # reads files
 
@@ -58,7 +59,9 @@ def _functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.Funct
             yield from _functions(node, within)
 
 
-FUNCTIONS = [(module, name, function) for module in MODULES for name, function in _functions(module.tree)]
+@functools.cache
+def _all_functions() -> list[tuple[Module, str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [(module, name, function) for module in MODULES for name, function in _functions(module.tree)]
 
 
 def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -90,14 +93,14 @@ def test_every_file_opens_with_its_contract() -> None:
 
 def test_no_function_is_too_long() -> None:
     """A function has at most 60 lines without its docstring, but for those with a reason."""
-    lines = {f"{module.path}:{name}": _body_lines(function) for module, name, function in FUNCTIONS}
+    lines = {f"{module.path}:{name}": _body_lines(function) for module, name, function in _all_functions()}
     too_long = {name for name, number in lines.items() if number > LINES_PER_FUNCTION}
     assert too_long == LONG_FUNCTIONS.keys()
 
 
 def test_no_function_takes_too_much() -> None:
     """A function has at most five parameters, `self` not counted, but for those with a reason."""
-    parameters = {f"{module.path}:{name}": _parameters(function) for module, name, function in FUNCTIONS}
+    parameters = {f"{module.path}:{name}": _parameters(function) for module, name, function in _all_functions()}
     too_many = {name for name, number in parameters.items() if number > PARAMETERS}
     assert too_many == MANY_PARAMETERS.keys()
 
@@ -108,7 +111,7 @@ def test_only_the_configuration_reads_the_environment() -> None:
         f"{module.path}:{getattr(node, 'lineno', 0)}"
         for module in MODULES
         if not within(module.name, "proxy.config")
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if _reads_environment(node)
     ]
     assert places == []
@@ -121,7 +124,7 @@ def test_no_name_hides_what_a_thing_is() -> None:
     names += [
         (module.path, node.name)
         for module in MODULES
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if isinstance(node, ast.ClassDef)
     ]
     assert [f"{path}: {name}" for path, name in names if name.endswith(empty_words)] == []
@@ -160,22 +163,22 @@ def test_no_imports_go_round_in_a_circle() -> None:
 
 def _foreign_private_names(module: Module) -> list[str]:
     """Private names that are used of another object than `self`, or imported, and that the module itself lacks."""
-    own = {node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    own |= {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and _is_self(node.value)}
+    own = {node.name for node in nodes_of(module.path) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    own |= {node.attr for node in nodes_of(module.path) if isinstance(node, ast.Attribute) and _is_self(node.value)}
     own |= {
         node.target.id
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     reached = [
         node.attr
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if isinstance(node, ast.Attribute)
         and _is_private(node.attr)
         and not _is_self(node.value)
         and node.attr not in own
     ]
-    for node in ast.walk(module.tree):
+    for node in nodes_of(module.path):
         if isinstance(node, ast.ImportFrom) and within(node.module or "", "proxy"):
             reached += [alias.name for alias in node.names if _is_private(alias.name)]
     return reached
@@ -200,7 +203,7 @@ def test_no_two_classes_have_one_name() -> None:
     names = Counter(
         node.name
         for module in PROXY
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if isinstance(node, ast.ClassDef) and not _is_private(node.name)
     )
     assert not [name for name, count in names.items() if count > 1]
@@ -266,7 +269,7 @@ def test_a_pure_module_asks_no_clock_and_never_awaits() -> None:
     impure += [
         f"{module.path}:{node.lineno} waits"
         for module in PURE
-        for node in ast.walk(module.tree)
+        for node in nodes_of(module.path)
         if isinstance(node, waiting)
     ]
     assert impure == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ LAYERS = (
 """From top to bottom: each imports only from those after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Module:
     """One file of the package: its path from the top, its dotted name, its text and its tree."""
 
@@ -49,14 +50,21 @@ def _read(file: Path) -> Module:
 
 
 MODULES = [_read(file) for file in sorted((ROOT / "proxy").rglob("*.py"))]
+_NAMES = {module.name for module in MODULES}
 
 
-def imported(module: Module) -> set[str]:
+@functools.cache
+def nodes_of(path: str) -> tuple[ast.AST, ...]:
+    """All nodes of the module at this path, in the order of `ast.walk`."""
+    return tuple(ast.walk(next(module.tree for module in MODULES if module.path == path)))
+
+
+@functools.cache
+def imported(module: Module) -> frozenset[str]:
     """Every module that this one names in an import, within functions and TYPE_CHECKING blocks too."""
     names: set[str] = set()
     package = module.name if module.path.endswith("__init__.py") else module.name.rpartition(".")[0]
-    known = {other.name for other in MODULES}
-    for node in ast.walk(module.tree):
+    for node in nodes_of(module.path):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -64,11 +72,11 @@ def imported(module: Module) -> set[str]:
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 origin = ".".join([*above, *([origin] if origin else [])])
-            within = {f"{origin}.{alias.name}" for alias in node.names if f"{origin}.{alias.name}" in known}
+            within = {f"{origin}.{alias.name}" for alias in node.names if f"{origin}.{alias.name}" in _NAMES}
             names.update(within)
             if len(within) < len(node.names):
                 names.add(origin)
-    return names
+    return frozenset(names)
 
 
 def within(name: str, package: str) -> bool:
