@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from proxy.config.model.key_names import did_you_mean, shown_file, shown_name, s
 from proxy.config.model.sections import Config
 from proxy.errors import ConfigurationError
 from tests.support.planting import Planted, is_seen, places, planted
+
+
+@functools.cache
+def everywhere() -> list[Planted]:
+    """Every place and shape; to make them all reads the model many times."""
+    return planted()
 
 
 def problems_of(folder: Path, place: Planted) -> str:
@@ -28,17 +35,16 @@ def problems_of(folder: Path, place: Planted) -> str:
 
 def test_no_problem_says_what_was_planted(tmp_path: Path) -> None:
     """More than seven hundred places and shapes: each is refused or is a value that fits, and none is repeated."""
-    everywhere = planted()
-    told = {place.where: problems_of(tmp_path, place) for place in everywhere}
+    told = {place.where: problems_of(tmp_path, place) for place in everywhere()}
     assert len(places()) > 60
-    assert len(everywhere) > 700
+    assert len(everywhere()) > 700
     assert sum(map(bool, told.values())) > 500
-    assert [place.where for place in everywhere if is_seen(place.canary, told[place.where])] == []
+    assert [place.where for place in everywhere() if is_seen(place.canary, told[place.where])] == []
 
 
 def test_the_search_would_find_one() -> None:
     """In capitals, cut short, or with other punctuation."""
-    (place, *_) = planted()
+    (place, *_) = everywhere()
     for text in (place.canary, place.canary.upper().replace("-", "_"), f"x {place.canary[:20]}... is not"):
         assert is_seen(place.canary, text)
     assert not is_seen(place.canary, "listen: is not an address")

@@ -111,13 +111,16 @@ async def seen(request: bytes, pieces: list[bytes | None], *, waits: bool = Fals
     return told, messages, events, connections
 
 
-@pytest.mark.parametrize(
+EACH_REQUEST = pytest.mark.parametrize(
     "request_",
     [
-        pytest.param(request, id=name, marks=() if name in ("get", "head", "post") else pytest.mark.long)
+        pytest.param(request, id=name, marks=() if name in ("get", "post") else pytest.mark.long)
         for name, request in REQUESTS.items()
     ],
 )
+
+
+@EACH_REQUEST
 async def test_whole_or_in_pieces_is_the_same(request_: bytes) -> None:
     """To the client, to Amazon, in the events, and for the connections, whatever the response is."""
     different = []
@@ -140,7 +143,7 @@ ENDS: dict[str, list[bytes | None]] = {
 
 
 @pytest.mark.parametrize("pieces", ENDS.values(), ids=ENDS)
-@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+@EACH_REQUEST
 async def test_sent_at_once_or_after_a_wait_is_the_same(request_: bytes, pieces: list[bytes | None]) -> None:
     """What is sent again, and what is reported of it, too."""
     assert await seen(request_, pieces, waits=True) == await seen(request_, pieces)

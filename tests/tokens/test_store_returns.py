@@ -149,7 +149,14 @@ def fault(request: pytest.FixtureRequest, seconds: float) -> Fault:
     return Fault(cut, seconds, loses)
 
 
-@pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["one", "other", "both"])
+@pytest.mark.parametrize(
+    "victims",
+    [
+        pytest.param((0,), id="one", marks=pytest.mark.integration),
+        pytest.param((1,), id="other", marks=pytest.mark.integration),
+        pytest.param((0, 1), id="both"),
+    ],
+)
 @pytest.mark.parametrize(
     "seconds", [pytest.param(5, marks=pytest.mark.integration), 22, pytest.param(60, marks=pytest.mark.integration)]
 )
