@@ -31,6 +31,13 @@ def test_the_readme_leads_to_the_index_and_to_the_beginning() -> None:
     assert {"docs/README.md", "docs/tutorials/getting-started.md"} <= links("README.md")
 
 
+def test_the_readme_shows_the_console_in_light_and_in_dark_mode() -> None:
+    """Both pictures are there."""
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(pictures) == 2
+    assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []
+
+
 def test_the_readme_is_read_in_five_minutes() -> None:
     """At most 1,200 words, at 240 a minute."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
