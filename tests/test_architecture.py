@@ -28,6 +28,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/check.py:check": "each is an option of the command",
     "proxy/commands/account.py:add": "each is an option of the command",
     "proxy/commands/init.py:init": "each is an option of the command",
+    "proxy/commands/invite.py:invite": "each is an option of the command",
     "proxy/commands/run.py:run": "each is an option of the command",
     "proxy/commands/logs.py:logs": "each is an option of the command",
 }

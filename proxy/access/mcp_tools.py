@@ -80,6 +80,8 @@ def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = 
     odd = find_odd_form(fields)
     if odd:
         raise UnclearMessage(odd)
+    if own is not None and _has_parameters(fields):
+        raise UnclearMessage("a limited client sends no Mcp-Param headers")
     try:
         content = read_json(body, strictly=own is not None)
     except (ValueError, RecursionError):
@@ -151,9 +153,14 @@ def _invoked(arguments: Any, fields: RequestFields) -> str:
     tool = _tool_name(arguments[names[0]])
     if tool.startswith(LITE):
         raise UnclearMessage(f"{INVOKE} may not call {tool}")
-    if any(name.startswith(_PARAM_HEADER) for name, _ in fields.every):
+    if _has_parameters(fields):
         raise UnclearMessage(f"a call of {INVOKE} is sent without Mcp-Param headers")
     return tool
+
+
+def _has_parameters(fields: RequestFields) -> bool:
+    """Whether headers repeat arguments, under names that only the server knows."""
+    return any(name.startswith(_PARAM_HEADER) for name, _ in fields.every)
 
 
 def _tool_name(name: Any) -> str:

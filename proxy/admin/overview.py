@@ -6,6 +6,7 @@ Plain values in, JSON values out. Nothing shown is a secret.
 from __future__ import annotations
 
 import heapq
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin.history import moment, next_step, reason
@@ -27,31 +28,31 @@ DAY: Final = 86400.0
 
 # --- Is everything working? ----------------------------------------------------------------------------------
 
-SIGN_IN, APPLICATION, REFUSED, RENEWAL, FIRST_SIGN_IN, STARTING = range(6)
-"""Why an account does not serve."""
-_WHY: Final = {
-    SIGN_IN: ("needs a new sign-in", "need a new sign-in"),
-    APPLICATION: ("has a client id or secret that Amazon refuses", "have a client id or secret that Amazon refuses"),
-    REFUSED: ("has a token that Amazon refuses", "have a token that Amazon refuses"),
-    RENEWAL: ("cannot renew its token", "cannot renew their token"),
-    FIRST_SIGN_IN: ("is not connected yet", "are not connected yet"),
-    STARTING: ("is starting", "are starting"),
-}
+
+class Outage(Enum):
+    """Why an account does not serve, as said of one and of several; the gravest first."""
+
+    SIGN_IN = "needs a new sign-in", "need a new sign-in"
+    APPLICATION = "has a client id or secret that Amazon refuses", "have a client id or secret that Amazon refuses"
+    REFUSED = "has a token that Amazon refuses", "have a token that Amazon refuses"
+    RENEWAL = "cannot renew its token", "cannot renew their token"
+    FIRST_SIGN_IN = "is not connected yet", "are not connected yet"
+    STARTING = "is starting", "are starting"
 
 
-def why_not_serving(status: CredentialStatus) -> int:
+def why_not_serving(status: CredentialStatus) -> Outage:
     """Why an account without a usable token does not serve."""
     if status.state == "pending":
-        return STARTING if status.has_refresh_token else FIRST_SIGN_IN
+        return Outage.STARTING if status.has_refresh_token else Outage.FIRST_SIGN_IN
     if status.state == "revoked":
-        return SIGN_IN
+        return Outage.SIGN_IN
     if status.state == "misconfigured":
-        return APPLICATION
-    return REFUSED if status.refused else RENEWAL
+        return Outage.APPLICATION
+    return Outage.REFUSED if status.refused else Outage.RENEWAL
 
 
 def verdict(
-    total: int, attention: int, stopped: Mapping[int, Sequence[str]], *, draining: bool, troubled: bool
+    total: int, attention: int, stopped: Mapping[Outage, Sequence[str]], *, draining: bool, troubled: bool
 ) -> dict[str, str]:
     """One sentence on whether everything works, and its tone: good, busy (look at it soon) or bad.
 
@@ -64,8 +65,8 @@ def verdict(
     count = sum(map(len, stopped.values()))
     if count:
         who = "No account serves" if count == total else f"{count} of {total} accounts {_do(count)} not serve"
-        reasons = _listed([_because(why, stopped[why]) for why in _WHY if stopped.get(why)])
-        tone = "busy" if set(stopped) == {STARTING} else "bad"
+        reasons = _listed([_because(why, stopped[why]) for why in Outage if why in stopped])
+        tone = "busy" if set(stopped) == {Outage.STARTING} else "bad"
         return {"tone": tone, "sentence": f"{who}: {reasons}."}
     serve = "The only account serves" if total == 1 else f"All {total} accounts serve"
     if troubled:
@@ -80,8 +81,8 @@ def _do(count: int) -> str:
     return "does" if count == 1 else "do"
 
 
-def _because(why: int, names: Sequence[str]) -> str:
-    one, many = _WHY[why]
+def _because(why: Outage, names: Sequence[str]) -> str:
+    one, many = why.value
     more = len(names) - MAX_NAMES
     shown = [*names[:MAX_NAMES], *([f"{more} more"] if more > 0 else [])]
     return f"{len(names)} {one if len(names) == 1 else many} ({_listed(shown)})"

@@ -242,10 +242,9 @@ async def console_status(
     view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
 ) -> dict[str, Any]:
     """What the console asks for every few seconds: accounts that need attention first, the others on pages."""
-    calm = sorted({*survey.names} - {*survey.attention})
-    pages = max(1, -(-len(calm) // PAGE))
+    pages = max(1, -(-len(survey.calm) // PAGE))
     page = min(page, pages)
-    shown = (*survey.attention[:PAGE], *calm[(page - 1) * PAGE : page * PAGE])
+    shown = (*survey.attention[:PAGE], *survey.calm[(page - 1) * PAGE : page * PAGE])
     accounts = await account_entries(view, shown, now)
     return {
         **program_status(view, survey, now),
@@ -391,15 +390,19 @@ _KEPT: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`names` of all accounts, and of those that need `attention`, each in order. `states` counts accounts by state,
-    `serving` those that have a token; `stopped` names the others by why (`overview.why_not_serving`). `consents` are
-    those that expire next: when, and the account. `undated` are accounts whose consent expires on an unknown day."""
+    """`names` of all accounts, of those that need `attention`, and of the `calm` others, each in order.
+
+    `states` counts accounts by state, `serving` those that have a token; `stopped` names the others by why
+    (`overview.why_not_serving`). `consents` are those that expire next: when, and the account. `undated` are accounts
+    whose consent expires on an unknown day.
+    """
 
     names: tuple[str, ...]
     attention: tuple[str, ...]
+    calm: tuple[str, ...]
     states: Mapping[str, int]
     serving: int
-    stopped: Mapping[int, Sequence[str]]
+    stopped: Mapping[overview.Outage, Sequence[str]]
     consents: tuple[tuple[float, str], ...]
     undated: tuple[str, ...]
 
@@ -447,7 +450,8 @@ async def _survey(view: AdminView, now: float) -> Survey:
     pause, states, serving = Pauses(), Counter[str](), 0
     names: list[str] = []
     attention: list[str] = []
-    stopped: dict[int, list[str]] = {}
+    calm: list[str] = []
+    stopped: dict[overview.Outage, list[str]] = {}
     undated: list[str] = []
     soonest = Soonest(overview.MAX_LINES)
     for name in sorted(view.accounts()):
@@ -466,11 +470,12 @@ async def _survey(view: AdminView, now: float) -> Survey:
             serving += 1
         else:
             stopped.setdefault(overview.why_not_serving(status), []).append(name)
-        if needs_attention(status, now) or view.listing_failures(name):
-            attention.append(name)
+        needed = needs_attention(status, now) or view.listing_failures(name)
+        (attention if needed else calm).append(name)
     return Survey(
         names=tuple(names),
         attention=tuple(attention),
+        calm=tuple(calm),
         states=dict(states),
         serving=serving,
         stopped=stopped,

@@ -87,7 +87,7 @@ def _type_unless_flag(option: TyperOption, ctx: Any) -> str | None:
     return "" if option.is_flag else _display_type(option, ctx)
 
 
-TyperOption.display_type_rich = _type_unless_flag  # type: ignore[assignment, method-assign]
+TyperOption.display_type_rich = _type_unless_flag  # type: ignore[assignment, method-assign]  # the library has no hook
 
 
 class CommandsOfTheFolder(TyperGroup):

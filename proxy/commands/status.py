@@ -175,8 +175,8 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
     if refused := status.get("refused", ()):
         console.print(Text("\nLast refused requests"))
         for request in refused[:MAX_REFUSED]:
-            what = f"{request['at']}  {request['status']}  {request['client']}  {request['method']} {request['path']}"
-            console.print(Text(printable(what)))
+            who, what = request["client"] or "-", f"{request['method']} {request['path']}"
+            console.print(Text(printable(f"{request['at']}  {request['status']}  {who}  {what}")))
             console.print(Padding(Text(printable(f"{request['reason']}: {request['detail']}")), _INDENT, expand=False))
 
 

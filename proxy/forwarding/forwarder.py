@@ -117,7 +117,7 @@ class Forwarder:
                 raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
             if request.method not in METHODS:
                 raise NotImplementedHere(
-                    "The Ads API does not have this method; send one of those in Allow.", close=True
+                    "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
                 )
             identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
             self._undecided = UndecidedRequest(request, identity.name)

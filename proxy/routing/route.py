@@ -1,8 +1,8 @@
 """A request's account, region, profile and ads account: which of its words chooses each, what is sent where. Pure.
 
-Each of them resolves by itself, and the first selector that speaks wins (docs/reference/routing.md). What is known of profiles
-comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the client may go there,
-and its admission, is for `access`.
+Each of them resolves by itself, and the first selector that speaks wins (docs/reference/routing.md). What is known of
+profiles comes through `Directory`, in memory. What a request selects by name is in `select`. Whether the client may go
+there, and its admission, is for `access`.
 """
 
 from __future__ import annotations

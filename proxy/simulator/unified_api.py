@@ -60,15 +60,39 @@ def advertiser(call: Call) -> str:
 
 
 def multi_status(call: Call, shape: Shape, act: Callable[[Call, Shape, Any], Entity]) -> Answer:
-    """207 with what succeeded and what did not, by index."""
-    success, errors = [], []
+    """207 with what succeeded, what did not, and what did in part, by index."""
+    success, errors, partial = [], [], []
     for index, given in enumerate(given_entities(call, shape)):
+        whole, wrong = _without_bad_tags(shape, index, given)
         try:
-            success.append({"index": index, shape.named: act(call, shape, given)})
+            made = {"index": index, shape.named: act(call, shape, whole)}
         except EntityRefused as refused:
-            error = {"code": refused.code, "message": str(refused), "fieldLocation": _location(shape, index, refused)}
-            errors.append({"index": index, "errors": [error]})
-    return call.answer({"success": success, "error": errors}, 207)
+            errors.append({"index": index, "errors": [_error(refused, _location(shape, index, refused))]})
+            continue
+        if wrong:
+            partial.append({**made, "errors": wrong})
+        else:
+            success.append(made)
+    return call.answer({"success": success, "error": errors, **({"partialSuccess": partial} if partial else {})}, 207)
+
+
+PARTLY = ("campaign", "adGroup", "ad", "target", "adExtension")
+"""What the specifications know a `partialSuccess` of."""
+
+
+def _without_bad_tags(shape: Shape, index: int, given: Any) -> tuple[Any, list[Entity]]:
+    """An entity without those of its tags that have no key or value, and an error for each: the rest of it is done."""
+    tags = given.get("tags") if isinstance(given, dict) and shape.named.removesuffix("s") in PARTLY else None
+    if not isinstance(tags, list):
+        return given, []
+    bad = [at for at, tag in enumerate(tags) if not (isinstance(tag, dict) and tag.get("key") and tag.get("value"))]
+    refused = EntityRefused("FIELD_VALUE_IS_INVALID", "a tag has a key and a value")
+    wrong = [_error(refused, f"$.{shape.takes}[{index}].tags[{at}]") for at in bad]
+    return {**given, "tags": [tag for at, tag in enumerate(tags) if at not in bad]}, wrong
+
+
+def _error(refused: EntityRefused, location: str) -> Entity:
+    return {"code": refused.code, "message": str(refused), "fieldLocation": location}
 
 
 def given_entities(call: Call, shape: Shape) -> list[Any]:

@@ -16,6 +16,7 @@ from proxy.access.mcp_tools import (
     name_tools,
     read_messages,
 )
+from proxy.access.own_accounts import OwnAccounts
 from tests.support.deciding import fields
 
 JSON: dict[str, Any] = {"content_type": b"application/json"}
@@ -155,6 +156,15 @@ def test_headers_that_repeat_the_body_say_the_same(content: bytes, lines: tuple[
     else:
         with pytest.raises(UnclearMessage):
             read(content, *lines)
+
+
+@pytest.mark.parametrize("line", [b"Mcp-Param-P: 124", b"mcp_param_P: 123"])
+def test_a_limited_client_repeats_no_arguments_in_headers(line: bytes) -> None:
+    """Only the server knows which argument such a header stands for."""
+    own = OwnAccounts(frozenset((b"123",)), frozenset())
+    assert read(call(name="a"), line)
+    with pytest.raises(UnclearMessage):
+        read_messages(fields(line, **JSON), call(name="a"), own)
 
 
 @pytest.mark.parametrize(

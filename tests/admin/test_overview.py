@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.admin import ClientKeyView, overview
-from proxy.admin.overview import DAY, MAX_LINES
+from proxy.admin.overview import DAY, MAX_LINES, Outage
 from proxy.events import InvitationMade
 from proxy.observability.audit import ClientKeysInForce, dated, note, record_of
 from proxy.observability.recent_requests import RecentRequests
@@ -26,15 +26,15 @@ def key(client: str, days: float | None, id_: str = "abcdefabcdef") -> ClientKey
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"state": "pending", "has_refresh_token": False}, overview.FIRST_SIGN_IN),
-        ({"state": "pending"}, overview.STARTING),
-        ({"state": "revoked"}, overview.SIGN_IN),
-        ({"state": "misconfigured"}, overview.APPLICATION),
-        ({"state": "expired"}, overview.RENEWAL),
-        ({"state": "valid", "refused": True}, overview.REFUSED),
+        ({"state": "pending", "has_refresh_token": False}, Outage.FIRST_SIGN_IN),
+        ({"state": "pending"}, Outage.STARTING),
+        ({"state": "revoked"}, Outage.SIGN_IN),
+        ({"state": "misconfigured"}, Outage.APPLICATION),
+        ({"state": "expired"}, Outage.RENEWAL),
+        ({"state": "valid", "refused": True}, Outage.REFUSED),
     ],
 )
-def test_each_state_has_its_reason_not_to_serve(changes: dict[str, Any], why: int) -> None:
+def test_each_state_has_its_reason_not_to_serve(changes: dict[str, Any], why: Outage) -> None:
     assert overview.why_not_serving(credential(**changes)) == why
 
 
@@ -47,19 +47,19 @@ def test_each_state_has_its_reason_not_to_serve(changes: dict[str, Any], why: in
         (1, 1, {}, "busy", "The only account serves, but it needs attention."),
         (40, 1, {}, "busy", "All 40 accounts serve, but 1 of them needs attention."),
         (40, 3, {}, "busy", "All 40 accounts serve, but 3 of them need attention."),
-        (1, 1, {overview.SIGN_IN: ["acme"]}, "bad", "No account serves: 1 needs a new sign-in (acme)."),
-        (2, 0, {overview.STARTING: ["a", "b"]}, "busy", "No account serves: 2 are starting (a and b)."),
+        (1, 1, {Outage.SIGN_IN: ["acme"]}, "bad", "No account serves: 1 needs a new sign-in (acme)."),
+        (2, 0, {Outage.STARTING: ["a", "b"]}, "busy", "No account serves: 2 are starting (a and b)."),
         (
             40,
             6,
-            {overview.STARTING: ["z"], overview.SIGN_IN: ["a", "b", "c", "d", "e"]},
+            {Outage.STARTING: ["z"], Outage.SIGN_IN: ["a", "b", "c", "d", "e"]},
             "bad",
             "6 of 40 accounts do not serve: 5 need a new sign-in (a, b, c and 2 more) and 1 is starting (z).",
         ),
     ],
 )
 def test_one_sentence_says_whether_everything_works(
-    total: int, attention: int, stopped: dict[int, list[str]], tone: str, sentence: str
+    total: int, attention: int, stopped: dict[Outage, list[str]], tone: str, sentence: str
 ) -> None:
     """How many accounts do not serve, and why; a few names, however many there are."""
     said = overview.verdict(total, attention, stopped, draining=False, troubled=False)

@@ -137,7 +137,7 @@ def test_the_command_line_starts_without_what_commands_need(tmp_path: Path) -> N
     }
 
 
-@pytest.mark.parametrize("command", set(COMMANDS) - {"serve"})
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_loads_no_http(tmp_path: Path, command: str) -> None:
     """The library for HTTP takes a third of a second, and is needed only when the command runs."""
     script = f"import sys; from proxy.commands.cli import load_command; load_command({command!r}); print(*sys.modules)"

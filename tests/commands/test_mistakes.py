@@ -227,7 +227,7 @@ def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> su
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)
 def test_a_mistake_is_answered_in_one_line(tmp_path: Path, mistake: Mistake) -> None:
-    """Exit code 2, nothing on standard output, and one line that says what is wrong; docs/reference/messages.md has its form."""
+    """Exit code 2, nothing on standard output, and one line that says what is wrong."""
     if mistake.text is not None:
         content = mistake.text if isinstance(mistake.text, bytes) else mistake.text.encode()
         (tmp_path / "proxy.yaml").write_bytes(content)

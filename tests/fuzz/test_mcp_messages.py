@@ -1,7 +1,7 @@
 """Whatever an MCP client sends, what may leave calls no forbidden tool, however carelessly a server reads it.
 
 The careless reader takes names without case and punctuation, believes each of several values of one name, and looks for
-calls at any depth.
+calls at any depth. That of a limited client's accounts is the simulator's, which shares nothing with the proxy.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.access.mcp_tools import INVOKE, ToolRules
+from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect
+from proxy.simulator.mcp import find_foreign_account
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed
 from tests.support.deciding import fields, request
@@ -28,9 +30,9 @@ Pairs = list[tuple[str, Any]]
 """An object whose names may come twice."""
 
 
-def may_leave(body: bytes) -> bool:
+def may_leave(body: bytes, rules: ToolRules = READ) -> bool:
     try:
-        READ.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), body)
+        rules.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), body)
     except ToolNotPermitted:
         return False
     return True
@@ -137,3 +139,63 @@ def test_the_judge_is_judged() -> None:
     assert BAD in set(carelessly_called(json.loads(FORBIDDEN, object_pairs_hook=Read)))
     within = written(call(INVOKE, (("Name", BAD),))).encode()
     assert BAD in set(carelessly_called(json.loads(within, object_pairs_hook=Read)))
+
+
+# --- accounts
+
+LIMITED = ToolRules("agent", Effect.WRITE, None, PUBLISHED, OwnAccounts(frozenset((b"123",)), frozenset((b"a.1",))))
+OWN = frozenset(("123", "a.1"))
+_MEMBERS = (
+    "profileId",
+    "profile_id",
+    "ProfileIDs",
+    "profile",
+    "id",
+    "accountId",
+    "accessRequestedAccounts",
+    "body",
+    "x",
+)
+_VALUES = st.sampled_from(("123", 123, "a.1", "124", 124, 123.0, "a.2", "", None, True, "x"))
+arguments = st.recursive(
+    _VALUES,
+    lambda inner: st.one_of(
+        st.lists(st.tuples(st.sampled_from(_MEMBERS), inner), max_size=4).map(tuple),
+        st.lists(inner, max_size=3),
+        inner.map(written),
+    ),
+    max_leaves=12,
+)
+NAMING = written(
+    call(GOOD, (("profileId", "123"), ("body", (("accountId", "a.1"), ("note", '{"profileId":"123"}')))))
+).encode()
+FOREIGN = NAMING.replace(b'"123"', b'"124"', 1)
+
+
+def no_foreign_account_leaves(body: bytes) -> None:
+    if may_leave(body, LIMITED):
+        assert find_foreign_account(body, OWN) == ""
+
+
+@briefly
+@given(arguments, st.booleans(), st.tuples(changed(NAMING), changed(FOREIGN)))
+def test_no_body_names_a_foreign_account(made: Any, invoked: bool, sent: tuple[bytes, ...]) -> None:
+    """Members and values at any depth, in texts, in the arguments of an invoked tool, and with bytes changed."""
+    called = call(INVOKE, (("name", GOOD), ("arguments", made))) if invoked else call(GOOD, made)
+    for body in (written(called).encode(), *sent):
+        no_foreign_account_leaves(body)
+
+
+@at_length
+@given(arguments, st.booleans(), st.tuples(changed(NAMING), changed(FOREIGN)))
+def test_no_body_names_a_foreign_account_at_length(made: Any, invoked: bool, sent: tuple[bytes, ...]) -> None:
+    """The same with many more examples."""
+    called = call(INVOKE, (("name", GOOD), ("arguments", made))) if invoked else call(GOOD, made)
+    for body in (written(called).encode(), *sent):
+        no_foreign_account_leaves(body)
+
+
+def test_both_readers_find_accounts() -> None:
+    """What names the client's own leaves, what names another does not, and the careless reader finds that, too."""
+    assert may_leave(NAMING, LIMITED) and find_foreign_account(NAMING, OWN) == ""
+    assert not may_leave(FOREIGN, LIMITED) and find_foreign_account(FOREIGN, OWN) == "124"

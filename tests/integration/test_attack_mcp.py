@@ -145,6 +145,8 @@ def test_an_open_path_is_passed_as_it_is(attacker: McpAttacker) -> None:
         ("mixed", (f"Amazon-Ads-Manager-Account-ID: {OWN}",), "/mcp/lite"),
         ("single", ("Amazon-Advertising-API-EntityId: E1",), "/mcp"),
         ("single", (f"Mcp-Param-ProfileId: {SECOND}",), "/mcp"),
+        ("single", (f"Mcp-Param-P: {SECOND}",), "/mcp"),
+        ("single", (f"mcp_param_p: {SECOND}",), "/mcp/lite"),
         ("single", (), f"/mcp?profileId={SECOND}"),
         ("single", (), "/mcp?sessionId=x"),
         ("double", (), "/mcp"),

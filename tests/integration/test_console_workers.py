@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 
 from tests.integration.rig import rig
 from tests.integration.test_console_chromium import Console
+from tests.support.processes import fetch
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 
@@ -31,6 +32,20 @@ def test_each_worker_is_shown_with_what_became_of_it(browser: webdriver.Chrome, 
         assert console.see("#worker-rows tr:nth-child(1)").text.endswith("never")
         console.picture("workers")
         assert console.complaints() == []
+
+
+def test_what_workers_change_is_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Their writes are in the list of the one console, with client, account and outcome."""
+    with rig(tmp_path, workers=2, audit={"file": str(tmp_path / "audit.jsonl")}) as running:
+        kind = "application/vnd.spCampaign.v3+json"
+        headers = {"Content-Type": kind, "Accept": kind}
+        headers["Amazon-Advertising-API-Scope"] = running.simulator["profiles"]["na"][0]
+        assert fetch(f"{running.proxy_url}/sp/campaigns", b'{"campaigns": [{"name": "new"}]}', headers)[0] == 207
+        console = Console(browser, running)
+        console.open()
+        row = console.see("#changes-rows tr", "CreateSponsoredProductsCampaigns").text
+        assert "acme" in row
+        assert "success" in row
 
 
 def test_one_process_alone_shows_no_workers(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_the_consoles_button_makes_a_link_that_can_be_taken_back(browser: webdri
         notice = console.see("#notices p", "Send this link to the advertiser of acme").text
         link = notice.rpartition(" ")[2]
         assert urlsplit(link).port == port
+        console.see("#invitations-rows tr", "acme")
         browser.get(link)
         console.see("p", "localhost asks you")
         revoked = run(tmp_path, "invite", "--revoke", "acme")

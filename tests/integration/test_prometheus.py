@@ -26,6 +26,7 @@ from tests.support.programs import ROOT, require_program
 pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 
 CONFIGURATION = ROOT / "config" / "prometheus"
+WRITE = "/sp/campaigns"
 DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
 ALERTS = {rule["alert"] for rule in yaml.safe_load((CONFIGURATION / "alerts.yml").read_text())["groups"][0]["rules"]}
 
@@ -51,12 +52,21 @@ class Scene:
         return float(series[0]["value"][1]) if series else None
 
 
+def fail_to_write(running: Rig) -> tuple[int, bytes]:
+    """A write of one item, in a state that there is not."""
+    kind = "application/vnd.spCampaign.v3+json"
+    body = json.dumps({"campaigns": [{"state": "ASLEEP"}]}).encode()
+    return fetch(f"{running.proxy_url}{WRITE}", body, {"Content-Type": kind, "Accept": kind})
+
+
 def make_traffic(running: Rig, sent: dict[int, int], stop: threading.Event) -> None:
-    """Good requests, one that is refused and one that Amazon throttles, ten a second, until told to stop."""
-    paths = ["/v2/profiles"] * 18 + ["/@nobody/v2/profiles", "/throttled/profiles"]
+    """Good requests, a write that fails, one that is refused and one that Amazon throttles, ten a second, until told to
+    stop."""
+    paths = ["/v2/profiles"] * 17 + [WRITE, "/@nobody/v2/profiles", "/throttled/profiles"]
     number = 0
     while not stop.wait(0.1):
-        status, _ = running.get(paths[number % len(paths)])
+        path = paths[number % len(paths)]
+        status, _ = fail_to_write(running) if path == WRITE else running.get(path)
         sent[status] = sent.get(status, 0) + 1
         number += 1
 

@@ -340,6 +340,54 @@ def test_an_mcp_session_stays_with_its_client_wherever_it_is_sent(amazon: Simula
         assert statuses(ask_each(running, "/mcp", stranger)) == {404}
 
 
+def tell(running: Serving, message: dict[str, Any], headers: dict[str, str]) -> tuple[str, bytes, str]:
+    """A message to the MCP endpoint on a connection of its own: which worker served it, the answer, the session."""
+    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+    try:
+        connection.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0", "id": 1, **message}), {**headers, **accepts})
+        answer = connection.getresponse()
+        worker = (answer.headers["X-Request-Id"] or "").partition("-")[0]
+        return worker, answer.read(), answer.headers["Mcp-Session-Id"] or ""
+    finally:
+        connection.close()
+
+
+def test_a_limited_clients_session_is_read_by_each_worker(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """It goes on at every worker for its one profile, and another client's request with it at none."""
+    keys = {name: f"a-key-of-the-{name}-one" for name in ("first", "other")}
+    limited = [
+        {"name": name, "key_sha256": hashlib.sha256(key.encode()).hexdigest(), "profiles": ["1110000000000001"]}
+        for name, key in keys.items()
+    ]
+    first, other = ({"X-Ads-Proxy-Key": key} for key in keys.values())
+    with program(amazon, tmp_path, clients=limited) as running:
+        session = {"Mcp-Session-Id": tell(running, {"method": "initialize"}, first)[2]}
+        assert statuses(ask_each(running, "/mcp", {**first, **session})) == {405}  # the simulator has no stream there
+        assert statuses(ask_each(running, "/mcp", {**other, **session})) == {404}
+
+
+def test_what_one_worker_learned_of_tools_counts_at_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A client without limits asks one of them for the list; no worker lets the reading client call the tool then."""
+    reader = {"name": "reader", "key_sha256": hashlib.sha256(b"a-key-of-the-reading-one").hexdigest(), "access": "read"}
+    headers = {"X-Ads-Proxy-Key": "a-key-of-the-reading-one"}
+    call = {"method": "tools/call", "params": {"name": "campaign_management-query_campaign", "arguments": {}}}
+    amazon.control("settings", {"mcp_tools": "amazon", "mcp_hints": "contrary"})
+    with program(amazon, tmp_path, clients=[CLIENT, reader]) as running:
+        session = {"Mcp-Session-Id": tell(running, {"method": "initialize"}, KEYED)[2]}
+        tell(running, {"method": "tools/list"}, {**KEYED, **session})
+        running.told("tool_hints_contradicted")
+        refused: dict[str, bool] = {}
+
+        def refused_by_all() -> bool:
+            worker, body, _ = tell(running, call, headers)
+            refused[worker] = b"readOnlyHint" in body
+            return len(refused) == WORKERS and all(refused.values())
+
+        running.until(refused_by_all)
+        assert len(running.events("tool_hints_contradicted")) == 1
+
+
 def test_a_program_with_workers_is_one_replica_of_a_fleet(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Beside one without, before one Redis: one mint for both, one pause, and one budget for all five processes."""
     (tmp_path / "redis").mkdir()

@@ -94,7 +94,7 @@ async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> N
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"answered 407"),
         (b"SSH-2.0-x\r\n\r\n", b"did not answer CONNECT"),
         (b"HTTP/1.1 200 OK\r\n\r\nbytes of somebody", b"did not answer CONNECT"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, b"without end"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, b"endless answer"),
         (b"", b"closed the connection"),
     ],
 )

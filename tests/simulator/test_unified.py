@@ -249,3 +249,14 @@ def test_filters_choose(wanted: dict[str, Any], passes: bool) -> None:
     """By any of the words, without regard to case; a name also by a part of it; all filters must agree."""
     entity = {"name": "campaign", "state": "ENABLED", "tags": ["a", "b"], "negative": False}
     assert matches(entity, wanted) is passes
+
+
+async def test_a_bad_tag_is_a_part_that_failed(client: SimulatorClient) -> None:
+    """The campaign is there without it, and the answer fits the specification; other resources have no such list."""
+    tagged = {**CAMPAIGN, "tags": [{"key": "k", "value": "v"}, {"key": "k"}]}
+    answer = await post(client, "create/campaigns", {"campaigns": [CAMPAIGN, tagged]})
+    assert [each["index"] for each in answer["success"]] == [0]
+    (partly,) = answer["partialSuccess"]
+    assert (partly["index"], partly["campaign"]["tags"]) == (1, [{"key": "k", "value": "v"}])
+    assert [each["fieldLocation"] for each in partly["errors"]] == ["$.campaigns[1].tags[1]"]
+    assert answer["error"] == []

@@ -223,7 +223,7 @@ async def test_a_year_of_a_hundred_accounts_costs_no_request() -> None:
         for name in names:
             end = ends[f"{name} first"]
             if name in late and calendar.now >= end:
-                with pytest.raises(errors.NoUsableToken, match=r"consent of [\d-]+ ended on"):
+                with pytest.raises(errors.NoUsableToken, match=r"consent of [\d-]+ expired on"):
                     await manager.get(name)
                 over.add(name)
                 continue
@@ -262,7 +262,9 @@ async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
     await manager.start([replace(source(), consented_on=date(2026, 7, 1))])
     await asyncio.sleep(1)
     before = running.clock()
-    with pytest.raises(errors.NoUsableToken, match=r"consent of 2026-07-01 ended on 2027-07-01.*ads-proxy login acme"):
+    with pytest.raises(
+        errors.NoUsableToken, match=r"consent of 2026-07-01 expired on 2027-07-01.*ads-proxy login " r"acme"
+    ):
         await manager.get("acme")
     assert running.clock() == before
     status = manager.statuses()[0]
@@ -394,10 +396,10 @@ def test_the_day_is_that_of_the_sign_in_else_the_configured_one(
     [
         (Consent(), GIVEN, ""),
         (Consent(at("2026-06-29")), GIVEN, "The consent was given before 2026-06-30 and never expires."),
-        (Consent(GIVEN), END - 40 * DAY - 5, "The consent of 2026-07-01 ends on 2027-07-01, in 40 days."),
-        (Consent(GIVEN), END - DAY, "The consent of 2026-07-01 ends on 2027-07-01, in 1 day."),
-        (Consent(GIVEN), END - 5, "The consent of 2026-07-01 ends on 2027-07-01, in less than a day."),
-        (Consent(GIVEN), END, "The consent of 2026-07-01 ended on 2027-07-01."),
+        (Consent(GIVEN), END - 40 * DAY - 5, "The consent of 2026-07-01 expires on 2027-07-01, in 40 days."),
+        (Consent(GIVEN), END - DAY, "The consent of 2026-07-01 expires on 2027-07-01, in 1 day."),
+        (Consent(GIVEN), END - 5, "The consent of 2026-07-01 expires on 2027-07-01, in less than a day."),
+        (Consent(GIVEN), END, "The consent of 2026-07-01 expired on 2027-07-01."),
         (
             Consent(first_seen=GIVEN),
             GIVEN,
@@ -419,7 +421,7 @@ def test_an_end_by_age_is_told_from_a_revocation() -> None:
     """Amazon's words are the same: the day decides. What to do then is said with it."""
     told = explain_refusal(REFUSED, Consent(GIVEN), END)
     assert isinstance(told, errors.ConsentExpired)
-    assert "consent of 2026-07-01 ended on 2027-07-01" in told.detail
+    assert "consent of 2026-07-01 expired on 2027-07-01" in told.detail
     assert "ads-proxy login ACCOUNT" in told.advice
     assert explain_refusal(REFUSED, Consent(GIVEN), END - 1) is REFUSED
     assert explain_refusal(REFUSED, Consent(CUT_OFF - 1), END + DAY) is REFUSED

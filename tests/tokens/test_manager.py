@@ -367,7 +367,7 @@ def status(failure: CredentialFailure | None = None, consent: Consent = ENDLESS)
         (status(AWAY), GIVEN, ""),
         (status(), GIVEN, ""),
         (status(None, Consent(GIVEN)), END - DAY, ""),
-        (status(AWAY, Consent(GIVEN)), END, "The consent of 2026-07-01 ended on 2027-07-01. The advertiser"),
+        (status(AWAY, Consent(GIVEN)), END, "The consent of 2026-07-01 expired on 2027-07-01. The advertiser"),
         (status(REVOKED, Consent(GIVEN)), END, "The account acme gets no more tokens"),
     ],
 )

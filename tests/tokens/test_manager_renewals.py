@@ -266,7 +266,7 @@ async def test_a_missing_refresh_token_is_told_once_with_where_to_sign_in() -> N
     absent, present = (replace(source(refresh=refresh), sign_in_url=page) for refresh in (None, "refresh-0"))
     async with RunningManager() as running:
         await running.manager.start([absent, source("other")])
-        told = f"Sign in: {page} or `ads-proxy login acme`; or configure a refresh token."
+        told = f"Sign in: {page} or `ads-proxy login acme`, or configure a refresh token."
         assert running.events.of(SignInNeeded) == [SignInNeeded("acme", told)]
         await running.manager.reconfigure([present, source("other")])
         await running.manager.get("acme")

@@ -1,8 +1,8 @@
 """Keys that are renamed or without effect, but still accepted: the table, and its use. Pure.
 
 An entry keeps a working configuration working: its value moves to the new key before the checks. A note reports it at
-the start, in `check` and in the console. The tables of docs/reference/configuration.md and the editors' schema show it. With the
-version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
+the start, in `check` and in the console. The tables of docs/reference/configuration.md and the editors' schema show it.
+With the version `until` it moves on to `key_names.RENAMED`, where the old name is an error.
 """
 
 from __future__ import annotations
