@@ -491,7 +491,7 @@ class MemberValue(NamedTuple):
 
 class ChangedObjects(NamedTuple):
     """What a write names and sets: objects as `KIND/ID`, and how many `further` ones there were; the names of members;
-    the values that are to be recorded. `unread` names the bodies, `request` or `response`, that nobody could read."""
+    the values that are to be recorded. `unread` names the bodies, `request` or `response`, that could not be read."""
 
     objects: tuple[str, ...] = ()
     further: int = 0

@@ -62,7 +62,7 @@ class Passage:
     def phrases(self) -> list[tuple[str, str]]:
         """Each phrase of the dialect, and what to write."""
         found = [(match[0], instead) for phrase, instead in _PHRASES for match in phrase.finditer(self.prose)]
-        about_mcp = "mcp" in self.path.stem or _OF_MCP.search(self.text)
+        about_mcp = "mcp" in self.path.stem or self.path.stem.startswith("tool_") or _OF_MCP.search(self.text)
         return [each for each in found if not (about_mcp and "tool" in each[0].lower())]
 
 

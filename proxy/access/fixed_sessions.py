@@ -1,6 +1,6 @@
 """Session ids of the MCP endpoint as limited clients get them: signed, and saying whose and for whom. Pure.
 
-Nobody remembers such a session, so that their number is not bounded here, and every worker and replica with the same
+The proxy does not keep such a session: their number needs no bound, and every worker and replica with the same
 configuration reads them. Whether a request may go on with a session is for `policy` and `routing.mcp_session`.
 """
 
@@ -23,7 +23,7 @@ class FixedSessions:
     key: bytes
 
     def write(self, session: McpSession, identifier: bytes) -> bytes:
-        """What the client gets in place of Amazon's `identifier`: the same each time."""
+        """What the client gets instead of Amazon's `identifier`: the same each time."""
         fixed = session.fixed or FixedAccount()
         names = [session.client, session.account, session.region]
         ids = [each.decode("latin-1") for each in (fixed.profile, fixed.ads_account, identifier)]

@@ -289,7 +289,7 @@ class ToolRules:
 
     def _forbidden(self, message: McpMessage) -> str:
         if message.foreign:
-            return f"Client {self.client} may name no account but its own, and the {message.foreign} does."
+            return f"Client {self.client} may only name accounts of its own, and the {message.foreign} does."
         if self.own is not None and message.method in _UNGOVERNED_METHODS:
             return f"Client {self.client} is limited, and no account governs what the method {message.method} reaches."
         if message.method == CALL:

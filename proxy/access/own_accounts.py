@@ -1,7 +1,7 @@
 """The accounts that a request names in addition to its Scope, and whether they are the client's own. Pure.
 
 Headers, query parameters and members of JSON are looked at by their names: known ones, and similar ones
-(docs/operations.md, Names of accounts). Whether a client may send a request at all is for `policy`.
+(docs/reference/operations.md, Names of accounts). Whether a client may send a request at all is for `policy`.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
 _MAX_NUMBER: Final = 2**53 - 1
 """A larger number is another one to readers that keep numbers as JavaScript does (RFC 8259, 6)."""
 _ALIKE = re.compile(rb"accessrequestedaccount|managerid|(?:account|advertiser|manager|profile)s?\Z")
-"""Names that are accounts in JSON alone, beside those that are in any place; without case and punctuation."""
+"""Names that are accounts in JSON only, in addition to those that are everywhere; without case and punctuation."""
 _IN_TEXT = re.compile(
     rb"(?:accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid|managerid|"
     rb"accessrequestedaccount)[a-z0-9]{0,40}[:=>]"
@@ -202,7 +202,7 @@ def _shown_member(name: str) -> str:
 
 
 def _naming(name: str, above: str) -> str:
-    """The name by which a member names an account, alone or with the member above it; empty where it names none."""
+    """The name by which a member names an account, alone or with the member above it; empty if there is none."""
     if _names(name):
         return name
     both = f"{above}.{name}"
@@ -225,7 +225,7 @@ def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
 
 
 def _of_entry(name: str, by_value: tuple[str, str]) -> str:
-    """The account's name that a member of an entry has its value for: `values`, or `id` beside a `type`."""
+    """The account's name that a member of an entry has its value for: `values`, or `id` next to a `type`."""
     named, holder = by_value
     lower = name.lower()
     is_value = lower.startswith("value") or (lower.startswith("id") and _KIND.search(holder) is not None)

@@ -428,7 +428,7 @@ def names_mode(name: bytes) -> bool:
 
 
 def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
-    """All tools work for one advertiser of the client's own, and nothing of the request says otherwise."""
+    """All MCP tools work for one advertiser of the client's own, and nothing in the request contradicts."""
     rule, fields = policy.limited_by, asked.fields
     if any(value not in (b"", FIXED) for name, value in fields.every if names_mode(name)):
         return _forbid(rule, f"Client {policy.name} is limited, and the account selection mode of MCP is FIXED for it.")

@@ -539,7 +539,7 @@ STEPS_OF_REFUSALS: Final = {
     "upstream-timeout": _SLOW,
     "throttled": "Let clients send fewer requests. `ads-proxy status` shows the rate limits and how long they last.",
     "no-usable-token": _SEE_ACCOUNT,
-    "draining": "The proxy was stopping. If nobody stopped it, the service manager's log says why.",
+    "draining": "The proxy was stopping. To find out why, read the service manager's log.",
     "internal-error": "This is a defect of the proxy. Report it with the traceback in the log.",
 }
 _OF_FAULTS: Final[dict[str, str]] = {

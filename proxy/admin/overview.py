@@ -56,7 +56,7 @@ def verdict(
 ) -> dict[str, str]:
     """One sentence on whether everything works, and its tone: good, busy (look at it soon) or bad.
 
-    `stopped` has the accounts that do not serve, by why; `troubled` means that the proxy itself reports a problem.
+    `stopped` has the accounts that do not serve, by reason; `troubled` means that the proxy itself reports a problem.
     """
     if draining:
         return {"tone": "busy", "sentence": "The proxy is stopping and accepts no new requests."}
@@ -211,7 +211,7 @@ def _what(record: Mapping[str, Any]) -> str:
 
 
 def invitations(opened: Sequence[Invitation]) -> dict[str, Any]:
-    """Links that nobody has used yet, those that expire first, first; never the link itself."""
+    """Unused links, those that expire first, first; never the link itself."""
     soonest = sorted(opened, key=lambda each: each.expires_at)[:MAX_INVITATIONS]
     return {
         "total": len(opened),

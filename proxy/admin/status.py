@@ -392,7 +392,7 @@ _KEPT: Final = 10
 class Survey:
     """`names` of all accounts, of those that need `attention`, and of the `calm` others, each in order.
 
-    `states` counts accounts by state, `serving` those that have a token; `stopped` names the others by why
+    `states` counts accounts by state, `serving` those that have a token; `stopped` names the others by reason
     (`overview.why_not_serving`). `consents` are those that expire next: when, and the account. `undated` are accounts
     whose consent expires on an unknown day.
     """

@@ -193,7 +193,7 @@ class AdminView(Protocol):
         """The last records of the audit stream since the start, the oldest first; None if there is no stream."""
 
     async def open_invitations(self) -> tuple[Invitation, ...]:
-        """Links that nobody has used, and that are still good. Raises `errors.StateError`."""
+        """Unused links that are still valid. Raises `errors.StateError`."""
 
     async def invite(self, account: str) -> tuple[str, float]:
         """A link that asks the advertiser for consent, and when it ends. Raises `errors.StateError`."""

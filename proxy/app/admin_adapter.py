@@ -280,7 +280,7 @@ class AdminAdapter:
         return GrantedProfiles(tuple(found), unlisted, await self._is_other_user(source, grant))
 
     async def _is_other_user(self, source: SignInSource, grant: Grant) -> bool | None:
-        """Whether Login with Amazon calls the users of both logins otherwise; None if it does not tell of both."""
+        """Whether Login with Amazon calls the users of both logins otherwise; None if it does not answer for both."""
         present = self._program.tokens.current(source.account)
         if present is None or USER_SCOPE not in source.scopes:
             return None

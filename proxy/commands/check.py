@@ -276,7 +276,7 @@ def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
 
 
 def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) -> int:
-    """Whether the client may call a tool, and what decides that."""
+    """Whether the client may call an MCP tool, and what decides that."""
     forbidden = rules.forbids(asked.tool) if rules is not None else ""
     if forbidden:
         say(f"No: {forbidden}")

@@ -256,7 +256,7 @@ async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, ins
     for line in describe_comparison(comparison):
         tell(line)
     if present.origin and present.problem:
-        tell(f"The present login does not work, so nobody can tell whose it was. If it was another person's: {STREAMS}")
+        tell(f"The present login does not work, so its user is unknown. If it was another person's: {STREAMS}")
     return decide(comparison.decision, insists, sys.stdin.readline)
 
 

@@ -1,4 +1,4 @@
-"""A copy of a body that is on its way: bounded, taken beside the stream, and decoded when it is looked at. Pure."""
+"""A copy of a body that is on its way: bounded, taken while it passes, and decoded when it is looked at. Pure."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class _Findings:
                 self._read_item(holder or self.path.collection, item)
 
     def walk(self, content: Any) -> None:
-        """Every id at any level, in the order in which they stand there."""
+        """Every id at any level, in their order."""
         left = [(content, 0)]
         while left:
             value, depth = left.pop()

@@ -59,7 +59,7 @@ class Rules:
     `endpoints` leads from (endpoint, region) to the URL. `api_hosts` are the
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
     of a body. `recorded_values` are the members whose values an audit record of a write holds; None if it does not even
-    name objects and members. `scheme` and `listen` make the proxy's own address where a request names none.
+    name objects and members. `scheme` and `listen` make the proxy's own address if a request has none.
     `response_lines` are header lines that every response carries.
     """
 
@@ -145,8 +145,8 @@ class Decision:
     `tools` are those of the MCP endpoint that its client may see; None for all, and for any other endpoint. `by_body`
     tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
-    that its response may hold an address that leads back through the proxy. It holds while nobody lists what it
-    `missed`. `is_write` tells that it may change something at Amazon and gets an audit record; `has_outcome`, that its
+    that its response may hold an address that leads back through the proxy. It holds while the ids that it `missed` are
+    unlisted. `is_write` tells that it may change something at Amazon and gets an audit record; `has_outcome`, that its
     response is read for what became of the write: that of a GET holds no results; `reads_request`, that its request is
     read for what it changes. `is_plain` tells that its requests
     may be sent in one step. `entries` are where its requests are noted, by status.

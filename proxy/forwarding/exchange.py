@@ -772,8 +772,8 @@ class Exchange:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector
 
     def _account_for_write(self, status: int, now: float, response: Response | None, body: bytes | None) -> None:
-        """The account of a write that was sent: what its bodies say belongs to it. Without a response nobody knows its
-        outcome."""
+        """The account of a write that was sent: what its bodies say belongs to it. Without a response its outcome is
+        unknown."""
         accounting, context, stats, copy = self._dependencies.accounting, self._context, self._stats, self._copy
 
         def account(reading: WriteReading) -> None:

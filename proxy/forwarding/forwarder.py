@@ -160,7 +160,7 @@ class Forwarder:
         return RequestContext(request, destination, decision)
 
     def _tool_rules(self, identity: ClientIdentity, chosen: Route) -> ToolRules | None:
-        """Which tools of the MCP endpoint the caller may call there."""
+        """The MCP tools that the client may call there."""
         writers = self._dependencies.hints.writers(chosen.account, chosen.region)
         operations = self.rules.table.operations
         return self.rules.clients.tool_rules(identity, operations, writers, fixed=chosen.fixed is not None)

@@ -41,7 +41,7 @@ class ResponseRelay:
     client.
 
     `copy` is taken of what is looked at when all is over: the beginning of an error that may be explained, and a
-    response that may tell the outcome of a write. It is None of any other.
+    response that may tell the outcome of a write. None for any other.
     """
 
     __slots__ = (
@@ -122,7 +122,7 @@ class ResponseRelay:
             self._client.expect_body()
 
     def learn_tools(self, learn: Callable[[list[Any]], None]) -> None:
-        """The response that begins next lists tools: `learn` is called with them."""
+        """The response that begins next lists MCP tools: `learn` is called with them."""
         self._learn = learn
 
     def begin(self, response: Response) -> None:
@@ -190,7 +190,7 @@ class ResponseRelay:
         return explain(refusal, context.rules.table.directory)
 
     def _read(self, messages: list[bytes]) -> None:
-        """Read messages in a thread, so that nobody waits for it."""
+        """Read messages in a thread, so that no request waits for it."""
         learn = self._learn
         assert learn is not None
         for message in messages:

@@ -130,7 +130,7 @@ def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
 
 
 _LIST: Final = (b'"tools/list"', b'"tools\\/list"')
-"""How JSON has the method of a request for tools: some write a slash in the second way."""
+"""How JSON has the method of a request for MCP tools: some write a slash in the second way."""
 
 
 class McpReplayBuffer(ReplayBuffer):

@@ -43,7 +43,7 @@ class ToolHints:
         return self._writers.get((account, region), _NONE)
 
     def learn(self, account: str, region: str, reads: Mapping[str, bool]) -> frozenset[str]:
-        """A list, or a page of one, tells of each of its tools whether it only reads. Returns those that are known to
+        """A list, or a page of one, says of each of its tools whether it only reads. Returns those that are known to
         write from now on."""
         before = self.writers(account, region)
         named = (name for name, only_reads in reads.items() if not only_reads)

@@ -162,7 +162,7 @@ class ToolListFilter:
         return b"event: message\ndata: " + text + b"\n\n" if self._events else text
 
 
-# --- A list of tools that is read beside its way to a client that may call all of them -------------------------
+# --- A list of tools that is read while it passes to a client that may call all of them -------------------------
 
 MAX_READ: Final = 1 << 20
 """Bytes of an answer that are read."""

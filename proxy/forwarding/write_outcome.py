@@ -3,7 +3,7 @@
 Amazon answers 207, and often 200, although some or all items of a write failed; MCP answers 200 also if a tool failed.
 The forms are those of Amazon's specifications (docs/development/amazon.md, Results of writes):
 
-- lists of succeeded and failed items beside each other, at the top or one level below it: `success` and `error` of
+- a list of succeeded and one of failed items, at the top or one level below it: `success` and `error` of
   version 3, Sponsored Brands version 4 and the unified API, and the same under other names;
 - a list of items with a `code` each, at the top or as `responses`: version 2, Sponsored Display, budget rules;
 - one object with a `code`;
@@ -44,12 +44,12 @@ _FAILED: Final = frozenset(
     )
 )
 _PARTLY: Final = "partialSuccess"
-"""Items of the unified API of which a part was refused. They count as failed, and the write was not in vain."""
+"""Items of the unified API of which a part was refused. They count as failed, and the write had an effect."""
 _GOOD_CODE: Final = re.compile("success|ok|created|accepted|2[0-9][0-9]", re.IGNORECASE)
 """A result's `code` is `SUCCESS`, or a status of HTTP: the specifications have no other for a success."""
 _BAD_CODE: Final = re.compile(r"[3-9][0-9][0-9]|[A-Z]+(?:_[A-Z]+)+|[A-Za-z]+(?:Error|Exception)")
 _SAID: Final = frozenset(("description", "details", "detail", "message", "errors"))
-"""Members beside a `code` by which an object is a result, and not, say, a country."""
+"""Members next to a `code` by which an object is a result, and not, say, a country."""
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _MARK: Final = b"\xef\xbb\xbf"
@@ -75,8 +75,9 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
 
 
 def find_results(content_type: bytes, body: bytes) -> Iterator[Any]:
-    """What a response to a write holds of the API's: its JSON, or the results of items that MCP's tools hand on. Raises
-    `ValueError` or `RecursionError`."""
+    """What a response to a write holds of the API's: its JSON, or the results of items that MCP's tools pass through.
+
+    Raises `ValueError` or `RecursionError`."""
     messages, content = _read_response(content_type, body) if body.strip() else (None, None)
     if messages is None:
         yield content
@@ -196,7 +197,7 @@ def _of_messages(messages: Iterable[Any]) -> WriteOutcome:
 
 
 def _of_answer(message: dict[str, Any]) -> WriteOutcome:
-    """A tool's result may hold what the API answered it with, as an object or as text."""
+    """The result of an MCP tool may hold what the API answered it with, as an object or as text."""
     result = message.get("result")
     if "error" in message:
         return FAILURE

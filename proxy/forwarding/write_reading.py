@@ -1,4 +1,4 @@
-"""What is read of a write beside it, once it is over: its outcome, and what it changed if that is to be recorded.
+"""What is read of a write once it is over: its outcome, and what it changed if that is to be recorded.
 
 The bodies have left by then, as they came. Large ones are read in a thread, so that the event loop goes on meanwhile;
 the account of the request waits for that. What bodies say is for `write_outcome` and `changed_objects`.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_JUDGED: Final = 1 << 20
 """Bytes of a response to a write that are read, before and after its decoding."""
 MAX_WAITING: Final = 64
-"""Writes with large bodies that wait for the thread; nobody reads those beyond."""
+"""Writes with large bodies that wait for the thread; those beyond are not read."""
 _PLAIN: Final = (b"", b"identity")
 WRITE_READER: Final = ThreadPoolExecutor(1, "write-outcomes")
 

@@ -25,7 +25,7 @@ _MAX_REMEMBERED_TEXT: Final = 512
 _MAX_AGENTS: Final = 256
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
-"""All members beside time, level and event, in their order."""
+"""All members except time, level and event, in their order."""
 OFTEN_EMPTY: Final = frozenset(
     {"profile", "ads_account", "user_agent", "mcp_tools", "outcome", "items", "refusal", "detail", "fault"}
 )
@@ -207,7 +207,7 @@ class AccessLines:
         return found
 
     def last(self, event: RequestFinished) -> str:
-        """The members that few lines have: which tools were called, what became of a write, and what went wrong, if
+        """The members that few lines have: which MCP tools were called, what became of a write, and what went wrong, if
         anything did."""
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
         few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""

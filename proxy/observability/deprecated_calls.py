@@ -1,6 +1,6 @@
-"""Calls of operations that Amazon announced to end: counted by client, so that somebody moves on in time.
+"""Calls of operations that Amazon announced to end: counted by client, so that their owners can replace them in time.
 
-Which operations those are is for the table of operations; docs/operations.md lists them.
+Which operations those are is for the table of operations; docs/reference/operations.md lists them.
 """
 
 from __future__ import annotations

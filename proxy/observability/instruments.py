@@ -1,7 +1,7 @@
 """What a number is called and how it is kept: counters, gauges and histograms, with labels, as plain dictionaries.
 
 Which instruments there are, and what fills them, is for `metrics`; docs/reference/metrics.md lists them. They become
-Prometheus' families only when somebody scrapes.
+Prometheus' families only at a scrape.
 """
 
 from __future__ import annotations

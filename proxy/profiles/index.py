@@ -2,7 +2,7 @@
 
 Changed by whole listings, one account and region at a time; nothing here asks Amazon or waits. A pinned first profile
 stays while it is listed. It is kept in several documents, by account, so that a change writes a part of a million
-profiles anew and not all of them (docs/explanation/performance.md, A million profiles).
+profiles and not all of them (docs/explanation/performance.md, A million profiles).
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ STREAMS: Final = (
 
 
 def stream_note(comparison: Comparison) -> str:
-    """What becomes of subscriptions (docs/tokens.md, Consent), if the new consent is another person's; else empty."""
+    """What becomes of subscriptions if the new consent is another person's; else empty
+    (docs/how-to/renew-a-consent.md, Another person's consent)."""
     if comparison.other_user:
         return f"This consent is another person's than before. {STREAMS}"
     if comparison.other_user is None and (comparison.lost or comparison.gained):

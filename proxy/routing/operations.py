@@ -161,7 +161,7 @@ class Operation:
     sunset: str = ""
     """The day on which Amazon announced to end it, empty for none."""
     notice: str = ""
-    """The words of the specification that say so."""
+    """The words of the specification for it."""
 
     __hash__ = object.__hash__
 

@@ -127,7 +127,7 @@ class LoginWithAmazon:
     async def user_id(self, token_url: str, access_token: Secret) -> str:
         """What Login with Amazon calls the user of an access token with the scope `profile`; empty if it does not tell.
 
-        The address stands beside the token endpoint (docs/development/amazon.md, Consent).
+        The address is next to the token endpoint (docs/development/amazon-login.md, Consent).
         """
         url = urljoin(token_url, USER_PROFILE_PATH)
         headers = {"Authorization": f"Bearer {access_token.reveal()}", "Accept": "application/json"}

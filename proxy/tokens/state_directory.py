@@ -168,7 +168,7 @@ def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
     if facts.st_mode & 0o077:
         raise StateError(
             f"The key file {path} can be read or written by other users, and is neither used nor replaced: close it "
-            f"with chmod 600 {path}, and where somebody may have read it, change the key "
+            f"with chmod 600 {path}, and if another user may have read it, change the key "
             "(docs/explanation/tokens.md, The key)."
         )
 

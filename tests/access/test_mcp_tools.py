@@ -202,7 +202,7 @@ def test_a_message_names_no_foreign_account(arguments: dict[str, Any], permitted
     if refused is not None:
         said = json.loads(refused.answer)
         assert (refused.sent_status, said["id"], said["error"]["code"]) == (200, 1, -32010)
-        assert "may name no account but its own" in said["error"]["message"]
+        assert "may only name accounts of its own" in said["error"]["message"]
 
 
 @pytest.mark.parametrize(

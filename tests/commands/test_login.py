@@ -102,7 +102,7 @@ async def test_the_same_persons_consent_says_nothing_of_subscriptions(shell: She
     shell.simulator.state.credentials.revoke()
     code, said = await login(shell, "default")
     assert code == 0
-    assert "The present login does not work, so nobody can tell whose it was. If it was another person's:" in said
+    assert "The present login does not work, so its user is unknown. If it was another person's:" in said
     del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
     shell.environ["ADS_PROXY_STATE__URL"] = f"file:{shell.environ['HOME']}/elsewhere"
     assert "Marketing Stream" not in (await login(shell, "default"))[1]
