@@ -1,4 +1,4 @@
-"""`audit`: Verify the audit stream: who changed what.
+"""`audit`: Verify and show the audit stream: who changed what.
 
 Example: ads-proxy audit verify audit.jsonl
 """
@@ -167,6 +167,8 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
 
     Objects and members are recorded with `audit.objects: true`. The files are verified as they are read: exit code 1 if
     they were changed or cut.
+
+    Example: ads-proxy audit show --day yesterday --member state audit.jsonl
     """
     try:
         wanted = ChangeFilter(parse_day(day, datetime.now(UTC).date()) if day else "", client, object_, member)

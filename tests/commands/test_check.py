@@ -124,8 +124,8 @@ def test_who_may_call_a_tool(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--mcp-tool", QUERY), "go with --as CLIENT"),
-        (("--mcp-tool", QUERY, "--diff", "x"), "goes with --config alone"),
+        (("--mcp-tool", QUERY), "need --as CLIENT"),
+        (("--mcp-tool", QUERY, "--diff", "x"), "accepts no other option than --config"),
         (("--as", "free", "GET", "/v2/profiles", "--mcp-tool", QUERY), "--mcp-tool: goes with a path of the MCP"),
     ],
 )

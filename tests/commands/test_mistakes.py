@@ -208,7 +208,7 @@ MISTAKES = (
     Mistake("--as without a request", "check: --as CLIENT needs METHOD and PATH", ("check", "--as", "a")),
     Mistake(
         "a request without --as",
-        "check: METHOD, PATH, --profile and --account-id need --as CLIENT; add it",
+        "check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",
         ("check", "GET", "/x"),
     ),
 )
