@@ -158,23 +158,31 @@ def _cell(texts: Iterable[str]) -> str:
     return "<br>".join(text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for text in texts)
 
 
-def answer_rows() -> list[Row]:
-    """Slug, status and title of each of the proxy's own answers, and the forms of its detail."""
-    details = messages.details()
+def token_rows() -> list[Row]:
+    """Each advice about failed token requests, with its reasons and their details."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for reason, details, advice in messages.token_failures():
+        reasons, texts = found.setdefault(advice, ([], []))
+        reasons.append(reason)
+        texts.extend(details)
     return [
-        (f"`{kind.slug}`", str(kind.status), kind.title, _cell(details[kind.slug]))
-        for kinds in sections().values()
-        for kind in kinds
+        (_words(dict.fromkeys(reasons)), _cell(messages.forms(texts)), _cell([advice]))
+        for advice, (reasons, texts) in found.items()
     ]
 
 
-def token_rows() -> list[Row]:
-    """The reason of each failed token request, its details, and the advice."""
-    return [(f"`{reason}`", _cell(details), _cell([advice])) for reason, details, advice in messages.token_failures()]
-
-
-def _message_rows(found: Mapping[str, Iterable[str]]) -> list[Row]:
-    return [(name, _cell(texts)) for name, texts in found.items()]
+def _message_rows(*groups: Mapping[str, Iterable[str]]) -> list[list[Row]]:
+    """Rows of each group. A message that several subjects share is shown with the first of them."""
+    seen: set[str] = set()
+    tables: list[list[Row]] = []
+    for group in groups:
+        rows = []
+        for name, texts in group.items():
+            new = [text for text in messages.openings(texts) if text.rstrip(".") not in seen]
+            seen.update(text.rstrip(".") for text in new)
+            rows.extend([(name, _cell(new))] if new else [])
+        tables.append(rows)
+    return tables
 
 
 # --- pages --------------------------------------------------------------------------------------------------
@@ -183,17 +191,18 @@ def _message_rows(found: Mapping[str, Iterable[str]]) -> list[Row]:
 def blocks(written: str) -> dict[str, str]:
     """What can stand in a page, by name, made anew; `written` is the page as it is."""
     errors_head = ("slug", "status", "retryable", "when")
+    groups = (messages.configuration(), messages.at_start(), messages.of_commands())
+    of_configuration, at_start, of_commands = _message_rows(*groups)
     return {
         "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
         "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
         "deprecated operations": table(("operation", "request", "deprecated", "ends", "words"), deprecated_rows()),
-        "messages, answers": table(("slug", "status", "title", "detail"), answer_rows()),
-        "messages, tokens": table(("reason", "detail", "what to do"), token_rows()),
-        "messages, configuration": table(("about", "message"), _message_rows(messages.configuration())),
-        "messages, start": table(("about", "message"), _message_rows(messages.at_start())),
-        "messages, commands": table(("command", "message"), _message_rows(messages.of_commands())),
+        "errors, token requests": table(("reason", "detail", "what to do"), token_rows()),
+        "messages, configuration": table(("about", "message"), of_configuration),
+        "messages, start": table(("about", "message"), at_start),
+        "messages, commands": table(("command", "message"), of_commands),
         **{f"errors, {name}": table(errors_head, error_rows(kinds, written)) for name, kinds in sections().items()},
     }
 

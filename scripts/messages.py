@@ -1,4 +1,4 @@
-"""Find the messages that people read in the code: details of refusals, and problems of a configuration or a command.
+"""Find the messages that people read in the code: failed token requests, and problems of a configuration or a command.
 
 A message is a text where it is declared: given to a class of `proxy/errors.py` or to a function that prints or refuses,
 or yielded by a check of the configuration. A value that is put into it is shown as `…`.
@@ -7,7 +7,9 @@ or yielded by a check of the configuration. A value that is put into it is shown
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +21,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 INSERTED = "…"
+ALIKE = 0.66
+"""Messages with this share of words in common are shown as one form."""
 MIN_WORDS = 2
 """A shorter text is a part of a message, not one."""
 _OF_COMMANDS = frozenset(
     {"complain", "_misused", "SignInRefused", "ConfigurationError", "StartupError", "ListenError", "SimulatorFailed"}
     | {"BadParameter", "StatusAnswer", "ValueError"}
-)
-_WHERE_REFUSED = (
-    *("access", "admin", "app", "downstream", "forwarding", "http1", "net", "routing", "tokens", "upstream"),
 )
 _OF_START = frozenset({"StateError", "StateUnavailable", "StateFileDamaged", "ListenError", "StartupError"})
 _OF_CONFIGURATION = frozenset({"append", "ConfigurationError", "WrongValue", "Document", "_forbidden"})
@@ -106,18 +107,52 @@ def whole(found: Iterable[str]) -> list[str]:
     return [text for text in lines if len(text.replace(INSERTED, " ").split()) >= MIN_WORDS]
 
 
-def details() -> dict[str, list[str]]:
-    """The details of each of the proxy's own answers, by its slug."""
-    kinds = {
-        name: kind.slug
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused
-    } | {"_forbid": errors.NotPermitted.slug, "answered": errors.ToolNotPermitted.slug}
-    found: dict[str, list[str]] = {slug: [] for slug in kinds.values()}
-    for source in _sources(*_WHERE_REFUSED):
-        for name, text in source.given_to(kinds):
-            found[kinds[name]].append(text)
-    return {slug: whole(texts) for slug, texts in found.items()}
+def openings(found: Iterable[str], fewest: int = 4) -> list[str]:
+    """The forms of messages. Those that begin with the same words are one, with the shortest as the example."""
+    groups: dict[str, list[str]] = {}
+    for form in forms(found):
+        words = form.split()
+        groups.setdefault(" ".join(words[: 3 if words[0] == "The" else 2]), []).append(form)
+    shown = (
+        [f"{opening} {INSERTED} (as in: {min(texts, key=_brevity)})"] if len(texts) >= fewest else texts
+        for opening, texts in groups.items()
+    )
+    return [text for texts in shown for text in texts]
+
+
+def _brevity(text: str) -> tuple[bool, int]:
+    """Messages without a value before those with one, then the short ones."""
+    return text.endswith(INSERTED), len(text)
+
+
+def forms(found: Iterable[str]) -> list[str]:
+    """Messages as a page shows them: those that differ in a few words are one form, with `…` in place of these words."""
+    shown: list[str] = []
+    for text in (text for text in found if _is_sentence(text)):
+        at = next((at for at, form in enumerate(shown) if _matcher(form, text).ratio() >= ALIKE), len(shown))
+        shown[at:] = [_common(shown[at], text) if at < len(shown) else text, *shown[at + 1 :]]
+    return list(dict.fromkeys(shown))
+
+
+def _is_sentence(text: str) -> bool:
+    """It has at least two words of its own, besides the place that it begins with."""
+    return not text.startswith("(") and len(re.findall(r"[A-Za-z]{2,}(?![\w:(])", text)) >= MIN_WORDS
+
+
+def _matcher(form: str, text: str) -> SequenceMatcher[str]:
+    return SequenceMatcher(None, form.split(), text.split(), autojunk=False)
+
+
+def _common(form: str, text: str) -> str:
+    """The words of both in their order, and a sign for each run of others."""
+    words, at, end = form.split(), 0, 0
+    found: list[str] = []
+    for block in _matcher(form, text).get_matching_blocks():
+        if (block.a, block.b) != (at, end) and found[-1:] != [INSERTED]:
+            found.append(INSERTED)
+        found.extend(words[block.a : block.a + block.size])
+        at, end = block.a + block.size, block.b + block.size
+    return " ".join(found)
 
 
 def token_failures() -> list[tuple[str, list[str], str]]:

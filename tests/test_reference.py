@@ -77,13 +77,17 @@ def test_a_new_error_begins_with_its_docstring() -> None:
 
 def test_messages_are_found_where_they_are_declared() -> None:
     """With constants in them, and a sign for every other value; a part of a message is none."""
-    details = messages.details()
-    assert "The query has too many parameters" not in str(details)
-    assert [text for text in details["never-forwarded"] if text.startswith("/auth and /ap are never forwarded")]
-    [key] = details["client-key-ended"]
-    assert key.startswith("This key of client … expired at … (key …). Ask the operator")
-    assert {slug for slug, texts in details.items() if not texts} <= {"throttled", "tool-not-permitted"}
+    details = {reason: texts for reason, texts, _ in messages.token_failures()}
+    assert "Login with Amazon answered with more than … bytes." in details["malformed"]
     assert [reason for reason, texts, advice in messages.token_failures() if not (texts and advice)] == []
+
+
+def test_messages_that_are_alike_are_one_form() -> None:
+    """What differs is a sign; so are the words after an opening that four or more share."""
+    texts = ["The file … cannot be read: look at its mode.", "The file … cannot be written: look at its mode."]
+    assert messages.forms([*texts, "(line …)"]) == ["The file … cannot be … look at its mode."]
+    kinds = ["is not a number; write 1", "is not true", "is not a day; write one", "is not a list of addresses or names"]
+    assert messages.openings([*kinds, "unknown key"]) == ["is not … (as in: is not true)", "unknown key"]
 
 
 @pytest.mark.parametrize("found", [messages.configuration, messages.at_start, messages.of_commands])
