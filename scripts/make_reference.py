@@ -69,15 +69,6 @@ def metric_rows() -> list[Row]:
     ]
 
 
-def bucket_rows() -> list[Row]:
-    """The upper bounds of each histogram's buckets, in seconds."""
-    return [
-        (f"`{found.name}`", ", ".join(f"{bound:f}".rstrip("0").rstrip(".") for bound in found.bounds))
-        for found in metrics.Metrics("").instruments()
-        if found.bounds
-    ]
-
-
 def label_rows() -> list[Row]:
     """What a label can hold, where that is a small known set."""
     refreshes = {
@@ -196,7 +187,6 @@ def blocks(written: str) -> dict[str, str]:
     return {
         "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
-        "buckets": table(("histogram", "buckets up to, in seconds"), bucket_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
         "deprecated operations": table(("operation", "request", "deprecated", "ends", "words"), deprecated_rows()),
         "errors, token requests": table(("reason", "detail", "what to do"), token_rows()),
