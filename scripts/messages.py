@@ -107,7 +107,7 @@ def whole(found: Iterable[str]) -> list[str]:
     return [text for text in lines if len(text.replace(INSERTED, " ").split()) >= MIN_WORDS]
 
 
-def openings(found: Iterable[str], fewest: int = 4) -> list[str]:
+def openings(found: Iterable[str], fewest: int = 3) -> list[str]:
     """The forms of messages. Those that begin with the same words are one, with the shortest as the example."""
     groups: dict[str, list[str]] = {}
     for form in forms(found):

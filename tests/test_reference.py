@@ -83,7 +83,7 @@ def test_messages_are_found_where_they_are_declared() -> None:
 
 
 def test_messages_that_are_alike_are_one_form() -> None:
-    """What differs is a sign; so are the words after an opening that four or more share."""
+    """What differs is a sign; so are the words after an opening that three or more share."""
     texts = ["The file … cannot be read: look at its mode.", "The file … cannot be written: look at its mode."]
     assert messages.forms([*texts, "(line …)"]) == ["The file … cannot be … look at its mode."]
     kinds = ["is not a number; write 1", "is not true", "is not a day; write one", "is not a list of addresses or names"]
