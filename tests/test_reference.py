@@ -86,7 +86,12 @@ def test_messages_that_are_alike_are_one_form() -> None:
     """What differs is a sign; so are the words after an opening that three or more share."""
     texts = ["The file … cannot be read: look at its mode.", "The file … cannot be written: look at its mode."]
     assert messages.forms([*texts, "(line …)"]) == ["The file … cannot be … look at its mode."]
-    kinds = ["is not a number; write 1", "is not true", "is not a day; write one", "is not a list of addresses or names"]
+    kinds = [
+        "is not a number; write 1",
+        "is not true",
+        "is not a day; write one",
+        "is not a list of addresses or names",
+    ]
     assert messages.openings([*kinds, "unknown key"]) == ["is not … (as in: is not true)", "unknown key"]
 
 
