@@ -167,7 +167,7 @@ def _message_rows(*groups: Mapping[str, Iterable[str]]) -> list[list[Row]]:
     seen: set[str] = set()
     tables: list[list[Row]] = []
     for group in groups:
-        rows = []
+        rows: list[Row] = []
         for name, texts in group.items():
             new = [text for text in messages.openings(texts) if text.rstrip(".") not in seen]
             seen.update(text.rstrip(".") for text in new)

@@ -126,7 +126,7 @@ def _brevity(text: str) -> tuple[bool, int]:
 
 
 def forms(found: Iterable[str]) -> list[str]:
-    """Messages as a page shows them: those that differ in a few words are one form, with `…` in place of these words."""
+    """Messages as a page shows them: those that differ in a few words are one form, with `…` for these words."""
     shown: list[str] = []
     for text in (text for text in found if _is_sentence(text)):
         at = next((at for at, form in enumerate(shown) if _matcher(form, text).ratio() >= ALIKE), len(shown))

@@ -87,10 +87,9 @@ def test_messages_that_are_alike_are_one_form() -> None:
     texts = ["The file … cannot be read: look at its mode.", "The file … cannot be written: look at its mode."]
     assert messages.forms([*texts, "(line …)"]) == ["The file … cannot be … look at its mode."]
     kinds = [
-        "is not a number; write 1",
+        "is not a number; write digits alone",
         "is not true",
-        "is not a day; write one",
-        "is not a list of addresses or names",
+        "is not the name of an account that somebody configured",
     ]
     assert messages.openings([*kinds, "unknown key"]) == ["is not … (as in: is not true)", "unknown key"]
 
