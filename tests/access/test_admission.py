@@ -167,8 +167,9 @@ def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
 @pytest.mark.parametrize("changed", [{"origin": b"null"}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
 def test_web_pages_may_not(changed: dict[str, Any]) -> None:
     """Any Origin, and any Sec-Fetch-Site but none and same-origin."""
-    with pytest.raises(CrossOrigin):
+    with pytest.raises(CrossOrigin) as refused:
         admit(request(b"GET", b"/v2/profiles", fields(**changed)))
+    assert refused.value.close
 
 
 @pytest.mark.parametrize("fetch_site", [b"none,cross-site", b"none,none", b"nonsense"])

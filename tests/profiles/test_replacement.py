@@ -1,4 +1,4 @@
-"""Whether a new consent is another person's, and what is said of subscriptions then."""
+"""What a new login lacks of the present one, whether it is another person's, and what is said of subscriptions then."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def test_subscriptions_may_stop_with_another_persons_consent(
     assert note.startswith(beginning)
     assert note.endswith(STREAMS if beginning else "")
     assert bool(note) == bool(beginning)
+
+
+def test_only_unlisted_regions_of_known_profiles_are_uncertain() -> None:
+    """A region without a known profile has nothing to lose."""
+    assert compare((ONE,), GrantedProfiles((), {"na": "503", "eu": "503"})).uncertain == ("na",)
+    assert compare((ONE,), GrantedProfiles((ONE,), {"eu": "503"})).uncertain == ()
