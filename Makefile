@@ -25,10 +25,12 @@ UV_VERSION := 0.13.9
 UNIT := not integration and not conformance and not long and not fuzz and not soak
 # Tests of the modules that call themselves pure, in their rooms. They alone run with coverage, which would take half as
 # long again as all tests take.
-PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_pages.py app/test_operations.py \
-	app/test_wiring.py forwarding/test_explanation.py forwarding/test_injection.py forwarding/test_retry.py \
-	observability/test_audit_chain.py observability/test_plain_lines.py test_backoff.py test_errors.py test_problem.py \
-	test_regions.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
+PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_overview.py admin/test_pages.py \
+	app/test_operations.py app/test_wiring.py forwarding/test_body_copy.py forwarding/test_changed_objects.py \
+	forwarding/test_explanation.py forwarding/test_injection.py forwarding/test_retry.py forwarding/test_tool_lists.py \
+	forwarding/test_write_outcome.py observability/test_audit_chain.py observability/test_plain_lines.py \
+	profiles/test_replacement.py test_backoff.py test_errors.py test_problem.py test_regions.py test_token_bucket.py \
+	tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
 LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
 # Files of other folders with tests of real programs.

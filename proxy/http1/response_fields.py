@@ -214,7 +214,7 @@ def with_location(passing: bytes, old: bytes, new: bytes) -> bytes:
 
 def with_value(passing: bytes, name: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """`passing` with each value of the header `name` changed."""
-    lines = rb"(?i)(?<=\n)(%b: )([^\r]*)(?=\r\n)" % re.escape(name)
+    lines = rb"(?i)(?<=\n)(%b:[ \t]*)([^\r]*?)(?=[ \t]*\r\n)" % re.escape(name)
     return re.sub(lines, lambda found: found[1] + change(found[2]), b"\n" + passing)[1:]
 
 

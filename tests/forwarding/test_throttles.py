@@ -119,7 +119,8 @@ async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(
         assert (first.status, first.value(b"proxy-status")) == (429, None)
         got = await bench.ask(request_)
         if held:
-            assert (got.status, got.value(b"retry-after")) == (429, b"599")
+            assert got.status == 429
+            assert got.value(b"retry-after") in (b"599", b"600")  # the clock of uvloop stands still for a millisecond
             assert b"throttled" in got.body
             assert (await bench.events.last(2)).attempts == 0
         else:

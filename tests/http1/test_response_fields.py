@@ -13,6 +13,7 @@ from proxy.http1.response_fields import (
     read_response_section,
     with_length,
     with_location,
+    with_value,
     without_coding,
     without_length,
 )
@@ -205,3 +206,10 @@ def test_a_response_without_a_body_has_no_length() -> None:
     """RFC 9110, 8.6; where there is none, nothing is changed."""
     assert without_length(response(b"Content-Length: 5", b"X: y")) == b"X: y\r\n"
     assert without_length(response(b"X: y")) == b"X: y\r\n"
+
+
+def test_each_value_of_a_header_is_changed_however_it_is_written() -> None:
+    """Its name in any case, and with any blanks around the value."""
+    passing = b"A: x\r\nmcp-session-id: one\r\nMcp-Session-Id:two \r\nX-Mcp-Session-Id: three\r\n"
+    changed = with_value(passing, b"mcp-session-id", bytes.upper)
+    assert changed == b"A: x\r\nmcp-session-id: ONE\r\nMcp-Session-Id:TWO \r\nX-Mcp-Session-Id: three\r\n"

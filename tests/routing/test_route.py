@@ -19,8 +19,10 @@ from proxy.errors import (
     UnknownRegion,
     UnknownRoute,
 )
+from proxy.routing.mcp_session import FixedAccount
+from proxy.routing.route import route
 from proxy.routing.table import ClientScope, EmptyDirectory, RoutingTable
-from tests.support.deciding import Listed, config, fields, routed
+from tests.support.deciding import Listed, config, fields, request, routed, summary
 
 DIRECTORY = Listed(
     owners={
@@ -244,3 +246,21 @@ def test_a_placeholder_bound_to_what_is_gone_is_rejected() -> None:
     with pytest.raises(PlaceholderRejected) as refused:
         chosen(b"/x", bound="gone")
     assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("fixed", "profile", "ads_account", "header"),
+    [
+        (FixedAccount(profile=b"11"), b"11", b"", b""),
+        (FixedAccount(ads_account=b"amzn1.x"), b"", b"amzn1.x", b"Amazon-Ads-AccountID"),
+    ],
+)
+def test_a_fixed_advertiser_replaces_what_a_request_names(
+    fixed: FixedAccount, profile: bytes, ads_account: bytes, header: bytes
+) -> None:
+    """At the MCP endpoint, for a limited client."""
+    table = make_routing_table(config({"acme": {}}), EmptyDirectory())
+    asked = summary(request(b"POST", b"/mcp", fields(scopes=(b"99",))), table.operations)
+    chosen = route(asked, table, fixed=fixed)
+    assert (chosen.profile, chosen.ads_account, chosen.ads_account_header) == (profile, ads_account, header)
+    assert chosen.fixed == fixed
