@@ -14,13 +14,17 @@ back may take."""
 
 
 class BodyCopy:
-    """The beginning of a body, of at most `max_bytes`; `size` is that of the whole, as far as it came."""
+    """A body of at most `max_bytes`; `size` is that of the whole, as far as it came.
 
-    __slots__ = ("_data", "_max_bytes", "size")
+    Of a larger one nothing is kept, unless `keeps_beginning`.
+    """
 
-    def __init__(self, max_bytes: int) -> None:
+    __slots__ = ("_data", "_keeps_beginning", "_max_bytes", "size")
+
+    def __init__(self, max_bytes: int, *, keeps_beginning: bool = False) -> None:
         self._data = bytearray()
         self._max_bytes = max_bytes
+        self._keeps_beginning = keeps_beginning
         self.size = 0
 
     def __repr__(self) -> str:
@@ -33,6 +37,9 @@ class BodyCopy:
             if room > 0:
                 self._data += piece[:room]
             self.size += len(piece)
+        if self.size > self._max_bytes and not self._keeps_beginning:
+            self._data = bytearray()
+            self._max_bytes = 0
 
     @property
     def beginning(self) -> bytes:

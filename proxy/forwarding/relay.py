@@ -17,6 +17,7 @@ from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, 
 from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.forwarding.request_body import READER
 from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
+from proxy.forwarding.write_outcome import may_hold_results
 from proxy.forwarding.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, with_value, without_coding, without_length
@@ -166,11 +167,12 @@ class ResponseRelay:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
     def _new_copy(self, response: Response) -> BodyCopy | None:
-        """For a write, unless its length says that it is too large."""
+        """For a write, unless its length says that it is too large. Of a type without results only the size counts."""
         if response.status in EXPLAINED:
-            return BodyCopy(MAX_READ)
-        reads = self._context.decision.has_outcome and (response.fields.content_length or 0) <= MAX_JUDGED
-        return BodyCopy(MAX_JUDGED) if reads else None
+            return BodyCopy(MAX_READ, keeps_beginning=True)
+        fields = response.fields
+        reads = self._context.decision.has_outcome and (fields.content_length or 0) <= MAX_JUDGED
+        return BodyCopy(MAX_JUDGED if may_hold_results(fields.content_type) else 0) if reads else None
 
     @property
     def response(self) -> tuple[Response, bytes | None]:

@@ -67,11 +67,19 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
     told_nothing = UNKNOWN if status == MULTI_STATUS else SUCCESS
     if not body.strip():
         return told_nothing
+    if not may_hold_results(content_type):
+        return UNKNOWN
     try:
         messages, content = _read_response(content_type, body)
     except (ValueError, RecursionError):
         return UNKNOWN
     return (_of_content(content) or told_nothing) if messages is None else _of_messages(messages)
+
+
+def may_hold_results(content_type: bytes) -> bool:
+    """Whether a response of this type can say what became of a write: JSON, text, a stream of events, or no type."""
+    media_type = content_type.lower().strip()
+    return not media_type or b"json" in media_type or media_type.startswith((b"text/plain", b"text/event-stream"))
 
 
 def find_results(content_type: bytes, body: bytes) -> Iterator[Any]:

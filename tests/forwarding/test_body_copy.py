@@ -21,13 +21,23 @@ TEXT = b'{"campaigns": {"success": []}}'
     ],
 )
 def test_a_copy_is_bounded(pieces: list[bytes | memoryview], beginning: bytes, whole: bytes | None) -> None:
-    """What is beyond the bound is counted, and not kept."""
-    copy = BodyCopy(5)
+    """Bytes beyond the bound are counted, and not kept; the beginning of a larger body only if it is wanted."""
+    copy, small = BodyCopy(5, keeps_beginning=True), BodyCopy(5)
     for piece in pieces:
         copy.add([piece])
+        small.add([piece])
     assert (copy.beginning, copy.whole) == (beginning, whole)
-    assert copy.size == sum(map(len, pieces))
+    assert (small.beginning, small.whole) == (whole or b"", whole)
+    assert copy.size == small.size == sum(map(len, pieces))
     assert repr(copy) == f"<BodyCopy of {len(beginning)} of {copy.size} bytes>"
+
+
+def test_a_copy_of_nothing_tells_whether_there_was_a_body() -> None:
+    """By its size alone."""
+    copy = BodyCopy(0)
+    assert copy.whole == b""
+    copy.add([b"a"])
+    assert copy.whole is None
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"x-gzip", b"GZip "])

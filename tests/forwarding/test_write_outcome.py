@@ -182,3 +182,14 @@ def test_answers_of_a_batch_are_counted_together() -> None:
     """The items of all tools."""
     batch = json.dumps([tool(lists(1, 1)), tool(lists(2, 0)), tool("done")]).encode()
     assert judge_outcome(200, JSON, batch) == WriteOutcome(Outcome.PARTIAL, ItemCounts(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "outcome"),
+    [(b"", "failure"), (b"application/vnd.spCampaign.v3+JSON", "failure"), (b"text/html", "unknown")],
+)
+def test_only_json_and_streams_of_events_are_read(content_type: bytes, outcome: str) -> None:
+    """A body of another type says nothing; without a type it is read."""
+    body = b'{"campaigns": {"success": [], "error": [{"index": 0}]}}'
+    assert judge_outcome(207, content_type, body).outcome == outcome
+    assert judge_outcome(200, content_type, b"").outcome == "success"
