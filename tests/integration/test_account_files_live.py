@@ -94,4 +94,4 @@ def test_a_start_with_a_broken_file_ends_with_its_name(amazon: SimulatedAmazon, 
         arguments = [require_program("ads-proxy"), *command, "--config", str(path)]
         ended = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=30)
         assert ended.returncode == 2
-        assert f"{broken}: accounts.globex.client_secret: is missing (line 1)" in ended.stderr
+        assert f"{broken}: accounts.globex.client_secret: is missing; add it (line 1)" in ended.stderr

@@ -227,7 +227,7 @@ def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, p
         assert flows.refusals(proxy) == []
         seen = flows.asked(proxy, "/control/requests?listener=mcp")
     assert ["campaigns" in str(line.get("said")) for line in said] == [True, True, False, False]
-    assert ["may name no account" in line.get("refused", "") for line in said] == [False, False, True, True]
+    assert ["may only name accounts" in line.get("refused", "") for line in said] == [False, False, True, True]
     headers = [{name.lower(): value for name, value in request["headers"]} for request in seen]
     assert {head.get("amazon-advertising-api-scope") for head in headers} == {flows.FIRST_PROFILE}
     assert {head.get("amazon-ads-ai-account-selection-mode") for head in headers} == {"FIXED"}

@@ -94,7 +94,6 @@ def test_a_filter_that_a_page_has_typed_fits_what_the_program_says(place: Path, 
     ("page", "shown"),
     [
         ("who-changed-what", f"\t{NAME}\t{NAME}\t1110000000000001\tCreateSponsoredProductsCampaigns\t207"),
-        ("logs", '"operation":"CreateSponsoredProductsCampaigns","status":207'),
         ("client-refused", '"refusal":"not-permitted"'),
         ("account-refused", '"status":403'),
         ("error-rate", '"status":500'),
