@@ -236,7 +236,7 @@ class ToolRules:
         if effect is Effect.READ and not reads and self.access is not Effect.WRITE:
             return (
                 f"Client {self.client} has `access: {self.access}`, and {tool} may do more: its name says that it "
-                "reads, but the server does not call it read-only (readOnlyHint)."
+                "reads, but the server says that it is not read-only (readOnlyHint)."
             )
         if self.own is not None and _is_ungoverned(operation_of(tool, self.operations)):
             return f"Client {self.client} is limited, and no account governs what {tool} reaches."
@@ -250,7 +250,7 @@ class ToolRules:
         does = f"By its name, {tool} does what {operation.method} {operation.template} does: `{operation.effect}`."
         if operation.effect is not Effect.READ or self.access is Effect.WRITE:
             return does
-        return f"{does} A running proxy refuses it if the server's list of tools does not call it read-only."
+        return f"{does} A running proxy refuses it if the server's list of tools says that it is not read-only."
 
     def shows(self, tool: object) -> bool:
         """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are checked by each call."""

@@ -266,7 +266,7 @@ def test_the_server_can_contradict_a_name_that_reads(allowed: ToolRules, tool: s
     refused = judged(allowed, call(tool))
     assert (refused is None) is permitted
     if refused is not None:
-        assert "does not call it read-only (readOnlyHint)" in json.loads(refused.answer)["error"]["message"]
+        assert "says that it is not read-only (readOnlyHint)" in json.loads(refused.answer)["error"]["message"]
 
 
 @pytest.mark.parametrize(
