@@ -204,14 +204,12 @@ def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
         )
     ends = _end("--on", asked.on) or now.replace(microsecond=0)
     chosen = _chosen(client.all_keys, asked.key)
-    say(f"- name: {name}")
-    say("  keys:")
+    say(f"  - name: {name}")
+    say("    keys:")
     for key in client.all_keys:
-        say(f"    - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
+        say(f"      - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
     tell("\nNothing was changed. Write this into the configuration instead of the client's present keys, and keep the")
-    tell(
-        "rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect at once."
-    )
+    tell("rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect.")
     if all(key == chosen or (key.expires is not None and key.expires <= now) for key in client.all_keys):
         tell(f"Client {name} has no other valid key; make one with `ads-proxy keys new {name}`.")
     return OK

@@ -75,10 +75,10 @@ def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.Captur
 def test_what_to_write_to_end_a_key_is_printed(
     configured: Config, capsys: pytest.CaptureFixture[str], asked: KeyExpiry, expires: list[str | None]
 ) -> None:
-    """It is YAML that the configuration takes, with the client's other keys as they are."""
+    """It can be pasted below `clients:`, with the client's other keys as they are."""
     assert print_expiry(configured, asked, NOW) == 0
     printed = capsys.readouterr()
-    (entry,) = yaml.load(printed.out, yaml.BaseLoader)
+    _, entry = yaml.load("clients:\n  - name: other\n" + printed.out, yaml.BaseLoader)["clients"]
     assert entry["name"] == asked.client
     assert [key.get("expires") for key in entry["keys"]] == expires
     before = next(client for client in configured.clients if client.name == asked.client).all_keys
