@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -350,3 +351,20 @@ def test_copies_of_refresh_tokens_have_a_directory(tmp_path: Path, text: str, sp
 def test_a_user_without_a_home_has_a_directory_for_copies_too(environ: dict[str, str], directory: str) -> None:
     """As in the container image."""
     assert default_spill_directory(environ) == directory
+
+
+def test_a_named_report(tmp_path: Path) -> None:
+    text = """
+reports:
+  duplicates: reuse
+  named:
+    sp-daily: {account: acme, profiles: [12], order: {preset: spCampaigns, columns: [date, cost]}, at: 06:30}
+    sp-often: {account: acme, profiles: all, order: {preset: spCampaigns, time_unit: SUMMARY}, every: 6h}
+"""
+    reports = read(tmp_path, ACCOUNT + text).reports
+    assert reports is not None
+    assert (reports.duplicates, reports.poll_interval, reports.reuse_for) == ("reuse", 60, 900)
+    daily, often = reports.named["sp-daily"], reports.named["sp-often"]
+    assert (daily.name, daily.profiles, daily.at, daily.every) == ("sp-daily", ("12",), time(6, 30), None)
+    assert (daily.order.time_unit, daily.order.columns) == ("daily", ("date", "cost"))
+    assert (often.profiles, often.at, often.every, often.order.time_unit) == ("all", None, 21600, "summary")

@@ -120,6 +120,48 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("state: {key: short}", "state.key: is shorter than 16 bytes; make one with `openssl rand -hex 32`"),
         ("state: {key: []}", "state.key: an empty list of keys"),
         ("tls: {cert: /dev/null}", "tls.key: is missing"),
+        ("reports: {duplicates: share}", "reports.duplicates: is not one of pass, reuse"),
+        ("reports: {poll_interval: -1}", "reports.poll_interval: is out of range; it must be at least 0"),
+        (
+            "reports: {named: {'a/b': {account: acme, every: 6h, order: {preset: x}}}}",
+            "reports.named.NAME: is not a usable name",
+        ),
+        (
+            "reports: {named: {r: {account: acme, at: '06:00', order: {columns: [a]}}}}",
+            "reports.named.r.order.preset: is missing",
+        ),
+        (
+            "reports: {named: {r: {account: acm, at: '06:00', order: {preset: x}}}}",
+            "reports.named.r.account: unknown account; did you mean 'acme'?",
+        ),
+        (
+            "reports: {named: {r: {account: acme, at: 6am, order: {preset: x}}}}",
+            "reports.named.r.at: is not a time of day",
+        ),
+        (
+            "reports: {named: {r: {account: acme, order: {preset: x}}}}",
+            "reports.named.r.at: is missing, and so is every",
+        ),
+        (
+            "reports: {named: {r: {account: acme, at: '06:00', every: 6h, order: {preset: x}}}}",
+            "reports.named.r.every: is set as well as at; keep one",
+        ),
+        (
+            "reports: {named: {r: {account: acme, every: 6, order: {preset: x}}}}",
+            "reports.named.r.every: is not an interval",
+        ),
+        (
+            "reports: {named: {r: {account: acme, every: 6y, order: {preset: x}}}}",
+            "reports.named.r.every: is not an interval",
+        ),
+        (
+            "reports: {named: {r: {account: acme, every: 6h, profiles: [], order: {preset: x}}}}",
+            "reports.named.r.profiles: must be all, or a list of profile ids",
+        ),
+        (
+            "reports: {named: {r: {account: acme, every: 6h, order: {file: /dev/null, columns: [date]}}}}",
+            "reports.named.r.order.columns: is set as well as file",
+        ),
         ("routes: [a]", "routes: must hold keys, not a list"),
         ("routes: {r: {account: acme, profile: first}}", "routes.r.profile: is not a profile id (digits)"),
         ("routes: {acme: {account: acme}}", "routes.acme: is the name of an account too"),

@@ -135,7 +135,7 @@ def test_the_schema_refuses_what_the_program_refuses(text: str) -> None:
         validator().validate(yaml.safe_load(text))
 
 
-NEEDING_VALUES = frozenset({"tls", "accounts", "clients", "routes", "operations", "invites"})
+NEEDING_VALUES = frozenset({"tls", "reports", "accounts", "clients", "routes", "operations", "invites"})
 ACCOUNT = "accounts: {acme: {client_id: a, client_secret: s}}\n"
 
 

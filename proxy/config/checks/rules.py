@@ -30,6 +30,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_invites(values),
         *_state(values),
         *_audit(values),
+        *_reports(values),
         *_nothing_to_serve(values),
     )
 
@@ -64,6 +65,28 @@ def _routes(values: Mapping[str, Any]) -> Iterator[str]:
     for name, route in _mapping(values, "routes").items():
         if isinstance(route, Mapping) and (problem := _unknown_account(route.get("account"), accounts)):
             yield f"routes.{shown_name(str(name))}.account: {problem}"
+
+
+def _reports(values: Mapping[str, Any]) -> Iterator[str]:
+    """Each named report has an account that exists, one source of its order, and one schedule."""
+    accounts = _mapping(values, "accounts")
+    for name, report in _mapping(_mapping(values, "reports"), "named").items():
+        if not isinstance(report, Mapping):
+            continue
+        path = f"reports.named.{shown_name(str(name))}"
+        if problem := _unknown_account(report.get("account"), accounts):
+            yield f"{path}.account: {problem}"
+        if report.get("at") is None and report.get("every") is None:
+            yield f"{path}.at: is missing, and so is every; write at: '06:00' for each day, or every: 6h"
+        if report.get("at") is not None and report.get("every") is not None:
+            yield f"{path}.every: is set as well as at; keep one"
+        order = _mapping(report, "order")
+        if order and order.get("preset") is None and order.get("file") is None:
+            yield f"{path}.order.preset: is missing, and so is file; name a report type, such as spCampaigns"
+        if order.get("file") is not None:
+            for key in ("preset", "time_unit", "columns"):
+                if order.get(key) is not None:
+                    yield f"{path}.order.{key}: is set as well as file; write it into the file"
 
 
 def _client_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:

@@ -16,6 +16,7 @@ from proxy.config.model.kinds import (
     Name,
     PathPattern,
     ProfileId,
+    ReportPattern,
     Title,
     ToolPattern,
 )
@@ -41,7 +42,9 @@ class KeyConfig(Section):
 class Client(Section):
     """A client with a key of its own, and its permissions."""
 
-    null_counts = frozenset({"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools"})
+    null_counts = frozenset(
+        {"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools", "reports"}
+    )
 
     name: Annotated[Name, Field(description="The client's name in logs and metrics.")]
     key_sha256: Annotated[
@@ -97,6 +100,14 @@ class Client(Section):
         tuple[ToolPattern, ...] | None,
         BeforeValidator(parse_limiting_list),
         Field(description="The tools of the hosted MCP endpoint it may call, where `*` matches anything; absent: all."),
+    ] = None
+    reports: Annotated[
+        tuple[ReportPattern, ...] | None,
+        BeforeValidator(parse_limiting_list),
+        Field(
+            description="The named reports it may read, with all their profiles, where `*` matches anything; absent: "
+            "all, but none for a client with `profiles` or `account_ids`."
+        ),
     ] = None
     requests_per_minute: Annotated[
         Count | None, Field(ge=1, le=1_000_000, description="Its request budget; more get 429. Absent: none.")

@@ -37,7 +37,9 @@ class Expected(StrEnum):
 
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
+    ALL_OR_LIST = "must be all, or a list of profile ids"
     COUNT = "must be a whole number"
+    DAILY_TIME = "is not a time of day; write HH:MM, such as '06:00'"
     DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
     DEFAULT_ADS_ACCOUNT = (
@@ -60,6 +62,7 @@ class Expected(StrEnum):
     HOST = "has no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"
     HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
     HTTP_ADDRESS = "is not an http:// or https:// address"
+    INTERVAL = "is not an interval; write a number and s, m, h or d, from 1s to 31d, such as 6h"
     KEYS = "must hold keys"
     KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints"
     LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
@@ -89,6 +92,7 @@ class Expected(StrEnum):
     REDIS_OPTION = "accepts only ssl_ca_certs, ssl_certfile and ssl_keyfile after '?', each a file, with rediss://"
     REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
     REGION = "is not one of na, eu, fe"
+    REPORT_PATTERN = "is not a pattern of report names, such as sp-*"
     SECRETS = "must be one secret, or a list of two: the newer first, then the older"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set; set it, or use {file: PATH}"

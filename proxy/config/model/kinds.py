@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +64,21 @@ ToolPattern = Annotated[
     str,
     BeforeValidator(values.parse_tool_pattern),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_./*-]+$"}),
+]
+ReportPattern = Annotated[
+    str,
+    BeforeValidator(values.parse_report_pattern),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9._*-]+$"}),
+]
+DailyTime = Annotated[
+    time | None,
+    BeforeValidator(values.parse_daily_time),
+    WithJsonSchema({"type": ["string", "null"], "pattern": "^[0-9:]+$"}),
+]
+Interval = Annotated[
+    float | None,
+    BeforeValidator(values.parse_interval),
+    WithJsonSchema({"type": ["string", "null"], "pattern": "^[0-9]+[smhdSMHD]$"}),
 ]
 MemberName = Annotated[
     str,

@@ -45,6 +45,7 @@ from proxy.config.model.kinds import (
     WebhookUrl,
 )
 from proxy.config.model.redis_address import parse_redis_address
+from proxy.config.model.reports import ReportsSection
 from proxy.config.model.section import NamedSection, Section
 from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
 from proxy.regions import AMAZON_REGIONS
@@ -486,6 +487,10 @@ class Config(Section):
     log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
     audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
     telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()
+    reports: Annotated[
+        ReportsSection | None,
+        Field(description="Shared orders, and named reports; absent: requests for reports pass like all others."),
+    ] = None
 
     @field_validator("sources", "remarks", "account_files", "refused", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +19,8 @@ from proxy.config.model.expected import Expected, Shape, WrongValue, shape_of
 from proxy.regions import REGION_NAMES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of each unit of an interval."""
 
 _PLACEHOLDER = re.compile(
     r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|\[.*\]|change[-_ ]?me|your[-_ ].*|\.{3,}|replace[-_ ].*", re.IGNORECASE
@@ -272,6 +274,35 @@ def parse_seconds(value: Any) -> float:
     return seconds
 
 
+def parse_interval(value: Any) -> float | None:
+    """Seconds from a number with its unit, such as `6h`."""
+    if value is None or (isinstance(value, float) and value >= 1):
+        return value
+    match = re.fullmatch(r"([0-9]{1,6})(s|m|h|d)", value.strip().lower()) if isinstance(value, str) else None
+    seconds = int(match[1]) * UNITS[match[2]] if match else 0
+    if not 1 <= seconds <= 31 * UNITS["d"]:
+        raise WrongValue(Expected.INTERVAL)
+    return float(seconds)
+
+
+def parse_daily_time(value: Any) -> time | None:
+    """A time of day; YAML reads one without quotation marks as a number to the base of 60."""
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        value = f"{value // 60:02}:{value % 60:02}"
+    if not isinstance(value, str) or not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value.strip()):
+        raise WrongValue(Expected.DAILY_TIME)
+    return time.fromisoformat(value.strip())
+
+
+def parse_report_pattern(value: Any) -> str:
+    """Names of reports, where `*` matches anything."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._*-]{1,64}", value):
+        raise WrongValue(Expected.REPORT_PATTERN)
+    return value
+
+
 def parse_count(value: Any) -> int:
     """A whole number; texts come from the environment. Bounds are the field's."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -313,6 +344,16 @@ def parse_list(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise WrongValue(Expected.LIST, found=shape_of(value))
     return tuple(value)
+
+
+def parse_all_or_list(value: Any) -> str | tuple[Any, ...]:
+    """`all`, or a list that is not empty."""
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return "all"
+    items = parse_list(value)
+    if not items:
+        raise WrongValue(Expected.ALL_OR_LIST)
+    return items
 
 
 def parse_origin(value: Any) -> str:
