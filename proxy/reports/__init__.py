@@ -1,0 +1,1 @@
+"""Reports of Amazon's: orders that clients share, and named reports that the proxy orders, keeps and serves."""
