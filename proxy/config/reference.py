@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
-from proxy.config.model.section import list_entry, mapping_entry, section_of
+from proxy.config.model.section import Holds, Key, keys_of
 from proxy.config.model.sections import Config
 from proxy.config.model.values import NAME, Address
 from proxy.config.reading.variables import PREFIX
@@ -53,7 +52,7 @@ def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[st
         described = schema if holder is Config else definitions[holder.__name__]
         described["properties"][entry.old[-1]] = {"deprecated": True, "description": f"{entry.advice.capitalize()}."}
     for key in ("listen", "admin_listen"):
-        properties[key]["default"] = str(Config.model_fields[key].default)
+        properties[key]["default"] = str(keys_of(Config)[key].info.default)
     properties["regions"]["propertyNames"] = {"enum": list(REGION_NAMES)}
     for key in ("accounts", "routes"):
         properties[key]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
@@ -61,11 +60,10 @@ def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[st
 
 
 def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for info in model.model_fields.values():
-        for find in (mapping_entry, list_entry, section_of):
-            if (section := find(info.annotation)) is not None:
-                yield section
-                yield from _sections(section)
+    for key in keys_of(model).values():
+        if key.section is not None:
+            yield key.section
+            yield from _sections(key.section)
 
 
 def _place(path: tuple[str, ...]) -> tuple[str, type[BaseModel]]:
@@ -74,20 +72,19 @@ def _place(path: tuple[str, ...]) -> tuple[str, type[BaseModel]]:
     model: type[BaseModel] = Config
     for word in path:
         if word != ANY:
-            annotation = model.model_fields[word].annotation
-            item, entry = list_entry(annotation), mapping_entry(annotation)
-            name = f"{name}.{word}".lstrip(".") + ("[]" if item else ".NAME" if entry else "")
-            model = section_of(annotation) or item or entry or model
+            key = keys_of(model)[word]
+            name = f"{name}.{word}".lstrip(".") + _EACH.get(key.holds, "")
+            model = key.section or model
     return name, model
 
 
 def _add_bounds(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """What pydantic leaves out behind a check of our own."""
-    for key, info in model.model_fields.items():
-        for bound in info.metadata:
+    for key in keys_of(model).values():
+        for bound in key.info.metadata:
             for attribute, word in _BOUNDS.items():
                 if (limit := getattr(bound, attribute, None)) is not None:
-                    schema["properties"][key][word] = limit
+                    schema["properties"][key.name][word] = limit
 
 
 def options(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> Iterator[Option]:
@@ -101,30 +98,23 @@ def options(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> Iterator[Op
 
 def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Option]:
     below: list[tuple[type[BaseModel], str, str]] = []
-    for key, info in model.model_fields.items():
-        if info.exclude:
-            continue
-        path, name = f"{section}.{key}" if section else key, prefix + key.upper() if prefix else ""
-        entry, item, inner = mapping_entry(info.annotation), list_entry(info.annotation), section_of(info.annotation)
-        if entry is not None:
-            below.append((entry, f"{path}.NAME", f"{name}__NAME__"))
-        elif item is not None:
-            below.append((item, f"{path}[]", ""))
-        elif inner is not None:
-            below.append((inner, path, f"{name}__"))
-            continue
-        yield Option(section, key, name, _default(info, entry is not None or item is not None), info.description or "")
+    for key in keys_of(model).values():
+        path = f"{section}.{key.name}" if section else key.name
+        name = prefix + key.name.upper() if prefix else ""
+        if key.section is not None:
+            inner = "" if key.holds is Holds.LIST_OF_SECTIONS or not name else name + _VARIABLES[key.holds]
+            below.append((key.section, path + _EACH.get(key.holds, ""), inner))
+        if key.holds is not Holds.SECTION:
+            yield Option(section, key.name, name, _default(key), key.info.description or "")
     for inner_model, path, inner_prefix in below:
         yield from _options(inner_model, path, inner_prefix)
 
 
-def _default(info: FieldInfo, many: bool) -> str:
-    if info.is_required():
+def _default(key: Key) -> str:
+    if key.info.is_required():
         return "required"
-    value = info.default
-    if many:
-        return "none"
-    if value is None or value == ():
+    value = key.info.default
+    if key.has_many or value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -151,6 +141,10 @@ def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
     return "\n".join([BEGIN, *lines, "", END])
 
 
+_EACH = {Holds.NAMED_SECTIONS: ".NAME", Holds.LIST_OF_SECTIONS: "[]"}
+"""What stands behind the name of a key in the tables, for each of its sections."""
+_VARIABLES = {Holds.SECTION: "__", Holds.NAMED_SECTIONS: "__NAME__"}
+"""The same in variables, which cannot reach into a list."""
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _REAL_DEFAULTS = {
     "state.url": "the user's state directory",
@@ -171,9 +165,9 @@ REQUIRED, LIMIT = "<required>", "<...>"
 def commented_yaml(without: frozenset[str] = frozenset()) -> str:
     """The keys at the top and all below them, but for those `without`."""
     lines: list[str] = []
-    for key, info in Config.model_fields.items():
-        if not info.exclude and key not in without:
-            lines += ["", *_key(key, info, 0)]
+    for name, key in keys_of(Config).items():
+        if name not in without:
+            lines += ["", *_key(key, 0)]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -184,34 +178,29 @@ def example(written: str) -> str:
     return f"{by_people}{mark}\n{commented_yaml(shown)}"
 
 
-def _key(key: str, info: FieldInfo, depth: int, limits: frozenset[str] = frozenset()) -> Iterator[str]:
-    yield from _prose(info.description or "", depth)
-    annotation = info.annotation
-    entry, item, section = mapping_entry(annotation), list_entry(annotation), section_of(annotation)
-    if key == "regions" and depth == 0:
-        yield _line("regions:", depth)
+def _key(key: Key, depth: int, limits: frozenset[str] = frozenset()) -> Iterator[str]:
+    yield from _prose(key.info.description or "", depth)
+    if key.section is None:
+        limiting = key.name in limits and key.info.default is None
+        yield _line(f"{key.name}: {LIMIT if limiting else _value(key)}", depth)
+        return
+    yield _line(f"{key.name}:", depth)
+    if key.name == "regions" and depth == 0:
         for name, addresses in AMAZON_REGIONS.items():
             yield _line(f"{name}:", depth + 1)
             yield from (_line(f"{kind}: {address}", depth + 2) for kind, address in addresses.items())
-    elif entry is not None:
-        yield _line(f"{key}:", depth)
+    elif key.holds is Holds.NAMED_SECTIONS:
         yield _line("NAME:", depth + 1)
-        yield from _section(entry, depth + 2)
-    elif item is not None:
-        yield _line(f"{key}:", depth)
-        yield from _begin_item([*_section(item, depth + 2)], depth)
-    elif section is not None:
-        yield _line(f"{key}:", depth)
-        yield from _section(section, depth + 1)
+        yield from _section(key.section, depth + 2)
+    elif key.holds is Holds.LIST_OF_SECTIONS:
+        yield from _begin_item([*_section(key.section, depth + 2)], depth)
     else:
-        limiting = key in limits and info.default is None
-        yield _line(f"{key}: {LIMIT if limiting else _value(key, info)}", depth)
+        yield from _section(key.section, depth + 1)
 
 
 def _section(model: type[BaseModel], depth: int) -> Iterator[str]:
-    for key, info in model.model_fields.items():
-        if not info.exclude:
-            yield from _key(key, info, depth, getattr(model, "null_counts", frozenset()))
+    for key in keys_of(model).values():
+        yield from _key(key, depth, getattr(model, "null_counts", frozenset()))
 
 
 def _begin_item(lines: list[str], depth: int) -> Iterator[str]:
@@ -231,10 +220,11 @@ def _prose(text: str, depth: int) -> Iterator[str]:
     return iter(textwrap.wrap(text, WIDTH, initial_indent=before, subsequent_indent=before, break_long_words=False))
 
 
-def _value(key: str, info: FieldInfo) -> str:
-    if info.is_required():
+def _value(key: Key) -> str:
+    if key.info.is_required():
         return REQUIRED
-    return "null" if (key, info.default) == ("url", "memory:") else _flow(info.default)  # it depends on the user
+    default = key.info.default
+    return "null" if (key.name, default) == ("url", "memory:") else _flow(default)  # it depends on the user
 
 
 def _flow(value: Any) -> str:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config import load
-from proxy.config.model.section import list_entry, mapping_entry, section_of
+from proxy.config.model.section import keys_of
 from proxy.config.model.sections import Config
 from proxy.config.reading.variables import known_variables
 from proxy.config.reference import BEGIN, END, LIMIT, REQUIRED, commented_yaml, json_schema, options, tables
@@ -139,14 +139,9 @@ NEEDING_VALUES = frozenset({"tls", "reports", "accounts", "clients", "routes", "
 ACCOUNT = "accounts: {acme: {client_id: a, client_secret: s}}\n"
 
 
-def keys_of(model: type[BaseModel]) -> dict[str, Any]:
+def tree_of(model: type[BaseModel]) -> dict[str, Any]:
     """The model as a tree of keys."""
-    tree: dict[str, Any] = {}
-    for key, info in model.model_fields.items():
-        if not info.exclude:
-            inner = section_of(info.annotation) or list_entry(info.annotation) or mapping_entry(info.annotation)
-            tree[key] = keys_of(inner) if inner else None
-    return tree
+    return {name: tree_of(key.section) if key.section else None for name, key in keys_of(model).items()}
 
 
 def keys_in(value: Any) -> Any:
@@ -167,7 +162,7 @@ def test_it_changes_nothing_as_it_is() -> None:
 
 def test_every_key_is_in_it_at_its_place() -> None:
     """None is missing, none is too many."""
-    assert keys_in(yaml.safe_load(in_force(commented_yaml()))) == keys_of(Config)
+    assert keys_in(yaml.safe_load(in_force(commented_yaml()))) == tree_of(Config)
 
 
 def test_what_has_a_default_shows_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from pydantic import BaseModel
 
 from proxy.config.model.expected import Place, ShownFile
-from proxy.config.model.section import Path, list_entry, mapping_entry, section_of
+from proxy.config.model.section import Holds, Path, keys_of
 from proxy.config.model.sections import Config
 
 RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
@@ -62,18 +62,17 @@ def shown_path(path: Path) -> str:
     """A path as problems show it: `clients[0].name`. It ends before a key that cannot be shown."""
     text = ""
     model: type[BaseModel] = Config
-    entry: type[BaseModel] | None = None
+    is_name = False
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        if entry is not None:
-            name, model, entry = shown_name(part), entry, None
-        elif part in model.model_fields:
-            name, annotation = part, model.model_fields[part].annotation
-            entry = mapping_entry(annotation)
-            model = section_of(annotation) or list_entry(annotation) or _NoSection
-        elif _is_misspelt(part, model):
+        key = keys_of(model).get(part)
+        if is_name:
+            name, is_name = shown_name(part), False
+        elif key is not None:
+            name, model, is_name = part, key.section or _NoSection, key.holds is Holds.NAMED_SECTIONS
+        elif part in model.model_fields or _is_misspelt(part, model):
             name, model = part, _NoSection
         else:
             return text
@@ -84,18 +83,15 @@ def shown_path(path: Path) -> str:
 def known_keys(path: Path) -> tuple[str, ...]:
     """The keys that may stand under a path; none where it leads to no section."""
     model: type[BaseModel] = Config
-    entry: type[BaseModel] | None = None
+    is_name = False
     for part in path:
-        if isinstance(part, int):
+        if is_name or isinstance(part, int):
+            is_name = False
             continue
-        if entry is not None:
-            model, entry = entry, None
-            continue
-        info = model.model_fields.get(part)
-        annotation = info.annotation if info is not None else None
-        entry = mapping_entry(annotation)
-        model = section_of(annotation) or list_entry(annotation) or _NoSection
-    return tuple(key for key, info in model.model_fields.items() if not info.exclude)
+        key = keys_of(model).get(part)
+        model = key.section or _NoSection if key is not None else _NoSection
+        is_name = key is not None and key.holds is Holds.NAMED_SECTIONS
+    return tuple(keys_of(model))
 
 
 class _NoSection(BaseModel):

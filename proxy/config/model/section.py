@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.expected import Expected, WrongValue, shape_of
@@ -55,28 +59,61 @@ Path = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top."""
 
 
-def section_of(annotation: Any) -> type[BaseModel] | None:
+class Holds(Enum):
+    """What stands behind a key."""
+
+    VALUE = auto()
+    SECTION = auto()
+    NAMED_SECTIONS = auto()
+    """A mapping from names to sections."""
+    LIST_OF_SECTIONS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a section. `section` is what it holds, each of them if there are several; None for a value."""
+
+    name: str
+    info: FieldInfo
+    holds: Holds
+    section: type[BaseModel] | None = None
+
+    @property
+    def is_structured(self) -> bool:
+        return self.section is not None
+
+    @property
+    def has_many(self) -> bool:
+        """Whether it holds any number of sections."""
+        return self.holds in (Holds.NAMED_SECTIONS, Holds.LIST_OF_SECTIONS)
+
+
+@functools.cache
+def keys_of(model: type[BaseModel]) -> Mapping[str, Key]:
+    """The keys that a section may have, in their order."""
+    return {name: _key(name, info) for name, info in model.model_fields.items() if not info.exclude}
+
+
+def _key(name: str, info: FieldInfo) -> Key:
+    annotation = info.annotation
+    if typing.get_origin(annotation) is dict:
+        section = _section_of(typing.get_args(annotation)[1])
+        return Key(name, info, Holds.NAMED_SECTIONS if section else Holds.VALUE, section)
+    if typing.get_origin(annotation) is tuple:
+        section = _section_of(typing.get_args(annotation)[0])
+        return Key(name, info, Holds.LIST_OF_SECTIONS if section else Holds.VALUE, section)
+    section = _section_of(annotation)
+    return Key(name, info, Holds.SECTION if section else Holds.VALUE, section)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation holds, `X | None` included."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if typing.get_origin(annotation) in (types.UnionType, typing.Union, typing.Annotated):
         for part in typing.get_args(annotation):
-            if (section := section_of(part)) is not None:
+            if (section := _section_of(part)) is not None:
                 return section
-    return None
-
-
-def mapping_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a mapping by name."""
-    if typing.get_origin(annotation) is dict:
-        return section_of(typing.get_args(annotation)[1])
-    return None
-
-
-def list_entry(annotation: Any) -> type[BaseModel] | None:
-    """The section of each entry of a list."""
-    if typing.get_origin(annotation) is tuple:
-        return section_of(typing.get_args(annotation)[0])
     return None
 
 

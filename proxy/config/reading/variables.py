@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import RENAMED, shown_variable
-from proxy.config.model.section import Path, holds_secret, list_entry, mapping_entry, section_of
+from proxy.config.model.section import Holds, Key, Path, holds_secret, keys_of
 from proxy.config.model.sections import Config
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
@@ -73,20 +73,20 @@ def _apply(overlay: Overlay, name: str, environ: Mapping[str, str]) -> None:
     from_file = False
     if found is None and name.endswith("_FILE"):
         found = _resolve([*words[:-1], words[-1].removesuffix("_FILE")], Config, overlay.values)
-        from_file = found is not None and holds_secret(found[1])
+        from_file = found is not None and holds_secret(found[1].info.annotation)
         found = found if from_file else None
     if found is None:
         if not _is_foreign(name.removeprefix(PREFIX), environ[name]):
             advice = _suggest(name, known_variables())
             overlay.problems.append(f"{shown_variable(name)}: unknown variable{advice}")
         return
-    path, annotation = found
+    path, key = found
     if from_file and name.removesuffix("_FILE") in environ:
         shown = shown_variable(name)
         overlay.problems.append(f"{shown}: is set as well as {shown.removesuffix('_FILE')}; unset one of the two")
         return
     try:
-        value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, annotation)
+        value = {"file": _absolute(environ[name])} if from_file else _interpret(environ[name], path, key)
     except WrongValue as error:
         overlay.problems.append(f"{shown_variable(name)}: {error}")
         return
@@ -109,29 +109,28 @@ def _put(overlay: Overlay, path: Path, value: Any, name: str) -> None:
     overlay.origins[path] = name
 
 
-def _resolve(words: list[str], model: type[BaseModel], values: Any) -> tuple[Path, Any] | None:
-    """The path that a variable's words name, and the annotation of its value."""
-    key, rest = words[0].lower(), words[1:]
-    info = model.model_fields.get(key)
-    if info is None or info.exclude:
+def _resolve(words: list[str], model: type[BaseModel], values: Any) -> tuple[Path, Key] | None:
+    """The path that a variable's words name, and the key of its value."""
+    name, rest = words[0].lower(), words[1:]
+    key = keys_of(model).get(name)
+    if key is None or not rest:
+        return None if key is None else ((name,), key)
+    path: Path = (name,)
+    inner = _below(values, name)
+    if key.holds is Holds.NAMED_SECTIONS and rest[0]:
+        entry, rest = _entry_name(rest[0], inner, path), rest[1:]
+        path, inner = (*path, entry), _below(inner, entry)
+        if not rest:
+            return path, key
+    elif key.holds is not Holds.SECTION:
         return None
-    inner = values.get(key) if isinstance(values, Mapping) else None
-    return _descend((key,), rest, info.annotation, inner)
-
-
-def _descend(path: Path, rest: list[str], annotation: Any, values: Any) -> tuple[Path, Any] | None:
-    if not rest:
-        return path, annotation
-    entry = mapping_entry(annotation)
-    if entry is not None:
-        name = _entry_name(rest[0], values, path)
-        inner = values.get(name) if isinstance(values, Mapping) else None
-        return _descend((*path, name), rest[1:], entry, inner) if rest[0] else None
-    section = section_of(annotation)
-    if section is None:
-        return None
-    found = _resolve(rest, section, values)
+    assert key.section is not None
+    found = _resolve(rest, key.section, inner)
     return None if found is None else ((*path, *found[0]), found[1])
+
+
+def _below(values: Any, key: str) -> Any:
+    return values.get(key) if isinstance(values, Mapping) else None
 
 
 def _entry_name(word: str, values: Any, path: Path) -> str:
@@ -142,14 +141,19 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
     return word.lower()
 
 
-def _interpret(text: str, path: Path, annotation: Any) -> Any:
+PATHS: frozenset[Path] = frozenset(
+    {("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file"), ("reports", "keep", "dir")}
+)
+"""Files and directories: those of the environment start where the program was started."""
+
+
+def _interpret(text: str, path: Path, key: Key) -> Any:
     """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
-    if path in (("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file")):
+    if path in PATHS:
         return _absolute(text)
     if path == ("state", "url") and text.startswith("file:") and text != "file:":
         return "file:" + _absolute(text.removeprefix("file:"))
-    structured = section_of(annotation) or mapping_entry(annotation) or list_entry(annotation)
-    if not structured:
+    if not key.is_structured:
         return text
     try:
         return yaml.safe_load(text)
@@ -169,16 +173,13 @@ def known_variables() -> tuple[str, ...]:
 
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for key, info in model.model_fields.items():
-        if info.exclude:
-            continue
-        name = prefix + key.upper()
-        section = section_of(info.annotation)
-        if section is not None:
-            yield from _walk(section, name + "__")
+    for key in keys_of(model).values():
+        name = prefix + key.name.upper()
+        if key.holds is Holds.SECTION and key.section is not None:
+            yield from _walk(key.section, name + "__")
             continue
         yield name
-        if holds_secret(info.annotation):
+        if holds_secret(key.info.annotation):
             yield name + "_FILE"
 
 
