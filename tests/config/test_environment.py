@@ -352,3 +352,12 @@ def test_a_variable_of_an_earlier_version_is_told_its_new_name() -> None:
     """A limit that was set is not silently the default."""
     (problem,) = problems_of(None, {**ONE, "ADS_PROXY_LIMITS__MAX_HEADERS": "100"})
     assert problem.endswith("it is now called ADS_PROXY_LIMITS__MAX_HEADER_FIELDS")
+
+
+def test_a_directory_for_reports_starts_where_the_program_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike one in the file, which starts where the file is."""
+    monkeypatch.chdir(tmp_path)
+    config = load(None, {**ONE, "ADS_PROXY_REPORTS__KEEP__DIR": "kept"})
+    assert config.reports is not None and config.reports.keep.dir == tmp_path / "kept"
