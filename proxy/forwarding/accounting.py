@@ -193,10 +193,6 @@ class Accounting:
         """How many requests are being served."""
         return self.flight.value
 
-    def of_client(self, client: str) -> int:
-        """How many requests of a client are under way to Amazon."""
-        return self.client_cell(client).value
-
     def client_cell(self, client: str) -> Cell:
         """Where a client's requests are counted while they are under way; there are no more clients than were ever
         configured."""

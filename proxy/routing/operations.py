@@ -229,12 +229,6 @@ PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpat
 DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
 """Those that Amazon announced to end, or calls deprecated."""
 
-
-def find_operation(method: bytes, segments: tuple[bytes, ...]) -> Operation | None:
-    """The published operation of a request, None where the specifications have none; as `Operations.find`."""
-    return PUBLISHED.find(method, segments)
-
-
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 

@@ -218,11 +218,11 @@ async def test_a_tool_that_leaves_before_the_end_is_counted(running: Running) ->
     async with running(answering(HELLO), clients=clients()) as bench:
         client = await bench.client(counted(MINE)[:-3])
         await bench.settled(lambda: bench.accounting.in_flight == 1)
-        assert bench.accounting.of_client("tool") == 1
+        assert bench.accounting.client_cell("tool").value == 1
         client.abort()
         event = await bench.events.last()
         assert (event.status, event.fault, event.client) == (0, "client-gone", "tool")
-        assert (bench.accounting.in_flight, bench.accounting.of_client("tool")) == (0, 0)
+        assert (bench.accounting.in_flight, bench.accounting.client_cell("tool").value) == (0, 0)
         assert nothing_left(bench)
 
 

@@ -93,7 +93,7 @@ async def test_one_client_cannot_have_everything_under_way(running: Running) -> 
 
     async with running(script, clients=clients) as bench:
         slow = [await bench.client(asking("greedy", "slow")) for _ in range(2)]
-        await bench.settled(lambda: bench.accounting.of_client("greedy") == 2)
+        await bench.settled(lambda: bench.accounting.client_cell("greedy").value == 2)
         refused = await bench.ask(asking("greedy", "quick"))
         assert (refused.status, refused.value(b"retry-after")) == (429, b"1")
         assert b"max_in_flight" in refused.body
@@ -102,7 +102,7 @@ async def test_one_client_cannot_have_everything_under_way(running: Running) -> 
         for each in slow:
             assert (await each.answer()).body == b"hello"
         assert (await bench.ask(asking("greedy", "quick"))).body == b"hello"
-        assert bench.accounting.of_client("greedy") == 0
+        assert bench.accounting.client_cell("greedy").value == 0
 
 
 async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:

@@ -138,7 +138,7 @@ async def test_each_of_them_is_accounted_for(running: Running) -> None:
         assert {(event.path, event.client, event.status) for event in bench.events.finished} == {
             ("/v2/profiles", "anonymous", 200)
         }
-        assert bench.accounting.of_client("anonymous") == 0
+        assert bench.accounting.client_cell("anonymous").value == 0
 
 
 async def test_an_expired_key_is_refused_although_its_request_was_decided(

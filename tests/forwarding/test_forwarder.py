@@ -162,7 +162,7 @@ async def test_a_spent_budget_is_reported_with_client_and_operation(running: Run
         assert [(await bench.ask(known)).status for _ in range(2)] == [200, 429]
         spent = await bench.events.last(2)
         assert (spent.client, spent.refusal, spent.operation) == ("reporting", "budget-spent", "listProfiles")
-        assert bench.accounting.in_flight == bench.accounting.of_client("reporting") == 0
+        assert bench.accounting.in_flight == bench.accounting.client_cell("reporting").value == 0
 
 
 async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:

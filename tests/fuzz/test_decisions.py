@@ -18,7 +18,7 @@ from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target, path_segments
 from proxy.routing.ads_account import NAMES_ACCOUNT
-from proxy.routing.operations import Effect, ScopeRule, find_operation
+from proxy.routing.operations import PUBLISHED, Effect, ScopeRule
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, RoutingTable
 from proxy.routing.target import TargetKind, find_destination
@@ -228,7 +228,7 @@ def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
     assert chosen.endpoint == "api"
     assert not [name for name, value in request.fields.every if name in NAMES_ACCOUNT and value.strip(b", \t")]
     for path in readings(chosen.target(destination)):
-        operation = find_operation(request.method, path_segments(path))
+        operation = PUBLISHED.find(request.method, path_segments(path))
         assert operation is None or operation.scope is not ScopeRule.NEVER
         assert not path.startswith((b"/accounts/", b"/mcp", b"/v2/profiles", b"/manageraccounts"))
 

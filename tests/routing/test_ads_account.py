@@ -20,7 +20,7 @@ from proxy.routing.ads_account import (
     parse_parameters,
     takes_default_scope,
 )
-from proxy.routing.operations import PUBLISHED, ScopeRule, find_operation
+from proxy.routing.operations import PUBLISHED, ScopeRule
 from proxy.routing.route import Route
 from proxy.routing.table import ClientScope, EmptyDirectory
 from scripts.make_operations import SCOPE, STRENGTH, strength
@@ -312,7 +312,7 @@ EITHER_WILL_DO = {f"/adsApi/v1/{verb}/ads" for verb in ("create", "query", "upda
 
 def find_scope_rule(method: bytes, path: bytes) -> ScopeRule:
     """The rule of the published operation with this path."""
-    operation = find_operation(method, path_segments(path))
+    operation = PUBLISHED.find(method, path_segments(path))
     return ScopeRule.UNKNOWN if operation is None else operation.scope
 
 
@@ -437,7 +437,7 @@ def test_scope_that_is_sent(rule: ScopeRule, own: bytes, names_account: bool, se
     """The client's own always passes; the default one goes where the operation wants it and nothing contradicts it."""
     assert sent_scope(rule, own, names_account, "9") == sent
     if not own:
-        operation = find_operation(OPERATIONS[rule][0], path_segments(OPERATIONS[rule][1]))
+        operation = PUBLISHED.find(OPERATIONS[rule][0], path_segments(OPERATIONS[rule][1]))
         added = takes_default_scope(operation, ads_account=False, names_account=names_account)
         assert added is (sent == b"9")
 

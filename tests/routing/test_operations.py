@@ -27,7 +27,6 @@ from proxy.routing.operations import (
     amend,
     family,
     find_misfits,
-    find_operation,
     is_read,
     parse_operations,
 )
@@ -39,7 +38,7 @@ PUBLISHED_FAMILIES = {family(row, b"", ()) for row in ROWS}
 
 def family_of(method: str, path: str) -> str:
     parts = path_segments(path.encode())
-    return family(find_operation(method.encode(), parts), method.encode(), parts)
+    return family(PUBLISHED.find(method.encode(), parts), method.encode(), parts)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_a_family_holds_operations_of_one_effect() -> None:
 
 def test_a_mended_row_has_the_family_of_its_new_effect() -> None:
     """Families follow the row that is asked for, not the published one."""
-    row = find_operation(b"POST", (b"sp", b"campaigns", b"list"))
+    row = PUBLISHED.find(b"POST", (b"sp", b"campaigns", b"list"))
     assert row is not None
     assert family(replace(row, effect=Effect.WRITE), b"POST", ()) == "sp/campaigns:write"
     assert family(replace(row, template="/newApi/v1/things/{id}"), b"POST", ()) == "newApi/things:read"
@@ -111,11 +110,11 @@ def test_strangers_make_no_families(method: bytes, path: list[bytes]) -> None:
     apis = {name.partition("/")[0].partition(":")[0] for name in PUBLISHED_FAMILIES}
     others = {f"{api}/other:{effect}" for api in apis for effect in ("read", "write")}
     known = PUBLISHED_FAMILIES | others | {"other:read", "other:write", "mcp"}
-    assert family(find_operation(method, parts), method, parts) in known
+    assert family(PUBLISHED.find(method, parts), method, parts) in known
 
 
 def found(method: str, path: str) -> Operation | None:
-    return find_operation(method.encode(), path_segments(path.encode()))
+    return PUBLISHED.find(method.encode(), path_segments(path.encode()))
 
 
 # --- what the table holds -------------------------------------------------------------------------------------
@@ -260,7 +259,7 @@ def test_every_operation_finds_its_very_row() -> None:
         plain = b"/" + b"/".join(path)
         encoded = b"/" + b"/".join(b"".join(b"%%%02X" % byte for byte in part) for part in path)
         for spelling in (plain, plain + b"/", plain.replace(b"/", b"//"), encoded):
-            if find_operation(row.method.encode(), path_segments(spelling)) is not row:
+            if PUBLISHED.find(row.method.encode(), path_segments(spelling)) is not row:
                 missed.append((row.name, spelling))
     assert missed == []
 
@@ -281,7 +280,7 @@ def test_an_odd_spelling_finds_no_literal_row() -> None:
     wrong = []
     for row in ROWS:
         for method, segments_ in odd_spellings(row):
-            other = find_operation(method, segments_)
+            other = PUBLISHED.find(method, segments_)
             if other is row or not (other is None or _fits(other, method, segments_)):
                 wrong.append((row.name, method, segments_))
     assert wrong == []
@@ -305,7 +304,7 @@ def test_any_values_of_the_parameters_find_the_row(data: st.DataObject, row: Ope
     """Whatever stands in a placeholder, encoded or not, an operation stays itself."""
     path = filled(row, [data.draw(values) for _ in row.placeholders])
     spelled = "/" + "/".join(quote_from_bytes(part, safe="") for part in path)
-    assert find_operation(row.method.encode(), path) is row
+    assert PUBLISHED.find(row.method.encode(), path) is row
     assert path_segments(spelled.encode()) == path
 
 
@@ -320,15 +319,15 @@ methods = st.sampled_from((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"
 def test_the_row_that_is_found_is_the_most_literal_that_fits(method: bytes, path: tuple[bytes, ...]) -> None:
     """Beside a search of the whole table, one row after the other."""
     fitting = sorted((row for row in ROWS if _fits(row, method, path)), key=_literalness, reverse=True)
-    assert find_operation(method, path) is (fitting[0] if fitting else None)
+    assert PUBLISHED.find(method, path) is (fitting[0] if fitting else None)
 
 
 def test_a_path_of_any_length_is_looked_up_and_forgotten() -> None:
     """Thousands of segments, or one of a megabyte, find what they are."""
-    profile = find_operation(b"GET", (b"v2", b"profiles", b"1" * 1_000_000))
+    profile = PUBLISHED.find(b"GET", (b"v2", b"profiles", b"1" * 1_000_000))
     assert profile is not None
     assert profile.name == "getProfileById"
-    assert find_operation(b"GET", (b"v2",) * 10_000) is None
+    assert PUBLISHED.find(b"GET", (b"v2",) * 10_000) is None
 
 
 def test_templates_hold_one_value_for_each_method_and_path() -> None:
@@ -480,7 +479,7 @@ def test_an_operation_may_keep_its_own_name() -> None:
 )
 def test_what_reads_is_told_by_method_and_table(method: bytes, path: bytes, reads: bool) -> None:
     """Making a report is no read, and what the table does not know is a write, whatever its name."""
-    operation = find_operation(method, tuple(path[1:].split(b"/")))
+    operation = PUBLISHED.find(method, tuple(path[1:].split(b"/")))
     assert is_read(method, operation) is reads
 
 

@@ -115,7 +115,6 @@ Spill = Annotated[
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
 SecretFile = Annotated[Path, BeforeValidator(references.parse_secret_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
-SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 SecretValues = Annotated[
     Secret | tuple[Secret, Secret],
     BeforeValidator(references.read_secrets),
