@@ -33,6 +33,7 @@ DIRECTORY = Listed(
         "55": (("acme", "eu"), ("acme", "fe")),
         "66": (("acme", "na"), ("acme", "eu"), ("acme", "fe")),
         "77": (("gone", "na"),),
+        "88": (("acme", "eu"), ("zeta", "fe")),
     },
     first={("pins", "na"): "901", ("pins", "eu"): "902", ("pins", "fe"): ""},
 )
@@ -88,6 +89,12 @@ def test_account_is_chosen_by_the_first_that_speaks(
 ) -> None:
     """/@NAME, then X-Ads-Account, then the placeholder's, then the one that the Scope belongs to."""
     assert chosen(target, bound=bound, **changed)[0] == account
+
+
+@pytest.mark.parametrize(("account", "region"), [("acme", "eu"), ("zeta", "fe")])
+def test_the_region_of_a_scope_is_the_one_where_the_chosen_account_lists_it(account: str, region: str) -> None:
+    """Not where another account lists the same profile, whichever name comes first in the alphabet."""
+    assert chosen(REQUIRED, account=account, scopes=(b"88",)) == (account, region, b"88")
 
 
 def test_the_only_account_needs_no_choice() -> None:
