@@ -23,7 +23,14 @@ from proxy.observability import request_metrics
 from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.number_memory import SharedValues
-from proxy.observability.request_metrics import IN_FLIGHT, REQUESTS, RequestLabels, RequestMetrics, Totals
+from proxy.observability.request_metrics import (
+    CONSOLE_AGE,
+    IN_FLIGHT,
+    REQUESTS,
+    RequestLabels,
+    RequestMetrics,
+    Totals,
+)
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -346,7 +353,7 @@ class Metrics(Collector):
 
     def counted(self, name: str) -> dict[Labels, int]:
         """The series of a counter by its declared name, what others counted included."""
-        self.requests.look()
+        self.requests.look(CONSOLE_AGE)
         table = self._tables[name]
         samples = table.family(self._counted_elsewhere(table)).samples
         return {tuple(each.labels[label] for label in table.instrument.labels): int(each.value) for each in samples}
