@@ -22,7 +22,7 @@ pytestmark = pytest.mark.no_cover  # reads files
 
 FILES = sorted((*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"))
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in FILES}
-KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()}
+KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()} | {option.section for option in options()}
 TOP = {key.partition(".")[0].removesuffix("[]") for key in KEYS}
 VARIABLES = {option.variable for option in options() if option.variable}
 VARIABLES |= {variable.rpartition("__")[0] for variable in VARIABLES if "__" in variable}
