@@ -34,10 +34,14 @@ NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 _ENDS = frozenset((b"close", b"keep-alive"))
 _USUAL_OPTIONS = {b"keep-alive": frozenset((b"keep-alive",)), b"close": frozenset((b"close",))}
 """What `Connection` holds as a rule."""
-_UNUSUAL = NEVER_PASSING - {b"connection"} | {b"retry-after", b"location", b"content-encoding"}
+_USUAL_HOP_BY_HOP = (
+    (b"connection", b"Connection: keep-alive"),
+    (b"transfer-encoding", b"Transfer-Encoding: chunked"),
+)
+"""Names of hop-by-hop fields that most responses have one of, and the lines that they have then."""
+_UNUSUAL = NEVER_PASSING.difference(*_USUAL_HOP_BY_HOP) | {b"retry-after", b"location", b"content-encoding"}
 """Names that few responses have, and that mean something here."""
 _LENGTHS = "Amazon's answer has more than one Content-Length, or one that is no number."
-_KEEP_ALIVE = b"Connection: keep-alive"
 _ODD = (b"", b"")
 _MAX_LINES = 1024
 _MAX_REMEMBERED_BYTES = 4096
@@ -111,14 +115,15 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
         if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
             raise UpstreamMalformed(_LENGTHS)
         length = int(digits)
-    if b"connection" in values:
-        try:
-            lines.remove(_KEEP_ALIVE)
-        except ValueError:
-            return _read_any_section(section, minor, request_ids)
-        lines.append(b"")
-        section = b"\r\n".join(lines)
-    return ResponseFields(section, values, length, False, False, _request_id(values, request_ids))
+    chunked = b"transfer-encoding" in values
+    for name, line in _USUAL_HOP_BY_HOP:
+        if name in values:
+            if line not in lines or (chunked and length is not None):
+                return _read_any_section(section, minor, request_ids)
+            lines.remove(line)
+    if len(lines) < len(values):
+        section = b"\r\n".join((*lines, b""))
+    return ResponseFields(section, values, length, chunked, False, _request_id(values, request_ids))
 
 
 def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]) -> ResponseFields:

@@ -52,6 +52,15 @@ def test_a_responses_framing_is_read() -> None:
     assert not response(b"Connection: keep-alive", minor=0).close
 
 
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked"])
+@pytest.mark.parametrize("more", [b"X: 1", b"Retry-After: 1"])
+def test_the_chunked_coding_ends_here(coding: bytes, more: bytes) -> None:
+    """Next to usual lines and to others; the order of the rest stays."""
+    seen = response(b"Date: today", b"Transfer-Encoding: " + coding, b"Connection: keep-alive", more)
+    assert (seen.passing, seen.content_length, seen.chunked) == (b"Date: today\r\n" + more + b"\r\n", None, True)
+    assert not seen.close
+
+
 @pytest.mark.parametrize(
     ("lines", "minor"),
     [
