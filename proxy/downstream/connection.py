@@ -576,6 +576,8 @@ class DiscardedBody:
 class ReadingState(Enum):
     """What the next byte from the client is."""
 
+    __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
+
     HEAD = "head"
     """It begins or continues the head of a request. No response is owed."""
     BODY = "body"
@@ -590,6 +592,8 @@ class ReadingState(Enum):
 
 class WritingState(Enum):
     """What the client still gets."""
+
+    __hash__ = object.__hash__
 
     IDLE = "idle"
     """Nothing, until the next request."""

@@ -34,12 +34,9 @@ NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 _ENDS = frozenset((b"close", b"keep-alive"))
 _USUAL_OPTIONS = {b"keep-alive": frozenset((b"keep-alive",)), b"close": frozenset((b"close",))}
 """What `Connection` holds as a rule."""
-_USUAL_HOP_BY_HOP = (
-    (b"connection", b"Connection: keep-alive"),
-    (b"transfer-encoding", b"Transfer-Encoding: chunked"),
-)
-"""Names of hop-by-hop fields that most responses have one of, and the lines that they have then."""
-_UNUSUAL = NEVER_PASSING.difference(*_USUAL_HOP_BY_HOP) | {b"retry-after", b"location", b"content-encoding"}
+_KEEP_ALIVE, _CHUNKED = b"Connection: keep-alive", b"Transfer-Encoding: chunked"
+"""What most responses have of the hop-by-hop fields."""
+_UNUSUAL = NEVER_PASSING - {b"connection", b"transfer-encoding"} | {b"retry-after", b"location", b"content-encoding"}
 """Names that few responses have, and that mean something here."""
 _LENGTHS = "Amazon's answer has more than one Content-Length, or one that is no number."
 _ODD = (b"", b"")
@@ -115,14 +112,19 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
         if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
             raise UpstreamMalformed(_LENGTHS)
         length = int(digits)
-    chunked = b"transfer-encoding" in values
-    for name, line in _USUAL_HOP_BY_HOP:
-        if name in values:
-            if line not in lines or (chunked and length is not None):
-                return _read_any_section(section, minor, request_ids)
-            lines.remove(line)
-    if len(lines) < len(values):
-        section = b"\r\n".join((*lines, b""))
+    chunked, has_connection = b"transfer-encoding" in values, b"connection" in values
+    if chunked or has_connection:
+        try:
+            if has_connection:
+                lines.remove(_KEEP_ALIVE)
+            if chunked:
+                lines.remove(_CHUNKED)
+        except ValueError:
+            return _read_any_section(section, minor, request_ids)
+        if chunked and length is not None:
+            return _read_any_section(section, minor, request_ids)
+        lines.append(b"")
+        section = b"\r\n".join(lines)
     return ResponseFields(section, values, length, chunked, False, _request_id(values, request_ids))
 
 
