@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
-from proxy.simulator import ads_account_api, campaign_api, unified_api
+from proxy.simulator import ads_account_api, campaign_api, report_api, unified_api
 from proxy.simulator.answers import Answer
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
@@ -50,22 +50,22 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/amc/accounts", ads_account_api.list_amc_accounts),
     _route("GET", "/amc/instances", ads_account_api.list_amc_instances),
     _route("GET", f"/amc/instances/{ID}", ads_account_api.show_amc_instance),
-    _route("POST", "/v2/(sp|hsa|sd)/(?P<record>[^/]+)/report", campaign_api.order_v2_report),
-    _route("GET", f"/v[12]/reports/{ID}", campaign_api.show_v2_report),
-    _route("GET", f"(/v[12])?(/sp|/hsa|/sd)?/(reports|snapshots)/{ID}/download", campaign_api.download),
-    _route("POST", "(/v2/sp|/v2/hsa|/v2/sd|/sd)/(?P<record>[^/]+)/snapshot", campaign_api.order_snapshot),
-    _route("GET", f"(/v2/sp|/v2/hsa|/v2/sd|/v[12]|/sd)/snapshots/{ID}", campaign_api.show_snapshot),
-    _route("POST", "/reporting/reports", campaign_api.order_v3_report),
-    _route("GET", f"/reporting/reports/{ID}", campaign_api.show_v3_report),
-    _route("DELETE", f"/reporting/reports/{ID}", campaign_api.delete_v3_report),
-    _route("POST", "/accounts/(?P<account>[^/]*)/dsp/reports", campaign_api.order_dsp_report),
-    _route("GET", f"/accounts/(?P<account>[^/]*)/dsp/reports/{ID}", campaign_api.show_dsp_report),
-    _route("POST", "/(?P<subject>campaigns|adGroups|ads|targets)/export", campaign_api.order_export),
-    _route("GET", f"/exports/{ID}", campaign_api.show_export),
-    _route("POST", "/assets/upload", campaign_api.open_upload),
-    _route("POST", "/amc/reporting/(?P<instance>[^/]+)/workflowExecutions", campaign_api.order_execution),
-    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}", campaign_api.show_execution),
-    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}/downloadUrls", campaign_api.show_download_urls),
+    _route("POST", "/v2/(sp|hsa|sd)/(?P<record>[^/]+)/report", report_api.order_v2_report),
+    _route("GET", f"/v[12]/reports/{ID}", report_api.show_v2_report),
+    _route("GET", f"(/v[12])?(/sp|/hsa|/sd)?/(reports|snapshots)/{ID}/download", report_api.download),
+    _route("POST", "(/v2/sp|/v2/hsa|/v2/sd|/sd)/(?P<record>[^/]+)/snapshot", report_api.order_snapshot),
+    _route("GET", f"(/v2/sp|/v2/hsa|/v2/sd|/v[12]|/sd)/snapshots/{ID}", report_api.show_snapshot),
+    _route("POST", "/reporting/reports", report_api.order_v3_report),
+    _route("GET", f"/reporting/reports/{ID}", report_api.show_v3_report),
+    _route("DELETE", f"/reporting/reports/{ID}", report_api.delete_v3_report),
+    _route("POST", "/accounts/(?P<account>[^/]*)/dsp/reports", report_api.order_dsp_report),
+    _route("GET", f"/accounts/(?P<account>[^/]*)/dsp/reports/{ID}", report_api.show_dsp_report),
+    _route("POST", "/(?P<subject>campaigns|adGroups|ads|targets)/export", report_api.order_export),
+    _route("GET", f"/exports/{ID}", report_api.show_export),
+    _route("POST", "/assets/upload", report_api.open_upload),
+    _route("POST", "/amc/reporting/(?P<instance>[^/]+)/workflowExecutions", report_api.order_execution),
+    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}", report_api.show_execution),
+    _route("GET", f"/amc/reporting/[^/]+/workflowExecutions/{ID}/downloadUrls", report_api.show_download_urls),
     _route("POST", f"/{SPONSORED}/{KIND}/list", campaign_api.list_entities),
     _route("POST", f"/{SPONSORED}/{KIND}", campaign_api.create_entities),
     _route("PUT", f"/{SPONSORED}/{KIND}", campaign_api.update_entities),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from proxy.simulator.addressing import NO_SUCH_ACCOUNT
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
-from proxy.simulator.campaign_api import moment
 from proxy.simulator.checks import Refusal
+from proxy.simulator.report_api import moment
 from proxy.simulator.unified import Entity, Shape, load_shapes, matches
 
 if TYPE_CHECKING:
