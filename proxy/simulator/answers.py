@@ -49,11 +49,13 @@ UNIFIED_CODES = dict.fromkeys(("INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "NO
 
 
 def error_at(path: str, status: int, code: str, text: str) -> Answer:
-    """An error as the operations at `path` have it: the unified API and the ads accounts do not say `details`."""
+    """An error as the operations at `path` have it: the unified API, ads accounts and reports do not say `details`."""
     if path.startswith("/adsApi/"):
         return json_answer({"code": UNIFIED_CODES.get(code, code), "message": text}, status)
     if path.startswith("/adsAccounts"):
         return json_answer({"errors": [{"errorId": 0, "errorCode": code, "errorMessage": text}]}, status)
+    if path.startswith("/reporting/") and code.isdecimal():
+        return json_answer({"code": code, "detail": text}, status)
     return error_answer(status, code, text)
 
 

@@ -88,6 +88,7 @@ class Call:
         """The thing does not exist."""
         return error_answer(404, "NOT_FOUND", f"{what} does not exist")
 
-    def presigned(self, path: str, method: str = "GET") -> str:
-        """A URL at S3 that is good for a short time."""
-        return presign(self.state, self.s3_url, path, method)
+    def presigned(self, path: str, method: str = "GET", lifetime: float | None = None) -> str:
+        """A URL at S3 that is good for some seconds, by default a short time."""
+        seconds = self.state.settings.presigned_lifetime if lifetime is None else lifetime
+        return presign(self.state, self.s3_url + path, method, seconds)

@@ -20,6 +20,7 @@ from proxy.simulator.ledger import plain
 from proxy.simulator.limits import ASPECTS, Limit, Limits
 from proxy.simulator.named_faults import NAMED
 from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES
+from proxy.simulator.reports import FAILURE, Outcome, PlannedOutcome
 from proxy.simulator.settings import REGIONS
 from proxy.simulator.state import SettingUnknown, SimulatorState
 from proxy.simulator.writing import send
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.simulator.credentials import Grant
     from proxy.simulator.faults import Planned
     from proxy.simulator.profiles import Profile
+    from proxy.simulator.reports import Report
 
 
 # --- Control of users and of what their logins reach ----------------------------------------------------------
@@ -279,6 +281,47 @@ def _consent(state: SimulatorState, grant: Grant) -> JsonObject:
     }
 
 
+# --- The control API's actions on reports ----------------------------------------------------------------
+
+
+def show_reports(state: SimulatorState, given: JsonObject) -> Any:
+    """How many orders came, with which result, by whom; the newest orders and all reports."""
+    store = state.reports
+    return {
+        "totals": store.book.totals(),
+        "by_profile": store.book.by_profile(),
+        "orders": list(store.book.newest),
+        "reports": [_report(report) for report in store.reports.values()],
+        "planned": [asdict(planned) for planned in store.planned],
+    }
+
+
+def _report(report: Report) -> JsonObject:
+    made = report.order
+    who = {"region": made.region, "user": made.caller.user, "advertiser": made.advertiser}
+    return {"report_id": report.report_id, "kind": made.kind, "type": made.subject, **who, "stage": report.stage}
+
+
+def plan_outcome(state: SimulatorState, given: JsonObject) -> Any:
+    """Plans an `outcome` for the next `times` reports (1; null: all) that meet `type`, `name` and `profile`."""
+    if given.get("outcome") not in get_args(Outcome):
+        raise ControlRefused(f"outcome is one of {', '.join(get_args(Outcome))}")
+    times = given.get("times", 1)
+    if times is not None and (not isinstance(times, int) or times < 1):
+        raise ControlRefused("'times' is a whole number from 1, or null for always")
+    names = ("type", "name", "profile")
+    patterns: dict[str, str] = {name: text(given, name) for name in names if name in given}
+    planned = PlannedOutcome(given["outcome"], patterns, str(given.get("reason", FAILURE)), times)
+    state.reports.planned.append(planned)
+    return asdict(planned)
+
+
+def clear_outcomes(state: SimulatorState, given: JsonObject) -> Any:
+    """Reports end as usual."""
+    state.reports.planned.clear()
+    return {"planned": 0}
+
+
 # --- The control API -------------------------------------------------------------------------------------
 
 Handler = Callable[[SimulatorState, JsonObject], Any]
@@ -407,6 +450,9 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/limits"): show_limits,
     ("POST", "/control/limits"): add_limit,
     ("DELETE", "/control/limits"): clear_limits,
+    ("GET", "/control/reports"): show_reports,
+    ("POST", "/control/reports/outcomes"): plan_outcome,
+    ("DELETE", "/control/reports/outcomes"): clear_outcomes,
     ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},
     ("POST", "/control/credentials/revoke"): revoke,
     ("POST", "/control/credentials/restore"): lambda state, given: {"restored": state.restore()},

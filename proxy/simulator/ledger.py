@@ -148,6 +148,7 @@ TOOL_KINDS = frozenset(
         "body-account-unknown",
         "content-type",
         "operation-unknown",
+        "report-order",
         "s3-authorization",
         "selection",
         "session-account",

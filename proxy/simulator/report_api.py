@@ -6,35 +6,41 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.answers import Answer, error_answer
+from proxy.simulator.answers import Answer, error_answer, json_answer
+from proxy.simulator.calls import Call, CallRefused
+from proxy.simulator.checks import Refusal
+from proxy.simulator.report_orders import problem_with_order
+from proxy.simulator.reports import Order
 
 if TYPE_CHECKING:
-    from proxy.simulator.calls import Call
     from proxy.simulator.reports import Report
 
 Match = re.Match[str]
 
 
-def moment(report: Report) -> str:
-    """A time stamp that is the same for a report each time."""
-    return datetime.fromtimestamp(1_735_689_600 + report.created_at % 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def timestamp(seconds: float) -> str:
+    """A time of the calendar, as version 3 writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def order(call: Call, kind: str, subject: str) -> Report:
-    """Takes an order."""
-    fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
-    settings = call.state.settings
-    report = call.state.reports.order(kind, subject, fingerprint, settings.report_polls, call.state.now())
-    report.request, report.owner = call.json_object(), call.caller.user
-    return report
+    """A report of a kind that shares no queue."""
+    wanted = Order(kind, subject, call.json_object(), call.caller, call.region)
+    return call.state.reports.make(wanted, call.state.settings, currency_of(call))
 
 
 def look_up(call: Call, kind: str, report_id: str) -> Report | None:
-    """An order by id. Unless `strict_reports` is on, unknown ids are finished orders of long ago."""
+    """A report by id. Unless `strict_reports` is on, unknown ids are reports of long ago."""
     report = call.state.reports.ask(report_id)
-    if report is None and not call.state.settings.strict_reports:
+    if report is None and not call.state.settings.strict_reports and report_id not in call.state.reports.deleted:
         return call.state.reports.finished(kind, report_id)
     return report
+
+
+def currency_of(call: Call) -> str:
+    """The currency of the profile that a call is for."""
+    profile = call.state.profiles.find(call.region, call.scope, call.caller.user)
+    return profile.currency if profile else "USD"
 
 
 # --- v2: reports and snapshots ----------------------------------------------------------------------------
@@ -43,7 +49,7 @@ def look_up(call: Call, kind: str, report_id: str) -> Report | None:
 def order_v2_report(call: Call, match: Match) -> Answer:
     """`POST /v2/{sp|hsa|sd}/{recordType}/report`."""
     report = order(call, "v2", match["record"])
-    value = {"reportId": report.report_id, "recordType": report.subject, "status": "IN_PROGRESS"}
+    value = {"reportId": report.report_id, "recordType": report.order.subject, "status": "IN_PROGRESS"}
     return call.answer({**value, "statusDetails": "Report is being generated."}, 202)
 
 
@@ -55,7 +61,9 @@ def show_v2_report(call: Call, match: Match) -> Answer:
 def order_snapshot(call: Call, match: Match) -> Answer:
     """`POST /v2/{sp|hsa}/{recordType}/snapshot` and `POST /sd/{recordType}/snapshot`."""
     report = order(call, "snapshot", match["record"])
-    return call.answer({"snapshotId": report.report_id, "recordType": report.subject, "status": "IN_PROGRESS"}, 202)
+    return call.answer(
+        {"snapshotId": report.report_id, "recordType": report.order.subject, "status": "IN_PROGRESS"}, 202
+    )
 
 
 def show_snapshot(call: Call, match: Match) -> Answer:
@@ -71,7 +79,7 @@ def _show_v2(call: Call, kind: str, report_id: str, names: tuple[str, str]) -> A
     value: dict[str, Any] = {id_name: report.report_id, "status": "IN_PROGRESS", "statusDetails": "In progress."}
     if report.done:
         location = f"{call.api_url}/v1/{path_name}/{report.report_id}/download"
-        value |= {"status": "SUCCESS", "statusDetails": "Done.", "location": location, "fileSize": len(report.rows())}
+        value |= {"status": "SUCCESS", "statusDetails": "Done.", "location": location, "fileSize": report.size()}
     return call.answer(value)
 
 
@@ -90,45 +98,92 @@ def download(call: Call, match: Match) -> Answer:
 
 
 def order_v3_report(call: Call, match: Match) -> Answer:
-    """`POST /reporting/reports`; 425 while the very same report is not done."""
-    fingerprint = f"{call.region}\n{call.scope}\n{call.path}\n".encode() + call.body
-    earlier = call.state.reports.duplicate_of("v3", fingerprint)
-    if earlier is not None and call.state.settings.refuse_duplicate_reports:
-        return call.answer({"code": "425", "detail": f"The Request is a duplicate of : {earlier.report_id}"}, 425)
-    return call.answer(_v3(order(call, "v3", "v3"), None))
+    """`POST /reporting/reports`: 425 for a duplicate, 429 if the queue is full, 400 for what Amazon would not take."""
+    wanted = _order_v3(call)
+    state = call.state
+    problem = problem_with_order(wanted.request, state.date()) if state.settings.strict_reports else None
+    if problem is not None:
+        state.reports.refuse(wanted)
+        raise CallRefused(Refusal(400, "report-order", "400", problem))
+    placed = state.reports.place(wanted, state.settings, currency_of(call))
+    if placed.result == "throttled":
+        return json_answer({"code": "429", "detail": "Too Many Requests"}, 429).with_headers(THROTTLED)
+    if placed.result == "duplicate" and state.settings.report_duplicates == "refuse" and placed.report:
+        text = f"The Request is a duplicate of : {placed.report.report_id}"
+        return json_answer({"code": "425", "detail": text}, 425)
+    return call.answer(_as_v3(call, placed.report))
+
+
+THROTTLED = ("amazon-advertising-api-throttled", "true")
+"""What Amazon sends with a 429 instead of Retry-After."""
+
+
+def _order_v3(call: Call) -> Order:
+    request = call.json_object()
+    configuration = request.get("configuration")
+    subject = configuration.get("reportTypeId") if isinstance(configuration, dict) else None
+    return Order("v3", str(subject or ""), request, call.caller, call.region)
 
 
 def show_v3_report(call: Call, match: Match) -> Answer:
-    """`GET /reporting/reports/{id}`: PENDING, PROCESSING, then COMPLETED with a presigned `url`."""
-    report = look_up(call, "v3", match["id"])
-    if report is None:
-        return call.missing(f"report {match['id']}")
-    url = call.presigned(f"/sandbox/reports/{report.report_id}.json.gz") if report.done else None
-    return call.answer(_v3(report, url))
+    """`GET /reporting/reports/{id}`: PENDING, PROCESSING, then FAILED, or COMPLETED with a presigned `url`."""
+    report = look_up(call, "v3", match["id"]) if _may_see(call, match["id"]) else None
+    return _no_report(match["id"]) if report is None else call.answer(_as_v3(call, report))
 
 
 def delete_v3_report(call: Call, match: Match) -> Answer:
-    """`DELETE /reporting/reports/{id}`."""
-    call.state.reports.reports.pop(match["id"], None)
-    return call.answer({"reportId": match["id"]})
+    """`DELETE /reporting/reports/{id}`: cancels a pending report."""
+    report_id = match["id"]
+    report = call.state.reports.reports.get(report_id)
+    if not _may_see(call, report_id) or (report is None and call.state.settings.strict_reports):
+        return _no_report(report_id)
+    if report is not None and report.stage != "PENDING":
+        return json_answer({"code": "400", "detail": f"Report {report_id} is not in PENDING status"}, 400)
+    call.state.reports.delete(report_id)
+    return call.answer({"code": "200", "detail": "Report was deleted", "reportId": report_id})
 
 
-def _v3(report: Report, url: str | None) -> dict[str, Any]:
-    at = moment(report)
+def _may_see(call: Call, report_id: str) -> bool:
+    """Whether a report is none that others ordered, or that was deleted."""
+    store, caller = call.state.reports, call.caller
+    report = store.reports.get(report_id)
+    if report is None:
+        return report_id not in store.deleted
+    made = report.order
+    sent_right = (caller.scope or made.caller.scope, caller.account or made.caller.account)
+    return (made.kind, made.region, made.caller.user) == ("v3", call.region, caller.user) and sent_right == (
+        made.caller.scope,
+        made.caller.account,
+    )
+
+
+def _no_report(report_id: str) -> Answer:
+    return json_answer({"code": "404", "detail": f"Report {report_id} was not found"}, 404)
+
+
+def _as_v3(call: Call, report: Report | None) -> dict[str, Any]:
+    """All members of the specification."""
+    if report is None:
+        return {}
+    request, lifetime = report.order.request, call.state.settings.report_url_lifetime
+    url = None
+    if report.done:
+        url = call.presigned(f"/sandbox/reports/{report.report_id}.json.gz", lifetime=lifetime)
+    configuration = request.get("configuration")
     return {
         "reportId": report.report_id,
-        "name": report.request.get("name"),
-        "startDate": report.request.get("startDate"),
-        "endDate": report.request.get("endDate"),
-        "configuration": report.request.get("configuration"),
+        "name": request.get("name"),
+        "startDate": request.get("startDate"),
+        "endDate": request.get("endDate"),
+        "configuration": {"filters": None, **configuration} if isinstance(configuration, dict) else configuration,
         "status": report.stage,
-        "createdAt": at,
-        "updatedAt": at,
-        "generatedAt": at if url else None,
+        "createdAt": timestamp(report.ordered_on),
+        "updatedAt": timestamp(report.changed_on),
+        "generatedAt": timestamp(report.changed_on) if url else None,
         "url": url,
-        "urlExpiresAt": at if url else None,
-        "fileSize": len(report.rows()) if url else None,
-        "failureReason": None,
+        "urlExpiresAt": timestamp(call.state.today() + lifetime) if url else None,
+        "fileSize": report.size() if url else None,
+        "failureReason": report.fate.reason if report.fate and report.stage == "FAILED" else None,
     }
 
 
@@ -159,10 +214,15 @@ def show_export(call: Call, match: Match) -> Answer:
     report = look_up(call, "export", match["id"])
     if report is None:
         return call.missing(f"export {match['id']}")
-    value: dict[str, Any] = {"exportId": report.report_id, "status": "PROCESSING", "createdAt": moment(report)}
+    value: dict[str, Any] = {
+        "exportId": report.report_id,
+        "status": "PROCESSING",
+        "createdAt": timestamp(report.ordered_on),
+    }
     if report.done:
         url = call.presigned(f"/sandbox/exports/{report.report_id}.json.gz")
-        value |= {"status": "COMPLETED", "url": url, "fileSize": len(report.rows()), "generatedAt": moment(report)}
+        value |= {"status": "COMPLETED", "url": url, "fileSize": report.size()}
+        value["generatedAt"] = timestamp(report.changed_on)
     return call.answer(value)
 
 
@@ -187,7 +247,9 @@ def show_execution(call: Call, match: Match) -> Answer:
     if report is None:
         return call.missing(f"execution {match['id']}")
     status = "SUCCEEDED" if report.done else "RUNNING"
-    return call.answer({"workflowExecutionId": report.report_id, "status": status, "createTime": moment(report)})
+    return call.answer(
+        {"workflowExecutionId": report.report_id, "status": status, "createTime": timestamp(report.ordered_on)}
+    )
 
 
 def show_download_urls(call: Call, match: Match) -> Answer:

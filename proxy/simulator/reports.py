@@ -1,144 +1,383 @@
-"""Reports, snapshots and exports as things that take a while: asked for, in progress, done. No HTTP here."""
+"""Reports, snapshots and exports as things that take a while: ordered, in a queue, done. No HTTP here."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
 
-STAGES = ("PENDING", "PROCESSING", "COMPLETED")
+from proxy.simulator.limits import Caller
+from proxy.simulator.report_orders import day_of
+from proxy.simulator.report_rows import RowPlan, as_csv, as_json, columns_of, gzipped, is_daily
+
+if TYPE_CHECKING:
+    from proxy.simulator.settings import SimulatorSettings
+
+Clock = Callable[[], float]
+Result = Literal["created", "duplicate", "throttled", "refused"]
+Outcome = Literal["failed", "stalled", "truncated", "damaged"]
+
+QUEUED = ("v3", "unified")
+"""The kinds of reports that share Amazon's queue."""
+
+EXACT_ROWS = 20_000
+"""Up to so many rows, the size of a file is told; a larger one is made while it is fetched."""
+
+LONGEST_WINDOW = 731
+FAILURE = "Report generation failed."
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is ordered: a report of a `kind` (v3, unified, v2, snapshot, dsp, export, amc) by whom and where.
+
+    `subject` is the report type, or what else it is about. With `text` it is CSV, not a gzip file.
+    """
+
+    kind: str
+    subject: str
+    request: dict[str, Any]
+    caller: Caller
+    region: str
+    text: bool = False
+    parts: int = 1
+
+    @property
+    def advertiser(self) -> str:
+        """The profile or ads account; of a unified report, those that its body names, which `request` then has."""
+        named = self.request.get("accounts")
+        return self.caller.account or self.caller.scope or (",".join(named) if isinstance(named, list) else "")
+
+    @property
+    def queue(self) -> tuple[str, str]:
+        """Which queue it joins."""
+        return self.region, self.caller.client_id
+
+    def identity(self, *, units_collide: bool) -> bytes:
+        """What makes another order a duplicate: all but the name; with `units_collide` the time unit does not count."""
+        wanted = {name: value for name, value in self.request.items() if name != "name"}
+        configuration = wanted.get("configuration")
+        if isinstance(configuration, dict):
+            left_out = ("timeUnit",) if units_collide else ()
+            wanted["configuration"] = {
+                name: _without_days(value) if units_collide and name == "columns" else _sorted(value)
+                for name, value in configuration.items()
+                if name not in left_out
+            }
+        who = (self.kind, self.region, self.caller.user, self.caller.client_id, self.caller.scope, self.caller.account)
+        return json.dumps([who, wanted], sort_keys=True).encode()
+
+
+def _sorted(value: Any) -> Any:
+    texts = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+    return sorted(value) if texts else value
+
+
+def _without_days(columns: Any) -> Any:
+    days = ("date", "startDate", "endDate")
+    return _sorted([column for column in columns if column not in days] if isinstance(columns, list) else columns)
+
+
+@dataclass(slots=True)
+class PlannedOutcome:
+    """What becomes of the next `left` reports (None: of all) whose `type`, `name` and `profile` meet these patterns."""
+
+    outcome: Outcome
+    patterns: dict[str, str] = field(default_factory=dict)
+    reason: str = FAILURE
+    left: int | None = 1
+    happened: int = 0
+
+    def meets(self, order: Order) -> bool:
+        """Whether it is for this order."""
+        name = str(order.request.get("name") or "")
+        values = {"type": order.subject, "name": name, "profile": order.advertiser}
+        return self.left != 0 and all(fnmatchcase(values[name], pattern) for name, pattern in self.patterns.items())
 
 
 @dataclass(slots=True)
 class Report:
-    """One order. `polls_left` is how often it is still asked for before it is done; `owner` is its owner.
+    """One report. `ordered_at` is a time of `clock`, `ordered_on` one of the calendar, in seconds.
 
-    `request` is what was asked for, and decides on the columns; with `text` the rows are CSV and no gzip file.
+    It is PENDING for `pending` seconds, then PROCESSING for `processing`; if both are 0, each of `polls` polls brings
+    it on by one step. `entities` is how many campaigns (or keywords, products) it has.
     """
 
     report_id: str
-    kind: str
-    subject: str
-    fingerprint: bytes
-    polls: int
-    polls_left: int
-    created_at: float
-    request: dict[str, Any] = field(default_factory=dict)
-    owner: str = ""
-    text: bool = False
+    order: Order
+    clock: Clock
+    ordered_at: float
+    ordered_on: float
+    polls: int = 0
+    polls_left: int = 0
+    pending: float = 0
+    processing: float = 0
+    entities: int = 50
+    currency: str = "USD"
+    fate: PlannedOutcome | None = None
+    polled_done_at: float = 0
+    _small: bytes | None = field(default=None, repr=False)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What was planned for it."""
+        return self.fate.outcome if self.fate else None
+
+    @property
+    def finished_at(self) -> float | None:
+        """When it was completed or failed, None if it is unfinished."""
+        if self.outcome == "stalled":
+            return None
+        if not self.pending and not self.processing:
+            return None if self.polls_left > 0 else self.polled_done_at
+        end = self.ordered_at + self.pending + self.processing
+        return end if self.clock() >= end else None
+
+    @property
+    def stage(self) -> str:
+        """PENDING, PROCESSING, then COMPLETED or FAILED."""
+        if self.finished_at is not None:
+            return "FAILED" if self.outcome == "failed" else "COMPLETED"
+        if self.outcome == "stalled":
+            return "PENDING"
+        if self.pending or self.processing:
+            return "PENDING" if self.clock() < self.ordered_at + self.pending else "PROCESSING"
+        return "PENDING" if self.polls_left == self.polls else "PROCESSING"
 
     @property
     def done(self) -> bool:
         """Whether its rows can be fetched."""
-        return self.polls_left <= 0
+        return self.stage == "COMPLETED"
+
+    def on_calendar(self, at: float | None) -> float:
+        """A time of the clock as one of the calendar; None is the order's."""
+        return self.ordered_on if at is None else self.ordered_on + at - self.ordered_at
 
     @property
-    def stage(self) -> str:
-        """PENDING at first, COMPLETED at last, PROCESSING between."""
-        if self.done:
-            return STAGES[2]
-        return STAGES[0] if self.polls_left == self.polls else STAGES[1]
+    def changed_on(self) -> float:
+        """When its stage changed last, by the calendar."""
+        if self.finished_at is not None:
+            return self.on_calendar(self.finished_at)
+        return self.on_calendar(self.ordered_at + self.pending if self.stage == "PROCESSING" else None)
 
-    def rows(self) -> bytes:
-        """The finished rows, the same each time."""
-        return (as_csv if self.text else as_gzip_json)(columns_of(self.request))
+    def plan(self) -> RowPlan:
+        """What its rows are made from."""
+        return RowPlan(
+            columns=columns_of(self.order.request),
+            days=_days_of(self.order.request, self.ordered_on),
+            daily=is_daily(self.order.request),
+            entities=self.entities,
+            advertiser=self.order.advertiser,
+            ordered_at=self.ordered_on,
+            currency=self.currency,
+            text_ids=self.order.kind != "v3",
+        )
+
+    def pieces(self, part: int = 0) -> Iterator[bytes]:
+        """The bytes of one of its files, made while they are read."""
+        plan = self.plan()
+        size = -(-plan.rows // self.order.parts)
+        first, last = part * size, min(plan.rows, (part + 1) * size)
+        if self.order.text:
+            return as_csv(plan, first, last)
+        if self.outcome == "truncated":
+            return _half(gzipped(as_json(plan, first, last)), plan.rows)
+        return gzipped(as_json(plan, first, last), good=self.outcome != "damaged")
+
+    def file(self, part: int = 0) -> bytes | None:
+        """One of its files whole, None if it is too large for that."""
+        if self.plan().rows > EXACT_ROWS:
+            return None
+        if self.order.parts > 1:
+            return b"".join(self.pieces(part))
+        if self._small is None:
+            self._small = b"".join(self.pieces())
+        return self._small
+
+    def size(self, part: int = 0) -> int | None:
+        """The bytes of a file, None if it is too large to know."""
+        whole = self.file(part)
+        return None if whole is None else len(whole)
+
+
+def _half(pieces: Iterator[bytes], rows: int) -> Iterator[bytes]:
+    """About the first half of a file."""
+    if rows <= EXACT_ROWS:
+        whole = b"".join(pieces)
+        yield whole[: len(whole) // 2]
+        return
+    for number, piece in enumerate(pieces):
+        yield piece
+        if number == 1:
+            return
+
+
+def _days_of(request: dict[str, Any], ordered_on: float) -> tuple[date, ...]:
+    """The days of an order: v3 from its members, v1 from its period; the day before it if it has none."""
+    period = request
+    if isinstance(request.get("periods"), list) and request["periods"] and isinstance(request["periods"][0], dict):
+        period = request["periods"][0].get("datePeriod") or {}
+    start, end = day_of(period.get("startDate")), day_of(period.get("endDate"))
+    if start is None or end is None or end < start:
+        return (datetime.fromtimestamp(ordered_on, UTC).date() - timedelta(days=1),)
+    return tuple(start + timedelta(days=day) for day in range(min((end - start).days + 1, LONGEST_WINDOW)))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of an order, and the report that was made, or that it is a duplicate of."""
+
+    result: Result
+    report: Report | None = None
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """Every order that arrived: how many by who ordered and with which result, and the newest."""
+
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    newest: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def note(self, order: Order, result: Result, report_id: str | None, at: float) -> None:
+        """Remembers an order."""
+        caller = order.caller
+        who = (caller.user, caller.client_id, order.region, caller.scope or "", caller.account or "", order.kind)
+        self.counts[(*who, result)] += 1
+        names = ("user", "client_id", "region", "profile", "account", "kind")
+        entry: dict[str, Any] = dict(zip(names, who, strict=True))
+        name = order.request.get("name")
+        self.newest.append(
+            {**entry, "type": order.subject, "name": name, "result": result, "report_id": report_id, "at": at}
+        )
+
+    def totals(self) -> dict[str, int]:
+        """The orders by result."""
+        found = Counter[str]()
+        for key, count in self.counts.items():
+            found[key[-1]] += count
+        return {result: found[result] for result in ("created", "duplicate", "throttled", "refused")}
+
+    def by_profile(self) -> list[dict[str, Any]]:
+        """The same for each login, region, profile or account, and kind."""
+        names = ("user", "client_id", "region", "profile", "account", "kind")
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        for key, count in self.counts.items():
+            entry = found.setdefault(key[:-1], dict(zip(names, key[:-1], strict=True)))
+            entry[key[-1]] = count
+        return list(found.values())
 
 
 class ReportStore:
-    """All orders, of every kind, by id."""
+    """All reports, of every kind, by id; the queue of versions 3 and 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Clock, today: Clock) -> None:
         self.reports: dict[str, Report] = {}
+        self.deleted: set[str] = set()
+        self.planned: list[PlannedOutcome] = []
+        self.book = OrderBook()
+        self._now, self._today = now, today
+        self._latest: dict[bytes, Report] = {}
+        self._queues: dict[tuple[str, str], list[Report]] = {}
+        self._last_orders: dict[tuple[str, str], float] = {}
         self._numbers = 0
 
-    def order(self, kind: str, subject: str, fingerprint: bytes, polls: int, now: float) -> Report:
-        """Takes an order; `subject` is what it is about, such as a record type."""
-        report = Report(self._new_id(kind), kind, subject, fingerprint, polls, polls, now)
+    def place(self, order: Order, settings: SimulatorSettings, currency: str = "USD") -> Placed:
+        """Takes an order of a queued report, unless it is a duplicate (version 3 only) or one too many."""
+        identity = order.identity(units_collide=settings.report_units_collide)
+        earlier = self._duplicate_of(order, identity, settings)
+        if earlier is not None:
+            return self._note(order, Placed("duplicate", earlier))
+        throttled = self._is_throttled(order, settings)
+        if throttled and not settings.report_throttled_but_made:
+            return self._note(order, Placed("throttled"))
+        report = self.make(order, settings, currency)
+        self._latest[identity] = report
+        self._queues.setdefault(order.queue, []).append(report)
+        self._last_orders[order.queue] = self._now()
+        return self._note(order, Placed("throttled" if throttled else "created", report))
+
+    def refuse(self, order: Order) -> None:
+        """Notes an order that Amazon would not take."""
+        self._note(order, Placed("refused"))
+
+    def make(self, order: Order, settings: SimulatorSettings, currency: str = "USD") -> Report:
+        """A report, whatever else is ordered."""
+        queued = order.kind in QUEUED
+        report = Report(
+            report_id=self._new_id(order.kind),
+            order=order,
+            clock=self._now,
+            ordered_at=self._now(),
+            ordered_on=self._today(),
+            polls=settings.report_polls,
+            polls_left=settings.report_polls,
+            polled_done_at=self._now(),
+            pending=settings.report_pending if queued else 0,
+            processing=settings.report_processing if queued else 0,
+            entities=settings.report_rows,
+            currency=currency,
+            fate=self._fate(order) if queued else None,
+        )
         self.reports[report.report_id] = report
         return report
 
-    def duplicate_of(self, kind: str, fingerprint: bytes) -> Report | None:
-        """The unfinished order that asks for the very same."""
-        same = (r for r in self.reports.values() if r.kind == kind and r.fingerprint == fingerprint and not r.done)
-        return next(same, None)
-
     def ask(self, report_id: str) -> Report | None:
-        """One look at an order, which brings it on by one step."""
+        """One look at a report, which brings it on by one step unless it advances with the time."""
         report = self.reports.get(report_id)
         if report is not None and report.polls_left > 0:
             report.polls_left -= 1
+            if report.polls_left == 0:
+                report.polled_done_at = self._now()
         return report
 
+    def delete(self, report_id: str) -> None:
+        """Forgets a report: it is no longer there, and the same order makes a new one."""
+        report = self.reports.pop(report_id, None)
+        self.deleted.add(report_id)
+        self._latest = {identity: each for identity, each in self._latest.items() if each is not report}
+        for queue in self._queues.values():
+            queue[:] = [each for each in queue if each is not report]
+
     def finished(self, kind: str, report_id: str) -> Report:
-        """An order of long ago, for unknown ids."""
-        return Report(report_id, kind, "campaigns", b"", 0, 0, 0.0)
+        """A report of long ago, for unknown ids."""
+        order = Order(kind, "campaigns", {}, Caller("", "", None), "")
+        return Report(report_id, order, self._now, self._now(), self._today())
+
+    def _duplicate_of(self, order: Order, identity: bytes, settings: SimulatorSettings) -> Report | None:
+        earlier = self._latest.get(identity)
+        if order.kind != "v3" or settings.report_duplicates == "accept" or earlier is None:
+            return None
+        ended = earlier.finished_at
+        recent = ended is None or self._now() < ended + settings.report_duplicate_window
+        return earlier if recent else None
+
+    def _is_throttled(self, order: Order, settings: SimulatorSettings) -> bool:
+        """Whether the queue is full, or the last order was too short a time ago."""
+        unfinished = [report for report in self._queues.get(order.queue, ()) if report.finished_at is None]
+        self._queues[order.queue] = unfinished
+        last = self._last_orders.get(order.queue)
+        too_soon = last is not None and self._now() < last + settings.report_spacing
+        return too_soon or 0 < settings.report_queue <= len(unfinished)
+
+    def _fate(self, order: Order) -> PlannedOutcome | None:
+        """The outcome that is planned for an order, now used."""
+        found = next((planned for planned in self.planned if planned.meets(order)), None)
+        if found is not None:
+            found.happened += 1
+            found.left = None if found.left is None else found.left - 1
+        return found
+
+    def _note(self, order: Order, placed: Placed) -> Placed:
+        self.book.note(order, placed.result, placed.report.report_id if placed.report else None, self._today())
+        return placed
 
     def _new_id(self, kind: str) -> str:
         self._numbers += 1
         if kind in ("v2", "snapshot"):
             return f"amzn1.clicksAPI.v1.p1.{self._numbers:08X}.{uuid.uuid4()}"
         return str(uuid.uuid4())
-
-
-# --- The rows of a report --------------------------------------------------------------------------------
-
-COUNT = 50
-USUAL = ("campaignId", "impressions", "clicks", "cost")
-"""The columns of a report without a list of columns."""
-
-FIRST_DAY = date(2025, 1, 1)
-
-
-def columns_of(order: dict[str, Any]) -> tuple[str, ...]:
-    """What an order asks for: v3 `configuration.columns`, v2 `metrics` by commas, v1 `query.fields`, DSP lists."""
-    configuration, query = order.get("configuration"), order.get("query")
-    found: list[Any] = []
-    if isinstance(configuration, dict):
-        found = configuration.get("columns") or []
-    elif isinstance(query, dict):
-        found = query.get("fields") or []
-    else:
-        for name in ("dimensions", "metrics"):
-            given = order.get(name) or []
-            found += given.split(",") if isinstance(given, str) else given
-    return tuple(dict.fromkeys(str(column).strip() for column in found)) or USUAL
-
-
-def cell(column: str, number: int) -> Any:
-    """The value of a column in a row; the kind of value follows from the column's name."""
-    name = column.rpartition(".")[2].lower()
-    if name.endswith("id"):
-        return str(10_000 + number)
-    if "date" in name:
-        return (FIRST_DAY + timedelta(days=number)).isoformat()
-    if name.endswith(("name", "status", "type", "code", "term", "keyword", "sku", "asin", "unit")):
-        return f"{column} {number}"
-    if name == "impressions":
-        return 1000 + 7 * number
-    if name == "clicks" or name.startswith(("purchases", "units", "orders")):
-        return 10 + number
-    return round(1.5 * number, 2)
-
-
-def table(columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """All rows."""
-    return [{column: cell(column, number) for column in columns} for number in range(COUNT)]
-
-
-def as_gzip_json(columns: tuple[str, ...]) -> bytes:
-    """A gzip file of a JSON array."""
-    return gzip.compress(json.dumps(table(columns)).encode(), mtime=0)
-
-
-def as_csv(columns: tuple[str, ...]) -> bytes:
-    """Lines with commas between the cells, the columns' names first."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(table(columns))
-    return text.getvalue().encode()

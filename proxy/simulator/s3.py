@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from proxy.simulator.answers import Answer
 from proxy.simulator.checks import Head, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from aiohttp import web
 
     from proxy.simulator.state import SimulatorState
@@ -24,17 +27,16 @@ def sign(key: bytes, method: str, target: str) -> str:
     return hmac.new(key, f"{method}\n{target}".encode("latin-1"), hashlib.sha256).hexdigest()
 
 
-def presign(state: SimulatorState, base_url: str, path: str, method: str = "GET") -> str:
-    """A URL that opens `path` for a short time, to a request with it and without Authorization."""
-    lifetime = state.settings.presigned_lifetime
+def presign(state: SimulatorState, url: str, method: str, lifetime: float) -> str:
+    """A URL that is open for some seconds, to a request with it and without Authorization."""
     session = quote(secrets.token_urlsafe(24) + "+/==", safe="")
     query = (
         f"X-Amz-Security-Token={session}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Date={state.now() + lifetime:.3f}"
         f"&X-Amz-SignedHeaders=host&X-Amz-Expires={lifetime:g}"
         f"&X-Amz-Credential=ASIASIMULATOR%2F20250101%2Fus-east-1%2Fs3%2Faws4_request"
     )
-    target = f"{path}?{query}"
-    return f"{base_url}{target}&X-Amz-Signature={sign(state.s3_key, method, target)}"
+    target = f"{urlsplit(url).path}?{query}"
+    return f"{url}?{query}&X-Amz-Signature={sign(state.s3_key, method, target)}"
 
 
 def check(state: SimulatorState, method: str, target: str, head: Head) -> Refusal | None:
@@ -69,14 +71,31 @@ def xml_error(refusal: Refusal) -> Answer:
 
 
 def fetch(state: SimulatorState, path: str) -> Answer:
-    """The object at `path`: `/reports/ID.json.gz`, gzip bytes without Content-Encoding, or `/reports/ID.csv`."""
-    name = path.rpartition("/")[2].removesuffix(".json.gz").removesuffix(".csv")
+    """The object at `path`: `/reports/ID.json.gz`, gzip bytes without Content-Encoding, or `/reports/ID.csv`.
+
+    A part of a report lies at `/reports/ID/part-1.json.gz` and so on.
+    """
+    folder, _, name = path.rpartition("/")
+    name, part = name.removesuffix(".json.gz").removesuffix(".csv"), 0
+    if name.startswith("part-"):
+        part, name = int(name.removeprefix("part-")), folder.rpartition("/")[2]
+    if name in state.reports.deleted:
+        return xml_error(Refusal(404, "s3-missing", "NoSuchKey", "The specified key does not exist."))
     report = state.reports.reports.get(name) or state.reports.finished("v3", name)
     headers = (
         ("Content-Type", "application/octet-stream"),
         ("ETag", f'"{hashlib.sha256(path.encode()).hexdigest()[:32]}"'),
     )
-    return Answer(200, headers, report.rows(), "counted")
+    whole = report.file(part)
+    if whole is not None:
+        return Answer(200, headers, whole, "counted")
+    return Answer(200, headers, stream=made_in_a_thread(report.pieces(part)))
+
+
+async def made_in_a_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a large object, each made in a thread when it is needed."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 async def store(request: web.BaseRequest) -> Answer:

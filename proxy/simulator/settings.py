@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
@@ -15,6 +16,7 @@ Rotation = Literal["none", "at_once", "grace"]
 AccountLists = Literal["region", "all"]
 McpTools = Literal["own", "amazon"]
 McpHints = Literal["honest", "contrary", "none"]
+Duplicates = Literal["refuse", "return", "accept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,25 @@ class SimulatorSettings:
     length of access and refresh tokens.
 
     Of what a login reaches: hidden profiles may be used, but the usual list does not show them. `ads_account_lists` is
-    what one host lists of the ads accounts: what lives in its "region", or "all". `report_polls` is how often a report
-    or snapshot is asked for before it is done.
+    what one host lists of the ads accounts: what lives in its "region", or "all".
+
+    Of reports: `report_polls` is how often one is asked for before it is done. With `report_pending` and
+    `report_processing`, one of version 3 or 1 takes that many seconds instead. `report_rows` is how many campaigns (or
+    keywords, products) it has, `report_parts` how many files one of version 1 in a partitioned format has.
+    `report_duplicates` is to "refuse" a duplicate (425), "return" the earlier report, or "accept" the order. It is the
+    same order while a report is unfinished and for `report_duplicate_window` seconds after it; with
+    `report_units_collide`, even with another time unit. At most `report_queue` reports of a region and app are
+    unfinished (0: any number), and `report_spacing` seconds lie between orders, else 429. With
+    `report_throttled_but_made` the report is made anyway. `report_url_lifetime` is that of a report's URL.
 
     Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
     `mcp_hints` is what the list says of their reading: an "honest" hint, the "contrary", or "none".
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
     Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
-    collections have; `strict_reports` answers 404 for unknown reports; `strict_media_types` refuses media
-    types that the specifications do not name; `strict_bodies` refuses bodies of another shape than the operation's;
-    `strict_host` refuses a Host with another port than the listener's.
+    collections have; `strict_reports` refuses report orders that Amazon would refuse, and answers 404 for unknown
+    reports; `strict_media_types` refuses media types that the specifications do not name; `strict_bodies` refuses
+    bodies of another shape than the operation's; `strict_host` refuses a Host with another port than the listener's.
 
     `advertised_host` is the host name in URLs that lead to S3.
     """
@@ -79,9 +89,19 @@ class SimulatorSettings:
     hidden_profiles_per_region: int = 0
     ads_accounts_per_login: int = 4
     ads_account_lists: AccountLists = "region"
-    report_polls: int = 2
     presigned_lifetime: float = 30
-    refuse_duplicate_reports: bool = True
+    report_polls: int = 2
+    report_pending: float = 0
+    report_processing: float = 0
+    report_rows: int = 50
+    report_parts: int = 2
+    report_duplicates: Duplicates = "refuse"
+    report_duplicate_window: float = 0
+    report_units_collide: bool = False
+    report_queue: int = 0
+    report_spacing: float = 0
+    report_throttled_but_made: bool = False
+    report_url_lifetime: float = 3600
     mcp_tools: McpTools = "own"
     mcp_hints: McpHints = "honest"
     mcp_token_status: int = 400
@@ -108,9 +128,19 @@ CHANGEABLE = (
     "mcp_token_status",
     "mcp_tools",
     "presigned_lifetime",
-    "refuse_duplicate_reports",
-    "require_pkce",
+    "report_duplicate_window",
+    "report_duplicates",
+    "report_parts",
+    "report_pending",
     "report_polls",
+    "report_processing",
+    "report_queue",
+    "report_rows",
+    "report_spacing",
+    "report_throttled_but_made",
+    "report_units_collide",
+    "report_url_lifetime",
+    "require_pkce",
     "rotation",
     "rotation_grace",
     "strict_bodies",
@@ -122,10 +152,13 @@ CHANGEABLE = (
 )
 """What may be changed while the simulator runs."""
 
+MOST_ROWS = 5_000_000
+
 WORDS: dict[str, tuple[str, ...]] = {
     "ads_account_lists": get_args(AccountLists),
     "mcp_hints": get_args(McpHints),
     "mcp_tools": get_args(McpTools),
+    "report_duplicates": get_args(Duplicates),
     "rotation": get_args(Rotation),
 }
 """The words that these settings can have."""
@@ -140,5 +173,10 @@ def problem_with(name: str, value: object) -> str | None:
     usual = getattr(SimulatorSettings(), name)
     if isinstance(usual, bool):
         return None if isinstance(value, bool) else f"{name} is true or false"
+    if isinstance(usual, int):
+        least = 1 if name in ("report_rows", "report_parts") else 0
+        most = MOST_ROWS if name == "report_rows" else math.inf
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if good else f"{name} is a whole number from {least}" + (f" to {most}" if most < math.inf else "")
     number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     return None if number else f"{name} is a number"

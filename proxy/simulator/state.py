@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.simulator.ads_accounts import AdsAccountBook, settle
@@ -58,7 +59,7 @@ class SimulatorState:
         self.ledger = Ledger(self.settings.requests_kept)
         self.faults = FaultBook()
         self.limits = Limits()
-        self.reports = ReportStore()
+        self.reports = ReportStore(self.now, self.today)
         self.entities = EntityStore()
         self.unified = UnifiedStore()
         self.sessions: dict[str, tuple[str, str, frozenset[str]]] = {}
@@ -70,6 +71,10 @@ class SimulatorState:
     def today(self) -> float:
         """The simulator's date in seconds since 1970, which `advance` moves on too."""
         return self.initial.calendar() + self.advanced
+
+    def date(self) -> date:
+        """The simulator's day, in UTC."""
+        return datetime.fromtimestamp(self.today(), UTC).date()
 
     def advance(self, seconds: float) -> None:
         """Time passes: tokens, codes, presigned URLs and consents grow old."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.addressing import NO_SUCH_ACCOUNT
 from proxy.simulator.ads_account_api import MANAGER_ID
+from proxy.simulator.answers import error_at
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Refusal
-from proxy.simulator.report_api import moment
+from proxy.simulator.report_api import THROTTLED, timestamp
+from proxy.simulator.reports import Order
 from proxy.simulator.unified import Entity, Shape, load_shapes, matches
 
 if TYPE_CHECKING:
@@ -199,11 +201,18 @@ MOST_ACCOUNTS = 2000
 KIND = "unified"
 
 
+class OrderThrottled(Exception):
+    """An order that came when the queue was full."""
+
+
 def create_reports(call: Call, match: Match) -> Answer:
     """`POST /adsApi/v1/create/reports`: one report for up to 2,000 accounts, which must all be the user's."""
     shape = _shape("create")
     check_accounts(call, read_body(call, shape)["accessRequestedAccounts"])
-    return multi_status(call, shape, _create_reports)
+    try:
+        return multi_status(call, shape, _create_reports)
+    except OrderThrottled:
+        return error_at(call.path, 429, "TOO_MANY_REQUESTS", "Too Many Requests").with_headers(THROTTLED)
 
 
 def retrieve_reports(call: Call, match: Match) -> Answer:
@@ -245,10 +254,15 @@ def _create_reports(call: Call, shape: Shape, given: Any) -> Entity:
         raise EntityRefused("FIELD_VALUE_IS_NULL", f"{missing} must be there", missing)
     if given["format"] not in FORMATS:
         raise EntityRefused("FIELD_VALUE_IS_INVALID", f"format is one of {', '.join(FORMATS)}", "format")
-    settings, desk = call.state.settings, call.state.reports
-    report = desk.order(KIND, "reports", call.body, settings.report_polls, call.state.now())
-    report.request, report.owner, report.text = given, call.caller.user, given["format"].endswith("CSV")
-    return _as_json(call, report)
+    settings, store = call.state.settings, call.state.reports
+    parts = settings.report_parts if given["format"].startswith("PARTITIONED") else 1
+    named = [next(iter(entry.values())) for entry in call.json_object()["accessRequestedAccounts"]]
+    text = given["format"].endswith("CSV")
+    order = Order(KIND, "", {**given, "accounts": named}, call.caller, call.region, text=text, parts=parts)
+    placed = store.place(order, settings)
+    if placed.report is None or placed.result == "throttled":
+        raise OrderThrottled
+    return _as_json(call, placed.report)
 
 
 def _retrieve_reports(call: Call, shape: Shape, given: Any) -> Entity:
@@ -259,29 +273,41 @@ def _retrieve_reports(call: Call, shape: Shape, given: Any) -> Entity:
 
 def _delete_reports(call: Call, shape: Shape, given: Any) -> Entity:
     report = _known_report(call, given)
-    del call.state.reports.reports[report.report_id]
+    call.state.reports.delete(report.report_id)
     return _as_json(call, report)
 
 
 def _known_report(call: Call, report_id: Any) -> Report:
     report = call.state.reports.reports.get(str(report_id))
-    if report is None or report.kind != KIND or report.owner != call.caller.user:
+    if report is None or report.order.kind != KIND or report.order.caller.user != call.caller.user:
         raise EntityRefused("RESOURCE_ID_NOT_FOUND", f"report {report_id} does not exist", "reportId")
     return report
 
 
 def _as_json(call: Call, report: Report) -> Entity:
-    at = moment(report)
+    request = report.order.request
     value: Entity = {
         "reportId": report.report_id,
         "status": report.stage,
-        "creationDateTime": at,
-        "lastUpdatedDateTime": at,
-        **{name: report.request[name] for name in ("format", "periods", "query")},
+        "creationDateTime": timestamp(report.ordered_on),
+        "lastUpdatedDateTime": timestamp(report.changed_on),
+        **{name: request[name] for name in ("format", "periods", "query", "currencyOfView") if name in request},
     }
     if report.done:
-        ending = "csv" if report.text else "json.gz"
-        url = call.presigned(f"/sandbox/reports/{report.report_id}.{ending}")
-        part = {"url": url, "sizeInBytes": len(report.rows()), "urlExpirationDateTime": at}
-        value |= {"completedDateTime": at, "completedReportParts": [part]}
+        parts = [_part(call, report, number) for number in range(report.order.parts)]
+        value |= {"completedDateTime": timestamp(report.changed_on), "completedReportParts": parts}
+    if report.fate and report.stage == "FAILED":
+        value |= {"failureCode": "INTERNAL_ERROR", "failureReason": report.fate.reason}
     return value
+
+
+def _part(call: Call, report: Report, number: int) -> Entity:
+    """One file of a report. The size of a large one, which is made while it is fetched, is a guess."""
+    ending = "csv" if report.order.text else "json.gz"
+    name = f"{report.report_id}/part-{number}" if report.order.parts > 1 else report.report_id
+    lifetime = call.state.settings.report_url_lifetime
+    return {
+        "url": call.presigned(f"/sandbox/reports/{name}.{ending}", lifetime=lifetime),
+        "sizeInBytes": report.size(number) or report.plan().rows,
+        "urlExpirationDateTime": timestamp(call.state.today() + lifetime),
+    }

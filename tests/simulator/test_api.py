@@ -182,16 +182,6 @@ async def test_report_has_the_columns_that_were_asked_for(
     assert {tuple(row) for row in rows} == {tuple(columns)}
 
 
-async def test_duplicate_report_request_is_425(client: SimulatorClient) -> None:
-    """The same order again, while it is not done, is 425 and names the first; another order is not."""
-    headers = {"Content_Type": REPORT, "Amazon_Advertising_API_Scope": NA}
-    first = await client.ask("POST", "/reporting/reports", {"name": "r"}, **headers)
-    again = await client.ask("POST", "/reporting/reports", {"name": "r"}, **headers)
-    other = await client.ask("POST", "/reporting/reports", {"name": "s"}, **headers)
-    assert (first.status, again.status, other.status) == (200, 425, 200)
-    assert first.json()["reportId"] in again.json()["detail"]
-
-
 @pytest.mark.parametrize(
     ("order", "show", "id_name", "record_path"),
     [
