@@ -15,6 +15,7 @@ from proxy.simulator.answers import error_at
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Refusal
 from proxy.simulator.report_api import THROTTLED, timestamp
+from proxy.simulator.report_orders import problem_with_unified_order
 from proxy.simulator.reports import Order
 from proxy.simulator.unified import Entity, Shape, load_shapes, matches
 
@@ -249,20 +250,31 @@ def _shape(verb: str) -> Shape:
 def _create_reports(call: Call, shape: Shape, given: Any) -> Entity:
     if not isinstance(given, dict):
         raise BodyUnreadable("reports must be a list of JSON objects")
-    missing = next((name for name in shape.needs if given.get(name) is None), None)
-    if missing is not None:
-        raise EntityRefused("FIELD_VALUE_IS_NULL", f"{missing} must be there", missing)
-    if given["format"] not in FORMATS:
-        raise EntityRefused("FIELD_VALUE_IS_INVALID", f"format is one of {', '.join(FORMATS)}", "format")
     settings, store = call.state.settings, call.state.reports
-    parts = settings.report_parts if given["format"].startswith("PARTITIONED") else 1
+    form = str(given.get("format"))
+    parts = settings.report_parts if form.startswith("PARTITIONED") else 1
     named = [next(iter(entry.values())) for entry in call.json_object()["accessRequestedAccounts"]]
-    text = given["format"].endswith("CSV")
-    order = Order(KIND, "", {**given, "accounts": named}, call.caller, call.region, text=text, parts=parts)
+    request = {**given, "accounts": named}
+    order = Order(KIND, "", request, call.caller, call.region, text=form.endswith("CSV"), parts=parts)
+    refused = _refusal_of(call, shape, given)
+    if refused is not None:
+        store.refuse(order)
+        raise refused
     placed = store.place(order, settings)
     if placed.report is None or placed.result == "throttled":
         raise OrderThrottled
     return _as_json(call, placed.report)
+
+
+def _refusal_of(call: Call, shape: Shape, given: Entity) -> EntityRefused | None:
+    """Why a report cannot be had, if it cannot; its days and fields are checked with `strict_reports`."""
+    missing = next((name for name in shape.needs if given.get(name) is None), None)
+    if missing is not None:
+        return EntityRefused("FIELD_VALUE_IS_NULL", f"{missing} must be there", missing)
+    if given["format"] not in FORMATS:
+        return EntityRefused("FIELD_VALUE_IS_INVALID", f"format is one of {', '.join(FORMATS)}", "format")
+    wrong = problem_with_unified_order(given, call.state.date()) if call.state.settings.strict_reports else None
+    return EntityRefused(wrong.code, wrong.message, wrong.member) if wrong else None
 
 
 def _retrieve_reports(call: Call, shape: Shape, given: Any) -> Entity:

@@ -11,7 +11,7 @@ import pytest
 from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.ads_accounts import account_id
 from tests.simulator.conftest import Reply, SimulatorClient
-from tests.simulator.test_api import at_s3
+from tests.simulator.test_api import NA, REPORT, at_s3
 
 MINE = {"advertiserAccountId": account_id("default", 1)}
 PERIODS = [{"datePeriod": {"startDate": "2026-01-01", "endDate": "2026-01-07"}}]
@@ -118,3 +118,75 @@ async def test_report_that_lacks_something_is_an_error(
     """What the report needs and has not is said in the answer."""
     body = {"accessRequestedAccounts": [MINE], "reports": [{**ORDER, **changed}]}
     assert (await send(client, "create", body)).json()["error"][0]["errors"][0]["code"] == code
+
+
+async def test_partitioned_report_has_several_parts(client: SimulatorClient) -> None:
+    """Each with a URL and its expiry; together they have every row once."""
+    client.simulator.state.change(report_polls=1, report_parts=3)
+    fields = {"fields": ["date.value", "campaign.id", "metric.sales"]}
+    report = await ordered(client, format="PARTITIONED_GZIP_JSON", query=fields)
+    (done,) = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()["success"]
+    parts = done["report"]["completedReportParts"]
+    fetched = [await at_s3(client, part["url"]) for part in parts]
+    assert [len(each.body) for each in fetched] == [part["sizeInBytes"] for part in parts]
+    assert all(part["urlExpirationDateTime"] > report["creationDateTime"] for part in parts)
+    rows = [row for each in fetched for row in json.loads(gzip.decompress(each.body))]
+    assert len(rows) == len({(row["date.value"], row["campaign.id"]) for row in rows}) == 50 * 7
+
+
+async def test_report_may_fail(client: SimulatorClient) -> None:
+    """With a code and a reason, and without parts."""
+    await client.control("POST", "/reports/outcomes", {"outcome": "failed", "reason": "too much"})
+    client.simulator.state.change(report_polls=1)
+    report_id = (await ordered(client))["reportId"]
+    report = (await send(client, "retrieve", {"reportIds": [report_id]})).json()["success"][0]["report"]
+    assert (report["status"], report["failureReason"]) == ("FAILED", "too much")
+    assert "completedReportParts" not in report
+
+
+async def test_orders_of_both_versions_share_a_queue(client: SimulatorClient) -> None:
+    """A full queue refuses the whole order; the same order twice is no duplicate here."""
+    body = {"accessRequestedAccounts": [MINE], "reports": [ORDER]}
+    assert (await ordered(client))["reportId"] != (await ordered(client))["reportId"]
+    client.simulator.state.change(report_queue=2)
+    refused = await send(client, "create", body)
+    assert (refused.status, refused.json()["code"]) == (429, "TOO_MANY_REQUESTS")
+    assert refused.header("amazon-advertising-api-throttled") == "true"
+    other = await client.ask("POST", "/reporting/reports", {}, Content_Type=REPORT, Amazon_Advertising_API_Scope=NA)
+    assert other.status == 429
+    counts = {(entry["kind"], entry.get("created"), entry["throttled"]) for entry in await by_profile(client)}
+    assert counts == {("unified", 2, 1), ("v3", None, 1)}
+
+
+async def by_profile(client: SimulatorClient) -> list[dict[str, Any]]:
+    """The orders that the control API counts."""
+    found: list[dict[str, Any]] = (await client.control("GET", "/reports")).json()["by_profile"]
+    return found
+
+
+def of_days(start: str, end: str) -> dict[str, Any]:
+    """The period of an order."""
+    return {"periods": [{"datePeriod": {"startDate": start, "endDate": end}}]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (of_days("2026-01-07", "2026-01-01"), "FIELD_VALUE_IS_INVALID"),
+        (of_days("2026-1-7", "2026-01-31"), "FIELD_VALUE_IS_INVALID"),
+        (of_days("2026-01-01", "2026-05-01"), "FIELD_VALUE_IS_OUT_OF_RANGE"),
+        (of_days("2020-01-01", "2020-01-02"), "FIELD_VALUE_IS_OUT_OF_RANGE"),
+        ({"periods": []}, "FIELD_SIZE_IS_OUT_OF_RANGE"),
+        ({"periods": [{}]}, "FIELD_VALUE_IS_INVALID"),
+        ({"query": {"fields": []}}, "FIELD_SIZE_IS_OUT_OF_RANGE"),
+    ],
+)
+async def test_strict_reports_check_days_and_fields(
+    client: SimulatorClient, changed: dict[str, Any], code: str
+) -> None:
+    """At most 120 days, not older than 24 months, at least one field; refused orders are counted."""
+    client.simulator.state.change(strict_reports=True)
+    body = {"accessRequestedAccounts": [MINE], "reports": [{**ORDER, **changed}]}
+    (error,) = (await send(client, "create", body)).json()["error"][0]["errors"]
+    assert (error["code"], error["fieldLocation"].split("[")[0]) == (code, "$.reports")
+    assert [entry["refused"] for entry in await by_profile(client)] == [1]
