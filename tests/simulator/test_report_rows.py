@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -159,3 +160,16 @@ def test_a_damaged_file_has_a_wrong_checksum() -> None:
     assert gzip.decompress(b"".join(gzipped([b"[]"]))) == b"[]"
     with pytest.raises(gzip.BadGzipFile, match="CRC"):
         gzip.decompress(b"".join(gzipped([b"[]"], good=False)))
+
+
+def test_memory_does_not_grow_with_the_rows() -> None:
+    """A file of three times as many rows needs no more while it is made and read."""
+    peaks = []
+    for entities in (20_000, 60_000):
+        plan = replace(PLAN, entities=entities, daily=False)
+        tracemalloc.start()
+        for _ in gzipped(as_json(plan, 0, plan.rows)):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] < 16 * 1024 * 1024
