@@ -13,10 +13,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.access.json_body import differ_clearly, find_odd_form, read_json
+from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import find_foreign_member
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
+from proxy.strict_json import differ_clearly, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

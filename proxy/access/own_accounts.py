@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.access.json_body import UnclearBody, read_json
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import names_account
+from proxy.strict_json import UnclearBody, read_json
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from proxy.access.json_body import find_odd_form, read_json
+from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import ORDINARY, OwnAccounts, checked_parameters, find_foreign_name, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
@@ -24,6 +24,7 @@ from proxy.routing.ads_account import SCOPE, any_names_account, names_account, s
 from proxy.routing.mcp_session import ACCOUNT_HEADER, FIXED, FixedAccount, McpSession, elsewhere
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
+from proxy.strict_json import read_json
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
