@@ -1,0 +1,99 @@
+"""What a named report orders: days, zones, and how many at once."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from proxy.reports.plan import PlannedOrder, ReportProfile, find_window, plan_orders, select_profiles
+from tests.reports.reporting import DE, JP, US, make_report, moment
+
+NOON = moment("2026-11-02 12:00")
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "last"),
+    [
+        ("Europe/Berlin", "2026-11-01 22:59", date(2026, 10, 31)),
+        ("Europe/Berlin", "2026-11-01 23:00", date(2026, 11, 1)),
+        ("America/Los_Angeles", "2026-11-02 07:59", date(2026, 10, 31)),
+        ("America/Los_Angeles", "2026-11-02 08:00", date(2026, 11, 1)),
+        ("Asia/Tokyo", "2026-11-01 15:00", date(2026, 11, 1)),
+        ("nowhere", "2026-11-02 00:00", date(2026, 11, 1)),
+        ("", "2026-11-01 23:59", date(2026, 10, 31)),
+        ("../etc/passwd", "2026-11-02 00:00", date(2026, 11, 1)),
+    ],
+)
+def test_the_last_day_is_yesterday_in_the_time_zone_of_the_profile(zone: str, now: str, last: date) -> None:
+    """UTC's where the zone is unknown."""
+    assert find_window(make_report(days=1), zone, moment(now)) == (last, last)
+
+
+@pytest.mark.parametrize(
+    ("days", "lengths"),
+    [(1, [1]), (30, [30]), (31, [31]), (32, [31, 1]), (62, [31, 31]), (94, [31, 31, 31, 1]), (95, [31, 31, 31, 1])],
+)
+def test_no_order_is_longer_than_amazon_accepts(days: int, lengths: list[int]) -> None:
+    """The newest days come first, and the orders cover each day once; the 95th is at the edge of what Amazon keeps."""
+    orders = plan_orders(make_report(days=days), US, NOON)
+    covered = [
+        (date.fromisoformat(order.first_day) + timedelta(days=number)).isoformat()
+        for order in reversed(orders)
+        for number in range((date.fromisoformat(order.last_day) - date.fromisoformat(order.first_day)).days + 1)
+    ]
+    assert [(date.fromisoformat(o.last_day) - date.fromisoformat(o.first_day)).days + 1 for o in orders] == lengths
+    assert covered == sorted(set(covered))
+    assert covered[-1] == "2026-11-01"
+
+
+def test_no_order_is_older_than_amazon_keeps_rows() -> None:
+    """60 days of Sponsored Brands."""
+    configuration = {"reportTypeId": "sbCampaigns", "columns": ["date"]}
+    orders = plan_orders(make_report(days=90, configuration=configuration), US, NOON)
+    assert orders[-1].first_day == "2026-09-04"
+
+
+def test_a_type_without_a_preset_is_kept_for_95_days() -> None:
+    report = make_report(days=95, configuration={"reportTypeId": "stCampaigns", "columns": ["date"]})
+    assert report.retention == 95
+    assert report.columns == ("date",)
+
+
+def test_what_is_sent() -> None:
+    order = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
+    assert order.content({"timeUnit": "DAILY"}) == {
+        "startDate": "2026-10-01",
+        "endDate": "2026-10-31",
+        "configuration": {"timeUnit": "DAILY"},
+    }
+    assert order.key == "11-2026-10-01"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"account": "b"}, {"days": 3}, {"region": "eu"}, {"profiles": ("11",)}, {"configuration": {"columns": ["cost"]}}],
+)
+def test_another_definition_has_another_digest(change: dict[str, object]) -> None:
+    assert make_report(**change).digest != make_report().digest
+
+
+def test_a_schedule_does_not_change_the_rows() -> None:
+    assert make_report(every=60.0).digest == make_report().digest
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "missing"),
+    [
+        ({}, ["11", "22", "33"], ()),
+        ({"region": "eu"}, ["22"], ()),
+        ({"profiles": ("33", "44")}, ["33"], ("44",)),
+        ({"profiles": ("33",), "region": "na"}, [], ("33",)),
+    ],
+)
+def test_profiles_are_those_of_the_configuration_that_exist(
+    change: dict[str, object], found: list[str], missing: tuple[str, ...]
+) -> None:
+    known: list[ReportProfile] = [US, DE, JP]
+    chosen, absent = select_profiles(make_report(**change), known)
+    assert ([profile.id for profile in chosen], absent) == (found, missing)
