@@ -36,8 +36,6 @@ ACCOUNT, MANIFEST, STATUS, RUN_NOW = "account", "result.json", "status.json", "r
 RESULTS, PARTS = "results", "parts"
 HISTORY: Final = 20
 """Runs that a status remembers."""
-FIRST_COLUMNS: Final = ("profileId", "countryCode", "currencyCode")
-"""The columns that the proxy adds before those of Amazon's report."""
 _ATTEMPTS: Final = 5
 
 

@@ -1,0 +1,196 @@
+"""Turns rows into files, in a process of its own: `python -m proxy.reports.conversion`.
+
+It reads one task as JSON from standard input, and writes what came of it to standard output.
+
+It holds one row at a time, so that memory does not grow with a report. It knows files alone: nothing of Amazon, of
+accounts and of the running program, whose modules it does not import.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import resource
+import sys
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+FIRST_COLUMNS: Final = ("profileId", "countryCode", "currencyCode")
+"""The columns that the proxy adds before those of Amazon's report."""
+MAX_MEMORY: Final = 1 << 30
+"""Bytes of address space: what needs more is no report."""
+NICENESS: Final = 10
+_LEVEL: Final = 3
+"""Of compression: the rows of a report take a tenth of their size, and no other level is much smaller."""
+_BATCH: Final = 500
+_SAFE_INTEGER: Final = 1 << 53
+"""From here on spreadsheets and JavaScript round integers."""
+_GZIP: Final = b"\x1f\x8b"
+_write_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class DamagedRows(Exception):
+    """A file from Amazon that is not what was promised: cut, damaged, or no rows."""
+
+
+class TooLarge(Exception):
+    """More bytes than a result may have."""
+
+
+# --- From Amazon's file to the rows of a profile -------------------------------------------------------
+
+
+def convert(source: Path, target: Path, first: Iterable[str], columns: Iterable[str], limit: int) -> dict[str, Any]:
+    """Writes Amazon's rows as JSON lines with `FIRST_COLUMNS`, whose values `first` has. `limit` is the most bytes
+    before compression, 0 for any number. Raises `DamagedRows` and `TooLarge`."""
+    added = dict(zip(FIRST_COLUMNS, first, strict=True))
+    names = [name for name in columns if name not in added]
+    rows = 0
+    with Output(target, limit) as output:
+        for row in read_rows(source):
+            output.write(_write_json(added | {name: as_cell(name, row.get(name)) for name in names}) + "\n")
+            rows += 1
+    return {"rows": rows}
+
+
+def read_rows(source: Path) -> Iterator[Mapping[str, Any]]:
+    """The objects of a JSON array, which may be compressed. Raises `DamagedRows`."""
+    import ijson  # type: ignore[import-untyped]  # here: merging does not need it
+
+    with ExitStack() as opened:
+        file: Any = opened.enter_context(source.open("rb"))
+        if file.peek(2)[:2] == _GZIP:
+            file = opened.enter_context(gzip.open(file, "rb"))
+        try:
+            if not file.peek(64).lstrip()[:1] == b"[":
+                raise DamagedRows("it holds no list of rows")
+            for row in ijson.items(file, "item", use_float=True):
+                if not isinstance(row, dict):
+                    raise DamagedRows("it holds something else than rows")
+                yield row
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DamagedRows(f"it is cut or damaged ({error})") from None
+        except (ijson.JSONError, UnicodeDecodeError, OverflowError) as error:
+            raise DamagedRows(f"it is not JSON ({str(error).splitlines()[0]})") from None
+
+
+def as_cell(name: str, value: Any) -> Any:
+    """A value as results have it: ids are texts, and so are integers that others would round."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if name.endswith("Id") or abs(value) >= _SAFE_INTEGER else value
+    return value
+
+
+# --- From the rows of all profiles to a result -----------------------------------------------------------
+
+
+def merge(
+    parts: Iterable[Path], columns: Iterable[str], csv_file: Path, jsonl_file: Path, limit: int
+) -> dict[str, Any]:
+    """Writes one table of all parts, in both forms. A part of other columns gets these, without a value where it has
+    none. Raises `DamagedRows` and `TooLarge`."""
+    names = [*FIRST_COLUMNS, *(name for name in columns if name not in FIRST_COLUMNS)]
+    rows = 0
+    with Output(csv_file, limit) as table, Output(jsonl_file, limit) as lines:
+        writer = csv.writer(table, quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(names)
+        for line in _lines_of(parts):
+            row = json.loads(line)
+            values = [row.get(name) for name in names]
+            writer.writerow([_write_json(value) if isinstance(value, dict | list) else value for value in values])
+            lines.write(line if list(row) == names else _write_json(dict(zip(names, values, strict=True))) + "\n")
+            rows += 1
+    return {"rows": rows, "csv": table.facts(), "jsonl": lines.facts()}
+
+
+def _lines_of(parts: Iterable[Path]) -> Iterator[str]:
+    for part in parts:
+        try:
+            with gzip.open(part, "rt", encoding="utf-8", newline="\n") as file:
+                yield from file
+        except (OSError, EOFError, zlib.error) as error:
+            raise DamagedRows(f"{part} cannot be read ({error})") from None
+
+
+class Output:
+    """A gzip file that is written whole: it is on disk when the block ends, and gone if that fails."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path, self._limit = path, limit
+        self._digest = hashlib.sha256()
+        self._waiting: list[str] = []
+        self._size = 0
+
+    def __enter__(self) -> Output:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+        self._gzip = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._file:
+            if kind is None:
+                self._flush()
+                self._gzip.close()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        if kind is not None:
+            self._path.unlink(missing_ok=True)
+
+    def write(self, text: str) -> None:
+        self._waiting.append(text)
+        if len(self._waiting) >= _BATCH:
+            self._flush()
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of the file."""
+        content = {"size": self._size, "sha256": self._digest.hexdigest()}
+        return {"name": self._path.name, **content, "stored": self._path.stat().st_size}
+
+    def _flush(self) -> None:
+        data = "".join(self._waiting).encode()
+        self._waiting.clear()
+        self._size += len(data)
+        if self._limit and self._size > self._limit:
+            raise TooLarge(f"its rows have more than {self._limit} bytes")
+        self._digest.update(data)
+        self._gzip.write(data)
+
+
+# --- The process -----------------------------------------------------------------------------------------
+
+
+def run(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Does what a task says. A failure is a `problem` of one word, and `words` about it."""
+    try:
+        if task["do"] == "convert":
+            files = Path(task["source"]), Path(task["target"])
+            return convert(*files, task["first"], task["columns"], task["limit"])
+        files = Path(task["csv"]), Path(task["jsonl"])
+        return merge(map(Path, task["parts"]), task["columns"], *files, task["limit"])
+    except DamagedRows as error:
+        return {"problem": "damaged", "words": str(error)}
+    except TooLarge as error:
+        return {"problem": "too-large", "words": str(error)}
+    except MemoryError:
+        return {"problem": "damaged", "words": "one of its rows is larger than any of Amazon's"}
+    except OSError as error:
+        return {"problem": "disk", "words": f"{error.filename or 'the disk'}: {error.strerror or error}"}
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    json.dump(run(json.load(sys.stdin)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
