@@ -35,6 +35,7 @@ _SAFE_INTEGER: Final = 1 << 53
 """From here on spreadsheets and JavaScript round integers."""
 _GZIP: Final = b"\x1f\x8b"
 _write_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_read_json: Final = json.JSONDecoder().decode
 
 
 class DamagedRows(Exception):
@@ -83,7 +84,9 @@ def read_rows(source: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def as_cell(name: str, value: Any) -> Any:
-    """A value as results have it: ids are texts, and so are integers that others would round."""
+    """A value as results have it: ids are texts, and so are integers that others would round, and lists."""
+    if isinstance(value, dict | list):
+        return _write_json(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if name.endswith("Id") or abs(value) >= _SAFE_INTEGER else value
     return value
@@ -103,10 +106,12 @@ def merge(
         writer = csv.writer(table, quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(names)
         for line in _lines_of(parts):
-            row = json.loads(line)
-            values = [row.get(name) for name in names]
-            writer.writerow([_write_json(value) if isinstance(value, dict | list) else value for value in values])
-            lines.write(line if list(row) == names else _write_json(dict(zip(names, values, strict=True))) + "\n")
+            row = _read_json(line)
+            if list(row) != names:
+                row = {name: row.get(name) for name in names}
+                line = _write_json(row) + "\n"  # noqa: PLW2901 - the same row, with other columns
+            writer.writerow(row.values())
+            lines.write(line)
             rows += 1
     return {"rows": rows, "csv": table.facts(), "jsonl": lines.facts()}
 
