@@ -1,4 +1,5 @@
-"""Requests that end at the proxy: so far the local token endpoint. Gathers a small body, then answers in one piece."""
+"""Requests that end at the proxy: what they have in common, and the local token endpoint. A small body is gathered
+before the answer."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from proxy.access import token_endpoint
 from proxy.events import Fault, RequestKind
 from proxy.forwarding.accounting import method_name
 from proxy.forwarding.refusal import refusal_response
+from proxy.forwarding.relay import connection_line
 from proxy.problem import own_lines, reason_phrase
 
 if TYPE_CHECKING:
@@ -19,101 +21,139 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import Rules
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
+    from proxy.observability.instruments import Cell
     from proxy.routing.target import Destination
 
 
-class LocalTokenRequest:
-    """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under."""
+class LocalRequest:
+    """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under.
+
+    Each kind has an `answer`, which ends in `respond` or `refuse`, and says in `kind` and `path` what log and metrics
+    call it.
+    """
 
     max_wire_bytes = 16384
     rate_limited = True
+    endless = False
+    path = ""
 
-    def __init__(
-        self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
-    ) -> None:
-        self._accounting = accounting
-        self._client = client
-        self._request = request
-        self._destination = destination
-        self._rules = rules
-        self._stats = accounting.begin(request, client.head_done)
-        self._caller = ""
-        self._body = bytearray()
+    def __init__(self, accounting: Accounting, client: ClientPort, request: Request, rules: Rules) -> None:
+        self.accounting = accounting
+        self.client = client
+        self.request = request
+        self.rules = rules
+        self.stats = accounting.begin(request, client.head_done)
+        self.in_flight: Cell | None = None
+        self.body = bytearray()
+        self.done = False
         self._complete = not request.fields.chunked and not request.fields.content_length
         self._started = False
-        self._done = False
 
     def __repr__(self) -> str:
-        return f"<LocalTokenRequest {self._request.id}: {'done' if self._done else 'open'}>"
+        return f"<{type(self).__name__} {self.request.id}: {'done' if self.done else 'open'}>"
 
-    endless = False
+    @property
+    def kind(self) -> RequestKind:
+        raise NotImplementedError
+
+    def answer(self) -> None:
+        """The request is here, whole."""
+        raise NotImplementedError
+
+    # --- RequestHandler
 
     def start(self) -> None:
         self._started = True
         if self._complete:
-            self._answer()
-        elif self._request.fields.expects_continue:
-            self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
-            self._client.flush()
-            self._client.expect_body()
+            self.answer()
+        elif self.request.fields.expects_continue:
+            self.client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
+            self.client.flush()
+            self.client.expect_body()
 
     def request_data(self, pieces: list[Buffer]) -> None:
         for piece in pieces:
-            self._body += piece
-        self._stats.bytes_in = len(self._body)
+            self.body += piece
+        self.stats.bytes_in = len(self.body)
 
     def request_ended(self, trailers: bytes) -> None:
         self._complete = True
-        if self._started:
-            self._answer()
+        if self._started and not self.done:
+            self.answer()
 
     def request_broken(self, error: Refused) -> None:
-        if self._done:
-            return
-        self._client.send([refusal_response(error, self._request, self._rules.response_lines, close=True)])
-        self._client.finish(keep=False)
-        self._stats.refusal = error
-        self._finish(error.status)
+        if not self.done:
+            self.refuse(error, keep=False)
 
     def client_gone(self) -> None:
-        if not self._done:
-            self._stats.fault = Fault.CLIENT_GONE
-            self._finish(0)
+        if not self.done:
+            self.finish(0, Fault.CLIENT_GONE)
 
     def client_writable(self, writable: bool) -> None:
-        """The response is small and written once."""
+        """A small response is written once."""
 
     def time_out(self) -> None:
-        self._client.abort()
+        self.client.abort()
         self.client_gone()
 
-    def _answer(self) -> None:
-        if self._done:
-            return
-        request, rules = self._request, self._rules
-        asked = token_endpoint.PlaceholderRequest(request, self._destination.name, bytes(self._body))
-        answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
-        keep = self._client.stays_open(request)
-        lines = [
-            b"HTTP/1.1 %d %b\r\n" % (answer.status, reason_phrase(answer.status).encode()),
-            *(b"%b: %b\r\n" % field for field in answer.headers),
-            b"Content-Length: %d\r\n" % len(answer.body),
-            b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
-            own_lines(time.time(), rules.response_lines),
-            b"" if keep else b"Connection: close\r\n",
-            b"\r\n",
-            b"" if request.method == b"HEAD" else answer.body,
-        ]
-        self._client.send([b"".join(lines)])
-        self._stats.bytes_out, self._caller = len(answer.body), answer.client
-        self._stats.refusal = answer.refusal
-        self._client.finish(keep=keep)
-        self._finish(answer.status)
+    # --- ends
 
-    def _finish(self, status: int) -> None:
-        self._done = True
-        self._body = bytearray()
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole response; `lines` are header lines without those that every response has."""
+        keep = self.client.stays_open(self.request)
+        head = self.head(status, lines + b"Content-Length: %d\r\n" % len(body), keep=keep)
+        self.client.send([head if self.request.method == b"HEAD" else head + body])
+        self.stats.bytes_out = len(body)
+        self.client.finish(keep=keep)
+        self.finish(status)
+
+    def head(self, status: int, lines: bytes, *, keep: bool) -> bytes:
+        """The head of a response with these header lines, and those that every response has."""
+        return b"".join(
+            (
+                b"HTTP/1.1 %d %b\r\n" % (status, reason_phrase(status).encode()),
+                lines,
+                b"X-Request-Id: %b\r\n" % self.request.id.encode("latin-1"),
+                own_lines(time.time(), self.rules.response_lines),
+                connection_line(self.request.minor, keep=keep),
+                b"\r\n",
+            )
+        )
+
+    def refuse(self, error: Refused, *, keep: bool) -> None:
+        self.client.send([refusal_response(error, self.request, self.rules.response_lines, close=not keep)])
+        self.client.finish(keep=keep)
+        self.stats.refusal = error
+        self.finish(error.status)
+
+    def finish(self, status: int, fault: str = "") -> None:
+        """All is over; the client was told, or is gone. `status` is what it got, 0 for nothing."""
+        self.done = True
+        self.body = bytearray()
         now = perf_counter()
-        self._stats.overhead = now - self._stats.began
-        kind = RequestKind(self._caller, method=method_name(self._request.method))
-        self._accounting.finished(self._stats.finished(status, kind, "/auth/o2/token", now))
+        self.stats.overhead, self.stats.fault = self.stats.overhead or now - self.stats.began, fault
+        self.accounting.finished(self.stats.finished(status, self.kind, self.path, now), self.in_flight)
+
+
+class LocalTokenRequest(LocalRequest):
+    """A request to the local token endpoint."""
+
+    path = "/auth/o2/token"
+
+    def __init__(
+        self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
+    ) -> None:
+        super().__init__(accounting, client, request, rules)
+        self._destination = destination
+        self._client_name = ""
+
+    @property
+    def kind(self) -> RequestKind:
+        return RequestKind(self._client_name, method=method_name(self.request.method))
+
+    def answer(self) -> None:
+        rules = self.rules
+        asked = token_endpoint.PlaceholderRequest(self.request, self._destination.name, bytes(self.body))
+        answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
+        self._client_name, self.stats.refusal = answer.client, answer.refusal
+        self.respond(answer.status, b"".join(b"%b: %b\r\n" % field for field in answer.headers), answer.body)
