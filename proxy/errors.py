@@ -67,7 +67,16 @@ class TooManyParameters(Refused):
 
 
 class MethodNotAllowed(Refused):
+    """`allow` are the methods that the target has."""
+
     slug, status, title, code = "method-not-allowed", 405, "The method is not allowed", "METHOD_NOT_ALLOWED"
+    allow: str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class OnlyReadable(MethodNotAllowed):
+    """Another method than GET and HEAD for a named report."""
+
+    slug, title, allow = "only-readable", "Named reports are only read", "GET, HEAD"
 
 
 class RequestTimeout(Refused):
@@ -245,6 +254,34 @@ class ProfileNotKnownYet(Refused):
     )
     proxy_error = "destination_unavailable"
     retryable = True
+
+
+class UnknownReport(Refused):
+    """A path below `/-/` that leads to no named report which the client may read: the same for one that exists."""
+
+    slug, status, title, code = "unknown-report", 404, "Unknown report", "NOT_FOUND"
+    proxy_error = "destination_not_found"
+
+
+class UnknownParameter(Refused):
+    """A query of a named report that means nothing there."""
+
+    slug, title = "unknown-parameter", "Unknown query parameter"
+
+
+class ReportNotReady(Refused):
+    """A named report without a complete result."""
+
+    slug, status, title, code = "report-not-ready", 503, "The report has no result yet", "SERVICE_UNAVAILABLE"
+    proxy_error = "destination_unavailable"
+    retryable = True
+
+
+class ReportUnreadable(Refused):
+    """The folder of named reports cannot be used, or a result in it is damaged."""
+
+    slug, status, title, code = "report-unreadable", 500, "The report's result cannot be read", "INTERNAL_ERROR"
+    proxy_error = "proxy_internal_error"
 
 
 # --- Amazon's side ------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from proxy.errors import MethodNotAllowed
+
 if TYPE_CHECKING:
     from proxy.errors import Refused
 
@@ -106,8 +108,8 @@ def answer(error: Refused, request_id: str, form: BodyForm, *, close: bool, extr
         lines.append(f"Retry-After: {max(1, math.ceil(error.retry_after))}")
     if error.status == 401:
         lines.append('WWW-Authenticate: Bearer realm="ads-proxy"')
-    if error.status == 405:
-        lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+    if isinstance(error, MethodNotAllowed):
+        lines.append(f"Allow: {error.allow}")
     if close:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n" + extra + b"\r\n"

@@ -16,7 +16,15 @@ from proxy.access.client_keys import ClientKey, KeyUses
 from proxy.access.fixed_sessions import FixedSessions
 from proxy.access.mcp_tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
-from proxy.access.policy import Policy, Verdict, evaluate_body, evaluate_request, evaluate_route, fix_account
+from proxy.access.policy import (
+    Policy,
+    Verdict,
+    evaluate_body,
+    evaluate_request,
+    evaluate_route,
+    evaluate_run,
+    fix_account,
+)
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.table import ClientScope
@@ -391,6 +399,17 @@ class Clients:
     def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""
         verdict = evaluate_body(identity.policy, fields, body) if identity.policy is not None else _UNLIMITED
+        if verdict.refusal is not None:
+            raise verdict.refusal
+
+    def reads_report(self, identity: ClientIdentity, name: str, account: str) -> bool:
+        """Whether a client may read a named report of this account."""
+        policy = identity.policy
+        return policy is None or policy.reads_report(name, account)
+
+    def permit_run(self, identity: ClientIdentity) -> None:
+        """Raise what forbids a client to have a named report ordered anew, if anything does."""
+        verdict = evaluate_run(identity.policy) if identity.policy is not None else _UNLIMITED
         if verdict.refusal is not None:
             raise verdict.refusal
 

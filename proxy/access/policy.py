@@ -159,6 +159,7 @@ class Policy:
     paths: tuple[PathPattern, ...] | None = None
     access: Effect = Effect.WRITE
     mcp_tools: tuple[PathPattern, ...] | None = None
+    reports: tuple[PathPattern, ...] | None = None
     requests_per_minute: int | None = None
     max_in_flight: int | None = None
 
@@ -201,6 +202,14 @@ class Policy:
             if pattern.matches(path):
                 return True
         return self.paths is None
+
+    def reads_report(self, name: str, account: str) -> bool:
+        """Whether the client may read a named report of this account, with all its profiles."""
+        if self.accounts is not None and account not in self.accounts:
+            return False
+        if self.reports is None:
+            return not self.limited_by
+        return any(pattern.matches(name.encode()) for pattern in self.reports)
 
     @cached_property
     def with_account_id(self) -> Verdict:
@@ -299,7 +308,7 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
         return _forbid(
             "access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(asked.operation)}."
         )
-    if not policy.limited_by:
+    if not policy.limited_by or asked.kind is TargetKind.REPORTS:
         return policy.leave
     return _evaluate_limits(policy, asked)
 
@@ -414,6 +423,14 @@ def evaluate_body(policy: Policy, fields: RequestFields, body: bytes) -> Verdict
     """Whether a client may order the reports that a whole body asks for; asked where the verdict is `by_body`."""
     flaw = find_flaw(policy.account_ids or _NONE, fields, body)
     return _forbid("account_ids", f"Client {policy.name} is limited, and {flaw}.") if flaw else policy.by_body
+
+
+def evaluate_run(policy: Policy) -> Verdict:
+    """Whether a client may have a named report ordered anew."""
+    if Effect.REPORT in PERMITTED_EFFECTS[policy.access]:
+        return policy.leave
+    reason = f"Client {policy.name} has `access: {policy.access}`, and `refresh=1` orders reports; leave it out."
+    return _forbid("access", reason)
 
 
 # --- the one advertiser of a limited client's MCP session --------------------------------------------------

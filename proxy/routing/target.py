@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.errors import UnknownRoute
 from proxy.http1.target import Target, path_segments, percent_decoded
 from proxy.regions import REGION_NAMES
+from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
-    from proxy.routing.operations import Operation, Operations
+    from proxy.routing.operations import Operations
 
 
 # --- The inputs of a decision ---------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ def summarise(
 ) -> RequestSummary:
     """The summary of a request to this destination, whose client's requests are decided by what `reading` says."""
     kind, path = destination.kind, destination.path
-    operation = operations.find(method, destination.segments) if kind is _API else None
+    operation = operations.find(method, destination.segments) if kind is _API else _OWN_OPERATIONS.get(kind)
     query = destination.target[len(path) :] if reading.query else b""
     if operation is not None and not reading.path:
         path = b""
@@ -83,6 +84,8 @@ _WELL_KNOWN = b"/.well-known/"
 _METADATA = frozenset((b"oauth-protected-resource", b"oauth-authorization-server", b"openid-configuration"))
 _OAUTH_ENDPOINTS = frozenset((b"/register", b"/authorize", b"/token"))
 """Where MCP clients go on that found no metadata, with a login of their own."""
+_OWN_SEGMENT = b"-"
+"""The first of a path that is the proxy's own."""
 _LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
 """Those of the token endpoint's path, too."""
 _MAX_REMEMBERED_BYTES = 1024
@@ -108,6 +111,8 @@ class TargetKind(StrEnum):
     LOGIN = "login"
     """What an MCP client asks before a login of its own (RFC 9728, RFC 8414, OpenID Connect Discovery): never
     forwarded."""
+    REPORTS = "reports"
+    """`/-/*`, where the proxy has named reports: never forwarded."""
 
 
 _API = TargetKind.API
@@ -118,6 +123,11 @@ _KINDS = {
     **dict.fromkeys(_OAUTH_ENDPOINTS, TargetKind.LOGIN),
 }
 """Of paths that have one of their own."""
+READ_NAMED_REPORT = Operation(
+    "GET", "/-/reports", "readNamedReport", ScopeRule.NEVER, AccountRule.NEVER, account_header="", effect=Effect.READ
+)
+"""What a request for named reports is to policy, log and metrics."""
+_OWN_OPERATIONS = {TargetKind.REPORTS: READ_NAMED_REPORT}
 
 
 @unchanging
@@ -139,8 +149,11 @@ class Destination:
     segments: tuple[bytes, ...]
 
 
-def find_destination(target: Target) -> Destination:
-    """Take the prefix off a target of origin or absolute form. Raises `UnknownRoute` for a prefix without a name."""
+def find_destination(target: Target, *, with_reports: bool = False) -> Destination:
+    """Take the prefix off a target of origin or absolute form. Raises `UnknownRoute` for a prefix without a name.
+
+    `with_reports` tells that `/-/*` is not Amazon's, because the proxy has named reports there.
+    """
     path = target.path
     name = region = ""
     prefix = b""
@@ -149,7 +162,10 @@ def find_destination(target: Target) -> Destination:
         prefix = target.path[: len(target.path) - len(path)]
     path = path or b"/"
     segments = path_segments(path)
-    kind = _KINDS.get(path) or _kind(path, segments)
+    if with_reports and segments[:1] == (_OWN_SEGMENT,):
+        kind = TargetKind.REPORTS
+    else:
+        kind = _KINDS.get(path) or _kind(path, segments)
     return Destination(kind, name, region, prefix, target.authority, path + target.query, path, segments)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from proxy.access.policy import OVERRIDES, Policy, Verdict, may_override
+from proxy.access.policy import OVERRIDES, Policy, Verdict, evaluate_request, evaluate_run, may_override
 from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
+from proxy.http1.target import parse_target
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.routing.route import Route
-from proxy.routing.target import TargetKind
+from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
 from tests.support.deciding import OVERRIDING, fields, judged, request
 
 ROUTE = Route("acme", "na", TargetKind.API, b"", b"")
@@ -95,6 +96,60 @@ def test_what_the_limits_forbid(
     verdict = decided(limits, method, target, scope=b"123")
     assert verdict.rule == rule
     assert type(verdict.refusal) is refusal
+
+
+@pytest.mark.parametrize(
+    ("limits", "reads"),
+    [
+        ({}, True),
+        ({"reports": ("sp-daily",)}, True),
+        ({"reports": ("sp-*",)}, True),
+        ({"reports": ("x", "*y")}, True),
+        ({"reports": ("sp",)}, False),
+        ({"reports": ("SP-*",)}, False),
+        ({"accounts": ("acme",)}, True),
+        ({"accounts": ("zeta",)}, False),
+        ({"accounts": ("zeta",), "reports": ("*",)}, False),
+        ({"profiles": ("123",)}, False),
+        ({"account_ids": (OWN,)}, False),
+        ({"profiles": ("123",), "reports": ("sp-*",)}, True),
+        ({"access": "read"}, True),
+    ],
+)
+def test_named_reports_that_a_client_may_read(limits: dict[str, Any], reads: bool) -> None:
+    """All but those of other accounts; none for a limited client, unless it lists some."""
+    assert policy(**limits).reads_report("sp-daily", "acme") is reads
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "target", "refusal"),
+    [
+        ({"profiles": ("123",)}, b"GET", b"/-/reports/sp.csv", None),
+        ({"account_ids": (OWN,)}, b"HEAD", b"/-/reports/sp.csv", None),
+        ({"access": "read"}, b"GET", b"/-/reports/sp.csv?refresh=1", None),
+        ({"paths": ("/-/reports/*",)}, b"GET", b"/-/reports/sp.csv", None),
+        ({"paths": ("/v2/*",)}, b"GET", b"/-/reports/sp.csv", NotPermitted),
+        ({"methods": ("POST",)}, b"GET", b"/-/reports/sp.csv", NotPermitted),
+        ({"access": "read"}, b"GET", b"/-/reports/sp%2ecsv.", UnacceptablePath),
+        ({"profiles": ("123",)}, b"GET", b"/-//reports/sp.csv", UnacceptablePath),
+    ],
+)
+def test_requests_for_named_reports_are_reads(
+    limits: dict[str, Any], method: bytes, target: bytes, refusal: type[Refused] | None
+) -> None:
+    """Methods and paths are limited as for all requests; what governs Amazon's operations does not count."""
+    destination = find_destination(parse_target(target), with_reports=True)
+    asked = summarise(method, fields(), destination, PUBLISHED, EVERYTHING)
+    found = evaluate_request(policy(**limits), asked).refusal
+    assert refusal is None if found is None else type(found) is refusal
+
+
+@pytest.mark.parametrize(("access", "permitted"), [("read", False), ("report", True), ("write", True)])
+def test_runs_of_named_reports_that_a_client_may_ask_for(access: str, permitted: bool) -> None:
+    """They order reports at Amazon."""
+    verdict = evaluate_run(policy(access=access))
+    assert (verdict.refusal is None) is permitted
+    assert verdict.rule == ("" if access == "write" else "access")
 
 
 def test_a_long_method_is_not_said_back_whole() -> None:

@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 from proxy.errors import MalformedRequest, Refused, UnknownRoute
 from proxy.http1.request_fields import RequestFields
 from proxy.http1.target import TargetForm, parse_target, path_segments
+from proxy.routing.operations import PUBLISHED
 from proxy.routing.target import (
     EVERYTHING,
+    READ_NAMED_REPORT,
     Destination,
     PathReading,
     TargetKind,
     ends_like_mcp,
     find_destination,
     may_be_local,
+    summarise,
 )
 from tests.support.deciding import fields, request, summary
 
@@ -201,6 +204,32 @@ def test_other_paths_are_no_login(target: bytes) -> None:
 def test_a_sign_in_path_stays_one() -> None:
     """Metadata of a path below /auth is no other kind."""
     assert read(b"/auth/.well-known/openid-configuration").kind is TargetKind.SIGN_IN
+
+
+@pytest.mark.parametrize(
+    ("target", "own"),
+    [
+        (b"/-/reports", True),
+        (b"/-", True),
+        (b"/@acme/eu/-/x", True),
+        (b"/%2d/reports", True),
+        (b"//-/reports", True),
+        (b"/-/auth/o2/token", True),
+        (b"/-/.well-known/openid-configuration", True),
+        (b"/--/reports", False),
+        (b"/v2/-/reports", False),
+        (b"/v2?/-/reports", False),
+        (b"/", False),
+    ],
+)
+def test_named_reports_have_paths_of_their_own(target: bytes, own: bool) -> None:
+    """Whatever is behind `/-`, and only where there are named reports; log and policy know it as a read."""
+    found = find_destination(parse_target(target), with_reports=True)
+    assert (found.kind is TargetKind.REPORTS) is own
+    assert read(target).kind is not TargetKind.REPORTS
+    if own:
+        asked = summarise(b"POST", fields(), found, PUBLISHED, EVERYTHING)
+        assert asked.operation is READ_NAMED_REPORT
 
 
 @pytest.mark.parametrize(
