@@ -404,6 +404,14 @@ class DefectMet(Event):
     traceback: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReportFileUnreadable(Event):
+    """The result of a named report could not be read for a client; `detail` says which file, and why."""
+
+    report: str
+    detail: str
+
+
 # --- Requests of clients ------------------------------------------------------------------
 
 UNKNOWN = "unknown"

@@ -18,6 +18,8 @@ from proxy.errors import ConfigurationError
 from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
+from proxy.reports.responses import NamedReports
+from proxy.reports.store import ReportFolder
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.connection import Timeouts
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
     from proxy.app.server_tls import Authorities
-    from proxy.config import Client, Config, KeyConfig
+    from proxy.config import Client, Config, KeyConfig, ReportsSection
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
 
@@ -88,7 +90,14 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",
         recorded_values=frozenset(config.audit.values) if config.audit.objects else None,
+        reports=named_reports(config.reports) if config.reports is not None else None,
     )
+
+
+def named_reports(section: ReportsSection) -> NamedReports:
+    """The named reports of a configuration, as those see them who read them."""
+    accounts = {name: report.account for name, report in section.named.items()}
+    return NamedReports(ReportFolder(section.keep.dir), accounts, section.reuse_for)
 
 
 def connection_limits(config: Config) -> ConnectionLimits:
@@ -151,6 +160,7 @@ def make_policy(client: Client, share: int | None = None) -> Policy:
         paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
         access=Effect(client.access),
         mcp_tools=None if client.mcp_tools is None else tuple(map(PathPattern.read, client.mcp_tools)),
+        reports=None if client.reports is None else tuple(map(PathPattern.read, client.reports)),
         requests_per_minute=client.requests_per_minute,
         max_in_flight=client.max_in_flight or share,
     )

@@ -22,6 +22,7 @@ from proxy.config.loading import (
 from proxy.config.model.accounts import Account
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
+from proxy.config.model.reports import ReportsSection
 from proxy.config.model.sections import (
     AdminSection,
     AuditSection,
@@ -53,6 +54,7 @@ __all__ = [
     "LimitsSection",
     "LogSection",
     "Region",
+    "ReportsSection",
     "RouteConfig",
     "StateKind",
     "StateSection",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from proxy.http1.target import Target
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
+    from proxy.reports.responses import NamedReports
     from proxy.routing.route import Route
     from proxy.routing.table import ClientScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
@@ -60,7 +61,8 @@ class Rules:
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
     of a body. `recorded_values` are the members whose values an audit record of a write holds; None if it does not even
     name objects and members. `scheme` and `listen` make the proxy's own address if a request has none.
-    `response_lines` are header lines that every response carries.
+    `response_lines` are header lines that every response carries. `reports` are None without the section of that
+    name: then requests for them pass like all others.
     """
 
     table: RoutingTable
@@ -78,6 +80,7 @@ class Rules:
     listen: bytes
     response_lines: bytes = b""
     recorded_values: frozenset[str] | None = None
+    reports: NamedReports | None = None
 
 
 # --- Unlisted ids ---------------------------------------------------------------------------------------------
@@ -291,6 +294,7 @@ class Decisions:
 
     def __init__(self, rules: Rules) -> None:
         self._table = rules.table
+        self._with_reports = rules.reports is not None
         self._clients = rules.clients
         self._directory = rules.table.directory
         self._version = self._directory.version
@@ -346,7 +350,7 @@ class Decisions:
         self, method: bytes, target: Target, fields: RequestFields, reading: PathReading
     ) -> tuple[Destination, RequestSummary]:
         """What a request asks for. Pure, as the table of operations does not change."""
-        destination = find_destination(target)
+        destination = find_destination(target, with_reports=self._with_reports)
         return destination, summarise(method, fields, destination, self._table.operations, reading)
 
 

@@ -22,9 +22,11 @@ from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
+from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
+from proxy.reports.requested import read_asked
 from proxy.routing.mcp_session import sent_session_id
 from proxy.routing.route import route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.http1.target import Target
     from proxy.routing.mcp_session import McpSession
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
@@ -112,7 +115,7 @@ class Forwarder:
         if context is not None:
             self._repeat(request, context.decision)
         else:
-            early = find_destination(request.target) if may_be_local(request.target) else None
+            early = self._find_early(request.target) if may_be_local(request.target) else None
             if self.availability is _CLOSING:
                 raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
             if request.method not in METHODS:
@@ -126,6 +129,10 @@ class Forwarder:
                 accounting = self._dependencies.accounting
                 accounting.started()
                 return LocalTokenRequest(accounting, client, request, destination, self.rules)
+            if destination.kind is TargetKind.REPORTS:
+                permitted = self._permit_report(request, destination, asked, identity)
+                self._dependencies.accounting.started(permitted.in_flight)
+                return NamedReportRequest(self._dependencies.accounting, client, request, permitted, self.rules)
             context = self._decide(request, destination, asked, identity)
         decision = context.decision
         if decision.is_write:
@@ -134,6 +141,10 @@ class Forwarder:
             # Last: only the end of the request gives back what is claimed.
             self.rules.clients.claim(decision.identity, decision.in_flight.value)
         return self._exchange(context, client)
+
+    def _find_early(self, target: Target) -> Destination:
+        """Where a request may go for which no key is needed: not to a report."""
+        return find_destination(target, with_reports=self.rules.reports is not None)
 
     def _decide(
         self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
@@ -158,6 +169,25 @@ class Forwarder:
         decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
         self._decisions.keep(decision)
         return RequestContext(request, destination, decision)
+
+    def _permit_report(
+        self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
+    ) -> PermittedReport:
+        """What the client may read of what it asks for. Raises the `Refused` that forbids it."""
+        clients, reports = self.rules.clients, self.rules.reports
+        assert reports is not None
+        self._undecided.asked = asked
+        clients.charge(identity, time.monotonic())
+        clients.screen(identity, asked)
+        accounts = reports.accounts
+        names = tuple(name for name in accounts if clients.reads_report(identity, name, accounts[name]))
+        report = read_asked(request.method, destination, frozenset(names))
+        if report.refresh:
+            clients.permit_run(identity)
+        in_flight = self._dependencies.accounting.client_cell(identity.name)
+        # Last: only the end of the request gives back what is claimed.
+        clients.claim(identity, in_flight.value)
+        return PermittedReport(identity.name, report, names, reports, in_flight)
 
     def _tool_rules(self, identity: ClientIdentity, chosen: Route) -> ToolRules | None:
         """The MCP tools that the client may call there."""

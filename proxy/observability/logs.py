@@ -75,6 +75,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.WorkerStarted: "info",
     events.WorkerLost: "error",
     events.NumbersOverflowed: "warning",
+    events.ReportFileUnreadable: "error",
     events.DefectMet: "error",
 }
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
