@@ -23,10 +23,12 @@ from proxy.access.policy import (
     evaluate_request,
     evaluate_route,
     evaluate_run,
+    find_named_account,
     fix_account,
 )
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.operations import PUBLISHED
+from proxy.routing.route import select
 from proxy.routing.table import ClientScope
 from proxy.routing.target import PathReading
 from proxy.token_bucket import TokenBucket
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.operations import Operations
     from proxy.routing.route import Route
+    from proxy.routing.table import RoutingTable
     from proxy.routing.target import RequestSummary
 
 AUTHORIZATION = b"authorization"
@@ -335,13 +338,20 @@ class Clients:
         return verdict
 
     def fix_account(
-        self, identity: ClientIdentity, screened: Verdict, fields: RequestFields, session: McpSession | None
+        self,
+        identity: ClientIdentity,
+        screened: Verdict,
+        asked: RequestSummary,
+        table: RoutingTable,
+        session: McpSession | None = None,
     ) -> FixedAccount | None:
         """The only advertiser that a request to the MCP endpoint is for; None where it may be for any. Raises what
         forbids it."""
         if identity.policy is None or not screened.is_fixed:
             return None
-        return fix_account(identity.policy, fields, session)
+        selection = select(asked.name, asked.fields, table, identity.scope)
+        named = find_named_account(asked.fields, selection.profile if selection is not None else "")
+        return fix_account(identity.policy, named, session)
 
     def charge(self, identity: ClientIdentity, now: float) -> None:
         """Take one request off the client's budget, or raise that nothing is left. `now` never runs backwards.

@@ -458,14 +458,19 @@ def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
     return Verdict(rule, f"Client {policy.name} may use MCP for a profile or ads account of its own.", is_fixed=True)
 
 
-def fix_account(policy: Policy, fields: RequestFields, session: McpSession | None) -> FixedAccount:
-    """The advertiser of a request whose verdict `is_fixed`: its session's, else the one that it names, else the only
-    one of the client.
+def find_named_account(fields: RequestFields, route_profile: str) -> FixedAccount:
+    """The advertiser that a request names: by its headers, else by its route, whose profile may be empty."""
+    scope = next(filter(None, fields.values(SCOPE)), b"")
+    ads_account = b"" if scope else sent_ads_account(fields)
+    return FixedAccount(scope or (b"" if ads_account else route_profile.encode("latin-1")), ads_account)
+
+
+def fix_account(policy: Policy, named: FixedAccount, session: McpSession | None) -> FixedAccount:
+    """The advertiser of a request whose verdict `is_fixed`: its session's, else the `named` one, else the only one of
+    the client.
 
     Raises `SessionElsewhere` for a session that is for another one, and `NotPermitted` where several are left.
     """
-    scope = next(filter(None, fields.values(SCOPE)), b"")
-    named = FixedAccount(scope, b"" if scope else sent_ads_account(fields))
     own = policy.own
     if session is not None:
         fixed = session.fixed

@@ -228,7 +228,7 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         before = evaluate_request(identity.policy, summary)
         if before.refusal is not None:
             return _refuse(before)
-        fixed = clients.fix_account(identity, before, request.fields, None)
+        fixed = clients.fix_account(identity, before, summary, table)
         chosen = route(summary, table, identity.scope, fixed=fixed)
     except Refused as refusal:
         say(f"No: {refusal.detail}")

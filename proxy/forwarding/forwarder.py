@@ -157,7 +157,7 @@ class Forwarder:
         screened = clients.screen(identity, asked)
         is_mcp = asked.kind is TargetKind.MCP
         session, identifier = self._find_session(request, identity, screened) if is_mcp else (None, b"")
-        fixed = clients.fix_account(identity, screened, request.fields, session)
+        fixed = clients.fix_account(identity, screened, asked, rules.table, session)
         chosen = undecided.route = route(asked, rules.table, identity.scope, session, fixed)
         clients.check_route(identity, screened, chosen)
         if fixed is not None:

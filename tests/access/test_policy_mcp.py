@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.policy import fix_account
+from proxy.access.policy import find_named_account, fix_account
 from proxy.errors import ConflictingAdsAccount, NotPermitted, SessionElsewhere
 from proxy.routing.mcp_session import FixedAccount, McpSession
 from tests.access.test_policy import OTHER, OWN, account, decided, policy
@@ -19,11 +19,11 @@ MODE = b"Amazon-Ads-AI-Account-Selection-Mode: "
 
 
 def fixed(
-    limits: dict[str, Any], *lines: bytes, scope: bytes = b"", session: McpSession | None = None
+    limits: dict[str, Any], *lines: bytes, scope: bytes = b"", route: str = "", session: McpSession | None = None
 ) -> tuple[bytes, bytes]:
-    """The profile and the ads account that tools work for."""
-    scopes = (scope,) if scope else ()
-    found = fix_account(policy(**limits), fields(*lines, scopes=scopes), session)
+    """The profile and the ads account that tools work for; `route` is the profile of the request's route."""
+    named = find_named_account(fields(*lines, scopes=(scope,) if scope else ()), route)
+    found = fix_account(policy(**limits), named, session)
     return found.profile, found.ads_account
 
 
@@ -101,20 +101,24 @@ def test_other_methods_are_not_mcps(method: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "lines", "scope", "chosen"),
+    ("limits", "lines", "scope", "route", "chosen"),
     [
-        (ONE, (), b"", (b"123", b"")),
-        (ONE_ID, (), b"", (b"", OWN.encode())),
-        (SEVERAL, (), b"124", (b"124", b"")),
-        (SEVERAL, (account(OWN),), b"", (b"", OWN.encode())),
-        (SEVERAL, (account(OWN, "Amazon-Ads-Account-ID"),), b"", (b"", OWN.encode())),
+        (ONE, (), b"", "", (b"123", b"")),
+        (ONE_ID, (), b"", "", (b"", OWN.encode())),
+        (SEVERAL, (), b"124", "", (b"124", b"")),
+        (SEVERAL, (account(OWN),), b"", "", (b"", OWN.encode())),
+        (SEVERAL, (account(OWN, "Amazon-Ads-Account-ID"),), b"", "", (b"", OWN.encode())),
+        (SEVERAL, (), b"", "124", (b"124", b"")),
+        (SEVERAL, (account(""),), b"", "124", (b"124", b"")),
+        (SEVERAL, (), b"123", "124", (b"123", b"")),
+        (SEVERAL, (account(OWN),), b"", "124", (b"", OWN.encode())),
     ],
 )
-def test_the_named_account_else_the_only_one(
-    limits: dict[str, Any], lines: tuple[bytes, ...], scope: bytes, chosen: tuple[bytes, bytes]
+def test_the_named_account_else_that_of_the_route_else_the_only_one(
+    limits: dict[str, Any], lines: tuple[bytes, ...], scope: bytes, route: str, chosen: tuple[bytes, bytes]
 ) -> None:
     """Exactly one of profile and ads account."""
-    assert fixed(limits, *lines, scope=scope) == chosen
+    assert fixed(limits, *lines, scope=scope, route=route) == chosen
 
 
 @pytest.mark.parametrize(
@@ -140,22 +144,25 @@ def test_a_session_keeps_its_account() -> None:
     """Named again or not."""
     assert fixed(SEVERAL, session=SESSION) == (b"124", b"")
     assert fixed(SEVERAL, scope=b"124", session=SESSION) == (b"124", b"")
+    assert fixed(SEVERAL, route="124", session=SESSION) == (b"124", b"")
 
 
 @pytest.mark.parametrize(
-    ("limits", "lines", "scope", "session"),
+    ("limits", "lines", "scope", "route", "session"),
     [
-        (SEVERAL, (), b"123", SESSION),
-        (SEVERAL, (account(OWN),), b"", SESSION),
-        (ONE, (), b"", SESSION),
-        (ONE_ID, (), b"", SESSION),
-        (SEVERAL, (), b"", McpSession("agent", "acme", "na")),
-        (ONE, (), b"", McpSession("agent", "acme", "na", FixedAccount(ads_account=b"123"))),
+        (SEVERAL, (), b"123", "", SESSION),
+        (SEVERAL, (), b"123", "124", SESSION),
+        (SEVERAL, (), b"", "123", SESSION),
+        (SEVERAL, (account(OWN),), b"", "", SESSION),
+        (ONE, (), b"", "", SESSION),
+        (ONE_ID, (), b"", "", SESSION),
+        (SEVERAL, (), b"", "", McpSession("agent", "acme", "na")),
+        (ONE, (), b"", "", McpSession("agent", "acme", "na", FixedAccount(ads_account=b"123"))),
     ],
 )
 def test_a_session_of_another_account_is_unknown(
-    limits: dict[str, Any], lines: tuple[bytes, ...], scope: bytes, session: McpSession
+    limits: dict[str, Any], lines: tuple[bytes, ...], scope: bytes, route: str, session: McpSession
 ) -> None:
-    """That the request names, or that is the client's no longer."""
+    """That the request or its route names, or that is the client's no longer."""
     with pytest.raises(SessionElsewhere):
-        fixed(limits, *lines, scope=scope, session=session)
+        fixed(limits, *lines, scope=scope, route=route, session=session)

@@ -83,6 +83,7 @@ def test_the_command_compares_two_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 CLIENTS = f"""
 accounts: {{acme: {{client_id: app-1, client_secret: one, refresh_token: token-1}}}}
+routes: {{brand: {{account: acme, region: eu, profile: "124"}}}}
 clients:
   - {{name: reader, key_sha256: "{1:064}", profiles: ["123"], access: read}}
   - {{name: several, key_sha256: "{2:064}", profiles: ["123", "124"], account_ids: [amzn1.x]}}
@@ -104,6 +105,8 @@ QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-updat
         (f"reader PUT /mcp --mcp-tool {QUERY}", 1, "may send POST, GET and DELETE"),
         (f"several --mcp-tool {UPDATE}", 1, "send Amazon-Advertising-API-Scope: 123 or 124; or Amazon-Ads-AccountID"),
         (f"several --mcp-tool {UPDATE} --profile 124", 0, "does: `write`."),
+        (f"several POST /@brand/mcp --mcp-tool {UPDATE}", 0, "account acme, region eu, with profile 124."),
+        (f"reader POST /@brand/mcp --mcp-tool {QUERY}", 1, "may not use the account or route 'brand'"),
         (f"several --mcp-tool {UPDATE} --account-id amzn1.x", 0, "with no profile and account id amzn1.x."),
         (f"some --mcp-tool {UPDATE}", 1, "no pattern of its `mcp_tools` matches it"),
         ("some --mcp-tool x-query_unheard_of", 0, "so that it counts as a write"),

@@ -55,7 +55,11 @@ class McpAttacker(Attacker):
 
 @pytest.fixture(scope="module")
 def attacker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpAttacker]:
-    with rig(tmp_path_factory.mktemp("mcp"), clients=CLIENTS) as running:
+    routes = {
+        name: {"account": "acme", "region": "na", "profile": profile}
+        for name, profile in (("brand", FIRST), ("rival", SECOND))
+    }
+    with rig(tmp_path_factory.mktemp("mcp"), clients=CLIENTS, routes=routes) as running:
         running.control("/control/settings", {"mcp_tools": "amazon"})
         yield McpAttacker(running)
         assert not [line for line in running.log.lines if "defect_met" in line]
@@ -160,6 +164,37 @@ def test_no_header_chooses_another_account(
     asked = attacker.post(client, INITIALIZE, *lines, path=path)
     refused(asked)
     assert asked.status in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("client", "route", "lines", "sent"),
+    [
+        ("double", "brand", (), FIRST),
+        ("double", "rival", (), SECOND),
+        ("double", "rival", (SCOPE,), FIRST),
+        ("mixed", "brand", (), FIRST),
+        ("mixed", "brand", (f"Amazon-Ads-AccountID: {OWN}",), None),
+    ],
+)
+def test_a_route_names_its_profile(
+    attacker: McpAttacker, client: str, route: str, lines: tuple[str, ...], sent: str | None
+) -> None:
+    """To a client of several accounts; its own headers come first, as for every other request."""
+    asked = attacker.post(client, INITIALIZE, *lines, path=f"/@{route}/mcp")
+    assert [values(seen, "Amazon-Advertising-API-Scope") for seen in asked.seen] == [[sent] if sent else []]
+
+
+def test_a_route_leads_to_no_other_account(attacker: McpAttacker) -> None:
+    """A route to a foreign profile is refused like an unknown one, and a session stays with its own."""
+    said = []
+    for route in ("rival", "nobody"):
+        asked = attacker.post("single", INITIALIZE, path=f"/@{route}/mcp")
+        refused(asked)
+        said.append((asked.status, json.loads(asked.body)["detail"].replace(route, "NAME")))
+    assert said[0] == said[1]
+    session = attacker.session("double", path="/@rival/mcp")
+    refused(attacker.post("double", call(), session, path="/@brand/mcp"))
+    assert attacker.post("double", call(), session).seen
 
 
 def test_foreign_and_unknown_accounts_are_not_told_apart(attacker: McpAttacker) -> None:
