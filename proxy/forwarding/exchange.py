@@ -781,4 +781,5 @@ class Exchange:
             accounting.exchanged(stats, status, context, now)
 
         request = None if copy is None else written_request(context, copy.whole)
-        accounting.write_reader.read(WriteBodies(response, body, request), self._client.loop, account)
+        bodies = WriteBodies(response, body, request)
+        accounting.write_reader.read(bodies, context.client, self._client.loop, account)

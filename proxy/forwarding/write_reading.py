@@ -6,6 +6,7 @@ the account of the request waits for that. What bodies say is for `write_outcome
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 MAX_JUDGED: Final = 1 << 20
 """Bytes of a response to a write that are read, before and after its decoding."""
 MAX_WAITING: Final = 64
-"""Writes with large bodies that wait for the thread; those beyond are not read."""
+"""Writes with large bodies that wait for the thread. Those of one client take no more places than they leave free, so
+that others find one; those beyond are not read."""
 _PLAIN: Final = (b"", b"identity")
 WRITE_READER: Final = ThreadPoolExecutor(1, "write-outcomes")
 
@@ -103,21 +105,35 @@ class WriteReader:
 
     def __init__(self, defect: Callable[[str, BaseException], None]) -> None:
         self._defect = defect
-        self.waiting = 0
+        self._waiting: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting.total()
 
     def __repr__(self) -> str:
         return f"<WriteReader: {self.waiting} waiting>"
 
-    def read(self, bodies: WriteBodies, loop: asyncio.AbstractEventLoop, then: Callable[[WriteReading], None]) -> None:
+    def read(
+        self,
+        bodies: WriteBodies,
+        client: str,
+        loop: asyncio.AbstractEventLoop,
+        then: Callable[[WriteReading], None],
+    ) -> None:
         """Call `then` with what they say: now, or when the thread has read them."""
         if not bodies.is_large:
             then(self._read_now(bodies))
-        elif self.waiting >= MAX_WAITING:
+        elif self._waiting[client] >= MAX_WAITING - self.waiting:
             then(bodies.unread)
         else:
-            self.waiting += 1
-            reading = loop.run_in_executor(WRITE_READER, bodies.read)
-            reading.add_done_callback(lambda reading: self._was_read(bodies, reading, then))
+            self._waiting[client] += 1
+
+            def was_read(reading: asyncio.Future[WriteReading]) -> None:
+                self._waiting[client] -= 1
+                then(self._result_of(reading, bodies))
+
+            loop.run_in_executor(WRITE_READER, bodies.read).add_done_callback(was_read)
 
     def _read_now(self, bodies: WriteBodies) -> WriteReading:
         try:
@@ -126,11 +142,8 @@ class WriteReader:
             self._defect("write-outcome", error)
             return bodies.unread
 
-    def _was_read(
-        self, bodies: WriteBodies, reading: asyncio.Future[WriteReading], then: Callable[[WriteReading], None]
-    ) -> None:
-        self.waiting -= 1
+    def _result_of(self, reading: asyncio.Future[WriteReading], bodies: WriteBodies) -> WriteReading:
         error = None if reading.cancelled() else reading.exception()
         if error is not None:
             self._defect("write-outcome", error)
-        then(bodies.unread if reading.cancelled() or error is not None else reading.result())
+        return bodies.unread if reading.cancelled() or error is not None else reading.result()

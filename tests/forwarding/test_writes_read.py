@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.forwarding import write_reading
 from proxy.forwarding.body_copy import LARGE
-from proxy.forwarding.write_reading import MAX_JUDGED
+from proxy.forwarding.write_outcome import UNKNOWN
+from proxy.forwarding.write_reading import MAX_JUDGED, WriteBodies, WriteReader, WriteReading
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, Wire, answering
 
@@ -184,6 +186,36 @@ async def test_too_many_large_responses_are_not_read(running: Running, monkeypat
         assert (await bench.ask(UPDATE)).body == LONG
         assert (await bench.events.last()).outcome == "unknown"
         assert repr(bench.accounting.write_reader) == "<WriteReader: 0 waiting>"
+
+
+class BusyLoop:
+    """Its thread is busy: what is to run there begins when `future` is given a result."""
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[WriteReading]] = []
+
+    def run_in_executor(self, _executor: Any, _work: Any) -> asyncio.Future[WriteReading]:
+        self.futures.append(asyncio.get_running_loop().create_future())
+        return self.futures[-1]
+
+
+async def test_a_client_with_many_large_writes_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has at most as many places as it leaves free, and has them again once its writes are read."""
+    monkeypatch.setattr(write_reading, "MAX_WAITING", 4)
+    loop, reader, read = BusyLoop(), WriteReader(lambda *_: None), []
+
+    def write(client: str) -> None:
+        reader.read(WriteBodies(None, LONG), client, cast("Any", loop), lambda _: read.append(client))
+
+    for client in ("flood", "flood", "flood", "other", "third", "fourth"):
+        write(client)
+    assert (read, reader.waiting) == (["flood", "fourth"], 4)
+    for future in loop.futures:
+        future.set_result(WriteReading(UNKNOWN))
+    await asyncio.sleep(0)
+    assert (sorted(read[2:]), reader.waiting) == (["flood", "flood", "other", "third"], 0)
+    write("fourth")
+    assert reader.waiting == 1
 
 
 RECORDED: dict[str, Any] = {"recorded_values": frozenset(("state",))}
