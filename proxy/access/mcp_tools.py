@@ -258,7 +258,9 @@ class ToolRules:
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(name, str):
             return False
-        return name in (SEARCH, DESCRIBE, INVOKE) or not self._forbids(name, reads=only_reads(tool))
+        hint = read_only_hint(tool)
+        reads = name not in self.writers if hint is None else hint
+        return name in (SEARCH, DESCRIBE, INVOKE) or not self._forbids(name, reads=reads)
 
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
@@ -307,17 +309,19 @@ def effect_of(tool: str, operations: Operations) -> Effect:
     return Effect.WRITE if operation is None else operation.effect
 
 
-def only_reads(tool: Any) -> bool:
-    """Whether the server does not contradict that a listed tool reads: without a hint it says nothing."""
+def read_only_hint(tool: Any) -> bool | None:
+    """Whether the server says that a listed tool only reads; None where it says nothing of it."""
     annotations = tool.get("annotations")
     hint = annotations.get("readOnlyHint") if isinstance(annotations, dict) else None
-    return hint is None or hint is True
+    return None if hint is None else hint is True
 
 
 def read_hints(tools: list[Any]) -> dict[str, bool]:
-    """Of each listed tool whether the server says nothing else than that it reads."""
+    """The hints of the listed tools that have one. A server may leave them out for an old client, whose list then takes
+    nothing back."""
     named = (tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str))
-    return {tool["name"]: only_reads(tool) for tool in named if _TOOL.fullmatch(tool["name"])}
+    hints = {tool["name"]: read_only_hint(tool) for tool in named if _TOOL.fullmatch(tool["name"])}
+    return {name: hint for name, hint in hints.items() if hint is not None}
 
 
 def disagreements(writers: Iterable[str], operations: Operations) -> tuple[str, ...]:

@@ -273,10 +273,6 @@ def test_the_server_can_contradict_a_name_that_reads(allowed: ToolRules, tool: s
     ("annotations", "shown"),
     [
         ({"readOnlyHint": True}, True),
-        ({"readOnlyHint": None}, True),
-        ({}, True),
-        (None, True),
-        ("x", True),
         ({"readOnlyHint": False}, False),
         ({"readOnlyHint": "true"}, False),
         ({"readOnlyHint": 1}, False),
@@ -287,6 +283,14 @@ def test_a_list_is_judged_by_its_own_hints(annotations: Any, shown: bool) -> Non
     tool = {"name": QUERY, "annotations": annotations}
     assert READ.shows(tool) is WARNED.shows(tool) is shown
     assert read_hints([tool]) == {QUERY: shown}
+
+
+@pytest.mark.parametrize("annotations", [{"readOnlyHint": None}, {}, None, "x"])
+def test_a_missing_hint_takes_nothing_back(annotations: Any) -> None:
+    """A server may leave hints out for a client that speaks an old version: what another list said stays."""
+    tool = {"name": QUERY, "annotations": annotations}
+    assert (READ.shows(tool), WARNED.shows(tool)) == (True, False)
+    assert read_hints([tool]) == {}
 
 
 def test_a_hint_makes_no_write_a_read() -> None:

@@ -232,15 +232,20 @@ async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes
 
 
 async def test_a_contradiction_is_told_once(running: Running) -> None:
-    """And a list that takes it back is believed."""
-    quiet = {"jsonrpc": "2.0", "id": 2, "result": {"tools": [{"name": QUERY}]}}
-    endpoint = Endpoint(answer(LISTED), answer(LISTED), answer(quiet), OPENED)
+    """A list that takes it back is believed, and one without hints takes nothing back."""
+    quiet, honest = (
+        {"jsonrpc": "2.0", "id": 2, "result": {"tools": [{"name": QUERY, **more}]}}
+        for more in ({}, {"annotations": {"readOnlyHint": True}})
+    )
+    endpoint = Endpoint(answer(LISTED), answer(LISTED), answer(quiet), answer(honest), OPENED)
     async with running(endpoint, clients=clients()) as bench:
         await bench.ask(message("reader", LIST))
         await bench.ask(message("reader", LIST))
         assert b"error" in (await bench.ask(message("reader", CALL))).body
         assert sum(isinstance(event, ToolHintsContradicted) for event in bench.events.events) == 1
-        await bench.ask(message("reader", LIST))
+        assert QUERY.encode() not in (await bench.ask(message("reader", LIST))).body
+        assert b"error" in (await bench.ask(message("reader", CALL))).body
+        assert QUERY.encode() in (await bench.ask(message("reader", LIST))).body
         assert b"result" in (await bench.ask(message("reader", CALL))).body
 
 
