@@ -18,7 +18,7 @@ PIP = str(ROOT / ".cache" / "lock" / "bin" / "pip")
 NEWEST_NEEDED = {"amazon_ads_api_v1": "3.13"}
 """Clients that do not run on the oldest Python that we do."""
 
-_QUIET = ("--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
+_QUIET = ("--quiet", "--no-strip-extras", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
 
 
 def lock_python(place: Path) -> None:

@@ -1,4 +1,7 @@
-"""A real MCP client that may call some tools: lists them, and calls those that it is told to. Prints lines of JSON."""
+"""A real MCP client that may call some tools: lists them, and calls those that it is told to. Prints lines of JSON.
+
+It connects to the proxy, or starts the server program that further arguments name, as desktop assistants do.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import sys
 from typing import Any
 
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 
@@ -18,13 +22,19 @@ def tell(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)
 
 
-async def main(mode: str, calls: list[dict[str, Any]]) -> None:
+def connected(http: httpx2.AsyncClient, command: list[str]) -> Any:
+    """To the program, or to the proxy if there is none."""
+    if command:
+        return stdio_client(StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ)))
+    return streamable_http_client(os.environ["PROXY_URL"] + os.environ.get("MCP_PATH", "/mcp"), http_client=http)
+
+
+async def main(mode: str, calls: list[dict[str, Any]], command: list[str]) -> None:
     """Each call is a tool's name and its arguments."""
     headers = {"Authorization": f"Bearer {os.environ['CLIENT_KEY']}"}
-    url = os.environ["PROXY_URL"] + os.environ.get("MCP_PATH", "/mcp")
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=None), trust_env=False) as http,
-        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        Client(connected(http, command), mode=mode) as client,
     ):
         tell(tools=[tool.name for tool in (await client.list_tools()).tools])
         for call in calls:
@@ -37,4 +47,4 @@ async def main(mode: str, calls: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]))
