@@ -5,7 +5,7 @@ into a file.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ def _written(value: Any) -> Document:
             return ["time", value.isoformat()]
         case date():
             return ["day", value.isoformat()]
+        case time():
+            return ["time of day", value.isoformat()]
         case tuple():
             return ["tuple", list(map(_written, value))]
         case dict():
@@ -83,6 +85,8 @@ def _read(document: Document, sections: dict[str, type[Section]]) -> Any:
             return datetime.fromisoformat(said)
         case "day":
             return date.fromisoformat(said)
+        case "time of day":
+            return time.fromisoformat(said)
         case "tuple":
             return tuple(_read(entry, sections) for entry in said)
     raise TypeError(f"no type {kind!r}")

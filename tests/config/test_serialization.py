@@ -30,6 +30,10 @@ state: {{url: "file:{folder}", key: {{file: {secret}}}}}
 upstream: {{proxy: "http://user:canary-proxy@127.0.0.1:3128"}}
 notify: {{command: [/bin/true], webhook: "https://example.com/canary-webhook"}}
 log: {{access_fields: [client, status]}}
+reports:
+  named:
+    daily: {{account: acme, at: "06:30", order: {{preset: spCampaigns, columns: [date, cost]}}}}
+    often: {{account: other, every: 6h, profiles: [1], order: {{preset: spCampaigns, time_unit: SUMMARY}}}}
 """
 
 
