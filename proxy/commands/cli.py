@@ -34,7 +34,7 @@ NAMES = ("ads-proxy", "amazon-ads-proxy")
 GROUPS = {
     "Run": ("serve", "demo", "run", "simulate"),
     "Set up": ("init", "account", "login", "invite", "check", "keys", "notify"),
-    "Look": ("status", "logs", "profiles", "consents", "audit"),
+    "Look": ("status", "logs", "profiles", "reports", "report", "consents", "audit"),
     "For machines": ("healthcheck", "wait", "schema", "config-reference", "version"),
 }
 """The commands as `--help` lists them."""

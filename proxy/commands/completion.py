@@ -1,4 +1,4 @@
-"""The names that a shell completes: accounts, routes and clients of the configuration.
+"""The names that a shell completes: accounts, routes, clients and reports of the configuration.
 
 The configuration is that of --config before the word, else that of ADS_PROXY_CONFIG. It need not be valid. Without one
 that can be read, nothing is completed: a shell has no place for an error.
@@ -30,6 +30,11 @@ def account_and_route_names(context: typer.Context, incomplete: str) -> list[str
 def client_names(context: typer.Context, incomplete: str) -> list[str]:
     """The clients that begin with the typed word."""
     return [name for name in _configured(context).clients if name.startswith(incomplete)]
+
+
+def report_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The named reports that begin with the typed word."""
+    return [name for name in _configured(context).reports if name.startswith(incomplete)]
 
 
 def _configured(context: typer.Context) -> ConfiguredNames:

@@ -137,6 +137,7 @@ class ConfiguredNames:
     accounts: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
 
 def configured_names(path: Path | None, environ: Mapping[str, str]) -> ConfiguredNames:
@@ -147,13 +148,15 @@ def configured_names(path: Path | None, environ: Mapping[str, str]) -> Configure
     values = _present_values(file, environ)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
     values = read_further_accounts(MainFile(file, values, {}, references, DEPRECATIONS), None).named_in(values)
-    accounts, routes, clients = (values.get(key) for key in ("accounts", "routes", "clients"))
+    accounts, routes, clients, reports = (values.get(key) for key in ("accounts", "routes", "clients", "reports"))
+    named = reports.get("named") if isinstance(reports, dict) else None
     return ConfiguredNames(
         tuple(map(str, accounts)) if isinstance(accounts, dict) else (),
         tuple(map(str, routes)) if isinstance(routes, dict) else (),
         tuple(str(each["name"]) for each in clients if isinstance(each, dict) and "name" in each)
         if isinstance(clients, list)
         else (),
+        tuple(map(str, named)) if isinstance(named, dict) else (),
     )
 
 

@@ -58,6 +58,10 @@ class ReportOverview:
         return self.status.history if self.status is not None else ()
 
     @property
+    def is_running(self) -> bool:
+        return self.state is ShownState.RUNNING
+
+    @property
     def is_under_way(self) -> bool:
         """Whether a newer result is being made."""
         return self.state in (ShownState.ASKED, ShownState.RUNNING)

@@ -172,10 +172,8 @@ def _response(opened: OpenResult, form: ReadForm, has: ReadConditions, told: byt
         return ReportResponse(
             200, _joined(lines) + told, stored.stored, _counted(_stored(opened.file), stored.stored), opened.file
         )
-    content = _counted(_decompressed(opened.file), stored.size)
-    if form is ReadForm.JSON:
-        return ReportResponse(200, _joined(lines) + told, None, _array(content), opened.file)
-    return ReportResponse(200, _joined(lines) + told, stored.size, content, opened.file)
+    length = None if form is ReadForm.JSON else stored.size
+    return ReportResponse(200, _joined(lines) + told, length, content_of(opened, form), opened.file)
 
 
 def _joined(lines: list[str]) -> bytes:
@@ -183,6 +181,12 @@ def _joined(lines: list[str]) -> bytes:
 
 
 # --- Bodies, piece by piece ----------------------------------------------------------------------------------
+
+
+def content_of(opened: OpenResult, form: ReadForm) -> Iterator[bytes]:
+    """The rows in a form, without gzip. Raises `EOFError`, `OSError` or `zlib.error` where the file is damaged."""
+    content = _counted(_decompressed(opened.file), opened.result.files[form.stored].size)
+    return _array(content) if form is ReadForm.JSON else content
 
 
 def _stored(file: IO[bytes]) -> Iterator[bytes]:

@@ -190,6 +190,7 @@ accounts:
 accounts_from: [more.yaml]
 routes: {acme-eu: {account: acme}}
 clients: [{name: reporting}, {name: agent}]
+reports: {named: {sp-daily: {account: acme}, sb-daily: {}}}
 """
 
 
@@ -206,10 +207,11 @@ clients: [{name: reporting}, {name: agent}]
         ("run --client ", "agent reporting"),
         ("keys expire a", "agent"),
         ("logs --client a", "agent"),
+        ("report s", "sb-daily sp-daily"),
     ],
 )
 def test_a_shell_completes_names_of_the_configuration(tmp_path: Path, words: str, completed: str) -> None:
-    """Accounts, routes and clients, even if the configuration has a problem; nothing if there is no file."""
+    """Accounts, routes, clients and reports, even if the configuration has a problem; nothing if there is no file."""
     (tmp_path / "proxy.yaml").write_text(NAMED)
     (tmp_path / "more.yaml").write_text("accounts: {globex: {client_id: x, client_secret: s}}")
     words = f"ads-proxy {words}"

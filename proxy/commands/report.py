@@ -1,0 +1,152 @@
+"""`report`: Print a named report.
+
+It prints the newest complete result as CSV, from the folder `reports.keep.dir` of the configuration. With --wait it
+asks the running proxy for a run, unless one is under way, and prints the result of that.
+
+Example: ads-proxy report sp-daily --json --config proxy.yaml
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.completion import report_names
+from proxy.commands.consoles import remarks
+from proxy.commands.kept_reports import check_name, configured_reports
+from proxy.commands.terminal import FAILED, OK, complain, tell
+from proxy.errors import ConfigurationError
+from proxy.reports.overview import look_at
+from proxy.reports.requested import ReadForm
+from proxy.reports.responses import content_of
+from proxy.reports.store import ReportFolderError, RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.reports.overview import ReportOverview
+    from proxy.reports.responses import NamedReports
+    from proxy.reports.store import OpenResult
+
+INTERVAL = 1.0
+"""Seconds between two looks at the folder."""
+TAKEN_WITHIN = 30.0
+"""Seconds after which a proxy that runs has taken a request for a run."""
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The report.", autocompletion=report_names)],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, the default.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Ask for a run, and wait for its result.")] = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    if as_csv and as_json:
+        raise ConfigurationError(("--csv and --json: give one of them",))
+    _, named = configured_reports(config, env_file)
+    check_name(named, name)
+    try:
+        if wait:
+            problem = NextResult(named, name).wait()
+            if problem:
+                complain(problem)
+                return FAILED
+        return print_report(named, name, ReadForm.JSON if as_json else ReadForm.CSV)
+    except ReportFolderError as error:
+        complain(str(error))
+        return FAILED
+
+
+def print_report(reports: NamedReports, name: str, form: ReadForm) -> int:
+    """Print the newest complete result; 1 without one. Raises `ReportFolderError`."""
+    account = reports.accounts[name]
+    opened = reports.folder.open(name, form.stored)
+    if opened is not None and opened.result.account != account:
+        opened.file.close()
+        opened = None
+    if opened is None:
+        waits_for = look_at(reports.folder, name, account, time.time()).waits_for
+        complain(f"{name}: no complete result yet. {waits_for}".rstrip())
+        return FAILED
+    with opened.file:
+        _print(opened, form)
+    if opened.result.stale:
+        stale = ", ".join(opened.result.stale)
+        tell(f"note: rows of these profiles are older, because their last order failed: {stale}")
+    return OK
+
+
+def _print(opened: OpenResult, form: ReadForm) -> None:
+    """Onto standard output; a reader such as `head` may stop reading."""
+    try:
+        for piece in content_of(opened, form):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (EOFError, OSError, zlib.error) as error:
+        raise ReportFolderError(f"{opened.file.name} cannot be read: {error}; run the report again.") from None
+
+
+@dataclass
+class NextResult:
+    """Waits for a result that is newer than the present one. `clock` is wall-clock time."""
+
+    reports: NamedReports
+    name: str
+    clock: Callable[[], float] = time.time
+    pause: Callable[[float], None] = time.sleep
+
+    def wait(self) -> str:
+        """The problem, if there is none to be had; else empty. Raises `ReportFolderError`."""
+        folder, began = self.reports.folder, self.clock()
+        overview = self._look()
+        if not overview.is_under_way:
+            folder.ask_for_run(self.name)
+        run, last = _published(overview), _last_run(overview)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("orders"))
+        with Progress(*columns, console=remarks(), transient=True) as progress:
+            task = progress.add_task(self.name, total=None)
+            while True:
+                overview = self._look()
+                if _published(overview) != run:
+                    return ""
+                problem = self._problem(overview, last, began)
+                if problem:
+                    return problem
+                counts = overview.status.progress if overview.status is not None else None
+                if counts is not None and counts.orders:
+                    progress.update(task, completed=counts.downloaded, total=counts.orders)
+                self.pause(INTERVAL)
+
+    def _look(self) -> ReportOverview:
+        return look_at(self.reports.folder, self.name, self.reports.accounts[self.name], self.clock())
+
+    def _problem(self, overview: ReportOverview, last: str, began: float) -> str:
+        """Why there will be no result."""
+        if _last_run(overview) != last and overview.history[0].result is RunResult.FAILURE:
+            return f"{self.name}: the run failed. {' '.join(overview.history[0].errors)}".rstrip()
+        asked = self.reports.folder.run_is_asked_for(self.name)
+        if asked and not overview.is_running and self.clock() - began > TAKEN_WITHIN:
+            return (
+                f"{self.name}: no running proxy took the request within {TAKEN_WITHIN:g} s; start one with this "
+                "configuration. It will begin the run then."
+            )
+        return ""
+
+
+def _published(overview: ReportOverview) -> str:
+    return overview.result.run if overview.result is not None else ""
+
+
+def _last_run(overview: ReportOverview) -> str:
+    return overview.history[0].run if overview.history else ""

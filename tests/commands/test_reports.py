@@ -1,0 +1,206 @@
+"""`reports` and `report`: what lies in the folder, in words, as rows, and as exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxy.commands.kept_reports import configured_reports
+from proxy.commands.report import INTERVAL, TAKEN_WITHIN, NextResult
+from proxy.errors import StateError
+from proxy.reports.responses import NamedReports
+from proxy.reports.store import Progress, ReportFolder, Run, RunResult, State
+from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
+from tests.support.ready_program import ready, run
+
+CONFIG = """
+accounts: {acme: {client_id: x, client_secret: s}}
+reports:
+  keep: {dir: kept}
+  named:
+    sp-daily: {account: acme, order: {preset: spCampaigns}, at: "06:00"}
+    sb-daily: {account: acme, order: {preset: sbCampaigns}, every: 6h}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ReportFolder:
+    (tmp_path / "proxy.yaml").write_text(CONFIG)
+    return ReportFolder(tmp_path / "kept")
+
+
+@pytest.fixture
+def named(folder: ReportFolder) -> NamedReports:
+    return NamedReports(folder, {"sp-daily": "acme"}, 900.0)
+
+
+def asked(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(tmp_path, ready(*arguments, "--config", "proxy.yaml"), {"COLUMNS": "200"})
+
+
+# --- reports
+
+
+def test_each_report_is_a_row(tmp_path: Path, folder: ReportFolder) -> None:
+    """With its age, rows, next run and stale profiles; one without a result says what it waits for."""
+    publish(folder, "sp-daily", account="acme", stale=tuple(map(str, range(21, 28))))
+    tell(folder, "sp-daily", next_run=4_000_000_000.0)
+    ended = asked(tmp_path, "reports")
+    head, second, first, why = ended.stdout.splitlines()
+    assert head.split() == ["report", "account", "state", "age", "rows", "next", "run", "stale", "profiles"]
+    assert second.split() == ["sb-daily", "acme", "new", *"----"]
+    assert first.startswith("sp-daily")
+    assert " idle " in first
+    assert first.endswith("21, 22, 23, 24, 25 and 2 more")
+    assert why == "sb-daily: No proxy with this configuration has begun it: start or reload one."
+    assert ended.returncode == 1
+
+
+def test_the_list_is_json_too(tmp_path: Path, folder: ReportFolder) -> None:
+    """As clients read it at /-/reports."""
+    for name in ("sp-daily", "sb-daily"):
+        publish(folder, name, account="acme")
+        tell(folder, name)
+    ended = asked(tmp_path, "reports", "--json")
+    assert [(each["name"], each["rows"]) for each in json.loads(ended.stdout)] == [("sb-daily", 2), ("sp-daily", 2)]
+    assert ended.returncode == 0
+
+
+# --- report
+
+
+@pytest.mark.parametrize("option", [(), ("--csv",)])
+def test_a_report_is_printed_as_csv(tmp_path: Path, folder: ReportFolder, option: tuple[str, ...]) -> None:
+    """By itself, byte for byte."""
+    publish(folder, "sp-daily", account="acme")
+    ended = asked(tmp_path, "report", "sp-daily", *option)
+    assert ended.stdout.splitlines() == csv_of().decode().splitlines()
+    assert (ended.stderr, ended.returncode) == ("", 0)
+
+
+def test_a_report_is_printed_as_json(tmp_path: Path, folder: ReportFolder) -> None:
+    """One array; profiles with older rows are a note on standard error."""
+    publish(folder, "sp-daily", account="acme", stale=("21",))
+    ended = asked(tmp_path, "report", "sp-daily", "--json")
+    assert json.loads(ended.stdout) == [*ROWS]
+    assert "profiles are older, because their last order failed: 21" in ended.stderr
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("sp-dayly",), 2, "NAME: unknown report; did you mean 'sp-daily'?"),
+        (("x",), 2, "NAME: unknown report; the reports are: sb-daily, sp-daily"),
+        (("sp-daily", "--csv", "--json"), 2, "--csv and --json: give one of them"),
+        (("sp-daily",), 1, "sp-daily: no complete result yet. No proxy with this configuration has begun it"),
+    ],
+)
+def test_what_cannot_be_printed_says_why(
+    tmp_path: Path, folder: ReportFolder, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    """In one line, with nothing on standard output."""
+    ended = asked(tmp_path, "report", *arguments)
+    assert (ended.stdout, ended.returncode) == ("", code)
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_rows_of_a_former_account_are_not_printed(tmp_path: Path, folder: ReportFolder) -> None:
+    """The report has another account now."""
+    publish(folder, "sp-daily", account="former")
+    assert (asked(tmp_path, "report", "sp-daily").returncode, asked(tmp_path, "report", "sp-daily").stdout) == (1, "")
+
+
+@pytest.mark.parametrize("command", [("reports",), ("report", "sp-daily")])
+def test_a_configuration_without_reports_is_an_error(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Which names the key."""
+    (tmp_path / "proxy.yaml").write_text("accounts: {acme: {client_id: x, client_secret: s}}")
+    ended = asked(tmp_path, *command)
+    assert ended.returncode == 2
+    assert "reports.named: no report is configured" in ended.stderr
+
+
+def test_a_folder_of_another_user_is_an_error(
+    tmp_path: Path, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an empty list."""
+    publish(folder, "sp-daily", account="acme")
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder.directory)
+    with pytest.raises(StateError, match="cannot be read by this user"):
+        configured_reports(tmp_path / "proxy.yaml", None)
+
+
+def test_a_damaged_result_is_an_error(tmp_path: Path, folder: ReportFolder) -> None:
+    """Exit code 1, although some rows were printed."""
+    result = publish(folder, "sp-daily", account="acme")
+    path = folder.path("sp-daily") / "results" / next(iter(result.files.values())).name
+    path.write_bytes(path.read_bytes()[:-9])
+    ended = asked(tmp_path, "report", "sp-daily")
+    assert ended.returncode == 1
+    assert "cut off" in ended.stderr
+
+
+# --- --wait
+
+
+class Clock:
+    """A clock that only pauses move; each pause runs the next step."""
+
+    def __init__(self, *steps: object) -> None:
+        self.now = COMPLETED
+        self.steps = [*steps]
+        self.pauses = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        self.pauses += 1
+        if self.steps:
+            self.steps.pop(0)()  # type: ignore[operator]
+
+
+def waited(named: NamedReports, *steps: object) -> tuple[str, int]:
+    clock = Clock(*steps)
+    return NextResult(named, "sp-daily", clock, clock.pause).wait(), clock.pauses
+
+
+def test_wait_asks_for_a_run_and_ends_with_its_result(folder: ReportFolder, named: NamedReports) -> None:
+    """The present result is not the next one, and a status is none."""
+    publish(folder, "sp-daily", account="acme")
+    steps = (
+        lambda: folder.take_request("sp-daily") and tell(folder, "sp-daily", State.RUNNING),
+        lambda: tell(folder, "sp-daily", State.RUNNING, progress=Progress(4, 4, 2)),
+        lambda: publish(folder, "sp-daily", "r2", account="acme"),
+    )
+    assert waited(named, *steps) == ("", 3)
+
+
+def test_wait_takes_the_run_that_is_under_way(folder: ReportFolder, named: NamedReports) -> None:
+    """And orders none of its own."""
+    tell(folder, "sp-daily", State.RUNNING)
+    assert waited(named, lambda: publish(folder, "sp-daily", account="acme")) == ("", 1)
+    assert not folder.run_is_asked_for("sp-daily")
+
+
+def test_wait_ends_with_a_run_that_failed(folder: ReportFolder, named: NamedReports) -> None:
+    """An earlier failure is none of its business."""
+    earlier = Run("r-1", 1.0, 2.0, RunResult.FAILURE, 0, ("Earlier.",))
+    tell(folder, "sp-daily", State.RUNNING, history=(earlier,))
+    failed = failed_run(COMPLETED)
+    problem, pauses = waited(named, lambda: None, lambda: tell(folder, "sp-daily", history=(failed, earlier)))
+    assert (problem, pauses) == ("sp-daily: the run failed. Profile 12: Amazon answered 500.", 2)
+
+
+def test_wait_says_that_no_proxy_runs(folder: ReportFolder, named: NamedReports) -> None:
+    """Nobody took the request; it stays for the proxy that starts next."""
+    publish(folder, "sp-daily", account="acme")
+    problem, pauses = waited(named)
+    assert "no running proxy took the request within 30 s" in problem
+    assert pauses == TAKEN_WITHIN / INTERVAL + 1
+    assert folder.run_is_asked_for("sp-daily")
