@@ -309,6 +309,25 @@ def effect_of(tool: str, operations: Operations) -> Effect:
     return Effect.WRITE if operation is None else operation.effect
 
 
+def effect_of_body(fields: RequestFields, body: bytes, operations: Operations, writers: frozenset[str]) -> Effect:
+    """What the messages of a POST do at most; a write where that is not clear. `writers` as in `ToolRules`."""
+    try:
+        messages = read_messages(fields, body).messages
+    except UnclearMessage:
+        return Effect.WRITE
+    effects = {_effect_of_message(message, operations, writers) for message in messages}
+    return next(effect for effect in (Effect.WRITE, Effect.REPORT, Effect.READ) if effect in effects)
+
+
+def _effect_of_message(message: McpMessage, operations: Operations, writers: frozenset[str]) -> Effect:
+    if message.method != CALL:
+        return Effect.READ if not message.method or message.method in METHODS | NOTIFICATIONS else Effect.WRITE
+    if message.tool in (SEARCH, DESCRIBE):
+        return Effect.READ
+    effect = effect_of(message.tool, operations)
+    return Effect.WRITE if effect is Effect.READ and message.tool in writers else effect
+
+
 def read_only_hint(tool: Any) -> bool | None:
     """Whether the server says that a listed tool only reads; None where it says nothing of it."""
     annotations = tool.get("annotations")

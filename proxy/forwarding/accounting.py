@@ -39,8 +39,8 @@ def method_name(method: bytes) -> str:
     return _NAMES.get(method, "other")
 
 
-def kind_of_route(client: str, method: bytes, route: Route) -> RequestKind:
-    """That of a request which was routed."""
+def kind_of_route(client: str, method: bytes, route: Route, effect: str = "") -> RequestKind:
+    """That of a request which was routed; its `effect` is that of its operation, if it is not told."""
     operation = route.operation
     return RequestKind(
         client,
@@ -50,7 +50,7 @@ def kind_of_route(client: str, method: bytes, route: Route) -> RequestKind:
         route.ads_account.decode("latin-1"),
         method_name(method),
         UNKNOWN if operation is None else operation.name,
-        UNKNOWN if operation is None else operation.effect,
+        effect or (UNKNOWN if operation is None else operation.effect),
     )
 
 
@@ -73,7 +73,7 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
 
 def kind_of(decision: Decision) -> RequestKind:
     """That of requests that were decided so."""
-    return kind_of_route(decision.client, decision.asked.method, decision.route)
+    return kind_of_route(decision.client, decision.asked.method, decision.route, decision.effect)
 
 
 class RequestStats:

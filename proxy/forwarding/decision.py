@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.errors import UnknownRoute, WriteNotRecorded
-from proxy.events import FamilyHeldBack
+from proxy.events import UNKNOWN, FamilyHeldBack
 from proxy.forwarding.injection import render_section
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
 from proxy.routing.ads_account import SCOPE, sent_ads_account
+from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
-from proxy.routing.operations import is_read
 from proxy.routing.route import select
 from proxy.routing.target import TargetKind, find_destination, summarise
 
@@ -137,6 +137,7 @@ _MAX_TARGET = 1024
 _API = TargetKind.API
 SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """By which nothing is asked to change (RFC 9110, 9.2.1)."""
+_WITHOUT_MESSAGE: Final = frozenset((b"GET", b"DELETE"))
 _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 """While a family is held back the same is told again and again."""
 
@@ -149,10 +150,10 @@ class Decision:
     tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while the ids that it `missed` are
-    unlisted. `is_write` tells that it may change something at Amazon and gets an audit record; `has_outcome`, that its
-    response is read for what became of the write: that of a GET holds no results; `reads_request`, that its request is
-    read for what it changes. `is_plain` tells that its requests
-    may be sent in one step. `entries` are where its requests are noted, by status.
+    unlisted. `effect` is what it does at Amazon, `unknown` if nobody knows. `is_write` tells that it may change
+    something there and gets an audit record; `has_outcome`, that its response is read for what became of the write:
+    that of a GET holds no results; `reads_request`, that its request is read for what it changes. `is_plain` tells that
+    its requests may be sent in one step. `entries` are where its requests are noted, by status.
     """
 
     asked: RequestSummary
@@ -168,6 +169,7 @@ class Decision:
     hands_out_locations: bool = field(init=False)
     is_plain: bool = field(init=False)
     budgeted: bool = field(init=False)
+    effect: str = field(init=False)
     is_write: bool = field(init=False)
     has_outcome: bool = field(init=False)
     reads_request: bool = field(init=False)
@@ -182,10 +184,15 @@ class Decision:
         self.family = family_of(asked.operation, asked.method, segments)
         self.hands_out_locations = self.rules.rewrite_locations and hands_out_locations(asked.method, segments)
         self.budgeted = policy is not None and policy.has_budget
-        self.is_write = asked.operation is None or may_change(asked.operation.effect)
-        self.has_outcome = self.is_write and asked.method not in SAFE_METHODS
-        self.reads_request = self.has_outcome and self.rules.recorded_values is not None
+        self.note_effect(_effect_of(asked))
         self.is_plain = self.route.endpoint is _API and asked.method != b"HEAD" and not self.hands_out_locations
+
+    def note_effect(self, effect: str) -> None:
+        """What it does at Amazon: by its operation, or by its body, for a request that is decided by itself."""
+        self.effect = effect
+        self.is_write = may_change(effect)
+        self.has_outcome = self.is_write and self.asked.method not in SAFE_METHODS
+        self.reads_request = self.has_outcome and self.rules.recorded_values is not None
 
     def __repr__(self) -> str:
         return f"<Decision: {self.client or 'nobody'} to {self.route.account} in {self.route.region}>"
@@ -207,6 +214,15 @@ class Decision:
             self._section = render_section(self.asked.fields, self.route, self.pool.host_line, lines)
             self._token = token
         return self._section
+
+
+def _effect_of(asked: RequestSummary) -> str:
+    """What a request does at Amazon, as far as its head tells. MCP's GET and DELETE open a stream and end a session."""
+    if asked.operation is not None:
+        return asked.operation.effect
+    has_body = asked.fields.chunked or asked.fields.content_length
+    is_without_message = asked.kind is TargetKind.MCP and asked.method in _WITHOUT_MESSAGE and not has_body
+    return Effect.READ if is_without_message else UNKNOWN
 
 
 class RequestContext:

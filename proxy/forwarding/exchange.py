@@ -209,7 +209,7 @@ class Exchange:
         self._unchecked = None if check is None else UncheckedBody(check, context)
         self._entered = client.head_done
         self._stats = dependencies.accounting.begin(context.request, client.head_done)
-        self._body = body_of(context, self._stats)
+        self._body = body_of(context, self._stats, dependencies.hints)
         if context.decision.reads_request:
             self._copy = BodyCopy(context.rules.replay_bytes)
 

@@ -135,7 +135,7 @@ class Forwarder:
                 return NamedReportRequest(self._dependencies.accounting, client, request, permitted, self.rules)
             context = self._decide(request, destination, asked, identity)
         decision = context.decision
-        if decision.is_write:
+        if decision.is_write and context.endpoint is TargetKind.API:  # what a message to MCP does, its body tells
             self._dependencies.accounting.write_gate.check(is_write=True)
         if decision.budgeted:
             # Last: only the end of the request gives back what is claimed.

@@ -6,12 +6,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from proxy.access.mcp_tools import UNTOLD, name_tools
+from proxy.access.mcp_tools import UNTOLD, effect_of_body, name_tools
 from proxy.errors import Refused
 from proxy.forwarding.body_copy import LARGE
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
+from proxy.observability.audit import may_change
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from proxy.forwarding.accounting import RequestStats
     from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.tool_hints import ToolHints
     from proxy.http1.request_fields import RequestFields
 
 
@@ -120,13 +122,14 @@ NO_BODY = NoBody()
 _MCP = TargetKind.MCP
 
 
-def body_of(context: RequestContext, stats: RequestStats) -> ReplayBuffer:
+def body_of(context: RequestContext, stats: RequestStats, hints: ToolHints) -> ReplayBuffer:
     """What the body of a request is kept in."""
     fields = context.request.fields
     if not fields.chunked and not fields.content_length:
         return NO_BODY
-    max_bytes = context.rules.replay_bytes
-    return McpReplayBuffer(fields, max_bytes, stats) if context.endpoint is _MCP else ReplayBuffer(fields, max_bytes)
+    if context.endpoint is _MCP:
+        return McpReplayBuffer(context, stats, hints)
+    return ReplayBuffer(fields, context.rules.replay_bytes)
 
 
 _LIST: Final = (b'"tools/list"', b'"tools\\/list"')
@@ -134,12 +137,17 @@ _LIST: Final = (b'"tools/list"', b'"tools\\/list"')
 
 
 class McpReplayBuffer(ReplayBuffer):
-    """Fills `mcp_tools` of the `stats`. A body that is incomplete or too large has an unknown MCP tool."""
+    """Fills `mcp_tools` of the `stats`, and tells the request's decision if the body only reads or makes reports.
 
-    __slots__ = ("_message", "_stats", "lists_tools")
+    A body that is incomplete or too large has an unknown MCP tool. A large one counts as a write, as it is not read
+    before it is sent."""
 
-    def __init__(self, fields: RequestFields, max_bytes: int, stats: RequestStats) -> None:
-        super().__init__(fields, max_bytes)
+    __slots__ = ("_context", "_hints", "_message", "_stats", "lists_tools")
+
+    def __init__(self, context: RequestContext, stats: RequestStats, hints: ToolHints) -> None:
+        super().__init__(context.request.fields, context.rules.replay_bytes)
+        self._context = context
+        self._hints = hints
         self._stats = stats
         self._message: bytearray | None = bytearray()
         self.lists_tools = False
@@ -158,10 +166,21 @@ class McpReplayBuffer(ReplayBuffer):
             if len(self._message) < LARGE:
                 self.lists_tools = any(name in self._message for name in _LIST)
                 self._stats.mcp_tools = name_tools(bytes(self._message))
+                self._note_effect(bytes(self._message))
             else:
                 self._stats.naming = READER.submit(name_tools, bytes(self._message))
             self._message = None
         return super().end(trailers, sent=sent)
+
+    def _note_effect(self, body: bytes) -> None:
+        request, route = self._context.request, self._context.route
+        if request.method != b"POST":
+            return
+        operations = self._context.rules.table.operations
+        writers = self._hints.writers(route.account, route.region)
+        effect = effect_of_body(request.fields, body, operations, writers)
+        if not may_change(effect):
+            self._context.decision.note_effect(effect)
 
 
 # --- A body that has to be checked before anything of its request is sent ---------------------------------

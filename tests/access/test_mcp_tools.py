@@ -16,6 +16,7 @@ from proxy.access.mcp_tools import (
     ToolRules,
     disagreements,
     effect_of,
+    effect_of_body,
     read_hints,
 )
 from proxy.access.own_accounts import OwnAccounts
@@ -308,6 +309,41 @@ def test_those_that_read_by_name_disagree() -> None:
     assert disagreements([UPDATE, QUERY, REPORT], PUBLISHED) == (QUERY,)
     many = [f"x{number:03}-query_campaign" for number in range(50)]
     assert disagreements(many, PUBLISHED) == tuple(many[:MAX_TOLD])
+
+
+# --- what a body does at most
+
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "writers", "effect"),
+    [
+        ([call(QUERY)], (), Effect.READ),
+        ([call(QUERY)], (QUERY,), Effect.WRITE),
+        ([call(QUERY)], (UPDATE,), Effect.READ),
+        ([call(REPORT)], (REPORT,), Effect.REPORT),
+        ([call(UPDATE)], (), Effect.WRITE),
+        ([call("nobody_knows")], (), Effect.WRITE),
+        ([call(SEARCH), LIST], (), Effect.READ),
+        ([LIST, call(REPORT), call(QUERY)], (), Effect.REPORT),
+        ([LIST, call(REPORT), call(UPDATE)], (), Effect.WRITE),
+        ([{**LIST, "method": "tasks/create"}], (), Effect.WRITE),
+        ([{"jsonrpc": "2.0", "id": 1, "result": {}}], (), Effect.READ),
+        ([{"jsonrpc": "2.0", "method": "notifications/initialized"}], (), Effect.READ),
+        ([], (), Effect.WRITE),
+    ],
+)
+def test_a_body_does_what_the_most_of_its_messages_do(
+    messages: list[Any], writers: tuple[str, ...], effect: str
+) -> None:
+    """By both witnesses; a body that is not clear writes."""
+    assert (
+        effect_of_body(
+            fields(content_type=b"application/json"), json.dumps(messages).encode(), PUBLISHED, frozenset(writers)
+        )
+        is effect
+    )
 
 
 # --- what `check` says

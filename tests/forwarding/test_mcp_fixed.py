@@ -231,6 +231,22 @@ async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes
         assert told == [ToolHintsContradicted("default", "na", (QUERY,))]
 
 
+@pytest.mark.parametrize("client", ["free", "one"])
+async def test_a_contradicted_tool_writes_for_the_audit_too(client: str, running: Running) -> None:
+    """Its calls are writes from then on, also those of clients that may write."""
+    endpoint = Endpoint(OPENED, answer(LISTED), OPENED)
+    async with running(endpoint, clients=clients()) as bench:
+        hints = bench.forwarder._dependencies.hints
+        await bench.ask(message(client, CALL))
+        event = await bench.events.last()
+        assert (event.operation_class, event.outcome) == ("read", "")
+        await bench.ask(message(client, LIST))
+        await bench.settled(lambda: bool(hints.writers("default", "na")))
+        await bench.ask(message(client, CALL))
+        event = await bench.events.last(3)
+        assert (event.operation_class, event.outcome) == ("unknown", "success")
+
+
 async def test_a_contradiction_is_told_once(running: Running) -> None:
     """A list that takes it back is believed, and one without hints takes nothing back."""
     quiet, honest = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from proxy.forwarding.body_copy import LARGE
 from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
 from tests.forwarding.test_checked_bodies import MINE, clients
 from tests.support.proxy_bench import ProxyBench, Running
@@ -46,6 +48,82 @@ async def test_reads_go_on_without_the_stream(running: Running, request_: bytes)
     async with running(answering(HELLO)) as bench:
         FullStream(bench)
         assert (await bench.ask(request_)).status == 200
+
+
+QUERY, UPDATE_TOOL = "campaign_management-query_campaign", "campaign_management-update_campaign"
+
+
+def mcp(content: Any, *lines: bytes, method: bytes = b"POST", kind: bytes = b"application/json") -> bytes:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    head = [method + b" /mcp/lite HTTP/1.1", b"Host: 127.0.0.1", b"Content-Type: " + kind, *lines]
+    return b"\r\n".join((*head, b"Content-Length: %d" % len(body), b"", body))
+
+
+def call(tool: str, /, **arguments: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+def method(name: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": name}
+
+
+INVOKE = "amazon_ads_mcp-invoke_tool"
+NOT_WRITES: dict[str, tuple[bytes, str]] = {
+    "a tool that reads": (mcp(call(QUERY)), "read"),
+    "one behind another": (mcp(call(INVOKE, name=QUERY, arguments={})), "read"),
+    "a tool that finds tools": (mcp(call("amazon_ads_mcp-search_tools", query="x")), "read"),
+    "a tool that makes reports": (mcp([call(QUERY), call("reporting-create_report")]), "report"),
+    "no tool": (mcp([method("initialize"), method("tools/list"), method("notifications/initialized")]), "read"),
+    "an answer": (mcp({"jsonrpc": "2.0", "id": 1, "result": {}}), "read"),
+    "a stream": (b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "read"),
+    "the end of a session": (b"DELETE /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "read"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_WRITES)
+async def test_what_only_reads_by_mcp_has_no_record(running: Running, name: str) -> None:
+    """Nor an outcome: it goes on without the stream, whoever sends it."""
+    sent, effect = NOT_WRITES[name]
+    async with running(answering(HELLO)) as bench:
+        FullStream(bench)
+        assert (await bench.ask(sent)).status == 200
+        event = await bench.events.last()
+        assert (event.operation_class, event.write) == (effect, None)
+
+
+TWICE = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%b","name":"%b"}}'
+WRITES: dict[str, bytes] = {
+    "a tool that writes": mcp(call(UPDATE_TOOL)),
+    "one of unknown name": mcp(call("do_it")),
+    "one behind another": mcp(call(INVOKE, name=UPDATE_TOOL, arguments={})),
+    "one of two names": mcp(call(INVOKE, name=QUERY, tool=UPDATE_TOOL)),
+    "one of several": mcp([call(QUERY), call(UPDATE_TOOL)]),
+    "a name twice": mcp(TWICE % (UPDATE_TOOL.encode(), QUERY.encode())),
+    "names alike": mcp({**call(QUERY), "params": {"name": QUERY, "Name": UPDATE_TOOL}}),
+    "another method": mcp({**call(UPDATE_TOOL), "method": "tasks/create"}),
+    "another member": mcp({**call(QUERY), "Method": "tools/call"}),
+    "another name in a header": mcp(call(QUERY), b"Mcp-Name: " + UPDATE_TOOL.encode()),
+    "a coding": mcp(call(QUERY), b"Content-Encoding: gzip"),
+    "another type": mcp(call(QUERY), kind=b"text/plain"),
+    "another encoding": mcp(json.dumps(call(QUERY)).encode("utf-16")),
+    "a large body": mcp(call(QUERY, padding="x" * LARGE)),
+    "a GET with a body": mcp(call(QUERY), method=b"GET"),
+    "a PUT": mcp(call(QUERY), method=b"PUT"),
+    "a PUT without a body": b"PUT /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_what_may_write_by_mcp_has_a_record(running: Running, name: str) -> None:
+    """Everything that is not known to read: nothing of it leaves without one."""
+    async with running(answering(HELLO)) as bench:
+        stream = FullStream(bench)
+        assert (await bench.ask(WRITES[name])).status == 503
+        assert bench.upstream.wires == []
+        stream.full = False
+        assert (await bench.ask(WRITES[name])).status == 200
+        event = await bench.events.last(2)
+        assert (event.operation_class, event.attempts) == ("unknown", 1)
 
 
 async def test_writes_go_on_when_the_stream_takes_records_again(running: Running) -> None:

@@ -235,21 +235,24 @@ def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, p
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path, path: str) -> None:
-    """The real client, which nothing limits, changes something: the record and the line have the tool's name."""
-    call = {"name": UPDATE, "arguments": {"body": {}}} if path == "/mcp" else invoked(UPDATE)
+    """The real client, which nothing limits, reads and changes something: both lines have the tool's name, and there is
+    one record, of the change."""
+    calls = [{"name": tool, "arguments": {"body": {}}} for tool in (QUERY, UPDATE)]
+    if path == "/mcp/lite":
+        calls = [invoked(tool) for tool in (QUERY, UPDATE)]
     file = tmp_path / "audit.jsonl"
     with flows.keyed(tmp_path, audit={"file": str(file)}) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
-        with started(python, HERE / "tools.py", "legacy", json.dumps([call]), **given) as told:
-            assert told.wait_for(lambda line: "said" in line)["called"] == call["name"]
+        with started(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
             told.wait_for(lambda line: "done" in line)
-        line = proxy.log.wait_for(lambda line: "mcp_tools" in line)
+        line = proxy.log.wait_for(lambda line: line.get("mcp_tools") == [UPDATE])
+        assert proxy.log.wait_for(lambda line: line.get("mcp_tools") == [QUERY])["operation_class"] == "read"
         until(lambda: UPDATE in file.read_text())
         records = [json.loads(text) for text in file.read_text().splitlines()]
-    [record] = [each for each in records if "mcp_tools" in each.get("ads_proxy", {})]
+    [record] = [each for each in records if each["event"]["action"] == "amazon-write"]
     assert line["mcp_tools"] == record["ads_proxy"]["mcp_tools"] == [UPDATE]
-    assert (record["event"]["action"], record["user"]["name"]) == ("amazon-write", flows.CLIENT)
+    assert record["user"]["name"] == flows.CLIENT
     assert record["http"]["request"]["id"] == line["request_id"]
 
 
