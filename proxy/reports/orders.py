@@ -196,7 +196,7 @@ def polled_id(operation: ReportOperation, segments: tuple[bytes, ...], body: byt
 
 
 def read_duplicate(body: bytes) -> str:
-    """The report that a 425 names; empty if it names none."""
+    """The id of the report that a 425 names; empty without one."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

@@ -27,7 +27,7 @@ LONGEST_PAUSE: Final = 3600.0
 """Seconds of a Retry-After that count."""
 _SLOWER, _FASTER = 2.0, 0.8
 MEMORY: Final = 3600.0
-"""Seconds after the last 429 for which an interval is remembered while nobody waits."""
+"""Seconds after the last 429 for which an interval is remembered while no order waits."""
 
 
 # --- What is learned ---------------------------------------------------------------------------------------------
