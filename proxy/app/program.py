@@ -59,6 +59,7 @@ from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory, ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
+from proxy.reports.sharing import SharedReports
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
@@ -144,6 +145,7 @@ class Program:
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
         self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
+        self.reports = SharedReports()
         self.workers: Supervisor | None = None
         worker_settings = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
         self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
@@ -288,6 +290,7 @@ class Program:
             self.accounting,
             self._sessions,
             self._hints,
+            self.reports,
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
         self._measure_client_keys()

@@ -19,6 +19,7 @@ from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.reports.responses import NamedReports
+from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
@@ -90,7 +91,8 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",
         recorded_values=frozenset(config.audit.values) if config.audit.objects else None,
-        reports=named_reports(config.reports) if config.reports is not None else None,
+        named_reports=named_reports(config.reports) if config.reports is not None else None,
+        reports=report_rules(config),
     )
 
 
@@ -98,6 +100,15 @@ def named_reports(section: ReportsSection) -> NamedReports:
     """The named reports of a configuration, as those see them who read them."""
     accounts = {name: report.account for name, report in section.named.items()}
     return NamedReports(ReportFolder(section.keep.dir), accounts, section.reuse_for)
+
+
+def report_rules(config: Config) -> ReportRules | None:
+    """What requests for reports share; None if they pass like all others."""
+    section = config.reports
+    if section is None:
+        return None
+    rules = ReportRules(section.duplicates == "reuse", section.reuse_for, section.pace, section.poll_interval)
+    return rules if rules.reuses or rules.paces or rules.poll_interval else None
 
 
 def connection_limits(config: Config) -> ConnectionLimits:

@@ -81,13 +81,26 @@ class RequestStats:
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
-    `naming` finds them while it is not None. `trace` is set with traces on. `write` is what the response to a
-    write says, `changes` what the write names and sets if that is recorded.
+    `naming` finds them while it is not None. `note` says how the proxy answered instead of Amazon. `trace` is set with
+    traces on. `write` is what the response to a write says, `changes` what the write names and sets if that is
+    recorded.
     """
 
     __slots__ = (
         *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "changes", "duration", "explanation"),
-        *("fault", "mcp_tools", "naming", "overhead", "path", "refusal", "request", "request_id", "sent_at", "text"),
+        *(
+            "fault",
+            "mcp_tools",
+            "naming",
+            "note",
+            "overhead",
+            "path",
+            "refusal",
+            "request",
+            "request_id",
+            "sent_at",
+            "text",
+        ),
         *("trace", "upstream", "upstream_status", "user_agent", "write"),
     )
     path: str
@@ -100,7 +113,7 @@ class RequestStats:
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
         self.began = began
-        self.amazon_request_id = self.fault = ""
+        self.amazon_request_id = self.fault = self.note = ""
         self.attempts = self.bytes_in = self.bytes_out = self.upstream_status = 0
         self.overhead = self.sent_at = 0.0
         self.refusal: Refused | None = None
@@ -126,6 +139,7 @@ class RequestStats:
             and status == self.upstream_status
             and self.refusal is None
             and not self.fault
+            and not self.note
             and self.explanation is None
             and not self.mcp_tools
             and self.trace is None
@@ -138,7 +152,7 @@ class RequestStats:
         if self.naming is not None:
             self.mcp_tools = self.naming.result()
         refusal, explanation = self.refusal, self.explanation
-        detail = explanation.sentence if explanation is not None else ""
+        detail = explanation.sentence if explanation is not None else self.note
         return RequestFinished(
             request_id=self.request_id,
             client=kind.client,

@@ -18,6 +18,7 @@ from proxy.events import UNKNOWN, FamilyHeldBack
 from proxy.forwarding.injection import render_section
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
+from proxy.reports.orders import ReportOperation, find_report_operation
 from proxy.routing.ads_account import SCOPE, sent_ads_account
 from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.reports.responses import NamedReports
+    from proxy.reports.sharing import ReportRules
     from proxy.routing.route import Route
     from proxy.routing.table import ClientScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
@@ -61,8 +63,8 @@ class Rules:
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
     of a body. `recorded_values` are the members whose values an audit record of a write holds; None if it does not even
     name objects and members. `scheme` and `listen` make the proxy's own address if a request has none.
-    `response_lines` are header lines that every response carries. `reports` are None without the section of that
-    name: then requests for them pass like all others.
+    `response_lines` are header lines that every response carries. `reports` say what orders and polls of reports share;
+    None where they pass like all other requests. `named_reports` are None without a section about reports.
     """
 
     table: RoutingTable
@@ -80,7 +82,8 @@ class Rules:
     listen: bytes
     response_lines: bytes = b""
     recorded_values: frozenset[str] | None = None
-    reports: NamedReports | None = None
+    reports: ReportRules | None = None
+    named_reports: NamedReports | None = None
 
 
 # --- Unlisted ids ---------------------------------------------------------------------------------------------
@@ -153,7 +156,8 @@ class Decision:
     unlisted. `effect` is what it does at Amazon, `unknown` if nobody knows. `is_write` tells that it may change
     something there and gets an audit record; `has_outcome`, that its response is read for what became of the write:
     that of a GET holds no results; `reads_request`, that its request is read for what it changes. `is_plain` tells that
-    its requests may be sent in one step. `entries` are where its requests are noted, by status.
+    its requests may be sent in one step. `report` is its operation of reports, if requests share
+    these. `entries` are where its requests are noted, by status.
     """
 
     asked: RequestSummary
@@ -168,6 +172,7 @@ class Decision:
     family: str = field(init=False)
     hands_out_locations: bool = field(init=False)
     is_plain: bool = field(init=False)
+    report: ReportOperation | None = field(init=False)
     budgeted: bool = field(init=False)
     effect: str = field(init=False)
     is_write: bool = field(init=False)
@@ -186,6 +191,7 @@ class Decision:
         self.budgeted = policy is not None and policy.has_budget
         self.note_effect(_effect_of(asked))
         self.is_plain = self.route.endpoint is _API and asked.method != b"HEAD" and not self.hands_out_locations
+        self.report = self._find_report()
 
     def note_effect(self, effect: str) -> None:
         """What it does at Amazon: by its operation, or by its body, for a request that is decided by itself."""
@@ -196,6 +202,12 @@ class Decision:
 
     def __repr__(self) -> str:
         return f"<Decision: {self.client or 'nobody'} to {self.route.account} in {self.route.region}>"
+
+    def _find_report(self) -> ReportOperation | None:
+        operation = self.asked.operation
+        if self.rules.reports is None or operation is None or not self.is_plain:
+            return None
+        return find_report_operation(operation.method, operation.template)
 
     @property
     def client(self) -> str:
@@ -310,7 +322,7 @@ class Decisions:
 
     def __init__(self, rules: Rules) -> None:
         self._table = rules.table
-        self._with_reports = rules.reports is not None
+        self._with_reports = rules.named_reports is not None
         self._clients = rules.clients
         self._directory = rules.table.directory
         self._version = self._directory.version

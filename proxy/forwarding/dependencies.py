@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.forwarding.tool_hints import ToolHints
+from proxy.reports.sharing import SharedReports
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.retry import RetryBudgets
     from proxy.forwarding.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
+    from proxy.reports.sharing import ReportSharing
     from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.values import AccessToken
 
@@ -45,3 +47,4 @@ class Dependencies:
     accounting: Accounting
     sessions: McpSessions
     hints: ToolHints = field(default_factory=ToolHints)
+    reports: ReportSharing = field(default_factory=SharedReports)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.forwarding.shared_report import OwnAnswer, SharedReport
     from proxy.forwarding.write_reading import WriteReading
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
@@ -59,7 +60,7 @@ class Phase(StrEnum):
 
     ADMITTED = "admitted"
     CHECKING_BODY = "checking"
-    """Its body is gathered, and checked when it is whole: nothing has been sent."""
+    """Its body is gathered, and checked when it is whole, or what others asked answers it: nothing has been sent."""
     RECEIVING = "receiving"
     """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
     WAITING = "waiting"
@@ -78,7 +79,7 @@ ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.ADMITTED: frozenset((Phase.CHECKING_BODY, Phase.RECEIVING, Phase.SENT, Phase.DONE)),
-    Phase.CHECKING_BODY: frozenset((Phase.RECEIVING, Phase.DONE)),
+    Phase.CHECKING_BODY: frozenset((Phase.RECEIVING, Phase.RELAYING, Phase.DONE)),
     Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
     Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
     Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
@@ -182,7 +183,8 @@ _LOOKED_AT = retry.DECIDING_STATUSES | EXPLAINED
 class Exchange:
     """See the module's docstring. Implements `RequestHandler` for the client's side and `AttemptOwner` for Amazon's.
 
-    `check` is called with the whole body before anything is sent, and raises the `Refused` that forbids it.
+    `check` is called with the whole body before anything is sent, and raises the `Refused` that forbids it. `report`
+    knows what others asked of reports; None for any other request.
     """
 
     max_wire_bytes = 0
@@ -202,11 +204,14 @@ class Exchange:
         client: ClientPort,
         context: RequestContext,
         check: Callable[[bytes], None] | None = None,
+        report: SharedReport | None = None,
     ) -> None:
         self._dependencies = dependencies
         self._client = client
         self._context = context
-        self._unchecked = None if check is None else UncheckedBody(check, context)
+        self._report = report
+        read = report.read if report is not None else None
+        self._unchecked = None if check is None and read is None else UncheckedBody(check, context, read)
         self._entered = client.head_done
         self._stats = dependencies.accounting.begin(context.request, client.head_done)
         self._body = body_of(context, self._stats, dependencies.hints)
@@ -257,7 +262,7 @@ class Exchange:
         assert attempt is not None
         if status in _LOOKED_AT or b"location" in fields.values or self._throttled is not None or not client.writable:
             return False
-        if fields.chunked and request.minor == 0:
+        if (fields.chunked and request.minor == 0) or self._report is not None:
             return False
         stats.upstream_status = status
         stats.amazon_request_id = fields.request_id
@@ -291,8 +296,8 @@ class Exchange:
     def _start_body_check(self, unchecked: UncheckedBody) -> None:
         self.phase = follow(self.phase, Phase.CHECKING_BODY)
         fields = self._context.request.fields
-        if (fields.content_length or 0) >= self._context.rules.replay_bytes:
-            self._refuse(self._too_large_to_check())
+        if max(fields.content_length or 0, len(unchecked.data)) >= self._context.rules.replay_bytes:
+            self._refuse_or_pass_unread(unchecked)
         elif unchecked.complete:
             self._check_body(unchecked)
         elif fields.expects_continue:
@@ -302,7 +307,15 @@ class Exchange:
 
     def _add_to_body(self, unchecked: UncheckedBody, pieces: list[Buffer]) -> None:
         unchecked.add(pieces)
-        if len(unchecked.data) >= self._context.rules.replay_bytes:
+        is_early = self.phase is ADMITTED and unchecked.may_pass_unread  # `start` is still to come
+        if len(unchecked.data) >= self._context.rules.replay_bytes and not is_early:
+            self._refuse_or_pass_unread(unchecked)
+
+    def _refuse_or_pass_unread(self, unchecked: UncheckedBody) -> None:
+        """The body is too large to be read before it is sent."""
+        if unchecked.may_pass_unread:
+            self._pass_body(bytes(unchecked.data), complete=unchecked.complete)
+        else:
             self._refuse(self._too_large_to_check())
 
     def _check_body(self, unchecked: UncheckedBody) -> None:
@@ -330,7 +343,13 @@ class Exchange:
         """What the judgement says: the request goes on with this body, or is refused."""
         if refusal is not None:
             self._refuse(refusal)
-            return
+        elif self._report is not None:
+            self._spawn(self._share(self._report, body))
+        else:
+            self._pass_body(body)
+
+    def _pass_body(self, body: bytes, *, complete: bool = True) -> None:
+        """Go on with this body, or with what is here of it."""
         self._unchecked = None
         decision = self._context.decision
         if decision.tools is not None and b"cursor" in body:
@@ -339,7 +358,34 @@ class Exchange:
         self._begin(self._entered)
         if body:
             self.request_data([body])
+        if body and complete:
             self.request_ended(b"")  # without its trailers, which are not checked
+
+    async def _share(self, report: SharedReport, body: bytes) -> None:
+        """Answer with what others got for the same, or go on when it is this request's turn."""
+        try:
+            answer = await report.prepare()
+        except Throttled as error:
+            self._entered = perf_counter()
+            self._refuse(error)
+            return
+        self._entered = perf_counter()
+        if answer is None:
+            self._pass_body(body)
+        else:
+            self._answer(answer)
+
+    def _answer(self, answer: OwnAnswer) -> None:
+        """Give the client this instead of what Amazon answers, or would answer."""
+        self._stop()
+        self.phase = follow(self.phase, Phase.RELAYING)
+        relay, client = self._relay, self._client
+        relay.begin(answer.response)
+        relay.data([answer.body])
+        relay.end(b"")
+        client.finish(keep=relay.keep)
+        self._stats.note = answer.note
+        self._finish(relay.status)
 
     def _too_large_to_check(self) -> ContentTooLarge:
         limit = self._context.rules.replay_bytes
@@ -594,6 +640,9 @@ class Exchange:
         status, fields = response.status, response.fields
         self._stats.upstream_status = status
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
+        if self._report is not None and self._report.answered(response):
+            self._hold_duplicate(self._report)
+            return
         if status == 429 and self._attempt is not None:
             self._limited().refused(self._attempt.token, fields.retry_after)
         elif self._throttled is not None:
@@ -648,6 +697,21 @@ class Exchange:
             self._spawn(self._pause_and_send(0.0 if self._attempt.status == 429 else decision.seconds))
         else:
             self._spawn(self._renew_and_send(self._attempt))
+
+    def _hold_duplicate(self, report: SharedReport) -> None:
+        """Keep a 425 back until it is known whether the report that it names is what the order asks for."""
+        assert self._attempt is not None
+        self.phase = follow(self.phase, Phase.HOLDING)
+        self._attempt.hold()
+        self._spawn(self._resolve(report, self._attempt))
+
+    async def _resolve(self, report: SharedReport, attempt: Attempt) -> None:
+        answer = await report.resolve(attempt)
+        self._entered = perf_counter()
+        if answer is None:
+            self._deliver_held()
+        else:
+            self._answer(answer)
 
     async def _renew_and_send(self, attempt: Attempt) -> None:
         now = self._client.loop.time()
@@ -759,15 +823,16 @@ class Exchange:
             if self._context.decision.tools is not None and unchecked.data:
                 stats.mcp_tools = unchecked.tools
         context = self._context
+        response, body = (None, None) if fault or stats.refusal is not None else self._relay.response
+        if self._report is not None:
+            self._report.ended(response, body)
         if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         accounting = self._dependencies.accounting
         if not context.decision.has_outcome or not stats.attempts:
             accounting.exchanged(stats, status, context, now)
-        elif fault or stats.refusal is not None:
-            self._account_for_write(status, now, None, None)
         else:
-            self._account_for_write(status, now, *self._relay.response)
+            self._account_for_write(status, now, response, body)
         if attempt is not None and not attempt.live:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector
 

@@ -24,6 +24,7 @@ from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, refusal_response
+from proxy.forwarding.shared_report import SharedReport
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.reports.requested import read_asked
@@ -98,6 +99,7 @@ class Forwarder:
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
         self._dependencies.throttles.forget()
+        self._dependencies.reports.apply(rules.reports)
         self._dependencies.accounting.journal.forget()
         self.rules = rules
         self.limits = rules.connection_limits
@@ -144,7 +146,7 @@ class Forwarder:
 
     def _find_early(self, target: Target) -> Destination:
         """Where a request may go for which no key is needed: not to a report."""
-        return find_destination(target, with_reports=self.rules.reports is not None)
+        return find_destination(target, with_reports=self.rules.named_reports is not None)
 
     def _decide(
         self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
@@ -174,7 +176,7 @@ class Forwarder:
         self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
     ) -> PermittedReport:
         """What the client may read of what it asks for. Raises the `Refused` that forbids it."""
-        clients, reports = self.rules.clients, self.rules.reports
+        clients, reports = self.rules.clients, self.rules.named_reports
         assert reports is not None
         self._undecided.asked = asked
         clients.charge(identity, time.monotonic())
@@ -223,7 +225,11 @@ class Forwarder:
             fields = accounting.tracing.untraced(context.request.fields)
             context.request = replace(context.request, fields=fields)
         accounting.started(decision.in_flight)
-        return Exchange(self._dependencies, client, context, self._check_of(context) if decision.by_body else None)
+        check = self._check_of(context) if decision.by_body else None
+        if decision.report is None:
+            return Exchange(self._dependencies, client, context, check)
+        report = SharedReport(self._dependencies, context)
+        return Exchange(self._dependencies, client, context, check, report)
 
     def _check_of(self, context: RequestContext) -> Callable[[bytes], None]:
         """What may forbid the request for what its body holds."""

@@ -171,7 +171,9 @@ class ResponseRelay:
         if response.status in EXPLAINED:
             return BodyCopy(MAX_READ, keeps_beginning=True)
         fields = response.fields
-        reads = self._context.decision.has_outcome and (fields.content_length or 0) <= MAX_JUDGED
+        decision = self._context.decision
+        is_read = decision.has_outcome or decision.report is not None
+        reads = is_read and (fields.content_length or 0) <= MAX_JUDGED
         return BodyCopy(MAX_JUDGED if may_hold_results(fields.content_type) else 0) if reads else None
 
     @property

@@ -187,21 +187,32 @@ class McpReplayBuffer(ReplayBuffer):
 
 
 class UncheckedBody:
-    """`check` raises the `Refused` that forbids a request with this body. `tools` are those of MCP that the body calls,
-    as far as they were read."""
+    """`check` raises the `Refused` that forbids a request with this body; None if any may pass. `read` is called with
+    it then. `tools` are those of MCP that the body calls, as far as they were read."""
 
-    __slots__ = ("_check", "_names_tools", "complete", "data", "tools")
+    __slots__ = ("_check", "_names_tools", "_read", "complete", "data", "tools")
 
-    def __init__(self, check: Callable[[bytes], None], context: RequestContext) -> None:
+    def __init__(
+        self,
+        check: Callable[[bytes], None] | None,
+        context: RequestContext,
+        read: Callable[[bytes], None] | None = None,
+    ) -> None:
         fields = context.request.fields
         self.data = bytearray()
         self.complete = not fields.chunked and not fields.content_length
         self.tools: tuple[str, ...] = (UNTOLD,)
         self._check = check
+        self._read = read
         self._names_tools = context.decision.tools is not None
 
     def __repr__(self) -> str:
         return f"<UncheckedBody: {len(self.data)} bytes>"
+
+    @property
+    def may_pass_unread(self) -> bool:
+        """Whether a body that is too large to be checked passes."""
+        return self._check is None
 
     def add(self, pieces: list[Buffer]) -> None:
         for piece in pieces:
@@ -210,11 +221,14 @@ class UncheckedBody:
     def result_of(self, body: bytes) -> Refused | None:
         """What forbids the request, if anything does. Takes long for a large body, and may run in a thread."""
         try:
-            self._check(body)
+            if self._check is not None:
+                self._check(body)
         except Refused as error:
             if self._names_tools:
                 self.tools = name_tools(body)
             return error
+        if self._read is not None:
+            self._read(body)
         return None
 
 

@@ -162,6 +162,12 @@ _counter(
     ("host",),
     on=events.FamilyHeldBack,
 )
+_counter(
+    "report_orders_total",
+    "Orders for reports by what became of them: `created` at Amazon; `reused`, the report of an identical order; "
+    "`duplicate`, a 425 answered with the report that it names; `throttled`, by Amazon or in the proxy; `failed`.",
+    ("outcome",),
+)
 REFUSED = _counter(
     "refused_total",
     "Requests that the proxy answered itself, by the slug of the answer.",

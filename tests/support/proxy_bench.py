@@ -31,6 +31,7 @@ from proxy.net.names import Names
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
+from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
 from tests.support.rules import changed_rules, rules_for
@@ -57,8 +58,15 @@ class ProxyBench:
         self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
         self.throttles = Throttles()
         self.sessions = McpSessions()
+        self.reports = SharedReports()
         dependencies = Dependencies(
-            self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting, self.sessions
+            self.tokens,
+            self.throttles,
+            RetryBudgets(),
+            AccountLines(),
+            self.accounting,
+            self.sessions,
+            reports=self.reports,
         )
         self.forwarder = Forwarder(dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)

@@ -1,0 +1,294 @@
+"""One request of an operation of reports: an order, a poll or a deletion, as far as others ordered or asked the same.
+
+Made only with a section about reports in the configuration. What is known lies in `proxy.reports.sharing`; here it is
+decided what one request may get of it. A request gets only what it could have got by itself: everything that Amazon
+goes by is in the keys, and the client's permissions were checked before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from proxy.access.json_body import find_odd_form
+from proxy.errors import Throttled
+from proxy.events import CounterRaised
+from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.refusal import MAX_READ
+from proxy.forwarding.report_look import ReportLook
+from proxy.forwarding.unauthorized import PATIENCE
+from proxy.http1.message import Response
+from proxy.http1.response_fields import read_response_section
+from proxy.problem import reason_phrase
+from proxy.reports.orders import (
+    ReportOperation,
+    agrees,
+    polled_id,
+    read_duplicate,
+    read_order,
+    read_report,
+)
+from proxy.reports.pace import OrderLimit
+from proxy.reports.polls import MAX_ANSWER, answer_to_poll
+from proxy.reports.sharing import MadeReport, see
+from proxy.routing.ads_account import names_account
+
+if TYPE_CHECKING:
+    from proxy.forwarding.attempt import Attempt
+    from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.dependencies import Dependencies
+    from proxy.reports.orders import Order, Report
+    from proxy.tokens.values import AccessToken
+
+MAX_DECODED: Final = 1 << 20
+_LAST_SEGMENTS: Final = {
+    ReportOperation.ORDER: "/reporting/reports",
+    ReportOperation.POLL: "/reporting/reports/",
+    ReportOperation.DELETE: "/reporting/reports/",
+    ReportOperation.ORDER_V1: "/adsApi/v1/create/reports",
+    ReportOperation.POLL_V1: "/adsApi/v1/retrieve/reports",
+    ReportOperation.DELETE_V1: "/adsApi/v1/delete/reports",
+}
+_VERSION_1: Final = (ReportOperation.ORDER_V1, ReportOperation.POLL_V1, ReportOperation.DELETE_V1)
+_OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-range"))
+
+
+class OwnAnswer(NamedTuple):
+    """A response that the proxy gives instead of Amazon's; `note` is for the log."""
+
+    response: Response
+    body: bytes
+    note: str
+
+
+def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
+    """`lines` are header lines besides that of the length, each with its CRLF."""
+    section = lines + b"Content-Length: %d\r\n" % len(body)
+    fields = read_response_section(section, 1)
+    return OwnAnswer(Response(status, reason_phrase(status).encode(), 1, fields), body, note)
+
+
+class SharedReport:
+    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened."""
+
+    def __init__(self, dependencies: Dependencies, context: RequestContext) -> None:
+        decision, rules = context.decision, context.rules.reports
+        assert decision.report is not None and rules is not None
+        self._dependencies, self._context, self._sharing = dependencies, context, dependencies.reports
+        self._operation, self._rules = decision.report, rules
+        self._loop = context.pool.loop
+        self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
+        self._order: Order | None = None
+        self._id = self._key = self._claimed = ""
+        self._patient_until = self._loop.time() + context.rules.timeouts.response
+        self._left_at = 0.0
+        self._over = False
+
+    def __repr__(self) -> str:
+        return f"<SharedReport {self._context.request.id}: {self._operation}{', claimed' if self._claimed else ''}>"
+
+    # --- what the request asks
+
+    def read(self, body: bytes) -> None:
+        """Read what the body asks for. Takes long for a large one, and may run in a thread."""
+        operation, fields = self._operation, self._context.request.fields
+        if self._token is None or (body and find_odd_form(fields)):
+            return
+        if operation.is_order:
+            if self._context.target == _LAST_SEGMENTS[operation].encode():
+                self._order = read_order(operation, body)
+            self._key = self._digest(operation, self._order.digest) if self._order is not None else ""
+            return
+        found = polled_id(operation, self._context.destination.segments, body)
+        target = _LAST_SEGMENTS[operation] + (found if operation not in _VERSION_1 else "")
+        if found and self._context.target == target.encode() and _OWN_CONDITIONS.isdisjoint(dict(fields.every)):
+            self._id, self._key = found, self._report_key(found)
+
+    def _report_key(self, identifier: str) -> str:
+        return self._digest("version 1" if self._operation in _VERSION_1 else "version 3", identifier.encode())
+
+    def _digest(self, *parts: str | bytes) -> str:
+        """The key of something that is reached with this login, region, Scope and accounts."""
+        route, token = self._context.route, self._token
+        assert token is not None
+        named = sorted(each for each in self._context.request.fields.every if names_account(each[0]))
+        access = (route.account, token.client_id, token.lineage, route.region, route.profile, route.ads_account, named)
+        return hashlib.blake2b(repr((access, parts)).encode(), digest_size=20).hexdigest()
+
+    @property
+    def _limit(self) -> OrderLimit | None:
+        route, token = self._context.route, self._token
+        return OrderLimit(route.account, token.client_id, route.region) if token is not None else None
+
+    # --- before the request leaves
+
+    async def prepare(self) -> OwnAnswer | None:
+        """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`."""
+        operation = self._operation
+        if operation.is_poll:
+            return await self._share_poll() if self._key and self._rules.poll_interval else None
+        if not operation.is_order:
+            self._forget()
+            return None
+        answer = await self._share_order() if self._order is not None and self._rules.reuses else None
+        if answer is None:
+            await self._wait_for_turn()
+        return answer
+
+    async def _wait_for_turn(self) -> None:
+        order, context = self._order, self._context
+        if self._rules.paces and self._limit is not None:
+            patience = max(0.0, self._patient_until - self._loop.time())
+            days = order.days if order is not None else ("", "")
+            try:
+                await self._sharing.wait_for_turn(self._limit, context.client, days, patience)
+            except Throttled:
+                self._count("throttled")
+                raise
+        self._left_at = self._loop.time()
+
+    async def _share_order(self) -> OwnAnswer | None:
+        """The answer with the report that an identical order made, if that can be used."""
+        try:
+            async with asyncio.timeout_at(self._patient_until):
+                claim = await self._sharing.claim_order(self._key, self._context.request.id)
+        except TimeoutError:
+            return None
+        self._claimed = self._key if claim.granted else ""
+        made = claim.made
+        if made is not None and claim.granted:
+            made = await self._look_at(made)
+        if made is None:
+            return None
+        if claim.granted:
+            self._settle_order(made)
+        self._over = True
+        self._count("reused")
+        return _reused(made, f"The order got report {made.id}, which an identical one made.")
+
+    async def _look_at(self, made: MadeReport) -> MadeReport | None:
+        """What is known of a report after a look at it; None if an order may not get it."""
+        assert self._token is not None
+        look = await ReportLook(self._dependencies, self._context, self._token).look(self._operation, made.id)
+        if look.gone:
+            self._sharing.forget(made.key)
+        if look.report is None:
+            return None
+        self._sharing.saw(made.key, look.report, shows_answer=self._operation is ReportOperation.ORDER)
+        now = self._sharing.wall()
+        newer = see(made, look.report, now, shows_answer=self._operation is ReportOperation.ORDER)
+        return newer if newer is not None and newer.is_reusable(self._rules.reuse_for, now) else None
+
+    async def _share_poll(self) -> OwnAnswer | None:
+        """The answer that another poll of this report got lately."""
+        try:
+            async with asyncio.timeout_at(self._patient_until):
+                claim = await self._sharing.claim_poll(self._key, self._context.request.id)
+        except TimeoutError:
+            return None
+        self._claimed = self._key if claim.granted else ""
+        answer = claim.answer
+        if answer is None:
+            return None
+        self._over = True
+        age = max(0, int(self._sharing.wall() - answer.at))
+        lines = b"Content-Type: %b\r\nAge: %d\r\n" % (answer.content_type.encode("latin-1"), age)
+        return own_answer(
+            answer.status, lines, answer.text.encode(), f"The poll was answered from memory, {age} s old."
+        )
+
+    def _forget(self) -> None:
+        if self._key:
+            self._sharing.forget(self._key)
+
+    # --- what Amazon answers
+
+    def answered(self, response: Response) -> bool:
+        """Amazon's answer began. Whether it is held until it is known if a better one can be had."""
+        if not self._operation.is_order:
+            return False
+        status, limit = response.status, self._limit
+        if limit is not None and self._rules.paces:
+            if status == 429:
+                self._sharing.throttled(limit, self._left_at, response.fields.retry_after)
+            elif status < 300 or status == 425:
+                self._sharing.taken(limit, self._left_at)
+        return status == 425 and self._order is not None and self._rules.reuses
+
+    async def resolve(self, attempt: Attempt) -> OwnAnswer | None:
+        """The report that a held 425 names, if the order asks for just that; None if the 425 is to pass."""
+        order, token, response = self._order, self._token, attempt.response
+        assert order is not None and token is not None and response is not None
+        body = decode_body(await attempt.gather(MAX_READ, PATIENCE), response.fields.content_encoding, MAX_READ)
+        identifier = read_duplicate(body) if body is not None and attempt.trailers is not None else ""
+        if not identifier:
+            return None
+        shown = (await ReportLook(self._dependencies, self._context, token).look(self._operation, identifier)).report
+        made = self._made_by(shown, 200, b"") if shown is not None and agrees(order.content, shown.content) else None
+        if made is None:
+            return None
+        self._settle_order(made)
+        self._over = True
+        self._count("duplicate")
+        return _reused(made, f"Amazon refused the order as a duplicate of report {identifier}, which it got instead.")
+
+    def _made_by(self, report: Report, status: int, body: bytes) -> MadeReport | None:
+        """The report of this order; `body` is the answer in version 1. None if it failed, or is too large to keep."""
+        version_3, now = self._operation is ReportOperation.ORDER, self._sharing.wall()
+        text = "" if version_3 else body.decode("utf-8")
+        made = MadeReport(self._report_key(report.id), report.id, status, text, made_at=now, seen_at=now)
+        seen = see(made, report, now, shows_answer=version_3)
+        return seen if seen is not None and len(seen.text) <= MAX_ANSWER else None
+
+    # --- the end
+
+    def ended(self, response: Response | None, body: bytes | None) -> None:
+        """The request is over: this is what Amazon answered, None if nothing came, or not all of it."""
+        if self._over:
+            return
+        self._over = True
+        if response is not None and body is not None:
+            body = decode_body(body, response.fields.content_encoding, MAX_DECODED)
+        report = read_report(self._operation, body) if response is not None and body and response.status < 300 else None
+        if self._operation.is_order:
+            self._order_ended(response, body, report)
+        elif self._operation.is_poll:
+            self._poll_ended(response, body, report)
+        elif response is not None and response.status < 300:
+            self._forget()
+
+    def _order_ended(self, response: Response | None, body: bytes | None, report: Report | None) -> None:
+        status = response.status if response is not None else 0
+        if self._left_at:
+            created = 200 <= status < 300 and (report is not None or body is None)
+            self._count("created" if created else "throttled" if status == 429 else "failed")
+        made = None
+        if report is not None and body is not None and self._order is not None and self._rules.reuses:
+            made = self._made_by(report, status, body)
+        self._settle_order(made)
+
+    def _settle_order(self, made: MadeReport | None) -> None:
+        if self._claimed or made is not None:
+            self._sharing.settle_order(self._key, self._context.request.id, made)
+
+    def _poll_ended(self, response: Response | None, body: bytes | None, report: Report | None) -> None:
+        if not self._key:
+            return
+        answer = None
+        if response is not None and response.status == 404:
+            self._forget()
+        if response is not None and body is not None and report is not None and report.id == self._id:
+            self._sharing.saw(self._key, report, shows_answer=self._operation is ReportOperation.POLL)
+            content_type = response.fields.values.get(b"content-type", b"application/json").decode("latin-1")
+            answer = answer_to_poll(response.status, content_type, body, report, self._sharing.wall())
+        if self._claimed or answer is not None:
+            self._sharing.settle_poll(self._key, self._context.request.id, answer)
+
+    def _count(self, outcome: str) -> None:
+        self._dependencies.accounting.observer.observe(CounterRaised("report_orders_total", (outcome,)))
+
+
+def _reused(made: MadeReport, note: str) -> OwnAnswer:
+    lines = b"Content-Type: application/json\r\nX-Ads-Proxy-Report: reused\r\n"
+    return own_answer(made.status, lines, made.text.encode(), note)

@@ -1,0 +1,686 @@
+"""Orders and polls of reports that clients share: what reaches Amazon, and what each client gets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.events import CounterRaised
+from proxy.reports import pace
+from proxy.reports.sharing import ReportRules
+from proxy.routing.operations import Effect
+from tests.support.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.proxy_bench import ProxyBench, Running
+    from tests.support.wire import Answer
+
+RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0)
+CONFIGURATION = {
+    "adProduct": "SPONSORED_PRODUCTS",
+    "reportTypeId": "spCampaigns",
+    "timeUnit": "DAILY",
+    "groupBy": ["campaign"],
+    "columns": ["date", "cost"],
+    "format": "GZIP_JSON",
+}
+ORDER = {"name": "mine", "startDate": "2026-11-01", "endDate": "2026-11-07", "configuration": CONFIGURATION}
+V1 = {"accessRequestedAccounts": [{"advertiserAccountId": "amzn1.a"}], "reports": [{"format": "CSV"}]}
+MEDIA = "application/vnd.createasyncreportrequest.v3+json"
+
+
+def post(path: str, content: Any, *lines: str, scope: str = "1") -> bytes:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    about = [f"Amazon-Advertising-API-Scope: {scope}", f"Content-Type: {MEDIA}", f"Content-Length: {len(body)}", *lines]
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{''.join(line + chr(13) + chr(10) for line in about)}\r\n".encode()
+        + body
+    )
+
+
+def order(content: Any = ORDER, *lines: str, scope: str = "1") -> bytes:
+    return post("/reporting/reports", content, *lines, scope=scope)
+
+
+def poll(identifier: str, *lines: str, scope: str = "1", method: str = "GET") -> bytes:
+    about = [f"Amazon-Advertising-API-Scope: {scope}", *lines]
+    head = f"{method} /reporting/reports/{identifier} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    return (head + "".join(f"{line}\r\n" for line in about) + "\r\n").encode()
+
+
+def answer(status: int, content: Any, *lines: bytes) -> bytes:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    about = b"".join(line + b"\r\n" for line in lines)
+    head = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
+    return head % (status, about, len(body)) + body
+
+
+class Amazon:
+    """Reports as Amazon makes them: each order makes one. `asked` are the requests that came: method and path."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.heads: list[bytes] = []
+        self.reports: dict[str, dict[str, Any]] = {}
+        self.answers: list[bytes] = []
+        """Answers to the next orders, instead of a report."""
+        self.held: asyncio.Event | None = None
+        """While it is not set, no answer leaves."""
+
+    async def __call__(self, wire: Wire) -> None:
+        while True:
+            head, body = await wire.request()
+            method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+            self.asked.append(f"{method} {target}")
+            self.heads.append(head)
+            if self.held is not None:
+                await self.held.wait()
+            wire.send(self._answer(method, target, body))
+
+    def _answer(self, method: str, target: str, body: bytes) -> bytes:
+        if method == "POST" and target.startswith("/reporting/reports"):
+            return self.answers.pop(0) if self.answers else answer(200, self._make(json.loads(body)))
+        if target == "/adsApi/v1/create/reports":
+            made = {"reportId": f"v1-{len(self.asked)}", "status": "PENDING"}
+            self.reports[made["reportId"]] = made
+            found = answer(207, {"success": [{"index": 0, "report": made}], "error": []})
+            return self.answers.pop(0) if self.answers else found
+        identifier = json.loads(body)["reportIds"][0] if body else target.rpartition("/")[2].partition("?")[0]
+        report = self.reports.get(identifier)
+        if report is None:
+            return answer(404, {"code": "404", "detail": "Not found"})
+        if body:
+            return answer(207, {"success": [{"index": 0, "report": report}], "error": []})
+        return answer(200, report)
+
+    def _make(self, asked: dict[str, Any]) -> dict[str, Any]:
+        identifier = f"report-{len(self.reports) + 1}"
+        self.reports[identifier] = {**asked, "reportId": identifier, "status": "PENDING", "url": None}
+        return self.reports[identifier]
+
+    def orders(self) -> int:
+        return sum(
+            asked.startswith(("POST /reporting/reports", "POST /adsApi/v1/create/reports")) for asked in self.asked
+        )
+
+    def polls(self) -> int:
+        return sum(asked.startswith("GET /reporting/reports/") for asked in self.asked)
+
+    def duplicate(self, identifier: str) -> bytes:
+        return answer(425, {"code": "425", "detail": f"The Request is a duplicate of : {identifier}"})
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def amazon() -> Amazon:
+    return Amazon()
+
+
+@asynccontextmanager
+async def sharing(running: Running, amazon: Amazon, **changed: Any) -> AsyncIterator[ProxyBench]:
+    async with running(amazon, **{"reports": RULES, **changed}) as bench:
+        bench.reports.wall = Clock()
+        yield bench
+
+
+def pass_time(bench: ProxyBench, seconds: float) -> None:
+    clock = bench.reports.wall
+    assert isinstance(clock, Clock)
+    clock.now += seconds
+
+
+def outcomes(bench: ProxyBench) -> list[str]:
+    return [event.labels[0] for event in bench.events.of(CounterRaised) if event.metric == "report_orders_total"]
+
+
+def told(got: Answer) -> tuple[int, str, bool]:
+    """Status, report, and whether it is told to be another order's."""
+    return got.status, json.loads(got.body)["reportId"], got.value(b"x-ads-proxy-report") == b"reused"
+
+
+# --- orders
+
+
+async def test_without_the_section_every_order_reaches_amazon(running: Running, amazon: Amazon) -> None:
+    """And so does every poll."""
+    async with sharing(running, amazon, reports=None) as bench:
+        for _ in range(2):
+            await bench.ask(order())
+            await bench.ask(poll("report-1"))
+    assert (amazon.orders(), amazon.polls()) == (2, 2)
+
+
+async def test_an_identical_order_gets_the_report_of_the_first(running: Running, amazon: Amazon) -> None:
+    """With another name and other spacing; Amazon is not asked, and the log says so."""
+    async with sharing(running, amazon) as bench:
+        first = await bench.ask(order())
+        again = await bench.ask(order(json.dumps({**ORDER, "name": "other"}, indent=2).encode()))
+        assert told(first) == (200, "report-1", False)
+        assert told(again) == (200, "report-1", True)
+        finished = await bench.events.last(2)
+    assert amazon.orders() == 1
+    assert (finished.status, finished.upstream_status, finished.attempts) == (200, 0, 0)
+    assert finished.detail == "The order got report report-1, which an identical one made."
+    assert outcomes(bench) == ["created", "reused"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        order({**ORDER, "endDate": "2026-11-06"}),
+        order(scope="2"),
+        order(ORDER, "Amazon-Ads-AccountId: amzn1.other"),
+        order(ORDER, "Amazon-Advertising-API-Manager-Account: 5"),
+        order(ORDER, "X-Profile-Ids: 5"),
+        order(json.dumps(ORDER).encode().replace(b'"name"', b'"startDate": "2026-10-01", "name"')),
+        post("/reporting/reports?x=1", ORDER),
+        order(gzip.compress(json.dumps(ORDER).encode()), "Content-Encoding: gzip"),
+    ],
+    ids=["days", "Scope", "account id", "manager", "alike", "ambiguous", "query", "coded"],
+)
+async def test_any_other_order_reaches_amazon(other: bytes, running: Running, amazon: Amazon) -> None:
+    """Nobody gets the report of another Scope or account, nor that of an order that can be read in two ways."""
+    amazon.answers = [answer(200, {"reportId": f"report-{number}", "status": "PENDING"}) for number in (1, 2)]
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        assert told(await bench.ask(other)) == (200, "report-2", False)
+    assert amazon.orders() == 2
+
+
+async def test_simultaneous_identical_orders_make_one(running: Running, amazon: Amazon) -> None:
+    """The others wait for the first one's report."""
+    amazon.held = asyncio.Event()
+    async with sharing(running, amazon) as bench:
+        asking = [asyncio.create_task(bench.ask(order())) for _ in range(20)]
+        await bench.settled(lambda: bench.accounting.in_flight == 20 and len(amazon.asked) == 1)
+        amazon.held.set()
+        got = await asyncio.gather(*asking)
+    assert {told(each)[:2] for each in got} == {(200, "report-1")}
+    assert sum(told(each)[2] for each in got) == 19
+    assert amazon.orders() == 1
+
+
+async def test_the_next_order_is_sent_if_the_first_one_fails(running: Running, amazon: Amazon) -> None:
+    """Each client gets Amazon's answer to its own order then, until one makes a report."""
+    amazon.held = asyncio.Event()
+    amazon.answers = [answer(500, {"code": "500"}), answer(400, {"code": "400"})]
+    async with sharing(running, amazon) as bench:
+        asking = [asyncio.create_task(bench.ask(order())) for _ in range(4)]
+        await bench.settled(lambda: bench.accounting.in_flight == 4 and len(amazon.asked) == 1)
+        amazon.held.set()
+        statuses = sorted(each.status for each in await asyncio.gather(*asking))
+    assert statuses == [200, 200, 400, 500]
+    assert amazon.orders() == 3
+
+
+async def test_a_client_that_leaves_does_not_delay_the_next(running: Running, amazon: Amazon) -> None:
+    """Its order may be at Amazon: the next one is sent, and the 425 to it becomes the report of the first."""
+    amazon.held = asyncio.Event()
+    async with sharing(running, amazon) as bench:
+        leaving = await bench.client(order())
+        await bench.settled(lambda: len(amazon.asked) == 1)
+        waiting = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: bench.accounting.in_flight == 2)
+        amazon.reports["report-9"] = {**ORDER, "reportId": "report-9", "status": "PENDING"}
+        amazon.answers = [amazon.duplicate("report-9"), amazon.duplicate("report-9")]
+        leaving.abort()
+        amazon.held.set()
+        assert told(await waiting) == (200, "report-9", True)
+
+
+async def test_a_waiting_client_that_leaves_is_forgotten(running: Running, amazon: Amazon) -> None:
+    """The others still make one order."""
+    amazon.held = asyncio.Event()
+    async with sharing(running, amazon) as bench:
+        first = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: len(amazon.asked) == 1)
+        leaving = await bench.client(order())
+        third = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: bench.accounting.in_flight == 3)
+        leaving.abort()
+        await bench.settled(lambda: bench.accounting.in_flight == 2)
+        amazon.held.set()
+        assert [told(each)[1] for each in await asyncio.gather(first, third)] == ["report-1", "report-1"]
+    assert amazon.orders() == 1
+
+
+async def test_a_completed_report_is_reused_for_a_while(running: Running, amazon: Amazon) -> None:
+    """`reuse_for` seconds from its completion, as polls showed it; the answer has no address of a download."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 100)
+        amazon.reports["report-1"].update(
+            status="COMPLETED", url="https://s3/secret", urlExpiresAt="2027-01-15T09:00:00Z"
+        )
+        await bench.ask(poll("report-1"))
+        pass_time(bench, 899)
+        got = await bench.ask(order())
+        assert told(got) == (200, "report-1", True)
+        content = json.loads(got.body)
+        assert (content["status"], content["url"], content["urlExpiresAt"]) == ("COMPLETED", None, None)
+        pass_time(bench, 1)
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+async def test_a_report_that_nobody_polls_is_looked_at(running: Running, amazon: Amazon) -> None:
+    """Once it was not seen for a while: so that none is reused that failed."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 61)
+        assert told(await bench.ask(order())) == (200, "report-1", True)
+        assert amazon.asked[-1] == "GET /reporting/reports/report-1"
+        assert b"Amazon-Advertising-API-Scope: 1\r\n" in amazon.heads[-1]
+        assert b"Bearer" in amazon.heads[-1]
+        assert b"Content-" not in amazon.heads[-1]
+        pass_time(bench, 61)
+        amazon.reports["report-1"]["status"] = "FAILED"
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+async def test_a_report_that_completed_long_ago_is_not_reused(running: Running, amazon: Amazon) -> None:
+    """Amazon's own moment of completion counts, if it can be true."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 5000)
+        amazon.reports["report-1"].update(status="COMPLETED", generatedAt="2027-01-15T08:05:00Z")
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+@pytest.mark.parametrize("status", ["FAILED", None])
+async def test_a_failed_or_unknown_report_is_forgotten(status: str | None, running: Running, amazon: Amazon) -> None:
+    """As soon as a poll shows it."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        if status is None:
+            amazon.answers = [answer(200, {"reportId": "report-2", "status": "PENDING"})]
+            del amazon.reports["report-1"]
+        else:
+            amazon.reports["report-1"]["status"] = status
+        await bench.ask(poll("report-1"))
+        assert told(await bench.ask(order()))[1:] == ("report-2", False)
+
+
+async def test_a_deleted_report_is_forgotten(running: Running, amazon: Amazon) -> None:
+    """Its polls, too."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(poll("report-1"))
+        await bench.ask(poll("report-1", method="DELETE"))
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+        await bench.ask(poll("report-1"))
+    assert amazon.polls() == 2
+
+
+async def test_a_deletion_with_another_scope_forgets_nothing(running: Running, amazon: Amazon) -> None:
+    """Amazon decides about it."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(poll("report-1", method="DELETE", scope="2"))
+        assert told(await bench.ask(order())) == (200, "report-1", True)
+
+
+async def test_an_order_of_version_1_gets_what_the_first_got(running: Running, amazon: Amazon) -> None:
+    """Byte for byte, with its status."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    async with sharing(running, amazon) as bench:
+        first, again = await bench.ask(request), await bench.ask(request)
+    assert (first.status, again.status, again.body) == (207, 207, first.body)
+    assert again.value(b"x-ads-proxy-report") == b"reused"
+    assert amazon.orders() == 1
+
+
+async def test_an_order_of_version_1_with_errors_is_not_shared(running: Running, amazon: Amazon) -> None:
+    """Its 207 holds no report."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    amazon.answers = [answer(207, {"success": [], "error": [{"index": 0, "errors": []}]})]
+    async with sharing(running, amazon) as bench:
+        first, again = await bench.ask(request), await bench.ask(request)
+    assert b'"error": [{' in first.body
+    assert b"v1-" in again.body
+    assert outcomes(bench) == ["failed", "created"]
+
+
+async def test_an_order_too_large_to_be_read_passes(running: Running, amazon: Amazon) -> None:
+    """Whole, counted or chunked: it is not refused for that."""
+    large = json.dumps({**ORDER, "name": "x" * 300_000}).encode()
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
+    head = order(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    async with sharing(running, amazon) as bench:
+        assert (await bench.ask(order(large))).status == 200
+        assert (await bench.ask(head + chunked)).status == 200
+    assert amazon.orders() == 2
+
+
+async def test_a_compressed_answer_is_understood(running: Running, amazon: Amazon) -> None:
+    """The client gets it as it came; the next one gets plain JSON."""
+    content = gzip.compress(json.dumps({"reportId": "report-1", "status": "PENDING"}).encode())
+    amazon.answers = [answer(200, content, b"Content-Encoding: gzip")]
+    async with sharing(running, amazon) as bench:
+        assert (await bench.ask(order())).body == content
+        assert told(await bench.ask(order())) == (200, "report-1", True)
+
+
+# --- a 425
+
+
+async def test_a_425_becomes_the_report_that_it_names(running: Running, amazon: Amazon) -> None:
+    """If that has the data that the order asks for; and the next identical order gets it, too."""
+    amazon.reports["report-9"] = {**ORDER, "reportId": "report-9", "status": "PROCESSING", "name": "theirs"}
+    amazon.answers = [amazon.duplicate("report-9")]
+    async with sharing(running, amazon) as bench:
+        assert told(await bench.ask(order())) == (200, "report-9", True)
+        finished = await bench.events.last()
+        assert told(await bench.ask(order())) == (200, "report-9", True)
+    assert (finished.status, finished.upstream_status, finished.attempts) == (200, 425, 1)
+    assert "duplicate of report report-9" in finished.detail
+    assert outcomes(bench) == ["duplicate", "reused"]
+    assert amazon.asked == ["POST /reporting/reports", "GET /reporting/reports/report-9"]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        {**ORDER, "status": "FAILED"},
+        {**ORDER, "status": "PENDING", "startDate": "2026-10-01"},
+        {**ORDER, "status": "PENDING", "configuration": {**CONFIGURATION, "timeUnit": "SUMMARY"}},
+        {**ORDER, "status": "PENDING", "reportId": "report-8"},
+        {"status": "PENDING"},
+    ],
+    ids=["unknown", "failed", "days", "time unit", "another", "bare"],
+)
+async def test_a_425_passes_if_its_report_does_not_fit(
+    report: dict[str, Any] | None, running: Running, amazon: Amazon
+) -> None:
+    """As Amazon sent it."""
+    if report is not None:
+        amazon.reports["report-9"] = {"reportId": "report-9", **report}
+    amazon.answers = [amazon.duplicate("report-9")]
+    async with sharing(running, amazon) as bench:
+        got = await bench.ask(order())
+    assert got.status == 425
+    assert json.loads(got.body)["detail"] == "The Request is a duplicate of : report-9"
+    assert got.value(b"x-ads-proxy-report") is None
+    assert outcomes(bench) == ["failed"]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>wait</html>", b'{"code": "425", "detail": "Too early"}'])
+async def test_a_425_without_a_report_passes(body: bytes, running: Running, amazon: Amazon) -> None:
+    """Nothing else is asked."""
+    amazon.answers = [answer(425, body)]
+    async with sharing(running, amazon) as bench:
+        got = await bench.ask(order())
+    assert (got.status, got.body) == (425, body)
+    assert amazon.asked == ["POST /reporting/reports"]
+
+
+async def test_a_425_passes_with_duplicates_off(running: Running, amazon: Amazon) -> None:
+    """It is not looked at."""
+    amazon.answers = [amazon.duplicate("report-9")]
+    async with sharing(running, amazon, reports=replace(RULES, reuses=False)) as bench:
+        assert (await bench.ask(order())).status == 425
+        assert (await bench.ask(order())).status == 200
+    assert amazon.orders() == 2
+
+
+async def test_a_client_may_leave_while_its_425_is_looked_at(running: Running, amazon: Amazon) -> None:
+    """Nothing is left over."""
+    amazon.answers = [amazon.duplicate("report-9")]
+    async with sharing(running, amazon) as bench:
+        client = await bench.client(order())
+        await bench.settled(lambda: len(amazon.asked) == 1)
+        amazon.held = asyncio.Event()
+        await bench.settled(lambda: len(amazon.asked) == 2)
+        client.abort()
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        amazon.held.set()
+
+
+# --- polls
+
+
+async def test_a_poll_within_the_interval_gets_the_last_answer(running: Running, amazon: Amazon) -> None:
+    """With its age; later, Amazon is asked again."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        first = await bench.ask(poll("report-1"))
+        pass_time(bench, 59)
+        again = await bench.ask(poll("report-1"))
+        assert (first.value(b"age"), again.value(b"age"), again.body) == (None, b"59", first.body)
+        assert again.value(b"content-type") == b"application/json"
+        assert (await bench.events.last(3)).detail == "The poll was answered from memory, 59 s old."
+        pass_time(bench, 1)
+        assert (await bench.ask(poll("report-1"))).value(b"age") is None
+    assert amazon.polls() == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        poll("report-1", scope="2"),
+        poll("report-1", "Amazon-Ads-AccountId: amzn1.other"),
+        poll("report-1?x=1"),
+        poll("report%2D1"),
+        poll("report-1", "If-None-Match: x"),
+    ],
+    ids=["Scope", "account id", "query", "encoded", "condition"],
+)
+async def test_any_other_poll_reaches_amazon(other: bytes, running: Running, amazon: Amazon) -> None:
+    """What one Scope saw is not shown to another."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(poll("report-1"))
+        assert (await bench.ask(other)).value(b"age") is None
+    assert amazon.polls() == 2
+
+
+async def test_simultaneous_polls_make_one(running: Running, amazon: Amazon) -> None:
+    """The others wait for its answer."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        amazon.held = asyncio.Event()
+        asking = [asyncio.create_task(bench.ask(poll("report-1"))) for _ in range(20)]
+        await bench.settled(lambda: bench.accounting.in_flight == 20 and amazon.polls() == 1)
+        amazon.held.set()
+        assert {each.status for each in await asyncio.gather(*asking)} == {200}
+    assert amazon.polls() == 1
+
+
+async def test_a_report_that_takes_long_is_polled_half_as_often(running: Running, amazon: Amazon) -> None:
+    """After half an hour."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(poll("report-1"))
+        pass_time(bench, 1801)
+        await bench.ask(poll("report-1"))
+        pass_time(bench, 119)
+        assert (await bench.ask(poll("report-1"))).value(b"age") == b"119"
+        pass_time(bench, 1)
+        assert (await bench.ask(poll("report-1"))).value(b"age") is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "shared"),
+    [("2027-01-15T08:30:00Z", True), ("2027-01-15T08:10:00Z", False), ("soon", False), (None, False)],
+)
+async def test_a_download_address_from_memory_is_good_for_a_while(
+    ends: str | None, shared: bool, running: Running, amazon: Amazon
+) -> None:
+    """For a quarter of an hour at least; else Amazon signs a new one."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        amazon.reports["report-1"].update(status="COMPLETED", url="https://s3/x", urlExpiresAt=ends)
+        await bench.ask(poll("report-1"))
+        assert ((await bench.ask(poll("report-1"))).value(b"age") is not None) is shared
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+async def test_an_error_is_not_shared(status: int, running: Running, amazon: Amazon) -> None:
+    """Each client gets its own."""
+    amazon._answer = lambda *_: answer(status, {"code": str(status)})  # type: ignore[method-assign]
+    async with sharing(running, amazon) as bench:
+        for _ in range(2):
+            assert (await bench.ask(poll("report-1"))).status == status
+    assert amazon.polls() >= 2
+
+
+async def test_all_polls_reach_amazon_without_an_interval(running: Running, amazon: Amazon) -> None:
+    """`poll_interval: 0`."""
+    async with sharing(running, amazon, reports=replace(RULES, poll_interval=0.0)) as bench:
+        await bench.ask(order())
+        for _ in range(2):
+            assert (await bench.ask(poll("report-1"))).value(b"age") is None
+    assert amazon.polls() == 2
+
+
+async def test_polls_of_version_1_are_shared(running: Running, amazon: Amazon) -> None:
+    """Of one report each."""
+    ask = post("/adsApi/v1/retrieve/reports", {"reportIds": ["v1-1"]}).replace(MEDIA.encode(), b"application/json")
+    amazon.reports["v1-1"] = {"reportId": "v1-1", "status": "PENDING"}
+    async with sharing(running, amazon) as bench:
+        first, again = await bench.ask(ask), await bench.ask(ask)
+    assert (first.status, again.status, again.body, again.value(b"age")) == (207, 207, first.body, b"0")
+    assert len(amazon.asked) == 1
+
+
+# --- permissions
+
+
+KEYS = {name: f"the key of the client {name}" for name in ("first", "second", "reader")}
+
+
+def known(*names: str) -> Clients:
+    """These clients; the one called `reader` may only read."""
+    policies = [
+        Policy(
+            name,
+            (ClientKey(hashlib.sha256(KEYS[name].encode()).hexdigest()),),
+            access=Effect.READ if name == "reader" else Effect.WRITE,
+        )
+        for name in names
+    ]
+    return Clients(policies, Placeholders(b"key"), Budgets())
+
+
+def key(name: str) -> str:
+    return f"X-Ads-Proxy-Key: {KEYS[name]}"
+
+
+async def test_clients_share_what_each_of_them_may_order(running: Running, amazon: Amazon) -> None:
+    """The log has the client of each."""
+    async with sharing(running, amazon, clients=known("first", "second")) as bench:
+        await bench.ask(order(ORDER, key("first")))
+        assert told(await bench.ask(order(ORDER, key("second")))) == (200, "report-1", True)
+        assert [each.client for each in bench.events.finished] == ["first", "second"]
+
+
+async def test_a_client_gets_no_report_that_it_may_not_order(running: Running, amazon: Amazon) -> None:
+    """Permissions come first, and so does the key."""
+    async with sharing(running, amazon, clients=known("first", "reader")) as bench:
+        await bench.ask(order(ORDER, key("first")))
+        assert (await bench.ask(order(ORDER, key("reader")))).status == 403
+        assert (await bench.ask(order())).status == 401
+        await bench.ask(poll("report-1", key("first")))
+        assert (await bench.ask(poll("report-1"))).status == 401
+        assert (await bench.ask(poll("report-1", key("reader")))).value(b"age") == b"0"
+
+
+async def test_a_revoked_key_gets_nothing_from_memory(running: Running, amazon: Amazon) -> None:
+    """From the reload on."""
+    async with sharing(running, amazon, clients=known("first", "second")) as bench:
+        await bench.ask(order(ORDER, key("first")))
+        await bench.ask(poll("report-1", key("first")))
+        bench.apply(clients=known("second"))
+        assert (await bench.ask(order(ORDER, key("first")))).status == 401
+        assert (await bench.ask(poll("report-1", key("first")))).status == 401
+        assert told(await bench.ask(order(ORDER, key("second")))) == (200, "report-1", True)
+
+
+async def test_another_login_of_the_account_shares_nothing(running: Running, amazon: Amazon) -> None:
+    """It may not be allowed what the first one was."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        bench.tokens._token = replace(bench.tokens._token, lineage="another")
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+async def test_without_a_token_an_order_waits_for_one_as_usual(running: Running, amazon: Amazon) -> None:
+    """Nothing is shared then."""
+    async with sharing(running, amazon) as bench:
+        bench.tokens.cold = True
+        assert told(await bench.ask(order())) == (200, "report-1", False)
+
+
+# --- pace
+
+
+async def test_after_a_429_orders_wait_for_their_turn(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 429 passes to its client; other orders of the login leave later, in the order of their days."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 0.05)
+    amazon.answers = [answer(429, {"code": "429"})]
+    async with sharing(running, amazon) as bench:
+        assert (await bench.ask(order())).status == 429
+        days = ["2026-11-03", "2026-11-05", "2026-11-04"]
+        asking = [asyncio.create_task(bench.ask(order({**ORDER, "endDate": day}))) for day in days]
+        assert {each.status for each in await asyncio.gather(*asking)} == {200}
+    assert [each["endDate"] for each in amazon.reports.values()] == sorted(days, reverse=True)
+    assert outcomes(bench) == ["throttled", "created", "created", "created"]
+
+
+async def test_an_order_that_would_wait_too_long_is_refused(running: Running, amazon: Amazon) -> None:
+    """With the seconds after which it can be sent again; orders of another region are not held back."""
+    amazon.answers = [answer(429, {"code": "429"}, b"Retry-After: 600")]
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order(scope="2"))
+        got = await bench.ask(order())
+        finished = await bench.events.last(2)
+    assert (got.status, got.value(b"retry-after")) == (429, b"600")
+    assert b"throttles orders for reports" in got.body
+    assert (finished.refusal, finished.attempts) == ("throttled", 0)
+    assert amazon.orders() == 1
+    assert outcomes(bench) == ["throttled", "throttled"]
+
+
+async def test_without_pace_orders_do_not_wait(running: Running, amazon: Amazon) -> None:
+    """Each gets Amazon's own answer."""
+    amazon.answers = [answer(429, {"code": "429"})]
+    async with sharing(running, amazon, reports=replace(RULES, paces=False)) as bench:
+        assert [(await bench.ask(order())).status for _ in range(2)] == [429, 200]
+
+
+async def test_a_client_that_leaves_its_place_is_not_sent(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 0.2)
+    amazon.answers = [answer(429, {"code": "429"})]
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        leaving = await bench.client(order({**ORDER, "endDate": "2026-11-09"}))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+        staying = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 2)
+        leaving.abort()
+        assert told(await staying)[0] == 200
+    assert [each["endDate"] for each in amazon.reports.values()] == ["2026-11-07"]
