@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey
+from proxy.reports.sharing import SharedReports
+from proxy.reports.stored import read_made, write_made
 from proxy.tokens.store import StoreHealth
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class FleetMember:
         self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._request_queue: TokenRequestQueue | None = None
+        self._reports = SharedReports()
 
     def __repr__(self) -> str:
         return f"<FleetMember {self._id}: {self._fleet!r}>"
@@ -99,6 +102,23 @@ class FleetMember:
         health = self.health
         self._observer.observe(StateStoreChanged(bool(health.problem), health.problem, health.replicas))
 
+    # --- reports
+
+    def share_reports(self, reports: SharedReports) -> None:
+        """Tell the others which orders made which reports, and take what they tell."""
+        self._reports = reports
+        reports.made = lambda order, made: self._begin(
+            self._fleet.share({"by": self._id, "report": write_made(order, made)})
+        )
+        reports.gone = lambda report: self._begin(self._fleet.share({"by": self._id, "report_gone": report}))
+
+    def _hear_report(self, told: dict[str, Any]) -> None:
+        made, gone = read_made(told.get("report")), told.get("report_gone")
+        if made is not None:
+            self._reports.reports.put(made[1], made[0])
+        if isinstance(gone, str):
+            self._reports.hear_gone(gone)
+
     # --- pauses, and the pace of token requests
 
     def share_token_rate(self, request_queue: TokenRequestQueue) -> None:
@@ -122,6 +142,7 @@ class FleetMember:
                 self._throttles.pause(*pause, loop)
             if token_rate is not None and self._request_queue is not None:
                 self._request_queue.hear(*token_rate)
+            self._hear_report(told)
 
     # --- budgets
 

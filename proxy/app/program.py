@@ -18,7 +18,7 @@ from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of
-from proxy.app.rules import RuleSources, rules_of
+from proxy.app.rules import RuleSources, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.workers.worker_group import WorkerGroup
@@ -60,6 +60,7 @@ from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory, ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
+from proxy.reports.stored import StoredReports
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
@@ -183,6 +184,7 @@ class Program:
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
         await self.notifier.start(store, self._notice_channels(config))
+        await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         await self._start_admin(config, admin_sockets, invited_sockets)
@@ -218,6 +220,16 @@ class Program:
             self._opened.push_async_callback(self.fleet.stop)
             self.fleet.start()
         return store
+
+    async def _start_reports(self, store: Store) -> None:
+        """What the store and the fleet know of reports that are not finished yet."""
+        if self.fleet is not None:
+            self.fleet.share_reports(self.reports)
+        stored = StoredReports(store, self.reports.reports, time.time)
+        if report_rules(self.config) is not None:
+            await stored.load()
+        self._opened.push_async_callback(stored.stop)
+        stored.begin()
 
     def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""

@@ -84,7 +84,7 @@ def see(made: MadeReport, report: Report, now: float, *, shows_answer: bool) -> 
 
 
 class KnownReports:
-    """Those that orders made, in bounded memory. `changed` is called after each change."""
+    """Those that orders made, in bounded memory. `changed` is called when others are unfinished."""
 
     def __init__(self) -> None:
         self._made: LRUCache[str, MadeReport] = LRUCache(MAX_REPORTS)
@@ -106,10 +106,12 @@ class KnownReports:
 
     def put(self, made: MadeReport, order: str = "") -> None:
         """Remember it, and that this order made it."""
+        before = self._made.get(made.key)
         self._made[made.key] = made
         if order:
             self._orders[order] = made.key
-        self.changed()
+        if order or before is None or before.completed_at != made.completed_at:
+            self.changed()
 
     def forget(self, key: str) -> None:
         """It failed, or is gone."""
@@ -215,6 +217,10 @@ class SharedReports:
         self.queues = OrderQueues()
         self._polls: LRUCache[str, PollAnswer] = LRUCache(MAX_POLLS)
         self._claims = Claims()
+        self.made: Callable[[str, MadeReport], None] = lambda order, made: None
+        """Called with each report that an order made here."""
+        self.gone: Callable[[str], None] = lambda report: None
+        """Called with the key of each report that was deleted, or that Amazon does not know any more."""
 
     def __repr__(self) -> str:
         return f"<SharedReports: {self.reports!r}, {len(self._polls)} polls, {self._claims!r}>"
@@ -241,6 +247,7 @@ class SharedReports:
         """What became of a granted order: the report that it made, None if it is not known to have made one."""
         if made is not None:
             self.reports.put(made, order)
+            self.made(order, made)
         self._claims.release(order, ticket)
 
     # --- polls
@@ -275,6 +282,11 @@ class SharedReports:
 
     def forget(self, report: str) -> None:
         """It was deleted, or Amazon does not know it any more."""
+        self.hear_gone(report)
+        self.gone(report)
+
+    def hear_gone(self, report: str) -> None:
+        """As `forget`, where another replica found it."""
         self.reports.forget(report)
         self._polls.pop(report, None)
 

@@ -11,6 +11,7 @@ from proxy.app.fleet import FleetMember, read_pause, read_token_rate
 from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.forwarding.throttles import ThrottleKey, Throttles
+from proxy.reports.sharing import MadeReport, SharedReports
 from proxy.secret import Secret
 from proxy.tokens.redis_store import RedisFleet
 from proxy.tokens.sealing import make_cipher
@@ -206,3 +207,21 @@ def test_a_pace_of_an_hour_ago_or_in_another_form_is_none() -> None:
     assert read_token_rate(told, 60.0) == ("http://lwa", 4.0, 0.0)
     for other, ago in ((told, 61.0), ({**told, "rate": 0}, 0.0), ({**told, "rate": "4"}, 0.0), ({"pause": []}, 0.0)):
         assert read_token_rate(other, ago) is None
+
+
+@virtual_time
+async def test_a_report_that_one_replica_ordered_is_known_to_the_others(server: RedisServer) -> None:
+    """Until one of them hears that it is gone."""
+    members, known = [Member(server), Member(server)], [SharedReports(lambda: 1000.0), SharedReports(lambda: 1000.0)]
+    for member, reports in zip(members, known, strict=True):
+        member.member.share_reports(reports)
+        member.member.start()
+    made = MadeReport("key", "report-1", 200, "{}", 1000.0, 1000.0)
+    known[0].settle_order("order", "ticket", made)
+    await asyncio.sleep(1)
+    assert known[1].reports.of_order("order") == made
+    known[1].forget("key")
+    await asyncio.sleep(1)
+    assert known[0].reports.of_order("order") is None
+    for member in members:
+        await member.member.stop()
