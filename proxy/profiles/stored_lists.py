@@ -17,7 +17,7 @@ from proxy.profiles import reach
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document, read_listing, write_listing
 from proxy.profiles.listing import LIST_INTERVAL, ProfilesUnavailable, next_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
-from proxy.tokens.leases import FailedAttempt, LeaseRequest, T
+from proxy.tokens.leases import LONGEST, FailedAttempt, LeaseRequest, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,6 +142,7 @@ class ListFormat(Generic[T]):
     to_json: Callable[[T], Mapping[str, Any]]
     from_json: Callable[[Mapping[str, Any]], T]
     length: Callable[[T], int]
+    longest: float = LONGEST
 
     def news(self, request: LeaseRequest) -> tuple[str, str]:
         return self.kind, f"{request.account}\0{request.url}"

@@ -10,15 +10,18 @@ what is shared.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+LONGEST: Final = 90.0
+"""Seconds for which a holder may keep the lease for one answer of Amazon's."""
 T = TypeVar("T")
 """What is shared, such as the grant of an access token."""
 
@@ -80,6 +83,10 @@ class SharedFormat(Protocol[T]):
     def news(self, request: LeaseRequest) -> tuple[str, str]:
         """What kind of news it is that one was published, and of what."""
 
+    @property
+    def longest(self) -> float:
+        """Seconds after which a holder that never ends gives way."""
+
     def is_long(self, value: T) -> bool:
         """Whether writing it takes so long that the event loop is to be spared it."""
 
@@ -121,6 +128,10 @@ class Lease(Protocol[T]):
     def held_back(self) -> FailedAttempt | None:
         """No right to ask: it is too soon after this attempt, which failed."""
 
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when another replica may have the lease, before its holder ends it."""
+
     async def fail(self, attempt: FailedAttempt) -> None:
         """The request failed: no replica asks with the same credentials before it is time again. Ends the lease."""
 
@@ -156,6 +167,7 @@ class LocalLease(Generic[T]):
     fence: int = 0
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
+    lost: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
 
     async def fail(self, attempt: FailedAttempt) -> None:
         """Nothing is shared."""

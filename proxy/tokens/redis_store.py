@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from cryptography.fernet import InvalidToken
@@ -21,7 +21,7 @@ from cryptography.fernet import InvalidToken
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens import redis_connection as scripts
-from proxy.tokens.leases import FailedAttempt, LocalLease, SharedContent, T
+from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
 from proxy.tokens.redis_connection import CHECK, NEWS, SETTLE, SHARE, digest
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, StoreHealth, outranks
@@ -274,6 +274,7 @@ class TokenFormat:
     """Implements `leases.SharedFormat`."""
 
     kind: Final = "lease"
+    longest: Final = LONGEST
 
     def news(self, request: LeaseRequest) -> tuple[str, str]:
         return "account", request.account
@@ -320,8 +321,6 @@ POLL: Final = 0.2
 TURN: Final = 0.25
 """Seconds for which the replica that failed last leaves the next attempt to the others: one that cannot reach Amazon
 delays none."""
-_RENEWALS: Final = 90
-"""A holder that never ends gives way at last."""
 MAX_CONTENT: Final = 16 * 1024 * 1024
 """Bytes of one value, encrypted. What is longer is not shared."""
 LONG: Final = 64 * 1024
@@ -338,6 +337,7 @@ class RedisLease(Generic[T]):
     shared: SharedContent[T] | None = None
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def fail(self, attempt: FailedAttempt) -> None:
         await self.leases.fail(self.request, attempt, self.fence)
@@ -351,6 +351,7 @@ class RedisLeases(Generic[T]):
 
     def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: SharedFormat[T]) -> None:
         self._connection, self._cipher, self._form = connection, cipher, form
+        self._poll = POLL if form.longest <= LONGEST else RENEWAL
         self._holder = secrets.token_hex(8)
         self._places: dict[str, tuple[str, str]] = {}
         self._damaged: dict[str, int] = {}
@@ -435,7 +436,7 @@ class RedisLeases(Generic[T]):
             if told == b"failed":
                 return LocalLease(held_back=_failed(*rest))
             if told == b"held":
-                await asyncio.sleep(min(POLL, int(rest[0]) / 1000 + 0.001))
+                await asyncio.sleep(min(self._poll, int(rest[0]) / 1000 + 0.001))
                 continue
             shared = await self._open(request, *rest)
             if shared is not None:
@@ -443,12 +444,17 @@ class RedisLeases(Generic[T]):
             known = int(rest[0])  # it is for another refresh token
 
     async def _renew(self, lease: RedisLease[T]) -> None:
-        for _ in range(_RENEWALS):
+        """Until it is lost, or was held for too long."""
+        loop = asyncio.get_running_loop()
+        began = renewed = loop.time()
+        while renewed - began < self._form.longest and loop.time() - renewed < LEASE:
             await asyncio.sleep(RENEWAL)
             with contextlib.suppress(StateError):
                 words = self._holder, lease.fence, int(LEASE * 1000)
                 if not await self._connection.run(scripts.RENEW, (self._key(lease.request),), *words):
-                    return
+                    break
+                renewed = loop.time()
+        lease.lost.set()
 
     async def _seal(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:
         """A value as it is published, and what is left of its life in milliseconds."""
