@@ -92,17 +92,24 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """A request for a list. `target` begins with a slash; `data` is a body, which has a `media_type` of its own."""
+    """A request of the proxy's own, such as for a list. `target` begins with a slash; `data` is a body, which has a
+    `media_type` of its own; `profile` is the one that it is about, empty for none."""
 
     method: str
     target: str
     data: bytes | None = None
     media_type: str = "application/json"
+    profile: str = ""
+    accept: str = ""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        accepted = {"Accept": self.media_type}
-        return accepted if self.data is None else {**accepted, "Content-Type": self.media_type}
+        headers = {"Accept": self.accept or self.media_type}
+        if self.data is not None:
+            headers["Content-Type"] = self.media_type
+        if self.profile:
+            headers["Amazon-Advertising-API-Scope"] = self.profile
+        return headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""Every answer of Amazon's that is documented or was seen, and what it means for an order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.profiles.listing import ListResponse
+from proxy.reports.answers import Answer, Verdict, find_fault, is_of_order, read_order_answer, read_poll
+
+ID = "de7b5b1c-6d1b-4b6d-8a49-1c1d1a6a8b0e"
+CONFIGURATION = {"adProduct": "SPONSORED_PRODUCTS", "columns": ["cost", "date"], "timeUnit": "DAILY"}
+ORDER = {"startDate": "2026-10-01", "endDate": "2026-10-31", "configuration": CONFIGURATION}
+
+
+def answer(status: int, content: Any = None, retry_after: str = "") -> ListResponse:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return ListResponse(status, body, retry_after)
+
+
+def report(status: str, **changes: Any) -> dict[str, Any]:
+    return {"reportId": ID, "status": status, **ORDER, "url": None, **changes}
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(200, report("PENDING")), Answer(Verdict.ORDERED, ID)),
+        (answer(202, report("COMPLETED", url="https://x/")), Answer(Verdict.ORDERED, ID)),
+        (answer(200, {}), Answer(Verdict.AGAIN, words="Amazon's answer to the order names no report.")),
+        (answer(200, b"<html>"), Answer(Verdict.AGAIN, words="Amazon's answer to the order names no report.")),
+        (
+            answer(425, {"code": "425", "detail": f"The Request is a duplicate of : {ID}"}),
+            Answer(Verdict.DUPLICATE, ID, f"Amazon answered 425: The Request is a duplicate of : {ID}."),
+        ),
+        (answer(425, {"detail": "Too early."}), Answer(Verdict.AGAIN, words="Amazon answered 425: Too early.")),
+        (answer(429, b"", "120"), Answer(Verdict.THROTTLED, words="Amazon answered 429.", retry_after=120.0)),
+        (answer(429, {"message": "slow"}), Answer(Verdict.THROTTLED, words="Amazon answered 429: slow.")),
+        (answer(429, b"", "soon"), Answer(Verdict.THROTTLED, words="Amazon answered 429.")),
+        (answer(429, b"", "9" * 400), Answer(Verdict.THROTTLED, words="Amazon answered 429.")),
+        (answer(500, b"[" * 100_000), Answer(Verdict.AGAIN, words="Amazon answered 500.")),
+        (answer(504, ["x"]), Answer(Verdict.AGAIN, words="Amazon answered 504.")),
+        (answer(408), Answer(Verdict.AGAIN, words="Amazon answered 408.")),
+        (
+            answer(401, {"details": "Not authorized"}),
+            Answer(Verdict.UNAUTHORIZED, words="Amazon answered 401: Not authorized."),
+        ),
+        (
+            answer(400, {"detail": "bad\u202e column"}),
+            Answer(Verdict.REFUSED, words="Amazon answered 400: bad column."),
+        ),
+        (answer(302), Answer(Verdict.REFUSED, words="Amazon answered 302.")),
+    ],
+)
+def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answer) -> None:
+    assert read_order_answer(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(200, report("PENDING")), Answer(Verdict.PENDING, words="Amazon's report is PENDING.")),
+        (answer(200, report("PROCESSING")), Answer(Verdict.PENDING, words="Amazon's report is PROCESSING.")),
+        (answer(200, report("COMPLETED", url="https://s3/x?sig")), Answer(Verdict.COMPLETED, "https://s3/x?sig")),
+        (
+            answer(200, report("COMPLETED")),
+            Answer(Verdict.AGAIN, words="Amazon's completed report has no address of its rows."),
+        ),
+        (
+            answer(200, report("FAILED", failureReason="Too much data")),
+            Answer(Verdict.REJECTED, words="Amazon failed to make the report: Too much data."),
+        ),
+        (
+            answer(200, report("FAILED")),
+            Answer(Verdict.REJECTED, words="Amazon failed to make the report: no reason is given."),
+        ),
+        (answer(200, {}), Answer(Verdict.AGAIN, words="Amazon's answer to the poll shows no report.")),
+        (
+            answer(404, {"detail": "Not found"}),
+            Answer(Verdict.REJECTED, words="Amazon does not know the report any more. Amazon answered 404: Not found."),
+        ),
+        (answer(429, b"", "7"), Answer(Verdict.THROTTLED, words="Amazon answered 429.", retry_after=7.0)),
+        (answer(503), Answer(Verdict.AGAIN, words="Amazon answered 503.")),
+    ],
+)
+def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer) -> None:
+    assert read_poll(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "fits"),
+    [
+        (answer(200, report("PENDING")), True),
+        (answer(200, report("COMPLETED", url="https://x/")), True),
+        (answer(200, report("FAILED")), False),
+        (answer(200, report("PENDING", endDate="2026-10-30")), False),
+        (answer(200, report("PENDING", configuration={**CONFIGURATION, "timeUnit": "SUMMARY"})), False),
+        (answer(404, report("PENDING")), False),
+        (answer(200, {}), False),
+    ],
+)
+def test_a_report_is_adopted_only_if_it_has_the_data_of_the_order(response: ListResponse, fits: bool) -> None:
+    """A summary and a daily order of the same days collide at Amazon."""
+    assert is_of_order(response, ORDER) is fits
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("https://offline-report-storage.s3.amazonaws.com/x.json.gz?X-Amz-Signature=a%2Fb", ""),
+        ("http://127.0.0.1:9001/x", ""),
+        ("http://[::1]:9001/x", ""),
+        ("http://localhost:9001/x", ""),
+        ("http://s3.amazonaws.com/x", "the address of the rows is not https://"),
+        ("http://127.0.0.1.evil.example/x", "the address of the rows is not https://"),
+        ("http://169.254.169.254/latest", "the address of the rows is not https://"),
+        ("file:///etc/passwd", "the address of the rows has no plain host"),
+        ("https://user@host/x", "the address of the rows has no plain host"),
+        ("https:///x", "the address of the rows has no plain host"),
+        ("ftp://host/x", "the address of the rows is not https://"),
+        ("https://[x", "the address of the rows is not one"),
+        ("https://host:99999/", "the address of the rows is not one"),
+    ],
+)
+def test_rows_are_fetched_over_https_alone(url: str, fault: str) -> None:
+    assert find_fault(url) == fault
