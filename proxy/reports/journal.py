@@ -15,6 +15,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import StateError
@@ -78,7 +79,8 @@ def after(state: OrderState, entry: Mapping[str, Any]) -> OrderState:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run does: the orders of the profiles of these groups. `missing` are profiles that the account lacks."""
+    """What a run does: the orders of the `profiles` of these groups. `covered` are the ids of all profiles of the
+    report, `missing` those of which Amazon's lists have nothing now, or that are not the account's."""
 
     run: str
     began_at: float
@@ -86,6 +88,7 @@ class RunPlan:
     groups: tuple[str, ...]
     profiles: tuple[ReportProfile, ...]
     orders: tuple[PlannedOrder, ...]
+    covered: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -94,6 +97,7 @@ class Journal:
 
     def __init__(self, path: Path, plan: RunPlan, states: dict[str, OrderState]) -> None:
         self._path, self.plan, self._states = path, plan, states
+        self._writing = Lock()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def __repr__(self) -> str:
@@ -128,11 +132,12 @@ class Journal:
         return self._states.get(order.key, OrderState())
 
     def note(self, order: PlannedOrder, step: Step, **said: Any) -> None:
-        """The step is on disk when this returns. Raises `ReportFolderError`."""
+        """The step is on disk when this returns. May be called from several threads. Raises `ReportFolderError`."""
         entry = {"order": order.key, "step": step, **said}
         try:
-            os.write(self._descriptor, json.dumps(entry).encode() + b"\n")
-            os.fsync(self._descriptor)
+            with self._writing:
+                os.write(self._descriptor, json.dumps(entry).encode() + b"\n")
+                os.fsync(self._descriptor)
         except OSError as error:
             raise ReportFolderError(f"{self._path} cannot be written: {state_directory.reason(error)}.") from None
         self._states[order.key] = after(self.state(order), entry)
@@ -144,9 +149,10 @@ class Journal:
 
     def close(self) -> None:
         """The run may be resumed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self._writing:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
 def read_plan(said: Mapping[str, Any]) -> RunPlan:
@@ -157,6 +163,7 @@ def read_plan(said: Mapping[str, Any]) -> RunPlan:
             "groups": tuple(said["groups"]),
             "profiles": tuple(ReportProfile(**each) for each in said["profiles"]),
             "orders": tuple(PlannedOrder(**each) for each in said["orders"]),
+            "covered": tuple(said["covered"]),
             "missing": tuple(said["missing"]),
         }
     )

@@ -101,7 +101,7 @@ class ResultFile:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A complete result: the rows of all profiles, as one table."""
+    """A complete result: the rows of all profiles, as one table with these columns."""
 
     report: str
     run: str
@@ -166,14 +166,11 @@ class OpenResult:
     file: IO[bytes]
 
 
+@dataclass(frozen=True, slots=True)
 class ReportFolder:
     """The folder `keep.dir`. What cannot be read counts as missing; nothing here is kept in memory."""
 
-    def __init__(self, directory: Path | str) -> None:
-        self.directory = Path(directory)
-
-    def __repr__(self) -> str:
-        return f"<ReportFolder {self.directory}>"
+    directory: Path
 
     # --- reading
 
@@ -307,7 +304,8 @@ class ReportFolder:
         """Remove a result that is too old, and the rows that it was made of. Raises `ReportFolderError`."""
         with _translated():
             (self.path(name) / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(self.path(name) / PARTS, ignore_errors=True)
+            for part in (self.path(name) / PARTS).iterdir():
+                part.unlink(missing_ok=True)
         self.sweep(name)
 
     def size(self) -> int:

@@ -24,7 +24,7 @@ from tests.reports.reporting import DE, US
 
 FIRST = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
 SECOND = PlannedOrder("22", "eu", "2026-10-01", "2026-10-31")
-PLAN = RunPlan("r1", 5.0, "digest", ("Europe/Berlin", ""), (US, DE), (FIRST, SECOND), ("99",))
+PLAN = RunPlan("r1", 5.0, "digest", ("Europe/Berlin", ""), (US, DE), (FIRST, SECOND), ("11", "22"), ("99",))
 
 
 def resumed(folder: Path) -> Journal:

@@ -180,7 +180,7 @@ def test_an_old_result_goes_with_the_rows_it_was_made_of(folder: ReportFolder) -
     (folder.path("sp-daily") / "parts" / "x").write_bytes(b"rows")
     assert folder.size() > 0
     folder.drop_result("sp-daily")
-    assert sorted(path.name for path in folder.path("sp-daily").rglob("*")) == ["account", "results"]
+    assert sorted(path.name for path in folder.path("sp-daily").rglob("*")) == ["account", "parts", "results"]
 
 
 def test_a_disk_that_cannot_be_written_is_reported(folder: ReportFolder) -> None:

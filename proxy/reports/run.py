@@ -1,0 +1,263 @@
+"""One run of a named report: its orders at Amazon, until the rows of each are on disk or it is given up.
+
+Each step is noted in the journal before the next, so that a run that was cut off continues. An order of which it is not
+certain that nothing came is sent again: Amazon answers 425 while it makes the first one, which is adopted then.
+What becomes of the rows is for `outcome` and `runner`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.backoff import backoff
+from proxy.errors import AdsProxyError, Throttled
+from proxy.reports.amazon import DownloadFailed
+from proxy.reports.answers import Answer, Verdict
+from proxy.reports.converter import ConversionFailed
+from proxy.reports.journal import OrderState, Step
+from proxy.reports.pace import OrderLimit
+from proxy.reports.store import PARTS, Progress
+from proxy.tokens import state_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from proxy.reports.amazon import ReportApi
+    from proxy.reports.converter import Converter
+    from proxy.reports.journal import Journal
+    from proxy.reports.pace import OrderQueues
+    from proxy.reports.plan import NamedReport, PlannedOrder
+
+MAX_OPEN: Final = 32
+"""Orders of one run that are at Amazon at a time."""
+PATIENCE: Final = 8 * 3600.0
+"""Seconds after the beginning of a run in which it begins to give orders up: Amazon takes up to three hours, and
+throttles for longer."""
+REJECTIONS: Final = 2
+"""So often Amazon may fail to make a report."""
+ATTEMPTS: Final = 4
+"""So often rows are fetched, or a 401 is believed to pass."""
+SLOWEST: Final = 15
+"""The most poll intervals between two attempts."""
+_SLOWER_AFTER: Final = (900.0, 3600.0)
+_SLOWER: Final = (2, 5)
+
+
+class GivenUp(AdsProxyError):
+    """An order brings no rows in this run. The text is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunClock:
+    """Wall-clock seconds, and a way to let them pass."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What a run works with. `poll_interval` is in seconds, `max_bytes` the size of all results, 0 for any."""
+
+    api: ReportApi
+    converter: Converter
+    queues: OrderQueues
+    clock: RunClock
+    poll_interval: float
+    max_bytes: int = 0
+
+
+def next_poll(elapsed: float, interval: float) -> float:
+    """Seconds between two polls of a report that was ordered so long ago. Pure."""
+    factors = (1, *_SLOWER)
+    return interval * factors[sum(elapsed >= after for after in _SLOWER_AFTER)]
+
+
+class ReportRun:
+    """`folder` is the report's. `changed` is called after each step."""
+
+    def __init__(
+        self, report: NamedReport, journal: Journal, folder: Path, parts: RunParts, changed: Callable[[], None]
+    ) -> None:
+        self._report, self.journal, self._folder, self._parts, self._changed = report, journal, folder, parts, changed
+        self._failures: dict[str, int] = {}
+        self._words = ""
+
+    def __repr__(self) -> str:
+        return f"<ReportRun of {self._report.name}: {self.journal!r}>"
+
+    @property
+    def progress(self) -> Progress:
+        states = [self.journal.state(order) for order in self.journal.plan.orders]
+        kept = sum(state.step is Step.KEPT for state in states)
+        return Progress(len(states), sum(bool(state.report_id) for state in states), kept)
+
+    @property
+    def waits_for(self) -> str:
+        """A sentence about what is not here yet."""
+        progress = self.progress
+        told = f" {self._words}" if self._words else ""
+        if progress.ordered < progress.orders:
+            return f"Waits for Amazon to take {progress.orders - progress.ordered} of {progress.orders} orders.{told}"
+        return f"Waits for {progress.orders - progress.downloaded} of {progress.orders} reports of Amazon's.{told}"
+
+    async def obtain(self) -> None:
+        """Return when every order is over. Raises `ReportFolderError` if that cannot be noted."""
+        waiting = iter(self.journal.plan.orders)
+
+        async def take_next() -> None:
+            for order in waiting:
+                await self._obtain(order)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(MAX_OPEN, len(self.journal.plan.orders))):
+                    tasks.create_task(take_next())
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _obtain(self, order: PlannedOrder) -> None:
+        try:
+            while not (state := self.journal.state(order)).is_over:
+                await (self._receive(order, state) if state.report_id else self._order(order, state))
+        except GivenUp as error:
+            await self._note(order, Step.FAILED, error=str(error))
+
+    async def _note(self, order: PlannedOrder, step: Step, **said: Any) -> None:
+        await asyncio.shield(asyncio.to_thread(self.journal.note, order, step, **said))
+        self._failures.pop(order.key, None)
+        self._changed()
+
+    # --- ordering
+
+    async def _order(self, order: PlannedOrder, state: OrderState) -> None:
+        """Send an order once, and wait as long as the answer says."""
+        if state.step is not Step.ASKED:
+            await self._note(order, Step.ASKED)
+            if state.step is Step.REJECTED:
+                await self._parts.clock.sleep(self._parts.poll_interval)
+        limit, queues = self._limit(order), self._parts.queues
+        try:
+            await queues.wait(limit, self._report.name, (order.last_day, order.first_day), self._patience)
+        except Throttled as error:
+            raise GivenUp(f"Amazon did not take the order in time. {error.detail}") from None
+        sent_at = asyncio.get_running_loop().time()
+        answer = await self._parts.api.order(self._report.account, order, self._report.configuration)
+        if answer.verdict is Verdict.DUPLICATE:
+            answer = await self._parts.api.compare(
+                self._report.account, order, self._report.configuration, answer.value
+            )
+        if answer.verdict is Verdict.ORDERED:
+            queues.taken(limit, sent_at)
+            await self._note(order, Step.ORDERED, id=answer.value, at=self._parts.clock.now())
+        elif answer.verdict is Verdict.THROTTLED:
+            queues.throttled(limit, sent_at, answer.retry_after)
+            self._tell(answer)
+            self._check_patience(answer)
+        else:
+            await self._wait_after(order, answer)
+
+    def _limit(self, order: PlannedOrder) -> OrderLimit:
+        account = self._report.account
+        return OrderLimit(account, self._parts.api.client_id(account), order.region)
+
+    # --- receiving
+
+    async def _receive(self, order: PlannedOrder, state: OrderState) -> None:
+        """Poll a report once, when it is time, and fetch its rows if it is done."""
+        clock, interval = self._parts.clock, self._parts.poll_interval
+        await clock.sleep(max(0.0, min(interval, state.at + interval - clock.now())))
+        answer = await self._parts.api.poll(self._report.account, order, state.report_id)
+        if answer.verdict is Verdict.COMPLETED:
+            await self._fetch(order, answer.value)
+        elif answer.verdict is Verdict.REJECTED:
+            await self._note(order, Step.REJECTED, error=answer.words)
+            if self.journal.state(order).rejections >= REJECTIONS:
+                raise GivenUp(answer.words)
+        elif answer.verdict is Verdict.PENDING:
+            self._tell(answer)
+            self._check_patience(answer)
+            await clock.sleep(next_poll(clock.now() - state.at, interval))
+        else:
+            await self._wait_after(order, answer)
+
+    async def _fetch(self, order: PlannedOrder, url: str) -> None:
+        """Get the rows of a report onto the disk. What came damaged is fetched again later, from another address."""
+        name = f"{order.profile}.{self.journal.plan.run}.{order.first_day}.jsonl.gz"
+        target = self._folder / PARTS / name
+        source = target.with_suffix(".amazon")
+        profile = next(each for each in self.journal.plan.profiles if each.id == order.profile)
+        try:
+            await self._parts.api.download(self._report.account, url, source, self._parts.max_bytes)
+            told = await self._parts.converter.run(
+                {
+                    "do": "convert",
+                    "source": str(source),
+                    "target": str(target),
+                    "limit": self._parts.max_bytes,
+                    "first": [profile.id, profile.country, profile.currency],
+                    "columns": self._report.columns,
+                }
+            )
+        except DownloadFailed as error:
+            await self._fetch_again(order, str(error))
+        except ConversionFailed as error:
+            if not error.damaged:
+                raise GivenUp(str(error)) from None
+            await self._fetch_again(order, str(error))
+        except OSError as error:
+            raise GivenUp(f"The rows were not kept: {state_directory.reason(error)}.") from None
+        else:
+            await self._note(order, Step.KEPT, rows=told["rows"], part=name)
+        finally:
+            source.unlink(missing_ok=True)
+
+    async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
+        self._words = words
+        if self._fail(order) >= ATTEMPTS:
+            raise GivenUp(words)
+        await self._parts.clock.sleep(self._parts.poll_interval)
+
+    # --- waiting
+
+    async def _wait_after(self, order: PlannedOrder, answer: Answer) -> None:
+        """After an answer that says nothing certain. Raises `GivenUp` if waiting does not help."""
+        self._tell(answer)
+        failures, interval = self._fail(order), self._parts.poll_interval
+        if answer.verdict is Verdict.REFUSED or (answer.verdict is Verdict.UNAUTHORIZED and failures >= ATTEMPTS):
+            raise GivenUp(answer.words)
+        self._check_patience(answer)
+        wait = backoff(failures, first=interval, limit=SLOWEST * interval)
+        await self._parts.clock.sleep(max(wait, answer.retry_after or 0.0))
+
+    def _fail(self, order: PlannedOrder) -> int:
+        """The number of failures of the order's present step, this one included."""
+        self._failures[order.key] = self._failures.get(order.key, 0) + 1
+        return self._failures[order.key]
+
+    def _tell(self, answer: Answer) -> None:
+        self._words = answer.words
+        self._changed()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self.journal.plan.began_at + PATIENCE - self._parts.clock.now())
+
+    def _check_patience(self, answer: Answer) -> None:
+        if self._patience <= 0.0:
+            raise GivenUp(f"Amazon took longer than {PATIENCE / 3600:g} hours. {answer.words}")
+
+
+def errors_of(journal: Journal) -> Mapping[str, str]:
+    """Why profiles have no new rows, by id."""
+    found: dict[str, str] = dict.fromkeys(journal.plan.missing, "Amazon does not list it for this account now.")
+    for order in journal.plan.orders:
+        state = journal.state(order)
+        if state.step is Step.FAILED:
+            found.setdefault(order.profile, state.error)
+    return found
