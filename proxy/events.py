@@ -669,6 +669,31 @@ class CounterRaised(Event):
     amount: int = 1
 
 
+# --- Named reports ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRunStarted(Event):
+    """A run of a named report begins, or continues after a restart."""
+
+    report: str
+    profiles: int
+    orders: int
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRunFinished(Event):
+    """A run of a named report ended. `result` is `success`, `partial` or `failure`; each of `errors` is a sentence."""
+
+    report: str
+    result: str
+    rows: int
+    seconds: float
+    errors: tuple[str, ...]
+    account: str
+
+
 # --- What became of telling people -----------------------------------------------------------------------
 
 

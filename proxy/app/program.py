@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.access.client_keys import ClientKey
+    from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
     from proxy.config import AuditSection, Config
@@ -142,6 +143,7 @@ class Program:
         self._make_shared_parts(config, open_files)
         self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
+        self._named_reports: NamedReportService | None = None
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
@@ -180,6 +182,7 @@ class Program:
         self.notes += (*store.notes, *connection_notes(config, self._max_connections))
         self._names = Names()
         opened.callback(self._names.stop)
+        self._store = store
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
@@ -190,6 +193,7 @@ class Program:
         await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(close_listener, self)
         await self._begin_to_serve(client_sockets)
+        await self._follow_reports(config)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         if self._tls.certificate is not None:
@@ -209,6 +213,24 @@ class Program:
             return
         parts = self.client_connections, self.forwarder, self._connect, self._tls.context
         self.acceptors = [Acceptor(bound, *parts) for bound in sockets]
+
+    async def _follow_reports(self, config: Config) -> None:
+        """Run the named reports of a configuration. What that needs is imported where there are some."""
+        if config.reports is None and self._named_reports is None:
+            return
+        from proxy.app.named_reports import NamedReportService
+
+        if self._named_reports is None:
+            parts = self.session, self.tokens, self.directory, self._store, self.observers
+            self._named_reports = NamedReportService(*parts)
+            self.metrics.watch_reports(self._named_reports.results)
+            self._opened.push_async_callback(self._named_reports.stop)
+        await self._named_reports.apply(config, profile_sources(config, self.trusted))
+
+    async def stop_reports(self) -> None:
+        """Runs of named reports stay as they are, for the next program."""
+        if self._named_reports is not None:
+            await self._named_reports.stop()
 
     def _open_store(self, config: Config) -> Store:
         """The store, and this replica's part in the fleet that shares it, if one does."""
@@ -344,11 +366,17 @@ class Program:
         for change in compare_keys(keys, self._client_keys()):
             self.observers.observe(change)
         await self.directory.reconfigure(lists)
+        await self._follow_reports(config)
         if self.workers is not None:
             await self.workers.apply(config)
 
     def rules(self, config: Config) -> Rules:
-        """What the configuration says of traffic, with this program's directory and signing key."""
+        """What the configuration says of traffic, with this program's directory and signing key. Raises
+        `ConfigurationError`."""
+        if config.reports is not None:
+            from proxy.app.report_orders import check_reports  # not above: see `_follow_reports`
+
+            check_reports(config)
         of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
         return rules_of(config, RuleSources(*of))
 

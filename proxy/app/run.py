@@ -118,6 +118,7 @@ async def drain(program: Program, at_once: asyncio.Event) -> None:
     settings = program.config.drain
     program.forwarder.availability = Availability.DRAINING
     program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
+    await program.stop_reports()
     cut = await (program.workers.drain(at_once) if program.workers is not None else let_end(program, at_once))
     program.observers.observe(ServerStopped(cut))
 

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
+from proxy.app.report_orders import check_reports
 from proxy.app.rules import make_clients, make_operations, make_routing_table
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
@@ -108,6 +109,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
 def check_accounts(config: Config, *, offline: bool = False) -> int:
     """0 if every account works, else 1; `StartupError` if the proxy could not start with this configuration."""
     make_operations(config)
+    check_reports(config)
     require_extra(config)
     ServerTls().begin(config)
     tell(_summary(config))

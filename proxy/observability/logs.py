@@ -35,6 +35,7 @@ Format = Literal["json", "console", "auto"]
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
+_RUN_LEVELS: Final = {"success": "info", "partial": "warning", "failure": "error"}
 _NOTICE_LEVELS: Final = {
     events.NoticeOutcome.SENT: "info",
     events.NoticeOutcome.DELAYED: "warning",
@@ -77,6 +78,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.NumbersOverflowed: "warning",
     events.ReportFileUnreadable: "error",
     events.DefectMet: "error",
+    events.ReportRunStarted: "info",
 }
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     RequestFinished: lambda e: "warning" if e.status >= 500 or e.fault else "info",
@@ -90,6 +92,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    events.ReportRunFinished: lambda e: _RUN_LEVELS[e.result],
     events.NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }

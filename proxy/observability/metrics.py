@@ -223,6 +223,11 @@ _gauge(
     first=0.0,
     on={events.StateStoreChanged: "degraded"},
 )
+_counter("reports_total", "Runs of named reports by result.", ("report", "result"), on=events.ReportRunFinished)
+REPORT_AGE = _gauge(
+    "report_age_seconds", "How old the newest result of a named report is; absent before the first.", ("report",)
+)
+REPORT_ROWS = _gauge("report_rows", "Rows of the newest result of a named report.", ("report",))
 WORKERS = _gauge("workers", "Worker processes by state; absent with a single process.", ("state",))
 WORKER_RESTARTS = _counter(
     "worker_restarts_total",
@@ -248,6 +253,7 @@ class Metrics(Collector):
 
     _audit_counts: Callable[[], AuditCounts] | None
     _worker_counts: Callable[[], Mapping[str, int]]
+    _report_results: Callable[[], Mapping[str, tuple[float, int]]]
 
     def __init__(
         self,
@@ -316,6 +322,10 @@ class Metrics(Collector):
     def watch_spans(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """Sets the source of the numbers of spans; only with traces."""
         self._span_counts = counts
+
+    def watch_reports(self, results: Callable[[], Mapping[str, tuple[float, int]]]) -> None:
+        """Sets the source of when each named report was completed, and of its rows; only with named reports."""
+        self._report_results = results
 
     def observe(self, event: Event) -> None:
         handler = self._handlers.get(event.__class__)
@@ -477,6 +487,7 @@ class Metrics(Collector):
     def _start_counting(self, memory: NumberMemory | None) -> None:
         """Known label values have their series before anything happens."""
         self._audit_counts, self._worker_counts, self._span_counts = None, dict, dict
+        self._report_results = dict
         if memory is not None:
             for table in self._tables.values():
                 if table.instrument.kind is InstrumentKind.COUNTER:
@@ -508,6 +519,9 @@ class Metrics(Collector):
             self.put(WORKERS, phase, value=count)
         for result, count in self._span_counts().items():
             self.put(SPANS, result, value=count)
+        results = self._report_results().items()
+        self._tables[REPORT_AGE].replace({(name,): max(0.0, self._wall() - at) for name, (at, _) in results})
+        self._tables[REPORT_ROWS].replace({(name,): float(rows) for name, (_, rows) in results})
         self.requests.look()
 
     def _of_the_process(self) -> Iterator[Metric]:
