@@ -33,6 +33,7 @@ from proxy.admin.sign_in import SignInHandlers, known_account
 from proxy.admin.status import Surveys
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn
+from proxy.reports.store import ReportFolderError
 
 if TYPE_CHECKING:
     from proxy.admin.invitations import InvitationHandlers
@@ -91,6 +92,7 @@ class AdminHandlers:
             web.post("/console/session/end", self._end_session),
             web.post("/console/accounts/{account}/refresh", self._refresh),
             web.post("/console/accounts/{account}/invite", self._invite),
+            web.post("/console/reports/{report}/run", self._run_report),
             *self._sign_ins.routes(),
             *(self._invitations.routes() if self._invitations is not None else ()),
         ]
@@ -236,6 +238,16 @@ class AdminHandlers:
         except errors.StateError as failure:
             raise ActionFailed(str(failure)) from failure
         return as_json({"account": account, "link": link, "expires_at": status.stamp(expires_at)})
+
+    async def _run_report(self, request: web.Request) -> web.Response:
+        name = request.match_info["report"]
+        if name not in {each.name for each in await self._view.named_reports()}:
+            raise errors.UnknownReport("No report of this name is configured; `reports.named` lists them.")
+        try:
+            await self._view.run_report(name)
+        except ReportFolderError as failure:
+            raise ActionFailed(str(failure)) from failure
+        return as_json({"report": name, "asked": True})
 
     async def _open_session(self, request: web.Request) -> web.StreamResponse:
         form = await form_of(request)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from proxy.admin.view import ClientKeyView
     from proxy.observability.recent_requests import RecentRequest
+    from proxy.reports.overview import ReportOverview
     from proxy.tokens.invitation import Invitation
     from proxy.tokens.values import CredentialStatus
 
@@ -220,3 +221,36 @@ def invitations(opened: Sequence[Invitation]) -> dict[str, Any]:
             for each in soonest
         ],
     }
+
+
+# --- What becomes of named reports? --------------------------------------------------------------------------
+
+MAX_RUNS: Final = 5
+
+
+def reports(found: Iterable[ReportOverview]) -> list[dict[str, Any]]:
+    """Each named report with its result, the run that comes, and the last runs, the newest first."""
+    return [
+        {
+            "name": each.name,
+            "account": each.account,
+            "state": each.state.value,
+            "under_way": each.is_under_way,
+            "waits_for": each.waits_for,
+            "completed_at": None if each.result is None else moment(each.result.completed_at),
+            "rows": each.rows,
+            "stale": list(each.stale[:MAX_NAMES]),
+            "stale_count": len(each.stale),
+            "next_run": None if each.next_run is None else moment(each.next_run),
+            "runs": [
+                {
+                    "ended_at": moment(run.ended_at),
+                    "result": run.result.value,
+                    "rows": run.rows,
+                    "error": next(iter(run.errors), ""),
+                }
+                for run in each.history[:MAX_RUNS]
+            ],
+        }
+        for each in found
+    ]

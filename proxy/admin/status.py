@@ -255,6 +255,7 @@ async def console_status(
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": [asdict(step) for step in await history.steps()],
+        "reports": overview.reports(await view.named_reports()),
         **await request_status(view, history, survey),
     }
 

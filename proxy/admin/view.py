@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.profiles.replacement import GrantedProfiles
+    from proxy.reports.overview import ReportOverview
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation
     from proxy.tokens.token_response import Grant
@@ -191,6 +192,12 @@ class AdminView(Protocol):
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
         """The last records of the audit stream since the start, the oldest first; None if there is no stream."""
+
+    async def named_reports(self) -> tuple[ReportOverview, ...]:
+        """What becomes of each named report, by name."""
+
+    async def run_report(self, name: str) -> None:
+        """Has a run of a configured report begin within seconds. Raises `reports.store.ReportFolderError`."""
 
     async def open_invitations(self) -> tuple[Invitation, ...]:
         """Unused links that are still valid. Raises `errors.StateError`."""

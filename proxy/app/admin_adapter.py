@@ -26,6 +26,7 @@ from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, T
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
 from proxy.profiles.replacement import GrantedProfiles
 from proxy.regions import REGION_NAMES
+from proxy.reports.overview import look_at_all
 from proxy.tokens.invitation import InvitationState, link, signing_key, state_of
 from proxy.tokens.lwa import USER_SCOPE, AppCredentials
 from proxy.tokens.store import StoreHealth
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from proxy.profiles.directory import Profile, ProfileDirectory
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
+    from proxy.reports.overview import ReportOverview
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation, InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
@@ -226,6 +228,17 @@ class AdminAdapter:
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
         return None if self._program.audit is None else self._program.audit.recent()
+
+    async def named_reports(self) -> tuple[ReportOverview, ...]:
+        reports = self._program.forwarder.rules.named_reports
+        if reports is None or not reports.accounts:
+            return ()
+        return await asyncio.to_thread(look_at_all, reports.folder, reports.accounts, time.time())
+
+    async def run_report(self, name: str) -> None:
+        reports = self._program.forwarder.rules.named_reports
+        assert reports is not None
+        await asyncio.to_thread(reports.folder.ask_for_run, name)
 
     async def open_invitations(self) -> tuple[Invitation, ...]:
         now = time.time()

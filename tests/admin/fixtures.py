@@ -34,6 +34,8 @@ from proxy.observability.metrics import Metrics
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles
+from proxy.reports.overview import ReportOverview
+from proxy.reports.store import ReportFolderError
 from proxy.secret import Secret
 from proxy.tokens.invitation import Invitation
 from proxy.tokens.token_response import Grant
@@ -94,6 +96,9 @@ class FakeProgram:
     exchange_failure: BaseException | None = None
     listing_failure: errors.AdsProxyError | None = None
     refreshed: list[str] = field(default_factory=list)
+    reports: tuple[ReportOverview, ...] = ()
+    run_failure: ReportFolderError | None = None
+    runs: list[str] = field(default_factory=list)
     granted: GrantedProfiles | None = None
     """What a new login reaches; None for what is known."""
     codes: list[str] = field(default_factory=list)
@@ -161,6 +166,14 @@ class FakeProgram:
         if self.invite_failure:
             raise self.invite_failure
         return f"https://consent.test/invite/{account}", 1_800_000_000.0
+
+    async def named_reports(self) -> tuple[ReportOverview, ...]:
+        return self.reports
+
+    async def run_report(self, name: str) -> None:
+        if self.run_failure:
+            raise self.run_failure
+        self.runs.append(name)
 
     async def refresh_now(self, account: str) -> None:
         if self.refresh_failure:

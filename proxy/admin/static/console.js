@@ -169,6 +169,20 @@ async function inviteFor(name, button) {
   }
 }
 
+async function runReport(name, button) {
+  button.disabled = true;
+  try {
+    const answer = await ask(`/console/reports/${encodeURIComponent(name)}/run`, "POST");
+    const body = await answer.json();
+    say(answer.ok ? `A run of ${name} begins within seconds.` : body.detail);
+    if (answer.ok) forget(`report-${name}`);
+    else notice(`report-${name}`, `${name}: ${body.detail}`, true);
+  } catch {
+    say("The proxy does not answer.");
+  }
+  await poll();
+}
+
 // --- notices
 
 const notices = new Map();

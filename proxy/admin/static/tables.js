@@ -95,6 +95,15 @@ const TABLES = [
     hidden: (state) => state.deprecated.length === 0,
   },
   {
+    id: "report",
+    place: "clients",
+    title: "Named reports",
+    columns: ["Report", "State", "Last result", number("Rows"), "Next run", "Last runs", "Run"],
+    lines: (state) => state.reports,
+    row: reportRow,
+    hidden: (state) => state.reports.length === 0,
+  },
+  {
     id: "worker",
     place: "settings",
     title: "Workers",
@@ -179,6 +188,24 @@ function writeRow(write) {
 function deprecatedRow(call) {
   const asked = [breakable(call.operation), make("br"), make("code", `${call.method} ${call.path}`)];
   return [`${call.client} ${call.operation}`, call.client || "–", asked, call.deprecated, call.sunset || "–", String(call.calls)];
+}
+
+function reportRow(report) {
+  const stale = report.stale_count > report.stale.length ? `${report.stale.join(", ")} and ${report.stale_count - report.stale.length} more` : report.stale.join(", ");
+  const name = [make("strong", report.name), ` ${report.account}`, quietLine(report.waits_for), quietLine(stale && `Older rows: ${stale}`)].flat();
+  const tone = { new: "bad", idle: "good" }[report.state] ?? "busy";
+  const runs = report.runs.map(({ ended_at: at, result, rows, error }) => {
+    const about = [" ", timeOf(at, ago), `, ${count(rows, "row")}`, error ? `: ${error}` : ""];
+    return make("span", [make("span", result, `tag ${TONES_OF_OUTCOMES[result] ?? "busy"}`), ...about], "quiet line");
+  });
+  const run = make("button", "Run now");
+  run.type = "button";
+  run.disabled = report.under_way;
+  run.setAttribute("aria-label", `Run now: the report ${report.name}`);
+  run.addEventListener("click", () => runReport(report.name, run));
+  const next = report.next_run ? timeOf(report.next_run, (at) => (Date.parse(at) > now() ? until(at) : "now")) : "–";
+  const rows = report.rows === null ? "–" : String(report.rows);
+  return [report.name, name, make("span", report.state, `tag ${tone}`), timeOf(report.completed_at, ago), rows, next, runs, run];
 }
 
 function workerRow(worker) {
