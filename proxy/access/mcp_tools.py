@@ -203,6 +203,7 @@ NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initializ
 _UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe"))
 """What they reach is told by an address that can mean anything."""
 _REPORTS: Final = b"reports"
+_ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
 MAX_TOLD: Final = 20
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
@@ -239,7 +240,7 @@ class ToolRules:
                 f"Client {self.client} has `access: {self.access}`, and {tool} may do more: its name says that it "
                 "reads, but the server says that it is not read-only (readOnlyHint)."
             )
-        if self.own is not None and _is_ungoverned(operation_of(tool, self.operations)):
+        if self.own is not None and _is_ungoverned(tool, self.operations):
             return f"Client {self.client} is limited, and no account governs what {tool} reaches."
         return ""
 
@@ -363,8 +364,12 @@ def operation_of(tool: str, operations: Operations) -> Operation | None:
     return None
 
 
-def _is_ungoverned(operation: Operation | None) -> bool:
-    """Whether an operation takes neither Scope nor account id. Reports are of the account that their session is for."""
+def _is_ungoverned(tool: str, operations: Operations) -> bool:
+    """Whether a tool's operation takes neither Scope nor account id, or its name says that it is about accounts, or
+    that it may call others. Reports are of the account that their session is for."""
+    operation = operation_of(tool, operations)
+    if tool.startswith(_ABOVE_ACCOUNTS):
+        return True
     if operation is None or operation.segments[-1] == _REPORTS:
         return False
     return operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER

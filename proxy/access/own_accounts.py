@@ -32,7 +32,8 @@ ORDINARY = frozenset(
 """Headers of nearly every request, none of which names an account: to know them beforehand costs nothing."""
 _NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
 _NOBODYS: frozenset[bytes] = frozenset()
-_SCOPE = b"amazonadvertisingapiscope"
+_SCOPE = b"apiscope"
+"""How the name of the Scope's header ends, without case and punctuation."""
 _NEVER_OWN = (b"manageraccount", b"instanceid", b"marketplaceid")
 """What such a name names is larger than an account of a client: no value of it is its own."""
 
@@ -49,7 +50,7 @@ class OwnAccounts:
         plain = name.lower().translate(None, _NO_LETTERS)
         if any(word in plain for word in _NEVER_OWN):
             return _NOBODYS
-        is_profile = b"profileid" in plain or plain == _SCOPE
+        is_profile = b"profileid" in plain or plain.endswith(_SCOPE)
         if is_profile and (b"accountid" in plain or b"advertiserid" in plain or b"entityid" in plain):
             return _NOBODYS
         return self.profiles if is_profile else self.account_ids
@@ -68,7 +69,7 @@ class OwnAccounts:
         plain = name.lower().encode("utf-8", "surrogatepass").translate(None, _NO_LETTERS)
         if b"manager" in plain:
             return _NOBODYS
-        if b"id" in plain:
+        if b"id" in plain or plain.endswith(_SCOPE):
             return self.fitting(plain)
         if b"profile" in plain:
             return self.profiles
@@ -119,7 +120,7 @@ def checked_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
 def _is_scope(name: bytes) -> bool:
     """Whether a parameter has the name of the Scope's header, which some servers would take for it."""
-    return name.lower().translate(None, _NO_LETTERS) == _SCOPE
+    return name.lower().translate(None, _NO_LETTERS).endswith(_SCOPE)
 
 
 def _is_unclear(name: bytes) -> bool:
@@ -151,11 +152,14 @@ def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
 
 _MAX_NUMBER: Final = 2**53 - 1
 """A larger number is another one to readers that keep numbers as JavaScript does (RFC 8259, 6)."""
-_ALIKE = re.compile(rb"accessrequestedaccount|managerid|(?:account|advertiser|manager|profile)s?\Z")
+_ALIKE = re.compile(
+    rb"accessrequestedaccount|managerid|apiscope\Z"
+    rb"|(?:account|advertiser|manager|profile)s?(?:context|filter|list|scope|selection|selector)?\Z"
+)
 """Names that are accounts in JSON only, in addition to those that are everywhere; without case and punctuation."""
 _IN_TEXT = re.compile(
     rb"(?:accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid|managerid|"
-    rb"accessrequestedaccount)[a-z0-9]{0,40}[:=>]"
+    rb"accessrequestedaccount|apiscope)[a-z0-9]{0,40}[:=>]"
 )
 """A name with a value in a text without case and punctuation: `{profileId: 1}`, `?account_ids=1`."""
 _ESCAPED = re.compile(r"\\(?:u00|x)([0-9a-fA-F]{2})")

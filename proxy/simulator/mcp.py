@@ -148,7 +148,7 @@ def _tool_result(text: str, *, failed: bool = False) -> JsonObject:
 # --- Accounts that a message names, as the most careless reader could find them ------------------------------
 
 _NAMES = ("accountid", "advertiserid", "entityid", "manageraccount", "instanceid", "profileid", "marketplaceid")
-_MORE_NAMES = ("requestedaccount", "managerid")
+_MORE_NAMES = ("requestedaccount", "managerid", "apiscope")
 
 
 class _Pairs(list[tuple[str, Any]]):

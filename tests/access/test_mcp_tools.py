@@ -235,6 +235,8 @@ def test_names_are_read_strictly_at_any_depth() -> None:
     [
         ("account_management-query_advertiser_account", False),
         ("account_management-update_manager_account", False),
+        ("account_management-list_everything", False),
+        ("amazon_ads_mcp-invoke_tools", False),
         (REPORT, True),
         ("reporting-retrieve_report", True),
         (UPDATE, True),

@@ -266,6 +266,12 @@ FOREIGN_ARGUMENTS: list[Any] = [
     {"profile": SECOND},
     {"profiles": [SECOND]},
     {"profileIdFilter": {"include": [SECOND]}},
+    {"profileFilter": {"include": [SECOND]}},
+    {"accountContext": {"id": SECOND}},
+    {"Amazon-Advertising-API-Scope": SECOND},
+    {"headers": {"amazon_advertising_api_scope": SECOND}},
+    {"headers": [{"name": "Amazon-Advertising-API-Scope", "value": SECOND}]},
+    {"headers": f"Amazon-Advertising-API-Scope: {SECOND}"},
     {"body": {"profileId": SECOND}},
     {"body": {"a": [{"b": [[{"profileId": SECOND}]]}]}},
     {"advertiserAccountId": FOREIGN},
@@ -393,10 +399,12 @@ def test_no_form_of_a_body_hides_an_account(attacker: McpAttacker, form: str) ->
         "account_management-query_manager_account",
         "account_management-update_manager_account",
         "account_management-create_advertiser_account",
+        "account_management-list_all",
+        "amazon_ads_mcp-invoke_tools",
     ],
 )
 def test_a_tool_that_no_account_governs_is_closed(attacker: McpAttacker, tool: str) -> None:
-    """It would list the accounts of the whole login, or change them."""
+    """It would list the accounts of the whole login, change them, or call what does."""
     refused(attacker.post("single", call({}, tool)))
     refused(attacker.post("single", lite({}, tool), path="/mcp/lite"))
 
