@@ -20,8 +20,6 @@ from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Sco
 from proxy.strict_json import differ_clearly, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
     from proxy.http1.message import Request
@@ -204,7 +202,6 @@ _UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe")
 """What they reach is told by an address that can mean anything."""
 _REPORTS: Final = b"reports"
 _ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
-MAX_TOLD: Final = 20
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -213,8 +210,8 @@ _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
     may do. `own` are the accounts that messages may name, None where they may name any. `writers` are the tools that
-    the server does not call read-only. `paging` tells that a request goes on with a list, of which the client has seen
-    other pages."""
+    read by their names, and that the server does not call read-only. `paging` tells that a request goes on with a list,
+    of which the client has seen other pages."""
 
     client: str
     access: Effect
@@ -336,18 +333,16 @@ def read_only_hint(tool: Any) -> bool | None:
     return None if hint is None else hint is True
 
 
-def read_hints(tools: list[Any]) -> dict[str, bool]:
-    """The hints of the listed tools that have one. A server may leave them out for an old client, whose list then takes
-    nothing back."""
+def read_hints(tools: list[Any], operations: Operations) -> dict[str, bool]:
+    """The hints of the listed tools whose names say that they read: no hint changes what the others do. A server may
+    leave hints out for an old client, whose list then takes nothing back."""
     named = (tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str))
-    hints = {tool["name"]: read_only_hint(tool) for tool in named if _TOOL.fullmatch(tool["name"])}
+    hints = {tool["name"]: read_only_hint(tool) for tool in named if _reads_by_name(tool["name"], operations)}
     return {name: hint for name, hint in hints.items() if hint is not None}
 
 
-def disagreements(writers: Iterable[str], operations: Operations) -> tuple[str, ...]:
-    """The tools of these whose names say that they read; the first `MAX_TOLD`."""
-    reading = sorted(tool for tool in writers if effect_of(tool, operations) is Effect.READ)
-    return tuple(reading[:MAX_TOLD])
+def _reads_by_name(tool: str, operations: Operations) -> bool:
+    return bool(_TOOL.fullmatch(tool)) and effect_of(tool, operations) is Effect.READ
 
 
 def operation_of(tool: str, operations: Operations) -> Operation | None:

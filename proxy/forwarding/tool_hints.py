@@ -1,4 +1,4 @@
-"""Which tools the MCP endpoint does not call read-only, as each login was told last in each region. Bounded.
+"""Which tools read by their names, but not by what the MCP endpoint said last to each login in each region. Bounded.
 
 What follows from it is decided by `access.mcp_tools`.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from proxy.access.mcp_tools import disagreements, read_hints
+from proxy.access.mcp_tools import read_hints
 from proxy.events import ToolHintsContradicted
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ MAX_LISTS = 1024
 """Logins and regions whose tools are remembered: the one that was used longest ago is forgotten beyond that."""
 MAX_TOOLS = 1024
 """Tools that are remembered of one list."""
+MAX_TOLD = 20
+"""Tools that are logged at once."""
 _NONE: frozenset[str] = frozenset()
 
 
@@ -66,7 +68,6 @@ class ToolHints:
 def learn_tools(hints: ToolHints, observer: Observer, context: RequestContext, tools: list[Any]) -> None:
     """The endpoint listed these tools in answer to a request."""
     route = context.route
-    new = hints.learn(route.account, route.region, read_hints(tools))
-    contradicted = disagreements(new, context.rules.table.operations)
-    if contradicted:
-        observer.observe(ToolHintsContradicted(route.account, route.region, contradicted))
+    new = hints.learn(route.account, route.region, read_hints(tools, context.rules.table.operations))
+    if new:
+        observer.observe(ToolHintsContradicted(route.account, route.region, tuple(sorted(new)[:MAX_TOLD])))

@@ -11,10 +11,8 @@ import pytest
 from proxy.access.mcp_tools import (
     DESCRIBE,
     INVOKE,
-    MAX_TOLD,
     SEARCH,
     ToolRules,
-    disagreements,
     effect_of,
     effect_of_body,
     read_hints,
@@ -285,7 +283,7 @@ def test_a_list_is_judged_by_its_own_hints(annotations: Any, shown: bool) -> Non
     """Whatever another list said before; what is neither true nor absent says otherwise."""
     tool = {"name": QUERY, "annotations": annotations}
     assert READ.shows(tool) is WARNED.shows(tool) is shown
-    assert read_hints([tool]) == {QUERY: shown}
+    assert read_hints([tool], PUBLISHED) == {QUERY: shown}
 
 
 @pytest.mark.parametrize("annotations", [{"readOnlyHint": None}, {}, None, "x"])
@@ -293,7 +291,7 @@ def test_a_missing_hint_takes_nothing_back(annotations: Any) -> None:
     """A server may leave hints out for a client that speaks an old version: what another list said stays."""
     tool = {"name": QUERY, "annotations": annotations}
     assert (READ.shows(tool), WARNED.shows(tool)) == (True, False)
-    assert read_hints([tool]) == {}
+    assert read_hints([tool], PUBLISHED) == {}
 
 
 def test_a_hint_makes_no_write_a_read() -> None:
@@ -301,16 +299,11 @@ def test_a_hint_makes_no_write_a_read() -> None:
     assert not READ.shows({"name": UPDATE, "annotations": {"readOnlyHint": True}})
 
 
-def test_only_tools_have_hints() -> None:
-    """Other entries, and names that are none, are not remembered."""
-    assert read_hints([1, {}, {"name": 7}, {"name": "a b"}, {"name": "x" * 129}]) == {}
-
-
-def test_those_that_read_by_name_disagree() -> None:
-    """The others write by their names, too."""
-    assert disagreements([UPDATE, QUERY, REPORT], PUBLISHED) == (QUERY,)
-    many = [f"x{number:03}-query_campaign" for number in range(50)]
-    assert disagreements(many, PUBLISHED) == tuple(many[:MAX_TOLD])
+def test_only_tools_that_read_by_name_have_hints() -> None:
+    """Other entries and other tools are not remembered."""
+    said = {"annotations": {"readOnlyHint": False}}
+    tools = [1, {}, *({"name": name, **said} for name in (7, "a b", "x" * 129, UPDATE, REPORT, "nobody_knows", QUERY))]
+    assert read_hints(tools, PUBLISHED) == {QUERY: False}
 
 
 # --- what a body does at most

@@ -231,6 +231,16 @@ async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes
         assert told == [ToolHintsContradicted("default", "na", (QUERY,))]
 
 
+async def test_many_tools_that_write_crowd_out_no_contradiction(running: Running) -> None:
+    """Those that write by their names need no memory."""
+    writing = [{"name": f"x-update_{number}", "annotations": {"readOnlyHint": False}} for number in range(2000)]
+    listed = {"jsonrpc": "2.0", "id": 2, "result": {"tools": [*writing, *TOOLS]}}
+    endpoint = Endpoint(answer(listed), OPENED)
+    async with running(endpoint, clients=clients()) as bench:
+        await bench.ask(message("reader", LIST))
+        assert "readOnlyHint" in json.loads((await bench.ask(message("reader", CALL))).body)["error"]["message"]
+
+
 @pytest.mark.parametrize("client", ["free", "one"])
 async def test_a_contradicted_tool_writes_for_the_audit_too(client: str, running: Running) -> None:
     """Its calls are writes from then on, also those of clients that may write."""
