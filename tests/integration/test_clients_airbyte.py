@@ -11,6 +11,8 @@ from tests.clients import environments, flows
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # its environment is made first
 
+STREAMS = "profiles sponsored_display_campaigns sponsored_product_campaigns sponsored_products_campaigns_report_stream"
+
 
 def test_airbyte_source_amazon_ads(tmp_path: Path) -> None:
     """`check` succeeds, and `read` gives profiles, campaigns of two kinds, and the rows of a report."""
@@ -19,7 +21,7 @@ def test_airbyte_source_amazon_ads(tmp_path: Path) -> None:
     script = environments.CLIENTS / "airbyte" / "flow.py"
     with flows.keyed(tmp_path, strict=False) as proxy:
         proxy.control("/control/settings", {"report_polls": 1})
-        given = {"PROFILE": flows.FIRST_PROFILE, "START_DATE": yesterday.isoformat()}
+        given = {"PROFILE": flows.FIRST_PROFILE, "START_DATE": yesterday.isoformat(), "STREAMS": STREAMS}
         said = flows.run_script(python, script, rig=proxy, cwd=tmp_path, **given)
         assert said["status"] == "SUCCEEDED"
         assert said["errors"] == []

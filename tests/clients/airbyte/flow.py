@@ -18,12 +18,7 @@ from typing import Any
 HERE = Path.cwd()
 PROXY = os.environ["PROXY_URL"]
 RUN = "from source_amazon_ads.run import run; run()"
-STREAMS = (
-    "profiles",
-    "sponsored_display_campaigns",
-    "sponsored_product_campaigns",
-    "sponsored_products_campaigns_report_stream",
-)
+STREAMS = os.environ["STREAMS"].split()
 CONFIG = {
     "auth_type": "oauth2.0",
     "client_id": os.environ["CLIENT_NAME"],
@@ -57,9 +52,15 @@ def connector(*arguments: str) -> list[dict[str, Any]]:
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     command = [sys.executable, "-W", "ignore", "-c", RUN, *arguments]
     result = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
-    if result.returncode:
+    messages = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    if result.returncode and not errors_in(messages):
         sys.exit(f"{arguments[0]} failed: {result.stdout[-3000:]}\n{result.stderr[-3000:]}")
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    return messages
+
+
+def errors_in(messages: list[dict[str, Any]]) -> list[str]:
+    """What the connector says of streams that failed."""
+    return [message["trace"]["error"]["message"] for message in messages if message.get("trace", {}).get("error")]
 
 
 def catalog() -> dict[str, Any]:
@@ -85,8 +86,8 @@ def main() -> None:
     ]
     messages = connector("read", "--config", "config.json", "--catalog", "catalog.json")
     records = Counter(message["record"]["stream"] for message in messages if message["type"] == "RECORD")
-    errors = [message["trace"]["error"]["message"] for message in messages if message.get("trace", {}).get("error")]
-    print(json.dumps({"status": checked[0]["connectionStatus"]["status"], "records": records, "errors": errors}))
+    status = checked[0]["connectionStatus"]["status"]
+    print(json.dumps({"status": status, "records": records, "errors": errors_in(messages)}))
 
 
 if __name__ == "__main__":
