@@ -106,9 +106,9 @@ def order_v3_report(call: Call, match: Match) -> Answer:
         state.reports.refuse(wanted)
         raise CallRefused(Refusal(400, "report-order", "400", problem))
     placed = state.reports.place(wanted, state.settings, currency_of(call))
-    if placed.result == "throttled":
+    if placed.report is None or placed.result == "throttled":
         return json_answer({"code": "429", "detail": "Too Many Requests"}, 429).with_headers(THROTTLED)
-    if placed.result == "duplicate" and state.settings.report_duplicates == "refuse" and placed.report:
+    if placed.result == "duplicate" and state.settings.report_duplicates == "refuse":
         text = f"The Request is a duplicate of : {placed.report.report_id}"
         return json_answer({"code": "425", "detail": text}, 425)
     return call.answer(_as_v3(call, placed.report))
@@ -144,7 +144,7 @@ def delete_v3_report(call: Call, match: Match) -> Answer:
 
 
 def _may_see(call: Call, report_id: str) -> bool:
-    """Whether a report is none that others ordered, or that was deleted."""
+    """Whether a report is neither another's nor deleted; unknown ones may be seen."""
     store, caller = call.state.reports, call.caller
     report = store.reports.get(report_id)
     if report is None:
@@ -161,10 +161,8 @@ def _no_report(report_id: str) -> Answer:
     return json_answer({"code": "404", "detail": f"Report {report_id} was not found"}, 404)
 
 
-def _as_v3(call: Call, report: Report | None) -> dict[str, Any]:
+def _as_v3(call: Call, report: Report) -> dict[str, Any]:
     """All members of the specification."""
-    if report is None:
-        return {}
     request, lifetime = report.order.request, call.state.settings.report_url_lifetime
     url = None
     if report.done:

@@ -346,7 +346,8 @@ class ReportStore:
     def finished(self, kind: str, report_id: str) -> Report:
         """A report of long ago, for unknown ids."""
         order = Order(kind, "campaigns", {}, Caller("", "", None), "")
-        return Report(report_id, order, self._now, self._now(), self._today())
+        now = self._now()
+        return Report(report_id, order, self._now, now, self._today(), polled_done_at=now)
 
     def _duplicate_of(self, order: Order, identity: bytes, settings: SimulatorSettings) -> Report | None:
         earlier = self._latest.get(identity)
