@@ -163,9 +163,9 @@ def test_a_damaged_file_has_a_wrong_checksum() -> None:
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
-    """A file of three times as many rows needs no more while it is made and read."""
+    """A file of twice as many rows needs no more while it is made and read."""
     peaks = []
-    for entities in (20_000, 60_000):
+    for entities in (40_000, 80_000):
         plan = replace(PLAN, entities=entities, daily=False)
         tracemalloc.start()
         for _ in gzipped(as_json(plan, 0, plan.rows)):
