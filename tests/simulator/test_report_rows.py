@@ -104,6 +104,13 @@ def test_names_hold_what_other_formats_must_escape() -> None:
     assert all(part in found for part in ('"50% off"', ", ", "größer", "=9+1"))
 
 
+@pytest.mark.parametrize("column", ["portfolioId", "topOfSearchImpressionShare"])
+def test_some_cells_are_empty(column: str) -> None:
+    """Not every campaign is in a portfolio, or was shown at the top of a search."""
+    found = [row[column] for row in rows(replace(PLAN, columns=(column,)))]
+    assert 0 < found.count(None) < len(found)
+
+
 def test_a_daily_report_has_a_row_for_each_campaign_and_day() -> None:
     """Days in order, each with the same campaigns; a summary has each campaign once, with the sums of the days."""
     daily, whole = rows(PLAN), rows(replace(PLAN, daily=False))

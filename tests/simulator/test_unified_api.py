@@ -54,12 +54,17 @@ async def test_report_may_be_text(client: SimulatorClient) -> None:
 
 
 async def test_deleted_report_is_gone(client: SimulatorClient) -> None:
-    """A report can be deleted once."""
+    """A report can be deleted once; its file is gone too."""
+    client.simulator.state.change(report_polls=1)
     report = await ordered(client)
+    (done,) = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()["success"]
+    (part,) = done["report"]["completedReportParts"]
     deleted = (await send(client, "delete", {"reportIds": [report["reportId"]]})).json()
     again = (await send(client, "delete", {"reportIds": [report["reportId"]]})).json()
     assert deleted["success"][0]["report"]["reportId"] == report["reportId"]
     assert again["error"][0]["errors"][0]["code"] == "RESOURCE_ID_NOT_FOUND"
+    missing = await at_s3(client, part["url"])
+    assert (missing.status, b"<Code>NoSuchKey</Code>" in missing.body) == (404, True)
 
 
 async def test_report_of_another_user_is_not_there(client: SimulatorClient) -> None:
