@@ -73,7 +73,7 @@ async def test_a_result_is_read_plain(
 ) -> None:
     """With its length, its name, and headers about its age; Amazon hears nothing."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get(f"/-/reports/sp-daily.{ending}"))
         assert (got.status, got.body) == (200, body)
         assert got.value(b"content-length") == b"%d" % len(body)
@@ -96,7 +96,7 @@ async def test_a_result_is_read_plain(
 async def test_json_is_one_array(running: Running, folder: ReportFolder, reports: NamedReports) -> None:
     """Made from the lines while it is sent: chunked, and by closing for HTTP/1.0."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.json"))
         assert json.loads(got.body) == [*ROWS]
         assert (got.value(b"transfer-encoding"), got.value(b"content-type")) == (b"chunked", b"application/json")
@@ -112,7 +112,7 @@ async def test_an_empty_result_is_valid_in_each_form(
 ) -> None:
     """No rows: the header line, an empty array, nothing."""
     publish(folder, "sp-daily", csv=csv_of(()), jsonl=b"", rows=0)
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         client = await bench.client(*(get(f"/-/reports/sp-daily.{form}") for form in ("csv", "json", "jsonl")))
         assert (await client.answer()).body == csv_of(())
         assert json.loads((await client.answer()).body) == []
@@ -137,7 +137,7 @@ async def test_the_stored_gzip_goes_out_as_it_is(
 ) -> None:
     """Where the client takes it, with another ETag."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         plain = await bench.ask(get("/-/reports/sp-daily.csv"))
         got = await bench.ask(get("/-/reports/sp-daily.csv", f"Accept-Encoding: {accepted}"))
         assert got.value(b"content-encoding") == (b"gzip" if coded else None)
@@ -149,7 +149,7 @@ async def test_the_stored_gzip_goes_out_as_it_is(
 async def test_an_array_is_never_coded(running: Running, folder: ReportFolder, reports: NamedReports) -> None:
     """It does not lie on disk in this form."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.json", "Accept-Encoding: gzip"))
         assert got.value(b"content-encoding") is None
         assert json.loads(got.body) == [*ROWS]
@@ -161,7 +161,7 @@ async def test_head_has_the_same_head_and_no_body(
 ) -> None:
     """And the connection goes on."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get(f"/-/reports/sp-daily.{ending}"))
         client = await bench.client(get(f"/-/reports/sp-daily.{ending}", method="HEAD"), GET)
         head = await client.answer(to_head=True)
@@ -175,7 +175,7 @@ async def test_a_request_split_anywhere_and_with_a_body_is_answered(
 ) -> None:
     """The body of a GET means nothing, and the next request is read behind it."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         request = get("/-/reports/sp-daily.csv", "Content-Length: 5") + b"abcde" + GET
         client = await bench.client()
         for byte in request:
@@ -188,7 +188,7 @@ async def test_a_request_split_anywhere_and_with_a_body_is_answered(
 async def test_a_range_gets_the_whole(running: Running, folder: ReportFolder, reports: NamedReports) -> None:
     """200, and a header that says that there are no parts."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.csv", "Range: bytes=0-4"))
         assert (got.status, got.body, got.value(b"accept-ranges")) == (200, csv_of(), b"none")
 
@@ -201,7 +201,7 @@ async def test_what_the_client_has_is_not_sent_again(
 ) -> None:
     """By tag before date; a tag of another coding or form is another one."""
     publish(folder, "sp-daily", stale=("13",))
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         tags = {}
         for form in ("csv", "jsonl", "json"):
             got = await bench.ask(get(f"/-/reports/sp-daily.{form}"))
@@ -233,7 +233,7 @@ async def test_equal_content_of_another_run_has_the_same_tag(
 ) -> None:
     """So a nightly run that changed nothing costs its readers nothing."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         first = await bench.ask(get("/-/reports/sp-daily.csv"))
         publish(folder, "sp-daily", "r2", completed=COMPLETED + 86400)
         second = await bench.ask(get("/-/reports/sp-daily.csv"))
@@ -251,7 +251,7 @@ async def test_until_a_first_result_the_answer_says_what_it_waits_for(
     running: Running, folder: ReportFolder, reports: NamedReports
 ) -> None:
     """503 with Retry-After, for each state."""
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
 
         async def told() -> tuple[str, bytes | None]:
             got = await bench.ask(get("/-/reports/sp-daily.csv"))
@@ -280,7 +280,7 @@ async def test_rows_of_another_account_are_not_shown(
 ) -> None:
     """A report whose account was changed has no result until its next run, whatever lies in its folder."""
     publish(folder, "sp-daily", account="former")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         assert (await bench.ask(get("/-/reports/sp-daily.csv"))).status == 503
         listed = json.loads((await bench.ask(get("/-/reports"))).body)["reports"]
         assert [each["rows"] for each in listed] == [None, None, None]
@@ -290,7 +290,7 @@ async def test_stale_profiles_are_named(running: Running, folder: ReportFolder, 
     """In a header, not in the rows; at most a hundred of them."""
     publish(folder, "sp-daily", stale=("13", "14"))
     publish(folder, "sp-secret", stale=tuple(map(str, range(100, 203))))
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.csv"))
         assert got.value(b"x-ads-proxy-report-stale") == b"13, 14"
         got = await bench.ask(get("/-/reports/sp-secret.csv"))
@@ -301,7 +301,7 @@ async def test_the_list_says_what_there_is(running: Running, folder: ReportFolde
     """Each report with its state, age, rows and stale profiles."""
     publish(folder, "sp-daily", stale=("13",))
     tell(folder, "sp-daily", next_run=COMPLETED + 86400)
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports"))
         assert (got.status, got.value(b"content-type")) == (200, b"application/json")
         other, daily, _ = json.loads(got.body)["reports"]
@@ -357,7 +357,7 @@ async def test_no_other_spelling_leads_to_a_report_or_to_amazon(
 ) -> None:
     """One 404 for all, and one 401 without a key."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get(target))
         assert (got.status, slug(got)) == (404, "unknown-report")
         bench.apply(clients=clients_with())
@@ -380,7 +380,7 @@ async def test_a_reload_turns_the_path_on_and_off(
     async with running(answering(HELLO, HELLO)) as bench:
         request = get("/-/reports/sp-daily.csv")
         assert (await bench.ask(request)).body == b"hello"
-        bench.apply(reports=reports)
+        bench.apply(named_reports=reports)
         assert (await bench.ask(request)).body == csv_of()
         bench.apply(reports=None)
         assert (await bench.ask(request)).body == b"hello"
@@ -393,7 +393,7 @@ async def test_reports_are_only_read(
 ) -> None:
     """405 says which methods there are, the same for every name."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get(target, "Content-Length: 2", method=method) + b"{}")
         assert (got.status, got.value(b"allow")) == (405, b"GET, HEAD")
 
@@ -414,7 +414,7 @@ async def test_another_parameter_is_refused(
 ) -> None:
     """Rather than ignored: the client would take the whole for a part."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get(target))
         assert (got.status, slug(got)) == (400, "unknown-parameter")
         assert not folder.run_is_asked_for("sp-daily")
@@ -424,7 +424,7 @@ async def test_another_parameter_is_refused(
 async def test_web_pages_read_nothing(line: str, running: Running, folder: ReportFolder, reports: NamedReports) -> None:
     """Nor may they ask for a run."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         assert (await bench.ask(get("/-/reports/sp-daily.csv?refresh=1", line))).status == 403
         rebound = get("/-/reports/sp-daily.csv").replace(b"127.0.0.1", b"evil.example")
         assert (await bench.ask(rebound)).status == 421
@@ -458,7 +458,7 @@ async def test_a_client_reads_what_it_may(
     """The list holds exactly what it may read."""
     for name, account in ACCOUNTS.items():
         publish(folder, name, account=account)
-    async with running(answering(HELLO), reports=reports, clients=clients_with(**limits)) as bench:
+    async with running(answering(HELLO), named_reports=reports, clients=clients_with(**limits)) as bench:
         got = {name for name in ACCOUNTS if (await bench.ask(get(f"/-/reports/{name}.csv", TOOL))).status == 200}
         assert got == readable
         listed = await bench.ask(get("/-/reports", TOOL))
@@ -475,7 +475,7 @@ async def test_a_hidden_report_is_told_from_an_unknown_one_by_nothing(
 ) -> None:
     """Not by its tag, its date, a wrong parameter, HEAD or a request for a run."""
     publish(folder, "sp-secret")
-    async with running(answering(HELLO), reports=reports, clients=clients_with(reports=("sp-daily",))) as bench:
+    async with running(answering(HELLO), named_reports=reports, clients=clients_with(reports=("sp-daily",))) as bench:
         tag = ((await bench.ask(get("/-/reports/sp-secret.csv", FREE))).value(b"etag") or b"").decode()
         assert tag
         for further in ((), (f"If-None-Match: {tag}",), ("If-None-Match: *",), ("Accept-Encoding: gzip",)):
@@ -497,7 +497,7 @@ async def test_budgets_hold_for_reports(running: Running, folder: ReportFolder, 
     """Each read is a request, and a response under way is one in flight."""
     publish(folder, "sp-daily", csv=BIG)
     limits = {"requests_per_minute": 3, "max_in_flight": 1}
-    async with running(answering(HELLO), reports=reports, clients=clients_with(**limits)) as bench:
+    async with running(answering(HELLO), named_reports=reports, clients=clients_with(**limits)) as bench:
         slow = await bench.client(get("/-/reports/sp-daily.csv", TOOL))
         slow.transport.pause_reading()
         await bench.settled(lambda: not bench.connection().writable)
@@ -517,7 +517,7 @@ async def test_refresh_asks_for_a_run_and_answers_with_what_there_is(
 ) -> None:
     """Once; the next answers say that one is under way."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         assert (await bench.ask(get("/-/reports/sp-daily.csv"))).value(b"x-ads-proxy-report") is None
         got = await bench.ask(get("/-/reports/sp-daily.csv?refresh=1"))
         assert (got.body, got.value(b"x-ads-proxy-report")) == (csv_of(), b"refreshing")
@@ -536,7 +536,7 @@ async def test_a_run_that_was_just_now_is_not_repeated(
     now = time.time()
     publish(folder, "sp-daily", completed=COMPLETED if failed else now - 890)
     tell(folder, "sp-daily", history=(failed_run(now - 890),) if failed else ())
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.csv?refresh=1"))
         assert (got.status, got.value(b"x-ads-proxy-report")) == (200, None)
         assert not folder.run_is_asked_for("sp-daily")
@@ -548,7 +548,7 @@ async def test_a_client_that_only_reads_orders_nothing(
 ) -> None:
     """`refresh=1` makes the proxy order reports."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports, clients=clients_with(access=access)) as bench:
+    async with running(answering(HELLO), named_reports=reports, clients=clients_with(access=access)) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.csv?refresh=1", TOOL))
         assert got.status == status
         assert folder.run_is_asked_for("sp-daily") is (status == 200)
@@ -564,7 +564,7 @@ BIG = b"".join(b"%d,some,more,text\r\n" % number for number in range(800_000))
 @pytest.fixture
 def slow_reader(running: Running, folder: ReportFolder, reports: NamedReports) -> Iterator[Any]:
     publish(folder, "sp-daily", csv=BIG)
-    yield running(answering(HELLO), reports=reports)
+    yield running(answering(HELLO), named_reports=reports)
 
 
 async def begun(bench: ProxyBench, *lines: str, version: str = "1.1") -> Any:
@@ -656,7 +656,7 @@ async def test_a_proxy_that_stops_refuses_new_requests(
 ) -> None:
     """As for every request."""
     publish(folder, "sp-daily")
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         bench.forwarder.availability = Availability.CLOSING
         assert (await bench.ask(get("/-/reports/sp-daily.csv"))).status == 503
 
@@ -672,7 +672,7 @@ async def test_a_file_that_is_cut_off_never_looks_complete(
         path = folder.path("sp-daily") / "results" / file.name
         content = path.read_bytes()
         path.write_bytes(content[: len(content) - 9])
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         client = await bench.client(get(f"/-/reports/sp-daily.{ending}", version=version))
         await client.until(lambda: client.ended)
         assert client.reset or not client.received.endswith(b"0\r\n\r\n")
@@ -688,7 +688,7 @@ async def test_a_result_without_its_file_is_an_error(
     result = publish(folder, "sp-daily")
     for file in result.files.values():
         (folder.path("sp-daily") / "results" / file.name).unlink()
-    async with running(answering(HELLO), reports=reports) as bench:
+    async with running(answering(HELLO), named_reports=reports) as bench:
         got = await bench.ask(get("/-/reports/sp-daily.csv"))
         assert (got.status, slug(got)) == (500, "report-unreadable")
         assert str(folder.directory).encode() not in got.body

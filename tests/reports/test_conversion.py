@@ -42,7 +42,7 @@ def merged(tmp_path: Path, *parts: Path, columns: list[str] = COLUMNS, limit: in
 
 
 def zipped(rows: Any) -> bytes:
-    return gzip.compress(json.dumps(rows).encode())
+    return gzip.compress(json.dumps(rows).encode(), mtime=0)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -71,9 +71,9 @@ def test_a_report_without_rows(tmp_path: Path) -> None:
     [
         (zipped(ROWS * 500)[:-9], "cut or damaged"),
         (zipped(ROWS)[:-4] + b"\0\0\0\0", "cut or damaged"),
-        (gzip.compress(b'[{"date": "2026-11-01"}'), "not JSON"),
-        (gzip.compress(b'[{"date": "2026-11-01"}]rest'), "not JSON"),
-        (gzip.compress(b'[{"date": "\xff"}]'), "not JSON"),
+        (gzip.compress(b'[{"date": "2026-11-01"}', mtime=0), "not JSON"),
+        (gzip.compress(b'[{"date": "2026-11-01"}]rest', mtime=0), "not JSON"),
+        (gzip.compress(b'[{"date": "\xff"}]', mtime=0), "not JSON"),
         (zipped({"error": "expired"}), "no list of rows"),
         (zipped([1, 2]), "something else than rows"),
         (b"<Error><Code>AccessDenied</Code></Error>", "no list of rows"),
