@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Address, Config, admin_address, environment, load
-from proxy.config.reading.variables import known_variables
+from proxy.config.reading.variables import known_variables, lay_over
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 
@@ -361,3 +361,10 @@ def test_a_directory_for_reports_starts_where_the_program_was_started(
     monkeypatch.chdir(tmp_path)
     config = load(None, {**ONE, "ADS_PROXY_REPORTS__KEEP__DIR": "kept"})
     assert config.reports is not None and config.reports.keep.dir == tmp_path / "kept"
+
+
+def test_the_values_of_the_file_stay_as_they_are() -> None:
+    """Variables are laid over a copy: a later reload compares with what the file said."""
+    values = {"log": {"level": "info"}}
+    assert lay_over(values, {"ADS_PROXY_LOG__LEVEL": "debug"}).values == {"log": {"level": "debug"}}
+    assert values == {"log": {"level": "info"}}

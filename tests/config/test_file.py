@@ -368,3 +368,18 @@ reports:
     assert (daily.name, daily.profiles, daily.at, daily.every) == ("sp-daily", ("12",), time(6, 30), None)
     assert (daily.order.time_unit, daily.order.columns) == ("daily", ("date", "cost"))
     assert (often.profiles, often.at, often.every, often.order.time_unit) == ("all", None, 21600, "summary")
+
+
+def test_a_bad_name_hides_no_mistake_of_its_neighbours(tmp_path: Path) -> None:
+    """What stands under a refused name is not told, since it has no place; all the rest is."""
+    text = "accounts: {'a b': {client_id: amzn1.x}, good: {client_id: amzn1.x, client_secret: s, region: us}}"
+    told = problems_of(tmp_path, text)
+    assert [problem.partition(":")[0] for problem in told] == ["accounts.NAME", "accounts.good.region"]
+
+
+@pytest.mark.parametrize("at", ["24:00", "7:00", "-1", "1440", "true", "[6]"])
+def test_what_is_no_time_of_day(tmp_path: Path, at: str) -> None:
+    """YAML takes 06:00 without quotation marks for 360."""
+    report = f"{{account: acme, at: {at}, order: {{preset: spCampaigns}}}}"
+    (told,) = problems_of(tmp_path, f"{ACCOUNT}reports: {{named: {{r: {report}}}}}")
+    assert told.startswith("reports.named.r.at: is not a time of day; write HH:MM")

@@ -382,7 +382,7 @@ async def test_a_reload_turns_the_path_on_and_off(
         assert (await bench.ask(request)).body == b"hello"
         bench.apply(named_reports=reports)
         assert (await bench.ask(request)).body == csv_of()
-        bench.apply(reports=None)
+        bench.apply(named_reports=None)
         assert (await bench.ask(request)).body == b"hello"
 
 

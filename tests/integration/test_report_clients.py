@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # their enviro
 
 HOUR = 3600
 STREAM = "sponsored_products_campaigns_report_stream"
-CONFIGURATIONS: dict[str, dict[str, Any]] = {"pass": {}}
-"""To try shared orders too: `"reuse": {"reports": {"duplicates": "reuse"}}`."""
+CONFIGURATIONS: dict[str, dict[str, Any]] = {"pass": {}, "reuse": {"reports": {"duplicates": "reuse"}}}
+"""What is written into the proxy's configuration."""
 
 
 def airbyte(proxy: Rig, folder: Path) -> tuple[int, str]:

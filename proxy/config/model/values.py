@@ -289,7 +289,7 @@ def parse_daily_time(value: Any) -> time | None:
     """A time of day; YAML reads one without quotation marks as a number to the base of 60."""
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+    if isinstance(value, int) and not isinstance(value, bool):
         value = f"{value // 60:02}:{value % 60:02}"
     if not isinstance(value, str) or not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value.strip()):
         raise WrongValue(Expected.DAILY_TIME)
