@@ -22,6 +22,7 @@ from proxy.app.rules import RuleSources, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.workers.worker_group import WorkerGroup
+from proxy.app.workers.worker_reports import WorkersReports
 from proxy.config import Address, default_spill_directory, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
@@ -387,7 +388,7 @@ class Program:
         if self._worker_group is None:
             return ()
         hub = self._worker_group.hub((self._sessions, self._hints), self._uses, self.history, self.audit)
-        hub.tls, hub.spans = self._tls, self._take_spans
+        hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)
         return (hub,)

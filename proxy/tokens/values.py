@@ -62,8 +62,7 @@ class AccessToken:
     """A token in use. `generation` counts the account's tokens; `expires_at` is on the clock of `clock.boot_time`.
 
     `client_id` is that of the application it was minted for: Amazon takes a token with no other. `lineage` is the
-    `fingerprint` of the refresh token that it was minted for, or of the one that replaced it; workers,
-    which only serve it, are not told.
+    `fingerprint` of the refresh token that it was minted for, or of the one that replaced it.
     """
 
     account: str

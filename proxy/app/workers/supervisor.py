@@ -243,7 +243,7 @@ class Supervisor:
     def _forget(self, worker: WorkerProcess) -> None:
         if self._living.get(worker.number) is worker:
             del self._living[worker.number]
-        self._hub.pools.pop(worker.number, None)
+        self._hub.lost(worker.number)
         self._counts.forget(worker.number)
         self._memories.end(id(worker))
 

@@ -16,6 +16,8 @@ from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.request_reporter import read_request
 from proxy.app.workers.span_forwarder import read_span
+from proxy.app.workers.worker_reports import MESSAGES as REPORT_MESSAGES
+from proxy.app.workers.worker_reports import QUESTIONS as REPORT_QUESTIONS
 from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
 from proxy.config.serialization import to_document
 from proxy.errors import NoUsableToken
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.span_forwarder import SpanTaker
+    from proxy.app.workers.worker_reports import WorkersReports
     from proxy.config import Config
     from proxy.events import Event
     from proxy.forwarding.sessions import McpSessions
@@ -95,14 +98,15 @@ class WorkerMessenger(Protocol):
 
 
 class SupervisorHub:
-    """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens` and `directory` are set before
-    any event; `spans` takes those of workers, with traces on."""
+    """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens`, `directory` and `reports` are set
+    before any event; `spans` takes those of workers, with traces on."""
 
     spans: SpanTaker | None = None
     workers: WorkerMessenger
     tls: ServerTls
     tokens: TokenManager
     directory: ProfileDirectory
+    reports: WorkersReports
 
     def __init__(self, parts: HubDependencies) -> None:
         self._parts = parts
@@ -239,9 +243,18 @@ class SupervisorHub:
                     self.spans(*read_span(said))
             case "news":
                 self._take_news(number, message)
+            case kind if kind in REPORT_MESSAGES:
+                self.reports.heard(message)
+
+    def lost(self, number: int) -> None:
+        """The worker of this number is gone."""
+        self.pools.pop(number, None)
+        self.reports.lost(number)
 
     async def asked(self, message: Message) -> Message:
-        """A question for a token."""
+        """A question for a token, or about reports."""
+        if message["question"] in REPORT_QUESTIONS:
+            return await self.reports.asked(message)
         account = message["account"]
         try:
             if message["question"] == "token":

@@ -36,6 +36,7 @@ from proxy.app.workers.shared_counts import (
     open_connections,
 )
 from proxy.app.workers.span_forwarder import SpanForwarder
+from proxy.app.workers.worker_reports import WorkerReports
 from proxy.app.workers.worker_tokens import WorkerTokens
 from proxy.config.serialization import from_document
 from proxy.downstream.connection import ClientConnection
@@ -109,6 +110,7 @@ class Worker:
         self._lost_records = 0
         self._channel = Channel(socket.socket(fileno=given.channel), self._hear, _answer_nothing, self._lose_supervisor)
         self._tokens = WorkerTokens(self._channel)
+        self._reports = WorkerReports(self._channel)
         self._directory = DirectoryCopy(self._say_missed)
         self._handlers = {
             "begin": self._begin,
@@ -141,7 +143,7 @@ class Worker:
 
     def _begin(self, message: Message) -> None:
         """Make everything. Tokens, lists and what else is known follow, and `serve` then."""
-        self.number = message["number"]
+        self.number = self._reports.number = message["number"]
         config = self.config = from_document(message["config"])
         self._logs = configure(form=message["form"], level=config.log.level, colours=False)
         self._opened.callback(self._logs.close)
@@ -189,7 +191,7 @@ class Worker:
         self._pools = Pools(deadlines, names, sharing.slots)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting
-        dependencies = Dependencies(*shared, self._sessions, self._hints)
+        dependencies = Dependencies(*shared, self._sessions, self._hints, self._reports)
         self.forwarder = Forwarder(dependencies, self._pools, rules_of(self.config, self._sources))
         addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
         self._connections = SharedConnectionCounts(memory, self.number)

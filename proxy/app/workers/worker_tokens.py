@@ -114,15 +114,15 @@ def write_token(token: AccessToken | None) -> list[Any] | None:
     """As it goes through the channel. It holds the secret."""
     if token is None:
         return None
-    return [token.account, token.value.reveal(), token.generation, token.expires_at, token.client_id]
+    return [token.account, token.value.reveal(), token.generation, token.expires_at, token.client_id, token.lineage]
 
 
 def read_token(said: list[Any] | None) -> AccessToken | None:
     """What `write_token` wrote."""
     if said is None:
         return None
-    account, value, generation, expires_at, client_id = said
-    return AccessToken(account, Secret(value), generation, expires_at, client_id)
+    account, value, generation, expires_at, client_id, lineage = said
+    return AccessToken(account, Secret(value), generation, expires_at, client_id, lineage)
 
 
 def write_refusal(error: NoUsableToken) -> dict[str, Any]:

@@ -80,6 +80,9 @@ class FakeHub:
 
     def look(self) -> None: ...
 
+    def lost(self, number: int) -> None:
+        self.pools.pop(number, None)
+
     def welcome(self, number: int, config: Any) -> Iterator[bytes]:
         if self._errors:
             raise self._errors.pop(0)

@@ -1,0 +1,166 @@
+"""Reports that the clients of several workers share, over real channels."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.app.workers.channel import Channel, Message
+from proxy.app.workers.worker_reports import MESSAGES, QUESTIONS, WorkerReports, WorkersReports
+from proxy.errors import Throttled
+from proxy.reports.orders import Report, ReportStatus
+from proxy.reports.pace import OrderLimit
+from proxy.reports.polls import PollAnswer
+from proxy.reports.sharing import MadeReport, OrderClaim, PollClaim, ReportRules, SharedReports
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.usefixtures("every_loop")
+
+NOW = 1_800_000_000.0
+MADE = MadeReport("key", "report-1", 200, "{}", NOW, NOW)
+ANSWER = PollAnswer(200, "application/json", "{}", NOW, 0.0, NOW)
+LIMIT = OrderLimit("acme", "app", "na")
+
+
+class Office:
+    """The supervisor's memory, and as many workers as are asked for."""
+
+    def __init__(self) -> None:
+        self.shared = SharedReports(lambda: NOW)
+        self.shared.apply(ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0))
+        self.supervisor = WorkersReports(self.shared)
+        self.channels: list[Channel] = []
+
+    def worker(self, number: int) -> WorkerReports:
+        ours, theirs = socket.socketpair()
+        self.channels.append(Channel(ours, self._hear, self._answer, lambda: self.supervisor.lost(number)))
+        self.channels.append(Channel(theirs, lambda message: None, self._answer, lambda: None))
+        reports = WorkerReports(self.channels[-1])
+        reports.number = number
+        return reports
+
+    def _hear(self, message: Message) -> None:
+        assert message["kind"] in MESSAGES
+        self.supervisor.heard(message)
+
+    async def _answer(self, message: Message) -> Message:
+        assert message["question"] in QUESTIONS
+        return await self.supervisor.asked(message)
+
+    async def waiting(self, number: int) -> None:
+        """Until so many questions wait for an answer."""
+        async with asyncio.timeout(10):
+            while len(self.supervisor._answering) != number:
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def office() -> AsyncIterator[Office]:
+    found = Office()
+    try:
+        async with asyncio.timeout(20):
+            yield found
+    finally:
+        for channel in found.channels:
+            channel.close()
+
+
+async def test_an_order_of_one_worker_answers_those_of_another() -> None:
+    """The others wait for it."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        assert await one.claim_order("order", "a") == OrderClaim(None, granted=True)
+        waiting = asyncio.create_task(other.claim_order("order", "a"))
+        await bench.waiting(1)
+        one.settle_order("order", "a", MADE)
+        assert await waiting == OrderClaim(MADE, granted=False)
+
+
+async def test_a_poll_of_one_worker_answers_those_of_another() -> None:
+    """And what it showed counts for orders."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        one.settle_order("order", "a", MADE)
+        assert await one.claim_poll("key", "a") == PollClaim(None, granted=True)
+        one.settle_poll("key", "a", ANSWER)
+        one.saw("key", Report("report-1", ReportStatus.COMPLETED, {"x": 1}, ("soon",)), shows_answer=True)
+        await one.claim_order("another", "b")
+        assert await other.claim_poll("key", "b") == PollClaim(ANSWER, granted=False)
+        made = (await other.claim_order("order", "b")).made
+        assert made is not None
+        assert (made.text, made.completed_at) == ('{"x":1}', NOW)
+
+
+async def test_a_client_that_leaves_while_it_waits_holds_nobody_up() -> None:
+    """Its question is given up, and what it is granted meanwhile is free."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        await one.claim_order("order", "a")
+        leaving = asyncio.create_task(other.claim_order("order", "a"))
+        await bench.waiting(1)
+        leaving.cancel()
+        await bench.waiting(0)
+        one.settle_order("order", "a", None)
+        granted = asyncio.create_task(other.claim_order("order", "c"))
+        await asyncio.sleep(0)
+        granted.cancel()
+        assert await one.claim_order("order", "d") == OrderClaim(None, granted=True)
+
+
+async def test_what_a_dead_worker_claimed_is_free() -> None:
+    """An order that it sent gets a 425 if it is sent again."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        await one.claim_order("order", "a")
+        await one.claim_poll("key", "a")
+        bench.channels[1].close()
+        assert await other.claim_order("order", "a") == OrderClaim(None, granted=True)
+        assert (await other.claim_poll("key", "a")).granted
+
+
+async def test_a_deleted_report_is_forgotten_everywhere() -> None:
+    """By whichever worker it was deleted."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        one.settle_order("order", "a", MADE)
+        assert not (await one.claim_order("order", "b")).granted
+        other.forget("key")
+        assert (await other.claim_order("order", "c")).granted
+
+
+async def test_orders_of_all_workers_wait_in_one_queue() -> None:
+    """One that would wait too long is refused, and one that leaves loses its place."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        now = asyncio.get_running_loop().time()
+        one.throttled(LIMIT, now, 600.0)
+        await one.claim_order("order", "a")
+        with pytest.raises(Throttled) as caught:
+            await other.wait_for_turn(LIMIT, "client", ("", ""), 60.0)
+        assert caught.value.retry_after == 600.0
+        leaving = asyncio.create_task(other.wait_for_turn(LIMIT, "client", ("2026-11-07", ""), 700.0))
+        await bench.waiting(1)
+        assert bench.shared.queues.snapshot()[0].waiting == 1
+        leaving.cancel()
+        await bench.waiting(0)
+        assert bench.shared.queues.snapshot()[0].waiting == 0
+        other.taken(LIMIT, now + 1)
+        await other.claim_order("another", "b")
+        assert bench.shared.queues.snapshot()[0].interval == pytest.approx(1.6)
+        await other.wait_for_turn(LIMIT._replace(region="eu"), "client", ("", ""), 0.0)
+
+
+async def test_without_a_supervisor_nothing_is_shared() -> None:
+    """Requests pass as if there were no section about reports."""
+    async with office() as bench:
+        one = bench.worker(1)
+        bench.channels[1].close()
+        assert await one.claim_order("order", "a") == OrderClaim(None, granted=False)
+        assert await one.claim_poll("key", "a") == PollClaim(None, granted=False)
+        await one.wait_for_turn(LIMIT, "client", ("", ""), 60.0)
