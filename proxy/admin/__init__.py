@@ -16,6 +16,7 @@ from proxy.admin.view import (
     ProgramView,
     SignInSource,
     StateView,
+    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "SignInSource",
     "StateView",
     "ThrottleView",
+    "ThrottledOrdersView",
     "WorkerView",
     "make_admin",
     "make_invitations",

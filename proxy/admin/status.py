@@ -285,7 +285,16 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
         "failures": failures(history),
         "write_outcomes": write_outcomes(history),
         "deprecated": deprecated_calls(history),
+        "throttled_orders": throttled_orders(view),
     }
+
+
+def throttled_orders(view: AdminView) -> list[dict[str, Any]]:
+    """Where orders for reports wait for their turn; times in seconds."""
+    return [
+        {name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(each).items()}
+        for each in view.throttled_orders()
+    ]
 
 
 def write_outcomes(history: RequestHistory) -> list[dict[str, Any]]:

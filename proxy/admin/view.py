@@ -82,6 +82,19 @@ class ThrottleView:
 
 
 @dataclass(frozen=True, slots=True)
+class ThrottledOrdersView:
+    """What was learned of how Amazon throttles an account's orders for reports in a region: one in `interval` seconds,
+    the next in `next_in`, `throttled_for` so long by now. So many orders are `waiting`."""
+
+    account: str
+    region: str
+    interval: float
+    next_in: float
+    throttled_for: float
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuditView:
     """The audit stream: number and digest of its last record, and how many were lost since the start."""
 
@@ -189,6 +202,9 @@ class AdminView(Protocol):
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         """What Amazon is known to limit, so many at most; those to be waited for longest come first."""
+
+    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
+        """Where orders for reports wait for their turn, by account and region."""
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
         """The last records of the audit stream since the start, the oldest first; None if there is no stream."""

@@ -17,6 +17,7 @@ from proxy.admin import (
     ProgramView,
     SignInSource,
     StateView,
+    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
 )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.reports.overview import ReportOverview
+    from proxy.reports.sharing import SharedReports
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation, InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
@@ -103,6 +105,9 @@ class RunningProgram(Protocol):
     def pools(self) -> Pools: ...
     @property
     def throttles(self) -> Throttles: ...
+
+    @property
+    def reports(self) -> SharedReports: ...
     @property
     def invitations(self) -> InvitationLedger: ...
     @property
@@ -224,6 +229,20 @@ class AdminAdapter:
                 wait,
             )
             for key, wait in limits
+        )
+
+    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
+        learned = sorted(self._program.reports.queues.snapshot(), key=lambda status: status.limit)
+        return tuple(
+            ThrottledOrdersView(
+                status.limit.account,
+                status.limit.region,
+                status.interval,
+                status.next_in,
+                status.throttled_for,
+                status.waiting,
+            )
+            for status in learned
         )
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:

@@ -170,6 +170,8 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):
         console.print(Text("\nRate limits of Amazon"), _throttles(throttles), sep="\n")
+    if orders := status.get("throttled_orders", ()):
+        console.print(Text("\nThrottled orders for reports"), _throttled_orders(orders), sep="\n")
     if deprecated := status.get("deprecated", ()):
         console.print(Text("\nDeprecated operations in use"), _deprecated(deprecated), sep="\n")
     if refused := status.get("refused", ()):
@@ -313,6 +315,17 @@ def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(names, limit["region"], printable(limit["family"]), printable(limit["advertiser"]), wait)
     if len(throttles) > MAX_THROTTLES:
         table.add_row(f"{len(throttles) - MAX_THROTTLES} more")
+    return table
+
+
+def _throttled_orders(orders: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("account", "region", "one in", "next", "throttled for", "waiting")
+    for limit in orders[:MAX_THROTTLES]:
+        wait = f"in {span(limit['next_in'])}" if limit["next_in"] >= 1 else "now"
+        names, lasted = (printable(limit["account"]), limit["region"]), span(limit["throttled_for"])
+        table.add_row(*names, f"{limit['interval']:g} s", wait, lasted, str(limit["waiting"]))
+    if len(orders) > MAX_THROTTLES:
+        table.add_row(f"{len(orders) - MAX_THROTTLES} more")
     return table
 
 

@@ -25,6 +25,7 @@ from proxy.admin import (
     ProgramView,
     RequestHistory,
     SignInSource,
+    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
     make_admin,
@@ -85,6 +86,7 @@ class FakeProgram:
     keys: tuple[ClientKeyView, ...] = ()
     unlisted: tuple[ListingFailure, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
+    paced: tuple[ThrottledOrdersView, ...] = ()
     problems: tuple[str, ...] = ()
     workers: tuple[WorkerView, ...] = ()
     records: tuple[Mapping[str, Any], ...] | None = None
@@ -153,6 +155,9 @@ class FakeProgram:
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         return self.limits
+
+    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
+        return self.paced
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
         return self.records

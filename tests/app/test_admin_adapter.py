@@ -13,6 +13,7 @@ from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.program import Program
 from proxy.config import load
 from proxy.forwarding.throttles import ThrottleKey
+from proxy.reports.pace import OrderLimit
 from proxy.secret import Secret
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 from proxy.tokens.lwa import AppCredentials
@@ -85,3 +86,15 @@ async def test_what_amazon_limits_is_told_with_the_accounts_of_the_application(
     assert (gone.family, gone.accounts) == ("sp/ads:read", ())
     assert (known.family, known.accounts, known.region, known.advertiser) == (key.family, ("default",), "na", "1")
     assert gone.wait > known.wait > 0
+
+
+async def test_what_was_learned_of_throttled_orders_is_told(program: Program) -> None:
+    """For each account and region that Amazon throttles."""
+    assert AdminAdapter(program).throttled_orders() == ()
+    now = asyncio.get_running_loop().time()
+    for region in ("na", "eu"):
+        program.reports.throttled(OrderLimit("default", "amzn1.app", region), now, 60.0)
+    first, second = AdminAdapter(program).throttled_orders()
+    assert (first.account, first.region, second.region) == ("default", "eu", "na")
+    assert (first.interval, first.waiting) == (2.0, 0)
+    assert 50 < first.next_in <= 60

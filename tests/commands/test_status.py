@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules, ThrottleView, WorkerView
+from proxy.admin import AccessRules, ThrottledOrdersView, ThrottleView, WorkerView
 from proxy.commands.status import SCREEN, account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
@@ -319,6 +319,20 @@ async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.Captur
         ["bids", "getAdGroupBidRecommendations", "2024-03-27", "-", "3"],
     ]
     assert [each["calls"] for each in json.loads("{" + rest)["deprecated"]] == [3, 3]
+
+
+async def test_throttled_orders_for_reports_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what was learned, and how many wait; no more than fit."""
+    paced = tuple(ThrottledOrdersView(f"acct-{number:02}", "na", 16.0, 9.4, 120.0, 3) for number in range(13))
+    async with administer(FakeProgram(paced=paced)) as knocker:
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
+    rows = [
+        line.split() for line in capsys.readouterr().out.partition("Throttled orders for reports\n")[2].splitlines()
+    ]
+    assert code == OK
+    assert rows[0] == ["account", "region", "one", "in", "next", "throttled", "for", "waiting"]
+    assert rows[1] == ["acct-00", "na", "16", "s", "in", "9", "s", "2", "min", "3"]
+    assert rows[-1] == ["3", "more"]
 
 
 async def test_the_screen_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,15 @@ const TABLES = [
     hidden: (state) => state.reports.length === 0,
   },
   {
+    id: "orders",
+    place: "clients",
+    title: "Throttled orders for reports",
+    columns: ["Account", "Region", number("Seconds between orders"), number("Next in"), number("Waiting")],
+    lines: (state) => state.throttled_orders,
+    row: throttledOrdersRow,
+    hidden: (state) => state.throttled_orders.length === 0,
+  },
+  {
     id: "worker",
     place: "settings",
     title: "Workers",
@@ -206,6 +215,10 @@ function reportRow(report) {
   const next = report.next_run ? timeOf(report.next_run, (at) => (Date.parse(at) > now() ? until(at) : "now")) : "–";
   const rows = report.rows === null ? "–" : String(report.rows);
   return [report.name, name, make("span", report.state, `tag ${tone}`), timeOf(report.completed_at, ago), rows, next, runs, run];
+}
+
+function throttledOrdersRow(limit) {
+  return [`${limit.account} ${limit.region}`, limit.account, limit.region, String(limit.interval), `${limit.next_in} s`, String(limit.waiting)];
 }
 
 function workerRow(worker) {
