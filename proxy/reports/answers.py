@@ -78,7 +78,7 @@ def read_poll(response: ListResponse) -> Answer:
     if report is None:
         return Answer(Verdict.AGAIN, words="Amazon's answer to the poll shows no report.")
     if report.status is ReportStatus.FAILED:
-        reason = read_text(report.content.get("failureReason")) or "no reason is given"
+        reason = read_text(report.content.get("failureReason")).rstrip(".") or "no reason is given"
         return Answer(Verdict.REJECTED, words=f"Amazon failed to make the report: {reason}.")
     url = report.content.get("url")
     if report.status is ReportStatus.COMPLETED:

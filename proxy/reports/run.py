@@ -38,8 +38,8 @@ PATIENCE: Final = 8 * 3600.0
 """Seconds after the beginning of a run in which it begins to give orders up: Amazon takes up to three hours, and
 throttles for longer."""
 REJECTIONS: Final = 2
-"""So often Amazon may fail to make a report."""
-ATTEMPTS: Final = 4
+"""So often Amazon may fail to make a report whose rows come whole."""
+ATTEMPTS: Final = 3
 """So often rows are fetched, or a 401 is believed to pass."""
 SLOWEST: Final = 15
 """The most poll intervals between two attempts."""
@@ -175,9 +175,7 @@ class ReportRun:
         if answer.verdict is Verdict.COMPLETED:
             await self._fetch(order, answer.value)
         elif answer.verdict is Verdict.REJECTED:
-            await self._note(order, Step.REJECTED, error=answer.words)
-            if self.journal.state(order).rejections >= REJECTIONS:
-                raise GivenUp(answer.words)
+            await self._reject(order, answer.words)
         elif answer.verdict is Verdict.PENDING:
             self._tell(answer)
             self._check_patience(answer)
@@ -217,10 +215,17 @@ class ReportRun:
             source.unlink(missing_ok=True)
 
     async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
+        """Rows that never come whole are as good as none: the report is ordered again."""
         self._words = words
         if self._fail(order) >= ATTEMPTS:
-            raise GivenUp(words)
+            await self._reject(order, words)
         await self._parts.clock.sleep(self._parts.poll_interval)
+
+    async def _reject(self, order: PlannedOrder, words: str) -> None:
+        """Have a report made again. Raises `GivenUp` if it was already."""
+        await self._note(order, Step.REJECTED, error=words)
+        if self.journal.state(order).rejections >= REJECTIONS:
+            raise GivenUp(words)
 
     # --- waiting
 
