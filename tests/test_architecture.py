@@ -31,6 +31,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/invite.py:invite": "each is an option of the command",
     "proxy/commands/run.py:run": "each is an option of the command",
     "proxy/commands/logs.py:logs": "each is an option of the command",
+    "proxy/commands/report.py:report": "each is an option of the command",
 }
 
 # Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.

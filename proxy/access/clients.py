@@ -418,7 +418,7 @@ class Clients:
         return policy is None or policy.reads_report(name, account)
 
     def permit_run(self, identity: ClientIdentity) -> None:
-        """Raise what forbids a client to have a named report ordered anew, if anything does."""
+        """Raise what forbids a client to ask for a run of a named report, if anything does."""
         verdict = evaluate_run(identity.policy) if identity.policy is not None else _UNLIMITED
         if verdict.refusal is not None:
             raise verdict.refusal

@@ -426,7 +426,7 @@ def evaluate_body(policy: Policy, fields: RequestFields, body: bytes) -> Verdict
 
 
 def evaluate_run(policy: Policy) -> Verdict:
-    """Whether a client may have a named report ordered anew."""
+    """Whether a client may ask for a run of a named report."""
     if Effect.REPORT in PERMITTED_EFFECTS[policy.access]:
         return policy.leave
     reason = f"Client {policy.name} has `access: {policy.access}`, and `refresh=1` orders reports; leave it out."

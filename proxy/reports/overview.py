@@ -22,7 +22,7 @@ class ShownState(StrEnum):
 
     IDLE = "idle"
     ASKED = "asked"
-    """Somebody asked for a run, which has not begun."""
+    """A run was asked for, and has not begun."""
     RUNNING = "running"
     NEW = "new"
     """No proxy has begun to run it."""

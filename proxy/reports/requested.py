@@ -59,7 +59,7 @@ class ReportAsked:
 
 
 def read_asked(method: bytes, destination: Destination, readable: frozenset[str]) -> ReportAsked:
-    """What is asked for. Raises `OnlyReadable`, `UnknownReport` or `UnknownParameter`.
+    """The report that a request asks for. Raises `OnlyReadable`, `UnknownReport` or `UnknownParameter`.
 
     A report that the client may not read gets what an unknown one gets, whatever else is wrong with the request.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_a_damaged_result_is_an_error(tmp_path: Path, folder: ReportFolder) -> N
 class Clock:
     """A clock that only pauses move; each pause runs the next step."""
 
-    def __init__(self, *steps: object) -> None:
+    def __init__(self, *steps: Callable[[], object]) -> None:
         self.now = COMPLETED
         self.steps = [*steps]
         self.pauses = 0
@@ -162,10 +163,10 @@ class Clock:
         self.now += seconds
         self.pauses += 1
         if self.steps:
-            self.steps.pop(0)()  # type: ignore[operator]
+            self.steps.pop(0)()
 
 
-def waited(named: NamedReports, *steps: object) -> tuple[str, int]:
+def waited(named: NamedReports, *steps: Callable[[], object]) -> tuple[str, int]:
     clock = Clock(*steps)
     return NextResult(named, "sp-daily", clock, clock.pause).wait(), clock.pauses
 
