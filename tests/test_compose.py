@@ -6,6 +6,7 @@ import re
 
 import yaml
 
+from proxy.config.model.reports import KeepSection
 from tests.support.programs import ROOT
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
@@ -19,6 +20,16 @@ def test_grafana_takes_no_password() -> None:
     assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
+def test_all_replicas_keep_named_reports_in_one_volume() -> None:
+    """Where the program looks for them; the image has the folder, so that a new volume belongs to its user."""
+    folder = str(KeepSection().dir)
+    for name in ("proxy", "proxy-2", "proxy-3"):
+        mounted = dict(reversed(each.split(":")[:2]) for each in SERVICES[name]["volumes"])
+        assert mounted[folder] == "reports", name
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert f"install -d -m 0700 -o 65532 -g 65532 {folder} " in text
 
 
 def test_images_of_others_have_a_version() -> None:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from proxy.config import Config, load
+from proxy.config.model.reports import KeepSection
 from proxy.observability import request_metrics
 from proxy.secret import Secret
 from tests.support.programs import ROOT, require_program
@@ -33,6 +34,7 @@ KUSTOMIZATIONS = (
     "overlays/shared-valkey",
     "overlays/shared-ingress",
     "overlays/shared-gateway",
+    "overlays/shared-reports",
 )
 VERSIONS = ("1.29", "1.37")
 """The oldest version that the manifests are for, and the newest whose schemas are here."""
@@ -328,6 +330,19 @@ def test_a_way_in_from_outside_leads_to_the_tools_port(name: str, policy: str) -
     assert "cert-manager.io/cluster-issuer" in way["metadata"]["annotations"]
     [allowed] = [found for found in _rendered(overlay) if found["metadata"]["name"] == policy]
     assert allowed["spec"]["ingress"][0]["ports"] == [{"port": 8080, "protocol": "TCP"}]
+
+
+def test_all_replicas_mount_one_volume_for_named_reports() -> None:
+    """Where the program looks for them, unless told otherwise; the pod's group may write there."""
+    pod = _only("Deployment", "overlays/shared-reports")["spec"]["template"]["spec"]
+    claim = _only("PersistentVolumeClaim", "overlays/shared-reports")
+    [volume] = [each for each in pod["volumes"] if "persistentVolumeClaim" in each]
+    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    [mount] = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    assert Path(mount["mountPath"]) == KeepSection().dir
+    assert not mount.get("readOnly")
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
 
 def test_the_replicas_and_their_valkey_reach_each_other() -> None:
