@@ -640,6 +640,17 @@ class FamilyHeldBack(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersPaced(Event):
+    """Orders for reports of an account leave `interval` seconds apart in a region, as Amazon throttles them; 0 once
+    they leave freely again. `slower`: Amazon refused one."""
+
+    account: str
+    region: str
+    interval: float
+    slower: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AmazonThrottled(Event):
     """Amazon answered 429 to an operation of this family."""
 

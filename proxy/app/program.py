@@ -27,7 +27,7 @@ from proxy.config import Address, default_spill_directory, environment, wants_co
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
-from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, ProfilesListed, ServerStarted
+from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
@@ -246,6 +246,9 @@ class Program:
 
     async def _start_reports(self, store: Store) -> None:
         """What the store and the fleet know of reports that are not finished yet."""
+        self.reports.queues.paced = lambda limit, interval, slower: self.observers.observe(
+            OrdersPaced(limit.account, limit.region, interval, slower)
+        )
         if self.fleet is not None:
             self.fleet.share_reports(self.reports)
         stored = StoredReports(store, self.reports.reports, time.time)

@@ -45,6 +45,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.Replayed: "info",
     events.AmazonThrottled: "warning",
     events.FamilyHeldBack: "warning",
+    events.OrdersPaced: "warning",
     events.TokenRefreshed: "info",
     events.TokenTakenOver: "info",
     events.SignInNeeded: "warning",
@@ -107,11 +108,13 @@ def level_of(event: Event) -> str:
 
 def is_news(event: Event) -> bool:
     """Whether an event is worth a line at all: the state that an account begins with is not, nor each that
-    waits behind others, nor what is only counted."""
+    waits behind others, nor an interval that shrinks, nor what is only counted."""
     if isinstance(event, events.CredentialStateChanged):
         return event.old != event.new
     if isinstance(event, events.FamilyHeldBack):
         return event.first
+    if isinstance(event, events.OrdersPaced):
+        return event.slower or not event.interval
     return not isinstance(event, RequestStarted | events.CounterRaised)
 
 

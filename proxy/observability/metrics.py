@@ -168,6 +168,12 @@ _counter(
     "`duplicate`, a 425 answered with the report that it names; `throttled`, by Amazon or in the proxy; `failed`.",
     ("outcome",),
 )
+_gauge(
+    "report_order_interval_seconds",
+    "Seconds between two orders for reports while Amazon throttles them, as learned; 0 once they leave freely again.",
+    ("account", "region"),
+    on={events.OrdersPaced: "interval"},
+)
 REFUSED = _counter(
     "refused_total",
     "Requests that the proxy answered itself, by the slug of the answer.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from proxy.errors import Throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FIRST_INTERVAL: Final = 2.0
 """Seconds between two orders after the first 429."""
@@ -115,6 +115,11 @@ class OrderQueue:
     def waiting(self) -> int:
         """How many orders wait."""
         return sum(map(len, self._waiting.values()))
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two orders; 0 before the first 429."""
+        return self._pace.interval if self._pace is not None else 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -219,6 +224,8 @@ class OrderQueues:
 
     def __init__(self) -> None:
         self._queues: dict[OrderLimit, OrderQueue] = {}
+        self.paced: Callable[[OrderLimit, float, bool], None] = lambda limit, interval, slower: None
+        """Called with each new interval, in seconds, and whether it is longer; 0 once a limit is forgotten."""
 
     def __repr__(self) -> str:
         return f"<OrderQueues: {len(self._queues)} limits>"
@@ -235,15 +242,22 @@ class OrderQueues:
         queue = self._queues.get(limit)
         if queue is None:
             queue = self._queues[limit] = OrderQueue(asyncio.get_running_loop())
+        before = queue.interval
         queue.throttled(sent_at, retry_after)
+        if queue.interval != before:
+            self.paced(limit, queue.interval, True)
 
     def taken(self, limit: OrderLimit, sent_at: float) -> None:
         """Amazon took an order that left at `sent_at`."""
         queue = self._queues.get(limit)
-        if queue is not None:
-            queue.taken(sent_at)
-            if queue.is_idle:
-                del self._queues[limit]
+        if queue is None:
+            return
+        before = queue.interval
+        queue.taken(sent_at)
+        if queue.is_idle:
+            self._forget(limit)
+        elif queue.interval != before:
+            self.paced(limit, queue.interval, False)
 
     def snapshot(self) -> tuple[PaceStatus, ...]:
         """What was learned of each limit."""
@@ -258,4 +272,8 @@ class OrderQueues:
 
     def _sweep(self) -> None:
         for limit in [limit for limit, queue in self._queues.items() if queue.is_idle]:
-            del self._queues[limit]
+            self._forget(limit)
+
+    def _forget(self, limit: OrderLimit) -> None:
+        del self._queues[limit]
+        self.paced(limit, 0.0, False)

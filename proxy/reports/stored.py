@@ -33,7 +33,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
 }
 
 
-class DocumentStore(Protocol):
+class ReportDocuments(Protocol):
     """Where the document is kept: see `proxy.tokens.store.Store`."""
 
     async def read_document(self, name: str) -> object | None: ...
@@ -61,7 +61,7 @@ class StoredReports:
 
     def __init__(
         self,
-        documents: DocumentStore,
+        documents: ReportDocuments,
         reports: KnownReports,
         wall: Callable[[], float],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -534,9 +534,11 @@ async def test_a_download_address_from_memory_is_good_for_a_while(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
-async def test_an_error_is_not_shared(status: int, running: Running, amazon: Amazon) -> None:
+async def test_an_error_is_not_shared(
+    status: int, running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each client gets its own."""
-    amazon._answer = lambda *_: answer(status, {"code": str(status)})  # type: ignore[method-assign]
+    monkeypatch.setattr(amazon, "_answer", lambda *_: answer(status, {"code": str(status)}))
     async with sharing(running, amazon) as bench:
         for _ in range(2):
             assert (await bench.ask(poll("report-1"))).status == status

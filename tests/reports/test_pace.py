@@ -248,3 +248,18 @@ async def test_what_was_learned_can_be_looked_at() -> None:
     assert [status.next_in, status.throttled_for] == pytest.approx([1.0, 1.0])
     await orders.queues.wait(LIMIT._replace(region="eu"), "a", NOVEMBER, 0.0)
     await orders.end()
+
+
+@virtual_time
+async def test_each_new_interval_is_told() -> None:
+    """Whether it is longer, and the end of the limit."""
+    told: list[tuple[str, float, bool]] = []
+    orders, loop = OrderQueues(), asyncio.get_running_loop()
+    orders.paced = lambda limit, interval, slower: told.append((limit.region, round(interval, 2), slower))
+    orders.throttled(LIMIT, loop.time(), None)
+    orders.throttled(LIMIT, loop.time() - 1, None)
+    orders.taken(LIMIT, loop.time() - 1)
+    orders.taken(LIMIT, loop.time())
+    await asyncio.sleep(MEMORY + 1)
+    orders.snapshot()
+    assert told == [("na", 2.0, True), ("na", 1.6, False), ("na", 0.0, False)]
