@@ -15,7 +15,7 @@ from proxy.reports.orders import ReportStatus
 if TYPE_CHECKING:
     from proxy.reports.orders import Report
 
-MAX_ANSWER: Final = 32768
+MAX_ANSWER: Final = 16384
 """Bytes of an answer that is kept."""
 LONG: Final = 1800.0
 """Seconds after which a report that is not ready is polled half as often."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.reports.pace import OrderLimit
     from proxy.reports.polls import PollAnswer
 
-MAX_REPORTS: Final = 4096
+MAX_REPORTS: Final = 2048
 MAX_POLLS: Final = 1024
 MAX_AGE: Final = 86400.0
 """Seconds after its order in which a report is used again, at most."""
