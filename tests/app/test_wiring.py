@@ -10,10 +10,19 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.app import program
-from proxy.app.rules import RuleSources, make_clients, make_routing_table, make_rules, rules_of, signing_key
+from proxy.app.rules import (
+    RuleSources,
+    make_clients,
+    make_routing_table,
+    make_rules,
+    report_rules,
+    rules_of,
+    signing_key,
+)
 from proxy.app.server_tls import Authorities
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
+from proxy.reports.sharing import ReportRules
 from proxy.routing.table import EmptyDirectory
 from tests.support.programs import require_program
 
@@ -132,3 +141,18 @@ def test_the_rules_of_a_process_are_made_from_the_configuration_and_what_outlive
     assert rules.connection_limits.max_connections_here == 7
     other = load(None, {**ENVIRONMENT, "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.y"})
     assert signing_key(config) == signing_key(load(None, ENVIRONMENT)) != signing_key(other)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rules"),
+    [
+        ({}, None),
+        ({"POLL_INTERVAL": "30"}, ReportRules(reuses=False, reuse_for=900.0, paces=True, poll_interval=30.0)),
+        ({"DUPLICATES": "reuse", "REUSE_FOR": "60"}, ReportRules(True, 60.0, True, 60.0)),
+        ({"PACE": "false", "POLL_INTERVAL": "0"}, None),
+    ],
+)
+def test_reports_are_shared_as_configured(keys: dict[str, str], rules: ReportRules | None) -> None:
+    """Without the section, or with everything off, requests for reports cost nothing."""
+    section = {f"ADS_PROXY_REPORTS__{name}": value for name, value in keys.items()}
+    assert report_rules(load(None, {**ENVIRONMENT, **section})) == rules

@@ -196,6 +196,25 @@ def test_what_became_of_writes_is_shown(browser: webdriver.Chrome, tmp_path: Pat
         assert serious(browser) == []
 
 
+def test_throttled_orders_for_reports_are_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """With the interval that was learned from Amazon's 429; an order that would wait too long is refused."""
+    body = b'{"startDate": "2026-11-01", "endDate": "2026-11-02", "configuration": {}}'
+    throttled = {"status": 429, "headers": [["Retry-After", "600"]], "body": "{}"}
+    with rig(tmp_path, reports={"duplicates": "reuse"}) as running:
+        planned = {"fault": throttled, "match": {"path": "/reporting/reports"}, "times": 1}
+        running.control("/control/faults", planned)
+        headers = {"Content-Type": "application/vnd.createasyncreportrequest.v3+json"}
+        running.get("/v2/profiles")
+        statuses = [fetch(f"{running.proxy_url}/reporting/reports", body, headers)[0] for _ in range(2)]
+        assert statuses == [429, 429]
+        console = Console(browser, running)
+        console.open()
+        account, region, interval, _, _, waiting = console.see("#orders-rows tr").text.split()
+        assert (account, region, interval, waiting) == ("acme", "na", "2", "0")
+        assert console.complaints() == []
+        assert serious(browser) == []
+
+
 def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Once, by the page's status; what was there before the page is not news."""
     with rig(tmp_path, clients=CLIENTS) as running:
