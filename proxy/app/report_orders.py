@@ -65,13 +65,13 @@ def read_order_file(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ValueError("is not JSON; write an order as it is sent to POST /reporting/reports") from None
+        raise ValueError("is not JSON; write an order for POST /reporting/reports") from None
     found = content if isinstance(content, dict) else {}
     if {"reports", "accessRequestedAccounts"} & found.keys():
         raise ValueError("is an order of version 1, which named reports cannot send yet; write one of version 3")
     configuration = found.get("configuration")
     if not isinstance(configuration, dict):
-        raise ValueError("has no configuration; write an order as it is sent to POST /reporting/reports")  # noqa: TRY004
+        raise ValueError("has no configuration; write an order for POST /reporting/reports")  # noqa: TRY004 - the value is wrong, not the type of an argument
     problem = next(_problems_of(configuration), None)
     if problem is not None:
         raise ValueError(problem)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from proxy.errors import AdsProxyError, NoUsableToken
 from proxy.profiles.listing import ListRequest, ProfilesUnavailable, ask
-from proxy.reports.answers import Answer, Verdict, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DownloadFailed(AdsProxyError):
 
 
 class Tokens(Protocol):
-    """What is asked of the token manager."""
+    """The methods of the token manager that are used here."""
 
     async def get(self, account: str) -> AccessToken: ...
 
@@ -87,9 +87,9 @@ class ReportApi:
         if isinstance(response, Answer):
             return response
         if is_of_order(response, order.content(configuration)):
-            return Answer(Verdict.ORDERED, report_id)
+            return Answer(AnswerKind.ORDERED, report_id)
         words = f"Amazon makes another report ({report_id}), with which it confuses this order."
-        return Answer(Verdict.AGAIN, words=words)
+        return Answer(AnswerKind.AGAIN, words=words)
 
     async def _get(self, account: str, order: PlannedOrder, report_id: str) -> ListResponse | Answer:
         target = f"{PATH}/{quote(report_id, safe='')}"
@@ -99,16 +99,16 @@ class ReportApi:
     async def _ask(self, account: str, order: PlannedOrder, request: ListRequest) -> ListResponse | Answer:
         source = self.source(account)
         if source is None:
-            return Answer(Verdict.REFUSED, words=f"The account '{account}' is not configured any more.")
+            return Answer(AnswerKind.REFUSED, words=f"The account '{account}' is not configured any more.")
         try:
             token = await self.tokens.get(account)
             response = await ask(self.session, source.endpoint(order.region), token.value, request)
             if response.status == 401:
                 await self.tokens.renewed(token, TokenUse(_CLIENT, order.profile))
         except NoUsableToken as error:
-            return Answer(Verdict.AGAIN, words=str(error), retry_after=error.retry_after)
+            return Answer(AnswerKind.AGAIN, words=str(error), retry_after=error.retry_after)
         except ProfilesUnavailable as error:
-            return Answer(Verdict.AGAIN, words=_sentence(str(error)))
+            return Answer(AnswerKind.AGAIN, words=_sentence(str(error)))
         return response
 
     # --- rows

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TEMPORARY: Final = frozenset({408, 425, 429})
 
 
-class Verdict(StrEnum):
+class AnswerKind(StrEnum):
     """What an answer means."""
 
     ORDERED = "ordered"
@@ -43,14 +43,14 @@ class Verdict(StrEnum):
     AGAIN = "again"
     """Nothing certain: ask again later."""
     REFUSED = "refused"
-    """It will not work before somebody changes something."""
+    """It will not work before the order or the account changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`words` are for people, and never hold an address of rows. `retry_after` is in seconds."""
 
-    verdict: Verdict
+    kind: AnswerKind
     value: str = ""
     words: str = ""
     retry_after: float | None = None
@@ -61,31 +61,31 @@ def read_order_answer(response: ListResponse) -> Answer:
     if response.status // 100 == 2:
         report = read_report(ReportOperation.ORDER, response.body)
         if report is None:
-            return Answer(Verdict.AGAIN, words="Amazon's answer to the order names no report.")
-        return Answer(Verdict.ORDERED, report.id)
+            return Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")
+        return Answer(AnswerKind.ORDERED, report.id)
     if response.status == 425 and (duplicate := read_duplicate(response.body)):
-        return Answer(Verdict.DUPLICATE, duplicate, _words(response))
+        return Answer(AnswerKind.DUPLICATE, duplicate, _words(response))
     return _other(response)
 
 
 def read_poll(response: ListResponse) -> Answer:
     """The answer to a poll of a report."""
     if response.status == 404:
-        return Answer(Verdict.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
+        return Answer(AnswerKind.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
     if response.status != 200:
         return _other(response)
     report = read_report(ReportOperation.POLL, response.body)
     if report is None:
-        return Answer(Verdict.AGAIN, words="Amazon's answer to the poll shows no report.")
+        return Answer(AnswerKind.AGAIN, words="Amazon's answer to the poll shows no report.")
     if report.status is ReportStatus.FAILED:
         reason = read_text(report.content.get("failureReason")).rstrip(".") or "no reason is given"
-        return Answer(Verdict.REJECTED, words=f"Amazon failed to make the report: {reason}.")
+        return Answer(AnswerKind.REJECTED, words=f"Amazon failed to make the report: {reason}.")
     url = report.content.get("url")
     if report.status is ReportStatus.COMPLETED:
         if not isinstance(url, str) or not url:
-            return Answer(Verdict.AGAIN, words="Amazon's completed report has no address of its rows.")
-        return Answer(Verdict.COMPLETED, url)
-    return Answer(Verdict.PENDING, words=f"Amazon's report is {report.status}.")
+            return Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows.")
+        return Answer(AnswerKind.COMPLETED, url)
+    return Answer(AnswerKind.PENDING, words=f"Amazon's report is {report.status}.")
 
 
 def is_of_order(response: ListResponse, order: Mapping[str, Any]) -> bool:
@@ -118,14 +118,14 @@ def _is_loopback(host: str) -> bool:
 def _other(response: ListResponse) -> Answer:
     words, status = _words(response), response.status
     if status == 401:
-        return Answer(Verdict.UNAUTHORIZED, words=words)
+        return Answer(AnswerKind.UNAUTHORIZED, words=words)
     if status == 429:
         asked = response.retry_after
         seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
-        return Answer(Verdict.THROTTLED, words=words, retry_after=seconds)
+        return Answer(AnswerKind.THROTTLED, words=words, retry_after=seconds)
     if status >= 500 or status in _TEMPORARY:
-        return Answer(Verdict.AGAIN, words=words)
-    return Answer(Verdict.REFUSED, words=words)
+        return Answer(AnswerKind.AGAIN, words=words)
+    return Answer(AnswerKind.REFUSED, words=words)
 
 
 def _words(response: ListResponse) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RUN, KEPT = "run", "kept.json"
 
 
-class Step(StrEnum):
+class OrderStep(StrEnum):
     """The steps of an order, as they are noted."""
 
     ASKED = "asked"
@@ -50,7 +50,7 @@ class OrderState:
     """How far an order is; None before its first step. `at` is when it was ordered, wall-clock; `part` is the file of
     its rows."""
 
-    step: Step | None = None
+    step: OrderStep | None = None
     report_id: str = ""
     at: float = 0.0
     rejections: int = 0
@@ -60,19 +60,19 @@ class OrderState:
 
     @property
     def is_over(self) -> bool:
-        return self.step in (Step.KEPT, Step.FAILED)
+        return self.step in (OrderStep.KEPT, OrderStep.FAILED)
 
 
 def after(state: OrderState, entry: Mapping[str, Any]) -> OrderState:
     """The state after a noted step. Raises `ValueError` or `KeyError` for what is none."""
-    step = Step(entry["step"])
-    if step is Step.ORDERED:
+    step = OrderStep(entry["step"])
+    if step is OrderStep.ORDERED:
         return replace(state, step=step, report_id=str(entry["id"]), at=float(entry["at"]))
-    if step is Step.REJECTED:
+    if step is OrderStep.REJECTED:
         return replace(state, step=step, report_id="", rejections=state.rejections + 1, error=str(entry["error"]))
-    if step is Step.KEPT:
+    if step is OrderStep.KEPT:
         return replace(state, step=step, rows=int(entry["rows"]), part=str(entry["part"]))
-    if step is Step.FAILED:
+    if step is OrderStep.FAILED:
         return replace(state, step=step, error=str(entry["error"]))
     return replace(state, step=step)
 
@@ -92,7 +92,7 @@ class RunPlan:
     missing: tuple[str, ...] = ()
 
 
-class Journal:
+class RunJournal:
     """A run on disk. Made by `begin` or `resume`; `note` writes a step."""
 
     def __init__(self, path: Path, plan: RunPlan, states: dict[str, OrderState]) -> None:
@@ -102,16 +102,16 @@ class Journal:
 
     def __repr__(self) -> str:
         over = sum(state.is_over for state in self._states.values())
-        return f"<Journal of {self.plan.run}: {over} of {len(self.plan.orders)} orders are over>"
+        return f"<RunJournal of {self.plan.run}: {over} of {len(self.plan.orders)} orders are over>"
 
     @classmethod
-    def begin(cls, folder: Path, plan: RunPlan) -> Journal:
+    def begin(cls, folder: Path, plan: RunPlan) -> RunJournal:
         """A new run. Raises `ReportFolderError`."""
         _write(folder / RUN, json.dumps(asdict(plan)).encode() + b"\n")
         return cls(folder / RUN, plan, {})
 
     @classmethod
-    def resume(cls, folder: Path) -> Journal | None:
+    def resume(cls, folder: Path) -> RunJournal | None:
         """The run that has not ended; None where there is none, or none that can be read. A line that was cut counts
         as not written, and is removed."""
         path = folder / RUN
@@ -131,7 +131,7 @@ class Journal:
     def state(self, order: PlannedOrder) -> OrderState:
         return self._states.get(order.key, OrderState())
 
-    def note(self, order: PlannedOrder, step: Step, **said: Any) -> None:
+    def note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
         """The step is on disk when this returns. May be called from several threads. Raises `ReportFolderError`."""
         entry = {"order": order.key, "step": step, **said}
         try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proxy.reports.conversion import FIRST_COLUMNS
-from proxy.reports.journal import KeptProfile, KeptRows, Step
+from proxy.reports.journal import KeptProfile, KeptRows, OrderStep
 from proxy.reports.plan import ReportProfile
 from proxy.reports.store import Form, ProfileRows, Result, ResultFile, RunResult
 
@@ -41,7 +41,7 @@ def _settle_profile(
 ) -> KeptProfile | None:
     """The new rows of a profile; None unless all its orders brought theirs."""
     states = [state(order) for order in orders]
-    if not states or any(each.step is not Step.KEPT for each in states):
+    if not states or any(each.step is not OrderStep.KEPT for each in states):
         return None
     first, last = min(order.first_day for order in orders), max(order.last_day for order in orders)
     rows, parts = sum(each.rows for each in states), tuple(each.part for each in reversed(states))

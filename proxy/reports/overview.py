@@ -14,7 +14,7 @@ from proxy.reports.store import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.reports.store import ReportFolder, ReportStatus, Result, Run
+    from proxy.reports.store import ReportFolder, Result, Run, RunnerStatus
 
 
 class ShownState(StrEnum):
@@ -36,7 +36,7 @@ class ReportOverview:
     account: str
     state: ShownState
     result: Result | None
-    status: ReportStatus | None
+    status: RunnerStatus | None
     age: float | None
 
     @property
@@ -93,7 +93,7 @@ def look_at_all(folder: ReportFolder, accounts: Mapping[str, str], now: float) -
     return tuple(look_at(folder, name, accounts[name], now) for name in sorted(accounts))
 
 
-def _state(folder: ReportFolder, name: str, status: ReportStatus | None) -> ShownState:
+def _state(folder: ReportFolder, name: str, status: RunnerStatus | None) -> ShownState:
     if status is not None and status.state is State.RUNNING:
         return ShownState.RUNNING
     if folder.run_is_asked_for(name):

@@ -1,4 +1,7 @@
-"""What a named report orders: the days in each profile's time zone, in orders that Amazon accepts. Pure."""
+"""What a named report orders: the days in each profile's time zone, in orders that Amazon accepts.
+
+Values in, values out: the moment is an argument.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Source: Amazon's guide to version 3 reporting, report types, as of September 2025
 (https://advertising.amazon.com/API/docs/en-us/guides/reporting/v3/report-types/overview), and what a copy of 2026 adds.
-Amazon's specification names no columns.
+Amazon's specification lacks the columns.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _DAILY_ONLY, _SUMMARY_ONLY = ("date",), ("startDate", "endDate")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A report type. `columns` are all that it can have with this `group_by`, `usual` those of an order that names
-    none; `retention` is in days."""
+    """A report type. `columns` are all that it can have with this `group_by`, `usual` those of an order without
+    columns; `retention` is in days."""
 
     name: str
     ad_product: str

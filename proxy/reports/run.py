@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.backoff import backoff
 from proxy.errors import AdsProxyError, Throttled
 from proxy.reports.amazon import DownloadFailed
-from proxy.reports.answers import Answer, Verdict
+from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
-from proxy.reports.journal import OrderState, Step
+from proxy.reports.journal import OrderState, OrderStep
 from proxy.reports.pace import OrderLimit
-from proxy.reports.store import PARTS, Progress
+from proxy.reports.store import PARTS, RunProgress
 from proxy.tokens import state_directory
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from proxy.reports.amazon import ReportApi
     from proxy.reports.converter import Converter
-    from proxy.reports.journal import Journal
+    from proxy.reports.journal import RunJournal
     from proxy.reports.pace import OrderQueues
     from proxy.reports.plan import NamedReport, PlannedOrder
 
@@ -81,7 +81,7 @@ class ReportRun:
     """`folder` is the report's. `changed` is called after each step."""
 
     def __init__(
-        self, report: NamedReport, journal: Journal, folder: Path, parts: RunParts, changed: Callable[[], None]
+        self, report: NamedReport, journal: RunJournal, folder: Path, parts: RunParts, changed: Callable[[], None]
     ) -> None:
         self._report, self.journal, self._folder, self._parts, self._changed = report, journal, folder, parts, changed
         self._failures: dict[str, int] = {}
@@ -91,10 +91,10 @@ class ReportRun:
         return f"<ReportRun of {self._report.name}: {self.journal!r}>"
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
         states = [self.journal.state(order) for order in self.journal.plan.orders]
-        kept = sum(state.step is Step.KEPT for state in states)
-        return Progress(len(states), sum(bool(state.report_id) for state in states), kept)
+        kept = sum(state.step is OrderStep.KEPT for state in states)
+        return RunProgress(len(states), sum(bool(state.report_id) for state in states), kept)
 
     @property
     def waits_for(self) -> str:
@@ -125,9 +125,9 @@ class ReportRun:
             while not (state := self.journal.state(order)).is_over:
                 await (self._receive(order, state) if state.report_id else self._order(order, state))
         except GivenUp as error:
-            await self._note(order, Step.FAILED, error=str(error))
+            await self._note(order, OrderStep.FAILED, error=str(error))
 
-    async def _note(self, order: PlannedOrder, step: Step, **said: Any) -> None:
+    async def _note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
         await asyncio.shield(asyncio.to_thread(self.journal.note, order, step, **said))
         self._failures.pop(order.key, None)
         self._changed()
@@ -136,9 +136,9 @@ class ReportRun:
 
     async def _order(self, order: PlannedOrder, state: OrderState) -> None:
         """Send an order once, and wait as long as the answer says."""
-        if state.step is not Step.ASKED:
-            await self._note(order, Step.ASKED)
-            if state.step is Step.REJECTED:
+        if state.step is not OrderStep.ASKED:
+            await self._note(order, OrderStep.ASKED)
+            if state.step is OrderStep.REJECTED:
                 await self._parts.clock.sleep(self._parts.poll_interval)
         limit, queues = self._limit(order), self._parts.queues
         try:
@@ -147,14 +147,14 @@ class ReportRun:
             raise GivenUp(f"Amazon did not take the order in time. {error.detail}") from None
         sent_at = asyncio.get_running_loop().time()
         answer = await self._parts.api.order(self._report.account, order, self._report.configuration)
-        if answer.verdict is Verdict.DUPLICATE:
+        if answer.kind is AnswerKind.DUPLICATE:
             answer = await self._parts.api.compare(
                 self._report.account, order, self._report.configuration, answer.value
             )
-        if answer.verdict is Verdict.ORDERED:
+        if answer.kind is AnswerKind.ORDERED:
             queues.taken(limit, sent_at)
-            await self._note(order, Step.ORDERED, id=answer.value, at=self._parts.clock.now())
-        elif answer.verdict is Verdict.THROTTLED:
+            await self._note(order, OrderStep.ORDERED, id=answer.value, at=self._parts.clock.now())
+        elif answer.kind is AnswerKind.THROTTLED:
             queues.throttled(limit, sent_at, answer.retry_after)
             self._tell(answer)
             self._check_patience(answer)
@@ -172,11 +172,11 @@ class ReportRun:
         clock, interval = self._parts.clock, self._parts.poll_interval
         await clock.sleep(max(0.0, min(interval, state.at + interval - clock.now())))
         answer = await self._parts.api.poll(self._report.account, order, state.report_id)
-        if answer.verdict is Verdict.COMPLETED:
+        if answer.kind is AnswerKind.COMPLETED:
             await self._fetch(order, answer.value)
-        elif answer.verdict is Verdict.REJECTED:
+        elif answer.kind is AnswerKind.REJECTED:
             await self._reject(order, answer.words)
-        elif answer.verdict is Verdict.PENDING:
+        elif answer.kind is AnswerKind.PENDING:
             self._tell(answer)
             self._check_patience(answer)
             await clock.sleep(next_poll(clock.now() - state.at, interval))
@@ -210,7 +210,7 @@ class ReportRun:
         except OSError as error:
             raise GivenUp(f"The rows were not kept: {state_directory.reason(error)}.") from None
         else:
-            await self._note(order, Step.KEPT, rows=told["rows"], part=name)
+            await self._note(order, OrderStep.KEPT, rows=told["rows"], part=name)
         finally:
             source.unlink(missing_ok=True)
 
@@ -223,7 +223,7 @@ class ReportRun:
 
     async def _reject(self, order: PlannedOrder, words: str) -> None:
         """Have a report made again. Raises `GivenUp` if it was already."""
-        await self._note(order, Step.REJECTED, error=words)
+        await self._note(order, OrderStep.REJECTED, error=words)
         if self.journal.state(order).rejections >= REJECTIONS:
             raise GivenUp(words)
 
@@ -233,7 +233,7 @@ class ReportRun:
         """After an answer that says nothing certain. Raises `GivenUp` if waiting does not help."""
         self._tell(answer)
         failures, interval = self._fail(order), self._parts.poll_interval
-        if answer.verdict is Verdict.REFUSED or (answer.verdict is Verdict.UNAUTHORIZED and failures >= ATTEMPTS):
+        if answer.kind is AnswerKind.REFUSED or (answer.kind is AnswerKind.UNAUTHORIZED and failures >= ATTEMPTS):
             raise GivenUp(answer.words)
         self._check_patience(answer)
         wait = backoff(failures, first=interval, limit=SLOWEST * interval)
@@ -258,11 +258,11 @@ class ReportRun:
             raise GivenUp(f"Amazon took longer than {PATIENCE / 3600:g} hours. {answer.words}")
 
 
-def errors_of(journal: Journal) -> Mapping[str, str]:
+def errors_of(journal: RunJournal) -> Mapping[str, str]:
     """Why profiles have no new rows, by id."""
     found: dict[str, str] = dict.fromkeys(journal.plan.missing, "Amazon does not list it for this account now.")
     for order in journal.plan.orders:
         state = journal.state(order)
-        if state.step is Step.FAILED:
+        if state.step is OrderStep.FAILED:
             found.setdefault(order.profile, state.error)
     return found

@@ -1,4 +1,4 @@
-"""Runs all named reports: each on its schedule, or when somebody asks, by one program at a time.
+"""Runs all named reports: each on its schedule, or on request, by one program at a time.
 
 A report is run by the program that has its lease, and the lock of its folder: a replica without a shared store works by
 the lock alone. What others see of it is in its folder. Nothing here is on a request's path.
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.events import ReportRunFinished, ReportRunStarted
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.journal import (
-    Journal,
     KeptProfile,
     KeptRows,
+    RunJournal,
     RunPlan,
     read_kept,
     remove_parts,
@@ -36,8 +36,8 @@ from proxy.reports.store import (
     RESULTS,
     Form,
     ReportFolderError,
-    ReportStatus,
     Run,
+    RunnerStatus,
     RunResult,
     State,
 )
@@ -146,7 +146,7 @@ class ReportKeeper:
     report: NamedReport
     parts: RunnerParts
     _kept: KeptRows = field(default_factory=KeptRows)
-    _told: ReportStatus | None = None
+    _told: RunnerStatus | None = None
     _history: tuple[Run, ...] = ()
     _problem: str = ""
     _looked_at: float = 0.0
@@ -221,9 +221,9 @@ class ReportKeeper:
         self._kept, self._told = read_kept(folder), None
         self.parts.folder.sweep(self.report.name)
 
-    def _resumable(self, folder: Path) -> Journal | None:
+    def _resumable(self, folder: Path) -> RunJournal | None:
         """The run that was cut off, if it is still worth to be continued. Otherwise its rows are removed."""
-        journal = Journal.resume(folder)
+        journal = RunJournal.resume(folder)
         if journal is not None:
             is_young = self.parts.run.clock.now() - journal.plan.began_at < 2 * PATIENCE
             if journal.plan.digest == self.report.digest and is_young:
@@ -242,7 +242,7 @@ class ReportKeeper:
             self._kept = replace(self._kept, profiles={})
             write_kept(folder, self._kept)
 
-    async def _begin_run(self, folder: Path) -> Journal | None:
+    async def _begin_run(self, folder: Path) -> RunJournal | None:
         """A new run if one is due or asked for; otherwise what it waits for is told."""
         report, now, store = self.report, self.parts.run.clock.now(), self.parts.folder
         listed = self.parts.profiles(report.account)
@@ -258,7 +258,7 @@ class ReportKeeper:
             await self._tell_idle(next_of_all(report, groups, self._kept.ran, now, has_result=has_result))
             return None
         plan = self._plan(groups if asked else due, chosen, missing, listed.unlisted)
-        journal = await asyncio.to_thread(Journal.begin, folder, plan)
+        journal = await asyncio.to_thread(RunJournal.begin, folder, plan)
         await asyncio.to_thread(store.take_request, report.name)
         return journal
 
@@ -294,7 +294,7 @@ class ReportKeeper:
 
     # --- a run
 
-    async def _run(self, folder: Path, journal: Journal) -> None:
+    async def _run(self, folder: Path, journal: RunJournal) -> None:
         """From wherever it is to its end."""
         plan = journal.plan
         self.parts.observer.observe(
@@ -321,7 +321,7 @@ class ReportKeeper:
             await changed.wait()
             await asyncio.sleep(TICK)
 
-    async def _finish(self, folder: Path, journal: Journal) -> None:
+    async def _finish(self, folder: Path, journal: RunJournal) -> None:
         """Publish what a run brought, and remember it. Whatever of this was done before a crash is done again."""
         plan, clock = journal.plan, self.parts.run.clock
         settled = settle(plan, journal.state, self._kept, clock.now())
@@ -403,7 +403,7 @@ class ReportKeeper:
 
     async def _tell(self, state: State, waits_for: str = "", **said: Any) -> None:
         """Write the status, if it is another one."""
-        status = ReportStatus(self.report.name, state, 0.0, waits_for, history=self._history, **said)
+        status = RunnerStatus(self.report.name, state, 0.0, waits_for, history=self._history, **said)
         if status != self._told:
             told = replace(status, updated_at=self.parts.run.clock.now())
             await asyncio.to_thread(self.parts.folder.tell, told)

@@ -1,5 +1,6 @@
-"""When named reports run: each day at a time in each profile's time zone, or at an interval. Pure.
+"""When named reports run: each day at a time in each profile's time zone, or at an interval.
 
+Values in, values out: the moment is an argument.
 Profiles whose runs are due at the same moments are a group: those of one time zone, or all. Moments are wall-clock
 seconds.
 """

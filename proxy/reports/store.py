@@ -4,7 +4,7 @@
     DIR/NAME/result.json     describes the newest complete result; replacing it publishes the next one
     DIR/NAME/results/        its rows in each form, gzip: never changed, removed after the next one is published
     DIR/NAME/status.json     what the runner does now, and the runs before
-    DIR/NAME/run-now         exists while somebody asks for a run
+    DIR/NAME/run-now         exists while a run is asked for
     DIR/NAME/parts/, run     the runner's own, see `journal`
 
 Everything blocks. Every file appears whole, by a rename. Folders have mode 700, files 600.
@@ -135,7 +135,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """How far a run is: orders in all, those that have an id at Amazon, and those whose rows are here."""
 
     orders: int = 0
@@ -144,7 +144,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportStatus:
+class RunnerStatus:
     """What the runner last told. Times are wall-clock seconds; `waits_for` is a sentence, empty for nothing."""
 
     report: str
@@ -153,7 +153,7 @@ class ReportStatus:
     waits_for: str = ""
     next_run: float | None = None
     began_at: float | None = None
-    progress: Progress = Progress()
+    progress: RunProgress = RunProgress()
     history: tuple[Run, ...] = ()
     """The newest run first."""
 
@@ -189,8 +189,8 @@ class ReportFolder:
         except OSError:
             return ""
 
-    def status(self, name: str) -> ReportStatus | None:
-        """What the runner last told of a report."""
+    def status(self, name: str) -> RunnerStatus | None:
+        """What the runner last told about a report."""
         return _read(self.path(name) / STATUS, read_status)
 
     def result(self, name: str) -> Result | None:
@@ -222,7 +222,7 @@ class ReportFolder:
         raise ReportFolderError(f"The rows of {name} are missing in {self.path(name)}: run the report again.")
 
     def run_is_asked_for(self, name: str) -> bool:
-        """Whether somebody asked for a run that has not begun."""
+        """Whether a run was asked for that has not begun."""
         return (self.path(name) / RUN_NOW).exists()
 
     def path(self, name: str) -> Path:
@@ -246,7 +246,7 @@ class ReportFolder:
             return False
         return True
 
-    def tell(self, status: ReportStatus) -> None:
+    def tell(self, status: RunnerStatus) -> None:
         """Replace what readers see of the runner. Raises `ReportFolderError`."""
         with _translated():
             content = json.dumps(asdict(status)).encode()
@@ -367,13 +367,13 @@ def read_result(said: Mapping[str, Any]) -> Result:
     )
 
 
-def read_status(said: Mapping[str, Any]) -> ReportStatus:
+def read_status(said: Mapping[str, Any]) -> RunnerStatus:
     """A status as it was told. Raises `ValueError`, `KeyError` or `TypeError` for what is none."""
-    return ReportStatus(
+    return RunnerStatus(
         **{
             **said,
             "state": State(said["state"]),
-            "progress": Progress(**said["progress"]),
+            "progress": RunProgress(**said["progress"]),
             "history": tuple(
                 Run(**{**run, "result": RunResult(run["result"]), "errors": tuple(run["errors"])})
                 for run in said["history"]

@@ -13,7 +13,7 @@ from proxy.commands.kept_reports import configured_reports
 from proxy.commands.report import INTERVAL, TAKEN_WITHIN, NextResult
 from proxy.errors import StateError
 from proxy.reports.responses import NamedReports
-from proxy.reports.store import Progress, ReportFolder, Run, RunResult, State
+from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
 from tests.support.ready_program import ready, run
 
@@ -176,7 +176,7 @@ def test_wait_asks_for_a_run_and_ends_with_its_result(folder: ReportFolder, name
     publish(folder, "sp-daily", account="acme")
     steps = (
         lambda: folder.take_request("sp-daily") and tell(folder, "sp-daily", State.RUNNING),
-        lambda: tell(folder, "sp-daily", State.RUNNING, progress=Progress(4, 4, 2)),
+        lambda: tell(folder, "sp-daily", State.RUNNING, progress=RunProgress(4, 4, 2)),
         lambda: publish(folder, "sp-daily", "r2", account="acme"),
     )
     assert waited(named, *steps) == ("", 3)

@@ -18,7 +18,7 @@ from proxy.config.model.clients import Client
 from proxy.downstream.ports import Availability
 from proxy.events import ReportFileUnreadable
 from proxy.reports.responses import NamedReports
-from proxy.reports.store import Progress, ReportFolder, State
+from proxy.reports.store import ReportFolder, RunProgress, State
 from tests.access.test_clients import digest
 from tests.support.deciding import config
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, lines_of, publish, tell
@@ -263,7 +263,7 @@ async def test_until_a_first_result_the_answer_says_what_it_waits_for(
             "sp-daily has no complete result yet. No proxy with this configuration has begun it: start or reload one.",
             b"60",
         )
-        tell(folder, "sp-daily", State.RUNNING, waits_for="Waits for Amazon.", progress=Progress(4, 2, 1))
+        tell(folder, "sp-daily", State.RUNNING, waits_for="Waits for Amazon.", progress=RunProgress(4, 2, 1))
         assert await told() == (
             "sp-daily has no complete result yet. Waits for Amazon. 1 of 4 orders are here.",
             b"60",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.profiles.listing import ListResponse
-from proxy.reports.answers import Answer, Verdict, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 
 ID = "de7b5b1c-6d1b-4b6d-8a49-1c1d1a6a8b0e"
 CONFIGURATION = {"adProduct": "SPONSORED_PRODUCTS", "columns": ["cost", "date"], "timeUnit": "DAILY"}
@@ -27,31 +27,31 @@ def report(status: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
-        (answer(200, report("PENDING")), Answer(Verdict.ORDERED, ID)),
-        (answer(202, report("COMPLETED", url="https://x/")), Answer(Verdict.ORDERED, ID)),
-        (answer(200, {}), Answer(Verdict.AGAIN, words="Amazon's answer to the order names no report.")),
-        (answer(200, b"<html>"), Answer(Verdict.AGAIN, words="Amazon's answer to the order names no report.")),
+        (answer(200, report("PENDING")), Answer(AnswerKind.ORDERED, ID)),
+        (answer(202, report("COMPLETED", url="https://x/")), Answer(AnswerKind.ORDERED, ID)),
+        (answer(200, {}), Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")),
+        (answer(200, b"<html>"), Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")),
         (
             answer(425, {"code": "425", "detail": f"The Request is a duplicate of : {ID}"}),
-            Answer(Verdict.DUPLICATE, ID, f"Amazon answered 425: The Request is a duplicate of : {ID}."),
+            Answer(AnswerKind.DUPLICATE, ID, f"Amazon answered 425: The Request is a duplicate of : {ID}."),
         ),
-        (answer(425, {"detail": "Too early."}), Answer(Verdict.AGAIN, words="Amazon answered 425: Too early.")),
-        (answer(429, b"", "120"), Answer(Verdict.THROTTLED, words="Amazon answered 429.", retry_after=120.0)),
-        (answer(429, {"message": "slow"}), Answer(Verdict.THROTTLED, words="Amazon answered 429: slow.")),
-        (answer(429, b"", "soon"), Answer(Verdict.THROTTLED, words="Amazon answered 429.")),
-        (answer(429, b"", "9" * 400), Answer(Verdict.THROTTLED, words="Amazon answered 429.")),
-        (answer(500, b"[" * 100_000), Answer(Verdict.AGAIN, words="Amazon answered 500.")),
-        (answer(504, ["x"]), Answer(Verdict.AGAIN, words="Amazon answered 504.")),
-        (answer(408), Answer(Verdict.AGAIN, words="Amazon answered 408.")),
+        (answer(425, {"detail": "Too early."}), Answer(AnswerKind.AGAIN, words="Amazon answered 425: Too early.")),
+        (answer(429, b"", "120"), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.", retry_after=120.0)),
+        (answer(429, {"message": "slow"}), Answer(AnswerKind.THROTTLED, words="Amazon answered 429: slow.")),
+        (answer(429, b"", "soon"), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.")),
+        (answer(429, b"", "9" * 400), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.")),
+        (answer(500, b"[" * 100_000), Answer(AnswerKind.AGAIN, words="Amazon answered 500.")),
+        (answer(504, ["x"]), Answer(AnswerKind.AGAIN, words="Amazon answered 504.")),
+        (answer(408), Answer(AnswerKind.AGAIN, words="Amazon answered 408.")),
         (
             answer(401, {"details": "Not authorized"}),
-            Answer(Verdict.UNAUTHORIZED, words="Amazon answered 401: Not authorized."),
+            Answer(AnswerKind.UNAUTHORIZED, words="Amazon answered 401: Not authorized."),
         ),
         (
             answer(400, {"detail": "bad\u202e column"}),
-            Answer(Verdict.REFUSED, words="Amazon answered 400: bad column."),
+            Answer(AnswerKind.REFUSED, words="Amazon answered 400: bad column."),
         ),
-        (answer(302), Answer(Verdict.REFUSED, words="Amazon answered 302.")),
+        (answer(302), Answer(AnswerKind.REFUSED, words="Amazon answered 302.")),
     ],
 )
 def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answer) -> None:
@@ -61,28 +61,28 @@ def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answ
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
-        (answer(200, report("PENDING")), Answer(Verdict.PENDING, words="Amazon's report is PENDING.")),
-        (answer(200, report("PROCESSING")), Answer(Verdict.PENDING, words="Amazon's report is PROCESSING.")),
-        (answer(200, report("COMPLETED", url="https://s3/x?sig")), Answer(Verdict.COMPLETED, "https://s3/x?sig")),
+        (answer(200, report("PENDING")), Answer(AnswerKind.PENDING, words="Amazon's report is PENDING.")),
+        (answer(200, report("PROCESSING")), Answer(AnswerKind.PENDING, words="Amazon's report is PROCESSING.")),
+        (answer(200, report("COMPLETED", url="https://s3/x?sig")), Answer(AnswerKind.COMPLETED, "https://s3/x?sig")),
         (
             answer(200, report("COMPLETED")),
-            Answer(Verdict.AGAIN, words="Amazon's completed report has no address of its rows."),
+            Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows."),
         ),
         (
             answer(200, report("FAILED", failureReason="Too much data")),
-            Answer(Verdict.REJECTED, words="Amazon failed to make the report: Too much data."),
+            Answer(AnswerKind.REJECTED, words="Amazon failed to make the report: Too much data."),
         ),
         (
             answer(200, report("FAILED")),
-            Answer(Verdict.REJECTED, words="Amazon failed to make the report: no reason is given."),
+            Answer(AnswerKind.REJECTED, words="Amazon failed to make the report: no reason is given."),
         ),
-        (answer(200, {}), Answer(Verdict.AGAIN, words="Amazon's answer to the poll shows no report.")),
+        (answer(200, {}), Answer(AnswerKind.AGAIN, words="Amazon's answer to the poll shows no report.")),
         (
-            answer(404, {"detail": "Not found"}),
-            Answer(Verdict.REJECTED, words="Amazon does not know the report any more. Amazon answered 404: Not found."),
+            answer(404, {"detail": "Gone"}),
+            Answer(AnswerKind.REJECTED, words="Amazon does not know the report any more. Amazon answered 404: Gone."),
         ),
-        (answer(429, b"", "7"), Answer(Verdict.THROTTLED, words="Amazon answered 429.", retry_after=7.0)),
-        (answer(503), Answer(Verdict.AGAIN, words="Amazon answered 503.")),
+        (answer(429, b"", "7"), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.", retry_after=7.0)),
+        (answer(503), Answer(AnswerKind.AGAIN, words="Amazon answered 503.")),
     ],
 )
 def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from proxy.reports.journal import (
     EMPTY,
-    Journal,
     KeptProfile,
     KeptRows,
     OrderState,
+    OrderStep,
+    RunJournal,
     RunPlan,
-    Step,
     after,
     read_kept,
     write_kept,
@@ -27,55 +27,55 @@ SECOND = PlannedOrder("22", "eu", "2026-10-01", "2026-10-31")
 PLAN = RunPlan("r1", 5.0, "digest", ("Europe/Berlin", ""), (US, DE), (FIRST, SECOND), ("11", "22"), ("99",))
 
 
-def resumed(folder: Path) -> Journal:
-    journal = Journal.resume(folder)
+def resumed(folder: Path) -> RunJournal:
+    journal = RunJournal.resume(folder)
     assert journal is not None
     journal.close()
     return journal
 
 
 def test_a_run_is_resumed_as_it_was(tmp_path: Path) -> None:
-    journal = Journal.begin(tmp_path, PLAN)
-    journal.note(FIRST, Step.ASKED)
-    journal.note(FIRST, Step.ORDERED, id="abc", at=7.0)
-    journal.note(SECOND, Step.ASKED)
+    journal = RunJournal.begin(tmp_path, PLAN)
+    journal.note(FIRST, OrderStep.ASKED)
+    journal.note(FIRST, OrderStep.ORDERED, id="abc", at=7.0)
+    journal.note(SECOND, OrderStep.ASKED)
     journal.close()
     again = resumed(tmp_path)
     assert again.plan == PLAN
-    assert again.state(FIRST) == journal.state(FIRST) == OrderState(Step.ORDERED, "abc", 7.0)
-    assert again.state(SECOND) == OrderState(Step.ASKED)
-    assert repr(again) == "<Journal of r1: 0 of 2 orders are over>"
+    assert again.state(FIRST) == journal.state(FIRST) == OrderState(OrderStep.ORDERED, "abc", 7.0)
+    assert again.state(SECOND) == OrderState(OrderStep.ASKED)
+    assert repr(again) == "<RunJournal of r1: 0 of 2 orders are over>"
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 6))
 def test_a_line_that_was_cut_counts_as_not_written(tmp_path: Path, cut: int) -> None:
     """And what is written after it is read again."""
-    journal = Journal.begin(tmp_path, PLAN)
-    journal.note(FIRST, Step.ASKED)
-    journal.note(FIRST, Step.ORDERED, id="abc", at=7.0)
+    journal = RunJournal.begin(tmp_path, PLAN)
+    journal.note(FIRST, OrderStep.ASKED)
+    journal.note(FIRST, OrderStep.ORDERED, id="abc", at=7.0)
     journal.close()
     path = tmp_path / "run"
     path.write_bytes(path.read_bytes()[:-cut])
-    again = Journal.resume(tmp_path)
+    again = RunJournal.resume(tmp_path)
     assert again is not None
-    assert again.state(FIRST) == OrderState(Step.ASKED)
-    again.note(SECOND, Step.FAILED, error="refused")
+    assert again.state(FIRST) == OrderState(OrderStep.ASKED)
+    again.note(SECOND, OrderStep.FAILED, error="refused")
     again.close()
     assert resumed(tmp_path).state(SECOND).error == "refused"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b'{"run": "r1"}\n', b"\xff\n", b"[" * 100_000 + b"\n"])
 def test_a_run_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
-    assert Journal.resume(tmp_path) is None
+    assert RunJournal.resume(tmp_path) is None
     (tmp_path / "run").write_bytes(content)
-    assert Journal.resume(tmp_path) is None
+    assert RunJournal.resume(tmp_path) is None
 
 
 def test_a_run_that_ended_is_none(tmp_path: Path) -> None:
-    journal = Journal.begin(tmp_path, PLAN)
+    journal = RunJournal.begin(tmp_path, PLAN)
     journal.end()
     journal.close()
-    assert Journal.resume(tmp_path) is None
+    assert RunJournal.resume(tmp_path) is None
 
 
 def test_the_steps_of_an_order() -> None:
@@ -87,20 +87,20 @@ def test_the_steps_of_an_order() -> None:
         {"step": "rejected", "error": "Amazon failed."},
     ):
         state = after(state, entry)
-    assert state == OrderState(Step.REJECTED, "", 1.0, 1, error="Amazon failed.")
+    assert state == OrderState(OrderStep.REJECTED, "", 1.0, 1, error="Amazon failed.")
     assert not state.is_over
     kept = after(after(state, {"step": "ordered", "id": "def", "at": 2.0}), {"step": "kept", "rows": 3, "part": "p"})
-    assert kept == OrderState(Step.KEPT, "def", 2.0, 1, 3, "p", "Amazon failed.")
+    assert kept == OrderState(OrderStep.KEPT, "def", 2.0, 1, 3, "p", "Amazon failed.")
     assert kept.is_over
 
 
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
-    journal = Journal(Path("/dev/full"), PLAN, {})
+    journal = RunJournal(Path("/dev/full"), PLAN, {})
     with pytest.raises(ReportFolderError, match="No space left"):
-        journal.note(FIRST, Step.ASKED)
+        journal.note(FIRST, OrderStep.ASKED)
     journal.close()
     with pytest.raises(ReportFolderError):
-        Journal.begin(tmp_path / "missing", PLAN)
+        RunJournal.begin(tmp_path / "missing", PLAN)
 
 
 def test_rows_of_which_nothing_is_said_are_removed(tmp_path: Path) -> None:

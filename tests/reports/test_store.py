@@ -11,26 +11,26 @@ import pytest
 from proxy.reports.store import (
     Form,
     ProfileRows,
-    Progress,
     ReportFolder,
     ReportFolderError,
-    ReportStatus,
     Result,
     ResultFile,
     Run,
+    RunnerStatus,
+    RunProgress,
     RunResult,
     State,
 )
 
 STALE = ProfileRows("12", "DE", "EUR", "2026-10-01", "2026-10-30", 0, 0.0, stale=True)
-STATUS = ReportStatus(
+STATUS = RunnerStatus(
     "sp-daily",
     State.RUNNING,
     20.0,
     "Waits for Amazon.",
     30.0,
     19.0,
-    Progress(4, 2, 1),
+    RunProgress(4, 2, 1),
     (Run("r0", 1.0, 2.0, RunResult.PARTIAL, 7, ("Profile 12: Amazon answered 500.",)),),
 )
 

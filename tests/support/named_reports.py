@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from proxy.reports.store import Form, ProfileRows, ReportFolder, ReportStatus, Result, ResultFile, Run, RunResult, State
+from proxy.reports.store import Form, ProfileRows, ReportFolder, Result, ResultFile, Run, RunnerStatus, RunResult, State
 
 COMPLETED = 1_760_000_000.0
 """2025-10-09 08:53:20 UTC."""
@@ -50,9 +50,9 @@ def publish(folder: ReportFolder, name: str, run: str = "r1", **said: Any) -> Re
     return result
 
 
-def tell(folder: ReportFolder, name: str, state: State = State.IDLE, **said: Any) -> ReportStatus:
+def tell(folder: ReportFolder, name: str, state: State = State.IDLE, **said: Any) -> RunnerStatus:
     """A status with what is `said`."""
-    status = ReportStatus(name, state, said.pop("updated_at", COMPLETED), **said)
+    status = RunnerStatus(name, state, said.pop("updated_at", COMPLETED), **said)
     folder.tell(status)
     return status
 
