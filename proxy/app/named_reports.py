@@ -13,6 +13,7 @@ from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
+from proxy.reports.schedule import interval_of
 from proxy.reports.store import ReportFolder
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class NamedReportService:
         self._converter = Converter(end_with_parent)
         self._runner = ReportRunner()
         self._folder: ReportFolder | None = None
-        self._names: tuple[str, ...] = ()
+        self._intervals: dict[str, float] = {}
         self._numbers: dict[str, tuple[tuple[int, int], float, int]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -67,22 +68,25 @@ class NamedReportService:
             await self.stop()
             return
         parts, reports = self._parts_of(section), make_named_reports(section)
-        self._folder, self._names = parts.folder, tuple(reports)
+        self._folder = parts.folder
+        self._intervals = {name: interval_of(report) for name, report in reports.items()}
         await self._runner.reconfigure(reports, parts)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_at_results(), name="look at results of named reports")
 
     async def stop(self) -> None:
         """Leave runs as they are, for the next program."""
-        self._names = ()
+        self._intervals = {}
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
         await self._runner.stop()
 
-    def results(self) -> Mapping[str, tuple[float, int]]:
-        """When each newest result was completed, and its rows: from whichever program, as last seen on the disk."""
-        return {name: (at, rows) for name, (_, at, rows) in self._numbers.items() if name in self._names}
+    def results(self) -> Mapping[str, tuple[float, int, float]]:
+        """When each newest result was completed, its rows, and the seconds between two runs: from whichever program, as
+        last seen on the disk."""
+        intervals = self._intervals
+        return {name: (at, rows, intervals[name]) for name, (_, at, rows) in self._numbers.items() if name in intervals}
 
     async def _look_at_results(self) -> None:
         while True:
@@ -92,7 +96,7 @@ class NamedReportService:
 
     def _read_numbers(self, folder: ReportFolder) -> dict[str, tuple[tuple[int, int], float, int]]:
         found = {}
-        for name in self._names:
+        for name in tuple(self._intervals):
             version, known = folder.version(name), self._numbers.get(name)
             if version is not None and known is not None and known[0] == version:
                 found[name] = known

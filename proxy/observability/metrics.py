@@ -234,6 +234,7 @@ REPORT_AGE = _gauge(
     "report_age_seconds", "How old the newest result of a named report is; absent before the first.", ("report",)
 )
 REPORT_ROWS = _gauge("report_rows", "Rows of the newest result of a named report.", ("report",))
+REPORT_INTERVAL = _gauge("report_interval_seconds", "Time between two runs of a named report.", ("report",))
 WORKERS = _gauge("workers", "Worker processes by state; absent with a single process.", ("state",))
 WORKER_RESTARTS = _counter(
     "worker_restarts_total",
@@ -259,7 +260,7 @@ class Metrics(Collector):
 
     _audit_counts: Callable[[], AuditCounts] | None
     _worker_counts: Callable[[], Mapping[str, int]]
-    _report_results: Callable[[], Mapping[str, tuple[float, int]]]
+    _report_results: Callable[[], Mapping[str, tuple[float, int, float]]]
 
     def __init__(
         self,
@@ -329,8 +330,9 @@ class Metrics(Collector):
         """Sets the source of the numbers of spans; only with traces."""
         self._span_counts = counts
 
-    def watch_reports(self, results: Callable[[], Mapping[str, tuple[float, int]]]) -> None:
-        """Sets the source of when each named report was completed, and of its rows; only with named reports."""
+    def watch_reports(self, results: Callable[[], Mapping[str, tuple[float, int, float]]]) -> None:
+        """Sets the source of when each named report was completed, of its rows, and of the seconds between its runs.
+        Only with named reports."""
         self._report_results = results
 
     def observe(self, event: Event) -> None:
@@ -526,8 +528,9 @@ class Metrics(Collector):
         for result, count in self._span_counts().items():
             self.put(SPANS, result, value=count)
         results = self._report_results().items()
-        self._tables[REPORT_AGE].replace({(name,): max(0.0, self._wall() - at) for name, (at, _) in results})
-        self._tables[REPORT_ROWS].replace({(name,): float(rows) for name, (_, rows) in results})
+        self._tables[REPORT_AGE].replace({(name,): max(0.0, self._wall() - at) for name, (at, _, _) in results})
+        self._tables[REPORT_ROWS].replace({(name,): float(rows) for name, (_, rows, _) in results})
+        self._tables[REPORT_INTERVAL].replace({(name,): seconds for name, (_, _, seconds) in results})
         self.requests.look()
 
     def _of_the_process(self) -> Iterator[Metric]:
