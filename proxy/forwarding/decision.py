@@ -153,11 +153,11 @@ class Decision:
     tells that its body has to be checked before anything is sent. `in_flight` counts its client's requests, `budget` is
     its host's of retries; `budgeted` tells that each request is taken off its client's own. `hands_out_locations` tells
     that its response may hold an address that leads back through the proxy. It holds while the ids that it `missed` are
-    unlisted. `effect` is what it does at Amazon, `unknown` if nobody knows. `is_write` tells that it may change
-    something there and gets an audit record; `has_outcome`, that its response is read for what became of the write:
-    that of a GET holds no results; `reads_request`, that its request is read for what it changes. `is_plain` tells that
-    its requests may be sent in one step. `report` is its operation of reports, if requests share
-    these. `entries` are where its requests are noted, by status.
+    unlisted. `effect` is what it does at Amazon, or `unknown`. `is_write` tells that it may change something there and
+    gets an audit record; `has_outcome`, that its response is read for what became of the write: that of a GET holds no
+    results; `reads_request`, that its request is read for what it changes. `is_plain` tells that its requests may be
+    sent in one step. `report` is its operation of reports, if requests share these. `entries` are where its requests
+    are noted, by status.
     """
 
     asked: RequestSummary
@@ -196,7 +196,7 @@ class Decision:
     def note_effect(self, effect: str) -> None:
         """What it does at Amazon: by its operation, or by its body, for a request that is decided by itself."""
         self.effect = effect
-        self.is_write = may_change(effect)
+        self.is_write = effect == UNKNOWN or may_change(effect)
         self.has_outcome = self.is_write and self.asked.method not in SAFE_METHODS
         self.reads_request = self.has_outcome and self.rules.recorded_values is not None
 

@@ -105,11 +105,8 @@ class WriteReader:
 
     def __init__(self, defect: Callable[[str, BaseException], None]) -> None:
         self._defect = defect
-        self._waiting: Counter[str] = Counter()
-
-    @property
-    def waiting(self) -> int:
-        return self._waiting.total()
+        self.waiting = 0
+        self._waiting_of: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"<WriteReader: {self.waiting} waiting>"
@@ -124,16 +121,20 @@ class WriteReader:
         """Call `then` with what they say: now, or when the thread has read them."""
         if not bodies.is_large:
             then(self._read_now(bodies))
-        elif self._waiting[client] >= MAX_WAITING - self.waiting:
+        elif self._waiting_of[client] >= MAX_WAITING - self.waiting:
             then(bodies.unread)
         else:
-            self._waiting[client] += 1
+            self._count(client, 1)
 
             def was_read(reading: asyncio.Future[WriteReading]) -> None:
-                self._waiting[client] -= 1
+                self._count(client, -1)
                 then(self._result_of(reading, bodies))
 
             loop.run_in_executor(WRITE_READER, bodies.read).add_done_callback(was_read)
+
+    def _count(self, client: str, more: int) -> None:
+        self.waiting += more
+        self._waiting_of[client] += more
 
     def _read_now(self, bodies: WriteBodies) -> WriteReading:
         try:

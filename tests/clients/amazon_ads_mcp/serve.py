@@ -19,9 +19,8 @@ os.environ.update(
     CODE_MODE="false",
 )
 
-# It reads the environment when it is imported.
-from amazon_ads_mcp.server.mcp_server import main  # noqa: E402
-from amazon_ads_mcp.utils.region_config import RegionConfig  # noqa: E402
+from amazon_ads_mcp.server.mcp_server import main  # noqa: E402 - it reads the environment when it is imported
+from amazon_ads_mcp.utils.region_config import RegionConfig  # noqa: E402 - as above
 
 # The one change: plain HTTP, which the proxy turns into HTTPS.
 RegionConfig.API_ENDPOINTS["na"] = f"http://{HOST}"
