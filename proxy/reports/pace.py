@@ -2,7 +2,7 @@
 
 Amazon limits orders by region and by the length of its own queue, in tiers that change slowly, and often without a
 Retry-After (docs/development/amazon.md, Rate limits). So after a 429 the orders of that login in that region leave one
-at a time: the interval doubles with each further 429, and shrinks with each order that Amazon takes. Nothing is sent
+at a time: the interval grows with each further 429, and shrinks with each order that Amazon takes. Nothing is sent
 here. Moments are of the event loop's clock, in seconds.
 """
 
@@ -25,7 +25,10 @@ LONGEST_INTERVAL: Final = 300.0
 """Five minutes, which others found to be enough where Amazon throttles for hours."""
 LONGEST_PAUSE: Final = 3600.0
 """Seconds of a Retry-After that count."""
-_SLOWER, _FASTER = 2.0, 0.8
+_MUCH_SLOWER, _SLOWER = 2.0, 1.5
+"""After a 429 that follows a 429, and after one that follows orders which Amazon took: the limit is near then."""
+_LITTLE_FASTER, _FASTER, _NEAR = 0.97, 0.8, 15
+"""After each of the first `_NEAR` orders that Amazon takes, and after the others: the limit may have been lifted."""
 MEMORY: Final = 3600.0
 """Seconds after the last 429 for which an interval is remembered while no order waits."""
 
@@ -36,12 +39,13 @@ MEMORY: Final = 3600.0
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Orders leave `interval` seconds apart, the next one at `opens_at`. Amazon throttles `since`, and made the pace
-    slower at `slowed_at`: orders that left before say nothing about it."""
+    slower at `slowed_at`: orders that left before say nothing about it. It has `taken` so many since then."""
 
     interval: float
     opens_at: float
     since: float
     slowed_at: float
+    taken: int = 0
 
     def is_over(self, now: float) -> bool:
         """Whether it says nothing any more."""
@@ -57,7 +61,7 @@ def slow_down(pace: Pace | None, sent_at: float, now: float, retry_after: float 
     if pace is None:
         pace = Pace(FIRST_INTERVAL, now + FIRST_INTERVAL, now, now)
     elif sent_at >= pace.slowed_at:
-        interval = min(pace.interval * _SLOWER, LONGEST_INTERVAL)
+        interval = min(pace.interval * (_SLOWER if pace.taken else _MUCH_SLOWER), LONGEST_INTERVAL)
         pace = Pace(interval, max(pace.opens_at, now + interval), pace.since, now)
     pause = min(retry_after or 0.0, LONGEST_PAUSE)
     return replace(pace, opens_at=max(pace.opens_at, now + pause))
@@ -67,7 +71,9 @@ def speed_up(pace: Pace, sent_at: float) -> Pace:
     """The pace after Amazon took an order that left at `sent_at`."""
     if sent_at < pace.slowed_at:
         return pace
-    return replace(pace, interval=max(pace.interval * _FASTER, SHORTEST_INTERVAL))
+    taken = pace.taken + 1
+    factor = _LITTLE_FASTER if taken <= _NEAR else _FASTER
+    return replace(pace, interval=max(pace.interval * factor, SHORTEST_INTERVAL), taken=taken)
 
 
 # --- Who waits ---------------------------------------------------------------------------------------------------

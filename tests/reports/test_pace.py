@@ -44,7 +44,7 @@ def test_a_retry_after_counts_up_to_a_bound() -> None:
     assert slow_down(None, 90.0, 100.0, 1e6).opens_at == 100.0 + LONGEST_PAUSE
 
 
-def test_each_further_429_doubles_the_interval() -> None:
+def test_each_429_that_follows_a_429_doubles_the_interval() -> None:
     """Up to five minutes."""
     pace = slow_down(None, 90.0, 100.0, None)
     intervals = []
@@ -67,11 +67,42 @@ def test_a_429_to_an_order_that_left_before_says_nothing_about_the_new_interval(
 def test_each_order_that_amazon_takes_shrinks_the_interval() -> None:
     """Until it says nothing any more."""
     pace = slow_down(None, 90.0, 100.0, None)
-    assert speed_up(pace, 100.0).interval == pytest.approx(0.8 * FIRST_INTERVAL)
-    for _ in range(20):
-        pace = speed_up(pace, 101.0)
-    assert pace.interval == SHORTEST_INTERVAL
+    intervals = []
+    for _ in range(40):
+        pace = speed_up(pace, 100.0)
+        intervals.append(pace.interval)
+    assert intervals[0] == pytest.approx(0.97 * FIRST_INTERVAL)
+    assert intervals[14] == pytest.approx(0.97**15 * FIRST_INTERVAL)
+    assert intervals[15] == pytest.approx(0.8 * 0.97**15 * FIRST_INTERVAL)
+    assert intervals[-1] == SHORTEST_INTERVAL
     assert pace.is_over(101.0)
+
+
+def test_a_429_after_orders_that_amazon_took_slows_them_less() -> None:
+    """The limit is near then."""
+    pace = speed_up(slow_down(None, 90.0, 100.0, None), 101.0)
+    slower = slow_down(pace, 102.0, 103.0, None)
+    assert slower.interval == pytest.approx(1.5 * 0.97 * FIRST_INTERVAL)
+    assert slow_down(slower, 104.0, 105.0, None).interval == pytest.approx(2 * slower.interval)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 3.0, 10.0, 60.0])
+def test_few_orders_are_refused_once_the_interval_is_known(spacing: float) -> None:
+    """Before an Amazon that takes one in `spacing` seconds: one in eight at most, in less than half again the time."""
+    now, last, pace, refused, taken = 0.0, -math.inf, None, 0, 0
+    while taken < 200:
+        if pace is not None:
+            now = max(now, pace.opens_at)
+            pace = pace.left(now)
+        sent, now = now, now + 0.3
+        if sent < last + spacing:
+            refused += 1
+            pace = slow_down(pace, sent, now, None)
+        else:
+            last, taken = sent, taken + 1
+            pace = speed_up(pace, sent) if pace is not None else None
+    assert refused <= 25
+    assert now < 1.5 * 200 * spacing
 
 
 def test_an_interval_is_remembered_for_an_hour() -> None:
@@ -225,7 +256,7 @@ async def test_orders_that_amazon_takes_end_the_limit() -> None:
         await orders.queues.wait(LIMIT, "a", NOVEMBER, 60.0)
         orders.queues.taken(LIMIT, asyncio.get_running_loop().time())
         taken += 1
-    assert taken == 14
+    assert taken == 27
     assert repr(orders.queues) == "<OrderQueues: 0 limits>"
 
 
@@ -262,4 +293,4 @@ async def test_each_new_interval_is_told() -> None:
     orders.taken(LIMIT, loop.time())
     await asyncio.sleep(MEMORY + 1)
     orders.snapshot()
-    assert told == [("na", 2.0, True), ("na", 1.6, False), ("na", 0.0, False)]
+    assert told == [("na", 2.0, True), ("na", 1.94, False), ("na", 0.0, False)]

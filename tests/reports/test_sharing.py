@@ -265,4 +265,4 @@ async def test_pace_is_that_of_the_queues() -> None:
     await reports.wait_for_turn(limit, "client", ("", ""), 60.0)
     reports.taken(limit, asyncio.get_running_loop().time())
     (status,) = reports.queues.snapshot()
-    assert status.interval == pytest.approx(1.6)
+    assert status.interval == pytest.approx(1.94)

@@ -152,7 +152,7 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
         assert bench.shared.queues.snapshot()[0].waiting == 0
         other.taken(LIMIT, now + 1)
         await other.claim_order("another", "b")
-        assert bench.shared.queues.snapshot()[0].interval == pytest.approx(1.6)
+        assert bench.shared.queues.snapshot()[0].interval == pytest.approx(1.94)
         await other.wait_for_turn(LIMIT._replace(region="eu"), "client", ("", ""), 0.0)
 
 
