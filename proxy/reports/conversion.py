@@ -103,8 +103,8 @@ def merge(
     names = [*FIRST_COLUMNS, *(name for name in columns if name not in FIRST_COLUMNS)]
     rows = 0
     with Output(csv_file, limit) as table, Output(jsonl_file, limit) as lines:
+        csv.writer(table).writerow(names)
         writer = csv.writer(table, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(names)
         for line in _lines_of(parts):
             row = _read_json(line)
             if list(row) != names:

@@ -123,6 +123,7 @@ def test_a_result_has_all_rows_in_both_forms(tmp_path: Path) -> None:
     told = merged(tmp_path, part, part)
     assert told["rows"] == 4
     text = gzip.decompress((tmp_path / "r.csv.gz").read_bytes())
+    assert text.startswith(b"profileId,countryCode,currencyCode,date,")
     table = list(csv.DictReader(io.StringIO(text.decode(), newline="")))
     assert [row["campaignName"] for row in table] == ['A "b", c', "Ünïcode\n"] * 2
     assert table[0] | {"campaignName": ""} == {
