@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from proxy.tokens.values import AccessToken
 
 MAX_DECODED: Final = 1 << 20
-_LAST_SEGMENTS: Final = {
+_PATHS: Final = {
     ReportOperation.ORDER: "/reporting/reports",
     ReportOperation.POLL: "/reporting/reports/",
     ReportOperation.DELETE: "/reporting/reports/",
@@ -96,12 +96,14 @@ class SharedReport:
         if self._token is None or (body and find_odd_form(fields)):
             return
         if operation.is_order:
-            if self._context.target == _LAST_SEGMENTS[operation].encode():
+            if self._context.target == _PATHS[operation].encode():
                 self._order = read_order(operation, body)
             self._key = self._digest(operation, self._order.digest) if self._order is not None else ""
             return
+        if body and operation not in _VERSION_1:
+            return  # Amazon specifies no body here: what it makes of one is unknown
         found = polled_id(operation, self._context.destination.segments, body)
-        target = _LAST_SEGMENTS[operation] + (found if operation not in _VERSION_1 else "")
+        target = _PATHS[operation] + (found if operation not in _VERSION_1 else "")
         if found and self._context.target == target.encode() and _OWN_CONDITIONS.isdisjoint(dict(fields.every)):
             self._id, self._key = found, self._report_key(found)
 

@@ -17,6 +17,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import CounterRaised
+from proxy.forwarding import report_look
 from proxy.reports import pace
 from proxy.reports.sharing import ReportRules
 from proxy.routing.operations import Effect
@@ -79,6 +80,8 @@ class Amazon:
         """Answers to the next orders, instead of a report."""
         self.held: asyncio.Event | None = None
         """While it is not set, no answer leaves."""
+        self.looks: list[bytes] = []
+        """Answers to the next polls; without a byte, the connection ends."""
 
     async def __call__(self, wire: Wire) -> None:
         while True:
@@ -88,7 +91,10 @@ class Amazon:
             self.heads.append(head)
             if self.held is not None:
                 await self.held.wait()
-            wire.send(self._answer(method, target, body))
+            answered = self._answer(method, target, body)
+            if not answered:
+                return
+            wire.send(answered)
 
     def _answer(self, method: str, target: str, body: bytes) -> bytes:
         if method == "POST" and target.startswith("/reporting/reports"):
@@ -98,11 +104,14 @@ class Amazon:
             self.reports[made["reportId"]] = made
             found = answer(207, {"success": [{"index": 0, "report": made}], "error": []})
             return self.answers.pop(0) if self.answers else found
-        identifier = json.loads(body)["reportIds"][0] if body else target.rpartition("/")[2].partition("?")[0]
+        if method == "GET" and self.looks:
+            return self.looks.pop(0)
+        is_v1 = method == "POST"
+        identifier = json.loads(body)["reportIds"][0] if is_v1 else target.rpartition("/")[2].partition("?")[0]
         report = self.reports.get(identifier)
         if report is None:
             return answer(404, {"code": "404", "detail": "Not found"})
-        if body:
+        if is_v1:
             return answer(207, {"success": [{"index": 0, "report": report}], "error": []})
         return answer(200, report)
 
@@ -296,6 +305,80 @@ async def test_a_report_that_nobody_polls_is_looked_at(running: Running, amazon:
         assert told(await bench.ask(order())) == (200, "report-2", False)
 
 
+async def test_a_report_of_version_1_is_looked_at_too(running: Running, amazon: Amazon) -> None:
+    """By its own operation; the answer stays what the first order got."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    async with sharing(running, amazon) as bench:
+        first = await bench.ask(request)
+        amazon.reports["v1-1"]["status"] = "PROCESSING"
+        pass_time(bench, 61)
+        again = await bench.ask(request)
+    assert (again.status, again.body) == (207, first.body)
+    assert amazon.asked == ["POST /adsApi/v1/create/reports", "POST /adsApi/v1/retrieve/reports"]
+
+
+@pytest.mark.parametrize("status", [404, 410, 401, 500, 200])
+async def test_a_look_without_a_clear_answer_reuses_nothing(status: int, running: Running, amazon: Amazon) -> None:
+    """The order is sent: if the report is there, Amazon says so with a 425."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 61)
+        amazon.looks = [answer(status, {"code": str(status)})]
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+    assert (amazon.orders(), amazon.polls()) == (2, 1)
+
+
+async def test_a_look_that_breaks_reuses_nothing(running: Running, amazon: Amazon) -> None:
+    """The connection ended without an answer."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 61)
+        amazon.looks = [b""]
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+async def test_a_look_that_takes_too_long_reuses_nothing(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client does not wait for ever."""
+    monkeypatch.setattr(report_look, "PATIENCE", 0.05)
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        pass_time(bench, 61)
+        amazon.looks = [b"HTTP/1.1 200 OK\r\n"]
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
+async def test_an_identical_order_waits_no_longer_than_for_amazon(running: Running, amazon: Amazon) -> None:
+    """Then it is sent, too; and so is a poll."""
+    amazon.held = asyncio.Event()
+    async with sharing(running, amazon) as bench:
+        first = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: amazon.orders() == 1)
+        bench.apply(response_timeout=0.05)
+        second = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: amazon.orders() == 2)
+        assert (await second).status == 504
+        amazon.held.set()
+        assert told(await first) == (200, "report-1", False)
+        assert told(await bench.ask(order()))[2]
+
+
+async def test_a_poll_waits_no_longer_than_for_amazon(running: Running, amazon: Amazon) -> None:
+    """Then it is sent, too."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        amazon.held = asyncio.Event()
+        first = asyncio.create_task(bench.ask(poll("report-1")))
+        await bench.settled(lambda: amazon.polls() == 1)
+        bench.apply(response_timeout=0.05)
+        second = asyncio.create_task(bench.ask(poll("report-1")))
+        await bench.settled(lambda: amazon.polls() == 2)
+        amazon.held.set()
+        assert (await first).status == 200
+        assert (await second).status in (200, 504)
+
+
 async def test_a_report_that_completed_long_ago_is_not_reused(running: Running, amazon: Amazon) -> None:
     """Amazon's own moment of completion counts, if it can be true."""
     async with sharing(running, amazon) as bench:
@@ -481,8 +564,9 @@ async def test_a_poll_within_the_interval_gets_the_last_answer(running: Running,
         poll("report-1?x=1"),
         poll("report%2D1"),
         poll("report-1", "If-None-Match: x"),
+        poll("report-1", "Content-Type: application/json", "Content-Length: 2") + b"{}",
     ],
-    ids=["Scope", "account id", "query", "encoded", "condition"],
+    ids=["Scope", "account id", "query", "encoded", "condition", "body"],
 )
 async def test_any_other_poll_reaches_amazon(other: bytes, running: Running, amazon: Amazon) -> None:
     """What one Scope saw is not shown to another."""
