@@ -12,6 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
+from proxy.access.policy import may_override
 from proxy.errors import Throttled
 from proxy.events import CounterRaised
 from proxy.forwarding.body_copy import decode_body
@@ -93,7 +94,8 @@ class SharedReport:
     def read(self, body: bytes) -> None:
         """Read what the body asks for. Takes long for a large one, and may run in a thread."""
         operation, fields = self._operation, self._context.request.fields
-        if self._token is None or (body and find_odd_form(fields)):
+        is_odd = any(may_override(name) for name, _ in fields.every) or (body and find_odd_form(fields))
+        if self._token is None or is_odd:
             return
         if operation.is_order:
             if self._context.target == _PATHS[operation].encode():

@@ -200,11 +200,12 @@ async def test_an_identical_order_gets_the_report_of_the_first(running: Running,
         order(ORDER, "Amazon-Ads-AccountId: amzn1.other"),
         order(ORDER, "Amazon-Advertising-API-Manager-Account: 5"),
         order(ORDER, "X-Profile-Ids: 5"),
+        order(ORDER, "X-HTTP-Method-Override: DELETE"),
         order(json.dumps(ORDER).encode().replace(b'"name"', b'"startDate": "2026-10-01", "name"')),
         post("/reporting/reports?x=1", ORDER),
         order(gzip.compress(json.dumps(ORDER).encode()), "Content-Encoding: gzip"),
     ],
-    ids=["days", "Scope", "account id", "manager", "alike", "ambiguous", "query", "coded"],
+    ids=["days", "Scope", "account id", "manager", "alike", "override", "ambiguous", "query", "coded"],
 )
 async def test_any_other_order_reaches_amazon(other: bytes, running: Running, amazon: Amazon) -> None:
     """Nobody gets the report of another Scope or account, nor that of an order that can be read in two ways."""
