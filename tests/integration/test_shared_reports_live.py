@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import fetch
+from tests.support.processes import fetch, until
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -107,3 +110,19 @@ def test_a_restart_knows_the_unfinished_reports(tmp_path: Path) -> None:
                 outcomes.append([running.metric("report_orders_total", outcome=each) for each in ("created", "reused")])
     assert reports[0] == reports[1]
     assert outcomes == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_an_order_of_a_killed_worker_holds_up_no_other(tmp_path: Path) -> None:
+    """Whether it reached Amazon or not: the next one gets a report."""
+    with simulated_amazon() as amazon, started(amazon, tmp_path, workers=2, reports=REUSE) as running:
+        ready(running)
+        until(lambda: running.metric("workers", state="serving") == 2)
+        amazon.fault({"delay": 3.0}, times=1, path="/reporting/reports")
+        with ThreadPoolExecutor(1) as clients:
+            lost = clients.submit(order, running)
+            until(lambda: running.metric("requests_in_flight") == 1)
+            for line in running.events("worker_started"):
+                os.kill(line["pid"], signal.SIGKILL)
+            assert isinstance(lost.exception(timeout=20), OSError | http.client.HTTPException)
+        until(lambda: len(running.events("worker_started")) >= 4)
+        assert order(running)[0] == 200
