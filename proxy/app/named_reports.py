@@ -53,6 +53,7 @@ class NamedReportService:
         self._converter = Converter(end_with_parent)
         self._runner = ReportRunner()
         self._folder: ReportFolder | None = None
+        self._parts: RunnerParts | None = None
         self._intervals: dict[str, float] = {}
         self._numbers: dict[str, tuple[tuple[int, int], float, int]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -64,10 +65,10 @@ class NamedReportService:
         """Follow a configuration. Raises `ConfigurationError`."""
         self._sources = {source.account: source for source in sources}
         section = config.reports
-        if section is None:
-            await self.stop()
+        reports = make_named_reports(section) if section is not None else {}
+        self._parts = parts = self._parts_of(section) if section is not None else self._parts
+        if parts is None:
             return
-        parts, reports = self._parts_of(section), make_named_reports(section)
         self._folder = parts.folder
         self._intervals = {name: interval_of(report) for name, report in reports.items()}
         await self._runner.reconfigure(reports, parts)

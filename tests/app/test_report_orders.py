@@ -1,0 +1,106 @@
+"""What the configuration says of orders, and what Amazon would refuse: an error at start that says what to write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.app.report_orders import make_named_reports
+from proxy.config import load
+from proxy.errors import ConfigurationError
+
+CONFIGURATION = {
+    "adProduct": "SPONSORED_TELEVISION",
+    "groupBy": ["campaign"],
+    "columns": ["campaignId", "date"],
+    "reportTypeId": "stCampaigns",
+    "timeUnit": "DAILY",
+    "format": "GZIP_JSON",
+    "filters": [{"field": "campaignStatus", "values": ["ENABLED"]}],
+}
+
+
+def named(tmp_path: Path, order: dict[str, Any], **changes: Any) -> Any:
+    """The report `r` of a configuration with this order."""
+    entry = {"account": "acme", "every": "6h", "order": order, **changes}
+    content = {
+        "accounts": {"acme": {"client_id": "c", "client_secret": "s", "refresh_token": "r", "region": "na"}},
+        "reports": {"named": {"r": entry}},
+    }
+    path = tmp_path / "proxy.json"
+    path.write_text(json.dumps(content))
+    section = load(path, {}).reports
+    assert section is not None
+    return make_named_reports(section)["r"]
+
+
+def problem_of(tmp_path: Path, order: dict[str, Any]) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        named(tmp_path, order)
+    (problem,) = refused.value.problems
+    return problem
+
+
+def in_file(tmp_path: Path, content: Any) -> dict[str, Any]:
+    (tmp_path / "order.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return {"file": str(tmp_path / "order.json")}
+
+
+def test_a_preset_becomes_an_order(tmp_path: Path) -> None:
+    report = named(tmp_path, {"preset": "sbCampaigns", "columns": ["date", "cost"]}, profiles=[12], days=7, region="eu")
+    assert report.configuration["reportTypeId"] == "sbCampaigns"
+    assert (report.columns, report.retention) == (("date", "cost"), 60)
+    assert (report.profiles, report.days, report.region, report.every, report.at) == (("12",), 7, "eu", 21600.0, None)
+
+
+def test_all_profiles_are_none_in_particular(tmp_path: Path) -> None:
+    assert named(tmp_path, {"preset": "spCampaigns"}).profiles is None
+
+
+def test_an_order_of_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
+    """Without its dates."""
+    order = in_file(tmp_path, {"name": "x", "startDate": "2020-01-01", "endDate": "", "configuration": CONFIGURATION})
+    assert named(tmp_path, order).configuration == CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"preset": "spCampaign"}, "reports.named.r.order.preset: unknown preset 'spCampaign', did you mean"),
+        (
+            {"preset": "spCampaigns", "columns": ["costs"]},
+            "reports.named.r.order.columns: unknown column 'costs', did you mean 'cost'?; spCampaigns has: addToList,",
+        ),
+    ],
+)
+def test_what_is_mistyped_is_an_error_that_lists_what_there_is(
+    tmp_path: Path, order: dict[str, Any], words: str
+) -> None:
+    assert problem_of(tmp_path, order).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not JSON"),
+        ([], "has no configuration;"),
+        ({"configuration": []}, "has no configuration;"),
+        (
+            {"accessRequestedAccounts": [], "reports": []},
+            "is an order of version 1, which named reports cannot send yet",
+        ),
+        ({"configuration": {**CONFIGURATION, "adProduct": None}}, "has no configuration.adProduct"),
+        ({"configuration": {**CONFIGURATION, "columns": []}}, "has no list of texts at configuration.columns"),
+        ({"configuration": {**CONFIGURATION, "groupBy": [1]}}, "has no list of texts at configuration.groupBy"),
+        ({"configuration": {**CONFIGURATION, "format": "CSV"}}, "has another configuration.format than GZIP_JSON"),
+        (
+            {"configuration": {**CONFIGURATION, "reportTypeId": "spCampaigns", "columns": ["reach"]}},
+            "unknown column 'reach'",
+        ),
+    ],
+)
+def test_a_file_that_is_no_order_is_an_error(tmp_path: Path, content: Any, words: str) -> None:
+    assert problem_of(tmp_path, in_file(tmp_path, content)).startswith(f"reports.named.r.order.file: {words}")

@@ -1,0 +1,302 @@
+"""The runner on a clock of the test: when it runs, what it keeps, and what it does without a list or a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gzip
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from proxy.events import Event, ReportRunFinished, ReportRunStarted
+from proxy.reports import conversion
+from proxy.reports.answers import Answer, AnswerKind
+from proxy.reports.converter import ConversionFailed
+from proxy.reports.pace import OrderQueues
+from proxy.reports.plan import NamedReport, PlannedOrder, ReportProfile
+from proxy.reports.run import RunClock, RunParts
+from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
+from proxy.reports.store import ReportFolder, RunResult, State
+from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
+from tests.reports.reporting import DE, JP, US, make_report
+
+DAY = 86_400.0
+
+
+@dataclass
+class Amazon:
+    """Makes every report at once, with a row for each; refuses those of `refused` profiles."""
+
+    refused: set[str] = field(default_factory=set)
+    ordered: list[PlannedOrder] = field(default_factory=list)
+
+    def client_id(self, _account: str) -> str:
+        return "client"
+
+    async def order(self, _account: str, order: PlannedOrder, _configuration: Mapping[str, Any]) -> Answer:
+        self.ordered.append(order)
+        if order.profile in self.refused:
+            return Answer(AnswerKind.REFUSED, words="Amazon answered 400.")
+        return Answer(AnswerKind.ORDERED, order.key)
+
+    async def poll(self, _account: str, _order: PlannedOrder, report_id: str) -> Answer:
+        return Answer(AnswerKind.COMPLETED, f"https://s3/{report_id}")
+
+    async def download(self, _account: str, url: str, target: Path, _limit: int) -> None:
+        rows = [{"date": url[-10:], "campaignId": len(self.ordered), "cost": 1.5}]
+        target.write_bytes(gzip.compress(json.dumps(rows).encode()))
+
+    async def run(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As the converter, in this process."""
+        told = conversion.run(task)
+        if "problem" in told:
+            raise ConversionFailed(told["words"], damaged=told["problem"] == "damaged")
+        return told
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def finished(self) -> list[ReportRunFinished]:
+        return [event for event in self.events if isinstance(event, ReportRunFinished)]
+
+
+@dataclass
+class Bench:
+    """A runner whose clock moves an hour in a thousandth of a second."""
+
+    folder: ReportFolder
+    amazon: Amazon = field(default_factory=Amazon)
+    observed: Observed = field(default_factory=Observed)
+    listed: ListedProfiles = field(default_factory=lambda: ListedProfiles((US, DE)))
+    now: float = 1_790_000_000.0
+    ticks: float = 1.0
+    leases: Any = field(default_factory=LocalLeases)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds * self.ticks
+        await asyncio.sleep(0.001)
+
+    def parts(self, **changes: Any) -> RunnerParts:
+        amazon = cast(Any, self.amazon)
+        run = RunParts(amazon, amazon, OrderQueues(), RunClock(lambda: self.now, self.sleep), 60.0)
+        parts = RunnerParts(run, self.folder, self.leases, lambda _: self.listed, self.observed)
+        return replace(parts, **changes)
+
+    @asynccontextmanager
+    async def running(self, report: NamedReport | None = None, **changes: Any) -> AsyncIterator[ReportRunner]:
+        runner, report = ReportRunner(), report or make_report(every=3600.0)
+        await runner.reconfigure({report.name: report}, self.parts(**changes))
+        try:
+            yield runner
+        finally:
+            await runner.stop()
+
+    async def until(self, found: Any) -> Any:
+        async with asyncio.timeout(20):
+            while not (value := found()):
+                await asyncio.sleep(0.002)
+        return value
+
+    async def runs(self, count: int) -> list[ReportRunFinished]:
+        await self.until(lambda: len(self.observed.finished) >= count)
+        return self.observed.finished
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(ReportFolder(tmp_path / "reports"))
+
+
+async def test_runs_follow_each_other_at_the_interval(bench: Bench) -> None:
+    bench.ticks = 60.0
+    began = bench.now
+    async with bench.running():
+        await bench.runs(3)
+    assert bench.now - began >= 2 * 3600
+    assert len(bench.amazon.ordered) == 3 * 2
+    assert [event.result for event in bench.observed.finished][:3] == [RunResult.SUCCESS] * 3
+    started = [event for event in bench.observed.events if isinstance(event, ReportRunStarted)]
+    assert (started[0].profiles, started[0].orders, started[0].account) == (2, 2, "main")
+
+
+async def test_a_status_says_when_the_next_run_is(bench: Bench) -> None:
+    async with bench.running():
+        await bench.runs(1)
+        status = await bench.until(lambda: (s := bench.folder.status("sp-daily")) and s.next_run and s)
+    assert (status.state, status.history[0].rows) == (State.IDLE, 2)
+    assert 3600 - 200 < status.next_run - status.history[0].ended_at <= 3600
+
+
+async def test_a_run_waits_for_the_list_of_profiles(bench: Bench) -> None:
+    """An incomplete first list would make an incomplete result."""
+    bench.listed = ListedProfiles((US,), ready=False)
+    async with bench.running():
+        status = await bench.until(lambda: bench.folder.status("sp-daily"))
+        assert status.waits_for == "Waits for the list of profiles of the account main."
+        assert bench.amazon.ordered == []
+        bench.listed = ListedProfiles((US, DE))
+        await bench.runs(1)
+
+
+async def test_an_account_without_such_profiles_is_told(bench: Bench) -> None:
+    async with bench.running(make_report(profiles=("99",))):
+        status = await bench.until(lambda: bench.folder.status("sp-daily"))
+    assert status.waits_for == "The account main has none of the profiles that the report covers."
+
+
+async def test_rows_of_a_region_that_cannot_be_listed_are_kept(bench: Bench) -> None:
+    """They are not dropped without a word."""
+    async with bench.running():
+        await bench.runs(1)
+        bench.listed = ListedProfiles((US,), unlisted=("eu",))
+        bench.folder.ask_for_run("sp-daily")
+        first, second = (await bench.runs(2))[:2]
+    assert (first.result, second.result, second.rows) == ("success", "partial", 2)
+    assert second.errors == ("Profile 22: Amazon does not list it for this account now.",)
+    result = bench.folder.result("sp-daily")
+    assert result is not None
+    assert result.stale == ("22",)
+
+
+async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
+    async with bench.running():
+        await bench.runs(1)
+        bench.listed = ListedProfiles((US, JP))
+        bench.folder.ask_for_run("sp-daily")
+        await bench.runs(2)
+    result = bench.folder.result("sp-daily")
+    assert result is not None
+    assert ([profile.id for profile in result.profiles], result.stale) == (["11", "33"], ())
+
+
+async def test_a_first_run_that_failed_is_tried_again_after_a_quarter_of_an_hour(bench: Bench) -> None:
+    bench.amazon.refused, bench.ticks = {"11", "22"}, 30.0
+    async with bench.running():
+        await bench.runs(1)
+        since = bench.now
+        bench.amazon.refused = set()
+        failed, worked = (await bench.runs(2))[:2]
+    assert (failed.result, worked.result) == ("failure", "success")
+    assert failed.errors == ("2 profiles 11, 22: Amazon answered 400.",)
+    assert bench.now - since < 3600
+
+
+async def test_results_beyond_the_limit_are_not_published(bench: Bench) -> None:
+    """What was there before stays, marked."""
+    async with bench.running():
+        await bench.runs(1)
+    before = bench.folder.result("sp-daily")
+    parts = bench.parts()
+    bench.folder.ask_for_run("sp-daily")
+    async with bench.running(run=replace(parts.run, max_bytes=1000)):
+        await bench.runs(2)
+    after = bench.folder.result("sp-daily")
+    told = bench.observed.finished[-1]
+    assert told.result == "failure"
+    assert told.errors[-1].startswith("The results would have more than 1000 bytes; raise reports.keep.max_bytes")
+    assert before is not None
+    assert after is not None
+    assert (after.run, after.rows, after.stale) == (before.run, 2, ("11", "22"))
+    opened = bench.folder.open("sp-daily", next(iter(after.files)))
+    assert opened is not None
+    opened.file.close()
+
+
+async def test_a_result_without_a_newer_one_is_removed_in_the_end(bench: Bench) -> None:
+    """With the rows that it was made of."""
+    async with bench.running():
+        await bench.runs(1)
+        bench.amazon.refused = {"11", "22"}
+        bench.now += 31 * DAY
+        await bench.until(lambda: bench.folder.result("sp-daily") is None)
+        await bench.until(lambda: not list((bench.folder.path("sp-daily") / "parts").iterdir()))
+
+
+async def test_a_folder_that_cannot_be_used_is_told_once(bench: Bench) -> None:
+    """And is used once it can be."""
+    bench.folder.directory.write_text("a file")
+    async with bench.running():
+        await bench.runs(1)
+        since = bench.now
+        await bench.until(lambda: bench.now > since + 300)
+        assert len(bench.observed.finished) == 1
+        assert "reports.keep.dir" in bench.observed.finished[0].errors[0]
+        bench.folder.directory.unlink()
+        assert (await bench.runs(2))[-1].result == "success"
+
+
+async def test_a_report_without_an_entry_is_removed(bench: Bench) -> None:
+    async with bench.running() as runner:
+        await bench.runs(1)
+        await runner.reconfigure({}, bench.parts())
+        assert bench.folder.names() == ()
+        assert repr(runner) == "<ReportRunner of 0 reports>"
+
+
+async def test_what_did_not_change_goes_on(bench: Bench) -> None:
+    """A reload interrupts no run."""
+    report, parts = make_report(every=3600.0), bench.parts()
+    runner = ReportRunner()
+    try:
+        await runner.reconfigure({"sp-daily": report}, parts)
+        tasks = [task for _, task in runner._keepers.values()]
+        await runner.reconfigure({"sp-daily": make_report(every=3600.0)}, parts)
+        assert [task for _, task in runner._keepers.values()] == tasks
+        await runner.reconfigure({"sp-daily": make_report(every=60.0)}, parts)
+        assert [task for _, task in runner._keepers.values()] != tasks
+    finally:
+        await runner.stop()
+
+
+class Lending(LocalLeases[None]):
+    """Gives one lease after another, which the test takes back."""
+
+    def __init__(self) -> None:
+        self.lent: list[LocalLease[None]] = []
+        self.free = asyncio.Event()
+        self.free.set()
+
+    @asynccontextmanager
+    async def lease(self, request: LeaseRequest, urgency: Urgency) -> AsyncIterator[LocalLease[None]]:
+        await self.free.wait()
+        self.lent.append(LocalLease())
+        yield self.lent[-1]
+
+
+async def test_who_loses_the_lease_stops_and_continues_with_the_next(bench: Bench) -> None:
+    bench.leases = leases = Lending()
+    async with bench.running():
+        await bench.runs(1)
+        leases.free.clear()
+        leases.lent[0].lost.set()
+        await bench.until(lambda: not _is_locked(bench))
+        bench.folder.ask_for_run("sp-daily")
+        leases.free.set()
+        await bench.runs(2)
+    assert len(leases.lent) >= 2
+
+
+def _is_locked(bench: Bench) -> bool:
+    with (bench.folder.path("sp-daily") / "lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def test_profiles_are_values() -> None:
+    assert ReportProfile("1", "na") == ReportProfile("1", "na")
+    assert LeaseFormat().news(LeaseRequest("main", "sp-daily", "", "", 0)) == ("named-report", "sp-daily")
