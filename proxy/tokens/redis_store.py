@@ -444,10 +444,10 @@ class RedisLeases(Generic[T]):
             known = int(rest[0])  # it is for another refresh token
 
     async def _renew(self, lease: RedisLease[T]) -> None:
-        """Until it is lost, or was held for too long."""
+        """Until it is lost, or was held for too long. Its holder knows before another one can have it."""
         loop = asyncio.get_running_loop()
         began = renewed = loop.time()
-        while renewed - began < self._form.longest and loop.time() - renewed < LEASE:
+        while renewed - began < self._form.longest and loop.time() - renewed < LEASE - RENEWAL:
             await asyncio.sleep(RENEWAL)
             with contextlib.suppress(StateError):
                 words = self._holder, lease.fence, int(LEASE * 1000)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.reports.store import Form, ReportFolder, Result, RunnerStatus, RunResult
+from tests.support.redis_server import KEY, RedisServer
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -357,4 +358,31 @@ def test_two_programs_on_one_folder_run_a_report_once(amazon: SimulatedAmazon, t
             one.process.wait()
             amazon.control("clock", {"advance": 600})
             assert_complete(result_of(two, tmp_path), rows_of(tmp_path), profiles)
+            assert made(amazon) == 2
+
+
+def in_fleet(given: dict[str, Any], server: RedisServer, tmp_path: Path, folder: str) -> dict[str, Any]:
+    """The configuration of a replica, with results in a folder of this name."""
+    reports = {**given["reports"], "keep": {"dir": str(tmp_path / folder)}}
+    return {**given, "reports": reports, "state": {"url": server.url, "key": KEY}}
+
+
+def test_one_replica_of_a_fleet_runs_a_report(amazon: SimulatedAmazon, tmp_path: Path, server: RedisServer) -> None:
+    """Also if each has a folder of its own; killed during a run, another one takes over."""
+    server.client.flushall()
+    profiles = amazon.facts["profiles"]["na"][:1]
+    given = configuration(amazon, tmp_path, profiles=profiles, every="31d")
+    amazon.control("settings", {"report_pending": 600})
+    with serving(tmp_path / "one.yaml", in_fleet(given, server, tmp_path, "reports")) as one:
+        one.until(lambda: steps_of(tmp_path).count("ordered") == 2)
+        with serving(tmp_path / "two.yaml", in_fleet(given, server, tmp_path, "other")) as two:
+            two.until_listed()
+            assert not (tmp_path / "other" / "sp-daily").exists()
+            one.process.signal(signal.SIGKILL)
+            one.process.wait()
+            two.until((tmp_path / "other" / "sp-daily" / "run").exists)
+            adopted = tmp_path / "other" / "sp-daily" / "run"
+            two.until(lambda: adopted.read_bytes().count(b'"ordered"') == 2)
+            amazon.control("clock", {"advance": 600})
+            two.until(lambda: ReportFolder(tmp_path / "other").result("sp-daily"))
             assert made(amazon) == 2

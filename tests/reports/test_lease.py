@@ -1,0 +1,79 @@
+"""The lease of a named report at a real Redis, on virtual time: one replica has it, for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from proxy.reports.runner import LeaseFormat
+from proxy.secret import Secret
+from proxy.tokens.leases import Lease, LeaseRequest, Urgency
+from proxy.tokens.redis_store import LEASE, RedisLeases
+from proxy.tokens.sealing import make_cipher
+from tests.support.fleet import VirtualConnection
+from tests.support.redis_server import KEY, RedisServer
+from tests.support.tokens import virtual_time
+
+REQUEST = LeaseRequest("main", "sp-daily", "", "", 0)
+HOURS = 4 * 3600.0
+
+
+class ReplicaLease:
+    """One replica that wants the lease, and what it got."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.connection = VirtualConnection(server)
+        self._leases = RedisLeases(self.connection, make_cipher((Secret(KEY),)), LeaseFormat())
+        self.lease: Lease[None] | None = None
+
+    async def hold(self) -> None:
+        async with self._leases.lease(REQUEST, Urgency.PLANNED) as self.lease:
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def two_replicas(server: RedisServer) -> AsyncIterator[tuple[ReplicaLease, ReplicaLease, asyncio.Task[None]]]:
+    """The first has the lease, the second waits; and the task of the first."""
+    server.client.flushall()
+    one, two = ReplicaLease(server), ReplicaLease(server)
+    tasks = [asyncio.create_task(one.hold())]
+    await asyncio.sleep(0.1)
+    tasks.append(asyncio.create_task(two.hold()))
+    try:
+        yield one, two, tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await one.connection.close()
+        await two.connection.close()
+
+
+@virtual_time
+async def test_a_run_of_hours_keeps_the_lease(server: RedisServer) -> None:
+    async with two_replicas(server) as (one, two, _):
+        await asyncio.sleep(HOURS)
+        assert one.lease is not None
+        assert (one.lease.lost.is_set(), two.lease) == (False, None)
+
+
+@virtual_time
+async def test_who_ends_hands_it_over(server: RedisServer) -> None:
+    async with two_replicas(server) as (_, two, holding):
+        holding.cancel()
+        await asyncio.sleep(LEASE)
+        assert two.lease is not None
+        assert not two.lease.lost.is_set()
+
+
+@virtual_time
+async def test_who_cannot_renew_it_knows_that_it_is_lost(server: RedisServer) -> None:
+    """Before another one has it."""
+    async with two_replicas(server) as (one, two, _):
+        one.connection.cut = True
+        assert one.lease is not None
+        await one.lease.lost.wait()
+        assert two.lease is None
+        while two.lease is None:
+            await asyncio.sleep(0.05)
