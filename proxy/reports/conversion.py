@@ -8,6 +8,7 @@ accounts and of the running program, whose modules it does not import.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -193,7 +194,8 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    with contextlib.suppress(OSError, ValueError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     json.dump(run(json.load(sys.stdin)), sys.stdout)
 
 

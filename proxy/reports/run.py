@@ -128,7 +128,13 @@ class ReportRun:
             await self._note(order, OrderStep.FAILED, error=str(error))
 
     async def _note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
-        await asyncio.shield(asyncio.to_thread(self.journal.note, order, step, **said))
+        """A step that is being written is written whole, also when the run is stopped meanwhile."""
+        writing = asyncio.create_task(asyncio.to_thread(self.journal.note, order, step, **said))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait((writing,))
+            raise
         self._failures.pop(order.key, None)
         self._changed()
 

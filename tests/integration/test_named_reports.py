@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -386,3 +387,45 @@ def test_one_replica_of_a_fleet_runs_a_report(amazon: SimulatedAmazon, tmp_path:
             amazon.control("clock", {"advance": 600})
             two.until(lambda: ReportFolder(tmp_path / "other").result("sp-daily"))
             assert made(amazon) == 2
+
+
+# --- Many rows -------------------------------------------------------------------------------------------
+
+ROWS = 1_000_000
+"""Five million were measured once: docs/explanation/performance.md."""
+MORE = 100 * 1024
+"""KiB of memory that a run may take, the processes that it starts included."""
+
+
+def memory_of(pid: int) -> int:
+    """The most memory that a process had, in KiB; 0 for one that has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.long
+def test_many_rows_take_no_more_memory(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """They pass through, a row at a time."""
+    profiles = amazon.facts["profiles"]["na"][:1]
+    amazon.control("settings", {"report_rows": ROWS // 10})
+    given = configuration(amazon, tmp_path, profiles=profiles, days=10)
+    with serving(tmp_path, {**given, "reports": {**given["reports"], "named": {}}}) as running:
+        running.until_listed()
+        pid = running.process.child.pid
+        before, most = memory_of(pid), 0
+        running.write(given)
+
+        def is_done() -> bool:
+            nonlocal most
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            most = max(most, memory_of(pid) - before + sum(memory_of(int(child)) for child in children))
+            return bool(folder(tmp_path).version("sp-daily"))
+
+        running.until(is_done, 300)
+        result = folder(tmp_path).result("sp-daily")
+        assert result is not None
+        assert result.rows == ROWS
+        assert 0 < most < MORE
