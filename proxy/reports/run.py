@@ -133,7 +133,7 @@ class ReportRun:
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await asyncio.wait((writing,))
+            await asyncio.gather(writing, return_exceptions=True)
             raise
         self._failures.pop(order.key, None)
         self._changed()
