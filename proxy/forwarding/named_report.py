@@ -79,6 +79,7 @@ class NamedReportRequest(LocalRequest):
 
     def answer(self) -> None:
         self.body = bytearray()  # that of a GET means nothing (RFC 9110, 9.3.1)
+        self.stats.overhead = perf_counter() - self.stats.began  # the disk and the client take their own time
         self._task = self.client.loop.create_task(self._answer())
 
     # --- RequestHandler, while a response is under way
@@ -131,7 +132,7 @@ class NamedReportRequest(LocalRequest):
         keep = self._delimited and client.stays_open(request)
         framing = CHUNKED_LINE if chunked else b"Content-Length: %d\r\n" % length if length is not None else b""
         framing += connection_line(request.minor, keep=True) if keep else b""
-        self._status, self.stats.overhead = response.status, perf_counter() - self.stats.began
+        self._status = response.status
         client.send([self.head(response.status, response.lines + framing, keep=keep)])
         while not bodyless and (piece := await self._in_thread(response.next_piece)) and not self.done:
             client.send(chunk([piece]) if chunked else [piece])

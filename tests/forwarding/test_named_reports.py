@@ -632,7 +632,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(slow_reader: Any, folder: 
 
 
 async def test_the_time_of_a_slow_client_is_not_the_proxys(slow_reader: Any) -> None:
-    """`overhead` ends with the head of the response."""
+    """Nor is that of the disk."""
     async with slow_reader as bench:
         client = await begun(bench)
         client.transport.resume_reading()
