@@ -159,9 +159,10 @@ _ALIKE = re.compile(
 """Names that are accounts in JSON only, in addition to those that are everywhere; without case and punctuation."""
 _IN_TEXT = re.compile(
     rb"(?:accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid|managerid|"
-    rb"accessrequestedaccount|apiscope)[a-z0-9]{0,40}[:=>]"
+    rb"accessrequestedaccount|apiscope)(?:[a-z0-9]{0,40}[:=>]|[a-z]{0,12}[0-9]{6})"
 )
-"""A name with a value in a text without case and punctuation: `{profileId: 1}`, `?account_ids=1`."""
+"""A name with a value in a text without case and punctuation: `{profileId: 1}`, `?account_ids=1`, `profileId IN
+(123456)`."""
 _ESCAPED = re.compile(r"\\(?:u00|x)([0-9a-fA-F]{2})")
 _NO_NAMES = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789:=>")
 _NO_PLAIN = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789")
