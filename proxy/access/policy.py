@@ -21,7 +21,14 @@ from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.http1.target import percent_decoded
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account
-from proxy.routing.mcp_session import ACCOUNT_HEADER, FIXED, FixedAccount, McpSession, elsewhere
+from proxy.routing.mcp_session import (
+    ACCOUNT_HEADER,
+    FIXED,
+    FixedAccount,
+    McpSession,
+    elsewhere,
+    sent_session_id,
+)
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
 from proxy.strict_json import read_json
@@ -437,6 +444,8 @@ def evaluate_run(policy: Policy) -> Verdict:
 
 _NOBODY = FixedAccount()
 _MODE = b"accountselectionmode"
+_RESUMES = b"last-event-id"
+"""By it alone, a stream of anybody's session could be meant."""
 _MAX_CHOICES = 20
 
 
@@ -452,6 +461,8 @@ def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
         return _forbid(rule, f"Client {policy.name} is limited, and the account selection mode of MCP is FIXED for it.")
     if asked.query:
         return _forbid(rule, f"Client {policy.name} is limited, and sends no query to the MCP endpoint.")
+    if any(name == _RESUMES for name, _ in fields.every) and not sent_session_id(fields):
+        return _forbid(rule, f"Client {policy.name} is limited, and resumes a stream with its Mcp-Session-Id only.")
     if any(fields.values(SCOPE)) and sent_ads_account(fields):
         choice = f"Amazon-Advertising-API-Scope or {ACCOUNT_HEADER.decode()}"
         return _forbid(rule, f"Client {policy.name} uses MCP for one profile or ads account: send {choice}, not both.")

@@ -88,6 +88,15 @@ def test_no_query_is_sent(target: bytes) -> None:
     assert isinstance(decided(ONE, b"POST", target).refusal, NotPermitted)
 
 
+@pytest.mark.parametrize("sent", [(), (b"Mcp-Session-Id: ",)])
+def test_no_stream_is_resumed_without_a_session(sent: tuple[bytes, ...]) -> None:
+    """An event's id alone could be that of anybody's stream."""
+    event = b"Last-Event-ID: 7"
+    assert isinstance(decided(ONE, b"GET", b"/mcp", event, *sent).refusal, NotPermitted)
+    assert decided(ONE, b"GET", b"/mcp", event, b"Mcp-Session-Id: x").is_fixed
+    assert decided({"access": "read"}, b"GET", b"/mcp", event).refusal is None
+
+
 def test_two_ads_accounts_are_no_choice() -> None:
     """As for every other request."""
     with pytest.raises(ConflictingAdsAccount):

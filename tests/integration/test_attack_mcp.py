@@ -236,6 +236,15 @@ def test_a_session_is_of_one_client_and_one_account(attacker: McpAttacker) -> No
     assert attacker.post("double", call(), session).status == 200
 
 
+def test_a_stream_is_resumed_in_its_session_only(attacker: McpAttacker) -> None:
+    """With the id of an event, and none of a session or another client's."""
+    session = attacker.session("double", SCOPE)
+    resume = ("Accept: text/event-stream", "Last-Event-ID: 7")
+    refused(attacker.ask("single", "GET", "/mcp", *resume))
+    refused(attacker.ask("single", "GET", "/mcp", *resume, session))
+    assert attacker.ask("double", "GET", "/mcp", *resume, session).seen
+
+
 def test_an_open_session_opens_no_fixed_path(attacker: McpAttacker) -> None:
     """One of everything, at the path of `unscoped_paths`, and one of a client that is not limited."""
     for client in ("opened", "free"):
