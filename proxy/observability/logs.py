@@ -93,7 +93,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
-    events.ReportRunFinished: lambda e: _RUN_LEVELS[e.result],
+    events.ReportRunFinished: lambda e: _RUN_LEVELS.get(e.result, "error"),
     events.NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
 }
