@@ -71,6 +71,9 @@ class Pretended:
             self.meanwhile(self.looks)
         return self.states[min(self.looks, len(self.states) - 1)][0]
 
+    async def stop_reports(self) -> None:
+        self.told.append("reports stopped")
+
     @property
     def unsent(self) -> bool:
         return self.states[min(self.looks, len(self.states) - 1)][1]
@@ -107,7 +110,7 @@ async def drained(program: Pretended, at_once: asyncio.Event | None = None) -> l
 async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
-    assert await drained(program) == [DrainStarted.__name__, "closed", "refusing", "ServerStopped 0"]
+    assert await drained(program) == [DrainStarted.__name__, "reports stopped", "closed", "refusing", "ServerStopped 0"]
     assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 2
     assert program.looks >= 3
 
@@ -129,7 +132,7 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     at_once = asyncio.Event()
     at_once.set()
     assert await drained(Pretended([(1, False)], delay=60), at_once) == [
-        "DrainStarted", "closed", "refusing", "ServerStopped 1",
+        "DrainStarted", "reports stopped", "closed", "refusing", "ServerStopped 1",
     ]  # fmt: skip
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)
