@@ -48,7 +48,9 @@ class NamedReportService:
     ) -> None:
         self._sources: dict[str, ProfileSource] = {}
         self._api = ReportApi(session, tokens, self._source)
-        self._directory, self._observer, self._queues = directory, observer, OrderQueues()
+        self._directory, self._observer = directory, observer
+        self.queues = OrderQueues()
+        """Where orders wait while Amazon throttles them; clients' orders may wait in the same ones."""
         self._leases = store.leases_for(LeaseFormat())
         self._converter = Converter(end_with_parent)
         self._runner = ReportRunner()
@@ -111,7 +113,7 @@ class NamedReportService:
     def _parts_of(self, section: ReportsSection) -> RunnerParts:
         """The same as before where nothing changed, so that no run is interrupted."""
         interval = section.poll_interval or DEFAULT_POLL_INTERVAL
-        run = RunParts(self._api, self._converter, self._queues, RunClock(), interval, section.keep.max_bytes)
+        run = RunParts(self._api, self._converter, self.queues, RunClock(), interval, section.keep.max_bytes)
         return RunnerParts(
             run=run,
             folder=ReportFolder(section.keep.dir),
