@@ -60,9 +60,6 @@ class Pretended:
     availability = Availability.SERVING
     workers = None
 
-    async def stop_reports(self) -> None:
-        """There are none."""
-
     @property
     def in_flight(self) -> int:
         if "closed" in self.told:
