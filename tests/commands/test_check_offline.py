@@ -36,6 +36,10 @@ def test_a_configuration_in_order_is_told_without_asking_anybody(tmp_path: Path)
     [
         ("nonsense: true\n", "holds an unknown key"),
         ("operations: [{method: GET, path: /nowhere/at/all, scope: none}]\n", "operations[0]"),
+        (
+            "reports: {named: {r: {account: acme, every: 6h, order: {preset: spCampaign}}}}\n",
+            "reports.named.r.order.preset: unknown preset 'spCampaign', did you mean 'spCampaigns'?",
+        ),
         ("upstream: {ca_file: /nowhere}\n", "upstream.ca_file: "),
         ("tls: {certificate: {file: /nowhere}, key: {file: /nowhere}}\n", "tls."),
     ],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 import zipfile
 from typing import Any
 
 import pytest
 
-from proxy.reports.presets import PRESETS, find_problems, make_configuration
+from proxy.reports.presets import MAX_RANGE, PRESETS, find_problems, make_configuration
 from scripts.specifications import RESOURCES
+from tests.support.programs import ROOT
 from tests.support.specifications import published_specifications
 
 
@@ -65,6 +67,16 @@ def test_what_amazon_would_refuse_is_named(name: str, time_unit: str, columns: s
 def test_every_column_is_listed_where_one_is_unknown() -> None:
     ((_, problem),) = find_problems("sbSearchTerm", "DAILY", ("nothing",))
     assert all(column in problem for column in PRESETS["sbSearchTerm"].columns)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_second_reading_of_amazons_pages_finds_the_same(name: str) -> None:
+    """The simulator's table is another person's work, from the same pages."""
+    table = tomllib.loads((ROOT / "proxy/simulator/report_types.toml").read_text(encoding="utf-8"))
+    preset, read = PRESETS[name], table[name]
+    columns = f"{read['columns']} {read['group_by'][preset.group_by].get('columns', '')}".split()
+    assert set(preset.columns) == set(columns)
+    assert (preset.ad_product, preset.retention, read["range"]) == (read["ad_product"], read["kept"], MAX_RANGE)
 
 
 @pytest.mark.parametrize("name", PRESETS)
