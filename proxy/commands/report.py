@@ -1,7 +1,8 @@
 """`report`: Print a named report.
 
 It prints the newest complete result as CSV, from the folder `reports.keep.dir` of the configuration. With --wait it
-asks the running proxy for a run, unless one is under way, and prints the result of that.
+asks the running proxy for a run, unless one is under way, and prints the result of that. With --dry-run it lists the
+profiles at Amazon and prints the orders of a run, one JSON object a line, without sending them.
 
 Example: ads-proxy report sp-daily --json --config proxy.yaml
 """
@@ -42,18 +43,25 @@ TAKEN_WITHIN = 30.0
 """Seconds after which a proxy that runs has taken a request for a run."""
 
 
-def report(
+def report(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The report.", autocompletion=report_names)],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, the default.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Ask for a run, and wait for its result.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the orders of a run; send none.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
     if as_csv and as_json:
         raise ConfigurationError(("--csv and --json: give one of them",))
-    _, named = configured_reports(config, env_file)
+    if dry_run and (wait or as_csv or as_json):
+        raise ConfigurationError(("--dry-run: prints orders; leave out --wait, --csv and --json",))
+    loaded, named = configured_reports(config, env_file)
     check_name(named, name)
+    if dry_run:
+        from proxy.commands.planned_orders import print_orders
+
+        return print_orders(loaded, name)
     try:
         if wait:
             problem = NextResult(named, name).wait()

@@ -16,6 +16,7 @@ from proxy.reports.responses import NamedReports
 from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
 from tests.support.ready_program import ready, run
+from tests.support.running import SimulatedAmazon, simulated_amazon
 
 CONFIG = """
 accounts: {acme: {client_id: x, client_secret: s}}
@@ -97,6 +98,7 @@ def test_a_report_is_printed_as_json(tmp_path: Path, folder: ReportFolder) -> No
         (("sp-dayly",), 2, "NAME: unknown report; did you mean 'sp-daily'?"),
         (("x",), 2, "NAME: unknown report; the reports are: sb-daily, sp-daily"),
         (("sp-daily", "--csv", "--json"), 2, "--csv and --json: give one of them"),
+        (("sp-daily", "--dry-run", "--wait"), 2, "--dry-run: prints orders; leave out --wait, --csv and --json"),
         (("sp-daily",), 1, "sp-daily: no complete result yet. No proxy with this configuration has begun it"),
     ],
 )
@@ -205,3 +207,38 @@ def test_wait_says_that_no_proxy_runs(folder: ReportFolder, named: NamedReports)
     assert "no running proxy took the request within 30 s" in problem
     assert pauses == TAKEN_WITHIN / INTERVAL + 1
     assert folder.run_is_asked_for("sp-daily")
+
+
+# --- --dry-run
+
+
+def planned(tmp_path: Path, dry: str, **changes: object) -> tuple[subprocess.CompletedProcess[str], SimulatedAmazon]:
+    """`report NAME --dry-run` in front of the simulator, with these changes of the report."""
+    report = {"account": "acme", "order": {"preset": "spCampaigns"}, "days": 40, "every": "6h", **changes}
+    with simulated_amazon() as amazon:
+        settings = amazon.configuration(
+            reports={"keep": {"dir": str(tmp_path / "kept")}, "named": {"sp-daily": report}}
+        )
+        (tmp_path / "proxy.yaml").write_text(json.dumps(settings))
+        return asked(tmp_path, "report", dry, "--dry-run"), amazon
+
+
+def test_a_dry_run_prints_the_orders_and_sends_none(tmp_path: Path) -> None:
+    """One for each profile and stretch of 31 days, as they would be sent; the folder is not made."""
+    ended, amazon = planned(tmp_path, "sp-daily")
+    orders = [json.loads(line) for line in ended.stdout.splitlines()]
+    every = {profile for profiles in amazon.facts["profiles"].values() for profile in profiles}
+    assert {order["profileId"] for order in orders} == every
+    assert len(orders) == 2 * len(every)
+    assert orders[0]["order"]["configuration"]["reportTypeId"] == "spCampaigns"
+    assert orders[0]["order"]["startDate"] < orders[0]["order"]["endDate"]
+    assert f"{len(orders)} orders for {len(every)} profiles. Nothing was ordered." in ended.stderr
+    assert ended.returncode == 0
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_dry_run_names_profiles_that_are_not_listed(tmp_path: Path) -> None:
+    ended, _ = planned(tmp_path, "sp-daily", profiles=["4711"])
+    assert ended.returncode == 1
+    assert "sp-daily: profile 4711 is not listed for account acme" in ended.stderr
+    assert ended.stdout == ""

@@ -83,7 +83,7 @@ def test_the_configuration_of_the_page_is_valid(tmp_path: Path) -> None:
 def test_curl_reads_the_table(proxy: Rig, tmp_path: Path) -> None:
     """As the page's first command does."""
     require_program("curl")
-    command = blocks("named-reports", "sh", proxy)[0]
+    command = blocks("named-reports", "sh", proxy)[1]
     rows = [*csv.DictReader(io.StringIO(shell(command, tmp_path)))]
     assert [row["campaignId"] for row in rows] == [row["campaignId"] for row in ROWS]
 
@@ -94,7 +94,7 @@ def test_the_commands_of_the_page_print_the_report(tmp_path: Path) -> None:
     accounts = {"acme": {"client_id": "x", "client_secret": "s"}}
     (tmp_path / "proxy.yaml").write_text(yaml.safe_dump({"accounts": accounts, "reports": section}))
     printed = []
-    for line in blocks("named-reports", "sh")[1].splitlines():
+    for line in blocks("named-reports", "sh")[2].splitlines():
         ended = run(tmp_path, ready(*line.removeprefix("ads-proxy ").split()), {"COLUMNS": "200"})
         assert ended.returncode == 0, ended.stderr
         printed.append(ended.stdout)
