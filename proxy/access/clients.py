@@ -34,7 +34,7 @@ from proxy.routing.target import PathReading
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     Numbers = list[float] | memoryview[float]
     """A budget's row: this process's own, or in memory that several share."""
@@ -412,10 +412,12 @@ class Clients:
         if verdict.refusal is not None:
             raise verdict.refusal
 
-    def reads_report(self, identity: ClientIdentity, name: str, account: str) -> bool:
-        """Whether a client may read a named report of this account."""
+    def readable_reports(self, identity: ClientIdentity, accounts: Mapping[str, str]) -> frozenset[str]:
+        """The named reports that a client may read. `accounts` leads from each name to its account."""
         policy = identity.policy
-        return policy is None or policy.reads_report(name, account)
+        return frozenset(
+            name for name, account in accounts.items() if policy is None or policy.reads_report(name, account)
+        )
 
     def permit_run(self, identity: ClientIdentity) -> None:
         """Raise what forbids a client to ask for a run of a named report, if anything does."""

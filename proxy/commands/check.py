@@ -21,7 +21,7 @@ from rich.table import Table
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
 from proxy.app.report_orders import check_reports
-from proxy.app.rules import make_clients, make_operations, make_routing_table
+from proxy.app.rules import make_clients, make_operations, make_routing_table, named_reports
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
@@ -36,6 +36,7 @@ from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target
 from proxy.regions import REGION_NAMES
+from proxy.reports.requested import read_asked
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
@@ -225,11 +226,18 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
     try:
         table = make_routing_table(config, OfflineDirectory())
         request = _request(config, asked, table.operations)
-        destination = find_destination(request.target)
+        destination = find_destination(request.target, with_reports=config.reports is not None)
         summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
         before = evaluate_request(identity.policy, summary)
         if before.refusal is not None:
             return _refuse(before)
+        if config.reports is not None and summary.kind is TargetKind.REPORTS:
+            accounts = named_reports(config.reports).accounts
+            report = read_asked(request.method, destination, clients.readable_reports(identity, accounts))
+            if report.refresh:
+                clients.permit_run(identity)
+            say(f"Yes: Client {asked.client} may read {report.name or 'the list of its reports'}.")
+            return OK
         fixed = clients.fix_account(identity, before, summary, table)
         chosen = route(summary, table, identity.scope, fixed=fixed)
     except Refused as refusal:

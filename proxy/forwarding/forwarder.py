@@ -181,9 +181,8 @@ class Forwarder:
         self._undecided.asked = asked
         clients.charge(identity, time.monotonic())
         clients.screen(identity, asked)
-        accounts = reports.accounts
-        names = tuple(name for name in accounts if clients.reads_report(identity, name, accounts[name]))
-        report = read_asked(request.method, destination, frozenset(names))
+        names = clients.readable_reports(identity, reports.accounts)
+        report = read_asked(request.method, destination, names)
         if report.refresh:
             clients.permit_run(identity)
         in_flight = self._dependencies.accounting.client_cell(identity.name)

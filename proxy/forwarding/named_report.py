@@ -43,7 +43,7 @@ class PermittedReport:
 
     client: str
     asked: ReportAsked
-    names: tuple[str, ...]
+    names: frozenset[str]
     reports: NamedReports
     in_flight: Cell
 

@@ -70,7 +70,7 @@ class ReportResponse:
             self.file.close()
 
 
-def list_reports(reports: NamedReports, names: tuple[str, ...], now: float) -> ReportResponse:
+def list_reports(reports: NamedReports, names: frozenset[str], now: float) -> ReportResponse:
     """The list of those that the client may read; `now` is wall-clock time."""
     accounts = {name: reports.accounts[name] for name in names}
     entries = [describe(each) for each in look_at_all(reports.folder, accounts, now)]

@@ -48,6 +48,7 @@ clients:
   - {{name: narrow, key_sha256: {"01" * 32}, accounts: [other], profiles: ["7"]}}
   - {{name: agent, key_sha256: {"02" * 32}, accounts: [acme], account_ids: [ads.1], unscoped_paths: [/mcp]}}
   - {{name: looker, key_sha256: {"03" * 32}, accounts: [acme], access: read}}
+reports: {{named: {{sp-daily: {{account: acme, order: {{preset: spCampaigns}}, every: 6h}}}}}}
 """
 
 
@@ -307,6 +308,11 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
         ("agent POST /mcp", 0, "Yes (rule: unscoped_paths)"),
         ("looker POST /sp/campaigns/list", 0, "Yes (rule: access)"),
         ("looker POST /sp/campaigns", 1, "No (rule: access): Client looker has `access: read`"),
+        ("free GET /-/reports/sp-daily.csv?refresh=1", 0, "Yes: Client free may read sp-daily."),
+        ("looker GET /-/reports", 0, "Yes: Client looker may read the list of its reports."),
+        ("looker GET /-/reports/sp-daily.csv?refresh=1", 1, "No: Client looker has `access: read`, and `refresh=1`"),
+        ("narrow GET /-/reports/sp-daily.csv", 1, "No: This path leads to no report that the client may read"),
+        ("reporting GET /-/reports/sp-daily.csv", 1, "No (rule: paths)"),
         ("looker GET /@other/v2/profiles", 1, "No: This client may not use the account or route 'other'."),
         ("looker GET /@nobody/v2/profiles", 1, "No: This client may not use the account or route 'nobody'."),
     ],
