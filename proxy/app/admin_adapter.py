@@ -252,7 +252,7 @@ class AdminAdapter:
         reports = self._program.forwarder.rules.named_reports
         if reports is None or not reports.accounts:
             return ()
-        return await asyncio.to_thread(look_at_all, reports.folder, reports.accounts, time.time())
+        return await asyncio.to_thread(look_at_all, reports, reports.accounts, time.time())
 
     async def run_report(self, name: str) -> None:
         reports = self._program.forwarder.rules.named_reports

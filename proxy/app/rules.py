@@ -18,7 +18,7 @@ from proxy.errors import ConfigurationError
 from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
-from proxy.reports.responses import NamedReports
+from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits

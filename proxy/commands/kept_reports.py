@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.config import Config
-    from proxy.reports.responses import NamedReports
+    from proxy.reports.overview import NamedReports
 
 
 def configured_reports(config: Path | None, env_file: Path | None) -> tuple[Config, NamedReports]:

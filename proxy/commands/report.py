@@ -33,8 +33,7 @@ from proxy.reports.store import ReportFolderError, RunResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.reports.overview import ReportOverview
-    from proxy.reports.responses import NamedReports
+    from proxy.reports.overview import NamedReports, ReportOverview
     from proxy.reports.store import OpenResult
 
 INTERVAL = 1.0
@@ -76,13 +75,9 @@ def report(  # noqa: PLR0913 - each is an option of the command
 
 def print_report(reports: NamedReports, name: str, form: ReadForm) -> int:
     """Print the newest complete result; 1 without one. Raises `ReportFolderError`."""
-    account = reports.accounts[name]
-    opened = reports.folder.open(name, form.stored)
-    if opened is not None and opened.result.account != account:
-        opened.file.close()
-        opened = None
+    opened = reports.open(name, form.stored)
     if opened is None:
-        waits_for = look_at(reports.folder, name, account, time.time()).waits_for
+        waits_for = look_at(reports, name, time.time()).waits_for
         complain(f"{name}: no complete result yet. {waits_for}".rstrip())
         return FAILED
     with opened.file:
@@ -137,7 +132,7 @@ class NextResult:
                 self.pause(INTERVAL)
 
     def _look(self) -> ReportOverview:
-        return look_at(self.reports.folder, self.name, self.reports.accounts[self.name], self.clock())
+        return look_at(self.reports, self.name, self.clock())
 
     def _problem(self, overview: ReportOverview, last: str, began: float) -> str:
         """Why there will be no result."""

@@ -41,7 +41,7 @@ def reports(
 ) -> int:
     _, named = configured_reports(config, env_file)
     now = time.time()
-    found = look_at_all(named.folder, named.accounts, now)
+    found = look_at_all(named, named.accounts, now)
     if as_json:
         say(json.dumps([describe(each) for each in found], indent=2))
     else:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from proxy.http1.target import Target
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
-    from proxy.reports.responses import NamedReports
+    from proxy.reports.overview import NamedReports
     from proxy.reports.sharing import ReportRules
     from proxy.routing.route import Route
     from proxy.routing.table import ClientScope, Directory, RoutingTable

@@ -17,7 +17,7 @@ from proxy.forwarding.refusal import internal_error
 from proxy.forwarding.relay import CHUNKED_LINE, connection_line
 from proxy.http1.framing import LAST_CHUNK, chunk, has_no_body
 from proxy.reports.requested import ReportAsked, read_conditions
-from proxy.reports.responses import NamedReports, ReportResponse, list_reports, read_report
+from proxy.reports.responses import ReportResponse, list_reports, read_report
 from proxy.reports.store import ReportFolderError
 from proxy.routing.target import READ_NAMED_REPORT
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import Rules
     from proxy.http1.message import Request
     from proxy.observability.instruments import Cell
+    from proxy.reports.overview import NamedReports
 
     Value = TypeVar("Value")
 

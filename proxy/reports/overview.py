@@ -5,16 +5,16 @@ Reads the folder, and so blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from proxy.reports.store import State
+from proxy.reports.store import RESULTS, OpenResult, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from proxy.reports.store import ReportFolder, Result, Run, RunnerStatus
+    from proxy.reports.store import Form, ReportFolder, Result, Run, RunnerStatus
 
 
 class ShownState(StrEnum):
@@ -79,18 +79,52 @@ class ReportOverview:
         return said or ("Its run begins within seconds." if self.state is ShownState.ASKED else "")
 
 
-def look_at(folder: ReportFolder, name: str, account: str, now: float) -> ReportOverview:
-    """A report of this account; `now` is wall-clock time. A result of another account is none of its."""
-    status, result = folder.status(name), folder.result(name)
-    if result is not None and result.account != account:
-        result = None
+@dataclass(frozen=True, slots=True)
+class NamedReports:
+    """The named reports of a configuration. `accounts` leads from each name to its account; `reuse_for` is in
+    seconds."""
+
+    folder: ReportFolder
+    accounts: Mapping[str, str]
+    reuse_for: float
+    _known: dict[str, tuple[tuple[int, int], Result | None]] = field(default_factory=dict, repr=False, compare=False)
+
+    def newest(self, name: str) -> Result | None:
+        """The newest result, None where it is of another account than the configured one. It is read again only when
+        another one is published: with thousands of profiles that takes 20 ms."""
+        version, known = self.folder.version(name), self._known.get(name)
+        if version is None:
+            return None
+        if known is None or known[0] != version:
+            known = self._known[name] = version, self.folder.result(name)
+        result = known[1]
+        return result if result is not None and result.account == self.accounts[name] else None
+
+    def open(self, name: str, form: Form) -> OpenResult | None:
+        """The newest result with its rows, as `newest`. Raises `ReportFolderError` where they cannot be read."""
+        result = self.newest(name)
+        if result is None:
+            return None
+        try:
+            return OpenResult(result, (self.folder.path(name) / RESULTS / result.files[form].name).open("rb"))
+        except OSError:
+            opened = self.folder.open(name, form)  # the next one was published meanwhile; or it says what is wrong
+        if opened is not None and opened.result.account != self.accounts[name]:
+            opened.file.close()
+            return None
+        return opened
+
+
+def look_at(reports: NamedReports, name: str, now: float) -> ReportOverview:
+    """A report; `now` is wall-clock time."""
+    status, result = reports.folder.status(name), reports.newest(name)
     age = None if result is None else max(0.0, now - result.completed_at)
-    return ReportOverview(name, account, _state(folder, name, status), result, status, age)
+    return ReportOverview(name, reports.accounts[name], _state(reports.folder, name, status), result, status, age)
 
 
-def look_at_all(folder: ReportFolder, accounts: Mapping[str, str], now: float) -> tuple[ReportOverview, ...]:
-    """The reports of `accounts`, which leads from a report's name to its account, by name."""
-    return tuple(look_at(folder, name, accounts[name], now) for name in sorted(accounts))
+def look_at_all(reports: NamedReports, names: Iterable[str], now: float) -> tuple[ReportOverview, ...]:
+    """Several reports, by name."""
+    return tuple(look_at(reports, name, now) for name in sorted(names))
 
 
 def _state(folder: ReportFolder, name: str, status: RunnerStatus | None) -> ShownState:

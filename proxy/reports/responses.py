@@ -18,11 +18,11 @@ from proxy.reports.requested import ReadForm
 from proxy.reports.store import ReportFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from proxy.reports.overview import ReportOverview
+    from proxy.reports.overview import NamedReports, ReportOverview
     from proxy.reports.requested import ReadConditions, ReportAsked
-    from proxy.reports.store import OpenResult, ReportFolder
+    from proxy.reports.store import OpenResult
 
 PIECE: Final = 1 << 18
 """Bytes of a body that are in memory at once."""
@@ -30,16 +30,6 @@ _READ: Final = 1 << 16
 _MAX_STALE_SHOWN: Final = 100
 _SOON, _LATEST = 60.0, 3600.0
 """Seconds after which a client should ask again for what is not there yet: at least, and at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedReports:
-    """The named reports of a configuration. `accounts` leads from each name to its account; `reuse_for` is in
-    seconds."""
-
-    folder: ReportFolder
-    accounts: Mapping[str, str]
-    reuse_for: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +60,9 @@ class ReportResponse:
             self.file.close()
 
 
-def list_reports(reports: NamedReports, names: frozenset[str], now: float) -> ReportResponse:
+def list_reports(reports: NamedReports, names: Iterable[str], now: float) -> ReportResponse:
     """The list of those that the client may read; `now` is wall-clock time."""
-    accounts = {name: reports.accounts[name] for name in names}
-    entries = [describe(each) for each in look_at_all(reports.folder, accounts, now)]
+    entries = [describe(each) for each in look_at_all(reports, names, now)]
     body = json.dumps({"reports": entries}, indent=1).encode() + b"\n"
     lines = b"Content-Type: application/json\r\nCache-Control: private, no-cache\r\n"
     return ReportResponse(200, lines, len(body), iter((body,)))
@@ -106,16 +95,12 @@ def _iso(moment: float | None) -> str | None:
 def read_report(reports: NamedReports, asked: ReportAsked, has: ReadConditions, now: float) -> ReportResponse:
     """The newest complete result; `now` is wall-clock time. Raises `ReportNotReady`, and `ReportFolderError` where the
     folder cannot be used."""
-    folder, account = reports.folder, reports.accounts[asked.name]
-    overview = look_at(folder, asked.name, account, now)
+    overview = look_at(reports, asked.name, now)
     if asked.refresh and _may_begin(overview, reports.reuse_for, now):
-        folder.ask_for_run(asked.name)
-        overview = look_at(folder, asked.name, account, now)
-    opened = folder.open(asked.name, asked.form.stored)
+        reports.folder.ask_for_run(asked.name)
+        overview = look_at(reports, asked.name, now)
+    opened = reports.open(asked.name, asked.form.stored)
     if opened is None:
-        raise _not_ready(overview, now)
-    if opened.result.account != account:
-        opened.file.close()
         raise _not_ready(overview, now)
     return _response(opened, asked.form, has, _told_lines(overview, opened, now))
 

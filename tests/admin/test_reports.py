@@ -10,7 +10,7 @@ import pytest
 
 from proxy.admin import AccessRules
 from proxy.admin.overview import MAX_RUNS, reports
-from proxy.reports.overview import ReportOverview, ShownState, look_at_all
+from proxy.reports.overview import NamedReports, ReportOverview, ShownState, look_at_all
 from proxy.reports.store import ReportFolder, ReportFolderError, State
 from tests.admin.fixtures import KEY, FakeProgram, administer
 from tests.support.named_reports import COMPLETED, failed_run, publish, tell
@@ -24,7 +24,8 @@ async def test_each_report_is_shown_with_its_history(tmp_path: Path) -> None:
     folder = ReportFolder(tmp_path / "reports")
     publish(folder, "sp-daily", stale=("21", "22", "23", "24"))
     tell(folder, "sp-daily", State.RUNNING, next_run=COMPLETED, history=(failed_run(COMPLETED),) * (MAX_RUNS + 1))
-    found = look_at_all(folder, {"sp-daily": "default", "sb-daily": "default"}, time.time())
+    kept = NamedReports(folder, {"sp-daily": "default", "sb-daily": "default"}, 900.0)
+    found = look_at_all(kept, kept.accounts, time.time())
     async with administer(FakeProgram(reports=found)) as knocker, knocker.ask("/console/state") as answer:
         sb, sp = json.loads(await answer.text())["reports"]
     assert (sb["state"], sb["rows"], sb["completed_at"], sb["runs"]) == ("new", None, None, [])

@@ -12,7 +12,7 @@ import pytest
 from proxy.commands.kept_reports import configured_reports
 from proxy.commands.report import INTERVAL, TAKEN_WITHIN, NextResult
 from proxy.errors import StateError
-from proxy.reports.responses import NamedReports
+from proxy.reports.overview import NamedReports
 from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
 from tests.support.ready_program import ready, run

@@ -17,7 +17,7 @@ from proxy.app.rules import make_clients
 from proxy.config.model.clients import Client
 from proxy.downstream.ports import Availability
 from proxy.events import ReportFileUnreadable
-from proxy.reports.responses import NamedReports
+from proxy.reports.overview import NamedReports
 from proxy.reports.store import ReportFolder, RunProgress, State
 from tests.access.test_clients import digest
 from tests.support.deciding import config
