@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.reports.journal import KeptRows, write_kept
 from proxy.reports.store import ReportFolder
 from tests.integration.rig import Rig, rig
 from tests.support.named_reports import ROWS, csv_of, publish, tell
@@ -26,6 +27,7 @@ def reports_of(folder: Path) -> dict[str, Any]:
     for name in ("sp-daily", "sb-daily"):
         publish(kept, name, account="acme", completed=time.time() - 3600)
         tell(kept, name, next_run=time.time() + 86400)
+        write_kept(kept.path(name), KeptRows(ran={"": time.time() - 3600}))
         named[name] = {"account": "acme", "order": {"preset": "spCampaigns"}, "every": "30d"}
     return {"keep": {"dir": str(folder)}, "reuse_for": 60, "named": named}
 
