@@ -224,6 +224,7 @@ class Program:
         if self._named_reports is None:
             parts = self.session, self.tokens, self.directory, self._store, self.observers
             self._named_reports = NamedReportService(*parts)
+            self._named_reports.queues = self.reports.queues
             self.metrics.watch_reports(self._named_reports.results)
             self._opened.push_async_callback(self._named_reports.stop)
         await self._named_reports.apply(config, profile_sources(config, self.trusted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from proxy.admin.overview import DAY, MAX_LINES, Outage
 from proxy.events import InvitationMade
 from proxy.observability.audit import ClientKeysInForce, dated, note, record_of
 from proxy.observability.recent_requests import RecentRequests
+from proxy.reports.overview import NamedReports, look_at_all
+from proxy.reports.store import ReportFolder, State
 from proxy.tokens.invitation import Invitation
 from tests.admin.fixtures import credential
 from tests.observability.test_metrics import finished
+from tests.support.named_reports import COMPLETED, failed_run, publish, tell
 
 NOW = 1_900_000_000.0
 MINUTE = 60.0
@@ -216,3 +220,25 @@ def test_invitations_that_expire_first_come_first() -> None:
     found = overview.invitations(opened)
     assert (found["total"], len(found["invitations"])) == (30, overview.MAX_INVITATIONS)
     assert found["invitations"][0]["account"] == "a29"
+
+
+def test_each_named_report_has_its_rows_and_its_last_runs(tmp_path: Path) -> None:
+    """One that never ran has neither; of many profiles with older rows the first are named."""
+    folder = ReportFolder(tmp_path)
+    stale = tuple(map(str, range(100, 108)))
+    publish(folder, "daily", stale=stale)
+    tell(folder, "daily", State.IDLE, next_run=COMPLETED + 3600, history=(failed_run(COMPLETED + 60),) * 7)
+    named = NamedReports(folder, {"daily": "default", "new": "default"}, 900.0)
+    daily, new = overview.reports(look_at_all(named, named.accounts, COMPLETED + 120))
+    assert (daily["name"], daily["account"], daily["state"], daily["under_way"]) == ("daily", "default", "idle", False)
+    assert (daily["rows"], daily["stale"], daily["stale_count"]) == (2, list(stale[: overview.MAX_NAMES]), 8)
+    assert daily["completed_at"] < daily["next_run"]
+    assert len(daily["runs"]) == overview.MAX_RUNS
+    assert (daily["runs"][0]["result"], daily["runs"][0]["error"]) == ("failure", "Profile 12: Amazon answered 500.")
+    assert (new["state"], new["rows"], new["completed_at"], new["next_run"], new["runs"]) == (
+        "new",
+        None,
+        None,
+        None,
+        [],
+    )

@@ -15,6 +15,7 @@ from proxy.app.rules import (
     make_clients,
     make_routing_table,
     make_rules,
+    named_reports,
     report_rules,
     rules_of,
     signing_key,
@@ -156,3 +157,16 @@ def test_reports_are_shared_as_configured(keys: dict[str, str], rules: ReportRul
     """Without the section, or with everything off, requests for reports cost nothing."""
     section = {f"ADS_PROXY_REPORTS__{name}": value for name, value in keys.items()}
     assert report_rules(load(None, {**ENVIRONMENT, **section})) == rules
+
+
+def test_named_reports_lie_where_the_configuration_says() -> None:
+    """Each with the account whose data it has."""
+    named = '{"daily": {"account": "default", "every": "6h", "order": {"preset": "spCampaigns"}}}'
+    section = load(None, {**ENVIRONMENT, "ADS_PROXY_REPORTS__NAMED": named}).reports
+    assert section is not None
+    found = named_reports(section)
+    assert (dict(found.accounts), found.folder.directory, found.reuse_for) == (
+        {"daily": "default"},
+        Path("/var/lib/ads-proxy/reports"),
+        900.0,
+    )

@@ -88,7 +88,7 @@ class Key:
         return self.holds in (Holds.NAMED_SECTIONS, Holds.LIST_OF_SECTIONS)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def keys_of(model: type[BaseModel]) -> Mapping[str, Key]:
     """The keys that a section may have, in their order."""
     return {name: _key(name, info) for name, info in model.model_fields.items() if not info.exclude}
