@@ -125,9 +125,9 @@ async def test_runs_follow_each_other_at_the_interval(bench: Bench) -> None:
     async with bench.running():
         await bench.runs(3)
     assert bench.now - began >= 2 * 3600
-    assert len(bench.amazon.ordered) == 3 * 2
     assert [event.result for event in bench.observed.finished][:3] == [RunResult.SUCCESS] * 3
     started = [event for event in bench.observed.events if isinstance(event, ReportRunStarted)]
+    assert 3 * 2 <= len(bench.amazon.ordered) <= len(started) * 2  # the next one may have begun meanwhile
     assert (started[0].profiles, started[0].orders, started[0].account) == (2, 2, "main")
 
 
