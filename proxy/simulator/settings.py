@@ -173,7 +173,7 @@ def problem_with(name: str, value: object) -> str | None:
     usual = getattr(SimulatorSettings(), name)
     if isinstance(usual, bool):
         return None if isinstance(value, bool) else f"{name} is true or false"
-    if isinstance(usual, int):
+    if SimulatorSettings.__annotations__[name] == "int":
         least = 1 if name in ("report_rows", "report_parts") else 0
         most = MOST_ROWS if name == "report_rows" else math.inf
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
