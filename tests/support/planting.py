@@ -207,9 +207,9 @@ def _batch_of_files(where: str, paths: list[Path], make: Callable[[str], Any]) -
 
 def batches() -> list[Batch]:
     """Every place and every shape, in few configurations: all problems are told at once."""
-    entries = {"accounts", "clients", "routes", "regions"}
-    leaves = [path for path in places() if not (len(path) == 1 and path[0] in entries)]
-    outer = [("accounts",), ("clients",), ("routes",), ("regions",), *sorted({path[:1] for path in leaves if path[1:]})]
+    entries: list[Path] = [("accounts",), ("clients",), ("routes",), ("regions",), ("reports", "named")]
+    leaves = [path for path in places() if path not in entries]
+    outer = [*entries, *sorted({path[:1] for path in leaves if path[1:]})]
     found = []
     for shape, make in SHAPES.items():
         found.append(_batch_of_files(f"every key as {shape}", leaves, make))

@@ -10,6 +10,7 @@ import pytest
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
+from proxy.tokens import state_directory
 from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.sealing import make_cipher
@@ -79,13 +80,13 @@ async def test_a_copy_is_made_while_a_write_hangs(tmp_path: Path) -> None:
     assert open_spill(tmp_path).copy_of("acme") is None
 
 
-async def test_a_write_that_succeeds_makes_no_copy(tmp_path: Path) -> None:
-    """Nothing is written to the disk while the store works."""
-    spill = open_spill(tmp_path)
-    before = {path.name for path in tmp_path.rglob("*")}
+async def test_a_write_that_succeeds_makes_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to the disk while the store works, not even for a moment."""
+    spill, written = open_spill(tmp_path), list[Path]()
+    monkeypatch.setattr(state_directory, "replace", lambda path, content: written.append(path))
     async with spill.guarding("acme", entry(NEW, 5.0)):
         pass
-    assert {path.name for path in tmp_path.rglob("*")} == before
+    assert written == []
 
 
 async def test_programs_with_other_stores_share_a_directory(tmp_path: Path) -> None:
