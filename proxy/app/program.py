@@ -269,6 +269,7 @@ class Program:
 
     def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
         journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
+        journal.count_write = self.metrics.count_write
         journal.deprecated = self._deprecated
         return journal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from proxy.events import UNKNOWN, DefectMet, RequestFinished, RequestKind, RequestStarted
+from proxy.events import UNKNOWN, DefectMet, Outcome, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
 from proxy.forwarding.write_reading import WriteReader
 from proxy.observability.instruments import Cell
@@ -143,7 +143,8 @@ class RequestStats:
             and self.explanation is None
             and not self.mcp_tools
             and self.trace is None
-            and self.write is None
+            and self.changes is None
+            and (self.write is None or self.write.outcome is Outcome.SUCCESS)
         )
 
     def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:
@@ -259,9 +260,11 @@ class Accounting:
         """Amazon's response went to the client whole, and nothing is to be said of it."""
         stats.measure(now)
         decision = context.decision
-        entry = decision.entries.get(status)
+        entries = decision.entries if stats.write is None else decision.write_entries
+        entry = entries.get(status)
         if entry is None:
-            entry = decision.entries[status] = self.journal.entry(kind_of(decision), status)
+            is_write = stats.write is not None
+            entry = entries[status] = self.journal.entry(kind_of(decision), status, is_write=is_write)
         stats.path = path = context.path
         stats.text = self.journal.text(path, stats.user_agent)
         self.flight.value -= 1

@@ -157,7 +157,7 @@ class Decision:
     gets an audit record; `has_outcome`, that its response is read for what became of the write: that of a GET holds no
     results; `reads_request`, that its request is read for what it changes. `is_plain` tells that its requests may be
     sent in one step. `report` is its operation of reports, if requests share these. `entries` are where its requests
-    are noted, by status.
+    are noted, by status, and `write_entries` those of writes that succeeded.
     """
 
     asked: RequestSummary
@@ -180,6 +180,7 @@ class Decision:
     reads_request: bool = field(init=False)
     missed: UnlistedIds | None = None
     entries: dict[int, JournalEntry] = field(default_factory=dict)
+    write_entries: dict[int, JournalEntry] = field(default_factory=dict)
     _token: AccessToken | None = field(default=None, repr=False)
     _section: bytes = field(default=b"", repr=False)
 

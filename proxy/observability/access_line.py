@@ -15,7 +15,7 @@ from proxy.config import AccessField
 from proxy.events import ItemCounts
 
 if TYPE_CHECKING:
-    from proxy.events import RequestFinished, RequestKind
+    from proxy.events import RequestFinished, RequestKind, WriteOutcome
     from proxy.observability.redaction import Redaction
     from proxy.observability.request_record import RequestOutcome
 
@@ -211,13 +211,19 @@ class AccessLines:
         anything did."""
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
         few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
-        if event.outcome and "outcome" in self._fields:
-            few += f',"outcome":"{event.outcome}"'
-        if (items := event.items) is not None and "items" in self._fields:
-            few += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
+        few += self.outcome(event.write)
         if not (event.refusal or event.fault or event.detail):
             return few
         return few + "".join(self._member(name, getattr(event, name)) for name in _PROBLEM)
+
+    def outcome(self, write: WriteOutcome | None) -> str:
+        """The members that tell what became of a write; none for any other request."""
+        if write is None:
+            return ""
+        found = f',"outcome":"{write.outcome.value}"' if "outcome" in self._fields else ""
+        if (items := write.items) is not None and "items" in self._fields:
+            found += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
+        return found
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""

@@ -7,18 +7,17 @@ noted at its end, before any other task can ask: one after the other costs less 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Protocol
 
-from proxy.events import RequestFinished
+from proxy.events import ItemCounts, RequestFinished
 from proxy.observability.audit import may_change
 from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.events import Event, Observer, RequestKind
     from proxy.observability.deprecated_calls import DeprecatedCalls
     from proxy.observability.instruments import Cell
@@ -29,10 +28,21 @@ _MAX_ENTRIES = 4096
 """All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
 
 
+CountWrite = Callable[[str, str, str], None]
+"""Counts a write by client, account and outcome: `proxy.observability.metrics.Metrics.count_write`."""
+NO_ITEMS = ItemCounts(0, 0)
+_NOTHING_ELSE = ("", "", "", "")
+"""The fields of a `RecentRequest` between its attempts and its outcome."""
+
+
+def _count_nothing(client: str, account: str, outcome: str) -> None:
+    """Where nobody counts writes."""
+
+
 class RequestLog(Protocol):
     """Where the lines of requests go: `proxy.observability.logs.Logs`."""
 
-    def request_writer(self, kind: RequestKind, status: int) -> LineWriter | None: ...
+    def request_writer(self, kind: RequestKind, status: int, *, is_write: bool) -> LineWriter | None: ...
 
     def request_text(self, path: str, user_agent: str) -> str: ...
 
@@ -85,6 +95,7 @@ class JournalOutputs:
     listeners: tuple[Observer, ...]
     recent: RecentRequests
     batch: RequestBatch
+    count_write: CountWrite
 
 
 class JournalEntry:
@@ -93,13 +104,15 @@ class JournalEntry:
 
     __slots__ = ("_batch", "_keep", "_kind", "_listeners", "_logs", "_numbers", "_status", "_write", "write")
 
+    is_write = False
+
     def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, outputs: JournalOutputs) -> None:
         self._kind = kind
         self._status = status
         self._numbers = numbers
         self.write = numbers.write
         self._logs = logs = outputs.logs
-        self._write = logs.request_writer(kind, status) if logs is not None else None
+        self._write = logs.request_writer(kind, status, is_write=self.is_write) if logs is not None else None
         self._listeners = outputs.listeners
         self._keep = outputs.recent.keeper(status)
         self._batch = outputs.batch
@@ -128,6 +141,9 @@ class JournalEntry:
                 record.attempts,
             )
         )
+        self._tell(now, record)
+
+    def _tell(self, now: float, record: RequestRecord) -> None:
         if self._write is not None and not self._write(record, now) and self._logs is not None:
             self._logs.observe(self._event(record))
         for listener in self._listeners:
@@ -159,12 +175,36 @@ class JournalEntry:
             operation_class=kind.operation_class,
             user_agent=record.user_agent,
             upstream_status=self._status,
+            write=record.write,
         )
+
+
+class WriteJournalEntry(JournalEntry):
+    """The same of writes whose responses say that they succeeded."""
+
+    __slots__ = ("_count_write",)
+    is_write = True
+
+    def __init__(self, kind: RequestKind, status: int, numbers: RequestNumbers, outputs: JournalOutputs) -> None:
+        super().__init__(kind, status, numbers, outputs)
+        self._count_write = outputs.count_write
+
+    def note_at(self, now: float, record: RequestRecord) -> None:
+        numbers, kind, duration, write = self._numbers, self._kind, record.duration, record.write
+        assert write is not None
+        numbers.note_forwarded(duration, record.upstream, record.overhead)
+        numbers.seen = now
+        self._count_write(kind.client, kind.account, write.outcome.value)
+        items = write.items or NO_ITEMS
+        whose = now, kind, self._status, record.path, record.request_id, record.amazon_request_id
+        self._keep((*whose, duration, record.attempts, *_NOTHING_ELSE, write.outcome.value, *items))
+        self._tell(now, record)
 
 
 class Journal:
     """`listeners` hear of every request by an event, `auditors` of those that may change something at Amazon, and
-    `deprecated`, if it is set, of those of its operations; metrics and logs need none. Without `logs` no line is
+    `deprecated`, if it is set, of those of its operations; metrics and logs need none. `count_write`, if it is set,
+    counts writes that succeeded. Without `logs` no line is
     written. `recent` keeps the last requests."""
 
     def __init__(
@@ -177,10 +217,11 @@ class Journal:
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
-        self._entries: dict[tuple[RequestKind, int], JournalEntry] = {}
+        self._entries: dict[tuple[RequestKind, int, bool], JournalEntry] = {}
         self.listeners = listeners
         self._auditors = auditors
         self.deprecated: DeprecatedCalls | None = None
+        self.count_write: CountWrite = _count_nothing
         self._recent = recent if recent is not None else RecentRequests()
         self._batch = RequestBatch(shared=self._metrics.shared)
 
@@ -196,17 +237,18 @@ class Journal:
         """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
         self._batch.later = later
 
-    def entry(self, kind: RequestKind, status: int) -> JournalEntry:
-        """That of requests of this kind with this status."""
-        found = self._entries.get((kind, status))
+    def entry(self, kind: RequestKind, status: int, *, is_write: bool = False) -> JournalEntry:
+        """That of requests of this kind with this status; `is_write` for writes that succeeded."""
+        found = self._entries.get((kind, status, is_write))
         if found is None:
             who = kind.client, kind.account, kind.region
             labels = RequestLabels(*who, kind.method, kind.operation_class, status)
-            outputs = JournalOutputs(self._logs, self._hearing(kind), self._recent, self._batch)
-            found = JournalEntry(kind, status, self._metrics.numbers(labels), outputs)
+            outputs = JournalOutputs(self._logs, self._hearing(kind), self._recent, self._batch, self.count_write)
+            make = WriteJournalEntry if is_write else JournalEntry
+            found = make(kind, status, self._metrics.numbers(labels), outputs)
             if len(self._entries) >= _MAX_ENTRIES:
                 self._entries.clear()
-            self._entries[kind, status] = found
+            self._entries[kind, status, is_write] = found
         return found
 
     def _hearing(self, kind: RequestKind) -> tuple[Observer, ...]:

@@ -231,17 +231,19 @@ class Logs:
         else:
             self.sink.put(line)
 
-    def request_writer(self, kind: RequestKind, status: int) -> LineWriter | None:
+    def request_writer(self, kind: RequestKind, status: int, *, is_write: bool = False) -> LineWriter | None:
         """What writes the line of a request of this kind that ended well, until the configuration changes; None where
-        it has none. False is its answer where the line has no prepared form: tell it by its event then."""
+        it has none. `is_write` tells that its line has the outcome of a write. False is its answer where the line has
+        no prepared form: tell it by its event then."""
         if LEVELS["warning" if status >= 500 else "info"] < self._request_threshold:
             return None
         if not self._json or status >= 500:
             return _has_no_form
         render, put = self._access_lines.line(kind, status, status, "info").render, self.sink.put
+        outcome_of = self._access_lines.outcome if is_write else lambda _: ""
 
         def write(record: RequestRecord, now: float) -> bool:
-            text = render(now, record, record.text)
+            text = render(now, record, record.text, outcome_of(record.write))
             if len(text) > MAX_LINE_BYTES:
                 return False
             put(text)

@@ -396,10 +396,15 @@ class Metrics(Collector):
             self.add(REFUSED, event.refusal)
         if event.cause:
             self.add(AMAZON_REFUSALS, event.cause)
-        if event.outcome and event.account not in self._gone:
-            self.add(WRITE_OUTCOMES, event.client, event.account, event.outcome)
+        if event.outcome:
+            self.count_write(event.client, event.account, event.outcome)
         if event.fault and event.status:
             self.add(CUT_RESPONSES, event.fault)
+
+    def count_write(self, client: str, account: str, outcome: str) -> None:
+        """A write was sent to Amazon. Late news of a removed account is not shown."""
+        if account not in self._gone:
+            self.add(WRITE_OUTCOMES, client, account, outcome)
 
     def _count(self, event: events.CounterRaised) -> None:
         by_account = "account" in self._tables[event.metric].instrument.labels[:1]

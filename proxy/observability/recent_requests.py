@@ -69,7 +69,7 @@ class RecentRequest(NamedTuple):
 
 RequestEntry = tuple[Any, ...]
 """What is kept of a request that ended well: the first nine fields of a `RecentRequest` without `upstream_status`, in
-their order. A plain tuple is made in a tenth of the time."""
+their order, and those up to `rejected` of a write. A plain tuple is made in a tenth of the time."""
 
 
 Marks = tuple[object, object]

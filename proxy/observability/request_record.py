@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.events import WriteOutcome
 
 
 class RequestOutcome(Protocol):
@@ -42,6 +45,10 @@ class RequestRecord(RequestOutcome, Protocol):
     def user_agent(self) -> str: ...
     @property
     def text(self) -> str: ...
+    @property
+    def write(self) -> WriteOutcome | None:
+        """What the response to a write says, None for any other request."""
+        ...
 
 
 LineWriter = Callable[[RequestRecord, float], bool]

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.events import Event, RequestFinished, RequestKind
+from proxy.events import Event, ItemCounts, Outcome, RequestFinished, RequestKind, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import NumberMemory, NumberReader, make_memory_file
+from proxy.observability.recent_requests import RecentRequests
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
 from tests.support.scraping import scraped
@@ -38,6 +39,7 @@ class Record:
     upstream: float = 0.15
     overhead: float = 0.00012
     attempts: int = 1
+    write: WriteOutcome | None = None
 
 
 class Listener:
@@ -103,6 +105,36 @@ def test_a_noted_request_counts_as_its_event_would() -> None:
         return [line for line in scraped(metrics, "").splitlines() if not line.startswith(b"process_")]
 
     assert lines(noted) == lines(told)
+
+
+WRITE = RequestKind("reporting", "acme", "na", "123", "", "POST", "createCampaigns", "write")
+DONE = [WriteOutcome(Outcome.SUCCESS), WriteOutcome(Outcome.SUCCESS, ItemCounts(3, 0))]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("write", DONE)
+def test_a_noted_write_looks_as_its_event_would(form: Format, write: WriteOutcome) -> None:
+    """Its line, its numbers, what the console keeps of it, and what others hear."""
+    told, noted = io.StringIO(), io.StringIO()
+    by_event, by_note = (Logs(stream, form=form, level="info", access=True) for stream in (told, noted))
+    kept, kept_by_event = RecentRequests(), RecentRequests()
+    counted, metrics = (Metrics("1", wall=lambda: 0.0) for _ in range(2))
+    listener = Listener()
+    event = finished(**WRITE._asdict() | {"status": 207, "upstream_status": 207, "write": write})
+    by_event.observe(event)
+    metrics.observe(event)
+    kept_by_event.keep(event, 0.0)
+    journal = Journal(counted.requests, by_note, (listener,), (), kept)
+    journal.count_write = counted.count_write
+    record = Record(write=write, text=journal.text("/v2/profiles", "curl/8"))
+    journal.entry(WRITE, 207, is_write=True).note(record)
+    assert written(by_note, noted) == written(by_event, told)
+    lines = [scraped(each, "").splitlines() for each in (counted, metrics)]
+    mine, theirs = ([line for line in each if not line.startswith(b"process_")] for each in lines)
+    assert mine == theirs
+    assert any(b'write_outcomes_total{account="acme",client="reporting",outcome="success"} 1' in line for line in mine)
+    assert [each._replace(at=0.0) for each in kept.requests()] == list(kept_by_event.requests())
+    assert listener.heard == [event]
 
 
 def test_a_kind_that_nobody_sent_yet_has_no_series() -> None:

@@ -54,6 +54,7 @@ class ProxyBench:
         self.logs = Logs(self.lines, form="json", level="info", access=True)
         self.metrics = Metrics("test")
         journal = Journal(self.metrics.requests, self.logs, listeners=(self.events,))
+        journal.count_write = self.metrics.count_write
         journal.gather(loop.call_soon)
         self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
         self.throttles = Throttles()

@@ -159,6 +159,7 @@ class Worker:
         self.observers = Observers((metrics, self._logs, self._news, deprecated, *spans, *trails))
         self._loop.set_exception_handler(self._met_defect)
         journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
+        journal.count_write = metrics.count_write
         journal.deprecated = deprecated
         journal.gather(self._writes.before_sending)
         self.accounting = Accounting(self.observers, journal, self._tracing(config))
