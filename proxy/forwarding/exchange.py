@@ -312,11 +312,15 @@ class Exchange:
             self._refuse_or_pass_unread(unchecked)
 
     def _refuse_or_pass_unread(self, unchecked: UncheckedBody) -> None:
-        """The body is too large to be read before it is sent."""
-        if unchecked.may_pass_unread:
-            self._pass_body(bytes(unchecked.data), complete=unchecked.complete)
-        else:
+        """The body is too large to be read before it is sent. That of an order for a report waits for its turn all the
+        same, and no more of it is read meanwhile."""
+        if not unchecked.may_pass_unread or self._report is None:
             self._refuse(self._too_large_to_check())
+        elif not unchecked.passes_unread:
+            unchecked.passes_unread = True
+            if not unchecked.complete:
+                self._client.pause_reading()
+            self._spawn(self._share(self._report, unchecked))
 
     def _check_body(self, unchecked: UncheckedBody) -> None:
         """The body is whole: check it, a large one in a thread."""
@@ -343,8 +347,8 @@ class Exchange:
         """What the judgement says: the request goes on with this body, or is refused."""
         if refusal is not None:
             self._refuse(refusal)
-        elif self._report is not None:
-            self._spawn(self._share(self._report, body))
+        elif self._report is not None and self._unchecked is not None:
+            self._spawn(self._share(self._report, self._unchecked))
         else:
             self._pass_body(body)
 
@@ -361,7 +365,7 @@ class Exchange:
         if body and complete:
             self.request_ended(b"")  # without its trailers, which are not checked
 
-    async def _share(self, report: SharedReport, body: bytes) -> None:
+    async def _share(self, report: SharedReport, unchecked: UncheckedBody) -> None:
         """Answer with what others got for the same, or go on when it is this request's turn."""
         try:
             answer = await report.prepare()
@@ -371,7 +375,9 @@ class Exchange:
             return
         self._entered = perf_counter()
         if answer is None:
-            self._pass_body(body)
+            if unchecked.passes_unread:
+                self._client.resume_reading()
+            self._pass_body(bytes(unchecked.data), complete=unchecked.complete)
         else:
             self._answer(answer)
 
@@ -449,7 +455,7 @@ class Exchange:
     def request_ended(self, trailers: bytes) -> None:
         if self._unchecked is not None:
             self._unchecked.complete = True
-            if self.phase is Phase.CHECKING_BODY:
+            if self.phase is Phase.CHECKING_BODY and not self._unchecked.passes_unread:
                 self._check_body(self._unchecked)
             return
         attempt = self._attempt

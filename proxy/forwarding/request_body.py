@@ -188,9 +188,11 @@ class McpReplayBuffer(ReplayBuffer):
 
 class UncheckedBody:
     """`check` raises the `Refused` that forbids a request with this body; None if any may pass. `read` is called with
-    it then. `tools` are those of MCP that the body calls, as far as they were read."""
+    it then. `tools` are those of MCP that the body calls, as far as they were read. `passes_unread` tells that it was
+    found to be too large for that, and will pass.
+    """
 
-    __slots__ = ("_check", "_names_tools", "_read", "complete", "data", "tools")
+    __slots__ = ("_check", "_names_tools", "_read", "complete", "data", "passes_unread", "tools")
 
     def __init__(
         self,
@@ -201,6 +203,7 @@ class UncheckedBody:
         fields = context.request.fields
         self.data = bytearray()
         self.complete = not fields.chunked and not fields.content_length
+        self.passes_unread = False
         self.tools: tuple[str, ...] = (UNTOLD,)
         self._check = check
         self._read = read

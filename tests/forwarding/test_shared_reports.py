@@ -735,6 +735,32 @@ async def test_after_a_429_orders_wait_for_their_turn(
     assert outcomes(bench) == ["throttled", "created", "created", "created"]
 
 
+@pytest.mark.parametrize("arrives", ["at once", "in pieces", "chunked"])
+async def test_an_order_too_large_to_be_read_waits_for_its_turn(
+    arrives: str, running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blanks behind an order do not take it past the others, and it passes whole."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 0.2)
+    amazon.answers = [answer(429, {"code": "429"})]
+    large = json.dumps(ORDER).encode() + b" " * 300_000
+    request = order(large)
+    if arrives == "chunked":
+        head = order(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+        request = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
+    first = len(request) if arrives == "at once" else 1000
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        client = await bench.client(request[:first])
+        if arrives != "chunked":
+            await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+            assert amazon.orders() == 1
+        client.send(request[first:])
+        assert (await client.answer()).status == 200
+        assert bench.reports.queues.snapshot()[0].interval < 0.2
+    assert amazon.orders() == 2
+    assert outcomes(bench) == ["throttled", "created"]
+
+
 async def test_an_order_that_would_wait_too_long_is_refused(running: Running, amazon: Amazon) -> None:
     """With the seconds after which it can be sent again; orders of another region are not held back."""
     amazon.answers = [answer(429, {"code": "429"}, b"Retry-After: 600")]
