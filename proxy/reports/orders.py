@@ -177,7 +177,8 @@ def _only_success(content: Any) -> Any:
 
 def _ends(content: Mapping[str, Any]) -> tuple[str, ...]:
     parts = content.get("completedReportParts")
-    found = [part.get("urlExpirationDateTime") for part in parts or () if isinstance(part, dict)] if parts else []
+    entries = parts if isinstance(parts, list) else []
+    found = [part.get("urlExpirationDateTime") for part in entries if isinstance(part, dict)]
     return tuple(end for end in (content.get("urlExpiresAt"), *found) if isinstance(end, str))
 
 

@@ -454,6 +454,15 @@ async def test_an_order_too_large_to_be_read_passes(running: Running, amazon: Am
     assert amazon.orders() == 2
 
 
+async def test_an_answer_with_odd_parts_holds_up_no_other_order(running: Running, amazon: Amazon) -> None:
+    """It is Amazon's to say what they are."""
+    amazon.answers = [answer(200, {"reportId": "report-1", "status": "PENDING", "completedReportParts": 5})]
+    async with sharing(running, amazon) as bench:
+        assert told(await bench.ask(order())) == (200, "report-1", False)
+        assert told(await bench.ask(order())) == (200, "report-1", True)
+        assert bench.accounting.in_flight == 0
+
+
 async def test_a_compressed_answer_is_understood(running: Running, amazon: Amazon) -> None:
     """The client gets it as it came; the next one gets plain JSON."""
     content = gzip.compress(json.dumps({"reportId": "report-1", "status": "PENDING"}).encode())
