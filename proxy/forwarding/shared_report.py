@@ -94,19 +94,21 @@ class SharedReport:
     def read(self, body: bytes) -> None:
         """Read what the body asks for. Takes long for a large one, and may run in a thread."""
         operation, fields = self._operation, self._context.request.fields
+        deletes = not (operation.is_order or operation.is_poll)  # in whatever form: Amazon may have done it
         is_odd = any(may_override(name) for name, _ in fields.every) or (body and find_odd_form(fields))
-        if self._token is None or is_odd:
+        if self._token is None or (is_odd and not deletes):
             return
         if operation.is_order:
             if self._context.target == _PATHS[operation].encode():
                 self._order = read_order(operation, body)
             self._key = self._digest(operation, self._order.digest) if self._order is not None else ""
             return
-        if body and operation not in _VERSION_1:
+        if body and operation is ReportOperation.POLL:
             return  # Amazon specifies no body here: what it makes of one is unknown
         found = polled_id(operation, self._context.destination.segments, body)
         target = _PATHS[operation] + (found if operation not in _VERSION_1 else "")
-        if found and self._context.target == target.encode() and _OWN_CONDITIONS.isdisjoint(dict(fields.every)):
+        is_plain = deletes or _OWN_CONDITIONS.isdisjoint(dict(fields.every))
+        if found and is_plain and self._context.target == target.encode():
             self._id, self._key = found, self._report_key(found)
 
     def _report_key(self, identifier: str) -> str:

@@ -414,6 +414,26 @@ async def test_a_deleted_report_is_forgotten(running: Running, amazon: Amazon) -
     assert amazon.polls() == 2
 
 
+@pytest.mark.parametrize(
+    "deletion",
+    [
+        poll("report-1", "Range: bytes=0-1", method="DELETE"),
+        poll("report-1", "If-None-Match: *", method="DELETE"),
+        poll("report-1", "X-HTTP-Method: PUT", method="DELETE"),
+        poll("report-1", "Content-Length: 2", method="DELETE") + b"{}",
+    ],
+    ids=["range", "condition", "another method", "body"],
+)
+async def test_a_report_is_forgotten_however_its_deletion_is_written(
+    deletion: bytes, running: Running, amazon: Amazon
+) -> None:
+    """Amazon may delete it all the same."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(deletion)
+        assert told(await bench.ask(order())) == (200, "report-2", False)
+
+
 async def test_a_deletion_with_another_scope_forgets_nothing(running: Running, amazon: Amazon) -> None:
     """Amazon decides about it."""
     async with sharing(running, amazon) as bench:
