@@ -76,8 +76,9 @@ class ClientConnection(asyncio.Protocol):
         if self._reading is CLOSED:
             self.deadline = max(self.deadline, min(self.loop.time() + LINGER, self._linger_until))
             return
-        if self._reading is NOTHING:
+        if self._reading is NOTHING or (self._reading is HEAD and not self.writable):
             self._hold_back(data)
+            self._wait_for_client()
             return
         try:
             self._read(data)
@@ -100,6 +101,8 @@ class ClientConnection(asyncio.Protocol):
             if self._body is None:
                 self.deadline = NEVER
             self._handler.client_writable(True)
+        elif self._reading is NOTHING:
+            self.loop.call_soon(self._read_held_back)
 
     # --- timers
 
@@ -129,8 +132,9 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self.loop.time() + least_taken(self._limits, self._handler)[0]
 
     def _expire_waiting(self) -> None:
-        """No request is running: a head that began is answered, an idle connection just ends."""
-        if self._buffer:
+        """No request is running: a head that began is answered, an idle connection just ends, and so does that of a
+        client that does not take its answers."""
+        if self._buffer and self.writable:
             seconds = self._limits.header_timeout
             self._refuse(RequestTimeout(f"The request's head was not complete within {seconds:g} s.", close=True))
         else:
@@ -152,6 +156,12 @@ class ClientConnection(asyncio.Protocol):
         """Requests that are answered here, one behind the other, must not hold up other connections."""
         self._reading = follow(self._reading, NOTHING)
         self.loop.call_soon(self._read_held_back)
+
+    def _wait_for_client(self) -> None:
+        """No request begins before the client has taken its answers: they would grow without limit here."""
+        if self._reading is HEAD:
+            self._reading = follow(self._reading, NOTHING)
+            self._watch_sending()
 
     def _hold_back(self, data: bytes) -> None:
         """Keep what a client sent ahead of its answer; it waits its turn, and not without limit."""
@@ -370,7 +380,9 @@ class ClientConnection(asyncio.Protocol):
     def _read_held_back(self) -> None:
         if self._reading is NOTHING and self._handler is None:
             self._reading = follow(self._reading, HEAD)
-        if self._reading is HEAD and self._buffer:
+        if self._buffer and not self.writable:
+            self._wait_for_client()
+        elif self._reading is HEAD and self._buffer:
             data, self._buffer = self._buffer, b""
             self.resume_reading()  # it is paused only for what was held back; the next request may pause it again
             self.data_received(data)

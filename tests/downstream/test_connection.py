@@ -111,6 +111,41 @@ async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) 
         assert [(await client.answer()).body for _ in range(2)] == [b"hello", b"/1 "]
 
 
+REFUSED = get(b"/auth/other")
+
+
+@pytest.mark.parametrize(
+    "pieces", [[REFUSED * 3], [REFUSED, REFUSED, REFUSED[:9], REFUSED[9:]]], ids=["one", "several"]
+)
+async def test_no_request_begins_before_the_client_takes_its_answers(pieces: list[bytes], running: Running) -> None:
+    """Those of requests that are answered here, too: they would grow without limit."""
+    async with running(echo) as bench:
+        client = await bench.client(REFUSED)
+        await client.answer()
+        connection = bench.connection()
+        connection.pause_writing()
+        for piece in pieces:
+            client.send(piece)
+            await bench.settled(lambda sent=piece: connection._buffer.endswith(sent))  # type: ignore[misc]
+        assert len(connection._buffer) == 3 * len(REFUSED)
+        connection.resume_writing()
+        assert [(await client.answer()).status for _ in range(3)] == [404, 404, 404]
+
+
+async def test_a_client_that_takes_no_answers_is_left_in_the_end(running: Running) -> None:
+    """Although it goes on asking."""
+    async with running(echo) as bench:
+        client = await bench.client(REFUSED)
+        await client.answer()
+        connection = bench.connection()
+        connection.pause_writing()
+        client.send(REFUSED * 2)
+        await bench.settled(lambda: bool(connection._buffer))
+        assert connection.deadline < NEVER
+        connection.expire(connection.deadline)
+        assert await client.end() == b""
+
+
 async def test_a_large_body_behind_a_request_that_is_answered_here_is_read_to_its_end(running: Running) -> None:
     """What was held back meanwhile is more than may be held back, and the rest comes after it."""
     body = b"x" * 300_000

@@ -168,6 +168,12 @@ def pipelined_requests(running: Serving) -> None:
         push(attackers, b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000, 20_000_000)
 
 
+def pipelined_refusals(running: Serving) -> None:
+    """The same with requests that the proxy answers itself."""
+    with connections(running.netloc, 20) as attackers:
+        push(attackers, b"GET /auth/other HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000, 20_000_000)
+
+
 def pipelined_behind_a_slow_one(running: Serving) -> None:
     with connections(running.netloc, 50) as attackers:
         for attacker in attackers:
@@ -236,6 +242,7 @@ ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
     (one_byte_chunks_for_a_token, 40),
     (one_byte_reads, 40),
     (pipelined_requests, 40),
+    (pipelined_refusals, 40),
     (pipelined_behind_a_slow_one, 60),
     (slow_readers, 100),
     (uploads_nobody_reads, 60),
