@@ -19,6 +19,7 @@ from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.report_look import ReportLook
 from proxy.forwarding.unauthorized import PATIENCE
+from proxy.http1.fields import plain_name
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
 from proxy.problem import reason_phrase
@@ -118,9 +119,17 @@ class SharedReport:
         """The key of something that is reached with this login, region, Scope and accounts."""
         route, token = self._context.route, self._token
         assert token is not None
-        named = sorted(each for each in self._context.request.fields.every if names_account(each[0]))
-        access = (route.account, token.client_id, token.lineage, route.region, route.profile, route.ads_account, named)
-        return hashlib.blake2b(repr((access, parts)).encode(), digest_size=20).hexdigest()
+        login = (route.account, token.client_id, token.lineage, route.region)
+        default = (route.ads_account_header, route.ads_account) if route.ads_account_header else ()
+        accounts = (route.profile, default, self._named_accounts())
+        return hashlib.blake2b(repr((login, accounts, parts)).encode(), digest_size=20).hexdigest()
+
+    def _named_accounts(self) -> list[tuple[bytes, bytes]]:
+        """The client's own header fields that name an account, as far as they leave: `Connection` can hold them
+        back."""
+        lines = (line.partition(b":") for line in self._context.request.fields.passing.split(b"\r\n"))
+        fields = ((plain_name(name), value.strip(b" \t")) for name, _, value in lines)
+        return sorted(each for each in fields if names_account(each[0]))
 
     @property
     def _limit(self) -> OrderLimit | None:

@@ -216,6 +216,17 @@ async def test_any_other_order_reaches_amazon(other: bytes, running: Running, am
     assert amazon.orders() == 2
 
 
+async def test_an_account_that_does_not_leave_does_not_count(running: Running, amazon: Amazon) -> None:
+    """With `Connection`, an order of one account would else be filed as one of another."""
+    named = "Amazon-Ads-AccountId: amzn1.b"
+    held_back = order(ORDER, named, "Connection: Amazon-Ads-AccountId")
+    async with sharing(running, amazon) as bench:
+        assert told(await bench.ask(held_back)) == (200, "report-1", False)
+        assert told(await bench.ask(order(ORDER, named))) == (200, "report-2", False)
+        assert told(await bench.ask(order(ORDER))) == (200, "report-1", True)
+    assert [b"Amazon-Ads-AccountId" in head for head in amazon.heads] == [False, True]
+
+
 async def test_simultaneous_identical_orders_make_one(running: Running, amazon: Amazon) -> None:
     """The others wait for the first one's report."""
     amazon.held = asyncio.Event()
