@@ -26,7 +26,7 @@ from proxy.problem import reason_phrase
 from proxy.reports.orders import (
     ReportOperation,
     agrees,
-    polled_id,
+    named_ids,
     read_duplicate,
     read_order,
     read_report,
@@ -83,6 +83,7 @@ class SharedReport:
         self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
         self._order: Order | None = None
         self._id = self._key = self._claimed = ""
+        self._deleted: tuple[str, ...] = ()
         self._patient_until = self._loop.time() + context.rules.timeouts.response
         self._left_at = 0.0
         self._over = False
@@ -106,11 +107,14 @@ class SharedReport:
             return
         if body and operation is ReportOperation.POLL:
             return  # Amazon specifies no body here: what it makes of one is unknown
-        found = polled_id(operation, self._context.destination.segments, body)
-        target = _PATHS[operation] + (found if operation not in _VERSION_1 else "")
-        is_plain = deletes or _OWN_CONDITIONS.isdisjoint(dict(fields.every))
-        if found and is_plain and self._context.target == target.encode():
-            self._id, self._key = found, self._report_key(found)
+        ids = named_ids(operation, self._context.destination.segments, body)
+        target = _PATHS[operation] + ("" if operation in _VERSION_1 else "".join(ids))
+        if self._context.target != target.encode():
+            return
+        if deletes:
+            self._deleted = tuple(map(self._report_key, ids))
+        elif len(ids) == 1 and _OWN_CONDITIONS.isdisjoint(dict(fields.every)):
+            self._id, self._key = ids[0], self._report_key(ids[0])
 
     def _report_key(self, identifier: str) -> str:
         return self._digest("version 1" if self._operation in _VERSION_1 else "version 3", identifier.encode())
@@ -214,8 +218,8 @@ class SharedReport:
         )
 
     def _forget(self) -> None:
-        if self._key:
-            self._sharing.forget(self._key)
+        for key in self._deleted:
+            self._sharing.forget(key)
 
     # --- what Amazon answers
 
@@ -292,7 +296,7 @@ class SharedReport:
             return
         answer = None
         if response is not None and response.status == 404:
-            self._forget()
+            self._sharing.forget(self._key)
         if response is not None and body is not None and report is not None and report.id == self._id:
             self._sharing.saw(self._key, report, shows_answer=self._operation is ReportOperation.POLL)
             content_type = response.fields.values.get(b"content-type", b"application/json").decode("latin-1")

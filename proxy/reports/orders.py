@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+_MOST_IDS: Final = 100
 _DUPLICATE: Final = re.compile(r"duplicate of\s*:\s*([0-9A-Za-z][0-9A-Za-z-]{7,63})\s*\.?\s*")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _ABSENT: Final[tuple[object, ...]] = (None, [])
@@ -182,18 +183,19 @@ def _ends(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(end for end in (content.get("urlExpiresAt"), *found) if isinstance(end, str))
 
 
-def polled_id(operation: ReportOperation, segments: tuple[bytes, ...], body: bytes) -> str:
-    """The report that a poll or a deletion names; empty if it names several, or none that is plain."""
+def named_ids(operation: ReportOperation, segments: tuple[bytes, ...], body: bytes) -> tuple[str, ...]:
+    """The reports that a poll or a deletion names; empty if one of them is not plain, or if they are very many."""
     if operation in (ReportOperation.POLL_V1, ReportOperation.DELETE_V1):
         try:
             content = read_json(body, strictly=True)
         except (ValueError, RecursionError):
-            return ""
-        ids = content.get("reportIds") if isinstance(content, dict) and len(content) == 1 else None
-        found = ids[0] if isinstance(ids, list) and len(ids) == 1 else None
+            return ()
+        found = content.get("reportIds") if isinstance(content, dict) and len(content) == 1 else None
     else:
-        found = segments[-1].decode("latin-1") if segments else None
-    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
+        found = [segments[-1].decode("latin-1")] if segments else None
+    if not isinstance(found, list) or len(found) > _MOST_IDS:
+        return ()
+    return tuple(found) if all(isinstance(each, str) and _ID.fullmatch(each) for each in found) else ()
 
 
 def read_duplicate(body: bytes) -> str:

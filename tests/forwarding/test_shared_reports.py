@@ -445,6 +445,16 @@ async def test_a_report_is_forgotten_however_its_deletion_is_written(
         assert told(await bench.ask(order())) == (200, "report-2", False)
 
 
+async def test_a_deletion_may_name_several_reports(running: Running, amazon: Amazon) -> None:
+    """In version 1: each is forgotten."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    async with sharing(running, amazon) as bench:
+        first = await bench.ask(request)
+        await bench.ask(post("/adsApi/v1/delete/reports", {"reportIds": ["v1-1", "v1-9"]}))
+        assert (await bench.ask(request)).body != first.body
+    assert amazon.orders() == 2
+
+
 async def test_a_deletion_with_another_scope_forgets_nothing(running: Running, amazon: Amazon) -> None:
     """Amazon decides about it."""
     async with sharing(running, amazon) as bench:
