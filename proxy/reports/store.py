@@ -286,10 +286,16 @@ class ReportFolder:
         return folder
 
     def remove(self, name: str) -> None:
-        """Remove all that is kept of a report. Raises `ReportFolderError`."""
+        """Remove all that is kept of a report. Raises `ReportFolderError`.
+
+        Whose data it is goes last: what is left where the program is killed meanwhile is found, and taken for nobody
+        else's.
+        """
         folder = self.path(name)
         with _translated(), contextlib.suppress(FileNotFoundError):
             (folder / MANIFEST).unlink(missing_ok=True)
+            if not folder.is_symlink():
+                _empty(folder, keep=ACCOUNT)
             shutil.rmtree(folder)
 
     def remove_others(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -329,6 +335,15 @@ class ReportFolder:
         if facts.st_mode & 0o077:
             raise ReportFolderError(f"{folder} is open to other users; close it with: chmod 700 {folder}")
         return folder
+
+
+def _empty(folder: Path, keep: str) -> None:
+    """Remove all that is in a folder, but for one file. Raises `OSError`."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != keep:
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,6 +36,9 @@ STATUS = RunnerStatus(
     RunProgress(4, 2, 1),
     (Run("r0", 1.0, 2.0, RunResult.PARTIAL, 7, ("Profile 12: Amazon answered 500.",)),),
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -163,6 +169,36 @@ def test_reports_without_an_entry_are_removed(folder: ReportFolder) -> None:
     (folder.directory / "mine").mkdir()
     assert folder.remove_others(["other"]) == ("sp-daily",)
     assert [path.name for path in folder.directory.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_a_removal_that_is_cut_off_leaves_no_data_without_its_account(
+    steps: int, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start finds it, and takes it for nobody else's."""
+    path = folder.path("daily")
+    (path / "parts").mkdir(parents=True, mode=0o700)
+    for name in ("kept.json", "parts/rows", "run", "account"):
+        (path / name).write_text("one")
+    left = [None] * steps
+
+    def remove(real: Callable[..., None]) -> Callable[..., None]:
+        def step(*given: object, **named: object) -> None:
+            if not left:
+                raise OSError(errno.EIO, "cut off")
+            left.pop()
+            real(*given, **named)
+
+        return step
+
+    with monkeypatch.context() as cut:
+        cut.setattr(os, "unlink", remove(os.unlink))
+        cut.setattr(os, "rmdir", remove(os.rmdir))
+        with pytest.raises(ReportFolderError):
+            folder.remove("daily")
+    assert folder.names() == ("daily",) or not any(path.rglob("*"))
+    folder.remove("daily")
+    assert not path.exists()
 
 
 def test_leftovers_of_a_killed_program_are_removed(folder: ReportFolder) -> None:
