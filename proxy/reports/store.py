@@ -288,8 +288,8 @@ class ReportFolder:
     def remove(self, name: str) -> None:
         """Remove all that is kept of a report. Raises `ReportFolderError`.
 
-        Whose data it is goes last: what is left where the program is killed meanwhile is found, and taken for nobody
-        else's.
+        The account goes last: what is left where the program is killed meanwhile is found, and not taken for another
+        account's.
         """
         folder = self.path(name)
         with _translated(), contextlib.suppress(FileNotFoundError):

@@ -175,7 +175,7 @@ def test_reports_without_an_entry_are_removed(folder: ReportFolder) -> None:
 def test_a_removal_that_is_cut_off_leaves_no_data_without_its_account(
     steps: int, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next start finds it, and takes it for nobody else's."""
+    """The next start finds it, and does not take it for another account's."""
     path = folder.path("daily")
     (path / "parts").mkdir(parents=True, mode=0o700)
     for name in ("kept.json", "parts/rows", "run", "account"):
