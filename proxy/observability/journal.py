@@ -36,7 +36,7 @@ _NOTHING_ELSE = ("", "", "", "")
 
 
 def _count_nothing(client: str, account: str, outcome: str) -> None:
-    """Where nobody counts writes."""
+    """Writes are not counted."""
 
 
 class RequestLog(Protocol):
