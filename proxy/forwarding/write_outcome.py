@@ -111,11 +111,16 @@ def read(body: bytes | str) -> Any:
 
     A large one is read with a function in Python for each object, so that other threads have their turn meanwhile.
     """
-    return json.loads(body) if len(body) < LARGE else json.loads(body, object_pairs_hook=_object)
+    text = body if isinstance(body, str) else str(body.removeprefix(_MARK), "utf-8")
+    return (_SMALL if len(body) < LARGE else _LARGE).decode(text)
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(members)
+
+
+_SMALL: Final = json.JSONDecoder()
+_LARGE: Final = json.JSONDecoder(object_pairs_hook=_object)
 
 
 # --- Items and their results -----------------------------------------------------------------------------

@@ -85,10 +85,14 @@ class WriteBodies:
     @property
     def is_large(self) -> bool:
         """Whether reading takes longer than the way to the thread: a small body that is compressed may."""
-        bodies = [(self.body, self.response.fields.content_encoding if self.response is not None else b"")]
-        if self.request is not None:
-            bodies.append((self.request.body, self.request.content_encoding))
-        return any(body and (len(body) >= LARGE or coding not in _PLAIN) for body, coding in bodies)
+        response, request = self.response, self.request
+        if _is_large(self.body, response.fields.content_encoding if response is not None else b""):
+            return True
+        return request is not None and _is_large(request.body, request.content_encoding)
+
+
+def _is_large(body: bytes | None, coding: bytes) -> bool:
+    return body is not None and (len(body) >= LARGE or (len(body) > 0 and coding not in _PLAIN))
 
 
 def written_request(context: RequestContext, body: bytes | None) -> WriteRequest:

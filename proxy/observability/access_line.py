@@ -220,7 +220,7 @@ class AccessLines:
         """The members that tell what became of a write; none for any other request."""
         if write is None:
             return ""
-        found = f',"outcome":"{write.outcome.value}"' if "outcome" in self._fields else ""
+        found = f',"outcome":"{write.outcome}"' if "outcome" in self._fields else ""
         if (items := write.items) is not None and "items" in self._fields:
             found += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
         return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Protocol
 
-from proxy.events import ItemCounts, RequestFinished
+from proxy.events import ItemCounts, Outcome, RequestFinished
 from proxy.observability.audit import may_change
 from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
@@ -31,6 +31,7 @@ _MAX_ENTRIES = 4096
 CountWrite = Callable[[str, str, str], None]
 """Counts a write by client, account and outcome: `proxy.observability.metrics.Metrics.count_write`."""
 NO_ITEMS = ItemCounts(0, 0)
+_SUCCESS = Outcome.SUCCESS.value
 _NOTHING_ELSE = ("", "", "", "")
 """The fields of a `RecentRequest` between its attempts and its outcome."""
 
@@ -194,10 +195,10 @@ class WriteJournalEntry(JournalEntry):
         assert write is not None
         numbers.note_forwarded(duration, record.upstream, record.overhead)
         numbers.seen = now
-        self._count_write(kind.client, kind.account, write.outcome.value)
+        self._count_write(kind.client, kind.account, _SUCCESS)
         items = write.items or NO_ITEMS
         whose = now, kind, self._status, record.path, record.request_id, record.amazon_request_id
-        self._keep((*whose, duration, record.attempts, *_NOTHING_ELSE, write.outcome.value, *items))
+        self._keep((*whose, duration, record.attempts, *_NOTHING_ELSE, _SUCCESS, *items))
         self._tell(now, record)
 
 
