@@ -231,6 +231,9 @@ def problem_with_unified_order(order: JsonObject, today: date) -> FieldProblem |
     fields = order["query"].get("fields") if isinstance(order["query"], dict) else None
     if not _is_list_of_texts(fields) or (fields and len(fields) > MOST_FIELDS):
         return FieldProblem("FIELD_SIZE_IS_OUT_OF_RANGE", f"fields must be 1 to {MOST_FIELDS} texts", "query.fields")
+    given = order["query"].get("filter")
+    if given is not None and not _is_filter(given):
+        return FieldProblem("FIELD_VALUE_IS_INVALID", "a filter has either on or and", "query.filter")
     periods = order["periods"]
     if not isinstance(periods, list) or len(periods) != 1:
         return FieldProblem("FIELD_SIZE_IS_OUT_OF_RANGE", "there must be one period", "periods")
@@ -246,3 +249,36 @@ def problem_with_unified_order(order: JsonObject, today: date) -> FieldProblem |
     if start < today - timedelta(days=UNIFIED_KEPT):
         return FieldProblem("FIELD_VALUE_IS_OUT_OF_RANGE", f"startDate is more than {UNIFIED_KEPT} days ago", at)
     return None
+
+
+MOST_FILTERS, MOST_VALUES = 10, 2000
+FIELD = re.compile(r"[a-zA-Z0-9]+\.[a-zA-Z0-9]+")
+
+
+def _is_filter(given: Any) -> bool:
+    """Whether it is one comparison, or several filters that must all be met."""
+    if not isinstance(given, dict) or len(given) != 1:
+        return False
+    inner = given.get("on", given.get("and"))
+    if not isinstance(inner, dict):
+        return False
+    if "and" in given:
+        filters = inner.get("filters")
+        return isinstance(filters, list) and 1 <= len(filters) <= MOST_FILTERS and all(map(_is_filter, filters))
+    return (
+        bool(FIELD.fullmatch(str(inner.get("field"))))
+        and inner.get("comparisonOperator") in ("EQUALS", "IN")
+        and isinstance(inner.get("not"), bool)
+        and _is_list_of_texts(inner.get("values"))
+        and 1 <= len(inner["values"]) <= MOST_VALUES
+    )
+
+
+def passes_filter(given: Any, country: str) -> bool:
+    """Whether a filter lets the rows of a country pass; what it says of other fields is not looked at."""
+    if not _is_filter(given):
+        return True
+    if "and" in given:
+        return all(passes_filter(each, country) for each in given["and"]["filters"])
+    on = given["on"]
+    return on["field"] != "campaign.country" or (country in on["values"]) is not on["not"]

@@ -60,7 +60,7 @@ class RowPlan:
     """What a report's rows are made from: `entities` campaigns (or keywords, products) on `days`.
 
     With `daily` there is a row for each on each day. `ordered_at` is a time of the calendar. Numbers are ids in version
-    3 reports; with `text_ids` they are text, as in others. `advertiser` is whose rows these are.
+    3 reports; with `text_ids` they are text, as in others. `advertiser` is whose rows these are, in which `country`.
     """
 
     columns: tuple[str, ...]
@@ -71,6 +71,7 @@ class RowPlan:
     ordered_at: float
     currency: str = "USD"
     text_ids: bool = False
+    country: str = ""
 
     @property
     def rows(self) -> int:
@@ -107,6 +108,8 @@ class RowPlan:
             return self._id(name, kind)
         if name.lower().endswith(("currencycode", "currency")):
             return self.currency
+        if name == "country":
+            return self.country
         if name in TEXTS:
             return TEXTS[name][kind % len(TEXTS[name])]
         if NAMED.search(name):
@@ -141,6 +144,27 @@ class RowPlan:
         return int(min(max(self.ordered_at - over.timestamp(), 0), RESTATED_DAYS * 86_400) // 60)
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedRows:
+    """The rows of several plans, one after another; all have these columns."""
+
+    columns: tuple[str, ...]
+    plans: tuple[RowPlan, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(plan.rows for plan in self.plans)
+
+    def encoded(self, first: int, last: int) -> Iterator[bytes]:
+        """The rows from `first` up to before `last`, each a JSON object."""
+        for plan in self.plans:
+            yield from plan.encoded(max(first, 0), min(last, plan.rows))
+            first, last = first - plan.rows, last - plan.rows
+
+
+Rows = RowPlan | JoinedRows
+
 ID, SHORT, LONG = "\ue001", "\ue002", "\ue003"
 """Marks in a template: around an id, which may become a JSON number, and for a row's number, short or with zeros."""
 
@@ -168,7 +192,7 @@ def _digits(text: str) -> int:
 # --- Files -----------------------------------------------------------------------------------------------
 
 
-def as_json(plan: RowPlan, first: int, last: int) -> Iterator[bytes]:
+def as_json(plan: Rows, first: int, last: int) -> Iterator[bytes]:
     """A JSON array in pieces."""
     yield b"["
     for start in range(first, last, PIECE):
@@ -177,7 +201,7 @@ def as_json(plan: RowPlan, first: int, last: int) -> Iterator[bytes]:
     yield b"]"
 
 
-def as_csv(plan: RowPlan, first: int, last: int) -> Iterator[bytes]:
+def as_csv(plan: Rows, first: int, last: int) -> Iterator[bytes]:
     """Lines with commas between the cells, the columns' names first, in pieces."""
     for start in range(first, max(last, first + 1), PIECE):
         text = io.StringIO()

@@ -6,14 +6,14 @@ import json
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.simulator.limits import Caller
 from proxy.simulator.report_orders import day_of
-from proxy.simulator.report_rows import RowPlan, as_csv, as_json, columns_of, gzipped, is_daily
+from proxy.simulator.report_rows import JoinedRows, RowPlan, Rows, as_csv, as_json, columns_of, gzipped, is_daily
 
 if TYPE_CHECKING:
     from proxy.simulator.settings import SimulatorSettings
@@ -36,7 +36,8 @@ FAILURE = "Report generation failed."
 class Order:
     """What is ordered: a report of a `kind` (v3, unified, v2, snapshot, dsp, export, amc) by whom and where.
 
-    `subject` is the report type, or what else it is about. With `text` it is CSV, not a gzip file.
+    `subject` is the report type, or what else it is about. With `text` it is CSV, not a gzip file. `countries` are the
+    countries and advertisers of a unified report, which has rows of each.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Order:
     region: str
     text: bool = False
     parts: int = 1
+    countries: tuple[tuple[str, str], ...] | None = None
 
     @property
     def advertiser(self) -> str:
@@ -165,9 +167,9 @@ class Report:
             return self.on_calendar(self.finished_at)
         return self.on_calendar(self.ordered_at + self.pending if self.stage == "PROCESSING" else None)
 
-    def plan(self) -> RowPlan:
+    def plan(self) -> Rows:
         """What its rows are made from."""
-        return RowPlan(
+        plan = RowPlan(
             columns=columns_of(self.order.request),
             days=_days_of(self.order.request, self.ordered_on),
             daily=is_daily(self.order.request),
@@ -177,6 +179,10 @@ class Report:
             currency=self.currency,
             text_ids=self.order.kind != "v3",
         )
+        if self.order.countries is None:
+            return plan
+        found = (replace(plan, country=country, advertiser=who) for country, who in self.order.countries)
+        return JoinedRows(plan.columns, tuple(found))
 
     def pieces(self, part: int = 0) -> Iterator[bytes]:
         """The bytes of one of its files, made while they are read."""

@@ -7,6 +7,7 @@ user.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.addressing import NO_SUCH_ACCOUNT
@@ -15,12 +16,12 @@ from proxy.simulator.answers import error_at
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Refusal
 from proxy.simulator.report_api import THROTTLED, timestamp
-from proxy.simulator.report_orders import problem_with_unified_order
+from proxy.simulator.report_orders import passes_filter, problem_with_unified_order
 from proxy.simulator.reports import Order
 from proxy.simulator.unified import Entity, Shape, load_shapes, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from proxy.simulator.answers import Answer
     from proxy.simulator.reports import Report
@@ -257,13 +258,31 @@ def _create_reports(call: Call, shape: Shape, given: Any) -> Entity:
     request = {**given, "accounts": named}
     order = Order(KIND, "", request, call.caller, call.region, text=form.endswith("CSV"), parts=parts)
     refused = _refusal_of(call, shape, given)
-    if refused is not None:
+    if refused is None:
+        order = replace(order, countries=tuple(_countries(call, named, given["query"])))
+    else:
         store.refuse(order)
         raise refused
     placed = store.place(order, settings)
     if placed.report is None or placed.result == "throttled":
         raise OrderThrottled
     return _as_json(call, placed.report)
+
+
+def _countries(call: Call, named: list[str], query: Any) -> Iterator[tuple[str, str]]:
+    """The countries of the accounts that the report's filter lets pass, and whose rows are in each.
+
+    An ads account has rows of all its countries, whichever host is asked.
+    """
+    book = call.state.ads_accounts
+    accounts = book.listed(call.caller.user) if MANAGER_ID in named else [book.named(each) for each in named]
+    for account in accounts:
+        assert account is not None  # `check_accounts` found it
+        there = [each for each in account.presences if each.country is not None]
+        found = [(str(each.country), each.profile_id or str(each.entity_id)) for each in there]
+        for country, advertiser_id in found or [("", account.account_id)]:
+            if passes_filter(query.get("filter") if isinstance(query, dict) else None, country):
+                yield country, advertiser_id
 
 
 def _refusal_of(call: Call, shape: Shape, given: Entity) -> EntityRefused | None:

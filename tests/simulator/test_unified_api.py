@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from tests.simulator.test_api import NA, REPORT, at_s3
 
 MINE = {"advertiserAccountId": account_id("default", 1)}
 PERIODS = [{"datePeriod": {"startDate": "2026-01-01", "endDate": "2026-01-07"}}]
-ORDER = {"format": "GZIP_JSON", "periods": PERIODS, "query": {"fields": ["campaign.id", "metric.clicks"]}}
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+RECENT = [{"datePeriod": {"startDate": YESTERDAY, "endDate": YESTERDAY}}]
+ORDER: dict[str, Any] = {
+    "format": "GZIP_JSON",
+    "periods": PERIODS,
+    "query": {"fields": ["campaign.id", "metric.clicks"]},
+}
 
 
 async def send(client: SimulatorClient, verb: str, body: Any) -> Reply:
@@ -42,6 +49,67 @@ async def test_report_lives_from_pending_to_rows(client: SimulatorClient) -> Non
     fetched = await at_s3(client, part["url"])
     assert len(fetched.body) == part["sizeInBytes"]
     assert set(json.loads(gzip.decompress(fetched.body))[0]) == {"campaign.id", "metric.clicks"}
+
+
+def comparison(field: str, *values: str, negated: bool = False) -> dict[str, Any]:
+    """A filter of one comparison."""
+    return {"on": {"field": field, "comparisonOperator": "IN", "not": negated, "values": list(values)}}
+
+
+SPONSORED = comparison("adProduct.value", "SPONSORED_PRODUCTS")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "countries"),
+    [
+        (None, {"US", "UK"}),
+        (SPONSORED, {"US", "UK"}),
+        (comparison("campaign.country", "US"), {"US"}),
+        (comparison("campaign.country", "US", negated=True), {"UK"}),
+        (comparison("campaign.country", "US", "UK"), {"US", "UK"}),
+        ({"and": {"filters": [SPONSORED, comparison("campaign.country", "UK")]}}, {"UK"}),
+        (comparison("campaign.country", "FR"), set()),
+    ],
+)
+async def test_an_account_has_rows_of_all_its_countries(
+    client: SimulatorClient, chosen: Any, countries: set[str]
+) -> None:
+    """Of other campaigns in each, whichever host is asked; a filter leaves some out. The parts hold each row once."""
+    client.simulator.state.change(report_polls=1, strict_reports=True)
+    query = {"fields": ["campaign.id", "campaign.country"], **({"filter": chosen} if chosen else {})}
+    report = {**ORDER, "periods": RECENT, "format": "PARTITIONED_GZIP_JSON", "query": query}
+    body = {"accessRequestedAccounts": [MINE], "reports": [report]}
+    (made,) = (await send(client, "create", body)).json()["success"]
+    (done,) = (await send(client, "retrieve", {"reportIds": [made["report"]["reportId"]]})).json()["success"]
+    files = [await at_s3(client, part["url"]) for part in done["report"]["completedReportParts"]]
+    rows = [row for file in files for row in json.loads(gzip.decompress(file.body))]
+    assert {row["campaign.country"] for row in rows} == countries
+    assert len({row["campaign.id"] for row in rows}) == len(rows) == 50 * len(countries)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [],
+        {},
+        {"campaign.country": ["US"]},
+        {"on": {}},
+        {"on": {**SPONSORED["on"], "field": "country"}},
+        {"on": {**SPONSORED["on"], "comparisonOperator": "LIKE"}},
+        {"on": {**SPONSORED["on"], "not": None}},
+        {"on": {**SPONSORED["on"], "values": "US"}},
+        {"and": {"filters": []}},
+        {"and": {"filters": [{"or": {}}]}},
+        {"and": {"filters": [SPONSORED]}, **SPONSORED},
+    ],
+)
+async def test_a_filter_has_the_form_of_the_specification(client: SimulatorClient, chosen: Any) -> None:
+    """Anything else is an error of the report."""
+    client.simulator.state.change(strict_reports=True)
+    report = {**ORDER, "periods": RECENT, "query": {**ORDER["query"], "filter": chosen}}
+    answer = (await send(client, "create", {"accessRequestedAccounts": [MINE], "reports": [report]})).json()
+    (refused,) = answer["error"][0]["errors"]
+    assert (answer["success"], refused["fieldLocation"]) == ([], "$.reports[0].query.filter")
 
 
 async def test_report_may_be_text(client: SimulatorClient) -> None:
@@ -126,7 +194,7 @@ async def test_report_that_lacks_something_is_an_error(
 
 
 async def test_partitioned_report_has_several_parts(client: SimulatorClient) -> None:
-    """Each with a URL and its expiry; together they have every row once."""
+    """Each with a URL and its expiry; together they have every row of both countries once."""
     client.simulator.state.change(report_polls=1, report_parts=3)
     fields = {"fields": ["date.value", "campaign.id", "metric.sales"]}
     report = await ordered(client, format="PARTITIONED_GZIP_JSON", query=fields)
@@ -136,7 +204,7 @@ async def test_partitioned_report_has_several_parts(client: SimulatorClient) -> 
     assert [len(each.body) for each in fetched] == [part["sizeInBytes"] for part in parts]
     assert all(part["urlExpirationDateTime"] > report["creationDateTime"] for part in parts)
     rows = [row for each in fetched for row in json.loads(gzip.decompress(each.body))]
-    assert len(rows) == len({(row["date.value"], row["campaign.id"]) for row in rows}) == 50 * 7
+    assert len(rows) == len({(row["date.value"], row["campaign.id"]) for row in rows}) == 2 * 50 * 7
 
 
 async def test_report_may_fail(client: SimulatorClient) -> None:
