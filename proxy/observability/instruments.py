@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "ads_proxy_"
 Labels = tuple[str, ...]
+_ADDED: Final = 256
+"""Series of a histogram that are added up at a time."""
 _BLOCK: Final = 32
 """Series whose text is kept together: enough that a scrape has few pieces, few enough that a change costs little."""
 NOTHING: Final[Mapping[Labels, float]] = MappingProxyType({})
@@ -195,10 +197,10 @@ class Buckets:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def add_all(self, other: Buckets) -> None:
-        """What another series of the same bounds has seen."""
-        self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
-        self.total += other.total
+    def add_all(self, others: Collection[Buckets]) -> None:
+        """What other series of the same bounds have seen."""
+        self.counts = list(map(sum, zip(self.counts, *[other.counts for other in others], strict=True)))
+        self.total = sum((other.total for other in others), self.total)
 
 
 class Distribution:
@@ -303,6 +305,14 @@ class SummedDistribution(Distribution):
         return whole
 
     def _add_up(self, whole: Distribution) -> Iterator[None]:
+        waiting: defaultdict[Labels, list[Buckets]] = defaultdict(list)
         for labels, buckets in chain(tuple(self.series.items()), self._parts()):
-            whole.buckets(*labels).add_all(buckets)
+            some = waiting[labels]
+            some.append(buckets)
+            if len(some) == _ADDED:
+                whole.buckets(*labels).add_all(some)
+                some.clear()
+                yield
+        for labels, some in waiting.items():
+            whole.buckets(*labels).add_all(some)
             yield

@@ -12,12 +12,13 @@ import os
 import tempfile
 from array import array
 from bisect import bisect_left
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from proxy.observability.instruments import Buckets, Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from proxy.observability.instruments import Labels
 
@@ -34,8 +35,13 @@ _HEADER: Final = 8
 """Doubles before the names."""
 _NAMES_AT: Final = _HEADER * _WIDTH
 
-Sums = dict[str, "dict[Labels, tuple[float, ...]]"]
-"""Name -> labels -> numbers."""
+_COMPARED: Final = 64
+"""Blocks that are compared with one look at them all, and singly where one of them changed."""
+
+Key = tuple[str, "Labels"]
+"""The name and the labels of a block."""
+Numbers = tuple[float, ...]
+NO_MOMENTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def make_memory_file() -> int:
@@ -107,7 +113,10 @@ class NumberReader(_Mapped):
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
         self._read = 0
-        self._known: list[tuple[str, Labels, int, int]] = []
+        self._places: dict[Key, tuple[int, int]] = {}
+        """Where the numbers of each block are, in bytes from the first; in this order."""
+        self._seen = b""
+        """The numbers as they were at the last look."""
 
     def close(self) -> None:
         """Give the memory back; there is nothing to be read any more."""
@@ -116,59 +125,93 @@ class NumberReader(_Mapped):
         self._memory.close()
 
     def __repr__(self) -> str:
-        return f"<NumberReader: {len(self._known)} blocks>"
+        return f"<NumberReader: {len(self._places)} blocks>"
 
-    def blocks(self) -> Iterator[tuple[str, Labels, tuple[float, ...]]]:
-        """Every name and labels with its numbers, as they are now."""
-        used = int(self.header[_USED])
+    def changed(self) -> Iterator[Key]:
+        """The blocks whose numbers are others than at the last look. It costs what changed: the memory is copied and
+        compared as a whole."""
+        new = self._read_names()
+        before, self._seen = self._seen, self._copy()
+        yield from new
+        blocks = tuple(self._places.items())[: len(self._places) - len(new)]
+        for first in range(0, len(blocks), _COMPARED):
+            some = blocks[first : first + _COMPARED]
+            begin, end = some[0][1][0], some[-1][1][1]
+            if self._seen[begin:end] != before[begin:end]:
+                yield from (key for key, (at, to) in some if self._seen[at:to] != before[at:to])
+
+    def blocks(self) -> Iterable[Key]:
+        """Those that were there at the last look."""
+        return self._places
+
+    def numbers(self, key: Key) -> Numbers:
+        """A block as it was at the last look; nothing, if there was none."""
+        at, to = self._places.get(key, (0, 0))
+        return tuple(memoryview(self._seen)[at:to].cast("d"))
+
+    def _read_names(self) -> list[Key]:
+        """Those that came since the last look."""
+        used, new = int(self.header[_USED]), []
         for line in bytes(self._names[self._read : used]).splitlines():
             name, labels, start, width = json.loads(line)
-            self._known.append((name, tuple(labels), start, width))
+            key = name, tuple(labels)
+            self._places[key] = start * _WIDTH, (start + width) * _WIDTH
+            new.append(key)
         self._read = used
-        for name, named, start, width in self._known:
-            yield name, named, tuple(self._numbers[start : start + width])
+        return new
+
+    def _copy(self) -> bytes:
+        """The numbers of all blocks that are known."""
+        _, end = next(reversed(self._places.values()), (0, 0))
+        return bytes(self._numbers[: end // _WIDTH])
 
 
-def add_up(parts: Iterable[tuple[str, Labels, tuple[float, ...]]]) -> Sums:
-    """The blocks of several memories, those of one name and labels added up number by number. Pure."""
-    sums: Sums = {}
-    for name, labels, numbers in parts:
-        of_name = sums.setdefault(name, {})
-        before = of_name.get(labels)
-        of_name[labels] = numbers if before is None else tuple(map(sum, zip(before, numbers, strict=True)))
-    return sums
+def add_up(parts: Sequence[Numbers], moment: int | None = None) -> Numbers:
+    """Blocks of one name and labels, number by number; of the one at `moment` the latest. Pure."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(max(some) if at == moment else sum(some) for at, some in enumerate(zip(*parts, strict=True)))
 
 
 class NumberMemories:
-    """What all counted: those that count now, and those that have ended, whose numbers stay."""
+    """What all counted: those that count now, and those that have ended, whose numbers stay.
 
-    def __init__(self) -> None:
+    `moments` tells which number of a name's blocks is a moment, of which the latest counts.
+    """
+
+    def __init__(self, moments: Mapping[str, int] = NO_MOMENTS) -> None:
+        self._moments = moments
         self._readers: dict[int, NumberReader] = {}
-        self._ended: Sums = {}
+        self._ended: dict[Key, Numbers] = {}
+        self._moved: dict[Key, None] = {}
+        """What changed in those that have ended, after the last look."""
 
     def __repr__(self) -> str:
-        return f"<NumberMemories: {len(self._readers)} being counted in, {sum(map(len, self._ended.values()))} ended>"
+        return f"<NumberMemories: {len(self._readers)} being counted in, {len(self._ended)} ended>"
 
     def begin(self, key: int, reader: NumberReader) -> None:
         self._readers[key] = reader
 
     def end(self, key: int) -> None:
-        """The block is no longer counted in: its numbers are kept, and the memory is released."""
+        """The memory is no longer counted in: its numbers are kept, and it is released."""
         reader = self._readers.pop(key, None)
         if reader is not None:
-            self._ended = add_up((*_flat(self._ended), *reader.blocks()))
+            self._moved |= dict.fromkeys(reader.changed())
+            for block in reader.blocks():
+                self._ended[block] = self._added(block, (reader,))
             reader.close()
 
-    def sums(self) -> Sums:
-        """As they are now."""
-        living = (block for reader in self._readers.values() for block in reader.blocks())
-        return add_up((*_flat(self._ended), *living))
+    def changes(self) -> Iterator[tuple[str, Labels, Numbers]]:
+        """The blocks that changed since the last time, as they are now in all memories together."""
+        changed, self._moved = self._moved, {}
+        for reader in self._readers.values():
+            changed |= dict.fromkeys(reader.changed())
+        for key in changed:
+            yield *key, self._added(key, self._readers.values())
 
-
-def _flat(sums: Sums) -> Iterator[tuple[str, Labels, tuple[float, ...]]]:
-    for name, series in sums.items():
-        for labels, numbers in series.items():
-            yield name, labels, numbers
+    def _added(self, key: Key, readers: Iterable[NumberReader]) -> Numbers:
+        parts = [self._ended.get(key, ()), *(reader.numbers(key) for reader in readers)]
+        return add_up([numbers for numbers in parts if numbers], self._moments.get(key[0]))
 
 
 # --- counting there -----------------------------------------------------------------------------------------
@@ -224,7 +267,7 @@ class SharedValues(dict["Labels", float]):
             self._memory.block(self._name, labels, 1)[0] = value
 
 
-def buckets_of(bounds: tuple[float, ...], numbers: tuple[float, ...]) -> Buckets:
+def buckets_of(bounds: tuple[float, ...], numbers: Numbers) -> Buckets:
     """The series that such a block holds."""
     buckets = Buckets(bounds)
     buckets.total, buckets.counts = numbers[0], [int(count) for count in numbers[1:]]

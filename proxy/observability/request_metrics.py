@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from prometheus_client.samples import Exemplar
 
 from proxy import errors
-from proxy.observability.exposition import SampleLine
-from proxy.observability.instruments import PREFIX, Buckets, Cell, Instrument, InstrumentKind, SummedDistribution
+from proxy.observability.instruments import Buckets, Cell, Instrument, InstrumentKind, SummedDistribution, Table
 from proxy.observability.number_memory import SharedBuckets, buckets_of
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from proxy.events import RequestFinished
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Labels
-    from proxy.observability.number_memory import NumberMemory, Sums
+    from proxy.observability.number_memory import NumberMemory, Numbers
 
 
 # --- Which buckets of its histograms a request falls into ------------------------------------------------
@@ -94,8 +93,10 @@ OVERHEADS: Final = Instrument(
     (),
     OVERHEAD_BUCKETS,
 )
-_REQUEST_LINE: Final = SampleLine(PREFIX + REQUESTS.name, REQUESTS.labels)
+_BOUNDS: Final = {UPSTREAMS.name: REQUEST_BUCKETS, OVERHEADS.name: OVERHEAD_BUCKETS}
 _PLAIN_WIDTH: Final = 2
+MOMENTS: Final = {REQUESTS.name: 1}
+"""Which number of a block in shared memory is the moment of the last request."""
 _COUNTS: Final = 3
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 
@@ -228,13 +229,19 @@ class RequestMetrics:
     def __init__(self, memory: NumberMemory | None = None) -> None:
         self.in_flight = Cell()
         self._memory = memory
-        self._others: Callable[[], Sums] = dict
-        self._sums: Sums = {}
+        self._changes: Callable[[], Iterable[tuple[str, Labels, Numbers]]] = tuple
+        self._elsewhere: dict[RequestLabels, RequestNumbers] = {}
+        """The cells of other processes' requests, as they were at the last look."""
+        self._counts_elsewhere: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
+        self._buckets_elsewhere: defaultdict[str, dict[Labels, Buckets]] = defaultdict(dict)
         self._looked = -math.inf
         self._others_in_flight: Callable[[], int] = int
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
         self._written: dict[tuple[str, Labels], SharedBuckets] = {}
         self._gone: set[str] = set()
+        self._table = Table(REQUESTS)
+        self._shown: dict[RequestLabels, int] = {}
+        """The counts that the table has."""
         self._durations = SummedDistribution(DURATIONS, self._parts)
         self._upstreams = SummedDistribution(UPSTREAMS, lambda: self._parts_elsewhere(UPSTREAMS))
         self._overhead = SummedDistribution(OVERHEADS, lambda: self._parts_elsewhere(OVERHEADS))
@@ -284,20 +291,42 @@ class RequestMetrics:
             found = self._written[instrument.name, labels] = SharedBuckets(instrument.bounds, block)
         return found
 
-    def add_elsewhere(self, sums: Callable[[], Sums], in_flight: Callable[[], int]) -> None:
-        """Shows, too, what other processes counted: they share the memories that these are the sums of."""
-        self._others, self._others_in_flight = sums, in_flight
+    def add_elsewhere(
+        self, changes: Callable[[], Iterable[tuple[str, Labels, Numbers]]], in_flight: Callable[[], int]
+    ) -> None:
+        """Shows, too, what other processes counted. `changes` gives the blocks that changed since the last
+        call."""
+        self._changes, self._others_in_flight = changes, in_flight
 
     def look(self, max_age: float = 0.0) -> None:
-        """Reads what other processes have counted by now, unless that was read within the last `max_age` seconds: of
-        ten thousand accounts it takes a tenth of a second."""
+        """Reads what other processes have counted by now, unless that was read within the last `max_age` seconds."""
         now = monotonic()
         if now - self._looked >= max_age:
-            self._sums, self._looked = self._others(), now
+            self._looked = now
+            for name, labels, numbers in self._changes():
+                self._take(name, labels, numbers)
+
+    def _take(self, name: str, labels: Labels, numbers: Numbers) -> None:
+        """What other processes counted by now in a block."""
+        if name == REQUESTS.name:
+            *names, status = labels
+            self._take_requests(RequestLabels._make((*names, int(status))), numbers)
+        elif name in _BOUNDS:
+            self._buckets_elsewhere[name][labels] = buckets_of(_BOUNDS[name], numbers)
+        else:
+            self._counts_elsewhere[name][labels] = numbers[0]
+
+    def _take_requests(self, labels: RequestLabels, numbers: Numbers) -> None:
+        cells = self._elsewhere.get(labels)
+        if cells is None:
+            cells = self._elsewhere[labels] = RequestNumbers(None, None, self._overheads)
+        cells.count.value, cells.seen = int(numbers[0]), numbers[1]
+        if len(numbers) > _PLAIN_WIDTH:
+            cells.durations = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
 
     def elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
-        """What other processes counted of a counter."""
-        return {labels: numbers[0] for labels, numbers in self._sums.get(instrument.name, {}).items()}
+        """What other processes counted of a counter, as it was at the last look."""
+        return self._counts_elsewhere[instrument.name].copy()
 
     def exemplify(self, event: RequestFinished, now: float) -> None:
         """A request is counted; where its trace is kept, it stands for its buckets until the next one. `now` is
@@ -314,35 +343,21 @@ class RequestMetrics:
 
     def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
         """The durations that every series has now, by region."""
-        kept = tuple(self._numbers), [numbers.durations for numbers in self._numbers.values()]
-        for labels, durations in zip(*kept, strict=True):
+        cells = [*self._numbers.items(), *self._elsewhere.items()]
+        for region, durations in [(labels.region, numbers.durations) for labels, numbers in cells]:
             if durations is not None:
-                yield (labels.region,), durations
-        for labels, numbers in self._elsewhere():
-            if numbers.durations is not None:
-                yield (labels.region,), numbers.durations
+                yield (region,), durations
 
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
-        sums = self._sums.get(instrument.name, {})
-        return ((labels, buckets_of(instrument.bounds, numbers)) for labels, numbers in sums.items())
+        return iter(tuple(self._buckets_elsewhere[instrument.name].items()))
 
     def _every(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """Every series that is there now, with its cells, and those of other processes, of accounts that are gone, too.
 
         Who iterates may pause in between. Two tuples cost a tenth of a tuple for each series.
         """
-        yield from zip(tuple(self._numbers), tuple(self._numbers.values()), strict=True)
-        yield from self._elsewhere()
-
-    def _elsewhere(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        """Those of other processes."""
-        for (*names, status), numbers in tuple(self._sums.get(REQUESTS.name, {}).items()):
-            client, account, region, method, operation_class = names
-            found = RequestNumbers(None, None, self._overheads)
-            found.count.value, found.seen = int(numbers[0]), numbers[1]
-            if len(numbers) > _PLAIN_WIDTH:
-                found.durations = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
-            yield RequestLabels(client, account, region, method, operation_class, int(status)), found
+        for cells in (self._numbers, self._elsewhere):
+            yield from zip(tuple(cells), tuple(cells.values()), strict=True)
 
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """Every series with its cells, as the console shows them. Several processes may have one of the same labels."""
@@ -367,11 +382,13 @@ class RequestMetrics:
         self._gone.update(accounts)
         if self._memory is not None:
             return
+        self._table.end(accounts)
+        self._shown = {labels: count for labels, count in self._shown.items() if labels.account not in accounts}
         for labels in [labels for labels in self._numbers if labels.account in accounts]:
             numbers = self._numbers.pop(labels)
             if numbers.durations is not None:
                 left = self._durations.buckets(labels.region)
-                left.add_all(numbers.durations)
+                left.add_all((numbers.durations,))
                 numbers.durations = left
 
     async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals:
@@ -385,36 +402,34 @@ class RequestMetrics:
             refused += count if 400 <= status < 500 and status != 429 else 0
             await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
-        for each in (self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))):
-            whole.add_all(each)
+        whole.add_all((self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))))
         return Totals(requests, errors, throttled, refused, sum(whole.counts), whole.total)
 
     def families(self) -> Iterator[Metric]:
         """The counter and the gauges; the histograms stand among the others' in a scrape."""
-        requests = REQUESTS.family()
-        counts: dict[RequestLabels, int] = {}
-        deque(self._count(counts), maxlen=0)
-        for labels, count in counts.items():
-            if count:
-                requests.add_metric((*labels[:-1], str(labels.status)), count)
-        yield requests
+        deque(self._count(), maxlen=0)
+        yield self._table.family()
         yield from self._few()
 
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
         """The same as a scraper gets it, in small pieces."""
-        counts: dict[RequestLabels, int] = {}
-        for _ in self._count(counts):
+        for _ in self._count():
             yield b""
         yield form.text_of(REQUESTS.family())
-        for labels, count in counts.items():
-            yield _REQUEST_LINE((*labels[:-1], str(labels.status)), count).encode() if count else b""
+        yield from self._table.lines()
         yield form.text_of(*self._few())
 
-    def _count(self, counts: dict[RequestLabels, int]) -> Iterator[None]:
-        """Adds up the series, of which several processes may have some with the same labels."""
+    def _count(self) -> Iterator[None]:
+        """Puts into the table what has changed. Several processes may have a series of the same labels; and another
+        scrape may have counted more meanwhile."""
+        counts: dict[RequestLabels, int] = {}
         for labels, numbers in self._of_those_here():
             counts[labels] = counts.get(labels, 0) + numbers.count.value
             yield
+        for labels, count in counts.items():
+            if count > self._shown.get(labels, 0) and labels.account not in self._gone:
+                self._shown[labels] = count
+                self._table.put(*labels[:-1], str(labels.status), value=count)
 
     def _few(self) -> Iterator[Metric]:
         in_flight = IN_FLIGHT.family()

@@ -223,7 +223,8 @@ def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
     journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
 
     def counts() -> list[float]:
-        return [numbers[0] for name, _, numbers in reader.blocks() if name == "requests_total"]
+        list(reader.changed())
+        return [reader.numbers(key)[0] for key in reader.blocks() if key[0] == "requests_total"]
 
     assert counts() == [0.0, 0.0]
     with pytest.raises(TypeError):

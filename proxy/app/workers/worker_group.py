@@ -12,6 +12,7 @@ from proxy.app.workers.supervisor import Supervisor
 from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
 from proxy.errors import StartupError
 from proxy.observability.number_memory import NumberMemories
+from proxy.observability.request_metrics import MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,8 +68,8 @@ class WorkerGroup:
         telling: tuple[Observer, Callable[[bytes], None]],
     ) -> Supervisor:
         """What keeps the workers; `metrics` show what they count."""
-        memories = NumberMemories()
+        memories = NumberMemories(MOMENTS)
         supervisor = Supervisor(hub, memories, self.counts, config, telling)
-        metrics.requests.add_elsewhere(memories.sums, lambda: supervisor.in_flight)
+        metrics.requests.add_elsewhere(memories.changes, lambda: supervisor.in_flight)
         metrics.watch_workers(supervisor.phases, WorkerEnd)
         return supervisor
