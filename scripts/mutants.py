@@ -15,9 +15,12 @@ import argparse
 import ast
 import json
 import random
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
@@ -35,8 +38,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "mutants"
 Span = tuple[tuple[int, int], tuple[int, int]]
 """From and to, each as (line, column)."""
-SECONDS = 90.0
-"""After which a mutant counts as killed: it hangs, and a test would say so."""
+MOST_FAILING = 10
+"""Tests that may fail without a mutant, as those do that a busy machine slows down."""
+FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,62 +152,82 @@ class Tests:
         self._all = target.tests
         self._python = ROOT / ".venv" / "bin" / "python"
         self._files: Mapping[str, Mapping[str, Sequence[str]]] = {}
+        self._failing: frozenset[str] = frozenset()
+        self.seconds = 0.0
+        """Longer than the tests of a mutant take if one hangs until pytest ends it. It counts as killed after that."""
 
     def learn(self) -> str:
-        """Run all of them unchanged. Gives their output if they fail."""
+        """Run all of them unchanged. Those that fail now are not asked later. Gives what went wrong."""
         data = self._tree.with_suffix(".coverage")
         data.unlink(missing_ok=True)
-        whole = f"COVERAGE_FILE={data} {self._command('-n 2 --cov=proxy --cov-context=test --cov-report=')}"
-        ran = subprocess.run(
-            ["/bin/sh", "-c", whole.format(" ".join(self._all))], capture_output=True, text=True, check=False
-        )
-        if ran.returncode:
+        began = time.monotonic()
+        options = f"-n 2 --maxfail={MOST_FAILING + 1} --cov=proxy --cov-context=test --cov-report="
+        whole = f"COVERAGE_FILE={data} {self._command(options)}".format(" ".join(self._all))
+        ran = subprocess.run(["/bin/sh", "-c", whole], capture_output=True, text=True, check=False)
+        self._failing = frozenset(FAILED.findall(ran.stdout))
+        if ran.returncode and not 0 < len(self._failing) <= MOST_FAILING:
             return ran.stdout[-3000:] + ran.stderr[-1000:]
+        self.seconds = 400 + 3 * (time.monotonic() - began)
         found = self._tree.with_suffix(".json")
         report = [self._python, "-m", "coverage", "json", f"--data-file={data}", "--show-contexts", "-q", "-o", found]
         subprocess.run(report, cwd=self._tree, check=True)
         document = json.loads(found.read_text(encoding="utf-8"))
         self._files = {name: file["contexts"] for name, file in document["files"].items()}
-        return ""
+        return "".join(f"{name}: fails without a mutant, too, and was not asked\n" for name in sorted(self._failing))
+
+    @property
+    def learned(self) -> bool:
+        """Whether it is known which tests run which line."""
+        return bool(self._files)
 
     def command(self, mutation: MutationSpec) -> str | None:
         """What runs the tests of a mutant's line; None if no test runs it."""
         name = str(mutation.module_path.relative_to(self._tree))
-        line = statement_line(mutation.module_path.read_text(encoding="utf-8"), mutation.start_pos[0])
-        contexts = {context.rpartition("|")[0] for context in self._files.get(name, {}).get(str(line), ())}
+        lines = statement_lines(mutation.module_path.read_text(encoding="utf-8"), mutation.start_pos[0])
+        run = self._files.get(name, {})
+        contexts = {context.rpartition("|")[0] for line in lines for context in run.get(str(line), ())}
+        if "" in contexts:  # it runs when the module is imported
+            left_out = [f"--deselect={shlex.quote(test)}" for test in sorted(self._failing)]
+            return self._command(" ".join(["-x", *left_out])).format(" ".join(self._all))
+        contexts -= self._failing
         if not contexts:
             return None
-        if "" in contexts:  # it runs when the module is imported
-            return self._command().format(" ".join(self._all))
         self._chosen.write_text("\n".join(sorted(contexts)), encoding="utf-8")
-        return self._command().format(f"@{self._chosen}")
+        return self._command("-x").format(f"@{self._chosen}")
 
     def _command(self, options: str = "") -> str:
         marks = "not integration and not fuzz and not soak and not long"
-        run = f"{self._python} -m pytest -q -x --no-header {options} {{}} -m '{marks}'"
+        run = f"{self._python} -m pytest -q --no-header {options} {{}} -m '{marks}'"
         return f"env -C {self._tree} PYTHONPATH={self._tree} {run}"
 
 
-def statement_line(text: str, line: int) -> int:
-    """The first line of the innermost statement around a line: the one that counts as run."""
-    starts = [
-        node.lineno
+def statement_lines(text: str, line: int) -> range:
+    """The lines of the innermost statement around a line, without those of the statements in it. Python counts some of
+    them as run, and not always the first."""
+    around = [
+        node
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
     ]
-    return max(starts, default=line)
+    if not around:
+        return range(line, line + 1)
+    innermost = max(around, key=lambda node: node.lineno)
+    inner = [node.lineno for node in ast.walk(innermost) if isinstance(node, ast.stmt) and node is not innermost]
+    return range(innermost.lineno, max(innermost.lineno + 1, min(inner, default=(innermost.end_lineno or line) + 1)))
 
 
 def try_out(tree: Path, target: Target, chosen: list[WorkItem], explained: dict[Change, str]) -> Counter[str]:
     """Run the tests of each of these mutants' lines, and print those that live."""
     tests = Tests(tree, target)
-    if failed := tests.learn():
-        print(f"{failed}\n{target.name}: the tests fail without a mutant; nothing was tried", flush=True)
+    said = tests.learn()
+    if not tests.learned:
+        print(f"{said}\n{target.name}: the tests fail without a mutant; nothing was tried", flush=True)
         return Counter(alive=len(chosen))
+    print(said, end="", flush=True)
     counts: Counter[str] = Counter()
     for item in chosen:
         command = tests.command(item.mutations[0])
-        result = mutate_and_test(item.mutations, command or "true", SECONDS)
+        result = mutate_and_test(item.mutations, command or "true", tests.seconds)
         made = change(tree, item.mutations[0], result.diff or "")
         if result.test_outcome is not TestOutcome.SURVIVED:
             counts["killed" if result.test_outcome is TestOutcome.KILLED else "broken"] += 1

@@ -35,17 +35,19 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Coverage counts what a plain test reaches: not the examples of property tests, and one of the two event loops.
 
-    Otherwise a line would pass for tested that chance came by; and counting is what costs most time.
+    Otherwise a line would pass for tested that chance came by; and counting is what costs most time. With the option
+    `--cov-context` all tests count: `make mutants` asks which of them run a line.
 
     What speaks through the bench on sockets runs in `make check` on the loop that the program has, uvloop, and on
     asyncio's own with the long tests. What requests `every_loop` itself tries transports, and always runs on both.
     """
+    counts_all = config.getoption("cov_context", None) is not None
     for item in items:
         if "[asyncio" in item.name and {"every_loop", "running"} <= set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
         function = getattr(item, "obj", None)
-        if getattr(function, "is_hypothesis_test", False) or "[uvloop" in item.name:
+        if not counts_all and (getattr(function, "is_hypothesis_test", False) or "[uvloop" in item.name):
             item.add_marker(pytest.mark.no_cover)
