@@ -17,7 +17,7 @@ from proxy.events import SignInOutcome
 from proxy.profiles.replacement import Replacement, stream_note
 
 if TYPE_CHECKING:
-    from proxy.admin.view import ProfileView, SignInSource
+    from proxy.admin.view import SignInSource
     from proxy.profiles.replacement import Comparison, ReachedProfile
 
 
@@ -192,7 +192,7 @@ class SignInResult:
     title: str
     detail: str
     advice: str = ""
-    profiles: tuple[ProfileView, ...] = ()
+    profiles: tuple[ReachedProfile, ...] = ()
     status: int = 200
 
     @property
@@ -200,7 +200,7 @@ class SignInResult:
         return self.outcome is SignInOutcome.CONNECTED
 
 
-def connected(account: str, profiles: tuple[ProfileView, ...], advice: str) -> SignInResult:
+def connected(account: str, profiles: tuple[ReachedProfile, ...], advice: str) -> SignInResult:
     regions = ", ".join(dict.fromkeys(profile.region for profile in profiles))
     found = f" {len(profiles)} profiles were found in {regions}." if profiles else ""
     return SignInResult(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
-    from proxy.profiles.replacement import GrantedProfiles
+    from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
     from proxy.reports.overview import ReportOverview
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation
@@ -40,18 +40,6 @@ class AccountView:
     region: str
     default_profile: str | None
     default_ads_account: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileView:
-    """One profile that an account can reach."""
-
-    id: str
-    account: str
-    region: str
-    name: str
-    country: str
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +172,7 @@ class AdminView(Protocol):
 
     def credential(self, account: str) -> CredentialStatus | None: ...
 
-    def profiles(self, account: str) -> tuple[ProfileView, ...]: ...
+    def profiles(self, account: str) -> tuple[ReachedProfile, ...]: ...
 
     def profile_counts(self, account: str) -> Mapping[str, int]:
         """How many profiles are listed for an account, by region; where there are none, it is missing."""
@@ -235,5 +223,5 @@ class AdminView(Protocol):
     async def adopt(self, account: str, grant: Grant) -> None:
         """Keeps the refresh token and uses the access token at once."""
 
-    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
+    async def list_profiles(self, account: str) -> tuple[ReachedProfile, ...]:
         """Lists again, in every region; raises `errors.AdsProxyError`."""

@@ -13,7 +13,6 @@ from proxy.admin import (
     AccountView,
     AuditView,
     ClientKeyView,
-    ProfileView,
     ProgramView,
     SignInSource,
     StateView,
@@ -25,7 +24,7 @@ from proxy.downstream.ports import Availability
 from proxy.errors import StateError
 from proxy.events import InvitationMade, RefreshTokenReplaced, TokenRefreshed, TokenTakenOver
 from proxy.profiles.listing import Endpoint, ProfilesUnavailable, list_profiles
-from proxy.profiles.replacement import GrantedProfiles
+from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
 from proxy.regions import REGION_NAMES
 from proxy.reports.overview import look_at_all
 from proxy.tokens.invitation import InvitationState, link, signing_key, state_of
@@ -184,9 +183,9 @@ class AdminAdapter:
     def credential(self, account: str) -> CredentialStatus | None:
         return self._program.tokens.status(account)
 
-    def profiles(self, account: str) -> tuple[ProfileView, ...]:
+    def profiles(self, account: str) -> tuple[ReachedProfile, ...]:
         listings = self._listings(account)
-        return tuple(_shown((account, region, each)) for region, listed in listings for each in listed)
+        return tuple(ReachedProfile.of(account, region, each) for region, listed in listings for each in listed)
 
     def profile_counts(self, account: str) -> Mapping[str, int]:
         return {region: len(listed) for region, listed in self._listings(account) if listed}
@@ -324,7 +323,7 @@ class AdminAdapter:
 
     async def _list(
         self, source: SignInSource, region: str, grant: Grant
-    ) -> tuple[ProfileView, ...] | ProfilesUnavailable:
+    ) -> tuple[ReachedProfile, ...] | ProfilesUnavailable:
         program = self._program
         endpoint = Endpoint(
             program.config.regions[region].api_url,
@@ -336,13 +335,13 @@ class AdminAdapter:
             profiles = await list_profiles(program.session, endpoint, grant.access_token)
         except ProfilesUnavailable as failure:
             return failure
-        return tuple(_shown((source.account, region, profile)) for profile in profiles)
+        return tuple(ReachedProfile.of(source.account, region, profile) for profile in profiles)
 
     async def adopt(self, account: str, grant: Grant) -> None:
         await self._program.tokens.adopt(account, grant)
 
-    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
-        return tuple(_shown(profile) for profile in await self._program.directory.ensure_listed(account))
+    async def list_profiles(self, account: str) -> tuple[ReachedProfile, ...]:
+        return tuple(ReachedProfile.of(*listed) for listed in await self._program.directory.ensure_listed(account))
 
 
 class SignInObserver:
@@ -373,8 +372,3 @@ def _audit(stream: AuditStream | None) -> AuditView | None:
 def _workers(supervisor: Supervisor | None, now: float) -> tuple[WorkerView, ...]:
     states = supervisor.states() if supervisor is not None else ()
     return tuple(WorkerView(each.number, each.pid, each.phase, now - each.age, each.restarts) for each in states)
-
-
-def _shown(listed: tuple[str, str, Profile]) -> ProfileView:
-    account, region, profile = listed
-    return ProfileView(profile.id, account, region, profile.name, profile.country, profile.kind)

@@ -224,16 +224,6 @@ def _report(finding: Finding) -> int:
 MAX_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class NamedProfile:
-    """A profile that one of the two logins reaches."""
-
-    id: str
-    region: str
-    name: str
-    country: str
-
-
 async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, insists: bool) -> bool:
     """Whether the new login may be used; prints why not. Until then nothing has changed.
 
@@ -246,9 +236,9 @@ async def may_replace(amazon: AmazonSession, account: Account, grant: Grant, ins
         asyncio.gather(*(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)),
         user_of(amazon, account, grant.access_token),
     )
-    known = tuple(_named_profiles(present.listings))
+    known = tuple(_reached(account.name, present.listings))
     granted = GrantedProfiles(
-        tuple(_named_profiles(listings)),
+        tuple(_reached(account.name, listings)),
         {listing.region: listing.problem for listing in listings if listing.problem},
         user != present.user if user and present.user else None,
     )
@@ -298,10 +288,10 @@ def _named(profiles: tuple[ReachedProfile, ...]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _named_profiles(listings: Iterable[RegionListing]) -> Iterator[NamedProfile]:
+def _reached(account: str, listings: Iterable[RegionListing]) -> Iterator[ReachedProfile]:
     for listing in listings:
         for profile in listing.profiles:
-            yield NamedProfile(profile.id, listing.region, profile.name, profile.country)
+            yield ReachedProfile.of(account, listing.region, profile)
 
 
 def say_what_it_reaches(listings: Iterable[RegionListing]) -> None:

@@ -5,23 +5,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.listing import Profile
 
-class ReachedProfile(Protocol):
-    """A profile that a login reaches; `region` and `id` say which it is."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def country(self) -> str: ...
+@dataclass(frozen=True, slots=True)
+class ReachedProfile:
+    """A profile that an account's login reaches; `region` and `id` say which it is. `kind` is that of `Profile`."""
+
+    id: str
+    account: str
+    region: str
+    name: str
+    country: str
+    kind: str
+
+    @classmethod
+    def of(cls, account: str, region: str, profile: Profile) -> ReachedProfile:
+        """One of an account's list in a region."""
+        return cls(profile.id, account, region, profile.name, profile.country, profile.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from proxy.admin import (
     AccountView,
     AdminListener,
     ClientKeyView,
-    ProfileView,
     ProgramView,
     RequestHistory,
     SignInSource,
@@ -34,7 +33,7 @@ from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
-from proxy.profiles.replacement import GrantedProfiles
+from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
 from proxy.reports.overview import ReportOverview
 from proxy.reports.store import ReportFolderError
 from proxy.secret import Secret
@@ -74,9 +73,9 @@ class FakeProgram:
     is_draining: bool = False
     rules: AccessRules = field(default_factory=lambda: AccessRules(None, True, "127.0.0.1"))
     statuses: tuple[CredentialStatus, ...] = field(default_factory=lambda: (credential(),))
-    known_profiles: tuple[ProfileView, ...] = (
-        ProfileView("111", "acme", "na", "Acme Shoes", "US", "seller"),
-        ProfileView("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
+    known_profiles: tuple[ReachedProfile, ...] = (
+        ReachedProfile("111", "acme", "na", "Acme Shoes", "US", "seller"),
+        ReachedProfile("222", "acme", "eu", "Acme Schuhe", "DE", "vendor"),
     )
     known_ads_accounts: tuple[MergedAdsAccount, ...] = (
         MergedAdsAccount(
@@ -141,7 +140,7 @@ class FakeProgram:
     def credential(self, account: str) -> CredentialStatus | None:
         return next((status for status in self.statuses if status.account == account), None)
 
-    def profiles(self, account: str) -> tuple[ProfileView, ...]:
+    def profiles(self, account: str) -> tuple[ReachedProfile, ...]:
         return tuple(profile for profile in self.known_profiles if profile.account == account)
 
     def profile_counts(self, account: str) -> Mapping[str, int]:
@@ -203,7 +202,7 @@ class FakeProgram:
     async def adopt(self, account: str, grant: Grant) -> None:
         self.adopted.append(account)
 
-    async def list_profiles(self, account: str) -> tuple[ProfileView, ...]:
+    async def list_profiles(self, account: str) -> tuple[ReachedProfile, ...]:
         if self.listing_failure:
             raise self.listing_failure
         return self.known_profiles

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from proxy.admin import AccessRules, ClientKeyView, ProfileView
+from proxy.admin import AccessRules, ClientKeyView
 from proxy.admin.overview import DAY
 from proxy.admin.status import find_ads_accounts
 from proxy.errors import StateError
 from proxy.events import ConfigReloaded
 from proxy.observability.audit import dated, record_of
 from proxy.profiles.reach import MergedAdsAccount
+from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent
 from proxy.tokens.invitation import Invitation
 from tests.admin.fixtures import KEY, FakeProgram, administer, credential
@@ -133,8 +134,8 @@ async def test_the_list_of_ads_accounts_is_bounded() -> None:
 
 async def test_profiles_are_searched_by_every_word() -> None:
     """The search looks at id, name, country, region and account, in any case, and is bounded."""
-    many = tuple(ProfileView(str(n), "acme", "na", f"Brand {n}", "US", "seller") for n in range(1000))
-    program = FakeProgram(known_profiles=(*many, ProfileView("x1", "acme", "eu", "Straße", "DE", "vendor")))
+    many = tuple(ReachedProfile(str(n), "acme", "na", f"Brand {n}", "US", "seller") for n in range(1000))
+    program = FakeProgram(known_profiles=(*many, ReachedProfile("x1", "acme", "eu", "Straße", "DE", "vendor")))
     async with administer(program) as knocker:
         async with knocker.ask("/console/profiles?search=STRASSE+de") as answer:
             assert [profile["id"] for profile in json.loads(await answer.text())["profiles"]] == ["x1"]

@@ -18,7 +18,6 @@ from proxy.admin import (
     AccessRules,
     AdminListener,
     InvitationHandlers,
-    ProfileView,
     RequestHistory,
     make_admin,
     make_invitations,
@@ -27,7 +26,7 @@ from proxy.admin.invitations import MAX_PER_LINK
 from proxy.admin.sign_in import MAX_PENDING
 from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
-from proxy.profiles.replacement import GrantedProfiles
+from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
 from proxy.secret import Secret
 from proxy.tokens.invitation import Invitation, InvitationLedger, link, sign, signing_key
 from proxy.tokens.store import MemoryStore
@@ -180,7 +179,7 @@ async def test_what_went_wrong_leaves_the_link_open(
 
 async def test_another_persons_login_is_not_taken() -> None:
     """An invitation never takes the place of a login that works by one that reaches less."""
-    program = FakeProgram(granted=GrantedProfiles((ProfileView("9", "acme", "na", "Other", "US", "seller"),)))
+    program = FakeProgram(granted=GrantedProfiles((ReachedProfile("9", "acme", "na", "Other", "US", "seller"),)))
     async with inviting(program) as invited:
         _, path = await invited.invitation()
         status, page = await invited.follow(path)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from proxy.admin import ProfileView
 from proxy.admin.overview import DAY
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
 from proxy.admin.status import PAGE, Soonest, needs_attention
 from proxy.profiles.index import ListingFailure
+from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -29,7 +29,7 @@ def many(count: int, *special: CredentialStatus) -> FakeProgram:
     statuses = [changed.get(name) or credential(name) for name in names(count)]
     return FakeProgram(
         statuses=tuple(reversed(statuses)),
-        known_profiles=tuple(ProfileView(f"1{name[5:]}", name, "na", name, "US", "seller") for name in names(count)),
+        known_profiles=tuple(ReachedProfile(f"1{name[5:]}", name, "na", name, "US", "seller") for name in names(count)),
     )
 
 
@@ -64,7 +64,7 @@ async def test_a_page_is_bounded_by_its_profiles_too() -> None:
     """Accounts with thousands of profiles make shorter pages, of one account at least."""
     program = many(3)
     program.known_profiles = tuple(
-        ProfileView(str(number), name, "na", "", "US", "seller") for name in names(3) for number in range(1500)
+        ReachedProfile(str(number), name, "na", "", "US", "seller") for name in names(3) for number in range(1500)
     )
     async with administer(program) as knocker:
         page = await asked(knocker, "/status")

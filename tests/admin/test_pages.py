@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from proxy import errors
-from proxy.admin import ProfileView
 from proxy.admin.pages import ReplacementConfirmation
 from proxy.events import SignInFinished
-from proxy.profiles.replacement import Comparison, GrantedProfiles, Replacement, compare
+from proxy.profiles.replacement import Comparison, GrantedProfiles, ReachedProfile, Replacement, compare
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
 from tests.admin.test_sign_in import begin
 
 
-def profile(number: int, region: str = "na", name: str = "") -> ProfileView:
-    return ProfileView(str(number), "acme", region, name or f"Brand {number}", "US", "seller")
+def profile(number: int, region: str = "na", name: str = "") -> ReachedProfile:
+    return ReachedProfile(str(number), "acme", region, name or f"Brand {number}", "US", "seller")
 
 
 ONE, TWO, ABROAD = profile(1), profile(2), profile(3, "eu", "Marke <3>")
@@ -37,10 +36,10 @@ ONE, TWO, ABROAD = profile(1), profile(2), profile(3, "eu", "Marke <3>")
     ],
 )
 def test_what_is_lost_decides(
-    known: tuple[ProfileView, ...],
+    known: tuple[ReachedProfile, ...],
     granted: GrantedProfiles,
     decision: Replacement,
-    lost: tuple[ProfileView, ...],
+    lost: tuple[ReachedProfile, ...],
     uncertain: tuple[str, ...],
 ) -> None:
     """Nothing: at once. Something, or nobody knows: a question. Everything: a refusal that can be insisted against."""
@@ -81,7 +80,7 @@ async def press(knocker: Knocker, landed: dict[str, str], insisted: str = "") ->
         FakeProgram(granted=GrantedProfiles(), statuses=(credential(state="revoked"),)),
         FakeProgram(granted=GrantedProfiles(), statuses=(credential(state="pending"),)),
         FakeProgram(granted=GrantedProfiles(), known_profiles=()),
-        FakeProgram(granted=GrantedProfiles((ONE,)), known_profiles=(ProfileView("9", "other", "na", "", "", ""),)),
+        FakeProgram(granted=GrantedProfiles((ONE,)), known_profiles=(ReachedProfile("9", "other", "na", "", "", ""),)),
     ],
     ids=["nothing lost", "revoked", "pending", "nothing known", "another account's profiles"],
 )

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.admin import ProfileView
 from proxy.admin.view import SignInSource
 from proxy.app.admin_adapter import AdminAdapter
 from proxy.app.program import Program
 from proxy.config import load
 from proxy.forwarding.throttles import ThrottleKey
+from proxy.profiles.replacement import ReachedProfile
 from proxy.reports.pace import OrderLimit
 from proxy.secret import Secret
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
@@ -60,7 +60,7 @@ async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulat
     found = await view.profiles_of(*await granted(program, simulator.refresh_token))
     expected = {(region, profile) for region in ("na", "eu", "fe") for profile in simulator.profiles[region]}
     assert {(profile.region, profile.id) for profile in found.profiles} == expected
-    assert {each.account for each in found.profiles if isinstance(each, ProfileView)} == {"default"}
+    assert {each.account for each in found.profiles if isinstance(each, ReachedProfile)} == {"default"}
     assert found.unlisted == {}
     assert (view.profiles("acme"), view.ready()) == ((), False)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.login import NamedProfile, decide, describe_comparison
-from proxy.profiles.replacement import Comparison, Replacement
+from proxy.commands.login import decide, describe_comparison
+from proxy.profiles.replacement import Comparison, ReachedProfile, Replacement
 from proxy.simulator import Simulator, SimulatorSettings
 from tests.commands.test_amazon import Shell, sign_in
 
@@ -21,8 +21,8 @@ async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
         yield Shell(tmp_path, simulator)
 
 
-def profile(number: int) -> NamedProfile:
-    return NamedProfile(str(number), "na", f"Brand {number}", "US")
+def profile(number: int) -> ReachedProfile:
+    return ReachedProfile(str(number), "acme", "na", f"Brand {number}", "US", "seller")
 
 
 @pytest.mark.parametrize(

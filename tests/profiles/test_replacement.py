@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.admin import ProfileView
-from proxy.profiles.replacement import STREAMS, GrantedProfiles, compare, stream_note
+from proxy.profiles.replacement import STREAMS, GrantedProfiles, ReachedProfile, compare, stream_note
 
-ONE, TWO = (ProfileView(str(number), "acme", "na", f"Brand {number}", "US", "seller") for number in (1, 2))
+ONE, TWO = (ReachedProfile(str(number), "acme", "na", f"Brand {number}", "US", "seller") for number in (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ ONE, TWO = (ProfileView(str(number), "acme", "na", f"Brand {number}", "US", "sel
     ],
 )
 def test_subscriptions_may_stop_with_another_persons_consent(
-    known: tuple[ProfileView, ...], granted: GrantedProfiles, beginning: str
+    known: tuple[ReachedProfile, ...], granted: GrantedProfiles, beginning: str
 ) -> None:
     """The user id decides if it is known, else the profiles; a region that was not listed decides nothing."""
     note = stream_note(compare(known, granted))
