@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,14 @@ class ClientKey:
 
     def has_ended(self, now: float) -> bool:
         return now >= self.until
+
+
+class KnownKey(NamedTuple):
+    """A client's key for people to look at; `last_used` is wall-clock time, None without a use since the start."""
+
+    client: str
+    key: ClientKey
+    last_used: float | None
 
 
 def short_id(digest: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.access.client_keys import ClientKey, KeyUses
+from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
 from proxy.access.fixed_sessions import FixedSessions
 from proxy.access.mcp_tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
@@ -430,9 +430,9 @@ class Clients:
         policy = self._policies.get(name)
         return self._identity(policy, "", next(iter(policy.keys), None)) if policy is not None else None
 
-    def known_keys(self) -> tuple[tuple[str, ClientKey, float | None], ...]:
-        """Every key: its client's name, the key, and its last use since the start, as wall-clock time."""
-        return tuple((policy.name, key, self._uses.last(key.digest)) for key, policy in self._keys)
+    def known_keys(self) -> tuple[KnownKey, ...]:
+        """Every client's keys, in the order of the configuration."""
+        return tuple(KnownKey(policy.name, key, self._uses.last(key.digest)) for key, policy in self._keys)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._policies))

@@ -8,32 +8,22 @@ from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import (
     AccessRules,
-    AccountView,
     AdminView,
-    AuditView,
-    ClientKeyView,
     ProgramView,
     SignInSource,
-    StateView,
-    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
 )
 
 __all__ = [
     "AccessRules",
-    "AccountView",
     "AdminListener",
     "AdminView",
-    "AuditView",
-    "ClientKeyView",
     "InvitationHandlers",
     "ProgramView",
     "RequestHistory",
     "SignInSource",
-    "StateView",
     "ThrottleView",
-    "ThrottledOrdersView",
     "WorkerView",
     "make_admin",
     "make_invitations",

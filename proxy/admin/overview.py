@@ -6,6 +6,7 @@ Plain values in, JSON values out. Nothing shown is a secret.
 from __future__ import annotations
 
 import heapq
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from proxy.admin.history import moment, next_step, reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from proxy.admin.view import ClientKeyView
+    from proxy.access.client_keys import KnownKey
     from proxy.observability.recent_requests import RecentRequest
     from proxy.reports.overview import ReportOverview
     from proxy.tokens.invitation import Invitation
@@ -97,36 +98,32 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def expiring(
-    consents: Iterable[tuple[float, str]], keys: Sequence[ClientKeyView], now: float, *, invites: bool
+    consents: Iterable[tuple[float, str]], keys: Sequence[KnownKey], now: float, *, invites: bool
 ) -> list[dict[str, Any]]:
     """The consents and keys that expire next, the first one first. In the last 30 days, each says what to do.
 
     `consents` are when each expires, and the account.
     """
-    dated: list[tuple[float, str, ClientKeyView | None]] = [(at, name, None) for at, name in consents if at > now]
-    dated += [(key.ends_at, key.client, key) for key in keys if key.ends_at is not None and key.ends_at > now]
+    dated: list[tuple[float, str, KnownKey | None]] = [(at, name, None) for at, name in consents if at > now]
+    dated += [(known.key.until, known.client, known) for known in keys if now < known.key.until < math.inf]
     reconnect = f"Press Reconnect at the account{', or send the advertiser a link with Invite' if invites else ''}."
     return [
         {
-            "kind": "consent" if key is None else "key",
+            "kind": "consent" if known is None else "key",
             "name": name,
-            "key": "" if key is None else key.id,
+            "key": "" if known is None else known.key.id,
             "expires_at": moment(at),
             "days": int((at - now) // DAY),
-            "advice": "" if at - now >= SOON_DAYS * DAY else reconnect if key is None else _key_advice(key, keys),
+            "advice": "" if at - now >= SOON_DAYS * DAY else reconnect if known is None else _key_advice(known, keys),
         }
-        for at, name, key in heapq.nsmallest(MAX_LINES, dated, key=lambda line: line[0])
+        for at, name, known in heapq.nsmallest(MAX_LINES, dated, key=lambda line: line[0])
     ]
 
 
-def _key_advice(key: ClientKeyView, keys: Iterable[ClientKeyView]) -> str:
-    if any(_outlives(other, key) for other in keys if other.client == key.client):
+def _key_advice(known: KnownKey, keys: Iterable[KnownKey]) -> str:
+    if any(other.key.until > known.key.until for other in keys if other.client == known.client):
         return "Check that the client uses its newer key."
-    return f"Make a new key with `ads-proxy keys new {key.client}` and give it to the client."
-
-
-def _outlives(other: ClientKeyView, key: ClientKeyView) -> bool:
-    return other.ends_at is None or (key.ends_at is not None and other.ends_at > key.ends_at)
+    return f"Make a new key with `ads-proxy keys new {known.client}` and give it to the client."
 
 
 def undated(accounts: Sequence[str]) -> dict[str, Any]:

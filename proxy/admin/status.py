@@ -24,8 +24,11 @@ from proxy.tokens.consent import day_of, describe, phase
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from proxy.access.client_keys import KnownKey
     from proxy.admin.history import RequestHistory
-    from proxy.admin.view import AccountView, AdminView, ClientKeyView
+    from proxy.admin.view import AdminView
+    from proxy.config import Account
+    from proxy.observability.audit_stream import AuditCounts
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
@@ -90,7 +93,7 @@ def consent_status(consent: Consent, now: float) -> dict[str, Any]:
     }
 
 
-def account_status(status: CredentialStatus, account: AccountView | None, counts: Mapping[str, int], now: float) -> Any:
+def account_status(status: CredentialStatus, account: Account | None, counts: Mapping[str, int], now: float) -> Any:
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
     serving = is_serving(status, now)
@@ -153,19 +156,25 @@ async def account_entries(view: AdminView, names: Iterable[str], now: float) -> 
     return [entry for entry in entries if entry is not None]
 
 
-def client_keys(keys: Iterable[ClientKeyView], now: float) -> list[dict[str, Any]]:
+def client_keys(keys: Iterable[KnownKey], now: float) -> list[dict[str, Any]]:
     """The keys of clients: which end when, and which are in use."""
     return [
         {
-            "client": key.client,
+            "client": client,
             "id": key.id,
             "note": key.note,
             "ends_at": stamp(key.ends_at),
-            "ended": key.ends_at is not None and key.ends_at <= now,
-            "last_used": stamp(key.last_used),
+            "ended": key.has_ended(now),
+            "last_used": stamp(last_used),
         }
-        for key in keys
+        for client, key, last_used in keys
     ]
+
+
+def _audit(counts: AuditCounts) -> dict[str, Any]:
+    """Number and digest of the last record, and how many records were lost since the start."""
+    head = counts.head
+    return {"sequence": head.sequence, "digest": head.digest, "lost": counts.lost, "failing": counts.failing}
 
 
 def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any]:
@@ -186,8 +195,13 @@ def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any
         "notes": list(program.notes),
         "connections": dict(program.connections),
         "workers": [{**asdict(worker), "since": stamp(worker.since)} for worker in program.workers],
-        "state": {"degraded": bool(program.state.trouble), **asdict(program.state)},
-        "audit": None if program.audit is None else asdict(program.audit),
+        "state": {
+            "degraded": bool(program.store.problem),
+            "kind": program.state,
+            "trouble": program.store.problem,
+            "replicas": program.store.replicas,
+        },
+        "audit": None if program.audit is None else _audit(program.audit),
         "client_keys": client_keys(view.client_keys(), now),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "account_counts": {
@@ -264,7 +278,7 @@ def overview_status(view: AdminView, history: RequestHistory, survey: Survey, no
     """What an owner asks first. It costs the same for any number of accounts."""
     program = view.program()
     audit_failing = program.audit is not None and program.audit.failing
-    troubled = bool(program.config_problems or program.state.trouble or audit_failing)
+    troubled = bool(program.config_problems or program.store.problem or audit_failing)
     total, attention, records = len(survey.names), len(survey.attention), view.audit_records()
     return {
         "verdict": overview.verdict(total, attention, survey.stopped, draining=view.draining(), troubled=troubled),
@@ -292,7 +306,14 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
 def throttled_orders(view: AdminView) -> list[dict[str, Any]]:
     """Where orders for reports wait for their turn; times in seconds."""
     return [
-        {name: round(value, 1) if isinstance(value, float) else value for name, value in asdict(each).items()}
+        {
+            "account": each.limit.account,
+            "region": each.limit.region,
+            "interval": round(each.interval, 1),
+            "next_in": round(each.next_in, 1),
+            "throttled_for": round(each.throttled_for, 1),
+            "waiting": each.waiting,
+        }
         for each in view.throttled_orders()
     ]
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proxy.tokens.store import StoreHealth
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.access.client_keys import KnownKey
+    from proxy.config import Account
+    from proxy.observability.audit_stream import AuditCounts
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
     from proxy.reports.overview import ReportOverview
+    from proxy.reports.pace import PaceStatus
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation
     from proxy.tokens.token_response import Grant
@@ -33,28 +39,6 @@ class AccessRules:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountView:
-    """What is configured of an account."""
-
-    name: str
-    region: str
-    default_profile: str | None
-    default_ads_account: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClientKeyView:
-    """One key of a client. `id` is the beginning of its digest; moments are wall-clock time, `ends_at` None for no end
-    and `last_used` for no use since the start."""
-
-    client: str
-    id: str
-    note: str
-    ends_at: float | None
-    last_used: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class ThrottleView:
     """A present rate limit of Amazon's: for a family of operations for one advertiser, in one region, for one
     application.
@@ -67,39 +51,6 @@ class ThrottleView:
     family: str
     advertiser: str
     wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class ThrottledOrdersView:
-    """What was learned of how Amazon throttles an account's orders for reports in a region: one in `interval` seconds,
-    the next in `next_in`, `throttled_for` so long by now. So many orders are `waiting`."""
-
-    account: str
-    region: str
-    interval: float
-    next_in: float
-    throttled_for: float
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class AuditView:
-    """The audit stream: number and digest of its last record, and how many were lost since the start."""
-
-    sequence: int
-    digest: str
-    lost: int
-    failing: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StateView:
-    """Where tokens are kept: `memory`, `file` or `redis`. `trouble` is a sentence while a shared store is in trouble,
-    `replicas` how many share it."""
-
-    kind: str = "memory"
-    trouble: str = ""
-    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +80,10 @@ class ProgramView:
     config_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    audit: AuditView | None = None
-    state: StateView = field(default_factory=StateView)
+    audit: AuditCounts | None = None
+    state: str = "memory"
+    """Where tokens are kept: `memory`, `file` or `redis`."""
+    store: StoreHealth = field(default_factory=StoreHealth)
     connections: Mapping[str, int] = field(default_factory=dict)
     workers: tuple[WorkerView, ...] = ()
     """None where one process serves alone."""
@@ -168,7 +121,8 @@ class AdminView(Protocol):
     def accounts(self) -> tuple[str, ...]:
         """The names of all."""
 
-    def account(self, name: str) -> AccountView | None: ...
+    def account(self, name: str) -> Account | None:
+        """As it is configured."""
 
     def credential(self, account: str) -> CredentialStatus | None: ...
 
@@ -185,13 +139,13 @@ class AdminView(Protocol):
     def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
         """Every region whose last listing failed."""
 
-    def client_keys(self) -> tuple[ClientKeyView, ...]:
+    def client_keys(self) -> tuple[KnownKey, ...]:
         """Every client's keys, in the order of the configuration."""
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         """What Amazon is known to limit, so many at most; those to be waited for longest come first."""
 
-    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
+    def throttled_orders(self) -> tuple[PaceStatus, ...]:
         """Where orders for reports wait for their turn, by account and region."""
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:

@@ -10,13 +10,8 @@ from urllib.parse import urlsplit
 from proxy import __version__
 from proxy.admin import (
     AccessRules,
-    AccountView,
-    AuditView,
-    ClientKeyView,
     ProgramView,
     SignInSource,
-    StateView,
-    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
 )
@@ -37,9 +32,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.access.client_keys import KnownKey
     from proxy.app.fleet import FleetMember
     from proxy.app.workers.supervisor import Supervisor
-    from proxy.config import Address, Config
+    from proxy.config import Account, Address, Config
     from proxy.downstream.table import ConnectionTable
     from proxy.events import Event, Observer
     from proxy.forwarding.forwarder import Forwarder
@@ -49,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.reports.overview import ReportOverview
+    from proxy.reports.pace import PaceStatus
     from proxy.reports.sharing import SharedReports
     from proxy.secret import Secret
     from proxy.tokens.invitation import Invitation, InvitationLedger
@@ -153,7 +150,6 @@ class AdminAdapter:
         connected = len(program.client_connections) if workers is None else workers.connections
         sizes = {host: total for host, (total, _) in program.pools.sizes().items()}
         connections = {"tools": connected, "in_flight": program.in_flight}
-        health = program.fleet.health if program.fleet is not None else StoreHealth()
         connections |= sizes if workers is None else sizes | workers.pools
         return ProgramView(
             version=__version__,
@@ -165,8 +161,9 @@ class AdminAdapter:
             config_problems=program.config_problems,
             needs_restart=program.needs_restart,
             notes=program.notes,
-            audit=_audit(program.audit),
-            state=StateView(program.config.state.kind, health.problem, health.replicas),
+            audit=None if program.audit is None else program.audit.counts(),
+            state=program.config.state.kind,
+            store=program.fleet.health if program.fleet is not None else StoreHealth(),
             connections=connections,
             workers=_workers(workers, time.time()),
         )
@@ -174,11 +171,8 @@ class AdminAdapter:
     def accounts(self) -> tuple[str, ...]:
         return self._program.tokens.accounts()
 
-    def account(self, name: str) -> AccountView | None:
-        found = self._program.config.accounts.get(name)
-        if found is None:
-            return None
-        return AccountView(name, found.region, found.default_profile, found.default_ads_account)
+    def account(self, name: str) -> Account | None:
+        return self._program.config.accounts.get(name)
 
     def credential(self, account: str) -> CredentialStatus | None:
         return self._program.tokens.status(account)
@@ -206,11 +200,8 @@ class AdminAdapter:
         found = (self._program.directory.failure(account, region) for region in REGION_NAMES)
         return tuple(failure for failure in found if failure is not None)
 
-    def client_keys(self) -> tuple[ClientKeyView, ...]:
-        return tuple(
-            ClientKeyView(client, key.id, key.note, key.ends_at, last_used)
-            for client, key, last_used in self._program.forwarder.rules.clients.known_keys()
-        )
+    def client_keys(self) -> tuple[KnownKey, ...]:
+        return self._program.forwarder.rules.clients.known_keys()
 
     def throttles(self) -> tuple[ThrottleView, ...]:
         config, now = self._program.config, asyncio.get_running_loop().time()
@@ -230,19 +221,8 @@ class AdminAdapter:
             for key, wait in limits
         )
 
-    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
-        learned = sorted(self._program.reports.queues.snapshot(), key=lambda status: status.limit)
-        return tuple(
-            ThrottledOrdersView(
-                status.limit.account,
-                status.limit.region,
-                status.interval,
-                status.next_in,
-                status.throttled_for,
-                status.waiting,
-            )
-            for status in learned
-        )
+    def throttled_orders(self) -> tuple[PaceStatus, ...]:
+        return tuple(sorted(self._program.reports.queues.snapshot(), key=lambda status: status.limit))
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:
         return None if self._program.audit is None else self._program.audit.recent()
@@ -360,13 +340,6 @@ class SignInObserver:
             self._list_again(event.account)
         elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
             self._list_again(event.account)
-
-
-def _audit(stream: AuditStream | None) -> AuditView | None:
-    if stream is None:
-        return None
-    counts = stream.counts()
-    return AuditView(counts.head.sequence, counts.head.digest, counts.lost, counts.failing)
 
 
 def _workers(supervisor: Supervisor | None, now: float) -> tuple[WorkerView, ...]:

@@ -427,7 +427,7 @@ class Program:
         self._uses.keep(key.digest for owned in keys.values() for key in owned)
 
     def _client_keys(self) -> tuple[OwnedKey, ...]:
-        return tuple((client, key) for client, key, _ in self.forwarder.rules.clients.known_keys())
+        return tuple((known.client, known.key) for known in self.forwarder.rules.clients.known_keys())
 
     def _watch_keys(self) -> None:
         """Tell which keys there are, and of each as it ends."""

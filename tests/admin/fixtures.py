@@ -16,25 +16,25 @@ from typing import Any
 import aiohttp
 
 from proxy import errors
+from proxy.access.client_keys import KnownKey
 from proxy.admin import (
     AccessRules,
-    AccountView,
     AdminListener,
-    ClientKeyView,
     ProgramView,
     RequestHistory,
     SignInSource,
-    ThrottledOrdersView,
     ThrottleView,
     WorkerView,
     make_admin,
 )
+from proxy.config import Account
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
 from proxy.reports.overview import ReportOverview
+from proxy.reports.pace import PaceStatus
 from proxy.reports.store import ReportFolderError
 from proxy.secret import Secret
 from proxy.tokens.invitation import Invitation
@@ -42,6 +42,7 @@ from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
 
 KEY = Secret("an-admin-key-of-some-length")
+ACCOUNT = Account.model_validate({"client_id": "client-1", "client_secret": "canary-secret"})
 
 
 def credential(account: str = "acme", state: str = "valid", **changes: object) -> CredentialStatus:
@@ -82,10 +83,10 @@ class FakeProgram:
             "amzn1.a", "acme", "ads account", "Acme", "CREATED", ("eu", "na"), ("DE", "US"), ("111", "222"), ("E1",)
         ),
     )
-    keys: tuple[ClientKeyView, ...] = ()
+    keys: tuple[KnownKey, ...] = ()
     unlisted: tuple[ListingFailure, ...] = ()
     limits: tuple[ThrottleView, ...] = ()
-    paced: tuple[ThrottledOrdersView, ...] = ()
+    paced: tuple[PaceStatus, ...] = ()
     problems: tuple[str, ...] = ()
     workers: tuple[WorkerView, ...] = ()
     records: tuple[Mapping[str, Any], ...] | None = None
@@ -134,8 +135,8 @@ class FakeProgram:
     def accounts(self) -> tuple[str, ...]:
         return tuple(status.account for status in self.statuses)
 
-    def account(self, name: str) -> AccountView | None:
-        return AccountView(name, "na", None) if name in self.accounts() else None
+    def account(self, name: str) -> Account | None:
+        return ACCOUNT if name in self.accounts() else None
 
     def credential(self, account: str) -> CredentialStatus | None:
         return next((status for status in self.statuses if status.account == account), None)
@@ -146,7 +147,7 @@ class FakeProgram:
     def profile_counts(self, account: str) -> Mapping[str, int]:
         return Counter(profile.region for profile in self.profiles(account))
 
-    def client_keys(self) -> tuple[ClientKeyView, ...]:
+    def client_keys(self) -> tuple[KnownKey, ...]:
         return self.keys
 
     def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
@@ -155,7 +156,7 @@ class FakeProgram:
     def throttles(self) -> tuple[ThrottleView, ...]:
         return self.limits
 
-    def throttled_orders(self) -> tuple[ThrottledOrdersView, ...]:
+    def throttled_orders(self) -> tuple[PaceStatus, ...]:
         return self.paced
 
     def audit_records(self) -> tuple[Mapping[str, Any], ...] | None:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from proxy.admin import AccessRules, ClientKeyView
+from proxy.access.client_keys import ClientKey, KnownKey
+from proxy.admin import AccessRules
 from proxy.admin.overview import DAY
 from proxy.admin.status import find_ads_accounts
 from proxy.errors import StateError
@@ -53,7 +54,7 @@ async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
             credential("acme", consent=Consent(given_at=now - 60 * DAY)),
             credential("globex", "revoked", expires_at=None),
         ),
-        keys=(ClientKeyView("reporting", "abcdefabcdef", "", now + 3 * DAY, None),),
+        keys=(KnownKey("reporting", ClientKey("abcdefabcdef", now + 3 * DAY), None),),
     )
     async with administer(program) as knocker, knocker.ask("/console/state") as answer:
         state = json.loads(await answer.text())

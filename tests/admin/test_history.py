@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.admin import AccessRules, ClientKeyView
+from proxy.access.client_keys import ClientKey, KnownKey
+from proxy.admin import AccessRules
 from proxy.admin.history import (
     MAX_GROUPS,
     MAX_ROWS,
@@ -142,7 +143,7 @@ async def asked(knocker: Knocker, path: str) -> dict[str, Any]:
 
 async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
     """Those who asked, and those who are configured and did not yet."""
-    program = FakeProgram(keys=(ClientKeyView("quiet", "abc", "", None, None),))
+    program = FakeProgram(keys=(KnownKey("quiet", ClientKey("abc"), None),))
     async with administer(program) as knocker:
         for status in (200, 200, 404, 429, 502):
             knocker.metrics.observe(finished(status=status, duration=0.2))

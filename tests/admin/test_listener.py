@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from proxy import errors
-from proxy.admin import AccessRules, AdminListener, ClientKeyView
+from proxy.access.client_keys import ClientKey, KnownKey
+from proxy.admin import AccessRules, AdminListener
 from proxy.admin.guard import KeyChecker
 from proxy.admin.listener import ConnectionLimiter
 from proxy.admin.status import account_status
@@ -59,8 +60,8 @@ async def test_status_says_which_keys_end_when_and_which_are_used() -> None:
     """A key is called by the beginning of its digest; what has no end, or was not used, says so."""
     program = FakeProgram(
         keys=(
-            ClientKeyView("reporting", "abcdefabcdef", "old pod", 1_700_000_000.0, 1_699_999_999.0),
-            ClientKeyView("reporting", "012345012345", "", None, None),
+            KnownKey("reporting", ClientKey("abcdefabcdef", 1_700_000_000.0, "old pod"), 1_699_999_999.0),
+            KnownKey("reporting", ClientKey("012345012345"), None),
         )
     )
     async with administer(program) as knocker, knocker.ask("/status") as answer:

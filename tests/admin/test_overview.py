@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.admin import ClientKeyView, overview
+from proxy.access.client_keys import ClientKey, KnownKey
+from proxy.admin import overview
 from proxy.admin.overview import DAY, MAX_LINES, Outage
 from proxy.events import InvitationMade
 from proxy.observability.audit import ClientKeysInForce, dated, note, record_of
@@ -23,8 +24,8 @@ NOW = 1_900_000_000.0
 MINUTE = 60.0
 
 
-def key(client: str, days: float | None, id_: str = "abcdefabcdef") -> ClientKeyView:
-    return ClientKeyView(client, id_, "", None if days is None else NOW + days * DAY, None)
+def key(client: str, days: float | None, id_: str = "abcdefabcdef") -> KnownKey:
+    return KnownKey(client, ClientKey(id_, None if days is None else NOW + days * DAY), None)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_consents_of_an_unknown_day_are_counted() -> None:
         ([key("bids", None, "newer")], "Check that the client uses its newer key."),
     ],
 )
-def test_a_key_says_what_to_do(others: list[ClientKeyView], advice: str) -> None:
+def test_a_key_says_what_to_do(others: list[KnownKey], advice: str) -> None:
     """It depends on whether the client has a key that expires later."""
     found = overview.expiring((), [key("bids", 5), *others], NOW, invites=False)
     assert next(line["advice"] for line in found if line["key"] == "abcdefabcdef") == advice

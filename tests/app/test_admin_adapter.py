@@ -95,6 +95,6 @@ async def test_what_was_learned_of_throttled_orders_is_told(program: Program) ->
     for region in ("na", "eu"):
         program.reports.throttled(OrderLimit("default", "amzn1.app", region), now, 60.0)
     first, second = AdminAdapter(program).throttled_orders()
-    assert (first.account, first.region, second.region) == ("default", "eu", "na")
+    assert (first.limit.account, first.limit.region, second.limit.region) == ("default", "eu", "na")
     assert (first.interval, first.waiting) == (2.0, 0)
     assert 50 < first.next_in <= 60

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules, ThrottledOrdersView, ThrottleView, WorkerView
+from proxy.admin import AccessRules, ThrottleView, WorkerView
 from proxy.commands.status import SCREEN, account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.events import CounterRaised
 from proxy.profiles.index import ListingFailure
+from proxy.reports.pace import OrderLimit, PaceStatus
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
 from proxy.tokens.values import CredentialFailure
@@ -323,7 +324,8 @@ async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.Captur
 
 async def test_throttled_orders_for_reports_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """With what was learned, and how many wait; no more than fit."""
-    paced = tuple(ThrottledOrdersView(f"acct-{number:02}", "na", 16.0, 9.4, 120.0, 3) for number in range(13))
+    limits = (OrderLimit(f"acct-{number:02}", "amzn1.app", "na") for number in range(13))
+    paced = tuple(PaceStatus(limit, 16.0, 9.4, 120.0, 3) for limit in limits)
     async with administer(FakeProgram(paced=paced)) as knocker:
         code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
     rows = [
