@@ -7,13 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from proxy import __version__
 from proxy.admin import (
     AccessRules,
     ProgramView,
     SignInSource,
     ThrottleView,
-    WorkerView,
 )
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
@@ -24,7 +22,6 @@ from proxy.regions import REGION_NAMES
 from proxy.reports.overview import look_at_all
 from proxy.tokens.invitation import InvitationState, link, signing_key, state_of
 from proxy.tokens.lwa import USER_SCOPE, AppCredentials
-from proxy.tokens.store import StoreHealth
 
 if TYPE_CHECKING:
     import ssl
@@ -33,10 +30,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.access.client_keys import KnownKey
-    from proxy.app.fleet import FleetMember
-    from proxy.app.workers.supervisor import Supervisor
-    from proxy.config import Account, Address, Config
-    from proxy.downstream.table import ConnectionTable
+    from proxy.config import Account, Config
     from proxy.events import Event, Observer
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
@@ -53,7 +47,6 @@ if TYPE_CHECKING:
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
-    from proxy.upstream.pool import Pools
 
 
 class RunningProgram(Protocol):
@@ -62,23 +55,12 @@ class RunningProgram(Protocol):
     @property
     def config(self) -> Config: ...
     @property
-    def listening(self) -> Address: ...
-    @property
     def started(self) -> bool: ...
     @property
-    def started_at(self) -> float: ...
-    @property
-    def demo(self) -> bool: ...
+    def accepts(self) -> bool: ...
+    def shown(self) -> ProgramView: ...
     @property
     def audit(self) -> AuditStream | None: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-    @property
-    def config_problems(self) -> tuple[str, ...]: ...
-    @property
-    def needs_restart(self) -> tuple[str, ...]: ...
-    @property
-    def fleet(self) -> FleetMember | None: ...
     @property
     def tokens(self) -> TokenManager: ...
     @property
@@ -91,14 +73,6 @@ class RunningProgram(Protocol):
     def trusted(self) -> ssl.SSLContext | None: ...
     @property
     def forwarder(self) -> Forwarder: ...
-    @property
-    def client_connections(self) -> ConnectionTable: ...
-    @property
-    def in_flight(self) -> int: ...
-    @property
-    def workers(self) -> Supervisor | None: ...
-    @property
-    def pools(self) -> Pools: ...
     @property
     def throttles(self) -> Throttles: ...
 
@@ -130,8 +104,7 @@ class AdminAdapter:
 
     def ready(self) -> bool:
         """Once any account has been able to serve, for good; only draining takes it back, and that no worker serves."""
-        workers = self._program.workers
-        if workers is not None and not workers.serving:
+        if not self._program.accepts:
             return False
         if not self._was_ready:
             self._was_ready = self._program.tokens.has_served
@@ -145,28 +118,7 @@ class AdminAdapter:
         return AccessRules(config.admin.key, config.admin.open_metrics, config.admin_listen.host, config.allowed_hosts)
 
     def program(self) -> ProgramView:
-        program = self._program
-        workers = program.workers
-        connected = len(program.client_connections) if workers is None else workers.connections
-        sizes = {host: total for host, (total, _) in program.pools.sizes().items()}
-        connections = {"tools": connected, "in_flight": program.in_flight}
-        connections |= sizes if workers is None else sizes | workers.pools
-        return ProgramView(
-            version=__version__,
-            started_at=program.started_at,
-            proxy_url=f"{'https' if program.config.tls else 'http'}://{program.listening}",
-            demo=program.demo,
-            keyed=bool(program.config.clients),
-            invites=program.config.invites.url is not None,
-            config_problems=program.config_problems,
-            needs_restart=program.needs_restart,
-            notes=program.notes,
-            audit=None if program.audit is None else program.audit.counts(),
-            state=program.config.state.kind,
-            store=program.fleet.health if program.fleet is not None else StoreHealth(),
-            connections=connections,
-            workers=_workers(workers, time.time()),
-        )
+        return self._program.shown()
 
     def accounts(self) -> tuple[str, ...]:
         return self._program.tokens.accounts()
@@ -340,8 +292,3 @@ class SignInObserver:
             self._list_again(event.account)
         elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
             self._list_again(event.account)
-
-
-def _workers(supervisor: Supervisor | None, now: float) -> tuple[WorkerView, ...]:
-    states = supervisor.states() if supervisor is not None else ()
-    return tuple(WorkerView(each.number, each.pid, each.phase, now - each.age, each.restarts) for each in states)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, InvitationHandlers, RequestHistory, make_admin, make_invitations
+from proxy.admin import AdminListener, InvitationHandlers, ProgramView, RequestHistory, make_admin, make_invitations
 from proxy.app.admin_adapter import AdminAdapter, SignInObserver
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
@@ -67,6 +67,7 @@ from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
+from proxy.tokens.store import StoreHealth
 from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.upstream.pool import Pools
 
@@ -205,6 +206,37 @@ class Program:
     def in_flight(self) -> int:
         """Requests that are being served, here or by workers."""
         return self.accounting.in_flight + (self.workers.in_flight if self.workers is not None else 0)
+
+    @property
+    def accepts(self) -> bool:
+        """Whether some process accepts what clients connect."""
+        return self.workers is None or self.workers.serving > 0
+
+    def shown(self) -> ProgramView:
+        """The program itself, for people to look at."""
+        workers, config = self.workers, self.config
+        sizes = {host: total for host, (total, _) in self.pools.sizes().items()}
+        return ProgramView(
+            version=__version__,
+            started_at=self.started_at,
+            proxy_url=f"{'https' if config.tls else 'http'}://{self.listening}",
+            demo=self.demo,
+            keyed=bool(config.clients),
+            invites=config.invites.url is not None,
+            config_problems=self.config_problems,
+            needs_restart=self.needs_restart,
+            notes=self.notes,
+            audit=None if self.audit is None else self.audit.counts(),
+            state=config.state.kind,
+            store=self.fleet.health if self.fleet is not None else StoreHealth(),
+            connections={
+                "tools": len(self.client_connections) if workers is None else workers.connections,
+                "in_flight": self.in_flight,
+                **sizes,
+                **({} if workers is None else workers.pools),
+            },
+            workers=() if workers is None else workers.states(),
+        )
 
     async def _begin_to_serve(self, sockets: list[socket.socket]) -> None:
         """Accept what clients connect, or have workers do it."""

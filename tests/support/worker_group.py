@@ -190,7 +190,8 @@ def with_worker_group(
     """Run a test on such a supervisor, which is stopped behind it."""
 
     async def run() -> FakeWorkerGroup:
-        monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+        for clock in ("monotonic", "time"):
+            monkeypatch.setattr(time, clock, asyncio.get_running_loop().time)
         group = FakeWorkerGroup(workers, *behaviours)
         monkeypatch.setattr(module, "WorkerProcess", type("Process", (Process,), {"group": group}))
         try:

@@ -49,18 +49,6 @@ class WorkerHealth:
     beat: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
-    """What is shown of a worker. `pid` is 0 while it has no process, `age` how many seconds it has been in its phase,
-    `restarts` how often another process took its place."""
-
-    number: int
-    pid: int
-    phase: WorkerPhase
-    age: float
-    restarts: int
-
-
 def assess(health: WorkerHealth, now: float, looked_at: float) -> WorkerEnd | None:
     """Why a worker is to be killed, if it is. `looked_at` is when this was asked last."""
     if now - looked_at > _LATE_LOOK:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import proxy
+from proxy.admin.view import WorkerView
 from proxy.app.draining import wait
 from proxy.app.workers.channel import Channel, Descriptors, pack
 from proxy.app.workers.supervision import (
@@ -28,7 +29,6 @@ from proxy.app.workers.supervision import (
     WorkerEnd,
     WorkerHealth,
     WorkerPhase,
-    WorkerState,
     assess,
     failures_after,
     wait_before,
@@ -114,16 +114,17 @@ class Supervisor:
         found[WorkerPhase.WAITING] = self._count - len(self._living)
         return found
 
-    def states(self) -> tuple[WorkerState, ...]:
+    def states(self) -> tuple[WorkerView, ...]:
         """Each as it is now."""
-        now = time.monotonic()
-        return tuple(self._state(number, now) for number in range(self._count))
+        began = time.time() - time.monotonic()
+        return tuple(self._state(number, began) for number in range(self._count))
 
-    def _state(self, number: int, now: float) -> WorkerState:
+    def _state(self, number: int, began: float) -> WorkerView:
+        """`began` is the zero of the monotonic clock, as wall-clock time."""
         worker, restarts = self._living.get(number), self._restarts[number]
         if worker is None:
-            return WorkerState(number, 0, WorkerPhase.WAITING, now - self._lost_at[number], restarts)
-        return WorkerState(number, worker.pid, worker.phase, now - worker.since, restarts)
+            return WorkerView(number, 0, WorkerPhase.WAITING, began + self._lost_at[number], restarts)
+        return WorkerView(number, worker.pid, worker.phase, began + worker.since, restarts)
 
     # --- start and stop
 

@@ -60,7 +60,8 @@ def test_what_each_does_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def shown(group: FakeWorkerGroup) -> list[tuple[int, int, str, float, int]]:
         states = group.supervisor.states()
-        return [(each.number, each.pid, each.phase, round(each.age, 2), each.restarts) for each in states]
+        now = time.time()
+        return [(each.number, each.pid, each.state, round(now - each.since, 2), each.restarts) for each in states]
 
     async def look(group: FakeWorkerGroup) -> None:
         starting = asyncio.create_task(group.supervisor.start([]))
