@@ -44,7 +44,7 @@ def _print(report: NamedReport, profiles: tuple[ReportProfile, ...]) -> int:
     now, count = time.time(), 0
     for profile in profiles:
         for order in plan_orders(report, profile, now):
-            body = order.content(report.configuration)
+            body = report.template.write(order)
             say(json.dumps({"region": order.region, "profileId": order.profile, "order": body}))
             count += 1
     return count

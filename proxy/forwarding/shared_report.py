@@ -24,6 +24,7 @@ from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
 from proxy.problem import reason_phrase
 from proxy.reports.orders import (
+    VERSION_1,
     ReportOperation,
     agrees,
     named_ids,
@@ -52,7 +53,6 @@ _PATHS: Final = {
     ReportOperation.POLL_V1: "/adsApi/v1/retrieve/reports",
     ReportOperation.DELETE_V1: "/adsApi/v1/delete/reports",
 }
-_VERSION_1: Final = (ReportOperation.ORDER_V1, ReportOperation.POLL_V1, ReportOperation.DELETE_V1)
 _OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-range"))
 
 
@@ -108,7 +108,7 @@ class SharedReport:
         if body and operation is ReportOperation.POLL:
             return  # Amazon specifies no body here: what it makes of one is unknown
         ids = named_ids(operation, self._context.destination.segments, body)
-        target = _PATHS[operation] + ("" if operation in _VERSION_1 else "".join(ids))
+        target = _PATHS[operation] + ("" if operation in VERSION_1 else "".join(ids))
         if self._context.target != target.encode():
             return
         if deletes:
@@ -117,7 +117,7 @@ class SharedReport:
             self._id, self._key = ids[0], self._report_key(ids[0])
 
     def _report_key(self, identifier: str) -> str:
-        return self._digest("version 1" if self._operation in _VERSION_1 else "version 3", identifier.encode())
+        return self._digest("version 1" if self._operation in VERSION_1 else "version 3", identifier.encode())
 
     def _digest(self, *parts: str | bytes) -> str:
         """The key of something that is reached with this login, region, Scope and accounts."""

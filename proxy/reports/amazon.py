@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote
 
 from proxy.errors import AdsProxyError, NoUsableToken
-from proxy.profiles.listing import ListRequest, ProfilesUnavailable, ask
+from proxy.profiles.listing import ProfilesUnavailable, ask
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     import aiohttp
 
-    from proxy.profiles.listing import ListResponse, ProfileSource
-    from proxy.reports.plan import PlannedOrder
+    from proxy.profiles.listing import ListRequest, ListResponse, ProfileSource
+    from proxy.reports.templates import OrderTemplate, PlannedOrder
     from proxy.tokens.values import AccessToken
 
-PATH: Final = "/reporting/reports"
-ORDER_TYPE: Final = "application/vnd.createasyncreportrequest.v3+json"
-ORDER_ANSWER_TYPE: Final = "application/vnd.createasyncreportresponse.v3+json"
-POLL_ANSWER_TYPE: Final = "application/vnd.getasyncreportresponse.v3+json"
 MAX_DOWNLOAD: Final = 16 << 30
 """Bytes of one file of Amazon's, as it comes."""
 DOWNLOAD_SECONDS: Final = 3600.0
@@ -67,34 +61,25 @@ class ReportApi:
         source = self.source(account)
         return source.client_id if source is not None else ""
 
-    async def order(self, account: str, order: PlannedOrder, configuration: Mapping[str, Any]) -> Answer:
+    async def order(self, account: str, order: PlannedOrder, template: OrderTemplate) -> Answer:
         """Order a report. A failure of the network is an answer too, which leaves open whether one was made."""
-        body = json.dumps(order.content(configuration)).encode()
-        request = ListRequest("POST", PATH, body, ORDER_TYPE, order.profile, ORDER_ANSWER_TYPE)
-        response = await self._ask(account, order, request)
-        return read_order_answer(response) if not isinstance(response, Answer) else response
+        response = await self._ask(account, order, template.ask_for(order))
+        return response if isinstance(response, Answer) else read_order_answer(template.order_operation, response)
 
-    async def poll(self, account: str, order: PlannedOrder, report_id: str) -> Answer:
+    async def poll(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
         """How far a report is."""
-        response = await self._get(account, order, report_id)
-        return read_poll(response) if not isinstance(response, Answer) else response
+        response = await self._ask(account, order, template.ask_about(order, report_id))
+        return response if isinstance(response, Answer) else read_poll(template.poll_operation, response)
 
-    async def compare(
-        self, account: str, order: PlannedOrder, configuration: Mapping[str, Any], report_id: str
-    ) -> Answer:
+    async def compare(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
         """Whether a report that Amazon named has the data of an order: ORDERED if so, or why that is not certain."""
-        response = await self._get(account, order, report_id)
+        response = await self._ask(account, order, template.ask_about(order, report_id))
         if isinstance(response, Answer):
             return response
-        if is_of_order(response, order.content(configuration)):
+        if is_of_order(response, template, order):
             return Answer(AnswerKind.ORDERED, report_id)
-        words = f"Amazon makes another report ({report_id}), with which it confuses this order."
+        words = f"Amazon takes this order for one of report {report_id}, which need not have the same data."
         return Answer(AnswerKind.AGAIN, words=words)
-
-    async def _get(self, account: str, order: PlannedOrder, report_id: str) -> ListResponse | Answer:
-        target = f"{PATH}/{quote(report_id, safe='')}"
-        request = ListRequest("GET", target, profile=order.profile, accept=POLL_ANSWER_TYPE)
-        return await self._ask(account, order, request)
 
     async def _ask(self, account: str, order: PlannedOrder, request: ListRequest) -> ListResponse | Answer:
         source = self.source(account)

@@ -1,28 +1,40 @@
 """What Amazon's answers mean for an order of ours: to the order itself, to a poll, and where rows may be fetched. Pure.
 
 An answer that does not say that nothing was made leaves that open: a 429 or a time-out may have made the report
-(docs/development/amazon.md). The order is sent again then, and a 425 names the report if there is one.
+(docs/development/amazon.md). The order is sent again then, and a 425 names the report if there is one. In version 1,
+the errors of a report are inside of a 207: each means what a status of its own would.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from proxy.profiles.listing import read_text
-from proxy.reports.orders import ReportOperation, ReportStatus, agrees, read_duplicate, read_report
+from proxy.reports.orders import ReportStatus, read_duplicate, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
     from proxy.profiles.listing import ListResponse
+    from proxy.reports.orders import ReportOperation
+    from proxy.reports.templates import OrderTemplate, PlannedOrder
 
 _TEMPORARY: Final = frozenset({408, 425, 429})
+_MULTI_STATUS: Final = 207
+_STATUSES: Final = {
+    "INTERNAL_ERROR": 500,
+    "NOT_FOUND": 404,
+    "RESOURCE_ID_NOT_FOUND": 404,
+    "TOO_MANY_REQUESTS": 429,
+    "UNAUTHORIZED": 401,
+}
+"""What the codes of errors inside of a 207 mean; all others refuse what was sent."""
 
 
 class AnswerKind(StrEnum):
@@ -35,7 +47,7 @@ class AnswerKind(StrEnum):
     PENDING = "pending"
     """It is not done yet."""
     COMPLETED = "completed"
-    """`value` is the address of its rows."""
+    """`urls` are the addresses of its files."""
     REJECTED = "rejected"
     """Amazon failed to make it, or does not know it any more."""
     THROTTLED = "throttled"
@@ -54,12 +66,13 @@ class Answer:
     value: str = ""
     words: str = ""
     retry_after: float | None = None
+    urls: tuple[str, ...] = field(default=(), repr=False)
 
 
-def read_order_answer(response: ListResponse) -> Answer:
+def read_order_answer(operation: ReportOperation, response: ListResponse) -> Answer:
     """The answer to an order."""
-    if response.status // 100 == 2:
-        report = read_report(ReportOperation.ORDER, response.body)
+    if _status(response) // 100 == 2:
+        report = read_report(operation, response.body)
         if report is None:
             return Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")
         return Answer(AnswerKind.ORDERED, report.id)
@@ -68,30 +81,32 @@ def read_order_answer(response: ListResponse) -> Answer:
     return _other(response)
 
 
-def read_poll(response: ListResponse) -> Answer:
+def read_poll(operation: ReportOperation, response: ListResponse) -> Answer:
     """The answer to a poll of a report."""
-    if response.status == 404:
+    status = _status(response)
+    if status == 404:
         return Answer(AnswerKind.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
-    if response.status != 200:
+    if status // 100 != 2:
         return _other(response)
-    report = read_report(ReportOperation.POLL, response.body)
+    report = read_report(operation, response.body)
     if report is None:
         return Answer(AnswerKind.AGAIN, words="Amazon's answer to the poll shows no report.")
     if report.status is ReportStatus.FAILED:
         reason = read_text(report.content.get("failureReason")).rstrip(".") or "no reason is given"
         return Answer(AnswerKind.REJECTED, words=f"Amazon failed to make the report: {reason}.")
-    url = report.content.get("url")
     if report.status is ReportStatus.COMPLETED:
-        if not isinstance(url, str) or not url:
+        if report.content.get("completedReportParts") == []:
+            return Answer(AnswerKind.REJECTED, words="Amazon's completed report has no file of rows.")
+        if not report.urls:
             return Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows.")
-        return Answer(AnswerKind.COMPLETED, url)
+        return Answer(AnswerKind.COMPLETED, urls=report.urls)
     return Answer(AnswerKind.PENDING, words=f"Amazon's report is {report.status}.")
 
 
-def is_of_order(response: ListResponse, order: Mapping[str, Any]) -> bool:
+def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedOrder) -> bool:
     """Whether the report of a poll is one that an order may take: it has the same data, and has not failed."""
-    report = read_report(ReportOperation.POLL, response.body) if response.status == 200 else None
-    return report is not None and report.status is not ReportStatus.FAILED and agrees(order, report.content)
+    report = read_report(template.poll_operation, response.body) if _status(response) // 100 == 2 else None
+    return report is not None and report.status is not ReportStatus.FAILED and template.has_data_of(order, report)
 
 
 def find_fault(url: str) -> str:
@@ -116,7 +131,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _other(response: ListResponse) -> Answer:
-    words, status = _words(response), response.status
+    words, status = _words(response), _status(response)
     if status == 401:
         return Answer(AnswerKind.UNAUTHORIZED, words=words)
     if status == 429:
@@ -128,13 +143,36 @@ def _other(response: ListResponse) -> Answer:
     return Answer(AnswerKind.REFUSED, words=words)
 
 
-def _words(response: ListResponse) -> str:
-    """What Amazon answered, in one sentence."""
+def _status(response: ListResponse) -> int:
+    """The status of an answer, or what the error inside of a 207 means."""
+    error = _error(response)
+    return _STATUSES.get(read_text(error.get("code")), 400) if error else response.status
+
+
+def _error(response: ListResponse) -> Mapping[str, Any]:
+    """The first error inside of a 207; empty without one."""
+    entries = _content(response).get("error") if response.status == _MULTI_STATUS else None
+    return _first(_first(entries).get("errors"))
+
+
+def _first(entries: Any) -> Mapping[str, Any]:
+    """The first object of a list; empty without one."""
+    entry = entries[0] if isinstance(entries, list) and entries else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def _content(response: ListResponse) -> Mapping[str, Any]:
+    """The JSON object of an answer; empty for anything else."""
     try:
         content = json.loads(response.body)
     except (ValueError, RecursionError):
-        content = None
-    found = content if isinstance(content, dict) else {}
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _words(response: ListResponse) -> str:
+    """What Amazon answered, in one sentence."""
+    found = _error(response) or _content(response)
     detail = next((read_text(found[name]) for name in ("detail", "details", "message") if name in found), "")
     return (
         f"Amazon answered {response.status}: {detail.rstrip('.')}." if detail else f"Amazon answered {response.status}."

@@ -18,6 +18,7 @@ import resource
 import sys
 import zlib
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,14 +51,18 @@ class TooLarge(Exception):
 # --- From Amazon's file to the rows of a profile -------------------------------------------------------
 
 
-def convert(source: Path, target: Path, first: Iterable[str], columns: Iterable[str], limit: int) -> dict[str, Any]:
-    """Writes Amazon's rows as JSON lines with `FIRST_COLUMNS`, whose values `first` has. `limit` is the most bytes
-    before compression, 0 for any number. Raises `DamagedRows` and `TooLarge`."""
+def convert(
+    sources: Iterable[Path], target: Path, first: Iterable[str], columns: Iterable[str], limit: int
+) -> dict[str, Any]:
+    """Writes the rows of Amazon's files as JSON lines with `FIRST_COLUMNS`, whose values `first` has. `limit` is the
+    most bytes before compression, 0 for any number. Raises `DamagedRows` and `TooLarge`."""
     added = dict(zip(FIRST_COLUMNS, first, strict=True))
     names = [name for name in columns if name not in added]
     rows = 0
     with Output(target, limit) as output:
-        for row in read_rows(source):
+        for row in chain.from_iterable(map(read_rows, sources)):
+            if names and row.keys().isdisjoint(names):
+                raise DamagedRows("it holds rows without any of the columns that were ordered")
             output.write(_write_json(added | {name: as_cell(name, row.get(name)) for name in names}) + "\n")
             rows += 1
     return {"rows": rows}
@@ -89,7 +94,7 @@ def as_cell(name: str, value: Any) -> Any:
     if isinstance(value, dict | list):
         return _write_json(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if name.endswith("Id") or abs(value) >= _SAFE_INTEGER else value
+        return str(value) if name.endswith(("Id", ".id")) or abs(value) >= _SAFE_INTEGER else value
     return value
 
 
@@ -178,8 +183,8 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
     """Does what a task says. A failure is a `problem` of one word, and `words` about it."""
     try:
         if task["do"] == "convert":
-            files = Path(task["source"]), Path(task["target"])
-            return convert(*files, task["first"], task["columns"], task["limit"])
+            sources, target = map(Path, task["sources"]), Path(task["target"])
+            return convert(sources, target, task["first"], task["columns"], task["limit"])
         files = Path(task["csv"]), Path(task["jsonl"])
         return merge(map(Path, task["parts"]), task["columns"], *files, task["limit"])
     except DamagedRows as error:

@@ -19,8 +19,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import StateError
-from proxy.reports.plan import PlannedOrder, ReportProfile
+from proxy.reports.plan import ReportProfile
 from proxy.reports.store import PARTS, ReportFolderError
+from proxy.reports.templates import PlannedOrder
 from proxy.tokens import state_directory
 
 if TYPE_CHECKING:

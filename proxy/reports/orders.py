@@ -50,6 +50,7 @@ class ReportOperation(StrEnum):
         return self in (ReportOperation.POLL, ReportOperation.POLL_V1)
 
 
+VERSION_1: Final = frozenset((ReportOperation.ORDER_V1, ReportOperation.POLL_V1, ReportOperation.DELETE_V1))
 _OPERATIONS: Final[Mapping[str, ReportOperation]] = {each.value: each for each in ReportOperation}
 
 
@@ -138,13 +139,14 @@ class ReportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report as Amazon showed it. `content` is the JSON of it. `ends` are the moments when its download addresses
-    end, as Amazon wrote them."""
+    """A report as Amazon showed it. `content` is the JSON of it. `urls` are the addresses of its files, empty while one
+    is missing; `ends` are the moments when they end, as Amazon wrote them."""
 
     id: str
     status: ReportStatus
     content: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     ends: tuple[str, ...] = ()
+    urls: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_over(self) -> bool:
@@ -158,14 +160,14 @@ def read_report(operation: ReportOperation, body: bytes) -> Report | None:
         content = read_json(body, strictly=False)
     except (ValueError, RecursionError):
         return None
-    if operation in (ReportOperation.ORDER_V1, ReportOperation.POLL_V1):
+    if operation in VERSION_1:
         content = _only_success(content)
     if not isinstance(content, dict):
         return None
     identifier, status = content.get("reportId"), content.get("status")
     if not isinstance(identifier, str) or not _ID.fullmatch(identifier) or status not in list(ReportStatus):
         return None
-    return Report(identifier, ReportStatus(status), content, _ends(content))
+    return Report(identifier, ReportStatus(status), content, _ends(content), _urls(content))
 
 
 def _only_success(content: Any) -> Any:
@@ -177,15 +179,26 @@ def _only_success(content: Any) -> Any:
 
 
 def _ends(content: Mapping[str, Any]) -> tuple[str, ...]:
-    parts = content.get("completedReportParts")
-    entries = parts if isinstance(parts, list) else []
-    found = [part.get("urlExpirationDateTime") for part in entries if isinstance(part, dict)]
+    found = _of_parts(content, "urlExpirationDateTime")
     return tuple(end for end in (content.get("urlExpiresAt"), *found) if isinstance(end, str))
+
+
+def _urls(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The one address of version 3, or those of all parts in version 1."""
+    given = _of_parts(content, "url") if "completedReportParts" in content else [content.get("url")]
+    found = tuple(url for url in given if isinstance(url, str) and url)
+    return found if len(found) == len(given) else ()
+
+
+def _of_parts(content: Mapping[str, Any], name: str) -> list[Any]:
+    """The members of this name of all parts of a report of version 1."""
+    parts = content.get("completedReportParts")
+    return [part.get(name) if isinstance(part, dict) else None for part in (parts if isinstance(parts, list) else [])]
 
 
 def named_ids(operation: ReportOperation, segments: tuple[bytes, ...], body: bytes) -> tuple[str, ...]:
     """The reports that a poll or a deletion names; empty if one of them is not plain, or if they are very many."""
-    if operation in (ReportOperation.POLL_V1, ReportOperation.DELETE_V1):
+    if operation in VERSION_1:
         try:
             content = read_json(body, strictly=True)
         except (ValueError, RecursionError):

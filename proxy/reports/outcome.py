@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from proxy.reports.journal import OrderState, RunPlan
-    from proxy.reports.plan import NamedReport, PlannedOrder
+    from proxy.reports.plan import NamedReport
+    from proxy.reports.templates import PlannedOrder
 
 MAX_ERRORS = 20
 """Sentences that a run's history has."""
@@ -92,7 +93,7 @@ def make_result(report: NamedReport, run: str, kept: KeptRows, told: Mapping[str
         last_day=max((last for _, last in days), default=""),
         profiles=profiles,
         files={form: ResultFile(**told[form]) for form in Form},
-        order=report.configuration,
+        order=report.template.content,
     )
 
 

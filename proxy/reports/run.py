@@ -1,7 +1,8 @@
 """One run of a named report: its orders at Amazon, until the rows of each are on disk or it is given up.
 
 Each step is noted in the journal before the next, so that a run that was cut off continues. An order of which it is not
-certain that nothing came is sent again: Amazon answers 425 while it makes the first one, which is adopted then.
+certain that nothing came is sent again: Amazon answers 425 while it makes the first one, which is adopted then. In
+version 1, of which no such answer is known, it may make a second one then, whose rows nobody fetches.
 What becomes of the rows is for `outcome` and `runner`.
 """
 
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from proxy.reports.converter import Converter
     from proxy.reports.journal import RunJournal
     from proxy.reports.pace import OrderQueues
-    from proxy.reports.plan import NamedReport, PlannedOrder
+    from proxy.reports.plan import NamedReport
+    from proxy.reports.templates import PlannedOrder
 
+FILES_AT_ONCE: Final = 8
+"""Files of one report that are fetched at a time."""
 MAX_OPEN: Final = 32
 """Orders of one run that are at Amazon at a time."""
 PATIENCE: Final = 8 * 3600.0
@@ -142,6 +146,8 @@ class ReportRun:
 
     async def _order(self, order: PlannedOrder, state: OrderState) -> None:
         """Send an order once, and wait as long as the answer says."""
+        if fault := self._report.template.find_fault(order):
+            raise GivenUp(fault)
         if state.step is not OrderStep.ASKED:
             await self._note(order, OrderStep.ASKED)
             if state.step is OrderStep.REJECTED:
@@ -152,11 +158,9 @@ class ReportRun:
         except Throttled as error:
             raise GivenUp(f"Amazon did not take the order in time. {error.detail}") from None
         sent_at = asyncio.get_running_loop().time()
-        answer = await self._parts.api.order(self._report.account, order, self._report.configuration)
+        answer = await self._parts.api.order(self._report.account, order, self._report.template)
         if answer.kind is AnswerKind.DUPLICATE:
-            answer = await self._parts.api.compare(
-                self._report.account, order, self._report.configuration, answer.value
-            )
+            answer = await self._parts.api.compare(self._report.account, order, self._report.template, answer.value)
         if answer.kind is AnswerKind.ORDERED:
             queues.taken(limit, sent_at)
             await self._note(order, OrderStep.ORDERED, id=answer.value, at=self._parts.clock.now())
@@ -177,9 +181,9 @@ class ReportRun:
         """Poll a report once, when it is time, and fetch its rows if it is done."""
         clock, interval = self._parts.clock, self._parts.poll_interval
         await clock.sleep(max(0.0, min(interval, state.at + interval - clock.now())))
-        answer = await self._parts.api.poll(self._report.account, order, state.report_id)
+        answer = await self._parts.api.poll(self._report.account, order, self._report.template, state.report_id)
         if answer.kind is AnswerKind.COMPLETED:
-            await self._fetch(order, answer.value)
+            await self._fetch(order, answer.urls)
         elif answer.kind is AnswerKind.REJECTED:
             await self._reject(order, answer.words)
         elif answer.kind is AnswerKind.PENDING:
@@ -189,18 +193,18 @@ class ReportRun:
         else:
             await self._wait_after(order, answer)
 
-    async def _fetch(self, order: PlannedOrder, url: str) -> None:
+    async def _fetch(self, order: PlannedOrder, urls: tuple[str, ...]) -> None:
         """Get the rows of a report onto the disk. What came damaged is fetched again later, from another address."""
         name = f"{order.profile}.{self.journal.plan.run}.{order.first_day}.jsonl.gz"
         target = self._folder / PARTS / name
-        source = target.with_suffix(".amazon")
+        sources = [target.with_suffix(f".{number}.amazon") for number in range(len(urls))]
         profile = next(each for each in self.journal.plan.profiles if each.id == order.profile)
         try:
-            await self._parts.api.download(self._report.account, url, source, self._parts.max_bytes)
+            await self._download(urls, sources)
             told = await self._parts.converter.run(
                 {
                     "do": "convert",
-                    "source": str(source),
+                    "sources": list(map(str, sources)),
                     "target": str(target),
                     "limit": self._parts.max_bytes,
                     "first": [profile.id, profile.country, profile.currency],
@@ -218,7 +222,24 @@ class ReportRun:
         else:
             await self._note(order, OrderStep.KEPT, rows=told["rows"], part=name)
         finally:
-            source.unlink(missing_ok=True)
+            for source in sources:
+                source.unlink(missing_ok=True)
+
+    async def _download(self, urls: tuple[str, ...], targets: list[Path]) -> None:
+        """Get the files of a report, several at a time: their addresses may end within minutes. Raises what the first
+        failure is."""
+        slots = asyncio.Semaphore(FILES_AT_ONCE)
+
+        async def get(url: str, target: Path) -> None:
+            async with slots:
+                await self._parts.api.download(self._report.account, url, target, self._parts.max_bytes)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for url, target in zip(urls, targets, strict=True):
+                    tasks.create_task(get(url, target))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
         """Rows that never come whole are as good as none: the report is ordered again."""

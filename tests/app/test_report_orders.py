@@ -11,6 +11,7 @@ import pytest
 from proxy.app.report_orders import make_named_reports
 from proxy.config import load
 from proxy.errors import ConfigurationError
+from proxy.reports.templates import Version3Template
 
 CONFIGURATION = {
     "adProduct": "SPONSORED_TELEVISION",
@@ -51,8 +52,8 @@ def in_file(tmp_path: Path, content: Any) -> dict[str, Any]:
 
 def test_a_preset_becomes_an_order(tmp_path: Path) -> None:
     report = named(tmp_path, {"preset": "sbCampaigns", "columns": ["date", "cost"]}, profiles=[12], days=7, region="eu")
-    assert report.configuration["reportTypeId"] == "sbCampaigns"
-    assert (report.columns, report.retention) == (("date", "cost"), 60)
+    assert report.template.content["reportTypeId"] == "sbCampaigns"
+    assert (report.columns, report.template.retention) == (("date", "cost"), 60)
     assert (report.profiles, report.days, report.region, report.every, report.at) == (("12",), 7, "eu", 21600.0, None)
 
 
@@ -63,7 +64,7 @@ def test_all_profiles_are_none_in_particular(tmp_path: Path) -> None:
 def test_an_order_of_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     """Without its dates."""
     order = in_file(tmp_path, {"name": "x", "startDate": "2020-01-01", "endDate": "", "configuration": CONFIGURATION})
-    assert named(tmp_path, order).configuration == CONFIGURATION
+    assert named(tmp_path, order).template == Version3Template(CONFIGURATION)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.reports.plan import NamedReport, ReportProfile
 from proxy.reports.presets import make_configuration
+from proxy.reports.templates import Version3Template
 
 US = ReportProfile("11", "na", "US", "USD", "America/Los_Angeles")
 DE = ReportProfile("22", "eu", "DE", "EUR", "Europe/Berlin")
@@ -18,7 +19,7 @@ def make_report(**changes: Any) -> NamedReport:
     given: dict[str, Any] = {
         "name": "sp-daily",
         "account": "main",
-        "configuration": make_configuration("spCampaigns", "DAILY", ("date", "campaignId", "cost")),
+        "template": Version3Template(make_configuration("spCampaigns", "DAILY", ("date", "campaignId", "cost"))),
         "every": None if "at" in changes else 21_600.0,
     }
     return NamedReport(**{**given, **changes})

@@ -9,9 +9,12 @@ import pytest
 
 from proxy.profiles.listing import ListResponse
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.reports.orders import ReportOperation
+from proxy.reports.templates import PlannedOrder, Version3Template
 
 ID = "de7b5b1c-6d1b-4b6d-8a49-1c1d1a6a8b0e"
 CONFIGURATION = {"adProduct": "SPONSORED_PRODUCTS", "columns": ["cost", "date"], "timeUnit": "DAILY"}
+ORDERED = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
 ORDER = {"startDate": "2026-10-01", "endDate": "2026-10-31", "configuration": CONFIGURATION}
 
 
@@ -55,7 +58,7 @@ def report(status: str, **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answer) -> None:
-    assert read_order_answer(response) == expected
+    assert read_order_answer(ReportOperation.ORDER, response) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,10 @@ def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answ
     [
         (answer(200, report("PENDING")), Answer(AnswerKind.PENDING, words="Amazon's report is PENDING.")),
         (answer(200, report("PROCESSING")), Answer(AnswerKind.PENDING, words="Amazon's report is PROCESSING.")),
-        (answer(200, report("COMPLETED", url="https://s3/x?sig")), Answer(AnswerKind.COMPLETED, "https://s3/x?sig")),
+        (
+            answer(200, report("COMPLETED", url="https://s3/x?sig")),
+            Answer(AnswerKind.COMPLETED, urls=("https://s3/x?sig",)),
+        ),
         (
             answer(200, report("COMPLETED")),
             Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows."),
@@ -86,7 +92,7 @@ def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answ
     ],
 )
 def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer) -> None:
-    assert read_poll(response) == expected
+    assert read_poll(ReportOperation.POLL, response) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,101 @@ def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer
 )
 def test_a_report_is_adopted_only_if_it_has_the_data_of_the_order(response: ListResponse, fits: bool) -> None:
     """A summary and a daily order of the same days collide at Amazon."""
-    assert is_of_order(response, ORDER) is fits
+    assert is_of_order(response, Version3Template(CONFIGURATION), ORDERED) is fits
+
+
+# --- Version 1 ---------------------------------------------------------------------------------------------------
+
+PART = {"sizeInBytes": 1, "url": "https://s3/1?sig", "urlExpirationDateTime": "2026-11-01T00:00:00Z"}
+OTHER_PART = {**PART, "url": "https://s3/2?sig"}
+
+
+def of_one(status: str, **changes: Any) -> ListResponse:
+    """A 207 with one report."""
+    found = {"reportId": ID, "status": status, "format": "GZIP_JSON", **changes}
+    return answer(207, {"success": [{"index": 0, "report": found}], "error": changes.pop("error", [])})
+
+
+def error(code: str, message: str = "m", retry_after: str = "") -> ListResponse:
+    """A 207 with an error of the only report."""
+    return answer(
+        207, {"success": [], "error": [{"index": 0, "errors": [{"code": code, "message": message}]}]}, retry_after
+    )
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (of_one("PENDING"), Answer(AnswerKind.ORDERED, ID)),
+        (
+            error("FIELD_VALUE_IS_INVALID", "no such field"),
+            Answer(AnswerKind.REFUSED, words="Amazon answered 207: no such field."),
+        ),
+        (error("FORBIDDEN"), Answer(AnswerKind.REFUSED, words="Amazon answered 207: m.")),
+        (
+            error("TOO_MANY_REQUESTS", retry_after="7"),
+            Answer(AnswerKind.THROTTLED, words="Amazon answered 207: m.", retry_after=7.0),
+        ),
+        (error("INTERNAL_ERROR"), Answer(AnswerKind.AGAIN, words="Amazon answered 207: m.")),
+        (error("UNAUTHORIZED"), Answer(AnswerKind.UNAUTHORIZED, words="Amazon answered 207: m.")),
+        (answer(429, b"<html>"), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.")),
+        (
+            answer(400, {"code": "BAD_REQUEST", "message": "no"}),
+            Answer(AnswerKind.REFUSED, words="Amazon answered 400: no."),
+        ),
+        (
+            answer(207, {"error": [{}]}),
+            Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report."),
+        ),
+        (
+            answer(207, {"error": [1]}),
+            Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report."),
+        ),
+        (answer(207, []), Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")),
+        (
+            answer(200, report("PENDING")),
+            Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report."),
+        ),
+    ],
+)
+def test_what_an_answer_to_an_order_of_version_1_means(response: ListResponse, expected: Answer) -> None:
+    assert read_order_answer(ReportOperation.ORDER_V1, response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (of_one("PROCESSING"), Answer(AnswerKind.PENDING, words="Amazon's report is PROCESSING.")),
+        (
+            of_one("COMPLETED", completedReportParts=[PART, OTHER_PART]),
+            Answer(AnswerKind.COMPLETED, urls=("https://s3/1?sig", "https://s3/2?sig")),
+        ),
+        (
+            of_one("COMPLETED", completedReportParts=[PART, {}]),
+            Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows."),
+        ),
+        (of_one("COMPLETED"), Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows.")),
+        (
+            of_one("COMPLETED", completedReportParts=[]),
+            Answer(AnswerKind.REJECTED, words="Amazon's completed report has no file of rows."),
+        ),
+        (
+            of_one("FAILED", failureReason="Too much data"),
+            Answer(AnswerKind.REJECTED, words="Amazon failed to make the report: Too much data."),
+        ),
+        (
+            error("RESOURCE_ID_NOT_FOUND", "Gone"),
+            Answer(AnswerKind.REJECTED, words="Amazon does not know the report any more. Amazon answered 207: Gone."),
+        ),
+        (error("INTERNAL_ERROR"), Answer(AnswerKind.AGAIN, words="Amazon answered 207: m.")),
+    ],
+)
+def test_what_an_answer_to_a_poll_of_version_1_means(response: ListResponse, expected: Answer) -> None:
+    """A report with a part that has no address is not whole: none of its rows are taken."""
+    assert read_poll(ReportOperation.POLL_V1, response) == expected
+
+
+# --- Where rows are ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def converted(tmp_path: Path, content: bytes, **changes: Any) -> dict[str, Any]:
     source.write_bytes(content)
     task = {
         "do": "convert",
-        "source": str(source),
+        "sources": [str(source)],
         "target": str(target),
         "first": FIRST,
         "columns": COLUMNS,
@@ -57,6 +57,18 @@ def test_rows_become_lines_with_the_profile_first(tmp_path: Path) -> None:
     assert second == {"profileId": "11", "countryCode": "US", "currencyCode": "USD", **ROWS[1], "campaignId": "7"}
 
 
+def test_rows_of_several_files_are_one_table(tmp_path: Path) -> None:
+    """In the order of the files; one that is damaged leaves nothing of the others."""
+    files = [tmp_path / str(number) for number in range(3)]
+    for file, rows in zip(files, ([ROWS[1]], [], [ROWS[0]]), strict=True):
+        file.write_bytes(zipped(rows))
+    assert converted(tmp_path, b"", sources=list(map(str, files))) == {"rows": 2}
+    assert [line["date"] for line in lines_of(tmp_path / "part.jsonl.gz")] == ["2026-11-02", "2026-11-01"]
+    files[2].write_bytes(zipped(ROWS)[:-9])
+    assert converted(tmp_path, b"", sources=list(map(str, files)))["problem"] == "damaged"
+    assert not (tmp_path / "part.jsonl.gz").exists()
+
+
 def test_a_file_that_is_not_compressed_is_read_too(tmp_path: Path) -> None:
     assert converted(tmp_path, json.dumps(ROWS).encode()) == {"rows": 2}
 
@@ -76,6 +88,7 @@ def test_a_report_without_rows(tmp_path: Path) -> None:
         (gzip.compress(b'[{"date": "\xff"}]', mtime=0), "not JSON"),
         (zipped({"error": "expired"}), "no list of rows"),
         (zipped([1, 2]), "something else than rows"),
+        (zipped([*ROWS, {"campaign": {"id": "7"}}]), "rows without any of the columns that were ordered"),
         (b"<Error><Code>AccessDenied</Code></Error>", "no list of rows"),
         (b"", "no list of rows"),
     ],
@@ -102,7 +115,9 @@ def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     ("name", "value", "cell"),
     [
         ("campaignId", 7, "7"),
+        ("campaign.id", 7, "7"),
         ("impressions", 7, 7),
+        ("metric.clicks", 7, 7),
         ("impressions", 2**53 - 1, 2**53 - 1),
         ("impressions", 2**53, "9007199254740992"),
         ("delta", -(2**53), "-9007199254740992"),

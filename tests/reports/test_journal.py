@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from proxy.reports.journal import (
     read_kept,
     write_kept,
 )
-from proxy.reports.plan import PlannedOrder
 from proxy.reports.store import ReportFolderError
+from proxy.reports.templates import PlannedOrder
 from tests.reports.reporting import DE, US
 
 FIRST = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
@@ -69,6 +70,16 @@ def test_a_run_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> No
     assert RunJournal.resume(tmp_path) is None
     (tmp_path / "run").write_bytes(content)
     assert RunJournal.resume(tmp_path) is None
+
+
+def test_a_run_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    """Whose orders name no ads account."""
+    RunJournal.begin(tmp_path, PLAN).close()
+    plan = json.loads((tmp_path / "run").read_text())
+    for order in plan["orders"]:
+        del order["ads_account"], order["country"]
+    (tmp_path / "run").write_text(json.dumps(plan) + "\n")
+    assert resumed(tmp_path).plan == PLAN
 
 
 def test_a_run_that_ended_is_none(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from proxy.reports.outcome import (
     result_of_run,
     settle,
 )
-from proxy.reports.plan import PlannedOrder, ReportProfile
+from proxy.reports.plan import ReportProfile
 from proxy.reports.store import Form, RunResult
+from proxy.reports.templates import PlannedOrder
 from tests.reports.reporting import DE, JP, US, make_report
 
 US_NEW = PlannedOrder("11", "na", "2026-10-02", "2026-11-01")

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from proxy.reports.plan import PlannedOrder, ReportProfile, find_window, plan_orders, select_profiles
+from proxy.reports.plan import ReportProfile, find_window, plan_orders, select_profiles
+from proxy.reports.templates import Version3Template
 from tests.reports.reporting import DE, JP, US, make_report, moment
 
 NOON = moment("2026-11-02 12:00")
@@ -49,30 +50,20 @@ def test_no_order_is_longer_than_amazon_accepts(days: int, lengths: list[int]) -
 
 def test_no_order_is_older_than_amazon_keeps_rows() -> None:
     """60 days of Sponsored Brands."""
-    configuration = {"reportTypeId": "sbCampaigns", "columns": ["date"]}
-    orders = plan_orders(make_report(days=90, configuration=configuration), US, NOON)
+    template = Version3Template({"reportTypeId": "sbCampaigns", "columns": ["date"]})
+    orders = plan_orders(make_report(days=90, template=template), US, NOON)
     assert orders[-1].first_day == "2026-09-04"
-
-
-def test_a_type_without_a_preset_is_kept_for_95_days() -> None:
-    report = make_report(days=95, configuration={"reportTypeId": "stCampaigns", "columns": ["date"]})
-    assert report.retention == 95
-    assert report.columns == ("date",)
-
-
-def test_what_is_sent() -> None:
-    order = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
-    assert order.content({"timeUnit": "DAILY"}) == {
-        "startDate": "2026-10-01",
-        "endDate": "2026-10-31",
-        "configuration": {"timeUnit": "DAILY"},
-    }
-    assert order.key == "11-2026-10-01"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"account": "b"}, {"days": 3}, {"region": "eu"}, {"profiles": ("11",)}, {"configuration": {"columns": ["cost"]}}],
+    [
+        {"account": "b"},
+        {"days": 3},
+        {"region": "eu"},
+        {"profiles": ("11",)},
+        {"template": Version3Template({"columns": ["cost"]})},
+    ],
 )
 def test_another_definition_has_another_digest(change: dict[str, object]) -> None:
     assert make_report(**change).digest != make_report().digest

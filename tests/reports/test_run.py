@@ -15,16 +15,17 @@ from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.journal import OrderState, OrderStep, RunJournal, RunPlan
 from proxy.reports.pace import OrderQueues
-from proxy.reports.plan import PlannedOrder
+from proxy.reports.plan import NamedReport
 from proxy.reports.run import ATTEMPTS, PATIENCE, ReportRun, RunClock, RunParts, errors_of, next_poll
 from proxy.reports.store import ReportFolderError, RunProgress
+from proxy.reports.templates import OrderTemplate, PlannedOrder
 from tests.reports.reporting import US, make_report
 
 ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
 EARLIER = PlannedOrder("11", "na", "2026-09-01", "2026-09-30")
 ORDERED = Answer(AnswerKind.ORDERED, "id-1")
 PENDING = Answer(AnswerKind.PENDING, words="Amazon's report is PENDING.")
-DONE = Answer(AnswerKind.COMPLETED, "https://s3/rows")
+DONE = Answer(AnswerKind.COMPLETED, urls=("https://s3/rows",))
 AGAIN = Answer(AnswerKind.AGAIN, words="Amazon answered 500.")
 REJECTED = Answer(AnswerKind.REJECTED, words="Amazon failed.")
 DUPLICATE = Answer(AnswerKind.DUPLICATE, "id-0", "Amazon answered 425.")
@@ -49,10 +50,10 @@ class Script:
     def client_id(self, _account: str) -> str:
         return "client"
 
-    async def order(self, _account: str, _order: PlannedOrder, _configuration: Mapping[str, Any]) -> Answer:
+    async def order(self, _account: str, _order: PlannedOrder, _template: OrderTemplate) -> Answer:
         return cast(Answer, self._next("order", self.orders))
 
-    async def poll(self, _account: str, _order: PlannedOrder, report_id: str) -> Answer:
+    async def poll(self, _account: str, _order: PlannedOrder, _template: OrderTemplate, report_id: str) -> Answer:
         return cast(Answer, self._next(f"poll {report_id}", self.polls))
 
     async def compare(self, *asked: Any) -> Answer:
@@ -66,7 +67,7 @@ class Script:
     async def run(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         if error := self._next("convert", self.conversions):
             raise error
-        assert Path(task["source"]).read_bytes() == b"rows"
+        assert [Path(source).read_bytes() for source in task["sources"]] == [b"rows"] * len(task["sources"])
         Path(task["target"]).write_bytes(b"lines")
         return {"rows": 3}
 
@@ -95,14 +96,22 @@ class Running:
         return self.journal.state(ORDER)
 
 
-def begin(folder: Path, script: Script, *orders: PlannedOrder, journal: RunJournal | None = None) -> Running:
+def begin(
+    folder: Path,
+    script: Script,
+    *orders: PlannedOrder,
+    journal: RunJournal | None = None,
+    report: NamedReport | None = None,
+) -> Running:
     (folder / "parts").mkdir(exist_ok=True)
     clock = Clock()
     plan = RunPlan("r1", clock.now, "digest", ("",), (US,), orders or (ORDER,), ("11",))
     journal = journal or RunJournal.begin(folder, plan)
     script_ = cast(Any, script)
     parts = RunParts(script_, script_, OrderQueues(), RunClock(lambda: clock.now, clock.sleep), 60.0)
-    return Running(ReportRun(make_report(), journal, folder, parts, lambda: None), clock, script, journal, folder)
+    return Running(
+        ReportRun(report or make_report(), journal, folder, parts, lambda: None), clock, script, journal, folder
+    )
 
 
 @pytest.fixture
@@ -178,6 +187,16 @@ async def test_an_order_is_given_up_with_its_reason(tmp_path: Path, answers: dic
     assert (running.state.step, running.state.error) == (OrderStep.FAILED, words)
     assert errors_of(running.journal) == {"11": words}
     assert list((tmp_path / "parts").iterdir()) == []
+
+
+async def test_a_report_may_be_in_several_files(tmp_path: Path) -> None:
+    """All are there before any is read. If one does not come, all are fetched again, from other addresses."""
+    several = Answer(AnswerKind.COMPLETED, urls=tuple(f"https://s3/{number}" for number in range(3)))
+    downloads: list[Exception | None] = [None, DownloadFailed("Cut."), None]
+    running = await finished(tmp_path, polls=[several], downloads=downloads)
+    assert running.script.asked == ["order", "poll id-1", *["download"] * 3, "poll id-1", *["download"] * 3, "convert"]
+    assert running.state.step is OrderStep.KEPT
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [running.state.part]
 
 
 async def test_an_order_is_given_up_no_sooner_than_that(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from proxy.reports import conversion
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.pace import OrderQueues
-from proxy.reports.plan import NamedReport, PlannedOrder, ReportProfile
+from proxy.reports.plan import NamedReport, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
 from proxy.reports.store import ReportFolder, RunResult, State
+from proxy.reports.templates import OrderTemplate, PlannedOrder
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report
 
@@ -39,14 +40,14 @@ class Amazon:
     def client_id(self, _account: str) -> str:
         return "client"
 
-    async def order(self, _account: str, order: PlannedOrder, _configuration: Mapping[str, Any]) -> Answer:
+    async def order(self, _account: str, order: PlannedOrder, _template: OrderTemplate) -> Answer:
         self.ordered.append(order)
         if order.profile in self.refused:
             return Answer(AnswerKind.REFUSED, words="Amazon answered 400.")
         return Answer(AnswerKind.ORDERED, order.key)
 
-    async def poll(self, _account: str, _order: PlannedOrder, report_id: str) -> Answer:
-        return Answer(AnswerKind.COMPLETED, f"https://s3/{report_id}")
+    async def poll(self, _account: str, _order: PlannedOrder, _template: OrderTemplate, report_id: str) -> Answer:
+        return Answer(AnswerKind.COMPLETED, urls=(f"https://s3/{report_id}",))
 
     async def download(self, _account: str, url: str, target: Path, _limit: int) -> None:
         rows = [{"date": url[-10:], "campaignId": len(self.ordered), "cost": 1.5}]
