@@ -10,7 +10,7 @@ from proxy.app.report_orders import make_named_reports
 from proxy.reports.amazon import ReportApi
 from proxy.reports.converter import Converter
 from proxy.reports.pace import OrderQueues
-from proxy.reports.plan import ReportProfile
+from proxy.reports.plan import ReportProfile, find_accounts
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
 from proxy.reports.schedule import interval_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.listing import ProfileSource
+    from proxy.profiles.reach import AdsAccount
+    from proxy.reports.plan import ProfileAccount
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.store import Store
 
@@ -119,9 +121,21 @@ class NamedReportService:
             folder=ReportFolder(section.keep.dir),
             leases=self._leases,
             profiles=self._profiles,
+            ads_accounts=self._ads_accounts,
             observer=self._observer,
             keep_days=section.keep.days,
         )
+
+    def _ads_accounts(self, account: str) -> Mapping[str, ProfileAccount] | None:
+        """The ads account of each profile, once each region was asked for them, or could not be."""
+        source = self._sources.get(account)
+        found: list[AdsAccount] = []
+        for region in source.api_urls if source is not None else ():
+            reading = self._directory.reading(account, region)
+            if reading is None and self._directory.failure(account, region) is None:
+                return None
+            found += reading.ads_accounts if reading is not None else ()
+        return find_accounts(found)
 
     def _profiles(self, account: str) -> ListedProfiles:
         """What the directory knows of an account."""

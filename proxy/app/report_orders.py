@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import ConfigurationError
 from proxy.reports.plan import NamedReport
 from proxy.reports.presets import PRESETS, find_problems, make_configuration
-from proxy.reports.templates import Version3Template
+from proxy.reports.templates import Version1Template, Version3Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,18 +74,56 @@ def _template_of(order: OrderConfig) -> OrderTemplate:
 
 
 def read_order_file(path: Path) -> OrderTemplate:
-    """The order of a file. Raises `ValueError`, which says what to write."""
+    """The order of a file, in version 1 or 3. Raises `ValueError`, which says what to write."""
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         raise ValueError(f"is not JSON; {_WRITE}") from None
     found = content if isinstance(content, dict) else {}
     if found.keys() & {"reports", "accessRequestedAccounts"}:
-        raise ValueError("is an order of version 1, which named reports cannot send yet; write one of version 3")
+        return Version1Template(_read_version_1(found))
     return Version3Template(_read_version_3(found))
 
 
-_WRITE = "write an order for POST /reporting/reports"
+_WRITE = "write an order for POST /reporting/reports or for POST /adsApi/v1/create/reports"
+
+
+# --- Version 1 ---------------------------------------------------------------------------------------------------
+
+_FORMATS_1 = ("GZIP_JSON", "PARTITIONED_GZIP_JSON")
+
+
+def _read_version_1(order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report that an order asks for, without its period. Raises `ValueError`."""
+    reports, accounts = order.get("reports"), order.get("accessRequestedAccounts")
+    if not isinstance(reports, list) or len(reports) != 1 or not isinstance(reports[0], dict):
+        raise ValueError("has no list of one report at reports; write each further one as a named report of its own")
+    named = accounts if isinstance(accounts, list) else []
+    if any(isinstance(each, dict) and "managerAccountId" in each for each in named):
+        raise ValueError(
+            "names a managerAccountId; remove accessRequestedAccounts, which become the ads accounts of the profiles"
+        )
+    report = {name: value for name, value in reports[0].items() if name != "periods"}
+    problem = next(_problems_of_version_1(report), None)
+    if problem is not None:
+        raise ValueError(problem)
+    return report
+
+
+def _problems_of_version_1(report: Mapping[str, Any]) -> Iterator[str]:
+    if report.get("format") not in _FORMATS_1:
+        yield f"has another reports[0].format than {' or '.join(_FORMATS_1)}, which are those that are read"
+    query = report.get("query")
+    fields: Any = query.get("fields") if isinstance(query, dict) else None
+    if not _is_list_of_texts(fields):
+        yield "has no list of texts at reports[0].query.fields"
+    elif len(set(fields)) < len(fields):
+        yield "lists a field twice at reports[0].query.fields; remove one"
+    if isinstance(query, dict) and not isinstance(query.get("filter", {}), dict):
+        yield "has no object at reports[0].query.filter; write it as Amazon does"
+
+
+# --- Version 3 ---------------------------------------------------------------------------------------------------
 
 
 def _read_version_3(order: Mapping[str, Any]) -> Mapping[str, Any]:

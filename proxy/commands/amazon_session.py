@@ -79,6 +79,8 @@ class Finding:
     unsaved: str = ""
     listings: tuple[RegionListing, ...] = ()
     ads_accounts: tuple[MergedAdsAccount, ...] = ()
+    readings: tuple[Reach, ...] = ()
+    """What each region's host lists, from which `ads_accounts` are merged."""
     consent: ConsentFinding = field(default_factory=ConsentFinding)
     older_secret: bool = False
     """Amazon refused the newer of two client secrets."""
@@ -216,7 +218,7 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
 
 async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Secret, finding: Finding) -> Finding:
     """The ads accounts that the account reaches, merged over all regions."""
-    index = ReachIndex()
+    index, readings = ReachIndex(), list[Reach]()
 
     async def read(region: str) -> RegionListing:
         async with amazon.slots:
@@ -224,10 +226,11 @@ async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Sec
                 amazon.session, _endpoint(amazon, account, region), token, Reach(account.client_id)
             )
         index.put(account.name, region, reach)
+        readings.append(reach)
         return RegionListing(region, problem=problem.detail if problem is not None else "")
 
     listings = await asyncio.gather(*map(read, REGION_NAMES))
-    return replace(finding, listings=tuple(listings), ads_accounts=index.snapshot())
+    return replace(finding, listings=tuple(listings), ads_accounts=index.snapshot(), readings=tuple(readings))
 
 
 def _endpoint(amazon: AmazonSession, account: Account, region: str) -> Endpoint:

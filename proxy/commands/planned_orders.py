@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.app.report_orders import make_named_reports
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.reports.plan import ReportProfile, plan_orders, select_profiles
+from proxy.reports.plan import ReportProfile, find_accounts, plan_orders, select_profiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.commands.amazon_session import Finding
     from proxy.config import Config
-    from proxy.reports.plan import NamedReport
+    from proxy.reports.plan import NamedReport, ProfileAccount
 
 
 def print_orders(config: Config, name: str) -> int:
@@ -23,35 +26,38 @@ def print_orders(config: Config, name: str) -> int:
 
     assert config.reports is not None
     report = make_named_reports(config.reports)[name]
-    finding = asyncio.run(_list_profiles(config, report.account))
+    finding, accounts = asyncio.run(_list(config, report))
     known = [
         ReportProfile(each.id, listing.region, each.country, each.currency, each.timezone)
         for listing in finding.listings
         for each in listing.profiles
     ]
     profiles, unlisted = select_profiles(report, known)
-    count = _print(report, profiles)
-    tell(f"note: {count} orders for {len(profiles)} profiles. Nothing was ordered.")
+    planned = [order for each in profiles for order in plan_orders(report, each, time.time(), accounts.get(each.id))]
+    faults = {order.profile: fault for order in planned if (fault := report.template.find_fault(order))}
+    orders = [order for order in planned if order.profile not in faults]
+    for order in orders:
+        say(json.dumps({"region": order.region, "profileId": order.profile, "order": report.template.write(order)}))
+    tell(f"note: {len(orders)} orders for {len(profiles) - len(faults)} profiles. Nothing was ordered.")
     for sentence in explain(finding):
         complain(sentence)
     for profile in unlisted:
         complain(f"{name}: profile {profile} is not listed for account {report.account}")
-    return OK if finding.is_sound and profiles and not unlisted else FAILED
+    for profile, fault in faults.items():
+        complain(f"{name}: profile {profile}: {fault}")
+    return OK if finding.is_sound and profiles and not unlisted and not faults else FAILED
 
 
-def _print(report: NamedReport, profiles: tuple[ReportProfile, ...]) -> int:
-    """Print the orders; returns how many."""
-    now, count = time.time(), 0
-    for profile in profiles:
-        for order in plan_orders(report, profile, now):
-            body = report.template.write(order)
-            say(json.dumps({"region": order.region, "profileId": order.profile, "order": body}))
-            count += 1
-    return count
-
-
-async def _list_profiles(config: Config, account: str) -> Finding:
+async def _list(config: Config, report: NamedReport) -> tuple[Finding, Mapping[str, ProfileAccount]]:
+    """The profiles, and the ads accounts of profiles where an order names them."""
     from proxy.commands.amazon_session import open_session, try_account
 
     async with open_session(config) as amazon:
-        return await try_account(amazon, config.accounts[account])
+        account = config.accounts[report.account]
+        finding = await try_account(amazon, account)
+        if not report.template.needs_ads_accounts or finding.problem:
+            return finding, {}
+        listed = await try_account(amazon, account, ads_accounts=True)
+        problems = tuple(each for each in listed.listings if each.problem)
+        readings = (each for reading in listed.readings for each in reading.ads_accounts)
+        return replace(finding, listings=(*finding.listings, *problems)), find_accounts(readings)

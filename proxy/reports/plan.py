@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from proxy.reports.templates import OrderTemplate, PlannedOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import time
+
+    from proxy.profiles.reach import AdsAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,24 @@ class ReportProfile:
     timezone: str = ""
 
 
-def plan_orders(report: NamedReport, profile: ReportProfile, now: float) -> tuple[PlannedOrder, ...]:
+class ProfileAccount(NamedTuple):
+    """The ads account that a profile belongs to. Its rows are the profile's if they are of this `country`, or all of
+    them if that is empty."""
+
+    ads_account: str = ""
+    country: str = ""
+
+
+def plan_orders(
+    report: NamedReport, profile: ReportProfile, now: float, account: ProfileAccount | None = None
+) -> tuple[PlannedOrder, ...]:
     """A profile's orders at a moment, the newest days first."""
     first, last = find_window(report, profile.timezone, now)
     orders = []
     while last >= first:
         begin = max(first, last - timedelta(days=report.template.longest - 1))
         days = begin.isoformat(), last.isoformat()
-        orders.append(PlannedOrder(profile.id, profile.region, *days))
+        orders.append(PlannedOrder(profile.id, profile.region, *days, *(account or ProfileAccount())))
         last = begin - timedelta(days=1)
     return tuple(orders)
 
@@ -95,3 +108,24 @@ def select_profiles(
         return tuple(found.values()), ()
     chosen = tuple(found[name] for name in report.profiles if name in found)
     return chosen, tuple(name for name in report.profiles if name not in found)
+
+
+def find_accounts(listed: Iterable[AdsAccount]) -> Mapping[str, ProfileAccount]:
+    """The ads accounts of profiles, by profile, as the hosts of all regions list them.
+
+    An ads account may have a profile in each of several countries, whose rows are told apart by the country. One that
+    has several profiles in one country is left out: a row could be of any of them.
+    """
+    profiles: dict[str, set[tuple[str, str]]] = {}
+    for ads_account in listed:
+        found = {(each.country, each.profile) for each in ads_account.alternates if each.profile}
+        profiles.setdefault(ads_account.id, set()).update(found)
+    accounts: dict[str, ProfileAccount] = {}
+    for identifier, found in sorted(profiles.items(), key=lambda entry: len(entry[1])):
+        countries = Counter(country for country, _ in found)
+        for country, profile in sorted(found):
+            if len(found) == 1:
+                accounts.setdefault(profile, ProfileAccount(identifier))
+            elif country and countries[country] == 1:
+                accounts.setdefault(profile, ProfileAccount(identifier, country))
+    return accounts

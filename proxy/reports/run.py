@@ -2,7 +2,7 @@
 
 Each step is noted in the journal before the next, so that a run that was cut off continues. An order of which it is not
 certain that nothing came is sent again: Amazon answers 425 while it makes the first one, which is adopted then. In
-version 1, of which no such answer is known, it may make a second one then, whose rows nobody fetches.
+version 1, of which no such answer is known, it may make a second one then, whose rows are not fetched.
 What becomes of the rows is for `outcome` and `runner`.
 """
 

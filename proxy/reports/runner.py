@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.events import Observer
-    from proxy.reports.plan import NamedReport, ReportProfile
+    from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
     from proxy.reports.run import RunParts
     from proxy.reports.store import ReportFolder
     from proxy.tokens.leases import Lease, Leases
@@ -76,13 +76,15 @@ class ListedProfiles:
 
 @dataclass(frozen=True, slots=True)
 class RunnerParts:
-    """What the runner works with. `profiles` tells what is known of an account; `keep_days` is how long a result stays
+    """What the runner works with. `profiles` tells what is known of an account; `ads_accounts` which ads account each
+    of its profiles belongs to, None while the first lists are on their way; `keep_days` is how long a result stays
     without a newer one."""
 
     run: RunParts
     folder: ReportFolder
     leases: Leases[None]
     profiles: Callable[[str], ListedProfiles]
+    ads_accounts: Callable[[str], Mapping[str, ProfileAccount] | None]
     observer: Observer
     keep_days: int = 30
 
@@ -248,8 +250,8 @@ class ReportKeeper:
         listed = self.parts.profiles(report.account)
         asked = await asyncio.to_thread(store.run_is_asked_for, report.name)
         has_result = await asyncio.to_thread(store.version, report.name) is not None
-        chosen, missing = select_profiles(report, listed.profiles)
-        groups = groups_of(report, chosen)
+        selected = select_profiles(report, listed.profiles)
+        groups = groups_of(report, selected[0])
         due = due_groups(report, groups, self._kept.ran, now, has_result=has_result)
         if not listed.ready or not groups:
             await self._tell_idle(None, self._why_no_profiles(listed))
@@ -257,7 +259,11 @@ class ReportKeeper:
         if not (due or asked):
             await self._tell_idle(next_of_all(report, groups, self._kept.ran, now, has_result=has_result))
             return None
-        plan = self._plan(groups if asked else due, chosen, missing, listed.unlisted)
+        accounts = self.parts.ads_accounts(report.account) if report.template.needs_ads_accounts else {}
+        if accounts is None:
+            await self._tell_idle(None, f"Waits for the list of ads accounts of the account {report.account}.")
+            return None
+        plan = self._plan(groups if asked else due, selected, listed.unlisted, accounts)
         journal = await asyncio.to_thread(RunJournal.begin, folder, plan)
         await asyncio.to_thread(store.take_request, report.name)
         return journal
@@ -270,12 +276,12 @@ class ReportKeeper:
     def _plan(
         self,
         groups: tuple[str, ...],
-        chosen: tuple[ReportProfile, ...],
-        missing: tuple[str, ...],
+        selected: tuple[tuple[ReportProfile, ...], tuple[str, ...]],
         unlisted: tuple[str, ...],
+        accounts: Mapping[str, ProfileAccount],
     ) -> RunPlan:
         """The orders of a new run. Rows of regions that cannot be listed now are kept."""
-        report, now = self.report, self.parts.run.clock.now()
+        report, now, (chosen, missing) = self.report, self.parts.run.clock.now(), selected
         known = {profile.id for profile in chosen}
         hidden = (
             name for name, kept in self._kept.profiles.items() if kept.profile.region in unlisted and name not in known
@@ -287,7 +293,7 @@ class ReportKeeper:
             digest=report.digest,
             groups=groups,
             profiles=due,
-            orders=tuple(order for profile in due for order in plan_orders(report, profile, now)),
+            orders=tuple(order for each in due for order in plan_orders(report, each, now, accounts.get(each.id))),
             covered=tuple(profile.id for profile in chosen),
             missing=tuple(dict.fromkeys((*missing, *hidden))),
         )

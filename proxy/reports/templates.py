@@ -1,6 +1,7 @@
-"""What all orders of a named report have in common, and how each one is written. Pure.
+"""What all orders of a named report have in common, and how each one is written in versions 3 and 1 of reports. Pure.
 
-Source: Amazon's specification of `/reporting/reports`; docs/development/amazon.md, Reports.
+A template knows everything in which the versions differ; the run of a report is the same in both. Sources: Amazon's
+specifications of `/reporting/reports` and of `/adsApi/v1/create/reports`; docs/development/amazon.md, Reports.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _PATH: Final = "/reporting/reports"
 _ORDER_TYPE: Final = "application/vnd.createasyncreportrequest.v3+json"
 _ORDER_ANSWER_TYPE: Final = "application/vnd.createasyncreportresponse.v3+json"
 _POLL_ANSWER_TYPE: Final = "application/vnd.getasyncreportresponse.v3+json"
+_RETENTION_1: Final = 731
+"""Days for which version 1 has rows: 24 months."""
+_COUNTRY: Final = "campaign.country"
+"""The field of version 1 by which the rows of an ads account are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +130,54 @@ class Version3Template(OrderTemplate):
 
     def has_data_of(self, order: PlannedOrder, report: Report) -> bool:
         return agrees(self.write(order), report.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Version1Template(OrderTemplate):
+    """`POST /adsApi/v1/create/reports`: the ads account is in the body. `content` is the one entry of `reports`,
+    without its period."""
+
+    order_operation = ReportOperation.ORDER_V1
+    poll_operation = ReportOperation.POLL_V1
+    longest = 120
+    needs_ads_accounts = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(map(str, self.content["query"]["fields"]))
+
+    @property
+    def retention(self) -> int:
+        return _RETENTION_1
+
+    def find_fault(self, order: PlannedOrder) -> str:
+        if order.ads_account:
+            return ""
+        return "Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it."
+
+    def write(self, order: PlannedOrder) -> dict[str, Any]:
+        period = {"datePeriod": {"startDate": order.first_day, "endDate": order.last_day}}
+        query = dict(self.content["query"])
+        if order.country:
+            query["filter"] = _with_country(query.get("filter"), order.country)
+        return {
+            "accessRequestedAccounts": [{"advertiserAccountId": order.ads_account}],
+            "reports": [{**self.content, "periods": [period], "query": query}],
+        }
+
+    def ask_for(self, order: PlannedOrder) -> ListRequest:
+        return ListRequest("POST", "/adsApi/v1/create/reports", json.dumps(self.write(order)).encode())
+
+    def ask_about(self, order: PlannedOrder, report_id: str) -> ListRequest:
+        body = json.dumps({"reportIds": [report_id]}).encode()
+        return ListRequest("POST", "/adsApi/v1/retrieve/reports", body)
+
+    def has_data_of(self, order: PlannedOrder, report: Report) -> bool:
+        """Amazon does not show the accounts of a report."""
+        return False
+
+
+def _with_country(given: Any, country: str) -> dict[str, Any]:
+    """A filter that lets the rows of one country pass, of those that the given one does."""
+    own = {"on": {"field": _COUNTRY, "comparisonOperator": "EQUALS", "not": False, "values": [country]}}
+    return {"and": {"filters": [given, own]}} if given else own

@@ -11,7 +11,7 @@ import pytest
 from proxy.app.report_orders import make_named_reports
 from proxy.config import load
 from proxy.errors import ConfigurationError
-from proxy.reports.templates import Version3Template
+from proxy.reports.templates import Version1Template, Version3Template
 
 CONFIGURATION = {
     "adProduct": "SPONSORED_TELEVISION",
@@ -22,6 +22,9 @@ CONFIGURATION = {
     "format": "GZIP_JSON",
     "filters": [{"field": "campaignStatus", "values": ["ENABLED"]}],
 }
+
+QUERY = {"fields": ["date.value", "campaign.id", "metric.clicks"]}
+REPORT = {"format": "PARTITIONED_GZIP_JSON", "query": QUERY, "currencyOfView": "EUR"}
 
 
 def named(tmp_path: Path, order: dict[str, Any], **changes: Any) -> Any:
@@ -68,6 +71,17 @@ def test_an_order_of_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "accounts", [{}, {"accessRequestedAccounts": [{"advertiserAccountId": "x"}]}, {"accessRequestedAccounts": 1}]
+)
+def test_an_order_of_version_1_is_sent_as_it_is(tmp_path: Path, accounts: dict[str, Any]) -> None:
+    """Without its dates and accounts."""
+    periods = [{"datePeriod": {"startDate": "2020-01-01", "endDate": "2020-01-02"}}]
+    report = named(tmp_path, in_file(tmp_path, {**accounts, "reports": [{**REPORT, "periods": periods}]}))
+    assert report.template == Version1Template(REPORT)
+    assert report.columns == ("date.value", "campaign.id", "metric.clicks")
+
+
+@pytest.mark.parametrize(
     ("order", "words"),
     [
         ({"preset": "spCampaign"}, "reports.named.r.order.preset: unknown preset 'spCampaign', did you mean"),
@@ -89,10 +103,25 @@ def test_what_is_mistyped_is_an_error_that_lists_what_there_is(
         ("{", "is not JSON"),
         ([], "has no configuration;"),
         ({"configuration": []}, "has no configuration;"),
+        ({"accessRequestedAccounts": [], "reports": []}, "has no list of one report at reports"),
+        ({"accessRequestedAccounts": []}, "has no list of one report at reports"),
+        ({"reports": [REPORT, REPORT]}, "has no list of one report at reports; write each further one as"),
+        ({"reports": [1]}, "has no list of one report at reports"),
         (
-            {"accessRequestedAccounts": [], "reports": []},
-            "is an order of version 1, which named reports cannot send yet",
+            {"reports": [REPORT], "accessRequestedAccounts": [{"managerAccountId": "m"}]},
+            "names a managerAccountId; remove",
         ),
+        (
+            {"reports": [{**REPORT, "format": "CSV"}]},
+            "has another reports[0].format than GZIP_JSON or PARTITIONED_GZIP_JSON",
+        ),
+        ({"reports": [{"format": "GZIP_JSON"}]}, "has no list of texts at reports[0].query.fields"),
+        ({"reports": [{**REPORT, "query": {"fields": []}}]}, "has no list of texts at reports[0].query.fields"),
+        (
+            {"reports": [{**REPORT, "query": {"fields": ["a.b", "a.b"]}}]},
+            "lists a field twice at reports[0].query.fields",
+        ),
+        ({"reports": [{**REPORT, "query": {**QUERY, "filter": []}}]}, "has no object at reports[0].query.filter"),
         ({"configuration": {**CONFIGURATION, "adProduct": None}}, "has no configuration.adProduct"),
         ({"configuration": {**CONFIGURATION, "columns": []}}, "has no list of texts at configuration.columns"),
         ({"configuration": {**CONFIGURATION, "groupBy": [1]}}, "has no list of texts at configuration.groupBy"),

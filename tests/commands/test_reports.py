@@ -237,6 +237,27 @@ def test_a_dry_run_prints_the_orders_and_sends_none(tmp_path: Path) -> None:
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_dry_run_of_version_1_names_ads_accounts(tmp_path: Path) -> None:
+    """And profiles that are in none."""
+    report = {"format": "GZIP_JSON", "query": {"fields": ["date.value", "campaign.id", "metric.clicks"]}}
+    (tmp_path / "order.json").write_text(json.dumps({"reports": [report]}))
+    shared, alone, without = "1110000000000001", "1110000000000002", "9111111111111111111"
+    order = {"file": str(tmp_path / "order.json")}
+    ended, amazon = planned(tmp_path, "sp-daily", order=order, profiles=[shared, alone, without])
+    first, second = (json.loads(line) for line in ended.stdout.splitlines())
+    accounts = list(amazon.facts["ads_accounts"])
+    assert [(each["profileId"], each["order"]["accessRequestedAccounts"]) for each in (first, second)] == [
+        (shared, [{"advertiserAccountId": accounts[0]}]),
+        (alone, [{"advertiserAccountId": accounts[1]}]),
+    ]
+    (sent,) = first["order"]["reports"]
+    assert sent["query"]["filter"]["on"]["values"] == ["US"]
+    assert "filter" not in second["order"]["reports"][0]["query"]
+    assert f"sp-daily: profile {without}: Amazon lists no ads account" in ended.stderr
+    assert "note: 2 orders for 2 profiles. Nothing was ordered." in ended.stderr
+    assert ended.returncode == 1
+
+
 def test_a_dry_run_names_profiles_that_are_not_listed(tmp_path: Path) -> None:
     ended, _ = planned(tmp_path, "sp-daily", profiles=["4711"])
     assert ended.returncode == 1

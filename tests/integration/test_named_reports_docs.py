@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.app.report_orders import read_order_file
 from proxy.config import load
+from proxy.reports.templates import Version1Template
 from tests.clients import environments, flows
 from tests.integration.rig import Rig
 from tests.integration.test_named_reports_live import reports_of
@@ -67,6 +69,13 @@ def blocks(page: str, language: str, proxy: Rig | None = None) -> list[str]:
 
 def shell(text: str, place: Path) -> str:
     return subprocess.run(["/bin/sh", "-ec", text], cwd=place, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_order_of_the_page_is_one(tmp_path: Path) -> None:
+    """Of version 1."""
+    (block,) = blocks("named-reports", "json")
+    (tmp_path / "order.json").write_text(block)
+    assert isinstance(read_order_file(tmp_path / "order.json"), Version1Template)
 
 
 def test_the_configuration_of_the_page_is_valid(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from proxy.profiles.listing import ListResponse
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 from proxy.reports.orders import ReportOperation
-from proxy.reports.templates import PlannedOrder, Version3Template
+from proxy.reports.templates import PlannedOrder, Version1Template, Version3Template
 
 ID = "de7b5b1c-6d1b-4b6d-8a49-1c1d1a6a8b0e"
 CONFIGURATION = {"adProduct": "SPONSORED_PRODUCTS", "columns": ["cost", "date"], "timeUnit": "DAILY"}
@@ -201,6 +201,12 @@ def test_what_an_answer_to_an_order_of_version_1_means(response: ListResponse, e
 def test_what_an_answer_to_a_poll_of_version_1_means(response: ListResponse, expected: Answer) -> None:
     """A report with a part that has no address is not whole: none of its rows are taken."""
     assert read_poll(ReportOperation.POLL_V1, response) == expected
+
+
+def test_no_report_of_version_1_is_adopted() -> None:
+    """Amazon does not show whose it is."""
+    template = Version1Template({"format": "GZIP_JSON", "query": {"fields": ["date.value"]}})
+    assert not is_of_order(of_one("PENDING", **template.content), template, ORDERED)
 
 
 # --- Where rows are ----------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from proxy.reports.plan import ReportProfile, find_window, plan_orders, select_profiles
-from proxy.reports.templates import Version3Template
+from proxy.profiles.reach import AdsAccount, AlternateId
+from proxy.reports.plan import ProfileAccount, ReportProfile, find_accounts, find_window, plan_orders, select_profiles
+from proxy.reports.templates import Version1Template, Version3Template
 from tests.reports.reporting import DE, JP, US, make_report, moment
 
 NOON = moment("2026-11-02 12:00")
@@ -53,6 +54,43 @@ def test_no_order_is_older_than_amazon_keeps_rows() -> None:
     template = Version3Template({"reportTypeId": "sbCampaigns", "columns": ["date"]})
     orders = plan_orders(make_report(days=90, template=template), US, NOON)
     assert orders[-1].first_day == "2026-09-04"
+
+
+def test_version_1_takes_more_days_in_one_order() -> None:
+    """Which names the ads account."""
+    report = make_report(days=95, template=Version1Template({"query": {"fields": ["date.value"]}}))
+    (order,) = plan_orders(report, DE, NOON, ProfileAccount("amzn1.x", "DE"))
+    assert (order.first_day, order.last_day) == ("2026-07-30", "2026-11-01")
+    assert (order.profile, order.region, order.ads_account, order.country) == ("22", "eu", "amzn1.x", "DE")
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ({"A": [("US", "11")]}, {"11": ("A", "")}),
+        ({"A": [("US", "11"), ("CA", "12")]}, {"11": ("A", "US"), "12": ("A", "CA")}),
+        ({"A": [("US", "11"), ("US", "12"), ("CA", "13")]}, {"13": ("A", "CA")}),
+        ({"A": [("US", "11"), ("", "12")]}, {"11": ("A", "US")}),
+        ({"A": [("US", "11"), ("MX", "")]}, {"11": ("A", "")}),
+        ({"A": [("US", "11"), ("CA", "12")], "B": [("US", "11")]}, {"11": ("B", ""), "12": ("A", "CA")}),
+        ({"A": []}, {}),
+    ],
+)
+def test_a_profile_has_an_ads_account_whose_rows_can_be_told_apart(
+    listed: dict[str, list[tuple[str, str]]], found: dict[str, tuple[str, str]]
+) -> None:
+    """By the country, unless all of them are its."""
+    accounts = [
+        AdsAccount(name, alternates=tuple(AlternateId(country, "", profile) for country, profile in entries))
+        for name, entries in listed.items()
+    ]
+    assert find_accounts(accounts) == found
+
+
+def test_an_ads_account_is_seen_whole_over_all_hosts() -> None:
+    """One host may list another part of it than the other."""
+    parts = [AdsAccount("A", alternates=(AlternateId(*each),)) for each in (("US", "", "11"), ("DE", "", "22"))]
+    assert find_accounts([*parts, parts[0]]) == {"11": ("A", "US"), "22": ("A", "DE")}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport
 from proxy.reports.run import ATTEMPTS, PATIENCE, ReportRun, RunClock, RunParts, errors_of, next_poll
 from proxy.reports.store import ReportFolderError, RunProgress
-from proxy.reports.templates import OrderTemplate, PlannedOrder
+from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from tests.reports.reporting import US, make_report
 
 ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
@@ -197,6 +197,16 @@ async def test_a_report_may_be_in_several_files(tmp_path: Path) -> None:
     assert running.script.asked == ["order", "poll id-1", *["download"] * 3, "poll id-1", *["download"] * 3, "convert"]
     assert running.state.step is OrderStep.KEPT
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [running.state.part]
+
+
+async def test_an_order_that_cannot_be_written_is_given_up(tmp_path: Path) -> None:
+    """Amazon is not asked."""
+    report = make_report(template=Version1Template({"query": {"fields": ["date.value"]}}))
+    running = begin(tmp_path, Script(), report=report)
+    await running.run.obtain()
+    running.journal.close()
+    assert running.script.asked == []
+    assert running.state.error.startswith("Amazon lists no ads account")
 
 
 async def test_an_order_is_given_up_no_sooner_than_that(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from proxy.reports import conversion
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.pace import OrderQueues
-from proxy.reports.plan import NamedReport, ReportProfile
+from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
 from proxy.reports.store import ReportFolder, RunResult, State
-from proxy.reports.templates import OrderTemplate, PlannedOrder
+from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report
 
@@ -81,6 +81,7 @@ class Bench:
     amazon: Amazon = field(default_factory=Amazon)
     observed: Observed = field(default_factory=Observed)
     listed: ListedProfiles = field(default_factory=lambda: ListedProfiles((US, DE)))
+    accounts: Mapping[str, ProfileAccount] | None = None
     now: float = 1_790_000_000.0
     ticks: float = 1.0
     leases: Any = field(default_factory=LocalLeases)
@@ -92,7 +93,9 @@ class Bench:
     def parts(self, **changes: Any) -> RunnerParts:
         amazon = cast(Any, self.amazon)
         run = RunParts(amazon, amazon, OrderQueues(), RunClock(lambda: self.now, self.sleep), 60.0)
-        parts = RunnerParts(run, self.folder, self.leases, lambda _: self.listed, self.observed)
+        parts = RunnerParts(
+            run, self.folder, self.leases, lambda _: self.listed, lambda _: self.accounts, self.observed
+        )
         return replace(parts, **changes)
 
     @asynccontextmanager
@@ -149,6 +152,23 @@ async def test_a_run_waits_for_the_list_of_profiles(bench: Bench) -> None:
         assert bench.amazon.ordered == []
         bench.listed = ListedProfiles((US, DE))
         await bench.runs(1)
+
+
+async def test_a_run_of_version_1_waits_for_the_list_of_ads_accounts(bench: Bench) -> None:
+    """Each order names the profile's; a profile without one keeps the others from nothing."""
+    report = make_report(template=Version1Template({"query": {"fields": ["date", "campaignId"]}}))
+    async with bench.running(report):
+        status = await bench.until(lambda: bench.folder.status("sp-daily"))
+        assert status.waits_for == "Waits for the list of ads accounts of the account main."
+        bench.accounts = {"22": ProfileAccount("amzn1.x", "DE")}
+        (run,) = (await bench.runs(1))[:1]
+    assert [(order.profile, order.ads_account, order.country) for order in bench.amazon.ordered] == [
+        ("22", "amzn1.x", "DE")
+    ]
+    assert run.result is RunResult.PARTIAL
+    assert run.errors == (
+        "Profile 11: Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it.",
+    )
 
 
 async def test_an_account_without_such_profiles_is_told(bench: Bench) -> None:

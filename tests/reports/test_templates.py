@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from proxy.reports.orders import Report, ReportStatus
-from proxy.reports.templates import PlannedOrder, Version3Template
+from proxy.reports.templates import PlannedOrder, Version1Template, Version3Template
 
 ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31", "amzn1.x")
 CONFIGURATION = {"reportTypeId": "stCampaigns", "columns": ["date"], "timeUnit": "DAILY"}
+FIELDS = ["date.value", "campaign.id", "metric.clicks"]
+OF_SPONSORED_PRODUCTS = {
+    "on": {
+        "field": "adProduct.value",
+        "comparisonOperator": "EQUALS",
+        "not": False,
+        "values": ["SPONSORED_PRODUCTS"],
+    }
+}
+OF_GERMANY = {"on": {"field": "campaign.country", "comparisonOperator": "EQUALS", "not": False, "values": ["DE"]}}
+
+
+def version_1(**changes: Any) -> Version1Template:
+    return Version1Template({"format": "GZIP_JSON", "query": {"fields": FIELDS, **changes}})
 
 
 def test_an_order_is_known_by_its_profile_and_first_day() -> None:
@@ -44,3 +59,50 @@ def test_a_report_of_version_3_shows_what_was_ordered() -> None:
     template = Version3Template(CONFIGURATION)
     assert template.has_data_of(ORDER, Report("1", ReportStatus.PENDING, shown))
     assert not template.has_data_of(ORDER, Report("1", ReportStatus.PENDING, {**shown, "endDate": "2026-10-30"}))
+
+
+def test_what_version_1_is_sent() -> None:
+    """The ads account is in the body, and there is no Scope."""
+    template = version_1()
+    request = template.ask_for(ORDER)
+    assert (request.method, request.target) == ("POST", "/adsApi/v1/create/reports")
+    assert request.headers == {"Accept": "application/json", "Content-Type": "application/json"}
+    assert json.loads(request.data or b"") == {
+        "accessRequestedAccounts": [{"advertiserAccountId": "amzn1.x"}],
+        "reports": [
+            {
+                "format": "GZIP_JSON",
+                "periods": [{"datePeriod": {"startDate": "2026-10-01", "endDate": "2026-10-31"}}],
+                "query": {"fields": FIELDS},
+            }
+        ],
+    }
+    poll = template.ask_about(ORDER, "id-1")
+    assert (poll.method, poll.target, poll.data) == ("POST", "/adsApi/v1/retrieve/reports", b'{"reportIds": ["id-1"]}')
+    assert "Amazon-Advertising-API-Scope" not in poll.headers
+    assert (template.columns, template.longest, template.retention) == (tuple(FIELDS), 120, 731)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({}, OF_GERMANY),
+        ({"filter": None}, OF_GERMANY),
+        ({"filter": OF_SPONSORED_PRODUCTS}, {"and": {"filters": [OF_SPONSORED_PRODUCTS, OF_GERMANY]}}),
+    ],
+)
+def test_rows_of_other_countries_are_left_out_where_an_ads_account_has_some(
+    given: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    """What the file filters by stays, and the template is as before."""
+    template = version_1(**given)
+    body = template.write(PlannedOrder("11", "na", "2026-10-01", "2026-10-31", "amzn1.x", "DE"))
+    assert body["reports"][0]["query"] == {"fields": FIELDS, "filter": sent}
+    assert template == version_1(**given)
+
+
+def test_a_profile_without_an_ads_account_cannot_be_ordered_in_version_1() -> None:
+    assert version_1().find_fault(ORDER) == ""
+    assert version_1().find_fault(PlannedOrder("11", "na", "2026-10-01", "2026-10-31")) == (
+        "Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it."
+    )
