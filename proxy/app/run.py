@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -19,7 +18,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
 from proxy.app.object_freezer import ObjectFreezer
-from proxy.app.process import StopSignals, allow_open_files, forbid_core_dumps, hide_memory, loop_factory
+from proxy.app.process import (
+    StopSignals,
+    allow_open_files,
+    forbid_core_dumps,
+    frequent_thread_switches,
+    hide_memory,
+    loop_factory,
+)
 from proxy.app.program import Program
 from proxy.config import environment
 from proxy.directory_watch import WatchSettings, changes_in
@@ -269,15 +275,11 @@ class Reloader:
         program.observers.observe(ConfigReloaded(not refused, refused, change.changed, change.needs_restart))
 
     def _read(self, running: Config) -> tuple[LoadedConfig, Change]:
-        """What the files say now, compared with the running configuration. For a thread; the event loop gets the
-        interpreter ten times as often as usual meanwhile, since the files of thousands of accounts take seconds."""
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(usual / 10)
-        try:
+        """What the files say now, compared with the running configuration. For a thread: the files of thousands of
+        accounts take seconds."""
+        with frequent_thread_switches():
             loaded = read(partial(self._load, running), running.sources)
             return loaded, compare(running, loaded.config)
-        finally:
-            sys.setswitchinterval(usual)
 
     async def _is_being_written(self) -> bool:
         """Whether a file that could not be used was only half written; then there is nothing to tell yet."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
@@ -15,10 +15,12 @@ from proxy.config.model.values import Address
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 Document = Any
 """Texts, numbers, lists and mappings; what JSON has no type for is a pair, the name of its type first."""
+PIECE_ACCOUNTS: Final = 200
+"""Accounts in a piece: JSON is read in one go, and this many take two milliseconds."""
 
 
 def to_document(config: Config) -> Document:
@@ -29,6 +31,27 @@ def to_document(config: Config) -> Document:
 def from_document(document: Document) -> Config:
     """The configuration of `to_document`."""
     found = _read(document, {kind.__name__: kind for kind in _sections(Section)})
+    assert isinstance(found, Config)
+    return found
+
+
+def to_pieces(config: Config, known: Collection[Config]) -> Iterator[Document]:
+    """The same for processes that have one of the configurations `known`: a few at a time the accounts that are others
+    there, and all else at last."""
+    changed = [
+        name for name, account in config.accounts.items() if any(each.accounts.get(name) != account for each in known)
+    ]
+    for first in range(0, len(changed), PIECE_ACCOUNTS):
+        yield _written({name: config.accounts[name] for name in changed[first : first + PIECE_ACCOUNTS]})
+    yield _written(config.model_copy(update={"accounts": dict.fromkeys(config.accounts)}))
+
+
+def from_pieces(pieces: Sequence[Document], known: Config) -> Config:
+    """The configuration of `to_pieces`. It shares with `known` the accounts that are the same."""
+    sections = {kind.__name__: kind for kind in _sections(Section)}
+    *some, rest = (_read(piece, sections) for piece in pieces)
+    accounts = known.accounts | {name: account for piece in some for name, account in piece.items()}
+    found = rest.model_copy(update={"accounts": {name: accounts[name] for name in rest.accounts}})
     assert isinstance(found, Config)
     return found
 

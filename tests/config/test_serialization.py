@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from proxy.config import Config, load
-from proxy.config.serialization import from_document, to_document
+from proxy.config.serialization import PIECE_ACCOUNTS, from_document, from_pieces, to_document, to_pieces
 
 WHOLE = """
 listen: 127.0.0.1:0
@@ -62,3 +62,42 @@ def test_the_defaults_arrive(tmp_path: Path) -> None:
     """Of a configuration that says next to nothing."""
     sent = read(tmp_path, "accounts: {acme: {client_id: amzn1.x, client_secret: canary}}")
     assert from_document(json.loads(json.dumps(to_document(sent)))) == sent
+
+
+def accounts(folder: Path, **regions: str) -> Config:
+    """A configuration of these accounts."""
+    entries = "".join(
+        f"  {name}: {{client_id: amzn1.x, client_secret: canary-{name}, region: {region}}}\n"
+        for name, region in regions.items()
+    )
+    return read(folder, f"accounts:\n{entries}")
+
+
+def test_only_accounts_that_changed_are_sent_again(tmp_path: Path) -> None:
+    """The others are those that the process has; what it has of more is gone."""
+    known = accounts(tmp_path, same="na", changed="na", gone="na")
+    sent = accounts(tmp_path, new="fe", changed="eu", same="na")
+    pieces = json.loads(json.dumps(list(to_pieces(sent, (known,)))))
+    assert ["canary-" + name in json.dumps(pieces) for name in ("new", "changed", "same")] == [True, True, False]
+    came = from_pieces(pieces, known)
+    assert came == sent
+    assert list(came.accounts) == ["new", "changed", "same"]
+    assert came.accounts["same"] is known.accounts["same"]
+
+
+def test_an_account_is_sent_if_one_process_has_it_otherwise(tmp_path: Path) -> None:
+    """Some have the first, some the second configuration: all of them get the third."""
+    known = [accounts(tmp_path, acme=region) for region in ("na", "eu")]
+    sent = accounts(tmp_path, acme="na")
+    pieces = json.loads(json.dumps(list(to_pieces(sent, known))))
+    assert [from_pieces(pieces, each) for each in known] == [sent, sent]
+
+
+def test_many_accounts_are_sent_a_few_at_a_time(tmp_path: Path) -> None:
+    """So that whoever reads them does other things in between."""
+    known = accounts(tmp_path, first="na")
+    names = [f"acct-{number}" for number in range(2 * PIECE_ACCOUNTS + 1)]
+    sent = accounts(tmp_path, **dict.fromkeys(names, "na"))
+    *pieces, rest = json.loads(json.dumps(list(to_pieces(sent, (known,)))))
+    assert [len(piece) for piece in pieces] == [PIECE_ACCOUNTS, PIECE_ACCOUNTS, 1]
+    assert from_pieces((*pieces, rest), known) == sent

@@ -138,8 +138,8 @@ class FakeHub:
     def welcome(self, number: int, config: Any) -> Iterator[bytes]:
         yield pack("serve")
 
-    def reload(self, config: Any, generation: int) -> bytes:
-        return pack("apply", generation=generation)
+    def reload(self, config: Any, generation: int) -> Iterator[bytes]:
+        yield pack("apply", generation=generation)
 
 
 class Memories(NumberMemories):

@@ -175,7 +175,8 @@ class Supervisor:
         A worker that still starts takes it before it serves, or right after.
         """
         self._generation += 1
-        self.send_all(self._hub.reload(config, self._generation))
+        for packed in self._hub.reload(config, self._generation):
+            self.send_all(packed)
         self._hub.tell_all(config.accounts)
         end = time.monotonic() + _APPLY_SECONDS
         while late := [worker for worker in self._living.values() if self._is_behind(worker)]:

@@ -19,7 +19,7 @@ from proxy.app.workers.span_forwarder import read_span
 from proxy.app.workers.worker_reports import MESSAGES as REPORT_MESSAGES
 from proxy.app.workers.worker_reports import QUESTIONS as REPORT_QUESTIONS
 from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
-from proxy.config.serialization import to_document
+from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
 from proxy.forwarding.throttles import Throttles
 from proxy.regions import REGION_NAMES
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.tool_hints import ToolHints
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
+    from proxy.tokens.values import AccessToken
 
 _CREDENTIAL_EVENTS: Final = (
     events.TokenRefreshed,
@@ -111,6 +112,10 @@ class SupervisorHub:
     def __init__(self, parts: HubDependencies) -> None:
         self._parts = parts
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
+        self._given_tokens: dict[str, tuple[AccessToken | None, str]] = {}
+        """What all were told of each account, or newer: its token, and its trouble."""
+        self._given_configs: list[Config] = []
+        """Those of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
         self._takes_writes = True
         """The last state of the audit stream that the workers got."""
@@ -125,10 +130,13 @@ class SupervisorHub:
     def welcome(self, number: int, config: Config) -> Iterator[bytes]:
         """Everything that a new worker must know before it serves."""
         parts, accounts = self._parts, tuple(config.accounts)
-        audited = parts.audit is not None
-        yield pack("begin", number=number, audited=audited, **self._rules(config), **parts.worker_settings)
+        if not any(config is given for given in self._given_configs):
+            self._given_configs.append(config)
+        told = {"config": to_document(config), **self._files(config), **parts.worker_settings}
+        yield pack("begin", number=number, audited=parts.audit is not None, **told)
         yield pack("audit", takes_writes=self._stream_takes_writes())
-        yield from map(self._token, accounts)
+        for account in accounts:
+            yield _token(account, *self._newest_token(account))
         if self.tokens.watchful:
             yield pack("watch")
         for account in accounts:
@@ -146,18 +154,26 @@ class SupervisorHub:
             yield _hints(account, region, sorted(writers))
         yield pack("serve")
 
-    def reload(self, config: Config, generation: int) -> bytes:
-        """What puts a configuration in force."""
-        return pack("apply", generation=generation, **self._rules(config))
+    def reload(self, config: Config, generation: int) -> Iterator[bytes]:
+        """What puts a configuration in force: what it has that the last one had not, in pieces."""
+        *accounts, rest = to_pieces(config, self._given_configs)
+        self._given_configs = [config]
+        for piece in accounts:
+            yield pack("accounts", piece=piece)
+        yield pack("apply", generation=generation, rest=rest, **self._files(config))
 
-    def _rules(self, config: Config) -> dict[str, Any]:
+    def _files(self, config: Config) -> dict[str, Any]:
+        """What a worker must have next to the configuration."""
         slots = self._parts.budgets.give_slots(client.name for client in config.clients)
-        return {"config": to_document(config), "slots": slots, "tls": self.tls.to_document()}
+        return {"slots": slots, "tls": self.tls.to_document()}
 
     def tell_all(self, accounts: Mapping[str, object]) -> None:
-        """After a reload: every token, and the lists that changed or are gone."""
+        """After a reload: the tokens and the lists that changed or are gone."""
+        given = self._given_tokens
+        self._given_tokens = {account: given[account] for account in accounts if account in given}
         for account in accounts:
-            self.workers.send_all(self._token(account))
+            if self._given_tokens.get(account) != self._newest_token(account):
+                self._give_token(account)
         for account in {*accounts, *(account for account, _ in self._given)}:
             for region in REGION_NAMES:
                 self._give_lists(account, region)
@@ -184,7 +200,7 @@ class SupervisorHub:
 
     def observe(self, event: Event) -> None:
         if isinstance(event, _CREDENTIAL_EVENTS):
-            self.workers.send_all(self._token(event.account))
+            self._give_token(event.account)
         elif isinstance(event, _LIST_EVENTS):
             for region in (event.region,) if event.region else REGION_NAMES:
                 self._give_lists(event.account, region)
@@ -198,9 +214,12 @@ class SupervisorHub:
         if newest == (None, None):
             self._given.pop((account, region), None)
 
-    def _token(self, account: str) -> bytes:
-        token = write_token(self.tokens.current(account))
-        return pack("token", account=account, token=token, trouble=self.tokens.problem(account))
+    def _give_token(self, account: str) -> None:
+        newest = self._given_tokens[account] = self._newest_token(account)
+        self.workers.send_all(_token(account, *newest))
+
+    def _newest_token(self, account: str) -> tuple[AccessToken | None, str]:
+        return self.tokens.current(account), self.tokens.problem(account)
 
     def _failed_listings(self) -> bytes:
         fields = ("account", "region", "detail", "at", "retryable", "asked")
@@ -284,6 +303,10 @@ class SupervisorHub:
         for digest, at in message["used"].items():
             parts.uses.note(digest, max(at, parts.uses.last(digest) or 0.0))
         self.pools[number] = message["pools"]
+
+
+def _token(account: str, token: AccessToken | None, problem: str) -> bytes:
+    return pack("token", account=account, token=write_token(token), trouble=problem)
 
 
 def _pause(key: ThrottleKey, seconds: float) -> bytes:

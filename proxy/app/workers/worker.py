@@ -20,7 +20,7 @@ from proxy.access.client_keys import KeyUses
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.object_freezer import ObjectFreezer
-from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of
+from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.workers.channel import Channel
@@ -38,7 +38,7 @@ from proxy.app.workers.shared_counts import (
 from proxy.app.workers.span_forwarder import SpanForwarder
 from proxy.app.workers.worker_reports import WorkerReports
 from proxy.app.workers.worker_tokens import WorkerTokens
-from proxy.config.serialization import from_document
+from proxy.config.serialization import from_document, from_pieces
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
@@ -66,10 +66,12 @@ from proxy.routing.operations import DEPRECATED
 from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from proxy.app.workers.channel import Descriptors, Message
     from proxy.config import Config
+    from proxy.config.serialization import Document
+    from proxy.forwarding.decision import Rules
     from proxy.http1.framing import Buffer
 
 
@@ -105,6 +107,8 @@ class Worker:
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._hints = ToolHints()
         self._news = RequestReporter(self._uses)
+        self._pieces: list[Document] = []
+        self._reloading, self._reloads = asyncio.Lock(), set[asyncio.Task[None]]()
         self._beats = 0
         self._stream_takes_writes = True
         self._lost_records = 0
@@ -115,6 +119,7 @@ class Worker:
         self._handlers = {
             "begin": self._begin,
             "serve": self._serve,
+            "accounts": lambda message: self._pieces.append(message["piece"]),
             "apply": self._apply,
             "drain": lambda _: self._end(),
             "audit": self._take_audit,
@@ -135,10 +140,15 @@ class Worker:
 
     def _hear(self, message: Message) -> None:
         """What goes wrong here is told and the end of this worker; another begins with the newest of everything."""
-        try:
+        with self._ending_at_defects(message["kind"]):
             self._handlers[message["kind"]](message)
+
+    @contextlib.contextmanager
+    def _ending_at_defects(self, at: str) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may go on with half a configuration
-            self._channel.send("failed", at=message["kind"], **failure_of(error))
+            self._channel.send("failed", at=at, **failure_of(error))
             exit_immediately()
 
     def _begin(self, message: Message) -> None:
@@ -213,17 +223,32 @@ class Worker:
         self._channel.send("serving")
 
     def _apply(self, message: Message) -> None:
-        """A reload, which the supervisor has tried already."""
-        config = from_document(message["config"])
-        self._tls.take(message["tls"])
-        self._logs.redact(config.secrets())
-        self._budgets.take_slots(message["slots"])
-        self.config = config
-        self._adjust_logs()
-        self._tokens.keep(config.accounts)
-        self._directory.keep(config.accounts)
-        self.forwarder.apply(rules_of(config, self._sources))
-        self._channel.send("applied", generation=message["generation"])
+        """A reload, which the supervisor has tried already; the accounts that changed came before."""
+        pieces, self._pieces = (*self._pieces, message["rest"]), []
+        task = self._loop.create_task(self._put_in_force(pieces, message))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _put_in_force(self, pieces: Sequence[Document], message: Message) -> None:
+        """With thousands of accounts it takes a while to read them; requests are served meanwhile."""
+        with self._ending_at_defects("apply"):
+            async with self._reloading:
+                self._tls.take(message["tls"])
+                config, rules = await asyncio.to_thread(self._read, pieces)
+                self._budgets.take_slots(message["slots"])
+                self.config = config
+                self._adjust_logs()
+                self._tokens.keep(config.accounts)
+                self._directory.keep(config.accounts)
+                self.forwarder.apply(rules)
+                self._channel.send("applied", generation=message["generation"])
+
+    def _read(self, pieces: Sequence[Document]) -> tuple[Config, Rules]:
+        """What is to be put in force. For a thread."""
+        with frequent_thread_switches():
+            config = from_pieces(pieces, self.config)
+            self._logs.redact(config.secrets())
+            return config, rules_of(config, self._sources)
 
     def _take_audit(self, message: Message) -> None:
         self._stream_takes_writes = message["takes_writes"]

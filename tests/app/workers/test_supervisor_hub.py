@@ -19,7 +19,7 @@ from proxy.app.workers.span_forwarder import write_span
 from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
 from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
-from proxy.config.serialization import from_document
+from proxy.config.serialization import from_document, from_pieces
 from proxy.errors import NoUsableToken
 from proxy.events import ProfilesListed, RefreshCause, TokenRefreshed
 from proxy.forwarding.sessions import McpSessions
@@ -285,11 +285,53 @@ def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
 
 
 def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
-    """Tokens of all accounts, and lists that are new or gone."""
+    """Tokens that were not told yet, and lists that are new or gone."""
     bench.hub.observe(ProfilesListed("default", "na", 3))
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
     bench.workers.frames.clear()
     bench.hub.tell_all({"default": 1})
     assert bench.workers.kinds() == [("token", None), ("lists", None)]
-    (apply,) = FrameReader().feed(bench.hub.reload(bench.config, 7))
-    assert (apply["kind"], apply["generation"]) == ("apply", 7)
+
+
+def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
+    """Unless it is another one, or its account was gone meanwhile: the workers have forgotten it."""
+    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # there are tokens alone
+    bench.hub.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
+
+    def told(*accounts: str) -> list[tuple[str, Any]]:
+        bench.workers.frames.clear()
+        bench.hub.tell_all(dict.fromkeys(accounts))
+        return [(message["account"], message["token"]) for message, _ in bench.workers.frames]
+
+    assert told("acme", "default") == [("default", None)]
+    assert told("default") == []
+    assert told("acme", "default") == [("acme", write_token(TOKEN))]
+    bench.tokens.current = lambda account: None  # type: ignore[method-assign]  # it has ended
+    assert told("acme", "default") == [("acme", None)]
+
+
+def reloaded(bench: Bench, region: str) -> tuple[Config, list[Message]]:
+    """The configuration with the account in another region, and what workers are told of it."""
+    config = load(None, {**VARIABLES, "AMAZON_ADS_REGION": region})
+    return config, FrameReader().feed(b"".join(bench.hub.reload(config, 7)))
+
+
+async def test_a_reload_tells_the_accounts_that_changed(bench: Bench) -> None:
+    """Before all else of the configuration, which puts them in force."""
+    bench.welcomed()
+    config, (accounts, apply) = reloaded(bench, "eu")
+    assert (accounts["kind"], apply["kind"], apply["generation"]) == ("accounts", "apply", 7)
+    assert from_pieces((accounts["piece"], apply["rest"]), bench.config) == config
+    _, (apply,) = reloaded(bench, "eu")
+    assert from_pieces((apply["rest"],), config) == config
+
+
+async def test_a_reload_reaches_a_worker_that_began_with_a_configuration_of_its_own(bench: Bench) -> None:
+    """It began while a reload was under way that failed: what it has is another one than the others have."""
+    bench.welcomed()
+    first, bench.config = bench.config, load(None, {**VARIABLES, "AMAZON_ADS_REGION": "fe"})
+    bench.welcomed()
+    config, (accounts, apply) = reloaded(bench, "na")
+    assert first.accounts == config.accounts
+    for known in (first, bench.config):
+        assert from_pieces((accounts["piece"], apply["rest"]), known) == config

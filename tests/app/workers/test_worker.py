@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -14,11 +15,11 @@ import pytest
 
 from proxy.app.server_tls import ServerTls
 from proxy.app.workers import worker as module
-from proxy.app.workers.channel import Descriptors, FrameReader, pack
+from proxy.app.workers.channel import Descriptors, FrameReader, Message, pack
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
-from proxy.config.serialization import to_document
+from proxy.config.serialization import from_pieces, to_document, to_pieces
 from proxy.events import Event, NumbersOverflowed, Observers
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
 
@@ -70,6 +71,7 @@ class Begun:
         self.supervisor, theirs = socket.socketpair()
         self.worker = Worker(Descriptors(theirs.detach(), self.numbers, counts.descriptor, 4, ()))
         self._config = to_document(load(None, {**VARIABLES, **environment}))
+        self._frames = FrameReader()
 
     async def begin(self, *, audited: bool) -> None:
         settings = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
@@ -78,6 +80,26 @@ class Begun:
 
     def say(self, kind: str, **values: Any) -> None:
         self.supervisor.sendall(pack(kind, **values))
+
+    def reload(self, generation: int, **environment: str) -> None:
+        """As the supervisor does."""
+        *accounts, rest = to_pieces(load(None, {**VARIABLES, **environment}), (self.worker.config,))
+        for piece in accounts:
+            self.say("accounts", piece=piece)
+        self.say("apply", generation=generation, rest=rest, slots={}, tls=ServerTls().to_document())
+
+    async def hear(self, kind: str, *, count: int = 1) -> list[Message]:
+        """So many of the worker's next messages of this kind."""
+        heard: list[Message] = []
+
+        def read() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                messages = self._frames.feed(self.supervisor.recv(1 << 16, socket.MSG_DONTWAIT))
+                heard.extend(message for message in messages if message["kind"] == kind)
+            return len(heard) >= count
+
+        await until(read)
+        return heard
 
     @property
     def takes_writes(self) -> bool:
@@ -156,6 +178,61 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
         await running.worker.ended.wait()
     text = "2 audit records are lost: their requests were under way when the supervisor ended.\n"
     assert capfd.readouterr().err == f"ads-proxy worker 3: {text}"
+
+
+async def test_a_reload_is_in_force_once_it_is_told() -> None:
+    """Regions and secrets of the accounts, the limits, and what the log may say."""
+    async with begun() as running:
+        worker = running.worker
+        running.reload(5, AMAZON_ADS_REGION="eu", AMAZON_ADS_CLIENT_SECRET="canary-newer", ADS_PROXY_LOG__LEVEL="info")
+        [told] = await running.hear("applied")
+        assert told["generation"] == 5
+        assert (
+            worker.config.accounts["default"].region == worker.forwarder.rules.table.accounts["default"].region == "eu"
+        )
+        assert worker.config.log.level == "info"
+        assert worker._logs.redaction.clean("canary-newer") == "***"
+
+
+async def test_a_worker_serves_while_it_reads_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread: messages are heard meanwhile. A reload that comes then knows the accounts of the first."""
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read_slowly(pieces: Any, known: Any) -> Any:
+        reading.set()
+        go_on.wait(20)
+        return from_pieces(pieces, known)
+
+    monkeypatch.setattr(module, "from_pieces", read_slowly)
+    async with begun() as running:
+        try:
+            running.reload(1, AMAZON_ADS_REGION="eu")
+            await until(reading.is_set)
+            running.say("audit", takes_writes=False)
+            await until(lambda: not running.takes_writes)
+            assert running.worker.config.accounts["default"].region == "na"
+            running.say(
+                "apply",
+                generation=2,
+                rest=[*to_pieces(load(None, VARIABLES), ())][-1],
+                slots={},
+                tls=ServerTls().to_document(),
+            )
+        finally:
+            go_on.set()
+        assert [told["generation"] for told in await running.hear("applied", count=2)] == [1, 2]
+        assert running.worker.config.accounts["default"].region == "eu"
+
+
+async def test_a_reload_that_cannot_be_put_in_force_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the end of the worker; the next one begins with the newest of everything."""
+    ended = asyncio.Event()
+    monkeypatch.setattr(module, "exit_immediately", ended.set)
+    async with begun() as running:
+        running.say("apply", generation=1, rest={}, slots={}, tls=ServerTls().to_document())
+        await ended.wait()
+        [told] = await running.hear("failed")
+    assert (told["at"], told["reason"]) == ("apply", "AttributeError, told as a defect")
 
 
 async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
