@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import AdminListener, InvitationHandlers, ProgramView, RequestHistory, make_admin, make_invitations
-from proxy.app.admin_adapter import AdminAdapter, SignInObserver
+from proxy.admin import (
+    AdminListener,
+    AdminView,
+    InvitationHandlers,
+    ProgramView,
+    RequestHistory,
+    make_admin,
+    make_invitations,
+)
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of
@@ -58,7 +65,7 @@ from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
-from proxy.profiles.directory import ProfileDirectory, ProfileSource
+from proxy.profiles.directory import ProfileDirectory, ProfileSource, SignInObserver
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
@@ -324,7 +331,7 @@ class Program:
         self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
     ) -> None:
         """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
-        view, url = AdminAdapter(self), config.invites.url
+        view, url = AdminView(self), config.invites.url
         handlers = InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
         within = None if invited_sockets else handlers
         admin = AdminListener(make_admin(view, self.metrics, self.history, self.observers, within))

@@ -22,7 +22,10 @@ from proxy.events import (
     Observer,
     ProfilesFailed,
     ProfilesListed,
+    RefreshTokenReplaced,
     SharedListDamaged,
+    TokenRefreshed,
+    TokenTakenOver,
 )
 from proxy.profiles import reach
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.events import Event
     from proxy.profiles.reach_reader import Problem, ReadResult, Token
     from proxy.profiles.stored_lists import ListStore
     from proxy.tokens.leases import Lease, SharedContent
@@ -449,3 +453,21 @@ class EarlyListings:
         """Forget the accounts that are no more."""
         kept = frozenset(accounts)
         self._listed_at = {account: at for account, at in self._listed_at.items() if account in kept}
+
+
+class SignInObserver:
+    """An observer: a token that came of a sign-in, here or at another replica, may be another person's, who has other
+    profiles."""
+
+    def __init__(self, list_again: Callable[[str], None]) -> None:
+        self._list_again = list_again
+        self._signed_in: set[str] = set()
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, RefreshTokenReplaced) and event.source == "sign-in":
+            self._signed_in.add(event.account)
+        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._signed_in:
+            self._signed_in.discard(event.account)
+            self._list_again(event.account)
+        elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
+            self._list_again(event.account)

@@ -20,6 +20,7 @@ from proxy.access.client_keys import KnownKey
 from proxy.admin import (
     AccessRules,
     AdminListener,
+    AdminView,
     ProgramView,
     RequestHistory,
     SignInSource,
@@ -66,8 +67,8 @@ FAILURE = CredentialFailure("network", False, "Connection refused.", "Check the 
 
 
 @dataclass
-class FakeProgram:
-    """An `AdminView` made of plain attributes."""
+class FakeProgram(AdminView):
+    """A view made of plain attributes."""
 
     is_started: bool = True
     is_ready: bool = True

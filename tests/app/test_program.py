@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.app.admin_adapter import AdminAdapter
+from proxy.admin import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader
@@ -139,7 +139,7 @@ async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
     where = str(program.listening)
     program.config_problems = ("accounts.canary: is missing",)
     assert repr(program) == f"<Program on {where}, 1 accounts, 1 problems>"
-    assert repr(AdminAdapter(program)) == f"<AdminAdapter of {program!r}>"
+    assert repr(AdminView(program)) == f"<AdminView of {program!r}>"
     reloader = Reloader(program, lambda _: configured(), LoadedConfig(program.config, {}))
     assert repr(reloader) == "<Reloader of 0 files>"
     await program.stop()

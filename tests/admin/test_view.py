@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.admin.view import SignInSource
-from proxy.app.admin_adapter import AdminAdapter
+from proxy.admin.view import AdminView, SignInSource
 from proxy.app.program import Program
 from proxy.config import load
 from proxy.forwarding.throttles import ThrottleKey
@@ -48,7 +47,7 @@ async def program(simulator: Simulator) -> AsyncIterator[Program]:
 
 async def granted(program: Program, refresh_token: str) -> tuple[SignInSource, Grant]:
     """A grant that is not in force, and what it was granted to."""
-    source = AdminAdapter(program).sign_in_source("default")
+    source = AdminView(program).sign_in_source("default")
     assert source is not None
     credentials = AppCredentials(source.client_id, source.client_secret)
     return source, await program.lwa.refresh(source.token_url, credentials, Secret(refresh_token))
@@ -56,7 +55,7 @@ async def granted(program: Program, refresh_token: str) -> tuple[SignInSource, G
 
 async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulator, program: Program) -> None:
     """Every region's profiles, under the account's name, and nothing of it is in force afterwards."""
-    view = AdminAdapter(program)
+    view = AdminView(program)
     found = await view.profiles_of(*await granted(program, simulator.refresh_token))
     expected = {(region, profile) for region in ("na", "eu", "fe") for profile in simulator.profiles[region]}
     assert {(profile.region, profile.id) for profile in found.profiles} == expected
@@ -68,7 +67,7 @@ async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulat
 async def test_a_region_that_does_not_list_is_told_apart(simulator: Simulator, program: Program) -> None:
     """Its reason is there, and the others' profiles are."""
     simulator.state.add_fault(Fault(status=403, body=b"{}"), Match(region="eu", path="/v2/profiles"))
-    found = await AdminAdapter(program).profiles_of(*await granted(program, simulator.refresh_token))
+    found = await AdminView(program).profiles_of(*await granted(program, simulator.refresh_token))
     assert {profile.region for profile in found.profiles} == {"na", "fe"}
     assert list(found.unlisted) == ["eu"]
     assert "403" in found.unlisted["eu"]
@@ -82,7 +81,7 @@ async def test_what_amazon_limits_is_told_with_the_accounts_of_the_application(
     key = ThrottleKey("sp/campaigns:read", "1", "na", simulator.app.client_id)
     program.throttles.note(key, loop, 60.0)
     program.throttles.note(key._replace(family="sp/ads:read", client_id="gone"), loop, 600.0)
-    gone, known = AdminAdapter(program).throttles()
+    gone, known = AdminView(program).throttles()
     assert (gone.family, gone.accounts) == ("sp/ads:read", ())
     assert (known.family, known.accounts, known.region, known.advertiser) == (key.family, ("default",), "na", "1")
     assert gone.wait > known.wait > 0
@@ -90,11 +89,11 @@ async def test_what_amazon_limits_is_told_with_the_accounts_of_the_application(
 
 async def test_what_was_learned_of_throttled_orders_is_told(program: Program) -> None:
     """For each account and region that Amazon throttles."""
-    assert AdminAdapter(program).throttled_orders() == ()
+    assert AdminView(program).throttled_orders() == ()
     now = asyncio.get_running_loop().time()
     for region in ("na", "eu"):
         program.reports.throttled(OrderLimit("default", "amzn1.app", region), now, 60.0)
-    first, second = AdminAdapter(program).throttled_orders()
+    first, second = AdminView(program).throttled_orders()
     assert (first.limit.account, first.limit.region, second.limit.region) == ("default", "eu", "na")
     assert (first.interval, first.waiting) == (2.0, 0)
     assert 50 < first.next_in <= 60
