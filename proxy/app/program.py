@@ -13,15 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from proxy import __version__
 from proxy.access.client_keys import KeyUses, locked_out_at
 from proxy.access.clients import Budgets
-from proxy.admin import (
-    AdminListener,
-    AdminView,
-    InvitationHandlers,
-    ProgramView,
-    RequestHistory,
-    make_admin,
-    make_invitations,
-)
+from proxy.admin.application import make_admin
+from proxy.admin.history import RequestHistory
+from proxy.admin.invitations import InvitationHandlers, make_invitations
+from proxy.admin.listener import AdminListener
+from proxy.admin.view import AdminView, ProgramView
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of

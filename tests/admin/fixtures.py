@@ -17,17 +17,10 @@ import aiohttp
 
 from proxy import errors
 from proxy.access.client_keys import KnownKey
-from proxy.admin import (
-    AccessRules,
-    AdminListener,
-    AdminView,
-    ProgramView,
-    RequestHistory,
-    SignInSource,
-    ThrottleView,
-    WorkerView,
-    make_admin,
-)
+from proxy.admin.application import make_admin
+from proxy.admin.history import RequestHistory
+from proxy.admin.listener import AdminListener
+from proxy.admin.view import AccessRules, AdminView, ProgramView, SignInSource, ThrottleView, WorkerView
 from proxy.config import Account
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics

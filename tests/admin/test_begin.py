@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from proxy.admin import AccessRules
 from proxy.admin.guard import is_own_step
 from proxy.admin.sign_in import PendingSignIns
+from proxy.admin.view import AccessRules
 from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}

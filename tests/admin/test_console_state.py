@@ -8,9 +8,9 @@ import time
 import pytest
 
 from proxy.access.client_keys import ClientKey, KnownKey
-from proxy.admin import AccessRules
 from proxy.admin.overview import DAY
 from proxy.admin.status import find_ads_accounts
+from proxy.admin.view import AccessRules
 from proxy.errors import StateError
 from proxy.events import ConfigReloaded
 from proxy.observability.audit import dated, record_of

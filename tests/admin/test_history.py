@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from proxy.access.client_keys import ClientKey, KnownKey
-from proxy.admin import AccessRules
 from proxy.admin.history import (
     MAX_GROUPS,
     MAX_ROWS,
@@ -26,6 +25,7 @@ from proxy.admin.history import (
     quantile,
     reason,
 )
+from proxy.admin.view import AccessRules
 from proxy.events import ChangedObjects, CounterRaised, Fault, ItemCounts, MemberValue, Outcome, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics

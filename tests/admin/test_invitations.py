@@ -14,16 +14,12 @@ import aiohttp
 import pytest
 
 from proxy import errors
-from proxy.admin import (
-    AccessRules,
-    AdminListener,
-    InvitationHandlers,
-    RequestHistory,
-    make_admin,
-    make_invitations,
-)
-from proxy.admin.invitations import MAX_PER_LINK
+from proxy.admin.application import make_admin
+from proxy.admin.history import RequestHistory
+from proxy.admin.invitations import MAX_PER_LINK, InvitationHandlers, make_invitations
+from proxy.admin.listener import AdminListener
 from proxy.admin.sign_in import MAX_PENDING
+from proxy.admin.view import AccessRules
 from proxy.events import InvitationUsed, SignInFinished
 from proxy.observability.metrics import Metrics
 from proxy.profiles.replacement import GrantedProfiles, ReachedProfile

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.access.client_keys import ClientKey, KnownKey
-from proxy.admin import AccessRules, AdminListener
 from proxy.admin.guard import KeyChecker
-from proxy.admin.listener import ConnectionLimiter
+from proxy.admin.listener import AdminListener, ConnectionLimiter
 from proxy.admin.status import account_status
+from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from proxy.profiles.index import ListingFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from proxy.admin import AccessRules
 from proxy.admin.guard import is_own_origin
+from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from tests.admin.fixtures import KEY, FakeProgram, administer
 from tests.support.odd_requests import ODD_TEXTS, odd_requests

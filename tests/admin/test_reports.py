@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules
 from proxy.admin.overview import MAX_RUNS, reports
+from proxy.admin.view import AccessRules
 from proxy.reports.overview import NamedReports, ReportOverview, ShownState, look_at_all
 from proxy.reports.store import ReportFolder, ReportFolderError, State
 from tests.admin.fixtures import KEY, FakeProgram, administer

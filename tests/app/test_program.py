@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.admin import AdminView
+from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader

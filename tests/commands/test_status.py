@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin import AccessRules, ThrottleView, WorkerView
+from proxy.admin.view import AccessRules, ThrottleView, WorkerView
 from proxy.commands.status import SCREEN, account_problems, consent_in_words, headlines, print_status, span
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from proxy.access.client_keys import KeyUses
-    from proxy.admin import RequestHistory
+    from proxy.admin.history import RequestHistory
     from proxy.app.server_tls import ServerTls
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedBudgets

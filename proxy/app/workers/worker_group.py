@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.access.client_keys import KeyUses
-    from proxy.admin import RequestHistory
+    from proxy.admin.history import RequestHistory
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.supervisor_hub import RecordStream
     from proxy.config import Config

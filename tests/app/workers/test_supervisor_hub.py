@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
-from proxy.admin import RequestHistory
+from proxy.admin.history import RequestHistory
 from proxy.app.server_tls import ServerTls
 from proxy.app.workers.channel import FrameReader, Message
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
