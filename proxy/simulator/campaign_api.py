@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.calls import BodyUnreadable, Call
-from proxy.simulator.campaigns import SP_KINDS, Entity, Kind, page
+from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Entity, Kind, StoredObject, page
 
 if TYPE_CHECKING:
     from proxy.simulator.answers import Answer
@@ -14,12 +14,31 @@ if TYPE_CHECKING:
 Match = re.Match[str]
 
 
+def _shelf(call: Call, product: str, kind: Kind) -> dict[str, StoredObject]:
+    """The profile's objects of a kind and a product; portfolios are of none."""
+    shelf = call.state.objects.shelf((call.scope, call.region, kind.resource))
+    wanted = PRODUCTS.get(product)
+    return {key: stored for key, stored in shelf.items() if stored.shared.get("adProduct") == wanted}
+
+
+def _create(call: Call, product: str, kind: Kind, given: Entity) -> StoredObject:
+    _shelf(call, product, kind)
+    named = {"adProduct": PRODUCTS[product]} if product in PRODUCTS else {}
+    return call.state.objects.create((call.scope, call.region, kind.resource), "earlier", {**given, **named})
+
+
+def _shown(kind: Kind, stored: StoredObject) -> Entity:
+    value = {**stored.shown("earlier"), kind.id_name: stored.object_id}
+    value.pop("adProduct", None)
+    return value
+
+
 def list_entities(call: Call, match: Match) -> Answer:
     """`POST /sp/{kind}/list`, `/sb/v4/{kind}/list` and `/portfolios/list`: pages by `nextToken`."""
     kind = SP_KINDS[match["kind"]]
-    shelf = call.state.entities.shelf(call.scope, match["product"], kind)
+    shelf = _shelf(call, match["product"], kind)
     try:
-        found = page(list(shelf.values()), kind, call.json_object())
+        found = page([_shown(kind, stored) for stored in shelf.values()], kind, call.json_object())
     except ValueError as error:
         raise BodyUnreadable("maxResults or nextToken is not valid") from error
     value: dict[str, Any] = {kind.member: found.entities, "totalResults": found.total}
@@ -31,22 +50,20 @@ def list_entities(call: Call, match: Match) -> Answer:
 def create_entities(call: Call, match: Match) -> Answer:
     """`POST /sp/{kind}`, `/sb/v4/{kind}` and `/portfolios`: 207 with what succeeded and what did not."""
     kind = SP_KINDS[match["kind"]]
-    key = (call.scope, match["product"], kind.segment)
-    call.state.entities.shelf(call.scope, match["product"], kind)
     success, errors = [], []
     for index, entity in enumerate(call.json_list(kind.member)):
         wrong = find_wrong_values(kind, index, entity)
         if wrong:
             errors.append({"index": index, "errors": wrong})
         else:
-            success.append(_success(call, kind, index, call.state.entities.create(key, kind, entity)))
+            success.append(_success(call, kind, index, _create(call, match["product"], kind, entity)))
     return call.answer({kind.member: {"success": success, "error": errors}}, 207)
 
 
 def update_entities(call: Call, match: Match) -> Answer:
     """`PUT` of the same: the members that were sent are changed and stay so."""
     kind = SP_KINDS[match["kind"]]
-    shelf = call.state.entities.shelf(call.scope, match["product"], kind)
+    shelf = _shelf(call, match["product"], kind)
     success, errors = [], []
     for index, change in enumerate(call.json_list(kind.member)):
         entity = shelf.get(str(change.get(kind.id_name)))
@@ -57,7 +74,7 @@ def update_entities(call: Call, match: Match) -> Answer:
         if wrong:
             errors.append({"index": index, "errors": wrong})
             continue
-        entity.update({name: value for name, value in change.items() if name != kind.id_name})
+        entity.change("earlier", change)
         success.append(_success(call, kind, index, entity))
     return call.answer({kind.member: {"success": success, "error": errors}}, 207)
 
@@ -65,7 +82,7 @@ def update_entities(call: Call, match: Match) -> Answer:
 def archive_entities(call: Call, match: Match) -> Answer:
     """`POST /sp/{kind}/delete` and `/sb/v4/{kind}/delete`: they are archived, not forgotten."""
     kind = SP_KINDS[match["kind"]]
-    shelf = call.state.entities.shelf(call.scope, match["product"], kind)
+    shelf = _shelf(call, match["product"], kind)
     chosen = call.json_object().get(f"{kind.id_name}Filter", {})
     success, errors = [], []
     for index, entity_id in enumerate(chosen.get("include", []) if isinstance(chosen, dict) else []):
@@ -73,7 +90,7 @@ def archive_entities(call: Call, match: Match) -> Answer:
         if entity is None:
             errors.append(_unknown(kind, index, entity_id))
             continue
-        entity["state"] = "ARCHIVED"
+        entity.change("earlier", {"state": "ARCHIVED"})
         success.append(_success(call, kind, index, entity))
     return call.answer({kind.member: {"success": success, "error": errors}}, 207)
 
@@ -81,7 +98,7 @@ def archive_entities(call: Call, match: Match) -> Answer:
 def list_display(call: Call, match: Match) -> Answer:
     """`GET /sd/{kind}`: a bare array, by `startIndex` and `count`."""
     kind = SP_KINDS[match["kind"]]
-    entities = list(call.state.entities.shelf(call.scope, "sd", kind).values())
+    entities = [_as_display(kind, stored) for stored in _shelf(call, "sd", kind).values()]
     wanted = call.parameters()
     try:
         start, count = int(wanted.get("startIndex") or 0), int(wanted.get("count") or 100)
@@ -93,16 +110,17 @@ def list_display(call: Call, match: Match) -> Answer:
 def change_display(call: Call, match: Match) -> Answer:
     """`POST` and `PUT /sd/{kind}`: an array in, an array out."""
     kind = SP_KINDS[match["kind"]]
-    shelf = call.state.entities.shelf(call.scope, "sd", kind)
+    shelf = _shelf(call, "sd", kind)
     results = []
-    for change in call.json_list():
+    for given in call.json_list():
+        change = {**given, "state": str(given["state"]).upper()} if "state" in given else given
         if call.method == "POST":
-            made = call.state.entities.create((call.scope, "sd", kind.segment), kind, change)
-            results.append({kind.id_name: int(made[kind.id_name]), "code": "SUCCESS"})
+            made = _create(call, "sd", kind, change)
+            results.append({kind.id_name: int(made.object_id), "code": "SUCCESS"})
             continue
         entity = shelf.get(str(change.get(kind.id_name)))
         if entity is not None:
-            entity.update({name: value for name, value in change.items() if name != kind.id_name})
+            entity.change("earlier", change)
         result = {kind.id_name: change.get(kind.id_name)}
         if entity is None:
             results.append({**result, "code": "NOT_FOUND", "description": f"{kind.id_name} was not found."})
@@ -111,10 +129,16 @@ def change_display(call: Call, match: Match) -> Answer:
     return call.answer(results, 207)
 
 
-def _success(call: Call, kind: Kind, index: int, entity: Entity) -> Entity:
-    value: Entity = {"index": index, kind.id_name: entity[kind.id_name]}
+def _as_display(kind: Kind, stored: StoredObject) -> Entity:
+    """Sponsored Display writes states in small letters."""
+    value = _shown(kind, stored)
+    return {**value, "state": value["state"].lower()} if "state" in value else value
+
+
+def _success(call: Call, kind: Kind, index: int, stored: StoredObject) -> Entity:
+    value: Entity = {"index": index, kind.id_name: stored.object_id}
     if "return=representation" in (call.head.first("prefer") or ""):
-        value[kind.member.removesuffix("s")] = entity
+        value[kind.member.removesuffix("s")] = _shown(kind, stored)
     return value
 
 
@@ -134,28 +158,26 @@ def _error(error_type: str, reason: str, location: str, trigger: object, **furth
 
 # --- Budget rules ----------------------------------------------------------------------------------------
 
-BUDGET_RULES = Kind("budgetRules", "budgetRulesDetails", "ruleId")
-
 
 def change_budget_rules(call: Call, match: Match) -> Answer:
     """`POST` and `PUT /{sp|sb|sd}/budgetRules`: results with a code each."""
-    shelf = call.state.entities.shelf(call.scope, match["product"], BUDGET_RULES)
+    shelf = _shelf(call, match["product"], BUDGET_RULES)
     results = []
     for change in call.json_list(BUDGET_RULES.member):
         if call.method == "POST":
-            made = call.state.entities.create((call.scope, match["product"], "budgetRules"), BUDGET_RULES, change)
-            results.append(_rule_result(made["ruleId"], known=True))
+            made = _create(call, match["product"], BUDGET_RULES, change)
+            results.append(_rule_result(made.object_id, known=True))
             continue
         rule = shelf.get(str(change.get("ruleId")))
         if rule is not None:
-            rule.update(change)
+            rule.change("earlier", change)
         results.append(_rule_result(change.get("ruleId"), known=rule is not None))
     return call.answer({"responses": results}, 207)
 
 
 def associate_budget_rules(call: Call, match: Match) -> Answer:
     """`POST /{sp|sb|sd}/campaigns/{id}/budgetRules`: rules that there are take part in the campaign's budget."""
-    shelf = call.state.entities.shelf(call.scope, match["product"], BUDGET_RULES)
+    shelf = _shelf(call, match["product"], BUDGET_RULES)
     chosen = call.json_object().get("budgetRuleIds")
     if not isinstance(chosen, list):
         raise BodyUnreadable("budgetRuleIds must be a list of ids")

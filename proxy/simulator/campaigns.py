@@ -1,31 +1,77 @@
-"""Campaigns, ad groups and their like, kept in memory for each profile: listed by pages, created, updated, archived."""
+"""What advertisers have: campaigns, ad groups, ads and their like, in memory. No HTTP here.
+
+The unified API (`unified_api`) and the operations before it (`campaign_api`) read and write the same objects. Name,
+state, product and parents are the same in both; all other members are kept apart, since both have them in other shapes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Entity = dict[str, Any]
+"""An object as one of the two shows it."""
+Generation = Literal["unified", "earlier"]
+Place = tuple[str, str, str]
+"""Whose objects, in which region, of which resource. Profiles have their own; what has no profile is an ads account's
+or a user's."""
 
-SEEDED = {"campaigns": 25, "adGroups": 40}
-"""How many entities of a kind each profile has from the start."""
+SHARED = frozenset({"name", "state", "adProduct", "portfolioId", "campaignId", "adGroupId", "adId"})
+"""Members that are the same in both generations."""
+PRODUCTS = {
+    "sp": "SPONSORED_PRODUCTS",
+    "sb": "SPONSORED_BRANDS",
+    "sb/v4": "SPONSORED_BRANDS",
+    "sd": "SPONSORED_DISPLAY",
+}
+"""The product in a path of the earlier generation, and as the unified API calls it."""
+PARENTS = {"campaignId": "campaigns", "adGroupId": "adGroups"}
+FIRST_ID = 600_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """How many of a resource there are of each product from the start, to what they belong, and whether they have
+    names."""
+
+    counts: dict[str, int]
+    parents: tuple[str, ...] = ()
+    named: bool = False
+
+
+SEEDED = {
+    "campaigns": Seeds(dict.fromkeys(PRODUCTS.values(), 25), named=True),
+    "adGroups": Seeds(dict.fromkeys(PRODUCTS.values(), 40), ("campaignId",), named=True),
+    "ads": Seeds({"SPONSORED_PRODUCTS": 10}, ("campaignId", "adGroupId")),
+    "targets": Seeds({"SPONSORED_PRODUCTS": 10}),
+    "adAssociations": Seeds({"": 1}, ("adGroupId",)),
+}
+ONE = Seeds({"": 1})
+"""Of all other resources of the unified API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of entity: the path segment, the member that holds a list of them, and the name of its id."""
+    """A kind of object of the earlier generation: its path segment, the member with a list of them, the name of its id,
+    and its resource. Without one in the unified API, that is its member, and there are none from the start."""
 
     segment: str
     member: str
     id_name: str
+    unified: str = ""
+
+    @property
+    def resource(self) -> str:
+        """Under which the store has it."""
+        return self.unified or self.member
 
 
 SP_KINDS = {
     kind.segment: kind
     for kind in (
-        Kind("campaigns", "campaigns", "campaignId"),
-        Kind("adGroups", "adGroups", "adGroupId"),
-        Kind("productAds", "productAds", "adId"),
+        Kind("campaigns", "campaigns", "campaignId", "campaigns"),
+        Kind("adGroups", "adGroups", "adGroupId", "adGroups"),
+        Kind("productAds", "productAds", "adId", "ads"),
         Kind("keywords", "keywords", "keywordId"),
         Kind("targets", "targetingClauses", "targetId"),
         Kind("negativeKeywords", "negativeKeywords", "keywordId"),
@@ -35,6 +81,61 @@ SP_KINDS = {
         Kind("portfolios", "portfolios", "portfolioId"),
     )
 }
+BUDGET_RULES = Kind("budgetRules", "budgetRulesDetails", "ruleId")
+NOT_UNIFIED = {kind.resource: Seeds({}) for kind in (*SP_KINDS.values(), BUDGET_RULES) if not kind.unified}
+
+
+@dataclass(slots=True)
+class StoredObject:
+    """One object: the members that both generations have, and those of each."""
+
+    object_id: str
+    shared: Entity = field(default_factory=dict)
+    own: dict[Generation, Entity] = field(default_factory=dict)
+
+    def change(self, generation: Generation, given: Entity) -> None:
+        """Sets the members that one generation gives."""
+        own = self.own.setdefault(generation, {})
+        for name, value in given.items():
+            (self.shared if name in SHARED else own)[name] = value
+
+    def shown(self, generation: Generation) -> Entity:
+        """All members that one generation knows of."""
+        return {**self.shared, **self.own.get(generation, {})}
+
+
+@dataclass(slots=True)
+class ObjectStore:
+    """Place -> id -> object. Ids count up over all advertisers."""
+
+    shelves: dict[Place, dict[str, StoredObject]] = field(default_factory=dict)
+    last_id: int = FIRST_ID
+
+    def shelf(self, place: Place) -> dict[str, StoredObject]:
+        """All objects of a resource; made, with what there is from the start, when first asked for."""
+        if place not in self.shelves:
+            self.shelves[place] = {}
+            owner, region, resource = place
+            seeds = {**SEEDED, **NOT_UNIFIED}.get(resource, ONE)
+            for product, count in seeds.counts.items():
+                made: Entity = {"state": "ENABLED", "adProduct": product} if product else {}
+                made |= {name: self._first((owner, region, PARENTS[name]), product) for name in seeds.parents}
+                for number in range(1, count + 1):
+                    named = {"name": f"{product} {resource} {number}"} if seeds.named else {}
+                    self.create(place, "unified", {**named, **made})
+        return self.shelves[place]
+
+    def create(self, place: Place, generation: Generation, given: Entity) -> StoredObject:
+        """Adds an object with a new id."""
+        self.last_id += 1
+        made = StoredObject(str(self.last_id))
+        made.change(generation, given)
+        self.shelves.setdefault(place, {})[made.object_id] = made
+        return made
+
+    def _first(self, place: Place, product: str) -> str:
+        """The id of the first object, of a product if there is one: the parent of those that belong to one."""
+        return next(key for key, each in self.shelf(place).items() if product in ("", each.shared["adProduct"]))
 
 
 @dataclass(slots=True)
@@ -44,30 +145,6 @@ class Page:
     entities: list[Entity]
     total: int
     next_token: str | None
-
-
-@dataclass(slots=True)
-class EntityStore:
-    """(profile, product, segment) -> id -> entity. Ids count up over all profiles."""
-
-    shelves: dict[tuple[str, str, str], dict[str, Entity]] = field(default_factory=dict)
-    last_id: int = 500_000_000_000_000
-
-    def shelf(self, profile: str, product: str, kind: Kind) -> dict[str, Entity]:
-        """All entities of a kind; made, with what a profile has from the start, when first asked for."""
-        key = (profile, product, kind.segment)
-        if key not in self.shelves:
-            self.shelves[key] = {}
-            for number in range(SEEDED.get(kind.segment, 0)):
-                self.create(key, kind, {"name": f"{product} {kind.segment} {number + 1}", "state": "ENABLED"})
-        return self.shelves[key]
-
-    def create(self, key: tuple[str, str, str], kind: Kind, entity: Entity) -> Entity:
-        """Adds an entity with a new id."""
-        self.last_id += 1
-        made = {**entity, kind.id_name: str(self.last_id)}
-        self.shelves.setdefault(key, {})[made[kind.id_name]] = made
-        return made
 
 
 def page(entities: list[Entity], kind: Kind, wanted: Entity) -> Page:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.simulator.ads_accounts import AdsAccountBook, settle
-from proxy.simulator.campaigns import EntityStore
+from proxy.simulator.campaigns import ObjectStore
 from proxy.simulator.credentials import App, Credentials
 from proxy.simulator.faults import Fault, FaultBook, Match, Planned, end
 from proxy.simulator.ledger import Ledger, RefusalRecord, RequestRecord
@@ -16,7 +16,6 @@ from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
 from proxy.simulator.reports import ReportStore
 from proxy.simulator.settings import SimulatorSettings, problem_with
-from proxy.simulator.unified import UnifiedStore
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,8 +59,7 @@ class SimulatorState:
         self.faults = FaultBook()
         self.limits = Limits()
         self.reports = ReportStore(self.now, self.today)
-        self.entities = EntityStore()
-        self.unified = UnifiedStore()
+        self.objects = ObjectStore()
         self.sessions: dict[str, tuple[str, str, frozenset[str]]] = {}
 
     def now(self) -> float:

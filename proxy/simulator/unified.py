@@ -1,4 +1,4 @@
-"""The shapes of the unified API's operations, and the things that its advertisers have. No HTTP here.
+"""The shapes of the unified API's operations. No HTTP here.
 
 `unified.jsonl` is made by `scripts/make_simulator_unified.py`.
 """
@@ -6,21 +6,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Entity = dict[str, Any]
+if TYPE_CHECKING:
+    from proxy.simulator.campaigns import Entity, StoredObject
+
 Verb = Literal["create", "query", "update", "delete", "retrieve", "list"]
-
-SEEDED = {"campaigns": 25, "adGroups": 40, "ads": 10, "targets": 10}
-"""How many of a kind an advertiser has from the start; of everything else, one."""
-
-PARENTS = {"campaignId": "campaigns", "adGroupId": "adGroups"}
-FIRST_ID = 600_000_000_000_000
-PRETEND_NAME = "pretend name"
-"""The name in samples whose name may be any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +34,11 @@ class Shape:
     required: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     id_name: str | None = None
+
+    def show(self, stored: StoredObject) -> Entity:
+        """An object as the operation answers it; what nobody gave is as in the sample."""
+        identified = {} if self.id_name is None else {self.id_name: stored.object_id}
+        return {**self.sample, **stored.shown("unified"), **identified}
 
 
 @cache
@@ -62,42 +61,6 @@ def _shape(entry: Entity) -> Shape:
         needs=tuple(entry.get("needs", ())),
         id_name=entry.get("id"),
     )
-
-
-@dataclass(slots=True)
-class UnifiedStore:
-    """(advertiser, region, resource) -> id -> entity. Ids count up over all advertisers."""
-
-    shelves: dict[tuple[str, str, str], dict[str, Entity]] = field(default_factory=dict)
-    last_id: int = FIRST_ID
-
-    def shelf(self, advertiser: str, region: str, shape: Shape) -> dict[str, Entity]:
-        """All entities of a kind; made, with what an advertiser has from the start, when first asked for."""
-        key = (advertiser, region, shape.resource)
-        if key not in self.shelves:
-            shelf = self.shelves[key] = {}
-            for number in range(1, SEEDED.get(shape.resource, 1) + 1):
-                named = {"name": f"{shape.resource} {number}"} if shape.sample.get("name") == PRETEND_NAME else {}
-                self.create(shelf, shape, {**self._parents(advertiser, region, shape), **named})
-        return self.shelves[key]
-
-    def create(self, shelf: dict[str, Entity], shape: Shape, given: Entity) -> Entity:
-        """Adds an entity with a new id; what was not given is as in the sample."""
-        self.last_id += 1
-        made = {**shape.sample, **given}
-        if shape.id_name is not None:
-            made[shape.id_name] = str(self.last_id)
-        shelf[str(self.last_id)] = made
-        return made
-
-    def _parents(self, advertiser: str, region: str, shape: Shape) -> Entity:
-        """The ids of what the entities of a kind belong to: always the first that there is."""
-        found: Entity = {}
-        for id_name, resource in PARENTS.items():
-            if id_name in shape.sample and resource != shape.resource:
-                above = load_shapes()["POST", f"/adsApi/v1/query/{resource}"]
-                found[id_name] = next(iter(self.shelf(advertiser, region, above)))
-        return found
 
 
 def matches(entity: Entity, wanted: Entity) -> bool:

@@ -1,7 +1,7 @@
 """The operations of `/adsApi/v1`: each is created, queried, updated, deleted or retrieved in the same way.
 
-What an advertiser has is kept by ads account, or by profile where that is in none; what belongs to no advertiser, by
-user.
+They work on the objects of the profile that is named, or of the ads account's profiles in the region; where there is
+none, on those of the ads account or of the user.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from proxy.simulator.checks import Refusal
 from proxy.simulator.report_api import THROTTLED, timestamp
 from proxy.simulator.report_orders import passes_filter, problem_with_unified_order
 from proxy.simulator.reports import Order
-from proxy.simulator.unified import Entity, Shape, load_shapes, matches
+from proxy.simulator.unified import Shape, load_shapes, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proxy.simulator.answers import Answer
+    from proxy.simulator.campaigns import Entity, StoredObject
     from proxy.simulator.reports import Report
 
 
@@ -54,13 +55,15 @@ def answer_unified(call: Call) -> Answer:
     return multi_status(call, shape, doing[shape.verb])
 
 
-def advertiser(call: Call) -> str:
-    """Whose things these are: the ads account's that is named or has the profile, else the profile's or the user's."""
-    if call.caller.account is not None:
-        named = call.state.ads_accounts.named(call.caller.account)
-        return named.account_id if named else call.caller.account
-    owner = call.state.ads_accounts.of_profile(call.scope)
-    return owner.account_id if owner else call.scope or f"user {call.caller.user}"
+def owners(call: Call) -> tuple[str, ...]:
+    """Whose objects these are: profiles, an ads account or a user."""
+    if call.caller.account is None:
+        return (call.scope or f"user {call.caller.user}",)
+    named = call.state.ads_accounts.named(call.caller.account)
+    if named is None:
+        return (call.caller.account,)
+    found = tuple(each.profile_id for each in named.in_regions((call.region,)) if each.profile_id is not None)
+    return found or (named.account_id,)
 
 
 def multi_status(call: Call, shape: Shape, act: Callable[[Call, Shape, Any], Entity]) -> Answer:
@@ -124,8 +127,8 @@ def _location(shape: Shape, index: int, refused: EntityRefused) -> str:
     return f"$.{shape.takes}[{index}]" + (f".{refused.member}" if refused.member else "")
 
 
-def _shelf(call: Call, shape: Shape) -> dict[str, Entity]:
-    return call.state.unified.shelf(advertiser(call), call.region, shape)
+def _shelves(call: Call, shape: Shape) -> list[dict[str, StoredObject]]:
+    return [call.state.objects.shelf((owner, call.region, shape.resource)) for owner in owners(call)]
 
 
 def _query(call: Call, shape: Shape) -> Answer:
@@ -138,7 +141,8 @@ def _query(call: Call, shape: Shape) -> Answer:
     size = body.get("maxResults", most)
     if not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most:
         raise BodyUnreadable(f"maxResults is a number from {least} to {most}")
-    found = [entity for entity in _shelf(call, shape).values() if matches(entity, body)]
+    shown = (shape.show(stored) for shelf in _shelves(call, shape) for stored in shelf.values())
+    found = [entity for entity in shown if matches(entity, body)]
     start = str(body.get("nextToken") or "page-0").removeprefix("page-")
     if not start.isdecimal() or int(start) > len(found):
         raise BodyUnreadable("nextToken is none that was given out")
@@ -151,38 +155,41 @@ def _query(call: Call, shape: Shape) -> Answer:
 
 def _create(call: Call, shape: Shape, given: Any) -> Entity:
     _whole(shape, given)
-    return call.state.unified.create(_shelf(call, shape), shape, given)
+    _shelves(call, shape)
+    return shape.show(call.state.objects.create((owners(call)[0], call.region, shape.resource), "unified", given))
 
 
 def _update(call: Call, shape: Shape, given: Any) -> Entity:
     _whole(shape, given)
     if shape.id_name is None:
         return {**shape.sample, **given}
-    entity = _known(call, shape, given.get(shape.id_name))
-    entity.update(given)
-    return entity
+    stored = _known(call, shape, given.get(shape.id_name))
+    stored.change("unified", given)
+    return shape.show(stored)
 
 
 def _delete(call: Call, shape: Shape, given: Any) -> Entity:
     """What has a state is archived, all else forgotten."""
-    entity = _known(call, shape, given)
-    if "state" in entity:
-        entity["state"] = "ARCHIVED"
-        return entity
-    return _shelf(call, shape).pop(str(given))
+    stored = _known(call, shape, given)
+    if "state" in shape.show(stored):
+        stored.change("unified", {"state": "ARCHIVED"})
+    else:
+        for shelf in _shelves(call, shape):
+            shelf.pop(stored.object_id, None)
+    return shape.show(stored)
 
 
 def _retrieve(call: Call, shape: Shape, given: Any) -> Entity:
     if shape.id_name is None or not isinstance(given, str):
         return dict(shape.sample)
-    return _known(call, shape, given)
+    return shape.show(_known(call, shape, given))
 
 
-def _known(call: Call, shape: Shape, entity_id: Any) -> Entity:
-    entity = _shelf(call, shape).get(str(entity_id))
-    if entity is None:
-        raise EntityRefused("RESOURCE_ID_NOT_FOUND", f"{entity_id} does not exist", shape.id_name or "")
-    return entity
+def _known(call: Call, shape: Shape, object_id: Any) -> StoredObject:
+    for shelf in _shelves(call, shape):
+        if str(object_id) in shelf:
+            return shelf[str(object_id)]
+    raise EntityRefused("RESOURCE_ID_NOT_FOUND", f"{object_id} does not exist", shape.id_name or "")
 
 
 def _whole(shape: Shape, given: Any) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from proxy.simulator.ads_accounts import account_id
+from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, account_id
+from proxy.simulator.campaigns import FIRST_ID
 from proxy.simulator.operations import Operation, load_operations
-from proxy.simulator.unified import FIRST_ID, Shape, load_shapes, matches
+from proxy.simulator.unified import Shape, load_shapes, matches
 from scripts import make_simulator_operations as operations_of
 from scripts import make_simulator_unified as making
 from tests.simulator.conftest import Reply, SimulatorClient
@@ -174,6 +175,79 @@ async def test_profile_and_ads_account_show_the_same_things(client: SimulatorCli
     assert len((await post(client, "query/campaigns", by_name, **by_scope))["campaigns"]) == 1
     client.region = "eu"
     assert (await post(client, "query/campaigns", by_name))["campaigns"] == []
+
+
+V3 = {"Amazon_Ads_AccountId": None, "Amazon_Advertising_API_Scope": NA}
+
+
+async def earlier(client: SimulatorClient, method: str, path: str, body: Any, media: str) -> Any:
+    """The answer of an operation before the unified API, for the first profile."""
+    reply = await client.ask(method, path, body, **{"Content_Type": media, "Accept": media, **V3})
+    assert reply.status in (200, 207), reply.body
+    return reply.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "media", "member", "resource", "product"),
+    [
+        ("/sp/campaigns", "application/vnd.spCampaign.v3+json", "campaigns", "campaigns", "SPONSORED_PRODUCTS"),
+        ("/sp/adGroups", "application/vnd.spAdGroup.v3+json", "adGroups", "adGroups", "SPONSORED_PRODUCTS"),
+        ("/sp/productAds", "application/vnd.spProductAd.v3+json", "productAds", "ads", "SPONSORED_PRODUCTS"),
+        (
+            "/sb/v4/campaigns",
+            "application/vnd.sbcampaignresource.v4+json",
+            "campaigns",
+            "campaigns",
+            "SPONSORED_BRANDS",
+        ),
+    ],
+)
+async def test_both_generations_change_the_same_objects(
+    client: SimulatorClient, path: str, media: str, member: str, resource: str, product: str
+) -> None:
+    """What the earlier one makes, the unified API finds and renames; what that archives, the earlier one shows so."""
+    id_name = f"{resource.removesuffix('s')}Id"
+    made = await earlier(client, "POST", path, {member: [{"name": "new", "state": "PAUSED", "bid": 1}]}, media)
+    chosen = made[member]["success"][0][id_name]
+    by_id = {f"{id_name}Filter": {"include": [chosen]}}
+    wanted = {"adProductFilter": {"include": [product]}, **by_id}
+    (found,) = (await post(client, f"query/{resource}", wanted))[resource]
+    assert (found["adProduct"], found["name"], found["state"]) == (product, "new", "PAUSED")
+    assert "bid" not in found
+    await post(client, f"update/{resource}", {resource: [{id_name: chosen, "name": "other", "tags": []}]})
+    await post(client, f"delete/{resource}", {f"{id_name}s": [chosen]})
+    (shown,) = (await earlier(client, "POST", f"{path}/list", by_id, media))[member]
+    assert shown == {"name": "other", "state": "ARCHIVED", "bid": 1, id_name: chosen}
+
+
+@pytest.mark.parametrize(("product", "path"), [("SPONSORED_PRODUCTS", "/sp"), ("SPONSORED_DISPLAY", "/sd")])
+async def test_a_unified_campaign_is_listed_by_its_product_only(
+    client: SimulatorClient, product: str, path: str
+) -> None:
+    """Behind those that were there; Sponsored Display writes its state in small letters."""
+    made = await post(client, "create/campaigns", {"campaigns": [{**CAMPAIGN, "adProduct": product}]})
+    chosen = made["success"][0]["campaign"]["campaignId"]
+    listed = await earlier(
+        client, "POST", "/sp/campaigns/list", {"maxResults": 100}, "application/vnd.spCampaign.v3+json"
+    )
+    display = await earlier(client, "GET", "/sd/campaigns", None, JSON)
+    here, there = (listed["campaigns"], display) if path == "/sp" else (display, listed["campaigns"])
+    assert (len(here), len(there)) == (26, 25)
+    assert here[-1] == {"campaignId": chosen, "name": "new", "state": "enabled" if path == "/sd" else "ENABLED"}
+
+
+async def test_profiles_of_one_ads_account_have_their_own_campaigns(client: SimulatorClient) -> None:
+    """A profile lists its own, and the ads account those of all its profiles in the region."""
+    second = "1110000000000002"
+    countries = (AccountCountry("na", "US", "E1", NA), AccountCountry("na", "CA", "E2", second))
+    client.simulator.state.ads_accounts.remove(BOTH)
+    client.simulator.state.ads_accounts.add(AdsAccount(BOTH, "two in a region", countries, users={"default"}))
+    await post(client, "create/campaigns", {"campaigns": [CAMPAIGN]}, **{**V3, "Amazon_Advertising_API_Scope": second})
+    counts = [
+        len((await post(client, "query/campaigns", PRODUCT, **headers))["campaigns"])
+        for headers in (V3, {**V3, "Amazon_Advertising_API_Scope": second}, {})
+    ]
+    assert counts == [25, 26, 51]
 
 
 async def test_several_entities_succeed_and_fail_by_themselves(client: SimulatorClient) -> None:
