@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import amazon_ads_proxy
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 
@@ -17,7 +18,7 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The module as a console script calls it, where `folder` comes before everything that is installed."""
     code = f"import sys; sys.path[:0] = [{str(folder)!r}]; import amazon_ads_proxy; amazon_ads_proxy.main()"
     command = [sys.executable, "-P", "-c", code, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_our_own_package_is_started() -> None:

@@ -21,6 +21,7 @@ from proxy.config import Config, load
 from proxy.config.model.reports import KeepSection
 from proxy.observability import request_metrics
 from proxy.secret import Secret
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, require_program
 
 KUBERNETES = ROOT / "config" / "kubernetes"
@@ -52,7 +53,7 @@ def _manifest(name: str) -> Any:
 def _rendered(name: str) -> tuple[dict[str, Any], ...]:
     """The resources that kustomize makes of a directory."""
     command = [require_program("kubectl"), "kustomize", str(KUBERNETES / name)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return tuple(yaml.safe_load_all(done.stdout))
 

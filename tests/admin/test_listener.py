@@ -21,6 +21,7 @@ from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from proxy.profiles.index import ListingFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
+from tests.support.patience import PATIENCE
 
 KEYED = AccessRules(KEY, True, "127.0.0.1")
 HEALTH = ("/livez", "/healthz", "/liveness", "/readyz", "/readiness", "/startup")
@@ -442,7 +443,7 @@ async def limited(
 async def end_of(reader: asyncio.StreamReader) -> bytes:
     """What comes until the end, also where that is a reset."""
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionResetError:
         return b"reset"
 
@@ -461,7 +462,7 @@ async def test_who_asks_in_time_is_let_through_unchanged() -> None:
         assert await reader.readexactly(4) == b"more"
         for each in (writer, slow_writer):
             each.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while limiter.connections:
                 await asyncio.sleep(0)
 

@@ -12,6 +12,7 @@ from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from tests.admin.fixtures import KEY, FakeProgram, administer
 from tests.support.odd_requests import ODD_TEXTS, odd_requests
+from tests.support.patience import PATIENCE
 
 
 async def answer_of(port: int, data: bytes) -> bytes:
@@ -19,7 +20,7 @@ async def answer_of(port: int, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             return await reader.read()
     finally:
         writer.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 NOT_TO_SERVE = {
@@ -73,7 +74,9 @@ def told(folder: Path, code: str) -> list[str]:
     """The lines that some code wrote to standard error; the last one names the modules."""
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), **VARIABLES}
     command = [sys.executable, "-c", code]
-    ended = subprocess.run(command, cwd=folder, env=needed, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, cwd=folder, env=needed, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stderr.splitlines()
 

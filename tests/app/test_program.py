@@ -21,6 +21,7 @@ from proxy.errors import ListenError
 from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
+from tests.support.patience import PATIENCE
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.canary",
@@ -113,7 +114,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
     released = threading.Event()
 
     def hang(_file: AuditFile, data: bytes) -> int:
-        assert released.wait(20)
+        assert released.wait(PATIENCE)
         return len(data)
 
     monkeypatch.setattr(AuditFile, "write", hang)
@@ -123,7 +124,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
     program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
     try:
         await program.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while "the disk has taken no record" not in output.getvalue():
                 await asyncio.sleep(0)
     finally:

@@ -22,6 +22,7 @@ from proxy.config import Config, load
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError
 from proxy.events import DrainStarted, Event, ServerStopped
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 
@@ -99,7 +100,7 @@ class Pretended:
 
 
 async def drained(program: Pretended, at_once: asyncio.Event | None = None) -> list[str]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await drain(cast(Program, program), at_once or asyncio.Event())
     return program.told
 
@@ -292,7 +293,7 @@ def listening(address: str) -> Iterator[socket.socket]:
     """A service manager's socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE)
         yield listener
 
 

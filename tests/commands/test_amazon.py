@@ -23,6 +23,7 @@ from proxy.commands.login import SignInRefused, read_answer
 from proxy.commands.profiles import print_profiles
 from proxy.config import Config, load
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
+from tests.support.patience import PATIENCE
 from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -62,7 +63,7 @@ class Shell:
         return await self.finish(await self.start(*arguments))
 
     async def finish(self, process: asyncio.subprocess.Process, typed: str = "") -> Result:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate(typed.encode())
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
@@ -243,7 +244,7 @@ async def sign_in(url: str, decision: str, user: str = "default") -> str:
 async def begin_login(shell: Shell) -> tuple[asyncio.subprocess.Process, str]:
     process = await shell.start("login", "default", "--no-browser")
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         url = (await process.stdout.readline()).decode().strip()
     return process, url
 

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,7 +44,7 @@ async def running(folder: Path, environ: Mapping[str, str], *arguments: str) -> 
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while b"server_started" not in (line := await process.stdout.readline()):
                 assert line, await process.stderr.read()
         said = await process.stderr.readline() if "demo" in arguments else b""
@@ -51,7 +52,7 @@ async def running(folder: Path, environ: Mapping[str, str], *arguments: str) -> 
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             _, rest = await process.communicate()
     assert process.returncode == 0
     assert b"Traceback" not in rest
@@ -103,7 +104,7 @@ async def test_a_port_in_use_is_told(tmp_path: Path, command: str) -> None:
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         environ = {**ONE, "ADS_PROXY_LISTEN": address, "ADS_PROXY_ADMIN_LISTEN": ANY}
         process = await start(tmp_path, environ, command, program=ready())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             _, said = await process.communicate()
     lines = [line for line in said.decode().splitlines() if line.startswith("ads-proxy: ")]
     assert process.returncode == 1

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.commands.cli import load_command
 from proxy.commands.entry import SERVE_OPTIONS, read_plain_serve
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 
@@ -54,7 +55,7 @@ def ended(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """A Python with no variables of ours."""
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     given = [sys.executable, *command]
-    return subprocess.run(given, cwd=folder, env=needed, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(given, cwd=folder, env=needed, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_mistake_is_told_alike_both_ways(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from proxy.commands.login import decide, describe_comparison
 from proxy.profiles.replacement import Comparison, ReachedProfile, Replacement
 from proxy.simulator import Simulator, SimulatorSettings
 from tests.commands.test_amazon import Shell, sign_in
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_what_differs_is_named() -> None:
 async def login(shell: Shell, user: str, *options: str) -> tuple[int, str]:
     process = await shell.start("login", "default", "--no-browser", *options)
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         url = (await process.stdout.readline()).decode().strip()
     result = await shell.finish(process, await sign_in(url, "allow", user) + "\n")
     return result.code, result.err

@@ -28,6 +28,7 @@ from proxy.commands.terminal import FAILED, OK
 from proxy.observability.logs import Logs
 from tests.commands.test_cli import ROOT, run
 from tests.observability.test_metrics import finished
+from tests.support.patience import PATIENCE
 
 LINE: dict[str, Any] = {
     "timestamp": "2026-01-31T12:00:00.123Z",
@@ -252,7 +253,7 @@ def test_a_pipe_is_read_and_filtered(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "proxy", "logs", "--status", "4xx"]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        command, input=given, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False
+        command, input=given, cwd=tmp_path, env=environ, capture_output=True, timeout=PATIENCE, check=False
     )
     (only,) = ended.stdout.decode().splitlines()
     assert (ended.returncode, only[-3:]) == (0, "[a]")
@@ -264,7 +265,7 @@ def test_a_reader_that_leaves_is_no_trouble(tmp_path: Path) -> None:
     script = f"{sys.executable} -m proxy logs log | head -n 1; exit ${{PIPESTATUS[0]}}"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False
+        ["bash", "-c", script], cwd=tmp_path, env=environ, capture_output=True, timeout=PATIENCE, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
 

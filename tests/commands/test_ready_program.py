@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import ReadyProcess
 from tests.support.ready_program import ROOT, ready
 
@@ -36,7 +37,7 @@ def test_both_say_the_same(tmp_path: Path, arguments: str, typed: bytes, code: i
     ends = []
     for command in ([sys.executable, "-m", "proxy"], ready()):
         process = start(tmp_path, [*command, *arguments.split()], HERE="nowhere")
-        ends.append((*process.communicate(typed, timeout=60), process.returncode))
+        ends.append((*process.communicate(typed, timeout=PATIENCE), process.returncode))
     assert ends[0] == ends[1]
     assert ends[0][2] == code
 

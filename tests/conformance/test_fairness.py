@@ -10,10 +10,7 @@ from tests.conformance.__main__ import judge_target
 from tests.conformance.cases import CASES
 from tests.support.programs import require_program
 
-pytestmark = [
-    *(pytest.mark.conformance, pytest.mark.integration, pytest.mark.nginx, pytest.mark.haproxy),
-    pytest.mark.timeout(600),  # each case has its own limit; this many take minutes on a busy machine
-]
+pytestmark = [pytest.mark.conformance, pytest.mark.integration, pytest.mark.nginx, pytest.mark.haproxy]
 
 SCORED = tuple(case for case in CASES if not case.strict)
 HOST = "RFC 9112, 3.2 wants 400 for an invalid Host value; both look no further than they need for routing"

@@ -19,8 +19,9 @@ from proxy.access.policy import Policy
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.request_body import READER
 from proxy.http1.request_fields import RequestFields
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
-from tests.support.wire import GET, HELLO, PATIENCE, UNAUTHORIZED, Wire, answering
+from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
 
 KEY = b"a key of a limited client"
 HEAD = (

@@ -18,9 +18,10 @@ from proxy.upstream.connection import RequestWriter
 from tests.downstream.test_listener import accepting
 from tests.support.certificates import Authority
 from tests.support.early_answers import answering_peer, lost_of
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running, started
 from tests.support.rules import rules_for
-from tests.support.wire import GET, HELLO, PATIENCE, RawUpstream, Wire
+from tests.support.wire import GET, HELLO, RawUpstream, Wire
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 MANY_ROUNDS = pytest.mark.parametrize("rounds", [15, pytest.param(150, marks=pytest.mark.long)])

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tests.integration.rig import Rig
 from tests.support.http_reader import Incomplete, read_answer
+from tests.support.patience import PATIENCE
 from tests.support.processes import until
 
 FIRST, SECOND = "1110000000000001", "1110000000000002"
@@ -70,7 +71,7 @@ def exchange(address: str, data: bytes) -> tuple[bytes, bytes]:
     parts = urlsplit(address)
     assert parts.hostname is not None
     received, more = b"", b"-"
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as wire:
+    with socket.create_connection((parts.hostname, parts.port or 80), PATIENCE) as wire:
         wire.sendall(data)
         while more:
             more = wire.recv(65536)

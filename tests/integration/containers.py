@@ -100,7 +100,7 @@ class Answer:
     body: bytes
 
 
-def get(url: str, timeout: float = 10) -> Answer:
+def get(url: str, timeout: float = 30) -> Answer:
     """One GET request, an error status included; OSError where nobody answers."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
@@ -109,8 +109,8 @@ def get(url: str, timeout: float = 10) -> Answer:
         return Answer(error.code, error.headers, error.read())
 
 
-def eventually(find: Callable[[], Found | None], what: str, within: float = 60) -> Found:
-    """Ask until there is an answer that is not None and not an OSError; an error that says `what` after that time."""
+def eventually(find: Callable[[], Found | None], what: str) -> Found:
+    """Ask until there is an answer that is not None and not an OSError; then an error that says `what`."""
     trouble: object = "nothing was found"
 
     def look() -> tuple[Found] | None:
@@ -122,7 +122,7 @@ def eventually(find: Callable[[], Found | None], what: str, within: float = 60) 
             return None
         return None if found is None else (found,)
 
-    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}", within)
+    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}")
     return found[0]
 
 

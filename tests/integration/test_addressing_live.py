@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -88,7 +89,7 @@ def added(row: dict[str, str], profile: str) -> dict[str, str]:
 def test_operations_arrive_where_they_belong(amazon: SimulatedAmazon, running: Serving, way: str) -> None:
     """With the headers of their rows and no others, at the region of what they name; the simulator minds nothing."""
     second: dict[str, Any] = amazon.second  # type: ignore[attr-defined]  # for the tests
-    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
     mark, wanted = f"?{way.replace(' ', '-')}=", {}
     for number, row in enumerate(ROWS):
         sent = {} if way == "defaults" else told(row, way, second["profiles"]["eu"][1])

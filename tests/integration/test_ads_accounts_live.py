@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
 from tests.support.running import REGIONS, Serving, SimulatedAmazon, serving, simulated_amazon
 
@@ -134,7 +135,7 @@ def test_an_ads_account_that_appeared_meanwhile_is_found_after_a_miss(amazon: Si
         amazon.control("ads-accounts", {"account_id": new, "presences": [{"region": "fe", "country": "JP"}]})
         assert campaigns(running, **{ADS_ACCOUNT: new})[0] == 403
         assert arrived(amazon, QUERY) == "na"
-        running.until(lambda: campaigns(running, **{ADS_ACCOUNT: new})[0] == 200, 5)
+        running.until(lambda: campaigns(running, **{ADS_ACCOUNT: new})[0] == 200)
         assert arrived(amazon, QUERY) == "fe"
 
 
@@ -146,7 +147,7 @@ def test_ads_accounts_are_kept_across_a_restart_and_shown(amazon: SimulatedAmazo
         running.until_listed()
         assert running.stop()[0] == 0
     command = [sys.executable, "-m", "proxy", "profiles", "--accounts", "--config", str(tmp_path / "proxy.yaml")]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     assert all(identifier in shown for identifier in amazon.facts["ads_accounts"])
     amazon.fault({"status": 500}, path="/adsAccounts/list")
     with serving(tmp_path, configuration) as running:

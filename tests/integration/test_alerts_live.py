@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
 from tests.support.programs import ROOT, require_program
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
@@ -73,7 +74,7 @@ class Watch:
         file = self.folder / "rules.test.yml"
         file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": every, "tests": [test]}))
         command = [require_program("promtool"), "test", "rules", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         said = done.stdout + done.stderr
         found = set(re.findall(r'alertname="(\w+)"', said))
         assert bool(found) == (done.returncode != 0), said

@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.attacking import exchange
 from tests.integration.rig import Rig, rig
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
@@ -206,7 +207,7 @@ def test_the_lenient_parser_is_refused() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1

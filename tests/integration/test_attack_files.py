@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -49,7 +50,7 @@ class Attackers:
 
     def stop(self) -> None:
         self._over.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         for peer in self.sockets:
             peer.close()
 
@@ -65,8 +66,8 @@ def attacked(running: Serving, beginning: bytes) -> Iterator[None]:
 
 def connection_to(running: Serving, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
     if context is None:
-        return http.client.HTTPConnection(running.netloc, timeout=10)
-    return http.client.HTTPSConnection(running.netloc, timeout=10, context=context)
+        return http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
+    return http.client.HTTPSConnection(running.netloc, timeout=PATIENCE, context=context)
 
 
 def status_of(connection: http.client.HTTPConnection) -> int:

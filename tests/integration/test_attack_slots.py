@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -24,7 +25,7 @@ def attacked(running: Serving, first: bytes, count: int) -> Iterator[list[socket
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
-            opened.append(socket.create_connection((host, int(port)), 10))
+            opened.append(socket.create_connection((host, int(port)), PATIENCE))
             opened[-1].sendall(first)
         yield opened
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
 from tests.support.running import Load, Serving, SimulatedAmazon, serving
@@ -160,7 +161,7 @@ def test_a_key_ends_on_a_connection_that_is_kept(amazon: SimulatedAmazon, tmp_pa
     ends = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()  # the program has started before
     keys = [{"sha256": digest("brief"), "expires": ends}, {"sha256": digest("other")}]
     with serving(tmp_path, configuration(amazon, path, keys)) as running:
-        connection = http.client.HTTPConnection(running.netloc, timeout=10)
+        connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         with contextlib.closing(connection):
 
             def asked() -> int:
@@ -182,7 +183,7 @@ def send(running: Serving, method: str, path: str, profile: str, body: dict[str,
     """A request about campaigns: the status and the JSON of its response."""
     kind = "application/vnd.spCampaign.v3+json"
     headers = {"Amazon-Advertising-API-Scope": profile, "Content-Type": kind, "Accept": kind}
-    with contextlib.closing(http.client.HTTPConnection(running.netloc, timeout=10)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(running.netloc, timeout=PATIENCE)) as connection:
         connection.request(method, path, json.dumps(body), headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())

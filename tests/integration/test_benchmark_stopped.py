@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, do_without, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.nginx]
@@ -67,7 +68,7 @@ def test_a_run_that_is_cut_short_stops_what_it_started(
     """Whatever it waits for at that moment: a worker that is to be ready, or the end of the load."""
     assert those_at_work(tmp_path)
     benchmark_run.send_signal(number)
-    _, said = benchmark_run.communicate(timeout=60)
+    _, said = benchmark_run.communicate(timeout=PATIENCE)
     assert benchmark_run.returncode == code
     assert "stopped" in said
     assert "Traceback" not in said

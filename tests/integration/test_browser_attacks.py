@@ -120,7 +120,7 @@ def attack(browser: webdriver.Chrome, targets: list[str]) -> list[str]:
     """Lets the page of another origin do its worst, and gives what its scripts could read."""
     with attackers_page(ATTACKS.replace("TARGETS", json.dumps(targets))) as address:
         browser.get(address)
-        until(lambda: browser.title == "done", patience=120)
+        until(lambda: browser.title == "done")
         read: list[str] = browser.execute_script("return window.read")
         return read
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients import environments, flows
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # its environment is made first
+pytestmark = pytest.mark.integration
 
 STREAMS = "profiles sponsored_display_campaigns sponsored_product_campaigns sponsored_products_campaigns_report_stream"
 

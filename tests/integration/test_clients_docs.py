@@ -18,9 +18,10 @@ import pytest
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig, rig
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, require_file, require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
+pytestmark = pytest.mark.integration
 
 PAGES = ROOT / "docs" / "how-to" / "clients"
 COLLECTION = ROOT.parent / "shared" / "postman"
@@ -55,7 +56,9 @@ def _filled(block: str, proxy: Rig) -> str:
 def _run(command: list[str], place: Path, environment: Mapping[str, str] | None = None) -> str:
     """What a command prints; it must succeed."""
     given = {"PATH": os.environ["PATH"], "HOME": str(place), **(environment or {})}
-    result = subprocess.run(command, cwd=place, env=given, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(
+        command, cwd=place, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -18,7 +18,7 @@ from tests.integration.rig import Rig
 from tests.support.processes import started
 from tests.support.programs import require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
+pytestmark = pytest.mark.integration
 
 FOREIGN_PROFILE = "1110000000000002"
 BODY = {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}

@@ -9,7 +9,7 @@ import pytest
 from tests.clients import environments, flows
 from tests.support.programs import require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.newman, pytest.mark.timeout(600)]  # node_modules are made first
+pytestmark = [pytest.mark.integration, pytest.mark.newman]
 
 
 def test_scaleleap_sdk(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients import environments, flows
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
+pytestmark = pytest.mark.integration
 
 HERE = environments.CLIENTS
 ROWS = 50

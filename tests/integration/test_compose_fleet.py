@@ -37,10 +37,11 @@ from tests.integration.containers import (
 )
 from tests.integration.test_prometheus import expressions
 from tests.integration.test_state_live import allow
+from tests.support.patience import PATIENCE
 from tests.support.processes import free_port, until
 from tests.support.programs import ROOT, do_without, require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.podman, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.podman]
 
 REPLICAS = ("proxy", "proxy-2", "proxy-3")
 LIFETIME = 16
@@ -100,7 +101,7 @@ class Fleet:
 
     def write(self) -> int:
         """Send something that counts as a write."""
-        connection = http.client.HTTPConnection(self.front, timeout=10)
+        connection = http.client.HTTPConnection(self.front, timeout=PATIENCE)
         try:
             connection.request("POST", "/sim/echo", b"{}", {"Content-Type": "application/json"})
             return connection.getresponse().status
@@ -171,7 +172,7 @@ def sign_in(started: Fleet) -> SignIn:
         login.stdin.write(allow(page) + "\n")
         login.stdin.close()
         login.stdout.read()
-    eventually(lambda: {started.get("/v2/profiles") for _ in range(30)} == {200} or None, "an answer of all", within=5)
+    eventually(lambda: {started.get("/v2/profiles") for _ in range(30)} == {200} or None, "an answer of all")
     return SignIn(login.returncode, started.counts()["token_by_grant"].get("refresh_token", 0))
 
 
@@ -191,19 +192,19 @@ def test_a_sign_in_at_one_replica_is_served_by_all(sign_in: SignIn) -> None:
 def test_prometheus_scrapes_all_three(fleet: Fleet) -> None:
     """Each is up, and each has served requests."""
     wanted = dict.fromkeys(REPLICAS, 1.0)
-    eventually(lambda: fleet.query('up{job="ads-proxy"}') == wanted or None, "three targets", within=120)
+    eventually(lambda: fleet.query('up{job="ads-proxy"}') == wanted or None, "three targets")
     served = 'sum by (instance) (ads_proxy_requests_total{code="200"}) > 0'
-    eventually(lambda: set(fleet.query(served)) == set(REPLICAS) or None, "requests at each", within=60)
+    eventually(lambda: set(fleet.query(served)) == set(REPLICAS) or None, "requests at each")
     assert fleet.query("ads_proxy_fleet_replicas") == dict.fromkeys(REPLICAS, 3.0)
 
 
 def test_each_token_was_asked_for_once(fleet: Fleet) -> None:
     """After four generations: what Amazon counted is what one replica would have asked for."""
-    eventually(lambda: fleet.counts()["token_by_grant"].get("refresh_token", 0) >= 4 or None, "four mints", within=120)
+    eventually(lambda: fleet.counts()["token_by_grant"].get("refresh_token", 0) >= 4 or None, "four mints")
     mints = fleet.counts()["token_by_grant"]["refresh_token"]
     names = "ads_proxy_tokens_taken_over_total", 'ads_proxy_token_refreshes_total{result="success"}'
     tokens = f"sum by (instance) ({names[0]}) + sum by (instance) ({names[1]})"
-    found = eventually(lambda: _all_at_least(fleet.query(tokens), mints), "the tokens of each", within=60)
+    found = eventually(lambda: _all_at_least(fleet.query(tokens), mints), "the tokens of each")
     assert set(found) == set(REPLICAS)
     asked = sum(fleet.query(f"sum by (instance) ({names[1]})").values())
     assert asked <= fleet.counts()["token_by_grant"]["refresh_token"]
@@ -216,7 +217,7 @@ def _all_at_least(values: dict[str, float], least: float) -> dict[str, float] | 
 def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
     """Each of its queries has a series for each replica, chosen by the variable `instance`."""
     throttled = {"match": {"target": "api", "path": "/throttled/*"}, "times": None, "fault": {"status": 429}}
-    connection = http.client.HTTPConnection("127.0.0.1", fleet.control, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.control, timeout=PATIENCE)
     connection.request("POST", "/control/faults", json.dumps(throttled), {"Content-Type": "application/json"})
     assert connection.getresponse().status == 200
     connection.close()
@@ -232,7 +233,7 @@ def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
             fleet.write()
         return {panel: expression for panel, expression in asked.items() if not fleet.query(expression)}
 
-    until(lambda: not missing(), missing, 120)
+    until(lambda: not missing(), missing)
     nobody = {expression.replace('instance=~".*"', 'instance=~"nobody:.*"') for _, expression in expressions()}
     assert all("or vector(0)" in expression for expression in nobody if fleet.query(expression))
 
@@ -254,10 +255,10 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE)
 
     def _work(self, start: int) -> None:
-        connection = http.client.HTTPConnection(self._netloc, timeout=30)
+        connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
         for number in itertools.count(start):
             if self._stop.wait(0.005):
                 break
@@ -300,7 +301,7 @@ def _served_by(container: str) -> bool | None:
 
 def test_a_stream_comes_as_it_is_sent(fleet: Fleet) -> None:
     """The first piece of a slow answer is there before the last one is sent, and its X-Request-Id is the tool's."""
-    connection = http.client.HTTPConnection("127.0.0.1", fleet.compose.fleet_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.compose.fleet_port, timeout=PATIENCE)
     connection.request("GET", "/sim/slow?pieces=4&size=1000&interval=0.5", headers={"X-Request-Id": "from-the-tool"})
     answer = connection.getresponse()
     first = answer.read1(4000)

@@ -299,4 +299,4 @@ def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_pa
         server.kill()
         until(lambda: "Degraded: The state store at" in notices() and "goes on alone" in notices(), notices)
         server.restart()
-        until(lambda: "Degraded" not in notices(), notices, 60)
+        until(lambda: "Degraded" not in notices(), notices)

@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.integration.rig import Rig, rig
 from tests.integration.test_console_chromium import Console
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, until
 from tests.support.programs import ROOT, require_file
 
@@ -115,7 +116,7 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
 def test_repeated_requests_are_among_the_last(tmp_path: Path) -> None:
     """Requests that were decided before have no event, and are in the list and in the tables all the same."""
     with rig(tmp_path, clients=CLIENTS) as running:
-        connection = http.client.HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=15)
+        connection = http.client.HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=PATIENCE)
         for _ in range(20):
             connection.request("GET", "/v2/profiles", headers=by("reporting"))
             answer = connection.getresponse()

@@ -23,6 +23,7 @@ from tests.integration.containers import (
     podman,
     running_container,
 )
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman]
@@ -159,7 +160,7 @@ def test_sigterm_lets_a_running_answer_end(image: str) -> None:
     """SIGTERM in the middle of an answer: it is whole, and the program ends with 0 before podman would kill it."""
     with running_container(image, "demo", options=OPEN) as container:
         _serving(container, "/sim/slow?pieces=1&size=1&interval=0")
-        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=PATIENCE)
         connection.request("GET", "/sim/slow?pieces=6&size=1000&interval=0.4")
         response = connection.getresponse()
         first = response.read(1000)
@@ -176,7 +177,7 @@ def test_an_idle_container_ends_at_once(image: str) -> None:
     """SIGTERM with nothing to do: it ends with 0, idle connections and all, before podman kills it in three seconds."""
     with running_container(image, "demo", options=OPEN) as container:
         _serving(container)
-        idle = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)
+        idle = http.client.HTTPConnection("127.0.0.1", container.port, timeout=PATIENCE)
         idle.request("GET", "/v2/profiles")
         idle.getresponse().read()
         podman("stop", "--time", "3", container.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
@@ -27,7 +28,7 @@ class Asked:
     """A request that is under way on a connection of its own; its answer is read by a thread."""
 
     def __init__(self, running: Serving, path: str) -> None:
-        self.connection = http.client.HTTPConnection(running.netloc, timeout=30)
+        self.connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         self.connection.request("GET", path)
         self.status, self.length, self.failure = 0, -1, ""
         self.closes = False
@@ -47,7 +48,7 @@ class Asked:
             self.connection.close()
 
     def finish(self) -> Asked:
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         return self
 
 
@@ -57,7 +58,7 @@ def in_flight(running: Serving, count: int) -> None:
 
 def connect(netloc: str) -> socket.socket:
     host, port = netloc.split(":")
-    return socket.create_connection((host, int(port)), 5)
+    return socket.create_connection((host, int(port)), PATIENCE)
 
 
 def is_refused(netloc: str) -> bool:
@@ -84,8 +85,8 @@ def test_an_idle_program_ends_at_once(amazon: SimulatedAmazon, tmp_path: Path, s
     url = state if state == "memory:" else f"file:{tmp_path / 'state'}"
     with serving(tmp_path, amazon.configuration(state={"url": url})) as running:
         running.until_listed()
-        client = http.client.HTTPConnection(running.netloc, timeout=5)
-        console = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=5)
+        client = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
+        console = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=PATIENCE)
         for connection, path in ((client, "/v2/profiles"), (console, "/status")):
             connection.request("GET", path)
             connection.getresponse().read()
@@ -247,7 +248,7 @@ def test_a_kept_alive_tool_that_asks_as_the_program_stops_is_served(amazon: Simu
     """Fifty that ask 40 ms after SIGTERM, on idle connections: each gets an answer, which says that it closes."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
-        clients = [http.client.HTTPConnection(running.netloc, timeout=10) for _ in range(50)]
+        clients = [http.client.HTTPConnection(running.netloc, timeout=PATIENCE) for _ in range(50)]
         for client in clients:
             client.request("GET", "/v2/profiles")
             client.getresponse().read()

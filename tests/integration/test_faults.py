@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.front import Behaviour, Front, front
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
@@ -35,7 +36,7 @@ INITIALIZE = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}},
 }
-PATIENCE = {"response_timeout": 1, "idle_timeout": 1, "connect_timeout": 1}
+IMPATIENT = {"response_timeout": 1, "idle_timeout": 1, "connect_timeout": 1}
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def configuration(amazon: SimulatedAmazon, login: Front, **changes: Any) -> dict
     regions = amazon.regions()
     for region in regions.values():
         region["token_url"] = f"https://localhost:{login.port}{urlsplit(region['token_url']).path}"
-    return amazon.configuration(regions=regions, upstream={**PATIENCE, "ca_file": str(login.ca_file)}, **changes)
+    return amazon.configuration(regions=regions, upstream={**IMPATIENT, "ca_file": str(login.ca_file)}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def ask(running: Serving, request: str = "GET /v2/profiles", prefix: str = "") -
         body = json.dumps(INITIALIZE).encode()
     elif method == "POST":
         body = bytes(2_000_000)
-    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request(method, prefix + path, body or None, headers)
         answer = connection.getresponse()
@@ -162,7 +163,7 @@ def ask(running: Serving, request: str = "GET /v2/profiles", prefix: str = "") -
 
 
 def serves_again(running: Serving) -> None:
-    running.until(lambda: ask(running) == (200, ""), 20)
+    running.until(lambda: ask(running) == (200, ""))
     assert running.admin_get("/readyz")[0] == 200
     assert running.events("defect_met") == []
 
@@ -227,7 +228,7 @@ def unreachable(
     def serve(url: str) -> Iterator[Serving]:
         regions = amazon.regions()
         regions["eu"]["api_url"] = url
-        with serving(tmp_path, amazon.configuration(regions=regions, upstream=PATIENCE)) as running:
+        with serving(tmp_path, amazon.configuration(regions=regions, upstream=IMPATIENT)) as running:
             running.until_ready()
             yield running
 
@@ -257,7 +258,7 @@ def test_no_connection_comes_about(amazon: SimulatedAmazon, tmp_path: Path, kind
     assert address.hostname and address.port
     with front(tmp_path, (address.hostname, address.port)) as before:
         regions["eu"][f"{kind}_url"] = f"https://localhost:{before.port}{address.path}"
-        upstream = {**PATIENCE, "ca_file": str(before.ca_file)}
+        upstream = {**IMPATIENT, "ca_file": str(before.ca_file)}
         with serving(tmp_path, amazon.configuration(regions=regions, upstream=upstream)) as running:
             running.until_ready()
             before.behave(behaviour)
@@ -322,7 +323,7 @@ def test_lwa_fails_at_the_start_and_again_until_the_token_is_over(
         running.until(lambda: running.metric("credential_state", state="valid") == 1)
 
         trouble(amazon, login, fault)
-        running.until(lambda: running.metric("credential_state", state="expired") == 1, 20)
+        running.until(lambda: running.metric("credential_state", state="expired") == 1)
         assert ask(running) == (503, "no-usable-token")
         assert running.admin_get("/readyz")[0] == 200
         heal(amazon, login)

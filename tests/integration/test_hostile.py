@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -37,7 +38,7 @@ def enough_files() -> Iterator[None]:
 
 def connect(url_or_netloc: str) -> socket.socket:
     host, port = url_or_netloc.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), 10)
+    return socket.create_connection((host, int(port)), PATIENCE)
 
 
 @contextlib.contextmanager
@@ -214,7 +215,7 @@ def ever_new_heads(running: Serving) -> None:
                 % (name, name * 40, name, b"f" * 1500, name, name, name)
             )
         attacker.shutdown(socket.SHUT_WR)
-        reader.join(60)
+        reader.join(PATIENCE)
 
 
 def drain(attacker: socket.socket) -> None:

@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 
 from tests.integration.rig import rig
 from tests.integration.test_console_chromium import Console
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, until
 from tests.support.programs import require_program
 
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command beside the running proxy."""
     command = [sys.executable, "-m", "proxy", *arguments, "--config", str(tmp_path / "proxy.yaml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def test_an_invited_person_connects_the_account(browser: webdriver.Chrome, tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def exposed(folder: Path, port: int, admin: str) -> Iterator[None]:
         yield
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE)
 
 
 def answers(url: str) -> bool:

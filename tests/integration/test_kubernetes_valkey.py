@@ -15,6 +15,7 @@ import pytest
 import redis
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process, free_port, until
 from tests.support.programs import ROOT, require_program
 from tests.support.running import SimulatedAmazon, serving
@@ -31,7 +32,7 @@ def secrets(directory: Path) -> dict[str, dict[str, str]]:
     for name in ("client", "refresh"):
         (directory / name).write_text(name, encoding="utf-8")
     script = ["sh", str(OVERLAY / "secrets.sh"), str(directory / "client"), str(directory / "refresh")]
-    made = subprocess.run(script, capture_output=True, text=True, timeout=60, check=True)
+    made = subprocess.run(script, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return {
         found["metadata"]["name"]: {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
         for found in yaml.safe_load_all(made.stdout)

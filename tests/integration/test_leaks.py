@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from tests.integration.test_state_live import allow
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.running import Serving, SimulatedAmazon, serving
 
@@ -66,7 +67,7 @@ def ask(netloc: str, request: bytes) -> bytes:
     """The bytes that come back until the end."""
     host, port = netloc.split(":")
     answer = b""
-    with socket.create_connection((host, int(port)), 5) as connection, contextlib.suppress(ConnectionResetError):
+    with socket.create_connection((host, int(port)), PATIENCE) as connection, contextlib.suppress(ConnectionResetError):
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         while piece := connection.recv(65536):
@@ -77,7 +78,7 @@ def ask(netloc: str, request: bytes) -> bytes:
 def call(url: str, hunt: Hunt, headers: dict[str, str] | None = None, data: bytes | None = None) -> tuple[int, bytes]:
     """A request whose answer, headers included, is searched."""
     scheme_netloc, _, path = url.removeprefix("http://").partition("/")
-    connection = http.client.HTTPConnection(scheme_netloc, timeout=10)
+    connection = http.client.HTTPConnection(scheme_netloc, timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request("POST" if data is not None else "GET", f"/{path}", data, headers or {})
         answer = connection.getresponse()
@@ -135,7 +136,7 @@ def use_the_keys(running: Serving, hunt: Hunt) -> None:
     typed = {"Content-Type": "application/x-www-form-urlencoded"}
     call(f"{tools}/auth/o2/token", hunt, typed, b"grant_type=refresh_token&refresh_token=acme")
     for headers, data in ((typed, form), ({**typed, "Authorization": f"Basic {basic}"}, form.partition(b"&client")[0])):
-        connection = http.client.HTTPConnection(running.netloc, timeout=5)
+        connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("POST", "/auth/o2/token", data, headers)
             answer = connection.getresponse()
@@ -222,7 +223,7 @@ def guess_the_admin_key(running: Serving, hunt: Hunt) -> None:
 def sign_in_by_browser(running: Serving, hunt: Hunt) -> None:
     """The way through Amazon's page, with a code and a refresh token that are canaries as well."""
     key = {"X-Ads-Proxy-Key": hunt.secrets["admin-key"]}
-    connection = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request("GET", "/login/acme", headers=key)
         answer = connection.getresponse()

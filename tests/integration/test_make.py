@@ -19,6 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.integration.containers import Answer, eventually, get
+from tests.support.patience import PATIENCE
 from tests.support.processes import free_port
 from tests.support.programs import ROOT, require_program
 
@@ -68,7 +69,7 @@ def _running(clone: Path, *arguments: str, environ: Mapping[str, str]) -> Iterat
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.clients import environments, flows
 from tests.integration.rig import Rig
 from tests.support.processes import Output, fetch, started, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # environments are made first
+pytestmark = pytest.mark.integration
 
 HERE = environments.CLIENTS / "mcp_sdk"
 LIFETIME = 2

@@ -26,7 +26,7 @@ from tests.support.named_reports import ROWS
 from tests.support.programs import ROOT, require_program
 from tests.support.ready_program import ready, run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # an environment is made first
+pytestmark = pytest.mark.integration
 
 HOW_TO = ROOT / "docs" / "how-to"
 GOOGLE = """

@@ -14,6 +14,7 @@ import pytest
 
 from proxy.reports.store import State
 from tests.integration.test_named_reports import assert_complete, configuration, folder, result_of
+from tests.support.patience import PATIENCE
 from tests.support.ready_program import ROOT, ready
 from tests.support.running import Serving, SimulatedAmazon, serving
 
@@ -23,7 +24,7 @@ PENDING = 600
 
 
 def read(running: Serving, target: str, **headers: str) -> tuple[HTTPResponse, bytes]:
-    connection = HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=PATIENCE)
     try:
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
@@ -74,6 +75,6 @@ def test_a_client_gets_the_table_when_it_is_complete(amazon: SimulatedAmazon, tm
         environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
         waiting = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         ordered(amazon, running, 6)
-        printed, said = waiting.communicate(timeout=60)
+        printed, said = waiting.communicate(timeout=PATIENCE)
         assert (waiting.returncode, len(json.loads(printed))) == (0, second.rows), said
         assert result_of(running, tmp_path, second.run).rows == second.rows

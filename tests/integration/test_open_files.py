@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running import serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -29,13 +30,13 @@ def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
     with simulated_amazon() as amazon, serving(tmp_path, amazon.configuration(), open_files=FILES) as running:
         running.until_listed()
         opened = Path(f"/proc/{running.process.pid}/fd")
-        client = http.client.HTTPConnection(running.netloc, timeout=10)
+        client = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         client.connect()
         running.until(lambda: running.status()["connections"]["tools"] == 1)
         host, port = running.admin.removeprefix("http://").split(":")
         with contextlib.closing(client), contextlib.ExitStack() as held:
             for _ in range(FILES):
-                held.enter_context(socket.create_connection((host, int(port)), 10))
+                held.enter_context(socket.create_connection((host, int(port)), PATIENCE))
             running.until(lambda: len(list(opened.iterdir())) == FILES)
             for _ in range(2):
                 status, body = ask(client)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.planting import Batch, all_seen, batches
 from tests.support.programs import ROOT
 from tests.support.running import serving, simulated_amazon
@@ -30,7 +31,9 @@ def said_at_start(folder: Path, command: str, batch: Batch) -> subprocess.Comple
     if batch.text is not None:
         (folder / "proxy.yaml").write_text(batch.text, encoding="utf-8")
         arguments += ["--config", "proxy.yaml"]
-    return subprocess.run(arguments, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        arguments, cwd=folder, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 @pytest.mark.parametrize("batch", STARTED, ids=lambda batch: batch.where)

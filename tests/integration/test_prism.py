@@ -27,7 +27,7 @@ from tests.integration.rig import Rig, rig
 from tests.support.processes import Output, free_port, started, until
 from tests.support.programs import require_program
 
-pytestmark = [pytest.mark.integration, pytest.mark.newman, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.newman]
 
 UNJUDGED: dict[str, str] = json.loads((environments.CLIENTS / "prism" / "unjudged.json").read_text(encoding="utf-8"))
 """Operations that fail for reasons of the specification, and the reason."""

@@ -105,7 +105,7 @@ def test_a_profile_that_appeared_meanwhile_is_found_after_a_miss(amazon: Simulat
         amazon.control("profiles", {"region": "fe", "profile_id": "77"})
         assert answer_of(running, **{SCOPE: "77"})[0] == 401
         assert last_request(amazon)["region"] != "fe"
-        running.until(lambda: answer_of(running, **{SCOPE: "77"})[0] == 200, 5)
+        running.until(lambda: answer_of(running, **{SCOPE: "77"})[0] == 200)
         assert running.account()["profiles"]["fe"] == 41
         running.until(lambda: lists_read(amazon) == 2 * WHOLE_LISTING)
         for unknown in range(1000, 1020):

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from tests.integration.rig import Rig, rig
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, started, until
 from tests.support.programs import ROOT, require_program
 
@@ -97,11 +98,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             until(lambda: reachable(f"{found.prometheus}/-/ready"))
             traffic.start()
             try:
-                until(lambda: (found.value("count_over_time(up[5m])") or 0) >= 3, patience=90)
+                until(lambda: (found.value("count_over_time(up[5m])") or 0) >= 3)
                 yield found
             finally:
                 stop.set()
-                traffic.join(10)
+                traffic.join(PATIENCE)
 
 
 def scrape_often(settings: Path) -> None:
@@ -121,7 +122,7 @@ def reachable(url: str) -> bool:
 def promtool(*arguments: str | Path, text: bytes | None = None) -> str:
     """The output of a promtool that is content."""
     command = [require_program("promtool"), *map(str, arguments)]
-    done = subprocess.run(command, input=text, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, timeout=PATIENCE, check=False)
     output = done.stdout.decode() + done.stderr.decode()
     assert done.returncode == 0, output
     return output
@@ -215,7 +216,7 @@ def test_prometheus_counts_what_the_tools_saw(scene: Scene) -> None:
         counted = {code: scene.value(f'sum(ads_proxy_requests_total{{code="{code}"}})') or 0 for code in before}
         return all(before[code] <= counted[code] <= scene.sent[code] + 1 for code in before)
 
-    assert until(caught_up, lambda: scene.query("ads_proxy_requests_total"), patience=60)
+    assert until(caught_up, lambda: scene.query("ads_proxy_requests_total"))
     assert scene.value('ads_proxy_refused_total{reason="unknown-route"}')
 
 

@@ -19,13 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import require_program
 from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
-
-WITHIN = 5.0
-"""The contract's promise, in seconds."""
 
 
 def reloads(running: Serving, result: str = "success") -> float:
@@ -54,12 +52,12 @@ def test_an_added_account_serves_and_a_removed_one_is_gone(amazon: SimulatedAmaz
         change = running.write if write == "in place" else lambda new: replace(running.path, new)
         assert running.get("/@globex/v2/profiles")[0] == 404
         change(two)
-        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 200, WITHIN)
+        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 200)
         assert running.metric("credential_state", account="globex", state="valid") == 1
         assert running.told("config_reloaded", success=True)[0]["changed"] == ["accounts"]
         assert running.account("acme")["generation"] == 1
         change(one)
-        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 404, WITHIN)
+        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 404)
         running.until(lambda: running.account("globex") == {})
         assert "globex" not in running.admin_get("/metrics")[1].decode()
         assert running.get("/v2/profiles")[0] == 200
@@ -80,7 +78,7 @@ def test_a_kubernetes_symlink_swap_is_noticed(amazon: SimulatedAmazon, tmp_path:
         (mount / "..2" / "secret").write_text(amazon.facts["client_secret"])
         (mount / "..data_tmp").symlink_to("..2")
         (mount / "..data_tmp").replace(mount / "..data")
-        running.until(lambda: running.account()["state"] == "valid", WITHIN)
+        running.until(lambda: running.account()["state"] == "valid")
         assert running.get("/v2/profiles")[0] == 200
 
 
@@ -100,7 +98,7 @@ def test_a_broken_file_keeps_the_running_configuration_and_says_why(amazon: Simu
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         running.write(amazon.configuration(accounts={"acme": amazon.account(region="us")}))
-        running.until(lambda: reloads(running, "failure") == 1, WITHIN)
+        running.until(lambda: reloads(running, "failure") == 1)
         assert running.get("/v2/profiles")[0] == 200
         problems = running.status()["config"]["problems"]
         assert len(problems) == 1
@@ -109,9 +107,9 @@ def test_a_broken_file_keeps_the_running_configuration_and_says_why(amazon: Simu
         assert told[0]["problems"] == problems
         assert told[0]["level"] == "error"
         running.write("accounts: [")
-        running.until(lambda: reloads(running, "failure") == 2, WITHIN)
+        running.until(lambda: reloads(running, "failure") == 2)
         running.write(amazon.configuration())
-        running.until(lambda: running.status()["config"]["problems"] == [], WITHIN)
+        running.until(lambda: running.status()["config"]["problems"] == [])
         assert reloads(running) == 1
         assert len(running.told("config_reloaded", 2, success=False)) == 2
 
@@ -126,7 +124,7 @@ def test_a_file_that_is_half_written_is_no_failure(amazon: SimulatedAmazon, tmp_
                 file.flush()
                 threading.Event().wait(0.12)
                 file.write(text)
-            running.until(lambda number=number: reloads(running) == number, WITHIN)
+            running.until(lambda number=number: reloads(running) == number)
         assert reloads(running, "failure") == 0
 
 
@@ -139,10 +137,10 @@ def test_a_missing_secret_file_is_tried_until_it_is_there(amazon: SimulatedAmazo
         running.until_ready()
         accounts["globex"]["refresh_token"] = {"file": str(late)}
         running.write(amazon.configuration(accounts=accounts))
-        running.until(lambda: reloads(running, "failure") == 1, WITHIN)
+        running.until(lambda: reloads(running, "failure") == 1)
         late.parent.mkdir()
         late.write_text(token)
-        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 200, WITHIN)
+        running.until(lambda: running.get("/@globex/v2/profiles")[0] == 200)
         assert reloads(running, "failure") == 1
         assert running.status()["config"]["problems"] == []
 
@@ -154,10 +152,10 @@ def test_a_client_that_is_added_may_knock_at_once(amazon: SimulatedAmazon, tmp_p
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         running.write(amazon.configuration(clients=[client]))
-        running.until(lambda: running.get("/v2/profiles")[0] == 401, WITHIN)
+        running.until(lambda: running.get("/v2/profiles")[0] == 401)
         assert running.get("/v2/profiles", {"Authorization": f"Bearer {key}"})[0] == 200
         running.write(amazon.configuration())
-        running.until(lambda: running.get("/v2/profiles")[0] == 200, WITHIN)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
 
 
 def test_what_needs_a_restart_says_so(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -170,12 +168,12 @@ def test_what_needs_a_restart_says_so(amazon: SimulatedAmazon, tmp_path: Path) -
             "log": {"format": "console", "access": False},
         }
         running.write(amazon.configuration(**changes, allowed_hosts=["proxy.internal"]))
-        running.until(lambda: running.get("/v2/profiles", {"Host": "proxy.internal"})[0] == 200, WITHIN)
+        running.until(lambda: running.get("/v2/profiles", {"Host": "proxy.internal"})[0] == 200)
         assert set(running.status()["config"]["needs_restart"]) == {"listen", "state", "log.format"}
         assert set(running.told("config_reloaded")[0]["needs_restart"]) == {"listen", "state", "log.format"}
         assert running.get("/v2/profiles", {"X-Request-Id": "unseen"})[0] == 200
         running.write(amazon.configuration())
-        running.until(lambda: running.status()["config"]["needs_restart"] == [], WITHIN)
+        running.until(lambda: running.status()["config"]["needs_restart"] == [])
         running.told("config_reloaded", 2)
         assert running.events("request", request_id="unseen") == []
         assert not (tmp_path / "state").exists()
@@ -187,7 +185,7 @@ def test_turning_tls_on_waits_for_a_restart(amazon: SimulatedAmazon, tmp_path: P
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         running.write(amazon.configuration(tls=certificate))
-        running.until(lambda: running.status()["config"]["needs_restart"] == ["tls"], WITHIN)
+        running.until(lambda: running.status()["config"]["needs_restart"] == ["tls"])
         assert running.get("/v2/profiles")[0] == 200
         assert running.status()["tools_url"].startswith("http://")
 
@@ -224,9 +222,9 @@ def test_a_renewed_certificate_is_shown_to_the_next_connection(amazon: Simulated
         assert shown() == Path(first["cert"]).read_text()
         assert 86_000 < running.metric("tls_certificate_expiry_timestamp_seconds") - time.time() <= 2 * 86_400
         install(second)
-        running.until(lambda: shown() == Path(second["cert"]).read_text(), WITHIN)
+        running.until(lambda: shown() == Path(second["cert"]).read_text())
         Path(names["key"]).write_bytes(Path(first["key"]).read_bytes())
-        running.until(lambda: running.status()["config"]["problems"], WITHIN)
+        running.until(lambda: running.status()["config"]["problems"])
         assert "the key belongs to another certificate" in running.status()["config"]["problems"][0]
         assert shown() == Path(second["cert"]).read_text()
 
@@ -244,11 +242,11 @@ def test_a_changed_authority_file_is_believed_at_once(tmp_path: Path) -> None:
         running.until(lambda: running.events("refresh_failed", reason="network"))
         assert running.get("/v2/profiles")[0] == 503
         file.write_bytes(Path(amazon_cert["cert"]).read_bytes())
-        running.until(lambda: reloads(running) == 1, WITHIN)
+        running.until(lambda: reloads(running) == 1)
         running.until(lambda: running.get("/v2/profiles")[0] == 200)
         running.until_listed()
         file.write_bytes(Path(other["cert"]).read_bytes())
-        running.until(lambda: reloads(running) == 2, WITHIN)
+        running.until(lambda: reloads(running) == 2)
         status, body = running.get("/v2/profiles")
         assert status == 502
         assert json.loads(body)["type"].endswith("upstream-certificate-rejected")
@@ -266,8 +264,8 @@ def test_pooled_connections_survive_and_long_answers_go_on(amazon: SimulatedAmaz
         known = {record["connection"] for record in amazon.look("requests", listener="api")}
         for number in (1, 2, 3):
             running.write(amazon.configuration(drain={"timeout": number}))
-            running.until(lambda number=number: reloads(running) == number, WITHIN)
-        thread.join(20)
+            running.until(lambda number=number: reloads(running) == number)
+        thread.join(PATIENCE)
         assert [(status, len(body)) for status, body in slow] == [(200, 15 * 1024)]
         assert running.get("/v2/profiles")[0] == 200
         assert amazon.look("requests", listener="api", last=1)[0]["connection"] in known
@@ -325,7 +323,7 @@ def test_a_reload_with_a_changed_client_id_loses_no_request(amazon: SimulatedAma
         with Load(running) as load:
             for number, account in enumerate((other, amazon.account(), other, amazon.account()), 1):
                 running.write(amazon.configuration(accounts={"acme": account}))
-                running.until(lambda number=number: reloads(running) == number, WITHIN)
+                running.until(lambda number=number: reloads(running) == number)
                 running.until(lambda: running.account()["state"] == "valid")
         assert set(load.statuses) == {200}
         assert json.dumps(amazon.look("refusals", kind="client-id-wrong")["refusals"]) == "[]"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.integration.rig import Rig
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # their environments are made first
+pytestmark = pytest.mark.integration
 
 HOUR = 3600
 STREAM = "sponsored_products_campaigns_report_stream"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import free_port, until
 from tests.support.programs import require_program
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
@@ -55,11 +56,11 @@ def nginx(folder: Path, ports: list[int]) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE)
 
 
 def _listens(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     with contextlib.closing(connection), contextlib.suppress(OSError):
         connection.connect()
         return True
@@ -83,10 +84,10 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE)
 
     def _work(self) -> None:
-        connection = http.client.HTTPConnection(self._netloc, timeout=30)
+        connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
         for number in itertools.count():
             if self._stop.wait(0.002):
                 break

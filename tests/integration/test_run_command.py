@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process, until
 from tests.support.programs import ROOT
 from tests.support.running import SimulatedAmazon
@@ -51,7 +52,7 @@ def ended(*command: str | Path) -> subprocess.CompletedProcess[str]:
         env=inherited,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
@@ -159,10 +160,10 @@ def test_too_few_open_files_are_said_and_kept_to(amazon: SimulatedAmazon, tmp_pa
         assert any("64 client connections" in note for note in running.started["notes"])
         host, port = running.netloc.split(":")
         running.until(lambda: running.status()["connections"]["tools"] == 0)  # the one that saw it ready may be closing
-        held = [socket.create_connection((host, int(port)), 5) for _ in range(64)]
+        held = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(64)]
         try:
             running.until(lambda: running.status()["connections"]["tools"] == 64)
-            with socket.create_connection((host, int(port)), 5) as one_more:
+            with socket.create_connection((host, int(port)), PATIENCE) as one_more:
                 assert one_more.recv(4096).startswith(b"HTTP/1.1 503 ")
         finally:
             for connection in held:

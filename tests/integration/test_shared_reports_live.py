@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, until
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
@@ -123,6 +124,6 @@ def test_an_order_of_a_killed_worker_holds_up_no_other(tmp_path: Path) -> None:
             until(lambda: running.metric("requests_in_flight") == 1)
             for line in running.events("worker_started"):
                 os.kill(line["pid"], signal.SIGKILL)
-            assert isinstance(lost.exception(timeout=20), OSError | http.client.HTTPException)
+            assert isinstance(lost.exception(timeout=PATIENCE), OSError | http.client.HTTPException)
         until(lambda: len(running.events("worker_started")) >= 4)
         assert order(running)[0] == 200

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process
 from tests.support.programs import ROOT, do_without
 from tests.support.running import Serving, SimulatedAmazon, serving
@@ -59,7 +60,7 @@ class Terminal:
             while piece := os.read(self._master, 4096):
                 self.shown += piece.decode().replace("\r\n", "\n")
         os.close(self._master)
-        return self.child.wait(20)
+        return self.child.wait(PATIENCE)
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -109,7 +110,7 @@ def test_a_terminal_sign_in_is_noticed_at_once_and_outlives_a_restart(amazon: Si
         assert running.admin_get("/readyz")[0] == 503
         shown = sign_in(running.path)
         assert "'acme' is connected" in shown
-        running.until(lambda: running.get("/v2/profiles")[0] == 200, 3)
+        running.until(lambda: running.get("/v2/profiles")[0] == 200)
         assert running.account()["refresh_token_source"] == "sign-in"
         running.until_listed()
         running.stop()
@@ -127,7 +128,7 @@ def test_another_person_signing_in_brings_that_persons_profiles(amazon: Simulate
         running.until_listed()
         assert mine not in {profile["id"] for profile in running.status()["profiles"]}
         sign_in(running.path, "second", "--replace")
-        running.until(lambda: {p["id"] for p in running.status()["profiles"] if p["region"] == "eu"} == {mine}, 5)
+        running.until(lambda: {p["id"] for p in running.status()["profiles"] if p["region"] == "eu"} == {mine})
         assert running.get("/sd/campaigns", {SCOPE: mine})[0] == 200
 
 
@@ -222,7 +223,7 @@ def test_a_disk_that_takes_nothing_is_told_and_loses_nothing(
                 filler.unlink()
             else:
                 remount(disk, "rw")
-            running.until(lambda: running.metric("token_unpersisted", account="acme") == 0, 35)
+            running.until(lambda: running.metric("token_unpersisted", account="acme") == 0)
             amazon.control("settings", {"access_token_lifetime": 3600})
             running.stop()
         with serving(tmp_path, settings) as running:
@@ -300,7 +301,7 @@ def test_a_directory_taken_away_is_there_again_before_a_restart(amazon: Simulate
         sign_in(running.path)
         running.until(lambda: running.get("/v2/profiles")[0] == 200)
         shutil.rmtree(state)
-        running.until(lambda: any(state.glob("account-*")), 20)
+        running.until(lambda: any(state.glob("account-*")))
         assert running.told("stored_token_damaged", account="acme", restored=True)
         running.stop()
     with serving(tmp_path, settings) as running:
@@ -321,7 +322,7 @@ def test_a_file_damaged_while_running_is_whole_again_before_a_restart(
         path = next(state.glob("account-*"))
         path.write_bytes(damaged)
         assert running.told("stored_token_damaged", account="acme", restored=True)
-        running.until(lambda: path.exists() and path.read_bytes() not in (b"", damaged), 20)
+        running.until(lambda: path.exists() and path.read_bytes() not in (b"", damaged))
         assert running.get("/v2/profiles")[0] == 200
         running.stop()
     with serving(tmp_path, settings) as running:

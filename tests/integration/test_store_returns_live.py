@@ -70,7 +70,7 @@ def test_a_login_survives_the_store_and_every_replica(
     spoil(server)
     copies = tmp_path / "home" / "ads-proxy-spill"
     holder = fleet.replicas[0]
-    holder.until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas), 40)
+    holder.until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas))
     holder.until(lambda: list(copies.glob("spilled-*")))
     repair(server)
     for replica in tuple(fleet.replicas):
@@ -92,7 +92,7 @@ def test_a_store_that_is_healthy_again_has_every_token(fleet: Fleet, server: Red
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: serves(replica))
     server.kill()
-    fleet.replicas[0].until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas), 40)
+    fleet.replicas[0].until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas))
     server.restart()
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: replica.metric("state_degraded") == 0)

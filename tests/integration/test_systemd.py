@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, do_without, require_program
 from tests.support.running import serving, simulated_amazon
 
@@ -29,7 +30,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def analysed(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [require_program("systemd-analyze"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def settings() -> dict[str, str]:
@@ -66,7 +67,7 @@ def test_a_service_manager_hears_of_start_reload_and_stop(tmp_path: Path) -> Non
     heard: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, simulated_amazon() as amazon:
         listener.bind(str(address))
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE)
 
         def told(word: str) -> str:
             """The next message that is no sign of life."""

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.integration.containers import BUILD, build_image, eventually, podman
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.integration
@@ -221,7 +222,7 @@ def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Mach
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
         eventually(lambda: service.metric("ads_proxy_requests_in_flight") or None, "the request's beginning")
         service.run("systemctl", "stop", "ads-proxy")
-        assert asking.communicate(timeout=30)[0].strip() == "slow and whole"
+        assert asking.communicate(timeout=PATIENCE)[0].strip() == "slow and whole"
     service.run("rm", "/etc/systemd/system/ads-proxy.service.d/stop.conf")
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
     assert '"event":"server_stopped","cut":0' in service.journal()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running import Load, Serving, SimulatedAmazon, burst, serving
 
 pytestmark = pytest.mark.integration
@@ -125,7 +126,7 @@ def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: Simula
 
         short_lived(amazon, 3600)
         amazon.heal()
-        running.until(lambda: answer_of(running)[0] == 200, patience=35)
+        running.until(lambda: answer_of(running)[0] == 200)
         assert running.account()["state"] == "valid"
 
 
@@ -144,7 +145,7 @@ def test_a_503_says_when_to_come_back(amazon: SimulatedAmazon, tmp_path: Path) -
 def raw_head(running: Serving, request: bytes) -> list[str]:
     """The head of an answer, line by line."""
     host, port = running.netloc.split(":")
-    with socket.create_connection((host, int(port)), 5) as connection:
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
         connection.sendall(request)
         data = b""
         while b"\r\n\r\n" not in data:
@@ -178,7 +179,7 @@ def test_a_revoked_account_is_alone_and_recovers_by_its_file(amazon: SimulatedAm
 
         fresh = amazon.control("users", {"user": "default", "profiles_per_region": 0})["refresh_token"]
         secret.write_text(fresh)
-        running.until(lambda: running.account("acme")["state"] == "valid", patience=5)
+        running.until(lambda: running.account("acme")["state"] == "valid")
         assert answer_of(running, "/@acme/v2/profiles")[0] == 200
         assert running.account("globex")["generation"] == 1
 
@@ -196,7 +197,7 @@ def test_a_wrong_client_secret_is_misconfigured_until_it_is_right(amazon: Simula
         assert running.metric("token_refreshes_total", result="permanent_error", reason="invalid_client") == 1
         assert running.admin_get("/readyz")[0] == 503
         secret.write_text(amazon.facts["client_secret"])
-        running.until(lambda: running.account()["state"] == "valid", patience=5)
+        running.until(lambda: running.account()["state"] == "valid")
         assert answer_of(running)[0] == 200
 
 
@@ -206,7 +207,7 @@ def test_a_hanging_token_endpoint_holds_nothing_up(amazon: SimulatedAmazon, tmp_
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         amazon.fault({"delay": 30}, target="lwa")
-        running.until(lambda: amazon.counts()["token_requests"] == 2, patience=15)
+        running.until(lambda: amazon.counts()["token_requests"] == 2)
         with Load(running, workers=2) as load:
             load._stop.wait(1)
         assert set(load.statuses) == {200}

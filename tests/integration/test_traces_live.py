@@ -104,7 +104,7 @@ def exemplars_in_prometheus(running: Serving, folder: Path) -> dict[str, list[di
         return found[0]["exemplars"] if found else []
 
     with started(*command):
-        until(lambda: all(stored(histogram) for histogram in HISTOGRAMS), patience=60)
+        until(lambda: all(stored(histogram) for histogram in HISTOGRAMS))
         return {histogram: stored(histogram) for histogram in HISTOGRAMS}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port
 from tests.support.programs import ROOT, require_program
 from tests.support.running import serving, simulated_amazon
@@ -76,7 +77,9 @@ def run(place: Path, line: str) -> subprocess.CompletedProcess[str]:
     )
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(place)}
     command = ["bash", "-o", "pipefail", "-c", filled]
-    return subprocess.run(command, cwd=place, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=place, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_state_live import configuration, sign_in
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 from tests.support.running import SimulatedAmazon, serving
 
@@ -25,7 +26,7 @@ def typed(block: str, state: Path) -> None:
         "chown -R ads-proxy:", f"chown -R {getpass.getuser()}:"
     )
     lines = [line for line in block.splitlines() if not line.startswith("systemctl")]
-    subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=state.parent, check=True, timeout=60)
+    subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=state.parent, check=True, timeout=PATIENCE)
 
 
 def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from proxy import __version__
 from scripts.release_check import build
 from tests.clients.environments import downloaded_wheel
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.integration
 COMMANDS = ("ads-proxy", "amazon-ads-proxy")
@@ -41,7 +42,7 @@ class Environment:
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.place / "bin" / name), *arguments]
-        return subprocess.run(command, cwd=self.place, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=self.place, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_workers_live import WORKERS, pids, program
+from tests.support.patience import PATIENCE
 from tests.support.running import Serving, SimulatedAmazon
 
 pytestmark = pytest.mark.integration
@@ -33,7 +34,7 @@ class Flood:
 
     def one_more(self) -> bool:
         """Whether another is served."""
-        connection = http.client.HTTPConnection(self._running.netloc, timeout=20)
+        connection = http.client.HTTPConnection(self._running.netloc, timeout=PATIENCE)
         status, worker = _asked(connection)
         if status == 200:
             self._kept.append((worker, connection))

@@ -25,6 +25,7 @@ import pytest
 from tests.integration.test_audit_live import verify
 from tests.integration.test_fleet_live import sign_in
 from tests.integration.test_reload import make_certificate
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, until
 from tests.support.redis_server import KEY as REDIS_KEY
 from tests.support.redis_server import redis_server
@@ -61,7 +62,7 @@ def ask(
     running: Serving, path: str = "/v2/profiles", headers: dict[str, str] | None = None
 ) -> tuple[int, str, http.client.HTTPMessage]:
     """One request on a connection of its own: the status, which worker served it, and the head."""
-    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
     try:
         connection.request("GET", path, headers=headers or {})
         answer = connection.getresponse()
@@ -126,7 +127,7 @@ def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_pat
         os.kill(pid, signal.SIGSTOP)
         (lost,) = running.told("worker_lost")
         assert (lost["number"], lost["pid"], lost["reason"], lost["detail"]) == (number, pid, "hung", "signal SIGKILL")
-        running.until(lambda: all_serve(running) and pids(running)[number] != pid, 60)
+        running.until(lambda: all_serve(running) and pids(running)[number] != pid)
         assert statuses(ask_each(running)) == {200}
         assert running.metric("worker_restarts_total", reason="hung") == 1
         shown = {worker["number"]: worker for worker in running.status()["workers"]}
@@ -207,9 +208,9 @@ def test_workers_outlive_their_supervisor_for_a_while(amazon: SimulatedAmazon, t
     with program(amazon, tmp_path) as running:
         processes = pids(running)
         running.process.signal(signal.SIGKILL)
-        running.process.child.wait(10)
+        running.process.child.wait(PATIENCE)
         assert statuses(ask_each(running)) == {200}
-        until(lambda: not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()], patience=60)
+        until(lambda: not [pid for pid in processes.values() if Path(f"/proc/{pid}").exists()])
         with pytest.raises(OSError, match="refused"):
             ask(running)
 
@@ -219,7 +220,7 @@ def test_no_write_leaves_without_the_supervisor_that_records_it(amazon: Simulate
     with program(amazon, tmp_path, audit={"file": str(tmp_path / "audit.jsonl")}) as running:
         assert statuses(ask_each(running, "/unknown/thing")) != {503}
         running.process.signal(signal.SIGKILL)
-        running.process.child.wait(10)
+        running.process.child.wait(PATIENCE)
         assert statuses(ask_each(running, "/unknown/thing")) == {503}
         assert statuses(ask_each(running)) == {200}
         before = amazon.counts()
@@ -259,7 +260,7 @@ def test_a_clients_budget_holds_over_all(amazon: SimulatedAmazon, tmp_path: Path
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(PATIENCE)
         assert len(workers) > 1
         assert found[200] + found[429] == 200
         assert 60 <= found[200] <= 60 + 20
@@ -291,7 +292,7 @@ def test_profiles_that_are_new_become_known_to_all(amazon: SimulatedAmazon, tmp_
         assert {line["region"] for line in running.told("request", WORKERS, path="/sim/status/200")} == {"eu"}
         amazon.control("profiles", {"region": "fe", "profile_id": "77"})
         assert ask(running, "/sim/status/201", {SCOPE: "77"})[0] == 401
-        running.until(lambda: statuses(ask_each(running, "/sim/status/201", {SCOPE: "77"})) == {201}, 30)
+        running.until(lambda: statuses(ask_each(running, "/sim/status/201", {SCOPE: "77"})) == {201})
 
 
 def test_a_sign_in_at_the_console_is_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_an_mcp_session_stays_with_its_client_wherever_it_is_sent(amazon: Simula
     """Begun at one worker, it is known to all: another client's request with its id is refused by each of them."""
     other = {"name": "other", "key_sha256": hashlib.sha256(b"another-key-of-some-length").hexdigest()}
     with program(amazon, tmp_path, clients=[CLIENT, other]) as running:
-        connection = http.client.HTTPConnection(running.netloc, timeout=20)
+        connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
         begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
         connection.request("POST", "/mcp", json.dumps(begin), {**KEYED, **accepts})
@@ -345,7 +346,7 @@ def test_an_mcp_session_stays_with_its_client_wherever_it_is_sent(amazon: Simula
 
 def tell(running: Serving, message: dict[str, Any], headers: dict[str, str]) -> tuple[str, bytes, str]:
     """A message to the MCP endpoint on a connection of its own: which worker served it, the answer, the session."""
-    connection = http.client.HTTPConnection(running.netloc, timeout=20)
+    connection = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
     accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
     try:
         connection.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0", "id": 1, **message}), {**headers, **accepts})

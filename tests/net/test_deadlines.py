@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxy.net.deadlines import NEVER, Deadlines
+from tests.support.patience import PATIENCE
 
 
 class Item:
@@ -66,7 +67,7 @@ async def test_time_itself_sweeps() -> None:
     failing, fine = Item(loop.time(), failing=True), Item(loop.time() + 0.3)
     deadlines.add(failing)
     deadlines.add(fine)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await fine.done.wait()
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
     deadlines.stop()

@@ -29,8 +29,9 @@ from proxy.net.dialing import (
 from proxy.net.names import LookupProblem, NameLookupFailed, Names
 from tests.support.certificates import Authority
 from tests.support.front import deaf_listener
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, HELLO, PATIENCE, Wire, answering
+from tests.support.wire import GET, HELLO, Wire, answering
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 

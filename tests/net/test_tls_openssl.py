@@ -14,9 +14,9 @@ import pytest
 
 from proxy.net.tls import TlsTerms, open_tls
 from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
 from tests.support.programs import require_program
 from tests.support.tls_peer import Spoken, trusting
-from tests.support.wire import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 

@@ -16,8 +16,9 @@ from proxy.observability.audit import AuditFailed, AuditRecovered
 from proxy.observability.audit_chain import ChainHead, Examination
 from proxy.observability.audit_file import AuditFile, SavedHead, head_path, read_head
 from proxy.observability.audit_stream import MAX_RECENT, AuditOutputs, AuditStream
+from tests.support.patience import PATIENCE
 
-WAIT = 10.0
+WAIT = PATIENCE
 
 
 class ReportedLines:

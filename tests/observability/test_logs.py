@@ -37,6 +37,7 @@ from proxy.observability.logs import (
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
 from tests.support.costs import cost_of
+from tests.support.patience import PATIENCE
 
 Start = Callable[..., Logs]
 
@@ -362,9 +363,9 @@ def test_a_reader_that_stopped_reading_does_not_block(start: Start) -> None:
     logs.close(timeout=0.05)
     drained = threading.Thread(target=lambda: [None for _ in iter(lambda: os.read(reader, 1 << 20), b"")])
     drained.start()
-    assert logs.flush(timeout=10)
+    assert logs.flush(timeout=PATIENCE)
     stream.close()
-    drained.join(10)
+    drained.join(PATIENCE)
     os.close(reader)
     assert not drained.is_alive()
 

@@ -7,6 +7,7 @@ import os
 import threading
 
 from proxy.observability.sink import BATCH_LINES, MAX_CHARACTERS, Sink
+from tests.support.patience import PATIENCE
 
 
 class Gate(io.StringIO):
@@ -19,7 +20,7 @@ class Gate(io.StringIO):
 
     def write(self, text: str) -> int:
         self.entered.set()
-        assert self.open.wait(10)
+        assert self.open.wait(PATIENCE)
         return super().write(text)
 
 
@@ -53,7 +54,7 @@ def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted() -> No
     stream = Gate()
     sink = Sink(stream, told)
     sink.put_now("first\n")
-    assert stream.entered.wait(10)
+    assert stream.entered.wait(PATIENCE)
     line = "x" * 4095 + "\n"
     fitting = MAX_CHARACTERS // len(line)
     for _ in range(fitting + 1_000):
@@ -73,7 +74,7 @@ def test_many_short_lines_may_wait() -> None:
     stream = Gate()
     sink = Sink(stream, told)
     sink.put_now("first\n")
-    assert stream.entered.wait(10)
+    assert stream.entered.wait(PATIENCE)
     for _ in range(BATCH_LINES * 100):
         sink.put("short\n")
     assert sink.lost == 0
@@ -88,7 +89,7 @@ def test_a_batch_is_lost_line_by_line() -> None:
     stream = Gate()
     sink = Sink(stream, told)
     sink.put_now("first\n")
-    assert stream.entered.wait(10)
+    assert stream.entered.wait(PATIENCE)
     sink.put_batch(b"x" * MAX_CHARACTERS + b"\n")
     sink.put_batch(b"one\ntwo\n")
     assert sink.lost == 2

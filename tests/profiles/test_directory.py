@@ -20,7 +20,8 @@ from proxy.profiles.listing import (
 )
 from proxy.profiles.reach_reader import REPORT_INTERVAL
 from proxy.secret import Secret
-from tests.support.listings import PATIENCE, RunningDirectory
+from tests.support.listings import RunningDirectory
+from tests.support.patience import PATIENCE
 
 
 async def test_every_account_is_listed_in_every_region(running: RunningDirectory) -> None:

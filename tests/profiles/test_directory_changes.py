@@ -12,7 +12,8 @@ from proxy.profiles.directory import (
     ProfilesUnavailable,
 )
 from proxy.secret import Secret
-from tests.support.listings import PATIENCE, RunningDirectory
+from tests.support.listings import RunningDirectory
+from tests.support.patience import PATIENCE
 
 
 async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:

@@ -23,11 +23,11 @@ import yaml
 from tests.replay.amazon import Amazon, shown_body
 from tests.replay.corpus import PLACEHOLDER, Change, Corpus, Group
 from tests.replay.settings import ACCOUNTS, configuration
+from tests.support.patience import PATIENCE
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.wire import Wire
 
 SECONDS_PER_DAY = 86_400.0
-PATIENCE = 20.0
 _TIMES = frozenset(
     (
         "timestamp",

@@ -26,6 +26,7 @@ from proxy.reports.store import ReportFolder, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report
+from tests.support.patience import PATIENCE
 
 DAY = 86_400.0
 
@@ -108,7 +109,7 @@ class Bench:
             await runner.stop()
 
     async def until(self, found: Any) -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not (value := found()):
                 await asyncio.sleep(0.002)
         return value

@@ -14,6 +14,7 @@ import pytest
 from yarl import URL
 
 from proxy.simulator import Simulator, SimulatorSettings, SimulatorState
+from tests.support.patience import PATIENCE
 
 SKIPPED = ("Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add by itself."""
@@ -121,7 +122,7 @@ class SimulatorClient:
         host, _, port = netloc.rpartition(":")
         reader, writer = await self._open(host, int(port))
         writer.write(data.encode("latin-1"))
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
         return answer
 

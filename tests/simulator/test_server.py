@@ -21,6 +21,7 @@ from proxy.simulator import DEFAULT_PORTS, PortPlan, Simulator, SimulatorSetting
 from proxy.simulator.__main__ import read_arguments
 from proxy.simulator.server import tell_people
 from tests.simulator.conftest import SimulatorClient
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,14 +94,14 @@ async def test_program_says_where_it_is_and_stops_on_sigterm() -> None:
         sys.executable, "-m", "proxy.simulator", "--base-port", "0", stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     assert process.stdout is not None
-    about = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+    about = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
     host, _, port = about["control_url"].removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /control/counts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
     writer.close()
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 def test_arguments_become_settings() -> None:

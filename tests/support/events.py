@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from proxy.events import DefectMet, Event, Replayed, RequestFinished, RequestStarted
+from tests.support.patience import PATIENCE
 
-PATIENCE = 10.0
 E = TypeVar("E", bound=Event)
 
 

@@ -25,8 +25,7 @@ from proxy.profiles.index import document_of
 from proxy.profiles.stored_lists import SAVE_DELAY, ListStore
 from proxy.secret import Secret
 from proxy.tokens.leases import LocalLeases, SharedFormat, T
-
-PATIENCE = 5.0
+from tests.support.patience import PATIENCE
 
 
 class EventQueue:

@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
 from tests.support.ready_program import ReadyChild
 
-PATIENCE = 30.0
 FREE_PORTS = range(12_000, 32_000)
 _END_WITH_PARENT = 1
 _C = ctypes.CDLL(None)
@@ -138,10 +138,10 @@ class Process:
     def signal(self, number: int) -> None:
         self.child.send_signal(number)
 
-    def wait(self, patience: float = 20.0) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         """Its exit code, once it ended by itself."""
         code = self.child.wait(patience)
-        self.output.reader.join(5)
+        self.output.reader.join(PATIENCE)
         return code
 
     def end(self) -> None:
@@ -192,7 +192,7 @@ def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, data, headers or {})
     try:
-        with opener.open(request, timeout=15) as answer:
+        with opener.open(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -34,9 +34,10 @@ from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
+from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
-from tests.support.wire import GET, PATIENCE, Answer, RawUpstream, Script, Wire
+from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
 
 
 class ProxyBench:

@@ -28,6 +28,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONGEST = 64 * 1024
 """Bytes of arguments and environment together."""
@@ -43,7 +45,7 @@ def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subproc
     """A command to its end, in an environment that holds nothing of this machine's."""
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     return subprocess.run(
-        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env={**needed, **environ}, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

@@ -25,7 +25,8 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import yaml
 
-from tests.support.processes import PATIENCE, Process, ReadyProcess, fetch, until
+from tests.support.patience import PATIENCE
+from tests.support.processes import Process, ReadyProcess, fetch, until
 
 REGIONS = ("na", "eu", "fe")
 
@@ -215,7 +216,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(PATIENCE)
 
     @property
     def total(self) -> int:
@@ -225,7 +226,7 @@ class Load:
         number = 0
         while not self._stop.is_set():
             self.connections += 1
-            connection = http.client.HTTPConnection(self.serving.netloc, timeout=20)
+            connection = http.client.HTTPConnection(self.serving.netloc, timeout=PATIENCE)
             try:
                 while not self._stop.is_set():
                     number += 1

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager, suppress
 
 from proxy.net.tls import TlsTerms, TlsTransport, open_tls
 from tests.support.certificates import Authority
-from tests.support.wire import PATIENCE, Wire
+from tests.support.patience import PATIENCE
+from tests.support.wire import Wire
 
 
 class TlsPeer:

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from tests.support.http_reader import Body, Head, is_chunked, length_of, read_chunked, read_head
+from tests.support.patience import PATIENCE
 
-PATIENCE = 10.0
 LINUX = sys.platform.startswith("linux")  # elsewhere, the loopback has one address
 GET = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

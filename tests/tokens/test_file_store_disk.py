@@ -16,6 +16,7 @@ from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.store import MemoryStore, StoredSource, StoredToken
+from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
 
@@ -180,7 +181,7 @@ async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
     await anext(changes)
     told = asyncio.ensure_future(anext(changes))
     await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await told
     await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 

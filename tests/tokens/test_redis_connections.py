@@ -11,6 +11,7 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.tokens import redis_connection
 from proxy.tokens.redis_connection import ConnectionUse, RedisConnection
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 
 
@@ -28,7 +29,7 @@ def opened(server: RedisServer) -> int:
 
 async def settle(server: RedisServer, count: int) -> None:
     """Until the server has so many; it notices the end of one a moment later."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while opened(server) != count:
             await asyncio.sleep(0.02)
 

@@ -14,6 +14,7 @@ from proxy.secret import Secret
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoreChange, StoredSource, StoredToken
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
 
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.ROTATED, "f" * 64, 12.5)
@@ -39,7 +40,7 @@ def signed_in_at(moment: float, token: str, consented_at: float | None = None) -
 
 
 async def next_change(changes: AsyncIterator[StoreChange]) -> StoreChange:
-    return await asyncio.wait_for(anext(changes), 20)
+    return await asyncio.wait_for(anext(changes), PATIENCE)
 
 
 async def test_what_one_wrote_the_other_reads(stores: tuple[RedisStore, RedisStore]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.app.workers import shared_counts as module
 from proxy.app.workers.shared_counts import SharedAddressCounts, SharedCounts
+from tests.support.patience import PATIENCE
 
 HERE, THERE = "192.0.2.7", "2001:db8::7"
 
@@ -75,7 +76,7 @@ def test_processes_at_once_miss_none_and_count_none_twice(counts: SharedCounts) 
         subprocess.Popen([*command, str(n)], pass_fds=(counts.descriptor,), stdout=subprocess.PIPE, text=True)
         for n in range(3)
     ]
-    seen = [int(number) for process in started for number in process.communicate(timeout=60)[0].split()]
+    seen = [int(number) for process in started for number in process.communicate(timeout=PATIENCE)[0].split()]
     assert sorted(seen) == list(range(1, 6001))
 
 

@@ -19,6 +19,7 @@ from proxy.app.workers.channel import (
     RemoteCallFailed,
     pack,
 )
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("every_loop")
 
@@ -62,7 +63,7 @@ class End:
 async def run(work: Callable[[End, End], Awaitable[Any]]) -> None:
     ends = [End(each) for each in socket.socketpair()]
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await work(ends[0], ends[1])
     finally:
         for end in ends:
@@ -175,7 +176,7 @@ async def test_what_cannot_be_read_ends_the_channel() -> None:
     ours, theirs = socket.socketpair()
     end = End(ours)
     theirs.sendall(b"\0\0\0\2{]")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await end.closed.wait()
     theirs.close()
 
@@ -194,7 +195,7 @@ async def test_what_was_said_last_is_waited_for() -> None:
         reading.cancel()
         assert end.channel.unsent == 0
         end.channel.send("spans", data="x" * (4 << 20))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await end.channel.taken(60.0)
         await end.closed.wait()
 

@@ -23,6 +23,7 @@ from proxy.app.workers.shared_counts import (
 )
 from proxy.net.dialing import origin_of
 from proxy.observability.number_memory import make_memory_file
+from tests.support.patience import PATIENCE
 
 SPENDER = """
 import sys
@@ -78,7 +79,7 @@ def test_processes_at_once_spend_no_more_than_there_is(descriptor: int) -> None:
     """Three thousand were there, and three processes that ask for as many each get them between them."""
     command = [sys.executable, "-c", SPENDER, str(descriptor)]
     started = [subprocess.Popen(command, pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert sum(int(process.communicate(timeout=60)[0]) for process in started) == 3000
+    assert sum(int(process.communicate(timeout=PATIENCE)[0]) for process in started) == 3000
 
 
 def test_the_supervisor_settles_for_all(descriptor: int) -> None:
@@ -145,7 +146,7 @@ def test_processes_at_once_have_no_more_under_way_than_the_limit(descriptor: int
         subprocess.Popen([*command, str(number)], pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True)
         for number in range(2)
     ]
-    assert sum(int(process.communicate(timeout=60)[0]) for process in started) == 3000
+    assert sum(int(process.communicate(timeout=PATIENCE)[0]) for process in started) == 3000
 
 
 HOST, OTHER = origin_of("https://a.example"), origin_of("https://b.example")
@@ -272,7 +273,7 @@ def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
         subprocess.Popen([*command, str(n)], pass_fds=(counts.descriptor,), stdout=subprocess.PIPE, text=True)
         for n in range(WORKERS)
     ]
-    assert sum(int(process.communicate(timeout=60)[0]) for process in started) == 1000
+    assert sum(int(process.communicate(timeout=PATIENCE)[0]) for process in started) == 1000
 
 
 async def test_a_worker_that_wants_a_place_tells_the_others_once(counts: SharedCounts) -> None:

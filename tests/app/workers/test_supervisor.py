@@ -33,6 +33,7 @@ from proxy.app.workers.supervisor import (
 )
 from proxy.events import DefectMet, Event, WorkerLost
 from proxy.observability.number_memory import NumberMemories
+from tests.support.patience import PATIENCE
 from tests.support.tokens import virtual_time
 
 PID = 4711
@@ -115,7 +116,7 @@ async def kept(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, *errors: Exception
     shared: Any = SimpleNamespace(forget=lambda _: None, close=lambda: None, descriptor=-1)
     config: Any = SimpleNamespace(workers=1)
     supervisor = Supervisor(cast(Any, hub), Memories(), shared, lambda: config, (told, lambda _: None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await supervisor.start([])
         assert repr(supervisor) == "<Supervisor of 1 workers, 1 serving>"
         await supervisor.stop()
@@ -341,7 +342,7 @@ async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
     os.write(writing, b'{"a":1}\n{"b"')
     os.write(writing, b':2}\n{"c')
     os.close(writing)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while "closed" not in repr(pipe):
             await asyncio.sleep(0)
     assert b"".join(put) == b'{"a":1}\n{"b":2}\n'
@@ -355,7 +356,7 @@ async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
     put: list[bytes] = []
     pipe = LogPipe(reading, put.append)
     said = b'{"a":1}\n' + b"x" * 3_000_000 + b'tail\n{"b":2}\n' + b"y" * 2_000_000 + b"\n" + b'{"c":3}\n'
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while said:
             with contextlib.suppress(BlockingIOError):
                 said = said[os.write(writing, said) :]

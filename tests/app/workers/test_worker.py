@@ -22,6 +22,7 @@ from proxy.config import load
 from proxy.config.serialization import from_pieces, to_document, to_pieces
 from proxy.events import Event, NumbersOverflowed, Observers
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
+from tests.support.patience import PATIENCE
 
 VARIABLES = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -51,7 +52,7 @@ async def test_what_a_worker_cannot_begin_with_is_told(
     worker = Worker(Descriptors(theirs.detach(), numbers, numbers, 1, ()))
     try:
         ours.sendall(pack("begin", number=0))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await ended.wait()
         [told] = FrameReader().feed(ours.recv(1 << 16, socket.MSG_DONTWAIT))
     finally:
@@ -113,7 +114,7 @@ class Begun:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop run until the condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0)
 
@@ -257,7 +258,7 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     }
     try:
         ours.sendall(pack("begin", number=3, config=config, **settings))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not hasattr(worker, "forwarder"):
                 await asyncio.sleep(0)
             worker.observers = Observers((told,))

@@ -16,6 +16,7 @@ from proxy.reports.orders import Report, ReportStatus
 from proxy.reports.pace import OrderLimit
 from proxy.reports.polls import PollAnswer
 from proxy.reports.sharing import MadeReport, OrderClaim, PollClaim, ReportRules, SharedReports
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,7 +56,7 @@ class Office:
 
     async def waiting(self, number: int) -> None:
         """Until so many questions wait for an answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(self.supervisor._answering) != number:
                 await asyncio.sleep(0)
 
@@ -64,7 +65,7 @@ class Office:
 async def office() -> AsyncIterator[Office]:
     found = Office()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             yield found
     finally:
         for channel in found.channels:
