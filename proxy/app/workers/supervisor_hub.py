@@ -113,7 +113,7 @@ class SupervisorHub:
         self._parts = parts
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
         self._given_tokens: dict[str, tuple[AccessToken | None, str]] = {}
-        """What all were told of each account, or newer: its token, and its trouble."""
+        """What all workers have of each account, or newer: its token, and its trouble."""
         self._given_configs: list[Config] = []
         """Those of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
