@@ -32,7 +32,7 @@ from proxy.reports.orders import (
     read_order,
     read_report,
 )
-from proxy.reports.pace import OrderLimit
+from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import MAX_ANSWER, answer_to_poll
 from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.reports.orders import Order, Report
+    from proxy.reports.sharing import OrderClaim
     from proxy.tokens.values import AccessToken
 
 MAX_DECODED: Final = 1 << 20
@@ -150,41 +151,53 @@ class SharedReport:
         if not operation.is_order:
             self._forget()
             return None
-        answer = await self._share_order() if self._order is not None and self._rules.reuses else None
-        if answer is None:
-            await self._wait_for_turn()
-        return answer
-
-    async def _wait_for_turn(self) -> None:
-        order, context = self._order, self._context
-        if self._rules.paces and self._limit is not None:
-            patience = max(0.0, self._patient_until - self._loop.time())
-            days = order.days if order is not None else ("", "")
-            try:
-                await self._sharing.wait_for_turn(self._limit, context.client, days, patience)
-            except Throttled:
-                self._count("throttled")
-                raise
-        self._left_at = self._loop.time()
-
-    async def _share_order(self) -> OwnAnswer | None:
-        """The answer with the report that an identical order made, if that can be used."""
         try:
-            async with asyncio.timeout_at(self._patient_until):
-                claim = await self._sharing.claim_order(self._key, self._context.request.id)
-        except TimeoutError:
-            return None
-        self._claimed = self._key if claim.granted else ""
-        made = claim.made
-        if made is not None and claim.granted:
-            made = await self._look_at(made)
+            made = await self._share_order()
+        except Throttled:
+            self._count("throttled")
+            raise
         if made is None:
+            self._left_at = self._loop.time()
             return None
-        if claim.granted:
-            self._settle_order(made)
         self._over = True
         self._count("reused")
         return _reused(made, f"The order got report {made.id}, which an identical one made.")
+
+    @property
+    def _queued(self) -> QueuedOrder | None:
+        """The order as it waits for its turn; None if it does not have to."""
+        if not self._rules.paces or self._limit is None:
+            return None
+        days = self._order.days if self._order is not None else ("", "")
+        return QueuedOrder(self._limit, self._context.client, days, max(0.0, self._patient_until - self._loop.time()))
+
+    async def _share_order(self) -> MadeReport | None:
+        """The report that an identical order made; None once it is this order's turn."""
+        unfit = ""
+        while claim := await self._claim_order(unfit):
+            self._claimed = self._key if claim.granted else ""
+            made = claim.made
+            if made is None or not claim.granted:
+                return made
+            found = await self._look_at(made)
+            self._sharing.settle_order(self._key, self._context.request.id, found)
+            self._claimed = ""
+            if found is not None:
+                return found
+            unfit = made.id
+        if (queued := self._queued) is not None:
+            await self._sharing.wait_for_turn(queued)
+        return None
+
+    async def _claim_order(self, unfit: str) -> OrderClaim | None:
+        """See `ReportSharing.claim_order`; None if the order is not shared."""
+        if self._order is None or not self._rules.reuses:
+            return None
+        try:
+            async with asyncio.timeout_at(self._patient_until):
+                return await self._sharing.claim_order(self._key, self._context.request.id, self._queued, unfit)
+        except TimeoutError:
+            return None
 
     async def _look_at(self, made: MadeReport) -> MadeReport | None:
         """What is known of a report after a look at it; None if an order may not get it."""

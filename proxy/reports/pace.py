@@ -87,6 +87,16 @@ class OrderLimit(NamedTuple):
     region: str
 
 
+class QueuedOrder(NamedTuple):
+    """An order of a client that may have to wait for its turn. `days` are the last and the first day that it covers; it
+    waits for `patience` seconds at most."""
+
+    limit: OrderLimit
+    client: str
+    days: tuple[str, str]
+    patience: float
+
+
 class PaceStatus(NamedTuple):
     """What was learned, for people to look at; `next_in` and `throttled_for` are in seconds."""
 
@@ -171,11 +181,17 @@ class OrderQueue:
         except TimeoutError:
             raise self._refusal() from None
         except asyncio.CancelledError:
-            if waiting.turn.done() and not waiting.turn.cancelled() and self._pace is not None:
-                self._pace = replace(self._pace, opens_at=self._loop.time())  # it leaves without having sent anything
+            if waiting.turn.done() and not waiting.turn.cancelled():
+                self.give_back()
             raise
         finally:
             self._forget(client, waiting)
+            self._plan()
+
+    def give_back(self) -> None:
+        """An order whose turn it was leaves without having been sent: the next one may leave now."""
+        if self._pace is not None:
+            self._pace = replace(self._pace, opens_at=self._loop.time())
             self._plan()
 
     def _let_go(self, client: str) -> None:
@@ -241,6 +257,12 @@ class OrderQueues:
         queue = self._queues.get(limit)
         if queue is not None:
             await queue.wait(client, days, patience)
+
+    def give_back(self, limit: OrderLimit) -> None:
+        """See `OrderQueue.give_back`."""
+        queue = self._queues.get(limit)
+        if queue is not None:
+            queue.give_back()
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         """Amazon answered 429 to an order that left at `sent_at`."""

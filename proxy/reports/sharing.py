@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.reports.orders import Report
-    from proxy.reports.pace import OrderLimit
+    from proxy.reports.pace import OrderLimit, QueuedOrder
     from proxy.reports.polls import PollAnswer
 
 MAX_REPORTS: Final = 2048
@@ -136,16 +136,38 @@ class Claims:
 
     def __init__(self) -> None:
         self._claimed: dict[str, tuple[str, asyncio.Future[None]]] = {}
+        self._watched: dict[str, set[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
         return f"<Claims: {len(self._claimed)}>"
+
+    def is_free(self, key: str) -> bool:
+        return key not in self._claimed
 
     def take(self, key: str, ticket: str) -> bool:
         """Claim a key: True if it was free. It has to be released."""
         if key in self._claimed:
             return False
         self._claimed[key] = ticket, asyncio.get_running_loop().create_future()
+        self.tell(key)
         return True
+
+    def tell(self, key: str) -> None:
+        """Wake up those who watch a key."""
+        for watching in self._watched.get(key, ()):
+            if not watching.done():
+                watching.set_result(None)
+
+    async def watch(self, key: str) -> None:
+        """Wait until somebody claims the key, or something else becomes known of it."""
+        watching = asyncio.get_running_loop().create_future()
+        self._watched.setdefault(key, set()).add(watching)
+        try:
+            await watching
+        finally:
+            self._watched[key].discard(watching)
+            if not self._watched[key]:
+                del self._watched[key]
 
     async def wait(self, key: str) -> None:
         """Wait until the one who asks has released the key."""
@@ -166,8 +188,8 @@ class Claims:
 
 
 class OrderClaim(NamedTuple):
-    """What to do with an order: give its client `made`; or, if it is `granted`, look at `made` first if there is one,
-    or send the order. A granted one ends with `settle_order`."""
+    """What to do with an order: give its client `made`; or, if it is `granted`, look at `made` if there is one, or send
+    the order, whose turn it is. A granted one ends with `settle_order`."""
 
     made: MadeReport | None
     granted: bool
@@ -188,7 +210,9 @@ class ReportSharing(Protocol):
 
     def apply(self, rules: ReportRules | None) -> None: ...
 
-    async def claim_order(self, order: str, ticket: str) -> OrderClaim: ...
+    async def claim_order(
+        self, order: str, ticket: str, queued: QueuedOrder | None = None, unfit: str = ""
+    ) -> OrderClaim: ...
 
     def settle_order(self, order: str, ticket: str, made: MadeReport | None) -> None: ...
 
@@ -200,7 +224,7 @@ class ReportSharing(Protocol):
 
     def forget(self, report: str) -> None: ...
 
-    async def wait_for_turn(self, limit: OrderLimit, client: str, days: tuple[str, str], patience: float) -> None: ...
+    async def wait_for_turn(self, queued: QueuedOrder) -> None: ...
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None: ...
 
@@ -231,23 +255,64 @@ class SharedReports:
 
     # --- orders
 
-    async def claim_order(self, order: str, ticket: str) -> OrderClaim:
-        """Wait until it is known what became of an identical order under way; then see `OrderClaim`."""
+    async def claim_order(
+        self, order: str, ticket: str, queued: QueuedOrder | None = None, unfit: str = ""
+    ) -> OrderClaim:
+        """Wait until it is known what became of an identical order under way, or until it is this one's turn; then see
+        `OrderClaim`. `unfit` is the id of a report that it cannot use. Raises `Throttled` as `wait_for_turn` does.
+
+        Nobody's order is delayed by the place of another client's: of identical orders, the first whose turn it is gets
+        the claim.
+        """
+        has_turn = queued is None
         while True:
-            made, now, rules = self.reports.of_order(order), self.wall(), self._rules
-            if rules is None or (made is not None and not made.is_reusable(rules.reuse_for, now)):
-                made = None
-            if made is not None and rules is not None and not made.needs_look(rules.poll_interval, now):
+            made, needs_look = self._usable(order, unfit)
+            if has_turn and queued is not None and (made is not None or not self._claims.is_free(order)):
+                self.queues.give_back(queued.limit)
+                has_turn = False
+            if made is not None and not needs_look:
                 return OrderClaim(made, granted=False)
-            if self._claims.take(order, ticket):
+            if not self._claims.is_free(order):
+                await self._claims.wait(order)
+            elif made is None and not has_turn and queued is not None:
+                has_turn = await self._gets_turn(queued, order)
+            else:
+                self._claims.take(order, ticket)
                 return OrderClaim(made, granted=True)
-            await self._claims.wait(order)
+
+    def _usable(self, order: str, unfit: str) -> tuple[MadeReport | None, bool]:
+        """The report that an order may get, and whether that needs a look first."""
+        made, now, rules = self.reports.of_order(order), self.wall(), self._rules
+        if rules is None or made is None or made.id == unfit or not made.is_reusable(rules.reuse_for, now):
+            return None, False
+        return made, made.needs_look(rules.poll_interval, now)
+
+    async def _gets_turn(self, queued: QueuedOrder, order: str) -> bool:
+        """Wait for an order's turn; False once another client sends an identical one."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_task(self.queues.wait(*queued))
+        watching = loop.create_task(self._claims.watch(order))
+        try:
+            await asyncio.wait((waiting, watching), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if waiting.done() and waiting.exception() is None:
+                self.queues.give_back(queued.limit)
+            raise
+        finally:
+            waiting.cancel()
+            watching.cancel()
+            await asyncio.wait((waiting, watching))
+        if waiting.cancelled():
+            return False
+        waiting.result()
+        return True
 
     def settle_order(self, order: str, ticket: str, made: MadeReport | None) -> None:
         """What became of a granted order: the report that it made, None if it is not known to have made one."""
         if made is not None:
             self.reports.put(made, order)
             self.made(order, made)
+            self._claims.tell(order)
         self._claims.release(order, ticket)
 
     # --- polls
@@ -292,9 +357,9 @@ class SharedReports:
 
     # --- pace
 
-    async def wait_for_turn(self, limit: OrderLimit, client: str, days: tuple[str, str], patience: float) -> None:
+    async def wait_for_turn(self, queued: QueuedOrder) -> None:
         """See `OrderQueues.wait`."""
-        await self.queues.wait(limit, client, days, patience)
+        await self.queues.wait(*queued)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         """See `OrderQueues.throttled`."""

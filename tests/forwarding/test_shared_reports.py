@@ -785,6 +785,31 @@ async def test_after_a_429_orders_wait_for_their_turn(
     assert outcomes(bench) == ["throttled", "created", "created", "created"]
 
 
+async def test_a_client_far_back_in_its_queue_delays_no_other(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two identical orders, the one whose turn is first is sent, and answers the other."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
+    amazon.answers = [answer(429, {"code": "429"})]
+    async with sharing(running, amazon, clients=known("first", "second"), response_timeout=1000.0) as bench:
+        await bench.ask(order({**ORDER, "endDate": "2026-11-30"}, key("first")))
+        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
+        others = [await bench.client(order({**ORDER, "endDate": f"2026-11-2{day}"}, key("first"))) for day in range(9)]
+        far = asyncio.create_task(bench.ask(order(ORDER, key("first"))))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 10)
+        near = asyncio.create_task(bench.ask(order(ORDER, key("second"))))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 11)
+        bench.reports.queues.give_back(limit)  # to that of the first client with the newest days
+        await bench.settled(lambda: amazon.orders() == 2)
+        bench.reports.queues.give_back(limit)  # to that of the second client
+        assert told(await near) == (200, "report-2", False)
+        assert told(await far) == (200, "report-2", True)
+        assert bench.reports.queues.snapshot()[0].waiting == 8
+        for client in others:
+            client.abort()
+    assert amazon.orders() == 3
+
+
 @pytest.mark.parametrize("arrives", ["at once", "in pieces", "chunked"])
 async def test_an_order_too_large_to_be_read_waits_for_its_turn(
     arrives: str, running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch

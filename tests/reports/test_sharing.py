@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.errors import Throttled
 from proxy.reports.orders import Report, ReportStatus
-from proxy.reports.pace import OrderLimit
+from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import PollAnswer
 from proxy.reports.sharing import (
     LEAST_CHECK,
@@ -229,6 +230,111 @@ async def test_what_polls_show_counts_for_orders() -> None:
     assert repr(reports) == "<SharedReports: <KnownReports: 0 of 1 orders>, 0 polls, <Claims: 1>>"
 
 
+# --- an order that waits for its turn
+
+LIMIT = OrderLimit("acme", "app", "na")
+
+
+def queued(client: str, day: str = "2026-11-07", patience: float = 600.0) -> QueuedOrder:
+    return QueuedOrder(LIMIT, client, (day, day), patience)
+
+
+class Waiting:
+    """Orders of which one leaves every two seconds, from now on; `reports` are where they wait."""
+
+    def __init__(self) -> None:
+        self.reports, _ = shared()
+        self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
+        self.reports.throttled(LIMIT, self.began, None)
+
+    async def claim(self, order: str, ticket: str, waits: QueuedOrder) -> asyncio.Task[OrderClaim]:
+        """A claim that waits."""
+        claiming = self._loop.create_task(self.reports.claim_order(order, ticket, waits))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return claiming
+
+    @property
+    def passed(self) -> float:
+        return round(self._loop.time() - self.began, 3)
+
+
+@virtual_time
+async def test_a_client_far_back_in_its_queue_delays_no_other() -> None:
+    """Of identical orders the one whose turn is first is sent; the other gets its report, and needs no turn."""
+    bench = Waiting()
+    busy = [await bench.claim(f"other {day}", f"a{day}", queued("a", f"2026-11-2{day}")) for day in range(5)]
+    far = await bench.claim("order", "a", queued("a", "2026-11-01"))
+    near = await bench.claim("order", "b", queued("b"))
+    assert await near == OrderClaim(None, granted=True)
+    assert bench.passed == 4.0
+    assert [each.done() for each in busy] == [False] * 4 + [True]
+    bench.reports.settle_order("order", "b", MADE)
+    assert await far == OrderClaim(MADE, granted=False)
+    assert bench.passed == 4.0
+    await asyncio.gather(*busy)
+    assert bench.passed == 12.0
+
+
+@virtual_time
+async def test_an_order_waits_for_its_turn_again_if_an_identical_one_failed() -> None:
+    """It is still the first of its client's."""
+    bench = Waiting()
+    first = await bench.claim("order", "a", queued("a"))
+    second = await bench.claim("order", "b", queued("b"))
+    assert (await first).granted
+    bench.reports.settle_order("order", "a", None)
+    assert await second == OrderClaim(None, granted=True)
+    assert bench.passed == 4.0
+
+
+@virtual_time
+async def test_a_report_that_becomes_known_ends_the_wait() -> None:
+    """By whichever order it was made: a 425 may have named it."""
+    bench = Waiting()
+    waiting = await bench.claim("order", "a", queued("a"))
+    bench.reports.settle_order("order", "without a claim", MADE)
+    assert await waiting == OrderClaim(MADE, granted=False)
+    assert (bench.passed, bench.reports.queues.snapshot()[0].waiting) == (0.0, 0)
+
+
+@virtual_time
+async def test_a_turn_that_is_not_used_is_the_next_ones() -> None:
+    """An identical order was claimed at the same moment, or its client left."""
+    bench = Waiting()
+    loop = asyncio.get_running_loop()
+    claimed = await bench.claim("order", "a", queued("a"))
+    leaving = await bench.claim("leaves", "b", queued("b"))
+    last = await bench.claim("last", "c", queued("c"))
+    loop.call_at(bench.began + 2.0, lambda: bench.reports._claims.take("order", "x"))
+    loop.call_at(bench.began + 2.0, leaving.cancel)
+    assert (await last).granted
+    assert bench.passed == 2.0
+    assert not claimed.done()
+    claimed.cancel()
+    await asyncio.wait((claimed, leaving))
+
+
+@virtual_time
+async def test_a_report_that_needs_a_look_needs_no_turn() -> None:
+    """If it does not fit, the order waits for one."""
+    bench = Waiting()
+    bench.reports.settle_order("order", "a", replace(MADE, seen_at=NOW - 3600))
+    assert (await bench.reports.claim_order("order", "b", queued("b"))).made is not None
+    bench.reports.settle_order("order", "b", None)
+    again = await bench.reports.claim_order("order", "b", queued("b"), MADE.id)
+    assert (again, bench.passed) == (OrderClaim(None, granted=True), 2.0)
+
+
+@virtual_time
+async def test_an_order_that_would_wait_too_long_is_not_granted() -> None:
+    bench = Waiting()
+    with pytest.raises(Throttled):
+        await bench.reports.claim_order("order", "a", queued("a", patience=1.0))
+    assert (await bench.reports.claim_order("order", "b")).granted
+
+
 @virtual_time
 async def test_polls_take_turns() -> None:
     """The next one gets the answer while it is fresh; a report that is forgotten has none."""
@@ -260,9 +366,8 @@ async def test_without_rules_every_poll_is_granted() -> None:
 async def test_pace_is_that_of_the_queues() -> None:
     """Of all logins and regions."""
     reports, _ = shared()
-    limit, now = OrderLimit("acme", "app", "na"), asyncio.get_running_loop().time()
-    reports.throttled(limit, now, None)
-    await reports.wait_for_turn(limit, "client", ("", ""), 60.0)
-    reports.taken(limit, asyncio.get_running_loop().time())
+    reports.throttled(LIMIT, asyncio.get_running_loop().time(), None)
+    await reports.wait_for_turn(queued("client"))
+    reports.taken(LIMIT, asyncio.get_running_loop().time())
     (status,) = reports.queues.snapshot()
     assert status.interval == pytest.approx(1.94)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.errors import Throttled
 from proxy.reports.orders import Report, ReportStatus
-from proxy.reports.pace import OrderLimit
+from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import PollAnswer
 from proxy.reports.sharing import MadeReport, OrderClaim, PollClaim, SharedReports
 
@@ -48,8 +48,10 @@ class WorkerReports:
     def apply(self, rules: ReportRules | None) -> None:
         """The supervisor has the rules."""
 
-    async def claim_order(self, order: str, ticket: str) -> OrderClaim:
-        answer = await self._ask("report-order", ticket, key=order)
+    async def claim_order(
+        self, order: str, ticket: str, queued: QueuedOrder | None = None, unfit: str = ""
+    ) -> OrderClaim:
+        answer = await self._ask("report-order", ticket, key=order, queued=queued, unfit=unfit)
         made = answer.get("made")
         return OrderClaim(MadeReport(**made) if made is not None else None, answer.get("granted", False))
 
@@ -73,12 +75,8 @@ class WorkerReports:
     def forget(self, report: str) -> None:
         self._channel.send("report-gone", key=report)
 
-    async def wait_for_turn(self, limit: OrderLimit, client: str, days: tuple[str, str], patience: float) -> None:
-        values = {"limit": limit, "client": client, "days": days, "patience": patience}
-        answer = await self._ask("report-turn", f"turn {id(values)}", **values)
-        if "throttled" in answer:
-            detail, retry_after = answer["throttled"]
-            raise Throttled(detail, retry_after=retry_after)
+    async def wait_for_turn(self, queued: QueuedOrder) -> None:
+        await self._ask("report-turn", f"turn {id(queued)}", queued=queued)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         self._channel.send("report-throttled", limit=limit, sent_at=sent_at, retry_after=retry_after)
@@ -90,15 +88,19 @@ class WorkerReports:
         return f"{self.number}:{ticket}"
 
     async def _ask(self, question: str, ticket: str, **values: Any) -> Message:
-        """Empty if the supervisor does not answer."""
+        """Empty if the supervisor does not answer. Raises `Throttled`."""
         own = self._own(ticket)
         try:
-            return await self._channel.ask(question, ticket=own, **values)
+            answer = await self._channel.ask(question, ticket=own, **values)
         except (ChannelClosed, RemoteCallFailed):
             return {}
         except asyncio.CancelledError:
             self._channel.send("report-left", ticket=own, key=values.get("key", ""))
             raise
+        if "throttled" in answer:
+            detail, retry_after = answer["throttled"]
+            raise Throttled(detail, retry_after=retry_after)
+        return answer
 
 
 # --- In the supervisor -------------------------------------------------------------------------------------------
@@ -120,21 +122,20 @@ class WorkersReports:
         self._answering[ticket] = asyncio.current_task()
         try:
             return await self._answer(message, ticket)
+        except Throttled as error:
+            return {"throttled": [error.detail, error.retry_after]}
         finally:
             del self._answering[ticket]
 
     async def _answer(self, message: Message, ticket: str) -> Message:
         if message["question"] == "report-order":
-            order = await self._reports.claim_order(message["key"], ticket)
+            queued = _queued(message["queued"]) if message["queued"] is not None else None
+            order = await self._reports.claim_order(message["key"], ticket, queued, message["unfit"])
             return {"made": asdict(order.made) if order.made is not None else None, "granted": order.granted}
         if message["question"] == "report-poll":
             poll = await self._reports.claim_poll(message["key"], ticket)
             return {"answer": asdict(poll.answer) if poll.answer is not None else None, "granted": poll.granted}
-        days, limit = (message["days"][0], message["days"][1]), OrderLimit(*message["limit"])
-        try:
-            await self._reports.wait_for_turn(limit, message["client"], days, message["patience"])
-        except Throttled as error:
-            return {"throttled": [error.detail, error.retry_after]}
+        await self._reports.wait_for_turn(_queued(message["queued"]))
         return {}
 
     def heard(self, message: Message) -> None:
@@ -174,3 +175,9 @@ class WorkersReports:
         elif key:
             self._reports.settle_order(key, ticket, None)
             self._reports.settle_poll(key, ticket, None)
+
+
+def _queued(said: Any) -> QueuedOrder:
+    """An order as a message has it."""
+    limit, client, days, patience = said
+    return QueuedOrder(OrderLimit(*limit), client, (days[0], days[1]), patience)

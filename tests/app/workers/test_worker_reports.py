@@ -13,7 +13,7 @@ from proxy.app.workers.channel import Channel, Message
 from proxy.app.workers.worker_reports import MESSAGES, QUESTIONS, WorkerReports, WorkersReports
 from proxy.errors import Throttled
 from proxy.reports.orders import Report, ReportStatus
-from proxy.reports.pace import OrderLimit
+from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import PollAnswer
 from proxy.reports.sharing import MadeReport, OrderClaim, PollClaim, ReportRules, SharedReports
 from tests.support.patience import PATIENCE
@@ -143,9 +143,11 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
         one.throttled(LIMIT, now, 600.0)
         await one.claim_order("order", "a")
         with pytest.raises(Throttled) as caught:
-            await other.wait_for_turn(LIMIT, "client", ("", ""), 60.0)
+            await other.wait_for_turn(QueuedOrder(LIMIT, "client", ("", ""), 60.0))
         assert caught.value.retry_after == 600.0
-        leaving = asyncio.create_task(other.wait_for_turn(LIMIT, "client", ("2026-11-07", ""), 700.0))
+        with pytest.raises(Throttled):
+            await other.claim_order("third", "c", QueuedOrder(LIMIT, "client", ("", ""), 60.0))
+        leaving = asyncio.create_task(other.wait_for_turn(QueuedOrder(LIMIT, "client", ("2026-11-07", ""), 700.0)))
         await bench.waiting(1)
         assert bench.shared.queues.snapshot()[0].waiting == 1
         leaving.cancel()
@@ -154,7 +156,29 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
         other.taken(LIMIT, now + 1)
         await other.claim_order("another", "b")
         assert bench.shared.queues.snapshot()[0].interval == pytest.approx(1.94)
-        await other.wait_for_turn(LIMIT._replace(region="eu"), "client", ("", ""), 0.0)
+        await other.wait_for_turn(QueuedOrder(LIMIT._replace(region="eu"), "client", ("", ""), 0.0))
+
+
+async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent() -> None:
+    """The other gets its report; one that leaves loses its place."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
+        busy = asyncio.create_task(one.claim_order("busy", "a", QueuedOrder(LIMIT, "a", ("2026-11-09", ""), 60.0)))
+        await bench.waiting(1)
+        far = asyncio.create_task(one.claim_order("order", "b", QueuedOrder(LIMIT, "a", ("2026-11-07", ""), 60.0)))
+        await bench.waiting(2)
+        leaving = asyncio.create_task(one.claim_order("leaves", "c", QueuedOrder(LIMIT, "a", ("2026-11-08", ""), 60.0)))
+        await bench.waiting(3)
+        leaving.cancel()
+        await bench.waiting(2)
+        assert await other.claim_order("order", "a", QueuedOrder(LIMIT, "b", ("2026-11-07", ""), 60.0)) == OrderClaim(
+            None, granted=True
+        )
+        assert busy.done()
+        assert not far.done()
+        other.settle_order("order", "a", MADE)
+        assert await far == OrderClaim(MADE, granted=False)
 
 
 async def test_without_a_supervisor_nothing_is_shared() -> None:
@@ -164,4 +188,4 @@ async def test_without_a_supervisor_nothing_is_shared() -> None:
         bench.channels[1].close()
         assert await one.claim_order("order", "a") == OrderClaim(None, granted=False)
         assert await one.claim_poll("key", "a") == PollClaim(None, granted=False)
-        await one.wait_for_turn(LIMIT, "client", ("", ""), 60.0)
+        await one.wait_for_turn(QueuedOrder(LIMIT, "client", ("", ""), 60.0))
