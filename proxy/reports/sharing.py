@@ -261,8 +261,7 @@ class SharedReports:
         """Wait until it is known what became of an identical order under way, or until it is this one's turn; then see
         `OrderClaim`. `unfit` is the id of a report that it cannot use. Raises `Throttled` as `wait_for_turn` does.
 
-        Nobody's order is delayed by the place of another client's: of identical orders, the first whose turn it is gets
-        the claim.
+        No order waits for the place of another client's: of identical orders, the first whose turn it is gets the claim.
         """
         has_turn = queued is None
         while True:
