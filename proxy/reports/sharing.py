@@ -159,7 +159,7 @@ class Claims:
                 watching.set_result(None)
 
     async def watch(self, key: str) -> None:
-        """Wait until somebody claims the key, or something else becomes known of it."""
+        """Wait until the key is claimed, or something else becomes known of it."""
         watching = asyncio.get_running_loop().create_future()
         self._watched.setdefault(key, set()).add(watching)
         try:
@@ -261,7 +261,7 @@ class SharedReports:
         """Wait until it is known what became of an identical order under way, or until it is this one's turn; then see
         `OrderClaim`. `unfit` is the id of a report that it cannot use. Raises `Throttled` as `wait_for_turn` does.
 
-        No order waits for the place of another client's: of identical orders, the first whose turn it is gets the claim.
+        No order waits for another client's place: of identical ones, the first whose turn it is gets the claim.
         """
         has_turn = queued is None
         while True:
