@@ -36,7 +36,7 @@ class Shape:
     id_name: str | None = None
 
     def show(self, stored: StoredObject) -> Entity:
-        """An object as the operation answers it; members that no client gave are as in the sample."""
+        """An object as the operation answers it; members that were not given are as in the sample."""
         identified = {} if self.id_name is None else {self.id_name: stored.object_id}
         return {**self.sample, **stored.shown("unified"), **identified}
 
