@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,23 @@ class Observers:
 
 
 # --- What happened to accounts ---------------------------------------------------------------------------
+
+
+class CredentialState(StrEnum):
+    """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: no token.
+    `revoked`: a person must sign in. `misconfigured`: the application is wrong. The last two may still hold a
+    token that works."""
+
+    PENDING = "pending"
+    VALID = "valid"
+    DEGRADED = "degraded"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    MISCONFIGURED = "misconfigured"
+
+
+NEEDS_OPERATOR: Final = frozenset({CredentialState.REVOKED, CredentialState.MISCONFIGURED})
+"""States that only a person ends. Until then waiting is of no use."""
 
 
 class RefreshCause(StrEnum):
@@ -100,7 +117,7 @@ class RefreshFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CredentialStateChanged(Event):
-    """`old` and `new` are of pending, valid, degraded, expired, revoked, misconfigured."""
+    """`old` and `new` are of `CredentialState`."""
 
     account: str
     old: str

@@ -79,7 +79,7 @@ def label_rows() -> list[Row]:
         ("method", "every metric", _words([*sorted(request_metrics.METHODS - {"other"}), "other"])),
         ("operation_class", "`requests_total`", _words(request_metrics.OPERATION_CLASSES)),
         ("region", "every metric", f"{_words(REGION_NAMES)}, or empty"),
-        ("state", "`credential_state`", _words(request_metrics.STATES)),
+        ("state", "`credential_state`", _words(events.CredentialState)),
         ("result", "`token_refreshes_total`", _words(refreshes)),
         *(("reason", f"`token_refreshes_total`, {result}", _words(reasons)) for result, reasons in refreshes.items()),
         ("reason", "`replays_total`", _words(request_metrics.REPLAY_REASONS)),

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin import overview
-from proxy.admin.history import MAX_ROWS, failures, table
+from proxy.admin.history import BY_AMAZON, MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
-from proxy.events import Outcome
+from proxy.events import NEEDS_OPERATOR, Outcome
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.consent import day_of, describe, phase
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from proxy.tokens.values import CredentialStatus
 
 
-_BROKEN: Final = frozenset({"revoked", "misconfigured"})
 _UNTIL_THEN: Final = "Requests are served until the present token expires."
 _REFUSED: Final = "Amazon also answers 401 to the access token, so requests get 503."
 _WORDS: Final = {
@@ -46,9 +45,6 @@ _WORDS: Final = {
     "misconfigured": ("Misconfigured", "Login with Amazon does not accept the client id or the client secret."),
 }
 _UNCONNECTED: Final = ("Not connected", "No sign-in for this account yet.")
-
-
-_BY_AMAZON = "refused-by-amazon"
 
 
 def stamp(at: float | None) -> str | None:
@@ -97,7 +93,7 @@ def account_status(status: CredentialStatus, account: Account | None, counts: Ma
     """One account; `counts` are its profiles by region."""
     title, sentence = in_words(status)
     serving = is_serving(status, now)
-    if status.state in _BROKEN and (serving or status.refused):
+    if status.state in NEEDS_OPERATOR and (serving or status.refused):
         sentence = f"{sentence} {_UNTIL_THEN if serving else _REFUSED}"
     failure = status.last_failure
     return {
@@ -359,7 +355,7 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
             "method": request.kind.method,
             "path": request.path,
             "status": request.status,
-            "reason": request.refusal or _BY_AMAZON,
+            "reason": request.refusal or BY_AMAZON,
             "detail": request.detail,
         }
         for request in history.refused()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.app.process import begin_command, open_files_limits
 from proxy.errors import StartupError
+from proxy.events import NEEDS_OPERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,6 @@ KILLED = 128
 """What a shell adds to the signal's number where a signal ended a command."""
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 _POLL_INTERVAL = 0.05
-_HOPELESS = frozenset({"revoked", "misconfigured"})
 
 
 class NotReady(StartupError):
@@ -109,7 +109,7 @@ def _holds_terminal() -> bool:
 
 def _is_hopeless(status: CredentialStatus) -> bool:
     """Whether only a person can help."""
-    return status.state in _HOPELESS or not status.has_refresh_token
+    return status.state in NEEDS_OPERATOR or not status.has_refresh_token
 
 
 def _explain(status: CredentialStatus) -> str:

@@ -27,6 +27,7 @@ from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
 from proxy.config import admin_address, admin_key, environment
+from proxy.events import NEEDS_OPERATOR
 from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 
 TIMEOUT = 10.0
-_BROKEN = ("revoked", "misconfigured")
-"""States of an account that needs a person, even while an earlier token still works."""
 _PAGED = ("accounts", "profiles", "ads_accounts")
 
 
@@ -86,9 +85,11 @@ def is_sound(status: Mapping[str, Any], *, only_one: bool = False) -> bool:
     """
     counts = status["account_counts"]
     if only_one:
-        serving = status["accounts"][0]["serving"] and status["accounts"][0]["state"] not in _BROKEN
+        serving = status["accounts"][0]["serving"] and status["accounts"][0]["state"] not in NEEDS_OPERATOR
     else:
-        serving = counts["serving"] == counts["total"] and not any(counts["states"].get(state) for state in _BROKEN)
+        serving = counts["serving"] == counts["total"] and not any(
+            counts["states"].get(state) for state in NEEDS_OPERATOR
+        )
     return bool(status["ready"] and not status["draining"] and serving and not status["config"]["problems"])
 
 

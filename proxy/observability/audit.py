@@ -13,7 +13,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
-from proxy.events import CredentialStateChanged, Event, Outcome, RequestFinished, SignInOutcome, TokenRefreshed
+from proxy.events import (
+    NEEDS_OPERATOR,
+    CredentialStateChanged,
+    Event,
+    Outcome,
+    RequestFinished,
+    SignInOutcome,
+    TokenRefreshed,
+)
 from proxy.observability.audit_chain import WORKER_LOST
 
 if TYPE_CHECKING:
@@ -103,7 +111,6 @@ MAX_TEXT: Final = 512
 SUCCESS: Final = Outcome.SUCCESS.value
 FAILURE: Final = Outcome.FAILURE.value
 UNKNOWN: Final = Outcome.UNKNOWN.value
-_BROKEN_STATES: Final = frozenset({"revoked", "misconfigured"})
 _CHANGES: Final = frozenset({"write", "unknown"})
 """Classes of operations that count as changes: what no specification knows may be one."""
 
@@ -250,9 +257,9 @@ def _sign_in(event: events.SignInFinished) -> dict[str, Any]:
 
 def _state(event: CredentialStateChanged) -> dict[str, Any] | None:
     """Only states that a person must fix, and their end."""
-    if event.old == event.new or not _BROKEN_STATES & {event.old, event.new}:
+    if event.old == event.new or not NEEDS_OPERATOR & {event.old, event.new}:
         return None
-    outcome = FAILURE if event.new in _BROKEN_STATES else SUCCESS
+    outcome = FAILURE if event.new in NEEDS_OPERATOR else SUCCESS
     return {**_event(f"account-{event.new}", "iam", "change", outcome), **_own(account=event.account)}
 
 

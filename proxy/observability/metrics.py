@@ -18,7 +18,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
 from proxy import events
-from proxy.events import Event, RequestFinished
+from proxy.events import CredentialState, Event, RequestFinished
 from proxy.observability import request_metrics
 from proxy.observability.exposition import form_of
 from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
@@ -455,7 +455,7 @@ class Metrics(Collector):
             self.put(CONSENT_EXPIRY, event.account, value=event.ends_at)
 
     def _enter(self, account: str, state: str) -> None:
-        for name in request_metrics.STATES:
+        for name in CredentialState:
             self.put(CREDENTIAL_STATES, account, name, value=float(name == state))
 
     def _begin(self, account: str) -> None:

@@ -441,7 +441,6 @@ class RequestMetrics:
 
 OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
-STATES: Final = ("pending", "valid", "degraded", "expired", "revoked", "misconfigured")
 REFRESH_RESULTS: Final = (
     ("success", "ok"),
     ("permanent_error", "invalid_grant"),

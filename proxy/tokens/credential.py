@@ -27,7 +27,9 @@ from proxy.errors import (
     TokenTimeout,
 )
 from proxy.events import (
+    NEEDS_OPERATOR,
     AccessTokenRefused,
+    CredentialState,
     CredentialStateChanged,
     DefectMet,
     OlderRefreshTokenUsed,
@@ -40,7 +42,7 @@ from proxy.events import (
 from proxy.tokens import lifecycle
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.leases import LeaseRequest
-from proxy.tokens.lifecycle import CredentialState, RefreshSchedule, Trigger, request_timeout
+from proxy.tokens.lifecycle import RefreshSchedule, Trigger, request_timeout
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.token_rejections import TokenRejections
@@ -189,7 +191,7 @@ class Credential:
         confirmed = self.rejections.confirms(use, self.dependencies.timing.clock())
         while (token := self._usable_token()) is None or token.is_same(rejected):
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
-            if lifecycle.needs_operator(self.state):
+            if self.state in NEEDS_OPERATOR:
                 self._take_401(token, use)
             if self._needs_operator() or not (confirmed or token is None or self._is_refreshing()):
                 return None
@@ -247,7 +249,7 @@ class Credential:
             raise needs_operator(absence, self._last_failure, self._advice(), pause)
 
     def _needs_operator(self) -> bool:
-        return self._removed or self._keeper.refresh_token is None or lifecycle.needs_operator(self.state)
+        return self._removed or self._keeper.refresh_token is None or self.state in NEEDS_OPERATOR
 
     # --- refreshing ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.backoff import backoff
 from proxy.errors import RefreshTokenRevoked, TokenTimeout
-from proxy.events import RefreshCause
+from proxy.events import CredentialState, RefreshCause
 from proxy.tokens.leases import FailedAttempt, Urgency
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ MAX_RETRY_AFTER = 120.0
 MAX_REQUEST_TIMEOUT = 30.0
 MIN_INTERVAL = 0.5
 """No two planned refreshes are closer, however short the tokens live."""
-
-
-class CredentialState(StrEnum):
-    """`pending`: no token yet. `valid`. `degraded`: a working token, but renewing it fails. `expired`: no token.
-    `revoked`: a person must sign in. `misconfigured`: the application is wrong. The last two may still hold a
-    token that works."""
-
-    PENDING = "pending"
-    VALID = "valid"
-    DEGRADED = "degraded"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    MISCONFIGURED = "misconfigured"
 
 
 class Trigger(StrEnum):
@@ -89,11 +76,6 @@ TRANSITIONS: dict[tuple[CredentialState, Trigger], CredentialState] = {
 def next_state(state: CredentialState, trigger: Trigger) -> CredentialState:
     """The state that follows."""
     return TRANSITIONS[state, trigger]
-
-
-def needs_operator(state: CredentialState) -> bool:
-    """Waiting does not help: a person has to do something first."""
-    return state in (CredentialState.REVOKED, CredentialState.MISCONFIGURED)
 
 
 def trigger_of(failure: TokenFailure) -> Trigger:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import events
 from proxy.observability.metrics import Metrics
-from proxy.observability.request_metrics import STATES, refusal_slugs
+from proxy.observability.request_metrics import refusal_slugs
 from tests.support.costs import cost_of
 from tests.support.modules import MODULES
 from tests.support.scraping import scraped
@@ -301,11 +301,13 @@ def test_a_failed_refresh_counts_by_result_and_reason(reason: str, permanent: bo
 def test_exactly_one_state_is_one_through_every_change() -> None:
     """Whatever happens, an account is in one state."""
     metrics = made("acme", "other")
-    for state in ("pending", *STATES[1:], "valid"):
+    for state in ("pending", *list(events.CredentialState)[1:], "valid"):
         if state != "pending":
             metrics.observe(events.CredentialStateChanged("acme", "", state))
-        states = {name: value(metrics, "credential_state", account="acme", state=name) for name in STATES}
-        assert states == {name: float(name == state) for name in STATES}
+        states = {
+            name: value(metrics, "credential_state", account="acme", state=name) for name in events.CredentialState
+        }
+        assert states == {name: float(name == state) for name in events.CredentialState}
     assert value(metrics, "credential_state", account="other", state="pending") == 1
 
 
