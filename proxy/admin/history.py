@@ -33,26 +33,9 @@ MAX_REFUSED: Final = 50
 class RequestCounter(Protocol):
     """What counts requests: `proxy.observability.metrics.Metrics`."""
 
-    async def totals(self, pause: Callable[[], Awaitable[None]]) -> Sums: ...
+    async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals: ...
     def series(self) -> Iterable[tuple[RequestLabels, RequestNumbers]]: ...
     def counted(self, name: str) -> Mapping[tuple[str, ...], int]: ...
-
-
-class Sums(Protocol):
-    """Sums over all requests since the start."""
-
-    @property
-    def requests(self) -> int: ...
-    @property
-    def errors(self) -> int: ...
-    @property
-    def throttled(self) -> int: ...
-    @property
-    def refused(self) -> int: ...
-    @property
-    def forwarded(self) -> int: ...
-    @property
-    def overhead_seconds(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +68,7 @@ class RequestHistory:
         self._traffic = Traffic(counted.series)
         self.counted = counted.counted
         self.recent = recent if recent is not None else RecentRequests()
-        self._last: Sums = Totals()
+        self._last = Totals()
         self._steps: deque[Step] = deque(maxlen=STEPS)
         self._refused: deque[RecentRequest] = deque(maxlen=MAX_REFUSED)
 
@@ -138,7 +121,7 @@ class RequestHistory:
             self._refused.append(request)
 
 
-def difference(before: Sums, after: Sums, at: float) -> Step:
+def difference(before: Totals, after: Totals, at: float) -> Step:
     """The step between two sums; an account that was removed meanwhile never makes it negative."""
     forwarded = after.forwarded - before.forwarded
     overhead = (after.overhead_seconds - before.overhead_seconds) * 1000 / forwarded if forwarded > 0 else None

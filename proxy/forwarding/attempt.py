@@ -161,13 +161,6 @@ class Attempt:
         if self.live:
             self._connection.resume()
 
-    def flow(self, *, reading: bool) -> None:
-        """Go on reading the response, or read no more of it for now."""
-        if reading:
-            self.resume()
-        else:
-            self.pause()
-
     @property
     def status(self) -> int:
         """That of the response, 0 while there is none."""
