@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 
 from tests.commands.test_cli import ROOT
 from tests.support.processes import free_port
-from tests.support.ready_program import ready
-from tests.support.ready_program import run as run_to_the_end
+from tests.support.ready_program import run, run_ready
 
 PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 OF_RUN = ("126", "127", "137")
@@ -22,10 +20,6 @@ OF_RUN = ("126", "127", "137")
 
 FROM_THE_START = ("version", "healthcheck", "check")
 """Commands that are run from the interpreter's start on, as a user has it: one for each code."""
-
-
-def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return run_to_the_end(folder, list(command), {"COLUMNS": "200", **environ})
 
 
 @pytest.mark.parametrize(
@@ -46,8 +40,11 @@ def run(folder: Path, *command: str, **environ: str) -> subprocess.CompletedProc
 )
 def test_a_command_ends_as_the_table_says(tmp_path: Path, arguments: str, code: int) -> None:
     """0 for what worked, 1 for what ran and found something wrong, 2 for a mistake of whoever typed."""
-    start = [sys.executable, "-m", "proxy"] if arguments in FROM_THE_START else ready()
-    result = run(tmp_path, *start, *arguments.split(), ADS_PROXY_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")
+    environ = {"COLUMNS": "200", "ADS_PROXY_ADMIN_LISTEN": f"127.0.0.1:{free_port()}"}
+    if arguments in FROM_THE_START:
+        result = run(tmp_path, [sys.executable, "-m", "proxy", *arguments.split()], environ)
+    else:
+        result = run_ready(tmp_path, arguments.split(), environ)
     assert result.returncode == code
     assert "Traceback" not in result.stderr
 
@@ -60,7 +57,7 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     script += "def ask(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(*given)\n"
     script += "wait._ask = ask; import sys; sys.argv = ['ads-proxy', 'wait', '--admin-listen', '127.0.0.1:9']\n"
     script += "from proxy.commands.cli import main; main()"
-    ended = run(tmp_path, sys.executable, "-c", script)
+    ended = run(tmp_path, [sys.executable, "-c", script], {"COLUMNS": "200"})
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGINT, "")
     assert "Traceback" not in ended.stderr
 

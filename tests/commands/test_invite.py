@@ -14,8 +14,7 @@ from proxy.errors import ConfigurationError
 from proxy.secret import Secret
 from proxy.tokens.invitation import is_signed, read_claim, signing_key
 from tests.admin.fixtures import FakeProgram, administer
-from tests.support.ready_program import ready
-from tests.support.ready_program import run as run_to_the_end
+from tests.support.ready_program import run_ready
 
 INVITES = "invites: {listen: 127.0.0.1:8082, url: 'https://consent.test', sender: Example Ltd}\n"
 
@@ -92,7 +91,7 @@ def test_half_a_listener_is_refused(tmp_path: Path, more: str, problem: str) -> 
 @pytest.mark.parametrize("arguments", ["", "acme --list", "--list --revoke acme", "acme --revoke acme"])
 def test_the_command_does_one_thing(tmp_path: Path, arguments: str) -> None:
     """ACCOUNT, --list and --revoke exclude each other."""
-    result = run_to_the_end(tmp_path, ready("invite", *arguments.split()), {})
+    result = run_ready(tmp_path, ["invite", *arguments.split()], {})
     assert (result.returncode, result.stdout) == (2, "")
     assert "ads-proxy: invite: give either ACCOUNT, --list or --revoke ID" in result.stderr
 
@@ -101,11 +100,11 @@ def test_links_are_listed_and_revoked_at_the_command_line(tmp_path: Path) -> Non
     """With the same options as for making one."""
     configured(tmp_path)
     options = ("--config", "proxy.yaml")
-    made = run_to_the_end(tmp_path, ready("invite", "acme", "--days", "3", *options), {})
+    made = run_ready(tmp_path, ["invite", "acme", "--days", "3", *options], {})
     assert made.returncode == 0
     which = re.findall(r"^ads-proxy invite --revoke (\S+) --config proxy.yaml$", made.stderr, re.MULTILINE)
-    assert which[0] in run_to_the_end(tmp_path, ready("invite", "--list", *options), {}).stdout
-    revoked = run_to_the_end(tmp_path, ready("invite", "--revoke", *which, *options), {})
+    assert which[0] in run_ready(tmp_path, ["invite", "--list", *options], {}).stdout
+    revoked = run_ready(tmp_path, ["invite", "--revoke", *which, *options], {})
     assert (revoked.returncode, revoked.stdout) == (0, f"{which[0]} (acme) is revoked\n")
 
 

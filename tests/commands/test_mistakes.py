@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts import messages
-from tests.support.ready_program import ready
-from tests.support.ready_program import run as run_to_the_end
+from tests.support.ready_program import run_ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = {
@@ -222,7 +221,7 @@ def forms() -> list[re.Pattern[str]]:
 
 
 def run(folder: Path, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return run_to_the_end(folder, ready(*arguments), environ)
+    return run_ready(folder, arguments, environ)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.patience import PATIENCE
 from tests.support.processes import ReadyProcess
-from tests.support.ready_program import ROOT, ready
+from tests.support.ready_program import ROOT, ready, run, run_ready
 
 
 def start(folder: Path, command: list[str], **environ: str) -> subprocess.Popen[bytes]:
@@ -40,6 +40,15 @@ def test_both_say_the_same(tmp_path: Path, arguments: str, typed: bytes, code: i
         ends.append((*process.communicate(typed, timeout=PATIENCE), process.returncode))
     assert ends[0] == ends[1]
     assert ends[0][2] == code
+
+
+def test_without_a_process_in_between_it_says_the_same(tmp_path: Path) -> None:
+    """Standard output and error, and the exit code."""
+    for arguments in (["version"], ["check", "--config", "none"]):
+        through = run(tmp_path, ready(*arguments), {})
+        directly = run_ready(tmp_path, arguments, {})
+        assert (directly.stdout, directly.stderr) == (through.stdout, through.stderr)
+        assert directly.returncode == through.returncode
 
 
 def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:

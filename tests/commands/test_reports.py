@@ -15,7 +15,7 @@ from proxy.errors import StateError
 from proxy.reports.overview import NamedReports
 from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
-from tests.support.ready_program import ready, run
+from tests.support.ready_program import run_ready
 from tests.support.running import SimulatedAmazon, simulated_amazon
 
 CONFIG = """
@@ -40,7 +40,7 @@ def named(folder: ReportFolder) -> NamedReports:
 
 
 def asked(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(tmp_path, ready(*arguments, "--config", "proxy.yaml"), {"COLUMNS": "200"})
+    return run_ready(tmp_path, [*arguments, "--config", "proxy.yaml"], {"COLUMNS": "200"})
 
 
 # --- reports

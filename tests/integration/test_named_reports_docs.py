@@ -24,7 +24,7 @@ from tests.integration.rig import Rig
 from tests.integration.test_named_reports_live import reports_of
 from tests.support.named_reports import ROWS
 from tests.support.programs import ROOT, require_program
-from tests.support.ready_program import ready, run
+from tests.support.ready_program import run_ready
 
 pytestmark = pytest.mark.integration
 
@@ -104,7 +104,7 @@ def test_the_commands_of_the_page_print_the_report(tmp_path: Path) -> None:
     (tmp_path / "proxy.yaml").write_text(yaml.safe_dump({"accounts": accounts, "reports": section}))
     printed = []
     for line in blocks("named-reports", "sh")[2].splitlines():
-        ended = run(tmp_path, ready(*line.removeprefix("ads-proxy ").split()), {"COLUMNS": "200"})
+        ended = run_ready(tmp_path, line.removeprefix("ads-proxy ").split(), {"COLUMNS": "200"})
         assert ended.returncode == 0, ended.stderr
         printed.append(ended.stdout)
     assert "sp-daily" in printed[0]

@@ -2,8 +2,8 @@
 
 What a test sees is a process, with its own arguments, environment, folder, streams and exit code: `ready(...)` is a
 command in place of `python -m proxy ...`, for tests of what a command says and does, to which signals do not get
-through; `ReadyChild` is a server in place of a child of one's own. The interpreter's start is not there: what is about
-that, or about what is imported when, starts `python -m proxy` itself.
+through; `run_ready(...)` runs such a command to its end; `ReadyChild` is a server in place of a child of one's own. The
+interpreter's start is not there: what is about that, or about what is imported when, starts `python -m proxy` itself.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from tests.support.patience import PATIENCE
 
@@ -49,19 +50,37 @@ def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subproc
     )
 
 
+def run_ready(folder: Path, arguments: Iterable[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """`run(folder, ready(*arguments), environ)` without the process that stands in for Python."""
+    needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    given = [*arguments]
+    wanted = {"arguments": given, "environ": {**needed, **environ}, "folder": str(folder)}
+    with Path(os.devnull).open("rb") as nothing, TemporaryFile() as printed, TemporaryFile() as said:
+        with _begin(wanted, nothing, printed, said) as server:
+            server.settimeout(PATIENCE)
+            server.recv(16)  # the process's id
+            code = int(server.recv(16))
+        texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (printed, said)]
+    return subprocess.CompletedProcess(given, code, *texts)
+
+
+def _begin(wanted: Mapping[str, Any], *streams: IO[Any]) -> socket.socket:
+    """The connection to the ready program that forks what is wanted; it tells its id, and later its exit code."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.connect(_place())
+    socket.send_fds(server, [json.dumps(wanted).encode()], [stream.fileno() for stream in streams])
+    return server
+
+
 class ReadyChild:
     """A module of ours that runs as a program, and says everything on one pipe; as `subprocess.Popen` has a child."""
 
     def __init__(self, module: str, arguments: list[str], environ: Mapping[str, str], open_files: int | None) -> None:
         readable, writable = os.pipe()
         self.stdout = os.fdopen(readable, encoding="utf-8")
-        self._parent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._parent.connect(_place())
         wanted = {"module": module, "arguments": arguments, "environ": dict(environ), "folder": str(ROOT)}
         with Path(os.devnull).open("rb") as nothing, os.fdopen(writable, "wb") as output:
-            streams = [nothing.fileno(), output.fileno(), output.fileno()]
-            message = json.dumps({**wanted, "open_files": open_files}).encode()
-            socket.send_fds(self._parent, [message], streams)
+            self._parent = _begin({**wanted, "open_files": open_files}, nothing, output, output)
         self.pid = int(self._parent.recv(16))
         self.returncode: int | None = None
 
@@ -182,8 +201,34 @@ def _watch(client: socket.socket, program: int) -> None:
     os._exit(0)
 
 
+class Ending:
+    """The end of a forked process: as the interpreter's, but for the modules, which are not taken apart.
+
+    That would copy all memory that the process shares with the ready program, and takes longer than most commands.
+    """
+
+    def __init__(self) -> None:
+        self._code: int | None = None
+        atexit.register(self._leave)  # made before anything else registers, so that it comes last
+
+    def run(self, module: str) -> None:
+        """Run a module as the program. An end other than by an exit code is left to the interpreter."""
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            self._code = 0 if ended.code is None else ended.code if isinstance(ended.code, int) else None
+            raise
+
+    def _leave(self) -> None:
+        if self._code is not None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._code & 0xFF)
+
+
 if __name__ == "__main__":
+    ending = Ending()
     load_all()
     came = serve(sys.argv[1])
     if came is not None:
-        runpy.run_module(become_the_program(came), run_name="__main__", alter_sys=True)
+        ending.run(become_the_program(came))
