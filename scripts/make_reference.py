@@ -13,6 +13,7 @@ named. Reading the code is all that lives here; what a key, a metric or an error
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import json
 import re
@@ -149,6 +150,7 @@ def _cell(texts: Iterable[str]) -> str:
     return "<br>".join(text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*") for text in texts)
 
 
+@functools.cache
 def token_rows() -> list[Row]:
     """Each advice about failed token requests, with its reasons and their details."""
     found: dict[str, tuple[list[str], list[str]]] = {}
@@ -176,14 +178,19 @@ def _message_rows(*groups: Mapping[str, Iterable[str]]) -> list[list[Row]]:
     return tables
 
 
+@functools.cache
+def message_tables() -> list[list[Row]]:
+    """The rows about the configuration, the start and the commands."""
+    return _message_rows(messages.configuration(), messages.at_start(), messages.of_commands())
+
+
 # --- pages --------------------------------------------------------------------------------------------------
 
 
 def blocks(written: str) -> dict[str, str]:
     """What can stand in a page, by name, made anew; `written` is the page as it is."""
     errors_head = ("slug", "status", "retryable", "when")
-    groups = (messages.configuration(), messages.at_start(), messages.of_commands())
-    of_configuration, at_start, of_commands = _message_rows(*groups)
+    of_configuration, at_start, of_commands = message_tables()
     return {
         "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),

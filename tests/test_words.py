@@ -91,10 +91,13 @@ def test_all_pages_together_are_short_and_easy_to_read() -> None:
 
 
 @functools.cache
+def _all_passages() -> list[measure_program.Passage]:
+    return [passage for path in measure_program.files() for passage in measure_program.passages_of(path)]
+
+
 def _passages(kind: str) -> list[measure_program.Passage]:
     """The texts, docstrings or comments of proxy/."""
-    found = [passage for path in measure_program.files() for passage in measure_program.passages_of(path)]
-    return [passage for passage in found if passage.kind == kind]
+    return [passage for passage in _all_passages() if passage.kind == kind]
 
 
 @pytest.mark.parametrize("kind", measure_program.KINDS)
