@@ -369,7 +369,7 @@ class Exchange:
         """Answer with what others got for the same, or go on when it is this request's turn."""
         try:
             answer = await report.prepare()
-        except Throttled as error:
+        except Refused as error:
             self._entered = perf_counter()
             self._refuse(error)
             return

@@ -227,8 +227,21 @@ class Forwarder:
         check = self._check_of(context) if decision.by_body else None
         if decision.report is None:
             return Exchange(self._dependencies, client, context, check)
-        report = SharedReport(self._dependencies, context)
+        report = SharedReport(self._dependencies, context, self._permit_again)
         return Exchange(self._dependencies, client, context, check, report)
+
+    def _permit_again(self, context: RequestContext, body: bytes) -> None:
+        """Raise what forbids a request that waited, by the rules in force. Where it goes stays as it was decided."""
+        request, rules, clients = context.request, self.rules, self.rules.clients
+        identity = identify(request, None, clients, rules.table, time.time())
+        if identity is context.decision.identity:
+            return
+        _, asked = self._decisions.read(request, identity.reading)
+        screened = clients.screen(identity, asked)
+        route(asked, rules.table, identity.scope)
+        clients.check_route(identity, screened, context.route)
+        if screened.by_body:
+            clients.permit_body(identity, request.fields, body)
 
     def _check_of(self, context: RequestContext) -> Callable[[bytes], None]:
         """What may forbid the request for what its body holds."""

@@ -38,6 +38,8 @@ from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
@@ -73,12 +75,18 @@ def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
 
 
 class SharedReport:
-    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened."""
+    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened.
 
-    def __init__(self, dependencies: Dependencies, context: RequestContext) -> None:
+    `permit` raises what forbids the request with a body by the rules that are in force then.
+    """
+
+    def __init__(
+        self, dependencies: Dependencies, context: RequestContext, permit: Callable[[RequestContext, bytes], None]
+    ) -> None:
         decision, rules = context.decision, context.rules.reports
         assert decision.report is not None and rules is not None
         self._dependencies, self._context, self._sharing = dependencies, context, dependencies.reports
+        self._permit, self._body = permit, b""
         self._operation, self._rules = decision.report, rules
         self._loop = context.pool.loop
         self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
@@ -96,6 +104,7 @@ class SharedReport:
 
     def read(self, body: bytes) -> None:
         """Read what the body asks for. Takes long for a large one, and may run in a thread."""
+        self._body = body
         operation, fields = self._operation, self._context.request.fields
         deletes = not (operation.is_order or operation.is_poll)  # in whatever form: Amazon may have done it
         is_odd = any(may_override(name) for name, _ in fields.every) or (body and find_odd_form(fields))
@@ -144,10 +153,13 @@ class SharedReport:
     # --- before the request leaves
 
     async def prepare(self) -> OwnAnswer | None:
-        """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`."""
+        """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`, and
+        what forbids the request after a wait: it may have been for minutes, and its client's key revoked meanwhile."""
         operation = self._operation
         if operation.is_poll:
-            return await self._share_poll() if self._key and self._rules.poll_interval else None
+            answer = await self._share_poll() if self._key and self._rules.poll_interval else None
+            self._permit(self._context, self._body)
+            return answer
         if not operation.is_order:
             self._forget()
             return None
@@ -156,6 +168,7 @@ class SharedReport:
         except Throttled:
             self._count("throttled")
             raise
+        self._permit(self._context, self._body)
         if made is None:
             self._left_at = self._loop.time()
             return None

@@ -705,17 +705,32 @@ async def test_polls_of_version_1_are_shared(running: Running, amazon: Amazon) -
 KEYS = {name: f"the key of the client {name}" for name in ("first", "second", "reader")}
 
 
-def known(*names: str) -> Clients:
-    """These clients; the one called `reader` may only read."""
+def known(*names: str, access: Effect = Effect.WRITE) -> Clients:
+    """These clients; the one called `reader` may only read, and so may the last one with that `access`."""
     policies = [
         Policy(
             name,
             (ClientKey(hashlib.sha256(KEYS[name].encode()).hexdigest()),),
-            access=Effect.READ if name == "reader" else Effect.WRITE,
+            access=Effect.READ if name == "reader" else access if name == names[-1] else Effect.WRITE,
         )
         for name in names
     ]
     return Clients(policies, Placeholders(b"key"), Budgets())
+
+
+def of_account(identifier: bytes) -> Clients:
+    """The client `first`, which may use this ads account alone."""
+    first = ClientKey(hashlib.sha256(KEYS["first"].encode()).hexdigest())
+    return Clients([Policy("first", (first,), account_ids=frozenset({identifier}))], Placeholders(b"key"), Budgets())
+
+
+def own_order(name: str) -> bytes:
+    return order(ORDER, key(name))
+
+
+def own_poll(name: str) -> bytes:
+    """Of a report that nobody ordered."""
+    return poll("report-9", key(name))
 
 
 def key(name: str) -> str:
@@ -808,6 +823,69 @@ async def test_a_client_far_back_in_its_queue_delays_no_other(
         for client in others:
             client.abort()
     assert amazon.orders() == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"clients": known("second")}, 401),
+        ({"clients": known("second", "first", access=Effect.READ)}, 403),
+        ({"clients": known("second", "first")}, 200),
+    ],
+)
+async def test_an_order_is_judged_again_when_it_leaves(
+    changed: dict[str, Any], status: int, running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client's key, or a permission, may have been taken away while it waited; then Amazon is not asked, and the
+    identical order of another client is."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
+    amazon.answers = [answer(429, {"code": "429"})]
+    clients = known("first", "second")
+    async with sharing(running, amazon, clients=clients, response_timeout=1000.0) as bench:
+        await bench.ask(order({**ORDER, "endDate": "2026-11-30"}, key("first")))
+        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
+        waiting = asyncio.create_task(bench.ask(order(ORDER, key("first"))))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+        bench.apply(**changed)
+        bench.reports.queues.give_back(limit)
+        got = await waiting
+        assert got.status == status
+        assert amazon.orders() == (2 if status == 200 else 1)
+        bench.reports.queues.give_back(limit)
+        assert told(await bench.ask(order(ORDER, key("second")))) == (200, "report-1", status == 200)
+    assert amazon.orders() == 2
+
+
+async def test_a_revoked_key_gets_nothing_that_it_waited_for(running: Running, amazon: Amazon) -> None:
+    """Neither the report of an identical order that was under way, nor the answer to a poll."""
+    amazon.held = asyncio.Event()
+    async with sharing(running, amazon, clients=known("first", "second")) as bench:
+        sent = [asyncio.create_task(bench.ask(each("second"))) for each in (own_order, own_poll)]
+        await bench.settled(lambda: len(amazon.asked) == 2)
+        waiting = [asyncio.create_task(bench.ask(each("first"))) for each in (own_order, own_poll)]
+        await bench.settled(lambda: bench.accounting.in_flight == 4)
+        bench.apply(clients=known("second"))
+        amazon.held.set()
+        assert [each.status for each in await asyncio.gather(*sent)] == [200, 404]
+        refused = await asyncio.gather(*waiting)
+    assert [each.status for each in refused] == [401, 401]
+    assert len(amazon.asked) == 2
+
+
+async def test_a_body_is_judged_again_too(running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names an ads account that was the client's when it came."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
+    amazon.answers = [answer(429, {"code": "429"})]
+    sent = post("/adsApi/v1/create/reports", V1, key("first")).replace(b"Amazon-Advertising-API-Scope: 1\r\n", b"")
+    async with sharing(running, amazon, clients=of_account(b"amzn1.a"), response_timeout=1000.0) as bench:
+        assert (await bench.ask(sent)).status == 429
+        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
+        waiting = asyncio.create_task(bench.ask(sent))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+        bench.apply(clients=of_account(b"amzn1.b"))
+        bench.reports.queues.give_back(limit)
+        assert (await waiting).status == 403
+    assert amazon.orders() == 1
 
 
 @pytest.mark.parametrize("arrives", ["at once", "in pieces", "chunked"])
