@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def read_json(body: bytes, *, strictly: bool) -> Any:
     if text.startswith(_MARK):
         raise UnclearBody
     hook = _strict_object if strictly else _object
-    return json.loads(text, object_pairs_hook=hook, parse_constant=_constant)
+    return json.loads(text, object_pairs_hook=hook, parse_constant=_constant, parse_float=_float)
 
 
 def differ_clearly(names: Iterable[str]) -> bool:
@@ -54,6 +55,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise UnclearBody
     return found
+
+
+def _float(text: str) -> float:
+    """One reader makes infinity of a number such as 1e999, another one an error."""
+    value = float(text)
+    if math.isinf(value):
+        raise UnclearBody
+    return value
 
 
 def _constant(_name: str) -> None:

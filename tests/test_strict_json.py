@@ -11,15 +11,25 @@ from proxy.strict_json import UnclearBody, differ_clearly, read_json
 
 def test_a_plain_body_is_read() -> None:
     """Its value comes back, strictly or not."""
+    assert read_json(b"[1.5e3, 1e-999, -0.5]", strictly=True) == [1500.0, 0.0, -0.5]
     for strictly in (True, False):
         assert read_json(b' {"a": [1, "\\u0062"], "c": {}} ', strictly=strictly) == {"a": [1, "b"], "c": {}}
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"a": 1, "a": 1}', b'{"a": 1, "\\u0061": 2}', b'{"a": NaN}', b"[Infinity]", b'\xef\xbb\xbf{"a": 1}']
+    "body",
+    [
+        b'{"a": 1, "a": 1}',
+        b'{"a": 1, "\\u0061": 2}',
+        b'{"a": NaN}',
+        b"[Infinity]",
+        b"[1e999]",
+        b"[-1.5E400]",
+        b'\xef\xbb\xbf{"a": 1}',
+    ],
 )
 def test_what_readers_understand_differently_is_refused(body: bytes) -> None:
-    """A name twice, a number that JSON does not have, and a byte order mark."""
+    """A name twice, a number that JSON or a reader does not have, and a byte order mark."""
     with pytest.raises(UnclearBody):
         read_json(body, strictly=False)
 

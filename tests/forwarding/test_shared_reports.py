@@ -504,6 +504,15 @@ async def test_an_answer_with_odd_parts_holds_up_no_other_order(running: Running
         assert bench.accounting.in_flight == 0
 
 
+async def test_an_answer_with_a_number_that_readers_do_not_have_is_not_shared(running: Running, amazon: Amazon) -> None:
+    """It passes as it came, and is not written anew."""
+    body = b'{"reportId": "report-9", "status": "PENDING", "fileSize": 1e999}'
+    amazon.answers = [answer(200, body)]
+    async with sharing(running, amazon) as bench:
+        assert (await bench.ask(order())).body == body
+        assert told(await bench.ask(order())) == (200, "report-1", False)
+
+
 async def test_a_compressed_answer_is_understood(running: Running, amazon: Amazon) -> None:
     """The client gets it as it came; the next one gets plain JSON."""
     content = gzip.compress(json.dumps({"reportId": "report-1", "status": "PENDING"}).encode())
