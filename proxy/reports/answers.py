@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from proxy.reports.orders import ReportOperation
     from proxy.reports.templates import OrderTemplate, PlannedOrder
 
+MAX_FILES: Final = 100
+"""Of one report, by Amazon's specification."""
 _TEMPORARY: Final = frozenset({408, 425, 429})
 _MULTI_STATUS: Final = 207
 _STATUSES: Final = {
@@ -97,6 +99,8 @@ def read_poll(operation: ReportOperation, response: ListResponse) -> Answer:
     if report.status is ReportStatus.COMPLETED:
         if report.content.get("completedReportParts") == []:
             return Answer(AnswerKind.REJECTED, words="Amazon's completed report has no file of rows.")
+        if len(report.urls) > MAX_FILES:
+            return Answer(AnswerKind.REJECTED, words=f"Amazon's completed report has more than {MAX_FILES} files.")
         if not report.urls:
             return Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows.")
         return Answer(AnswerKind.COMPLETED, urls=report.urls)

@@ -153,7 +153,7 @@ class Version1Template(OrderTemplate):
     def find_fault(self, order: PlannedOrder) -> str:
         if order.ads_account:
             return ""
-        return "Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it."
+        return "Amazon lists no ads account with this profile, or one with several in its country; version 1 needs one."
 
     def write(self, order: PlannedOrder) -> dict[str, Any]:
         period = {"datePeriod": {"startDate": order.first_day, "endDate": order.last_day}}

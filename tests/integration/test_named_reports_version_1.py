@@ -249,6 +249,21 @@ def test_a_killed_run_continues_and_orders_nothing_twice(
         assert {path.suffix for path in (tmp_path / "reports" / "sp-daily" / "parts").iterdir()} == {".gz"}
 
 
+def test_an_order_whose_answer_was_not_read_is_made_again(strict: SimulatedAmazon, tmp_path: Path) -> None:
+    """Version 1 tells of no duplicate: two reports are made, and the rows of one are taken."""
+    given = in_version_1(strict, tmp_path, profiles=[US, UK])
+    strict.fault({"hang": "mid_head"}, 2, path="/adsApi/v1/create/reports")
+    with serving(tmp_path, given) as running:
+        running.until(lambda: made(strict) == 2)
+        running.process.signal(signal.SIGKILL)
+        running.process.wait()
+    strict.heal()
+    with serving(tmp_path, given) as running:
+        result = result_of(running, tmp_path)
+        assert_as_the_simulator_has_it(result, rows_of(tmp_path), [US, UK])
+        assert made(strict) == 4
+
+
 def test_a_restart_runs_nothing_twice(strict: SimulatedAmazon, tmp_path: Path) -> None:
     given = in_version_1(strict, tmp_path, profiles=[CA])
     with serving(tmp_path, given) as running:

@@ -188,6 +188,14 @@ def test_what_an_answer_to_an_order_of_version_1_means(response: ListResponse, e
             Answer(AnswerKind.REJECTED, words="Amazon's completed report has no file of rows."),
         ),
         (
+            of_one("COMPLETED", completedReportParts=[PART] * 100),
+            Answer(AnswerKind.COMPLETED, urls=("https://s3/1?sig",) * 100),
+        ),
+        (
+            of_one("COMPLETED", completedReportParts=[PART] * 101),
+            Answer(AnswerKind.REJECTED, words="Amazon's completed report has more than 100 files."),
+        ),
+        (
             of_one("FAILED", failureReason="Too much data"),
             Answer(AnswerKind.REJECTED, words="Amazon failed to make the report: Too much data."),
         ),

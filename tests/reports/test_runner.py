@@ -168,7 +168,8 @@ async def test_a_run_of_version_1_waits_for_the_list_of_ads_accounts(bench: Benc
     ]
     assert run.result is RunResult.PARTIAL
     assert run.errors == (
-        "Profile 11: Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it.",
+        "Profile 11: Amazon lists no ads account with this profile, or one with several in its country; "
+        "version 1 needs one.",
     )
 
 

@@ -104,5 +104,5 @@ def test_rows_of_other_countries_are_left_out_where_an_ads_account_has_some(
 def test_a_profile_without_an_ads_account_cannot_be_ordered_in_version_1() -> None:
     assert version_1().find_fault(ORDER) == ""
     assert version_1().find_fault(PlannedOrder("11", "na", "2026-10-01", "2026-10-31")) == (
-        "Amazon lists no ads account whose rows of this profile can be ordered, as version 1 needs it."
+        "Amazon lists no ads account with this profile, or one with several in its country; version 1 needs one."
     )
