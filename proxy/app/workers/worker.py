@@ -19,7 +19,7 @@ from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
-from proxy.app.object_freezer import ObjectFreezer
+from proxy.app.object_freezer import ObjectFreezer, freezing
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
 from proxy.app.rules import RuleSources, rules_of
 from proxy.app.server_tls import ServerTls
@@ -245,7 +245,7 @@ class Worker:
 
     def _read(self, pieces: Sequence[Document]) -> tuple[Config, Rules]:
         """What is to be put in force. For a thread."""
-        with frequent_thread_switches():
+        with frequent_thread_switches(), freezing():
             config = from_pieces(pieces, self.config)
             self._logs.redact(config.secrets())
             return config, rules_of(config, self._sources)

@@ -112,6 +112,12 @@ class Begun:
         os.close(self.numbers)
 
 
+@pytest.fixture
+def unfrozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests leave can be collected."""
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop run until the condition holds."""
     async with asyncio.timeout(PATIENCE):
@@ -181,6 +187,7 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
     assert capfd.readouterr().err == f"ads-proxy worker 3: {text}"
 
 
+@pytest.mark.usefixtures("unfrozen")
 async def test_a_reload_is_in_force_once_it_is_told() -> None:
     """Regions and secrets of the accounts, the limits, and what the log may say."""
     async with begun() as running:
@@ -195,6 +202,7 @@ async def test_a_reload_is_in_force_once_it_is_told() -> None:
         assert worker._logs.redaction.clean("canary-newer") == "***"
 
 
+@pytest.mark.usefixtures("unfrozen")
 async def test_a_worker_serves_while_it_reads_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a thread: messages are heard meanwhile. A reload that comes then knows the accounts of the first."""
     reading, go_on = threading.Event(), threading.Event()
@@ -225,6 +233,7 @@ async def test_a_worker_serves_while_it_reads_a_configuration(monkeypatch: pytes
         assert running.worker.config.accounts["default"].region == "eu"
 
 
+@pytest.mark.usefixtures("unfrozen")
 async def test_a_reload_that_cannot_be_put_in_force_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the end of the worker; the next one begins with the newest of everything."""
     ended = asyncio.Event()
