@@ -24,6 +24,7 @@ import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ def read_explained(document: dict[str, list[dict[str, str]]]) -> dict[Change, st
     }
 
 
+@cache
 def declared(text: str) -> list[Span]:
     """Where annotations, decorators of classes and `TYPE_CHECKING` stand."""
     found: list[ast.expr | None] = []
@@ -94,6 +96,7 @@ def declared(text: str) -> list[Span]:
     return [((line, column), (last or line, end or column)) for line, column, last, end in spans]
 
 
+@cache
 def signatures(text: str) -> list[Span]:
     """Where functions are declared, up to their first statement."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -192,13 +195,23 @@ class Tests:
         contexts -= self._failing
         if not contexts:
             return None
-        self._chosen.write_text("\n".join(sorted(contexts)), encoding="utf-8")
+        own = own_tests(name)
+        nearest_first = sorted(
+            contexts, key=lambda test: (not test.startswith(own), not test.startswith(own.rpartition("/")[0]), test)
+        )
+        self._chosen.write_text("\n".join(nearest_first), encoding="utf-8")
         return self._command("-x").format(f"@{self._chosen}")
 
     def _command(self, options: str = "") -> str:
         marks = "not integration and not fuzz and not soak and not long"
         run = f"{self._python} -m pytest -q --no-header {options} {{}} -m '{marks}'"
         return f"env -C {self._tree} PYTHONPATH={self._tree} {run}"
+
+
+def own_tests(module: str) -> str:
+    """The file of a module's tests, as a rule: they mirror the folders. They notice most of its mutants."""
+    path = Path(module)
+    return str(Path("tests", *path.parts[1:-1], f"test_{path.name}"))
 
 
 def statement_lines(text: str, line: int) -> range:

@@ -194,6 +194,12 @@ def test_what_cannot_be_read_tells_nothing(content: bytes, coding: bytes, events
     assert read(content, coding=coding, events=events) == []
 
 
+def test_a_body_that_cannot_hold_a_list_is_not_parsed() -> None:
+    """It passes, and costs nothing more."""
+    made = ToolListReader(b"", events=False)
+    assert made.feed(b'{"result": {}}') == [] and made.finish() == []
+
+
 @pytest.mark.parametrize("coding", [b"", b"gzip"])
 def test_no_more_is_read_than_fits(coding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what was sent before the limit, a whole event counts; after it nothing does."""

@@ -205,6 +205,20 @@ async def test_a_401_gets_none_where_no_token_comes() -> None:
 
 
 @virtual_time
+async def test_a_401_is_told_when_the_next_attempt_is() -> None:
+    """The seconds that are left of the pause which Login with Amazon asked for."""
+    login = ScriptedLogin(grant("a"), errors.TokenThrottled("wait", retry_after=60.0))
+    async with RunningManager(login) as running:
+        await running.manager.start([source()])
+        old = await running.manager.get("acme")
+        for left in (60, 40):
+            with pytest.raises(errors.NoUsableToken) as away:
+                await running.manager.renewed(old, USE)
+            assert away.value.retry_after == pytest.approx(left, abs=1)
+            await asyncio.sleep(20)
+
+
+@virtual_time
 async def test_a_401_waits_no_longer_than_it_may() -> None:
     """A refresh that hangs costs a rejected request `request_wait` and no more."""
     async with RunningManager(ScriptedLogin(grant("a"), never), settings=TokenSettings(refresh_timeout=30)) as running:

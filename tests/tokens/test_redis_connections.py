@@ -13,6 +13,7 @@ from proxy.tokens import redis_connection
 from proxy.tokens.redis_connection import ConnectionUse, RedisConnection
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
+from tests.support.tokens import virtual_time
 
 
 @pytest.fixture
@@ -98,6 +99,29 @@ async def test_a_connection_that_is_closed_while_a_command_is_sent(
     assert connection.problem is not None
     with pytest.raises(StateUnavailable, match="cannot be reached"):
         await connection.pulse()
+    await connection.close()
+
+
+@virtual_time
+async def test_a_server_that_is_away_is_probed_every_half_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the probes before still hang."""
+    loop, probes = asyncio.get_running_loop(), []
+
+    class Away:
+        async def ask(self, *words: object) -> tuple[int, None]:
+            probes.append(loop.time())
+            if len(probes) < 4:
+                await asyncio.sleep(3600)
+            return 1, None
+
+        async def close(self) -> None:
+            """There is nothing to close."""
+
+    monkeypatch.setattr(redis_connection, "open_client", lambda *settings: Away())
+    connection = RedisConnection(parse_redis_address("redis://127.0.0.1:1/0"), 8)
+    began = loop.time()
+    await connection.returned()
+    assert [each - began for each in probes] == pytest.approx([0.0, 0.5, 1.0, 1.5])
     await connection.close()
 
 

@@ -1,0 +1,54 @@
+"""The account of one request: its times, and whether there is anything to say that other requests do not share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.events import ChangedObjects, Fault, Outcome, WriteOutcome
+from proxy.forwarding.accounting import RequestStats
+from tests.support.deciding import request
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "overhead", "upstream", "spent"),
+    [
+        (0.0, 1.0, 0.0, 1.0),
+        (13.0, 1.0, 1.0, 1.0),
+        (11.0, 3.0, 1.0, 3.0),
+        (11.0, 9.0, 0.0, 4.0),
+    ],
+    ids=["not sent", "sent late", "the proxy spent some of it", "more than there was"],
+)
+def test_amazon_and_the_proxy_spent_no_more_than_there_was(
+    sent_at: float, overhead: float, upstream: float, spent: float
+) -> None:
+    """Of the four seconds from 10 to 14, what the proxy spent does not count as Amazon's too."""
+    stats = RequestStats(request(), 10.0)
+    stats.sent_at, stats.overhead = sent_at, overhead
+    stats.measure(14.0)
+    assert (stats.duration, stats.upstream, stats.overhead) == (4.0, upstream, spent)
+
+
+@pytest.mark.parametrize(
+    ("said", "well"),
+    [
+        ({}, True),
+        ({"write": WriteOutcome(Outcome.SUCCESS)}, True),
+        ({"write": WriteOutcome(Outcome.PARTIAL)}, False),
+        ({"changes": ChangedObjects()}, False),
+        ({"fault": Fault.CLIENT_GONE}, False),
+        ({"note": "answered from memory"}, False),
+        ({"mcp_tools": ("campaign_management-query_campaign",)}, False),
+        ({"upstream_status": 503}, False),
+    ],
+    ids=lambda value: next(iter(value), "nothing") if isinstance(value, dict) else "",
+)
+def test_a_request_of_which_something_is_to_be_said_is_no_usual_one(said: dict[str, Any], well: bool) -> None:
+    """A usual one went to the client whole, as Amazon answered it."""
+    stats = RequestStats(request(), 0.0)
+    stats.upstream_status = 200
+    for name, value in said.items():
+        setattr(stats, name, value)
+    assert stats.ended_well(200) is well
