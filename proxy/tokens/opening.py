@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class SharedSettings:
     """What a store on a server needs in addition to its address and keys."""
 
-    max_connections: int = 16
+    max_connections: int
     spill: SpillDirectory | None = None
 
 
@@ -75,9 +75,9 @@ def _open_redis(url: str, keys: tuple[Secret, ...], shared: SharedSettings | Non
     from proxy.tokens.redis_connection import RedisConnection
     from proxy.tokens.redis_store import RedisStore
 
-    shared = shared or SharedSettings()
-    store = RedisStore(RedisConnection(address, shared.max_connections), keys)
-    if shared.spill is not None:
+    connection = RedisConnection(address, shared.max_connections) if shared is not None else RedisConnection(address)
+    store = RedisStore(connection, keys)
+    if shared is not None and shared.spill is not None:
         _open_spill(store, shared.spill, str(address))
     return store
 

@@ -202,6 +202,13 @@ async def test_a_session_that_is_over_is_forgotten(ends: bytes, answer: bytes, r
         assert repr(bench.sessions) == "<McpSessions: 0>"
 
 
+async def test_an_error_teaches_no_session(running: Running) -> None:
+    """An endpoint that refused the request may not know its session."""
+    async with running(answering(refusal(400, b"{}"))) as bench:
+        await bench.ask(within(b"s-1"))
+        assert repr(bench.sessions) == "<McpSessions: 0>"
+
+
 async def test_a_session_is_its_clients_own(running: Running) -> None:
     """Another client gets the same answer as for a session that lives elsewhere, and nothing of it leaves."""
     keys = {name: f"a key of {name}".encode() for name in ("one", "two")}

@@ -125,11 +125,13 @@ def test_an_event_that_nothing_ends_is_not_shown_whole() -> None:
 
 @pytest.mark.parametrize("events", [True, False])
 def test_what_cannot_be_read_does_not_pass(events: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compressed answer, one that is too long, one that is no JSON and may list clients."""
+    """A compressed answer, one that is too long, one that is no JSON or too deep, and may list tools."""
     compressed = body(b"\x1f\x8b tools bad", 4, events=events, readable=False)
     assert b"could not be read" in compressed and compressed.count(b"jsonrpc") == 1
     torn = b'{"result":{"tools":[{"name":"bad"}]}'
-    assert b"bad" not in body(b"data: " + torn + b"\n\n" if events else torn, events=events)
+    nested = b'["bad tools",' + b"[" * 100_000
+    for text in (torn, nested):
+        assert b"bad" not in body(b"data: " + text + b"\n\n" if events else text, events=events)
     monkeypatch.setattr("proxy.forwarding.tool_lists.MAX_MESSAGE", 20)
     long = body(b"data: " + dumped(LISTED), 5, events=events)
     assert b"could not be read" in long and b"bad" not in long

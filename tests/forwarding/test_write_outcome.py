@@ -138,6 +138,7 @@ RAW: list[tuple[str, int, bytes, bytes | None, str]] = [
     ("events: none", 200, EVENTS, b": ping\n\n", "unknown"),
     ("events: no JSON", 200, EVENTS, b"data: x\n\n", "unknown"),
     ("events: a batch", 200, EVENTS, stream([tool("done"), tool("done")]), "success"),
+    ("events: without a blank", 200, EVENTS, b'data:{"jsonrpc": "2.0", "result": {}}\n\n', "success"),
     ("events: in several lines", 200, EVENTS, b'data: {"jsonrpc": "2.0",\ndata: "result": {}}\n\n', "success"),
     ("events: with a mark", 200, EVENTS, b'\xef\xbb\xbfdata: {"jsonrpc": "2.0", "result": {}}\n\n', "success"),
 ]

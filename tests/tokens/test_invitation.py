@@ -93,6 +93,19 @@ async def test_what_became_of_links_is_remembered() -> None:
     assert list(json.loads(json.dumps(await store.read_document(USED)))) == ["e"]
 
 
+async def test_a_link_is_known_for_90_days_after_its_end() -> None:
+    """Not a moment longer."""
+    store, now = MemoryStore(), [1000.0]
+    ledger = InvitationLedger(store, lambda: now[0])
+    link = await ledger.make("a", 50, "Us")
+    now[0] = link.expires_at + 90 * 86400 - 1
+    await ledger.make("b", 50, "Us")
+    assert await ledger.find(link.id) is not None
+    now[0] += 1
+    await ledger.make("c", 50, "Us")
+    assert await ledger.find(link.id) is None
+
+
 async def test_links_made_at_once_are_all_kept() -> None:
     """Within a process nothing is lost between reading and writing."""
     ledger = InvitationLedger(MemoryStore(), lambda: 0.0)

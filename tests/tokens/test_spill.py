@@ -125,7 +125,7 @@ async def test_a_full_disk_is_named(tmp_path: Path) -> None:
 
 
 def redis_at(url: str, directory: Path) -> RedisStore:
-    store = open_store(url, Secret(KEY), SharedSettings(spill=SpillDirectory(str(directory), required=True)))
+    store = open_store(url, Secret(KEY), SharedSettings(16, SpillDirectory(str(directory), required=True)))
     assert isinstance(store, RedisStore)
     return store
 
@@ -173,7 +173,7 @@ def test_a_directory_that_was_asked_for_has_to_be_usable(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match=r"state\.spill: The state directory .* Set state\.spill to"):
         redis_at("redis://127.0.0.1:1/0", tmp_path / "file" / "spill")
-    shared = SharedSettings(spill=SpillDirectory(str(tmp_path / "file" / "x"), required=False))
+    shared = SharedSettings(16, SpillDirectory(str(tmp_path / "file" / "x"), required=False))
     store = open_store("redis://127.0.0.1:1/0", Secret(KEY), shared)
     assert "have no copy on this machine" in store.notes[0]
 

@@ -386,13 +386,15 @@ def test_the_pace_grows_where_requests_wait_for_it() -> None:
     assert found == [pytest.approx(2.0, rel=0.1), pytest.approx(1.05, rel=0.01)]
 
 
-def test_a_pace_that_nobody_waits_for_does_not_grow() -> None:
-    """A request in a while says nothing about the limit."""
+@pytest.mark.parametrize(("every", "grows"), [(0.45, True), (0.55, False), (1.0, False)])
+def test_a_pace_that_nobody_waits_for_does_not_grow(every: float, grows: bool) -> None:
+    """A request in a while says nothing about the limit: it came when two could have been sent, four a second."""
     rate_limit = limited(4)
-    for moment in range(20, 40):
-        rate_limit.take(float(moment))
-        rate_limit.granted(float(moment))
-    assert rate_limit.rate == pytest.approx(4.0)
+    for number in range(20):
+        rate_limit.take(20.0 + number * every)
+        rate_limit.granted(20.0 + number * every)
+    assert rate_limit.rate is not None
+    assert (rate_limit.rate > 4.001) is grows
 
 
 def test_a_slower_pace_of_another_replica_counts_here() -> None:
