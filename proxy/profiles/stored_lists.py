@@ -17,6 +17,7 @@ from proxy.profiles import reach
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, document_of, read_document, read_listing, write_listing
 from proxy.profiles.listing import LIST_INTERVAL, ProfilesUnavailable, next_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
+from proxy.tokens.delayed_writer import DelayedWriter
 from proxy.tokens.leases import LONGEST, FailedAttempt, LeaseRequest, T
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 EARLIER_DOCUMENT, EARLIER_REACH = "profiles", "ads-accounts"
 """Held all lists in the versions before; empty, once they are in `index.DOCUMENTS` and `reach.DOCUMENTS`."""
-SAVE_DELAY = 2.0
-"""Seconds from a change until it is written."""
-_SAVE_SHARE = 0.05
-"""At most this part of the time is spent on writing: lists of many accounts change all the time after a start."""
 
 
 class ListStore(Protocol):
@@ -52,11 +49,10 @@ class StoredLists:
     def __init__(
         self, documents: ListStore, profiles: ProfileIndex, further: ReachIndex, schedule: ListingSchedule
     ) -> None:
-        self._documents, self._profiles, self._further, self._schedule = documents, profiles, further, schedule
+        self._documents, self._profiles, self._further = documents, profiles, further
         self._unsaved: set[str] = set()
-        self._dirty = asyncio.Event()
-        self._never = asyncio.Event()
-        self._saver: asyncio.Task[None] | None = None
+        never = asyncio.Event()
+        self._writer = DelayedWriter(self._write, lambda seconds: schedule.pause(seconds, never), schedule.clock)
         self.version = 0
 
     def __repr__(self) -> str:
@@ -80,33 +76,19 @@ class StoredLists:
 
     def begin(self) -> None:
         """Write what changes from now on."""
-        self._saver = asyncio.create_task(self._save())
+        self._writer.begin()
 
     async def stop(self) -> None:
         """Write what is not written yet."""
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.wait((self._saver,))
-        if self._dirty.is_set():
-            await self._write()
+        await self._writer.stop()
 
     def changed(self, *documents: str) -> None:
         """What is in these documents is other now."""
         self.version += 1
         self._unsaved.update(documents)
-        self._dirty.set()
-
-    async def _save(self) -> None:
-        delay, now = SAVE_DELAY, self._schedule.clock
-        while True:
-            await self._dirty.wait()
-            await self._schedule.pause(delay, self._never)
-            began = now()
-            await self._write()
-            delay = max(SAVE_DELAY, (now() - began) / _SAVE_SHARE)
+        self._writer.changed()
 
     async def _write(self) -> None:
-        self._dirty.clear()
         names, self._unsaved = self._unsaved, set()
         with contextlib.suppress(StateError):
             for name in sorted(names.intersection(DOCUMENTS)):

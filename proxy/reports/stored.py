@@ -6,22 +6,20 @@ order gets a 425 then, which is answered with the report that it names.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy.errors import StateError
 from proxy.reports.sharing import MadeReport
+from proxy.tokens.delayed_writer import DelayedWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.reports.sharing import KnownReports
 
 DOCUMENT: Final = "reports"
-SAVE_DELAY: Final = 2.0
-"""Seconds from a change until it is written."""
 MAX_STORED: Final = 1000
 """Reports that are written: those that were made last."""
 _NAMES: Final = {field.name: field.type for field in fields(MadeReport)}
@@ -59,19 +57,12 @@ def read_made(entry: object) -> tuple[str, MadeReport] | None:
 class StoredReports:
     """Keeps what is in `reports`. `load`, `begin` and `stop` are called one after another; `wall` is its clock."""
 
-    def __init__(
-        self,
-        documents: ReportDocuments,
-        reports: KnownReports,
-        wall: Callable[[], float],
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._documents, self._reports, self._wall, self._pause = documents, reports, wall, pause
-        self._dirty = asyncio.Event()
-        self._saver: asyncio.Task[None] | None = None
+    def __init__(self, documents: ReportDocuments, reports: KnownReports, wall: Callable[[], float]) -> None:
+        self._documents, self._reports, self._wall = documents, reports, wall
+        self._writer = DelayedWriter(self._write)
 
     def __repr__(self) -> str:
-        return f"<StoredReports: {'unsaved' if self._dirty.is_set() else 'saved'}, {self._reports!r}>"
+        return f"<StoredReports: {self._writer!r}, {self._reports!r}>"
 
     async def load(self) -> None:
         """Take what the store knows, if it can still be used."""
@@ -84,25 +75,14 @@ class StoredReports:
 
     def begin(self) -> None:
         """Write what changes from now on."""
-        self._reports.changed = self._dirty.set
-        self._saver = asyncio.create_task(self._save())
+        self._reports.changed = self._writer.changed
+        self._writer.begin()
 
     async def stop(self) -> None:
         """Write what is not written yet."""
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.wait((self._saver,))
-        if self._dirty.is_set():
-            await self._write()
-
-    async def _save(self) -> None:
-        while True:
-            await self._dirty.wait()
-            await self._pause(SAVE_DELAY)
-            await self._write()
+        await self._writer.stop()
 
     async def _write(self) -> None:
-        self._dirty.clear()
         newest = sorted(self._reports.known(self._wall()), key=lambda each: each[1].made_at)[-MAX_STORED:]
         with contextlib.suppress(StateError):
             await self._documents.write_document(DOCUMENT, [write_made(*each) for each in newest])

@@ -46,7 +46,7 @@ async def test_the_last_change_is_written_at_the_end() -> None:
     keeping = stored(store, reports)
     keeping.begin()
     reports.put(MADE, "order")
-    assert repr(keeping) == "<StoredReports: unsaved, <KnownReports: 1 of 1 orders>>"
+    assert repr(keeping) == "<StoredReports: <DelayedWriter: unsaved>, <KnownReports: 1 of 1 orders>>"
     await keeping.stop()
     assert await store.read_document(DOCUMENT) == [write_made("order", MADE)]
 

@@ -22,8 +22,9 @@ from proxy.profiles.directory import (
     ProfileSource,
 )
 from proxy.profiles.index import document_of
-from proxy.profiles.stored_lists import SAVE_DELAY, ListStore
+from proxy.profiles.stored_lists import ListStore
 from proxy.secret import Secret
+from proxy.tokens.delayed_writer import SAVE_DELAY
 from proxy.tokens.leases import LocalLeases, SharedFormat, T
 from tests.support.patience import PATIENCE
 

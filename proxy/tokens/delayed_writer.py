@@ -1,0 +1,69 @@
+"""When a document of the store is written: a moment after a change, and at the end. What is written is the owner's.
+
+Losing the last changes is harmless for the documents that are written so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+SAVE_DELAY: Final = 2.0
+"""Seconds from a change until it is written."""
+_SAVE_SHARE: Final = 0.05
+"""At most this part of the time is spent on writing: lists of many accounts change all the time after a start."""
+
+
+class DelayedWriter:
+    """Calls `write` for the changes that `changed` tells of. `begin` and `stop` are called one after the other."""
+
+    def __init__(
+        self,
+        write: Callable[[], Awaitable[None]],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write_out, self._pause, self._clock = write, pause, clock
+        self._changed = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<DelayedWriter: {'unsaved' if self.unsaved else 'saved'}>"
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are changes that are not written yet."""
+        return self._changed.is_set()
+
+    def changed(self) -> None:
+        """There is something to write."""
+        self._changed.set()
+
+    def begin(self) -> None:
+        """Write what changes from now on."""
+        self._writing = asyncio.create_task(self._keep_writing())
+
+    async def stop(self) -> None:
+        """Write what is not written yet."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait((self._writing,))
+        if self.unsaved:
+            await self._write()
+
+    async def _keep_writing(self) -> None:
+        delay = SAVE_DELAY
+        while True:
+            await self._changed.wait()
+            await self._pause(delay)
+            began = self._clock()
+            await self._write()
+            delay = max(SAVE_DELAY, (self._clock() - began) / _SAVE_SHARE)
+
+    async def _write(self) -> None:
+        self._changed.clear()
+        await self._write_out()
