@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
     from proxy.observability.audit_stream import AuditCounts, AuditStream
-    from proxy.profiles.directory import Profile, ProfileDirectory
+    from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.index import ListingFailure
+    from proxy.profiles.listing import Profile
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.reports.overview import ReportOverview
     from proxy.reports.pace import PaceStatus

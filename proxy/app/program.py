@@ -61,7 +61,8 @@ from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
-from proxy.profiles.directory import ProfileDirectory, ProfileSource, SignInObserver
+from proxy.profiles.directory import ProfileDirectory, SignInObserver
+from proxy.profiles.listing import ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports

@@ -60,8 +60,6 @@ if TYPE_CHECKING:
     from proxy.tokens.leases import Lease, SharedContent
 
 
-__all__ = ["ListingSchedule", "Profile", "ProfileDirectory", "ProfileSource", "ProfilesUnavailable", "list_profiles"]
-
 MAX_PARALLEL = 6
 _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 

@@ -145,6 +145,3 @@ def answer_generically(call: Call) -> Answer:
         },
         status,
     )
-
-
-__all__ = ["BodyUnreadable", "respond"]

@@ -8,9 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import NoUsableToken
-from proxy.profiles.directory import (
-    ProfilesUnavailable,
-)
+from proxy.profiles.listing import ProfilesUnavailable
 from proxy.secret import Secret
 from tests.support.listings import RunningDirectory
 from tests.support.patience import PATIENCE

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.profiles.directory import ListingSchedule, ProfileDirectory, ProfileSource
+from proxy.profiles.directory import ProfileDirectory
+from proxy.profiles.listing import ListingSchedule, ProfileSource
 from tests.support.tokens import EPOCH, RunningManager
 
 REGIONS = ("na", "eu", "fe")

@@ -16,12 +16,9 @@ from proxy.events import (
     AdsAccountsListed,
     Event,
 )
-from proxy.profiles.directory import (
-    ListingSchedule,
-    ProfileDirectory,
-    ProfileSource,
-)
+from proxy.profiles.directory import ProfileDirectory
 from proxy.profiles.index import document_of
+from proxy.profiles.listing import ListingSchedule, ProfileSource
 from proxy.profiles.stored_lists import ListStore
 from proxy.secret import Secret
 from proxy.tokens.delayed_writer import SAVE_DELAY
