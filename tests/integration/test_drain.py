@@ -144,18 +144,15 @@ def test_requests_in_flight_are_finished(amazon: SimulatedAmazon, tmp_path: Path
 def test_a_slow_reader_gets_the_end_of_its_answer(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Amazon's side is done, but the client has not taken all yet: the program waits for the client."""
     total = 12_000_000
-    with serving(tmp_path, amazon.configuration()) as running:
+    with serving(tmp_path, amazon.configuration(drain={"timeout": PATIENCE})) as running:
         running.until_listed()
         with connect(running.netloc) as client:
             client.sendall(f"GET /sim/bytes/{total}?length=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             in_flight(running, 1)
             running.process.signal(signal.SIGTERM)
             running.until(lambda: is_refused(running.netloc))
-            received = bytearray()
-            while running.metric("requests_in_flight") == 1:
-                received += client.recv(65536)
-            while piece := client.recv(65536):
-                received += piece
+            assert running.metric("requests_in_flight") == 1
+            received = whole(client)
         assert len(received.partition(b"\r\n\r\n")[2]) == total
         assert running.process.wait() == 0
 

@@ -36,7 +36,7 @@ INITIALIZE = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}},
 }
-IMPATIENT = {"response_timeout": 1, "idle_timeout": 1, "connect_timeout": 1}
+IMPATIENT = {"response_timeout": 3, "idle_timeout": 3, "connect_timeout": 3}
 
 
 @dataclass(frozen=True)

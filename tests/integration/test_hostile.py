@@ -10,7 +10,6 @@ import resource
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -274,17 +273,15 @@ def test_memory_stays_bounded(
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
         attacking = threading.Thread(target=attack, args=(running,), daemon=True)
-        since = time.monotonic()
         attacking.start()
         served = 0
-        while attacking.is_alive() and time.monotonic() < since + 60:
+        while attacking.is_alive():
             assert running.get("/v2/profiles")[0] == 200
             served += 1
             attacking.join(0.05)
         over.set()
         watching.join()
         print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {served} served beside")
-        assert not attacking.is_alive()
         assert (peak - before) / MIB < most
         assert served > 0
         assert running.get("/v2/profiles")[0] == 200

@@ -253,12 +253,12 @@ def test_a_changed_authority_file_is_believed_at_once(tmp_path: Path) -> None:
 
 
 def test_pooled_connections_survive_and_long_answers_go_on(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """An answer that takes three seconds comes whole across reloads, and the next one uses a connection of before."""
+    """An answer that takes eight seconds comes whole across reloads, and the next one uses a connection of before."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         running.get("/v2/profiles")
         slow: list[tuple[int, bytes]] = []
-        thread = threading.Thread(target=lambda: slow.append(running.get("/sim/slow?pieces=15&interval=0.2&length=1")))
+        thread = threading.Thread(target=lambda: slow.append(running.get("/sim/slow?pieces=40&interval=0.2&length=1")))
         thread.start()
         running.until(lambda: running.metric("requests_in_flight") == 1)
         known = {record["connection"] for record in amazon.look("requests", listener="api")}
@@ -266,7 +266,7 @@ def test_pooled_connections_survive_and_long_answers_go_on(amazon: SimulatedAmaz
             running.write(amazon.configuration(drain={"timeout": number}))
             running.until(lambda number=number: reloads(running) == number)
         thread.join(PATIENCE)
-        assert [(status, len(body)) for status, body in slow] == [(200, 15 * 1024)]
+        assert [(status, len(body)) for status, body in slow] == [(200, 40 * 1024)]
         assert running.get("/v2/profiles")[0] == 200
         assert amazon.look("requests", listener="api", last=1)[0]["connection"] in known
 

@@ -118,7 +118,7 @@ def test_an_order_of_a_killed_worker_holds_up_no_other(tmp_path: Path) -> None:
     with simulated_amazon() as amazon, started(amazon, tmp_path, workers=2, reports=REUSE) as running:
         ready(running)
         until(lambda: running.metric("workers", state="serving") == 2)
-        amazon.fault({"delay": 3.0}, times=1, path="/reporting/reports")
+        amazon.fault({"delay": 60.0}, times=1, path="/reporting/reports")
         with ThreadPoolExecutor(1) as clients:
             lost = clients.submit(order, running)
             until(lambda: running.metric("requests_in_flight") == 1)

@@ -211,12 +211,12 @@ def test_a_reload_that_is_refused_fails(service: Machine) -> None:
 
 
 def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Machine) -> None:
-    """A request of three seconds is answered, although TimeoutStopSec is one: the drain asks for its time."""
+    """A slow request is answered, although TimeoutStopSec is one: the drain asks for its time."""
     service.run("systemctl", "stop", "ads-proxy")
     service.write("/etc/systemd/system/ads-proxy.service.d/stop.conf", "[Service]\nTimeoutStopSec=1\n")
     service.run("systemctl", "daemon-reload")
     service.run("systemctl", "start", "ads-proxy")
-    fault = {"match": {"path": "/slow"}, "fault": {"delay": 3, "status": 200, "body": "slow and whole"}}
+    fault = {"match": {"path": "/slow"}, "fault": {"delay": 15, "status": 200, "body": "slow and whole"}}
     service.control("faults", fault)
     command = ["podman", "exec", service.name, PYTHON, "-c", ASK, "http://127.0.0.1:8080/slow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
@@ -231,12 +231,12 @@ def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Mach
 def test_a_program_that_hangs_is_begun_again(service: Machine) -> None:
     """Stopped amid its work, it gives no sign of life: systemd ends it, and the next one serves."""
     service.run("systemctl", "stop", "ads-proxy")
-    service.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+    service.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
     service.run("systemctl", "daemon-reload")
     service.run("systemctl", "start", "ads-proxy")
     first = service.show("MainPID")
     service.run("systemctl", "kill", "--signal=STOP", "ads-proxy")
-    eventually(lambda: service.show("NRestarts") == "1" or None, "a restart")
+    eventually(lambda: int(service.show("NRestarts")) or None, "a restart")
     eventually(lambda: service.show("ActiveState") == "active" or None, "the next start")
     service.run("rm", "/etc/systemd/system/ads-proxy.service.d/watchdog.conf")
     assert service.show("MainPID") not in ("0", first)
@@ -267,7 +267,7 @@ def test_several_processes_are_one_service(service: Machine) -> None:
     service.run("systemctl", "stop", "ads-proxy")
     service.configure(workers=2)
     service.run("systemctl", "start", "ads-proxy")
-    assert service.metric('ads_proxy_workers{state="serving"}') == 2
+    eventually(lambda: service.metric('ads_proxy_workers{state="serving"}') == 2 or None, "two workers")
     assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
     service.run("systemctl", "reload", "ads-proxy")
     assert service.metric('ads_proxy_config_reloads_total{result="success"}') == 1

@@ -103,6 +103,7 @@ def test_connections_from_one_address_are_counted_together(amazon: SimulatedAmaz
         assert (flood.fill(), flood.lose()) == (3, 0)
 
 
+@pytest.mark.alone  # a worker with fewer connections has a millisecond to accept the next one
 def test_connections_are_limited_together_and_spread_evenly(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """All of a hundred are served, whichever worker has them, and no more; each worker has about a quarter."""
     with program(amazon, tmp_path, limits={"max_connections": 100}) as running, Flood(running) as flood:

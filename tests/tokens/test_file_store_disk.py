@@ -122,9 +122,10 @@ async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
 async def test_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory that another process holds is waited for, then reported."""
     store = open_store(url(tmp_path / "s"), KEY)
-    monkeypatch.setattr(state_directory, "LOCK_WAIT", 0.05)
-    with state_directory.locked(tmp_path / "s"), pytest.raises(StateError, match="holds the state directory"):
-        await store.write("acme", ENTRY)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(state_directory, "LOCK_WAIT", 0.05)
+        with state_directory.locked(tmp_path / "s"), pytest.raises(StateError, match="holds the state directory"):
+            await store.write("acme", ENTRY)
     await asyncio.gather(*(store.write(f"account-{number}", ENTRY) for number in range(3)))
     assert await store.read("account-2") == ENTRY
 
