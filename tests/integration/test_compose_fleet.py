@@ -38,7 +38,7 @@ from tests.integration.containers import (
 from tests.integration.test_prometheus import expressions
 from tests.integration.test_state_live import allow
 from tests.support.patience import PATIENCE
-from tests.support.processes import free_port, until
+from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT, do_without, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman]
@@ -111,6 +111,10 @@ class Fleet:
     def counts(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(get(f"http://127.0.0.1:{self.control}/control/counts").body)
         return found
+
+    def command(self, path: str, body: dict[str, Any]) -> None:
+        """Tell the simulator's control API."""
+        assert fetch(f"http://127.0.0.1:{self.control}/control/{path}", json.dumps(body).encode())[0] == 200
 
     def query(self, expression: str) -> dict[str, float]:
         """An instant query's values, by the instance that they are of."""
@@ -217,10 +221,7 @@ def _all_at_least(values: dict[str, float], least: float) -> dict[str, float] | 
 def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
     """Each of its queries has a series for each replica, chosen by the variable `instance`."""
     throttled = {"match": {"target": "api", "path": "/throttled/*"}, "times": None, "fault": {"status": 429}}
-    connection = http.client.HTTPConnection("127.0.0.1", fleet.control, timeout=PATIENCE)
-    connection.request("POST", "/control/faults", json.dumps(throttled), {"Content-Type": "application/json"})
-    assert connection.getresponse().status == 200
-    connection.close()
+    fleet.command("faults", throttled)
     asked = {
         (title, name): expression.replace('instance=~".*"', f'instance=~"{name}:.*"')
         for title, expression in expressions()
@@ -280,6 +281,9 @@ class Clients:
 def test_the_death_of_one_costs_only_what_it_was_doing(fleet: Fleet) -> None:
     """kill -9 under load: no read fails, and no more writes than were under way; the one that returns is used again."""
     victim = fleet.compose.container("proxy-3")
+    fleet.command("settings", {"access_token_lifetime": 3600})  # so that no slow renewal fails a request
+    left = "ads_proxy_token_expiry_timestamp_seconds - time()"
+    eventually(lambda: _all_at_least(fleet.query(left), 1800), "tokens that outlive the test")
     with Clients(fleet.front) as clients:
         eventually(lambda: clients.outcomes.total() > 300 or None, "requests before")
         podman("kill", "--signal", "KILL", victim)

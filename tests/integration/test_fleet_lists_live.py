@@ -30,6 +30,10 @@ def fleet(amazon: SimulatedAmazon, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+LISTS = 3 * (8 + 2)
+"""In each region: the usual profiles and the seven kinds that this list hides, ads accounts, manager accounts."""
+
+
 def asked(amazon: SimulatedAmazon) -> Counter[tuple[str, str]]:
     """How often each list was asked for in each region."""
     seen = amazon.look("requests", listener="api", last=10_000)
@@ -63,6 +67,7 @@ def test_three_replicas_ask_for_lists_as_one(
     """Each list in each region once, as often as a program that is alone; all three know all of it."""
     with serving(tmp_path, amazon.configuration()) as alone:
         alone.until_listed()
+        alone.until(lambda: len(asked(amazon)) == LISTS)
         expected = asked(amazon)
     amazon.control("reset")
     for _ in range(3):
@@ -70,7 +75,7 @@ def test_three_replicas_ask_for_lists_as_one(
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: is_listed(replica))
     young = start(fleet, server.url)
-    young.until(lambda: is_listed(young))
+    young.until(lambda: is_listed(young) and len(asked(amazon)) == LISTS)
     assert asked(amazon) == expected
     assert len(young.told("profiles_listed", 3, taken_over=True)) == 3
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.app.run import SETTLE
 from tests.support.patience import PATIENCE
 from tests.support.programs import require_program
 from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
@@ -118,14 +119,17 @@ def test_a_file_that_is_half_written_is_no_failure(amazon: SimulatedAmazon, tmp_
     """Emptied first and filled a moment later, again and again: each time the whole file takes effect, untold."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
+        slow = 0
         for number in range(1, 6):
             text = yaml.safe_dump(amazon.configuration(drain={"timeout": number}))
             with running.path.open("w") as file:
                 file.flush()
+                emptied = time.monotonic()
                 threading.Event().wait(0.12)
                 file.write(text)
+            slow += time.monotonic() - emptied >= SETTLE
             running.until(lambda number=number: reloads(running) == number)
-        assert reloads(running, "failure") == 0
+        assert reloads(running, "failure") <= slow  # a busy machine may leave the file empty for longer
 
 
 def test_a_missing_secret_file_is_tried_until_it_is_there(amazon: SimulatedAmazon, tmp_path: Path) -> None:
