@@ -32,14 +32,14 @@ def make_named_reports(section: ReportsSection) -> dict[str, NamedReport]:
         try:
             reports[name] = _report(name, entry, _template_of(entry.order))
         except _Faulty as error:
-            problems += [f"reports.named.{name}.order.{key}: {words}" for key, words in error.problems]
+            problems += [f"reports.named.{name}.{key}: {words}" for key, words in error.problems]
     if problems:
         raise ConfigurationError(tuple(problems))
     return reports
 
 
 class _Faulty(Exception):
-    """An order that cannot be sent: each key, and what is wrong with its value."""
+    """A report that cannot be ordered: each key, and what is wrong with its value."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         super().__init__()
@@ -47,6 +47,9 @@ class _Faulty(Exception):
 
 
 def _report(name: str, entry: NamedReportConfig, template: OrderTemplate) -> NamedReport:
+    """Raises `_Faulty`."""
+    if entry.days > template.most_days:
+        raise _Faulty(("days", f"is more than such an order can cover; write at most {template.most_days}"))
     return NamedReport(
         name=name,
         account=entry.account,
@@ -65,11 +68,11 @@ def _template_of(order: OrderConfig) -> OrderTemplate:
         try:
             return read_order_file(order.file)
         except (OSError, ValueError) as error:
-            raise _Faulty(("file", str(error))) from None
+            raise _Faulty(("order.file", str(error))) from None
     name, unit = str(order.preset), order.time_unit.upper()
     problems = find_problems(name, unit, order.columns)
     if problems:
-        raise _Faulty(*problems)
+        raise _Faulty(*((f"order.{key}", words) for key, words in problems))
     return Version3Template(make_configuration(name, unit, order.columns))
 
 

@@ -56,13 +56,15 @@ class PlannedOrder:
 class OrderTemplate(ABC):
     """Makes orders from planned ones. `content` is what Amazon is asked for, without days and accounts.
 
-    `longest` is the most days of one order. `needs_ads_accounts` tells that a planned order must name one.
+    `longest` is the most days of one order, `most_days` those of a report in several. `needs_ads_accounts` tells that a
+    planned order must name one.
     """
 
     content: Mapping[str, Any] = field(repr=False)
     order_operation: ClassVar[ReportOperation]
     poll_operation: ClassVar[ReportOperation]
     longest: ClassVar[int]
+    most_days: ClassVar[int]
     needs_ads_accounts: ClassVar[bool]
 
     @property
@@ -103,6 +105,7 @@ class Version3Template(OrderTemplate):
     order_operation = ReportOperation.ORDER
     poll_operation = ReportOperation.POLL
     longest = MAX_RANGE
+    most_days = MAX_RETENTION
     needs_ads_accounts = False
 
     @property
@@ -140,6 +143,7 @@ class Version1Template(OrderTemplate):
     order_operation = ReportOperation.ORDER_V1
     poll_operation = ReportOperation.POLL_V1
     longest = 120
+    most_days = _RETENTION_1 - 1
     needs_ads_accounts = True
 
     @property

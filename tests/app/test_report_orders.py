@@ -81,6 +81,18 @@ def test_an_order_of_version_1_is_sent_as_it_is(tmp_path: Path, accounts: dict[s
     assert report.columns == ("date.value", "campaign.id", "metric.clicks")
 
 
+@pytest.mark.parametrize(("version_1", "most"), [(False, 95), (True, 730)])
+def test_a_report_covers_as_many_days_as_its_version(tmp_path: Path, version_1: bool, most: int) -> None:
+    """Amazon has no rows of earlier ones."""
+    order = in_file(tmp_path, {"reports": [REPORT]}) if version_1 else {"preset": "spCampaigns"}
+    assert named(tmp_path, order, days=most).days == most
+    with pytest.raises(ConfigurationError) as refused:
+        named(tmp_path, order, days=most + 1)
+    (problem,) = refused.value.problems
+    assert problem.startswith("reports.named.r.days: is ")
+    assert f"write at most {most}" in problem or "out of range" in problem
+
+
 @pytest.mark.parametrize(
     ("order", "words"),
     [

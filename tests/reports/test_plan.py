@@ -57,7 +57,11 @@ def test_no_order_is_older_than_amazon_keeps_rows() -> None:
 
 
 def test_version_1_takes_more_days_in_one_order() -> None:
-    """Which names the ads account."""
+    """Which names the ads account; 24 months are seven of them."""
+    whole = plan_orders(
+        make_report(days=730, template=Version1Template({"query": {"fields": ["date.value"]}})), DE, NOON
+    )
+    assert (len(whole), whole[-1].first_day, whole[0].last_day) == (7, "2024-11-02", "2026-11-01")
     report = make_report(days=95, template=Version1Template({"query": {"fields": ["date.value"]}}))
     (order,) = plan_orders(report, DE, NOON, ProfileAccount("amzn1.x", "DE"))
     assert (order.first_day, order.last_day) == ("2026-07-30", "2026-11-01")

@@ -63,7 +63,13 @@ class NamedReportConfig(NamedSection):
     ] = "all"
     order: Annotated[OrderConfig, Field(description="What to ask Amazon for.")]
     days: Annotated[
-        Count, Field(ge=1, le=95, description="How many days it covers, up to yesterday in each profile's time zone.")
+        Count,
+        Field(
+            ge=1,
+            le=730,
+            description="How many days it covers, up to yesterday in each profile's time zone: at most 95, and 730 of "
+            "an order of version 1.",
+        ),
     ] = 30
     at: Annotated[
         DailyTime, Field(description="When it runs each day, in each profile's time zone, such as 06:00; or `every`.")
