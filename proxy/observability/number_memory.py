@@ -12,6 +12,7 @@ import os
 import tempfile
 from array import array
 from bisect import bisect_left
+from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -168,9 +169,12 @@ class NumberReader(_Mapped):
 
 def add_up(parts: Sequence[Numbers], moment: int | None = None) -> Numbers:
     """Blocks of one name and labels, number by number; of the one at `moment` the latest. Pure."""
-    if len(parts) == 1:
-        return parts[0]
-    return tuple(max(some) if at == moment else sum(some) for at, some in enumerate(zip(*parts, strict=True)))
+    numbers = [*parts[0]]
+    for part in parts[1:]:
+        numbers = [*map(add, numbers, part)]
+    if moment is not None:
+        numbers[moment] = max(part[moment] for part in parts)
+    return tuple(numbers)
 
 
 class NumberMemories:
