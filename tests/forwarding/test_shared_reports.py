@@ -495,6 +495,17 @@ async def test_an_order_too_large_to_be_read_passes(running: Running, amazon: Am
     assert amazon.orders() == 2
 
 
+async def test_an_answer_too_large_to_be_read_passes(running: Running, amazon: Amazon) -> None:
+    """It made a report, but nobody else gets it."""
+    large = {"reportId": "report-9", "status": "PENDING", "name": "x" * 1_100_000}
+    amazon.answers = [answer(200, large)]
+    async with sharing(running, amazon) as bench:
+        assert json.loads((await bench.ask(order())).body) == large
+        assert told(await bench.ask(order()))[2] is False
+        assert bench.accounting.in_flight == 0
+    assert (amazon.orders(), outcomes(bench)) == (2, ["created", "created"])
+
+
 async def test_an_answer_with_odd_parts_holds_up_no_other_order(running: Running, amazon: Amazon) -> None:
     """It is Amazon's to say what they are."""
     amazon.answers = [answer(200, {"reportId": "report-1", "status": "PENDING", "completedReportParts": 5})]
