@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from proxy.access.clients import Budgets
@@ -12,6 +15,7 @@ from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.decision import Rules
 from proxy.routing.table import EmptyDirectory
+from tests.support.certificates import Authority
 
 
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
@@ -64,4 +68,12 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
     config = load(None, environment)
     table = make_routing_table(config, EmptyDirectory())
     rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
-    return changed_rules(rules, dict(changed))
+    return changed_rules(rules, {"ca_file": _one_authority(), **changed})
+
+
+@functools.cache
+def _one_authority() -> str:
+    """A file with an authority that signed nothing: to read those of the system takes longer than most tests do."""
+    folder = TemporaryDirectory(prefix="authority-")
+    atexit.register(folder.cleanup)
+    return str(Authority(Path(folder.name)).ca_file)
