@@ -273,13 +273,14 @@ class Clients:
                 answer.read()
                 self.outcomes[method, str(answer.status)] += 1
             except (OSError, http.client.HTTPException) as error:
-                self.outcomes[method, repr(error)] += 1
+                self.outcomes[method, type(error).__name__] += 1
                 connection.close()
         connection.close()
 
 
 def test_the_death_of_one_costs_only_what_it_was_doing(fleet: Fleet) -> None:
-    """kill -9 under load: no read fails, and no more writes than were under way; the one that returns is used again."""
+    """kill -9 under load: writes that were under way fail, and answers that had begun are cut; no read fails otherwise.
+    The one that returns is used again."""
     victim = fleet.compose.container("proxy-3")
     fleet.command("settings", {"access_token_lifetime": 3600})  # so that no slow renewal fails a request
     left = "ads_proxy_token_expiry_timestamp_seconds - time()"
@@ -292,7 +293,8 @@ def test_the_death_of_one_costs_only_what_it_was_doing(fleet: Fleet) -> None:
         podman("start", victim)
         eventually(lambda: _served_by(victim), "requests at the one that returned")
     failed = {outcome: count for outcome, count in clients.outcomes.items() if outcome[1] != "200"}
-    assert set(failed) <= {("POST", "502"), ("PUT", "502")}, fleet.logs()
+    cut = {(method, "IncompleteRead") for method in ("GET", "POST", "PUT")}
+    assert set(failed) <= {("POST", "502"), ("PUT", "502"), *cut}, fleet.logs()
     assert sum(failed.values()) <= WORKERS
 
 
