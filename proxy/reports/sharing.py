@@ -298,10 +298,9 @@ class SharedReports:
                 self.queues.give_back(queued.limit)
             raise
         finally:
-            waiting.cancel()
+            waiting.cancel()  # it gives back a turn that it just got, and nothing is awaited after one
             watching.cancel()
-            await asyncio.wait((waiting, watching))
-        if waiting.cancelled():
+        if not waiting.done():
             return False
         waiting.result()
         return True

@@ -316,6 +316,27 @@ async def test_a_turn_that_is_not_used_is_the_next_ones() -> None:
     await asyncio.wait((claimed, leaving))
 
 
+@pytest.mark.parametrize("steps", range(6))
+@virtual_time
+async def test_a_client_that_leaves_when_its_turn_comes_uses_it_up_in_no_case(steps: int) -> None:
+    """However many steps of the loop later: either its order was granted, or the next one leaves at once."""
+    bench = Waiting()
+    loop = asyncio.get_running_loop()
+    leaving = await bench.claim("leaves", "a", queued("a"))
+    last = await bench.claim("last", "c", queued("c"))
+
+    def leave(left: int) -> None:
+        if left:
+            loop.call_soon(leave, left - 1)
+        else:
+            leaving.cancel()
+
+    loop.call_at(bench.began + 2.0, leave, steps)
+    assert (await last).granted
+    await asyncio.wait((leaving,))
+    assert bench.passed == (2.0 if leaving.cancelled() else 4.0)
+
+
 @virtual_time
 async def test_a_report_that_needs_a_look_needs_no_turn() -> None:
     """If it does not fit, the order waits for one."""
