@@ -75,6 +75,7 @@ class Supervisor:
         self._lost_at = [time.monotonic()] * self._count
         self._listening: list[socket.socket] = []
         self._keepers: list[asyncio.Task[None]] = []
+        self._watch: asyncio.Task[None] | None = None
         self._generation = 0
         self._ending = asyncio.Event()
         hub.workers = self
@@ -133,7 +134,7 @@ class Supervisor:
         self._listening = listening
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
-        self._keepers.append(loop.create_task(WorkerWatch(self._watched, self._hub.look, self._tell).run()))
+        self._watch = loop.create_task(WorkerWatch(self._watched, self._hub.look, self._tell).run())
         end = loop.time() + _BEGIN_SECONDS
         while self.serving < self._count:
             if loop.time() > end:
@@ -144,13 +145,13 @@ class Supervisor:
             await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
-        """Kill those that still run."""
+        """Kill those that still run, and wait until each is gone and forgotten."""
         self._ending.set()
-        for keeper in self._keepers:
-            keeper.cancel()
-        for worker in tuple(self._living.values()):
+        if self._watch is not None:
+            self._watch.cancel()
+        for worker in self._living.values():
             worker.kill()
-            await worker.ended()
+        await asyncio.gather(*self._keepers)
         self._counts.close()
 
     async def drain(self, at_once: asyncio.Event) -> int:

@@ -181,6 +181,32 @@ async def test_a_worker_that_cannot_begin_says_why(
     assert capfd.readouterr() == ("", "")
 
 
+class SilentHub(FakeHub):
+    """Leaves a worker waiting for its beginning."""
+
+    def welcome(self, number: int, config: Any) -> Iterator[bytes]:
+        yield from ()
+
+
+async def test_a_worker_that_does_not_serve_yet_is_ended_by_a_stop() -> None:
+    """A real process: it is gone, its memory is given back, and the reason for the stop is not lost in a traceback."""
+    told, counts = SentMessages(), SharedCounts.make(1)
+    config: Any = SimpleNamespace(workers=1)
+    supervisor = Supervisor(cast(Any, SilentHub()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
+    starting = asyncio.create_task(supervisor.start([]))
+    try:
+        async with asyncio.timeout(50):
+            while not supervisor.states()[0].pid:
+                await asyncio.sleep(0)
+        pid = supervisor.states()[0].pid
+    finally:
+        starting.cancel()
+        await supervisor.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert supervisor.states()[0].pid == 0
+
+
 NOW = 1000.0
 
 
