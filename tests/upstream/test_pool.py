@@ -16,7 +16,7 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.upstream import pool as module
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import FairQueue, LocalSlots, Pool, Pools, PoolSettings, may_hold_another
+from proxy.upstream.pool import FairQueue, LocalSlots, Pool, Pools, PoolSettings, may_hold_another, unreserved
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -330,6 +330,13 @@ ROWS = [
 def test_one_more(held: int, used: int, limit: int, may: bool) -> None:
     """Without end while more than a quarter is free; of that quarter, only who holds fewer than are left."""
     assert may_hold_another(held, used, limit) is may
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(256, 192), (8, 6), (4, 3), (3, 3), (1, 1)])
+def test_below_three_quarters_each_family_may_have_one_more(limit: int, expected: int) -> None:
+    """Even one that holds all that are used; from there on it may not."""
+    assert unreserved(limit) == expected
+    assert [may_hold_another(used, used, limit) for used in range(limit)].count(True) == expected
 
 
 @pytest.mark.parametrize(("limit", "shares"), [(256, [192, 32, 16, 8, 4, 2, 1]), (8, [6, 1]), (16, [12, 2, 1])])
