@@ -19,9 +19,11 @@ from proxy.errors import (
     UnknownRegion,
     UnknownRoute,
 )
+from proxy.http1.target import parse_target
 from proxy.routing.mcp_session import FixedAccount
-from proxy.routing.route import route
+from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, EmptyDirectory, RoutingTable
+from proxy.routing.target import TargetKind, find_destination
 from tests.support.deciding import Listed, config, fields, request, routed, summary
 
 DIRECTORY = Listed(
@@ -271,3 +273,18 @@ def test_a_fixed_advertiser_replaces_what_a_request_names(
     chosen = route(asked, table, fixed=fixed)
     assert (chosen.profile, chosen.ads_account, chosen.ads_account_header) == (profile, ads_account, header)
     assert chosen.fixed == fixed
+
+
+@pytest.mark.parametrize(
+    ("mcp_path", "sent"),
+    [
+        (b"", b"/mcp/lite?a=1"),
+        (b"/mcp", b"/mcp/lite?a=1"),
+        (b"/hosted/mcp", b"/hosted/mcp/lite?a=1"),
+        (b"/tools", b"/tools/lite?a=1"),
+    ],
+)
+def test_the_path_of_a_regions_mcp_endpoint_takes_the_place_of_mcp(mcp_path: bytes, sent: bytes) -> None:
+    """What stands behind it stays."""
+    destination = find_destination(parse_target(b"/@acme/mcp/lite?a=1"))
+    assert Route("acme", "na", TargetKind.MCP, b"", b"", mcp_path=mcp_path).target(destination) == sent

@@ -527,6 +527,21 @@ async def test_a_connection_in_use_all_the_time_is_not_spare(monkeypatch: pytest
         assert both.pool(0).sizes == (1, 1)
 
 
+async def test_a_connection_that_was_used_meanwhile_is_not_spare(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """When its rest would be over, it is looked at again."""
+    monkeypatch.setattr(module, "_SPARE", 3600.0)
+    async with two(running, 2) as both:
+        await both.rested(0, 1)
+        await both.take(1)
+        both.waiting(1)
+        await asyncio.sleep(0)
+        both.pool(0).use_free_slots()
+        both.pool(0)._yield_spare()
+        assert both.pool(0).sizes == (1, 1)
+
+
 async def test_the_process_with_more_gives_when_a_request_ends(running: Running) -> None:
     """Although its own requests wait, too: until both have the same number."""
     async with two(running, 4) as both:
