@@ -19,7 +19,7 @@ _SAVE_SHARE: Final = 0.05
 
 
 class DelayedWriter:
-    """Calls `write` for the changes that `changed` tells of. `begin` and `stop` are called one after the other."""
+    """Calls `write` a moment after `changed`. `begin` and `stop` are called one after the other."""
 
     def __init__(
         self,
