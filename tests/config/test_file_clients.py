@@ -120,6 +120,8 @@ def test_a_day_ends_at_midnight_utc_and_a_time_when_it_says(
         ([keyed([{"sha256": DIGEST, "note": "a\nb"}])], "clients[0].keys[0].note: must be a name of 1 to 100"),
         ([keyed([{"sha256": DIGEST, "expires": None, "note": None}])], ""),
         (["a"], "clients[0]: must hold keys, not a text"),
+        ([client(accounts={"acme": "read"})], "clients[0].accounts: must be a list, not a mapping"),
+        ([keyed([DIGEST])], "clients[0].keys[0]: must hold keys, not a text"),
     ],
 )
 def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str) -> None:
