@@ -11,13 +11,14 @@ from tests.conformance.case import Case
 from tests.conformance.cases import CASES
 from tests.conformance.judge import judge
 from tests.conformance.targets import TargetUnavailable, start_target
+from tests.support.patience import PATIENCE
 
 TARGETS = ("ours", "nginx", "haproxy", "aiohttp")
 
 
 async def judge_target(name: str, cases: tuple[Case, ...], ours: bool) -> dict[str, list[str]]:
     """Complaints by case id, for a proxy that is started and stopped here."""
-    bench = Bench()
+    bench = Bench(PATIENCE) if ours else Bench()
     target = await start_target(name, await bench.upstream.start())
     try:
         return {case.id: judge(case, await bench.observe(case, target.port), ours) for case in cases}

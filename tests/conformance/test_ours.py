@@ -12,6 +12,7 @@ from tests.conformance.case import Case, Observation
 from tests.conformance.cases import CASES
 from tests.conformance.judge import judge
 from tests.conformance.targets import Target, start_target
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.conformance
 
@@ -21,7 +22,7 @@ class Rig:
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
-        self._bench = Bench()
+        self._bench = Bench(PATIENCE)
         port = runner.run(self._bench.upstream.start())
         try:
             self._target: Target = runner.run(start_target("ours", port))
