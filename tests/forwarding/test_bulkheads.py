@@ -129,7 +129,7 @@ async def test_who_waits_too_long_is_told_what_holds_the_connections(running: Ru
     """Its family, and how many connections serve it, though two are left."""
     async with running(HungOperation(), pool_limit=LIMIT) as bench:
         pool = bench.pools.find("api", "na")
-        held = [await pool.acquire(fresh=False, patience=1, family=HUNG_FAMILY) for _ in range(SHARE)]
+        held = [await pool.acquire(fresh=False, patience=60, family=HUNG_FAMILY) for _ in range(SHARE)]
         told = "of the 8 connections .* for sp/campaigns:read within 0.01 s, while 6 of them"
         try:
             with pytest.raises(UpstreamTimeout, match=told):

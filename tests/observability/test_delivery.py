@@ -17,6 +17,7 @@ from proxy.events import NoticeKind
 from proxy.observability.delivery import CommandChannel, DeliveryFailed, WebhookChannel
 from proxy.observability.notices import Notice, signature
 from proxy.secret import Secret
+from tests.support.patience import PATIENCE
 
 NOTICE = Notice("id-1", NoticeKind.ACCOUNT_REVOKED, "acme", "acme: revoked.", 1_800_000_000.0)
 SECRET = Secret("a-secret-of-16-bytes")
@@ -119,15 +120,15 @@ async def test_a_command_gets_the_notice_and_nothing_else(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("command", "detail"),
+    ("command", "timeout", "detail"),
     [
-        (("false",), "It ended with exit code 1."),
-        (("/no/such/program",), "It cannot be run: No such file or directory."),
-        (("sleep", "60"), "It did not end within 0.2 s, and was killed."),
+        (("false",), PATIENCE, "It ended with exit code 1."),
+        (("/no/such/program",), PATIENCE, "It cannot be run: No such file or directory."),
+        (("sleep", "600"), 0.2, "It did not end within 0.2 s, and was killed."),
     ],
 )
-async def test_a_command_that_fails_is_told(command: tuple[str, ...], detail: str) -> None:
+async def test_a_command_that_fails_is_told(command: tuple[str, ...], timeout: float, detail: str) -> None:
     """Its exit code, or why there is none; one that does not end is ended."""
-    channel = CommandChannel(command, timeout=0.2)
+    channel = CommandChannel(command, timeout=timeout)
     assert (await failure_of(channel)).detail == detail
     assert repr(channel) == f"<CommandChannel {command[0]}>"
