@@ -113,7 +113,7 @@ class SupervisorHub:
         self._parts = parts
         self._given: dict[tuple[str, str], tuple[object, object]] = {}
         self._given_tokens: dict[str, tuple[AccessToken | None, str]] = {}
-        """What all workers have of each account, or newer: its token, and its trouble."""
+        """The token and the trouble of each account that all workers have, or had before newer ones."""
         self._given_configs: list[Config] = []
         """Those of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
