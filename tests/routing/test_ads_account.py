@@ -16,6 +16,7 @@ from proxy.routing.ads_account import (
     PUBLISHED_PARAMETERS,
     AccountParameter,
     ParameterPlace,
+    any_names_account,
     names_account,
     parse_parameters,
     takes_default_scope,
@@ -405,6 +406,13 @@ OPERATIONS = {
     ScopeRule.UNKNOWN: (b"GET", b"/no/such/operation"),
     ScopeRule.NEVER: (b"GET", b"/v2/profiles"),
 }
+
+
+@pytest.mark.parametrize("between", [bytes((byte,)) for byte in range(128) if not chr(byte).isalnum() and byte != 10])
+def test_nothing_between_its_letters_hides_a_name_among_others(between: bytes) -> None:
+    """Control characters neither: a query's names come decoded."""
+    assert any_names_account([b"count", b"account" + between + b"id"])
+    assert not any_names_account([b"account", b"id"])
 
 
 def sent_scope(rule: ScopeRule, own: bytes, names_account: bool, default: str | None) -> bytes:

@@ -226,6 +226,23 @@ async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
     peer.close()
 
 
+async def test_what_is_put_off_leaves_after_two_turns_of_the_loop() -> None:
+    """Although an answer that nobody has read yet is still there."""
+    loop = asyncio.get_running_loop()
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    peer.setblocking(False)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.pause_reading()
+    peer.send(b"HTTP/1.1 413")
+    RequestWriter(transport, loop).more([b"body"], reading=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert peer.recv(100) == b"body"
+    transport.abort()
+    peer.close()
+
+
 @pytest.mark.usefixtures("every_loop")
 async def test_a_request_whose_write_failed_is_refused_and_never_complete(tmp_path: Path) -> None:
     """Through TLS, too, where the failure is met below: its connection is not used again."""
