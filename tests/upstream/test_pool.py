@@ -106,6 +106,18 @@ async def test_time_that_the_machine_was_suspended_counts(
         assert len(bench.upstream.wires) == connections
 
 
+async def test_an_idle_connection_is_as_old_on_a_machine_that_just_started(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Its clock began at 0."""
+    monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: 100.0)
+    async with running(answering(HELLO)) as bench:
+        await bench.ask()
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: 210.0)
+        await bench.ask()
+        assert len(bench.upstream.wires) == 2
+
+
 async def test_no_more_connections_than_allowed_and_served_in_order(running: Running) -> None:
     """Whoever waits gets the next free one in turn; a newcomer does not overtake."""
     gate = Gate()
