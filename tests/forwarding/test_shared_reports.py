@@ -809,12 +809,16 @@ async def test_after_a_429_orders_wait_for_their_turn(
     running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The 429 passes to its client; other orders of the login leave later, in the order of their days."""
-    monkeypatch.setattr(pace, "FIRST_INTERVAL", 0.05)
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     amazon.answers = [answer(429, {"code": "429"})]
-    async with sharing(running, amazon) as bench:
+    async with sharing(running, amazon, response_timeout=1000.0) as bench:
         assert (await bench.ask(order())).status == 429
         days = ["2026-11-03", "2026-11-05", "2026-11-04"]
         asking = [asyncio.create_task(bench.ask(order({**ORDER, "endDate": day}))) for day in days]
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == len(days))
+        for turn in range(len(days)):
+            bench.reports.queues.give_back(bench.reports.queues.snapshot()[0].limit)
+            await bench.settled(lambda turn=turn: amazon.orders() == 2 + turn)
         assert {each.status for each in await asyncio.gather(*asking)} == {200}
     assert [each["endDate"] for each in amazon.reports.values()] == sorted(days, reverse=True)
     assert outcomes(bench) == ["throttled", "created", "created", "created"]
