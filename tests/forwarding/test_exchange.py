@@ -211,7 +211,7 @@ async def test_a_retry_after_that_runs_holds_the_next_requests_back(running: Run
         assert (first.status, first.body, first.value(b"proxy-status")) == (429, b"no", None)
         assert second.status == 429
         assert b"error=" in (second.value(b"proxy-status") or b"")
-        assert int(second.value(b"retry-after") or b"0") in (59, 60)
+        assert 0 < int(second.value(b"retry-after") or b"0") <= 60
         assert b"".join(bytes(wire.received) for wire in bench.upstream.wires).count(b"GET ") == 1
 
 

@@ -281,7 +281,8 @@ async def test_a_pause_that_amazon_asked_for_holds_for_the_next_request(running:
         first = await bench.ask()
         assert (first.status, first.value(b"retry-after")) == (429, b"50")
         second = await bench.ask()
-        assert (second.status, second.value(b"retry-after")) == (429, b"49")
+        assert second.status == 429
+        assert 0 < int(second.value(b"retry-after") or b"0") <= 50  # the rest of it, in whole seconds
         assert b"throttled" in second.body
         assert len(bench.events.finished) == 2
         bench.apply()

@@ -8,6 +8,7 @@ import hashlib
 import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,6 +125,9 @@ class Amazon:
         return sum(
             asked.startswith(("POST /reporting/reports", "POST /adsApi/v1/create/reports")) for asked in self.asked
         )
+
+    def has_orders(self, count: int) -> bool:
+        return self.orders() == count
 
     def polls(self) -> int:
         return sum(asked.startswith("GET /reporting/reports/") for asked in self.asked)
@@ -818,7 +822,7 @@ async def test_after_a_429_orders_wait_for_their_turn(
         await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == len(days))
         for turn in range(len(days)):
             bench.reports.queues.give_back(bench.reports.queues.snapshot()[0].limit)
-            await bench.settled(lambda turn=turn: amazon.orders() == 2 + turn)
+            await bench.settled(partial(amazon.has_orders, 2 + turn))
         assert {each.status for each in await asyncio.gather(*asking)} == {200}
     assert [each["endDate"] for each in amazon.reports.values()] == sorted(days, reverse=True)
     assert outcomes(bench) == ["throttled", "created", "created", "created"]

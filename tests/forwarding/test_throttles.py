@@ -120,7 +120,7 @@ async def test_a_refusal_holds_up_what_is_limited_together_and_nothing_else(
         got = await bench.ask(request_)
         if held:
             assert got.status == 429
-            assert got.value(b"retry-after") in (b"599", b"600")  # the clock of uvloop stands still for a millisecond
+            assert 0 < int(got.value(b"retry-after") or b"0") <= 600
             assert b"throttled" in got.body
             assert (await bench.events.last(2)).attempts == 0
         else:
