@@ -15,6 +15,9 @@ from proxy.reports.store import Result, RunResult
 from proxy.simulator.report_rows import RowPlan
 from tests.integration.test_named_reports import (
     configuration,
+    cut_a_file,
+    expire_the_token,
+    fail_once,
     finished,
     folder,
     history,
@@ -23,6 +26,7 @@ from tests.integration.test_named_reports import (
     rows_of,
     status_of,
     steps_of,
+    throttle,
 )
 from tests.support.processes import fetch
 from tests.support.running import SimulatedAmazon, serving
@@ -130,14 +134,6 @@ def test_an_order_that_amazon_refuses_says_why(strict: SimulatedAmazon, tmp_path
 # --- Trouble ---------------------------------------------------------------------------------------------
 
 
-def fail_once(amazon: SimulatedAmazon) -> None:
-    amazon.control("reports/outcomes", {"outcome": "failed", "times": 1})
-
-
-def cut_all_files(amazon: SimulatedAmazon) -> None:
-    amazon.control("reports/outcomes", {"outcome": "truncated", "times": 1})
-
-
 def break_one_file(amazon: SimulatedAmazon) -> None:
     amazon.fault({"abort": "mid_body", "abort_after": 100}, 1, target="s3", path="*/part-1.json.gz")
 
@@ -146,25 +142,17 @@ def expire_one_address(amazon: SimulatedAmazon) -> None:
     amazon.fault({"status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}, 1, target="s3", path="*/part-2*")
 
 
-def throttle(amazon: SimulatedAmazon) -> None:
-    amazon.control("settings", {"report_spacing": 1})
-
-
 def fail_polls(amazon: SimulatedAmazon) -> None:
     errors = [{"index": 0, "errors": [{"code": "INTERNAL_ERROR", "message": "later"}]}]
     body = json.dumps({"success": [], "error": errors})
     amazon.fault({"status": 207, "body": body}, 3, path="/adsApi/v1/retrieve/reports")
 
 
-def expire_the_token(amazon: SimulatedAmazon) -> None:
-    amazon.control("tokens/expire")
-
-
 @pytest.mark.parametrize(
     ("trouble", "needed"),
     [
         (fail_once, 3),
-        (cut_all_files, 3),
+        (cut_a_file, 3),
         (break_one_file, 2),
         (expire_one_address, 2),
         (throttle, 2),

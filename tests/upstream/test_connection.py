@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -207,8 +209,9 @@ def test_a_time_out_says_what_did_not_happen_and_for_how_long() -> None:
 PIECE = b"b" * 40_000
 
 
-async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
-    """Within one turn of the event loop, in which one upload may be read many times, no more than 64 KiB is held."""
+@asynccontextmanager
+async def answered_early() -> AsyncIterator[tuple[RequestWriter, socket.socket]]:
+    """A writer whose peer has answered already, and that answer is not read yet."""
     loop = asyncio.get_running_loop()
     ours, peer = socket.socketpair()
     ours.setblocking(False)
@@ -216,31 +219,28 @@ async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
     transport.pause_reading()
     peer.send(b"HTTP/1.1 413")
-    writer = RequestWriter(transport, loop)
-    writer.more([PIECE], reading=True)
-    with pytest.raises(BlockingIOError):
-        peer.recv(1)
-    writer.more([PIECE], reading=True)
-    assert peer.recv(100_000) == PIECE + PIECE
+    yield RequestWriter(transport, loop), peer
     transport.abort()
     peer.close()
+
+
+async def test_what_is_put_off_leaves_at_once_when_it_grows() -> None:
+    """Within one turn of the event loop, in which one upload may be read many times, no more than 64 KiB is held."""
+    async with answered_early() as (writer, peer):
+        writer.more([PIECE], reading=True)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+        writer.more([PIECE], reading=True)
+        assert peer.recv(100_000) == PIECE + PIECE
 
 
 async def test_what_is_put_off_leaves_after_two_turns_of_the_loop() -> None:
-    """Although an answer that nobody has read yet is still there."""
-    loop = asyncio.get_running_loop()
-    ours, peer = socket.socketpair()
-    ours.setblocking(False)
-    peer.setblocking(False)
-    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
-    transport.pause_reading()
-    peer.send(b"HTTP/1.1 413")
-    RequestWriter(transport, loop).more([b"body"], reading=True)
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert peer.recv(100) == b"body"
-    transport.abort()
-    peer.close()
+    """Although an answer that was not read yet is still there."""
+    async with answered_early() as (writer, peer):
+        writer.more([b"body"], reading=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert peer.recv(100) == b"body"
 
 
 @pytest.mark.usefixtures("every_loop")
