@@ -74,6 +74,23 @@ class Fleet:
         for replica in self.replicas:
             replica.process.end()
 
+    def until_between_token_requests(self, sharers: int) -> None:
+        """Right after one: a replica that is killed during its token request may lose the refresh token of the answer.
+
+        `sharers` is how many replicas have the new access token then; if there are two, the store has it as well.
+        """
+        before = [int(replica.account("acme").get("generation", 0)) for replica in self.replicas]
+
+        def renewed() -> bool:
+            now = [int(replica.account("acme").get("generation", 0)) for replica in self.replicas]
+            return sum(after > first for first, after in zip(before, now, strict=True)) >= sharers
+
+        self.replicas[0].until(renewed)
+
+    def kill_all(self) -> None:
+        for replica in tuple(self.replicas):
+            self.kill(replica)
+
     def kill(self, replica: Serving) -> None:
         self.replicas.remove(replica)
         replica.process.signal(signal.SIGKILL)

@@ -72,9 +72,9 @@ def test_a_login_survives_the_store_and_every_replica(
     holder = fleet.replicas[0]
     holder.until(lambda: any(replica.metric("token_unpersisted") for replica in fleet.replicas))
     holder.until(lambda: list(copies.glob("spilled-*")))
+    fleet.until_between_token_requests(sharers=1)
     repair(server)
-    for replica in tuple(fleet.replicas):
-        fleet.kill(replica)
+    fleet.kill_all()
     for _ in range(2):
         fleet.start(server.url, account)
     for replica in fleet.replicas:
@@ -83,7 +83,6 @@ def test_a_login_survives_the_store_and_every_replica(
     fleet.replicas[0].until(lambda: not list(copies.glob("spilled-*")))
 
 
-@pytest.mark.alone  # a replica killed during its token request loses the login (docs/how-to/share-state.md)
 def test_a_store_that_is_healthy_again_has_every_token(fleet: Fleet, server: RedisServer, tmp_path: Path) -> None:
     """Whoever is killed after `state_degraded` fell to 0 loses nothing, also without its copies."""
     account = {"acme": fleet.amazon.account()}
@@ -96,8 +95,8 @@ def test_a_store_that_is_healthy_again_has_every_token(fleet: Fleet, server: Red
     server.restart()
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: replica.metric("state_degraded") == 0)
-    for replica in tuple(fleet.replicas):
-        fleet.kill(replica)
+    fleet.until_between_token_requests(sharers=2)
+    fleet.kill_all()
     (tmp_path / "home").rename(tmp_path / "lost")
     young = fleet.start(server.url, account)
     young.until(lambda: serves(young))
