@@ -31,7 +31,7 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	forwarding/test_write_outcome.py observability/test_audit_chain.py observability/test_plain_lines.py \
 	profiles/test_replacement.py reports/test_answers.py reports/test_orders.py reports/test_outcome.py \
 	reports/test_plan.py reports/test_presets.py reports/test_requested.py reports/test_schedule.py \
-	test_backoff.py test_errors.py test_problem.py test_regions.py \
+	reports/test_templates.py test_backoff.py test_errors.py test_problem.py test_regions.py \
 	test_strict_json.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
 LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream

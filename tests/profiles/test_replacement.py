@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.profiles.listing import Profile
 from proxy.profiles.replacement import STREAMS, GrantedProfiles, ReachedProfile, compare, stream_note
 
 ONE, TWO = (ReachedProfile(str(number), "acme", "na", f"Brand {number}", "US", "seller") for number in (1, 2))
@@ -35,3 +36,8 @@ def test_only_unlisted_regions_of_known_profiles_are_uncertain() -> None:
     """A region without a known profile has nothing to lose."""
     assert compare((ONE,), GrantedProfiles((), {"na": "503", "eu": "503"})).uncertain == ("na",)
     assert compare((ONE,), GrantedProfiles((ONE,), {"eu": "503"})).uncertain == ()
+
+
+def test_a_listed_profile_is_reached_by_the_account_that_lists_it() -> None:
+    profile = Profile("1", "Brand 1", "US", "USD", "America/Los_Angeles", "seller", "ATVPDKIKX0DER", "ENTITY1")
+    assert ReachedProfile.of("acme", "na", profile) == ONE
