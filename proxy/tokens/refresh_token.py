@@ -172,6 +172,8 @@ class RefreshTokenKeeper:
         self._unsaved = entry
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(), name=f"save refresh token of {self._account}")
+        else:
+            self._retries.release(self._account)  # the failed write is of an older entry
 
     def _activate(self) -> bool:
         """Decides again. Tells whether another refresh token is in force than before."""
@@ -191,7 +193,8 @@ class RefreshTokenKeeper:
             except StateError as error:
                 self._trouble = str(error)
                 self._report(True, str(error))
-                await self._pause()
+                if self._unsaved is entry:
+                    await self._pause()
             else:
                 self._retries.release_all()
                 if self._unsaved is entry:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import StateError
-from proxy.tokens.refresh_token import WriteRetries
+from proxy.secret import Secret
+from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.store import StoredToken
+from proxy.tokens.values import Timing
+from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 
@@ -72,3 +75,36 @@ async def test_an_account_that_cannot_be_written_holds_up_no_other() -> None:
         assert [status.account for status in statuses if status.unpersisted] == ["refused"]
         await asyncio.sleep(10)
         assert store.refused >= before + 10
+
+
+class HangingStore(RefusingStore):
+    """Remembers what it is to write, and refuses it when `refuses` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: list[str] = []
+        self.refuses = asyncio.Event()
+
+    async def write(self, account: str, entry: StoredToken) -> None:
+        self.tried.append(entry.refresh_token.reveal())
+        await self.refuses.wait()
+        await super().write(account, entry)
+
+
+@virtual_time
+async def test_a_newer_token_does_not_wait_for_the_failed_write_of_an_older_one() -> None:
+    """Neither between two attempts nor while one is under way: only an attempt leads to a copy on this machine."""
+    store, timing = HangingStore(), Timing()
+    keeper = RefreshTokenKeeper("refused", store, EventRecorder(), timing, WriteRetries())
+    keeper.sign_in(Secret("first"))
+    await asyncio.sleep(0.01)
+    keeper.rotate(Secret("second"))
+    await asyncio.sleep(0.01)
+    assert store.tried == ["first"]
+    store.refuses.set()
+    await asyncio.sleep(0.01)
+    assert store.tried == ["first", "second"]
+    keeper.rotate(Secret("third"))
+    await asyncio.sleep(0.01)
+    assert store.tried == ["first", "second", "third"]
+    await keeper.close(0)
