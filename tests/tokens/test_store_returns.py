@@ -62,8 +62,9 @@ class Machine:
             self.replica.store.spill.killed = True
         await self.replica.kill()
 
-    async def start_again(self) -> None:
+    async def start_again(self, *, cut: bool = False) -> None:
         self.replica = self._make()
+        self.connection.cut = cut
         await self.replica.manager.start(SOURCES)
 
     def unsound(self) -> list[str]:
@@ -184,6 +185,20 @@ async def survive(server: RedisServer, directory: Path, fault: Fault, victims: t
         await until(lambda: all(machine.unsound() == [] for machine in machines), 5)
         await asyncio.sleep(2 * LIFE)
         assert [machine.unsound() for machine in machines] == [[], []]
+
+
+@pytest.mark.parametrize("renewals", [1, 2, 3])
+@virtual_time
+async def test_no_login_is_lost_while_the_store_is_away(server: RedisServer, tmp_path: Path, renewals: int) -> None:
+    """However often Amazon replaced the refresh tokens by then: the last ones are on disk at once."""
+    async with two_machines(server, tmp_path) as (login, (machine, other)):
+        await other.kill()
+        machine.connection.cut = True
+        wanted = {name: login.alive[name] + renewals for name in ACCOUNTS}
+        await until(lambda: login.alive == wanted and login.under_way == 0, (renewals + 1) * LIFE)
+        await machine.kill()
+        await machine.start_again(cut=True)
+        await until(lambda: machine.unsound() == [], 5)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
