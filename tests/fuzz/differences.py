@@ -33,6 +33,7 @@ from proxy.access.policy import Policy
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.decision import Decisions, RequestContext
+from proxy.forwarding.write_reading import WRITE_READER
 from proxy.http1.message import Request
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
@@ -171,6 +172,8 @@ class Bench(MemoryBench):
 
     async def turn(self, clients: list[End]) -> bool:
         before = self._state(tuple(clients))
+        if self.accounting.write_reader.waiting:  # a thread reads these writes before their account
+            await asyncio.get_running_loop().run_in_executor(WRITE_READER, int)
         await asyncio.sleep(0)
         moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
         return moved or self._state(tuple(clients)) != before
