@@ -1,6 +1,6 @@
 """The diffs of CONTRIBUTING.md are whole: applied to a copy of the checkout, nothing else has to be touched.
 
-One copy gets all four, since each start of the tools takes seconds.
+One copy gets all five, since each start of the tools takes seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SIZES = {
     "To add a metric": (2, 3),
     "To add a header that the proxy sends to Amazon": (1, 1),
     "To add a command": (1, 12),
+    "To add an error": (2, 7),
 }
 """By section, how many files its diff touches, and how many lines it adds, imports apart."""
 GENERATED = {
@@ -31,10 +32,12 @@ GENERATED = {
     "config/proxy.yaml": "#watch_interval: 2",
     "docs/reference/metrics.md": "| `throttle_waits_total` | counter | region |",
     "docs/reference/cli.md": "| `ads-proxy regions` |",
+    "docs/reference/errors.md": "| `asterisk-target` | 400 | no |",
 }
 TESTS = (
     "tests/test_reference.py",
     "tests/config/test_reference.py",
+    "tests/test_errors.py",
     "tests/observability/test_metrics.py::test_each_counter_that_is_told_by_name_is_declared",
     "tests/observability/test_metrics.py::test_every_family_of_the_contract_is_there_from_the_start",
     "tests/observability/test_docs.py::test_every_metric_is_documented_and_no_other",
@@ -42,13 +45,20 @@ TESTS = (
     "tests/commands/test_cli.py::test_every_command_explains_itself[regions]",
 )
 IN_FORCE = """
+import pytest
+
+from proxy.access.admission import admit
 from proxy.config import load
+from proxy.errors import AsteriskTarget
 from proxy.forwarding.injection import REQUEST_FIELDS, account_lines
+from tests.support.deciding import fields, request
 
 variables = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "ADS_PROXY_WATCH_INTERVAL": "5"}
 assert load(None, variables).watch_interval == 5
 assert account_lines("token", "id").endswith(b"Amazon-Ads-Integrator: ads-proxy\\r\\n")
 assert b"amazon-ads-integrator" in REQUEST_FIELDS.dropped
+with pytest.raises(AsteriskTarget):
+    admit(request(b"OPTIONS", b"*", fields()))
 """
 
 
