@@ -69,14 +69,14 @@ class ReportApi:
     async def poll(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
         """How far a report is."""
         response = await self._ask(account, order, template.ask_about(order, report_id))
-        return response if isinstance(response, Answer) else read_poll(template.poll_operation, response)
+        return response if isinstance(response, Answer) else read_poll(template.poll_operation, response, report_id)
 
     async def compare(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
         """Whether a report that Amazon named has the data of an order: ORDERED if so, or why that is not certain."""
         response = await self._ask(account, order, template.ask_about(order, report_id))
         if isinstance(response, Answer):
             return response
-        if is_of_order(response, template, order):
+        if is_of_order(response, template, order, report_id):
             return Answer(AnswerKind.ORDERED, report_id)
         words = f"Amazon takes this order for one of report {report_id}, which need not have the same data."
         return Answer(AnswerKind.AGAIN, words=words)

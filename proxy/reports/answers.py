@@ -83,8 +83,8 @@ def read_order_answer(operation: ReportOperation, response: ListResponse) -> Ans
     return _other(response)
 
 
-def read_poll(operation: ReportOperation, response: ListResponse) -> Answer:
-    """The answer to a poll of a report."""
+def read_poll(operation: ReportOperation, response: ListResponse, report_id: str) -> Answer:
+    """The answer to a poll of the report with this id."""
     status = _status(response)
     if status == 404:
         return Answer(AnswerKind.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
@@ -93,6 +93,8 @@ def read_poll(operation: ReportOperation, response: ListResponse) -> Answer:
     report = read_report(operation, response.body)
     if report is None:
         return Answer(AnswerKind.AGAIN, words="Amazon's answer to the poll shows no report.")
+    if report.id != report_id:
+        return Answer(AnswerKind.AGAIN, words="Amazon's answer to the poll shows another report.")
     if report.status is ReportStatus.FAILED:
         reason = read_text(report.content.get("failureReason")).rstrip(".") or "no reason is given"
         return Answer(AnswerKind.REJECTED, words=f"Amazon failed to make the report: {reason}.")
@@ -107,10 +109,12 @@ def read_poll(operation: ReportOperation, response: ListResponse) -> Answer:
     return Answer(AnswerKind.PENDING, words=f"Amazon's report is {report.status}.")
 
 
-def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedOrder) -> bool:
+def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedOrder, report_id: str) -> bool:
     """Whether the report of a poll is one that an order may take: it has the same data, and has not failed."""
     report = read_report(template.poll_operation, response.body) if _status(response) // 100 == 2 else None
-    return report is not None and report.status is not ReportStatus.FAILED and template.has_data_of(order, report)
+    if report is None or report.id != report_id or report.status is ReportStatus.FAILED:
+        return False
+    return template.has_data_of(order, report)
 
 
 def find_fault(url: str) -> str:

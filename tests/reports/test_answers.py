@@ -92,7 +92,14 @@ def test_what_an_answer_to_an_order_means(response: ListResponse, expected: Answ
     ],
 )
 def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer) -> None:
-    assert read_poll(ReportOperation.POLL, response) == expected
+    assert read_poll(ReportOperation.POLL, response, ID) == expected
+
+
+def test_the_answer_to_a_poll_shows_the_report_that_was_asked_for() -> None:
+    """The rows of another report may be another profile's."""
+    other = report("COMPLETED", url="https://s3/x?sig", reportId="another")
+    words = "Amazon's answer to the poll shows another report."
+    assert read_poll(ReportOperation.POLL, answer(200, other), ID) == Answer(AnswerKind.AGAIN, words=words)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +108,7 @@ def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer
         (answer(200, report("PENDING")), True),
         (answer(200, report("COMPLETED", url="https://x/")), True),
         (answer(200, report("FAILED")), False),
+        (answer(200, report("PENDING", reportId="another")), False),
         (answer(200, report("PENDING", endDate="2026-10-30")), False),
         (answer(200, report("PENDING", configuration={**CONFIGURATION, "timeUnit": "SUMMARY"})), False),
         (answer(404, report("PENDING")), False),
@@ -109,7 +117,7 @@ def test_what_an_answer_to_a_poll_means(response: ListResponse, expected: Answer
 )
 def test_a_report_is_adopted_only_if_it_has_the_data_of_the_order(response: ListResponse, fits: bool) -> None:
     """A summary and a daily order of the same days collide at Amazon."""
-    assert is_of_order(response, Version3Template(CONFIGURATION), ORDERED) is fits
+    assert is_of_order(response, Version3Template(CONFIGURATION), ORDERED, ID) is fits
 
 
 # --- Version 1 ---------------------------------------------------------------------------------------------------
@@ -208,13 +216,13 @@ def test_what_an_answer_to_an_order_of_version_1_means(response: ListResponse, e
 )
 def test_what_an_answer_to_a_poll_of_version_1_means(response: ListResponse, expected: Answer) -> None:
     """A report with a part that has no address is not whole: none of its rows are taken."""
-    assert read_poll(ReportOperation.POLL_V1, response) == expected
+    assert read_poll(ReportOperation.POLL_V1, response, ID) == expected
 
 
 def test_no_report_of_version_1_is_adopted() -> None:
     """Amazon does not show whose it is."""
     template = Version1Template({"format": "GZIP_JSON", "query": {"fields": ["date.value"]}})
-    assert not is_of_order(of_one("PENDING", **template.content), template, ORDERED)
+    assert not is_of_order(of_one("PENDING", **template.content), template, ORDERED, ID)
 
 
 # --- Where rows are ----------------------------------------------------------------------------------------------
