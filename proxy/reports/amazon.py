@@ -10,6 +10,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from proxy.errors import AdsProxyError, NoUsableToken
 from proxy.profiles.listing import ProfilesUnavailable, ask
@@ -108,10 +109,9 @@ class ReportApi:
         source = self.source(account)
         if (fault := find_fault(url)) or source is None:
             raise DownloadFailed(_sentence(fault or f"the account '{account}' is not configured any more"))
-        address = URL(url, encoded=True)
         try:
             async with self.session.get(
-                address,
+                URL(url, encoded=True),
                 headers={"User-Agent": "ads-proxy", "Accept": "*/*", "Accept-Encoding": "identity"},
                 allow_redirects=False,
                 timeout=ClientTimeout(total=DOWNLOAD_SECONDS, sock_connect=30, sock_read=STALLED_SECONDS),
@@ -124,7 +124,7 @@ class ReportApi:
         except TimeoutError:
             raise DownloadFailed("The rows came too slowly.") from None
         except (ClientError, ValueError) as error:
-            words = why_unreachable(error, str(address.host), source.proxy)
+            words = why_unreachable(error, str(urlsplit(url).hostname), source.proxy)
             raise DownloadFailed(_sentence(words or "the rows did not come whole")) from None
 
 

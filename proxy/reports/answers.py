@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_FILES: Final = 100
 """Of one report, by Amazon's specification."""
+_URL: Final = re.compile(r"[!-Z^-~\[\]]+")
+"""The characters of an address (RFC 3986, 2): readers understand others differently."""
+_NO_ADDRESS: Final = "the address of the rows is not one"
 _TEMPORARY: Final = frozenset({408, 425, 429})
 _MULTI_STATUS: Final = 207
 _STATUSES: Final = {
@@ -119,11 +123,13 @@ def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedO
 
 def find_fault(url: str) -> str:
     """Why rows are not fetched from an address, empty if they are: it must be HTTPS, or on this machine."""
+    if not _URL.fullmatch(url):
+        return _NO_ADDRESS
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "the address of the rows is not one"
+        return _NO_ADDRESS
     if not host or parts.username is not None:
         return "the address of the rows has no plain host"
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):

@@ -244,6 +244,10 @@ def test_no_report_of_version_1_is_adopted() -> None:
         ("ftp://host/x", "the address of the rows is not https://"),
         ("https://[x", "the address of the rows is not one"),
         ("https://host:99999/", "the address of the rows is not one"),
+        ("https://a\\b/x", "the address of the rows is not one"),
+        ("https://h\u00f6st/x", "the address of the rows is not one"),
+        ("https://host/\r\nX: y", "the address of the rows is not one"),
+        ("https://\x1b[31mhost/", "the address of the rows is not one"),
     ],
 )
 def test_rows_are_fetched_over_https_alone(url: str, fault: str) -> None:
