@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import sys
 import zlib
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ FIRST_COLUMNS: Final = ("profileId", "countryCode", "currencyCode")
 """The columns that the proxy adds before those of Amazon's report."""
 MAX_MEMORY: Final = 1 << 30
 """Bytes of address space: what needs more is no report."""
+MAX_SECONDS: Final = 3600
+"""Seconds of the processor: fifty times what five million rows take. One text of many megabytes would take hours."""
 NICENESS: Final = 10
 _LEVEL: Final = 3
 """Of compression: the rows of a report take a tenth of their size, and no other level is much smaller."""
@@ -45,7 +48,7 @@ class DamagedRows(Exception):
 
 
 class TooLarge(Exception):
-    """More bytes than a result may have."""
+    """More bytes than a result may have, or more time than any needs."""
 
 
 # --- From Amazon's file to the rows of a profile -------------------------------------------------------
@@ -197,10 +200,18 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"problem": "disk", "words": f"{error.filename or 'the disk'}: {error.strerror or error}"}
 
 
+def stop_reading(*_: object) -> None:
+    """The processor's time is over."""
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    raise TooLarge(f"reading its rows took more than {MAX_SECONDS} s")
+
+
 def main() -> None:
     os.nice(NICENESS)
-    with contextlib.suppress(OSError, ValueError):  # macOS has no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    signal.signal(signal.SIGXCPU, stop_reading)
+    for limit, most in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CPU, MAX_SECONDS)):
+        with contextlib.suppress(OSError, ValueError):  # macOS does not have the first
+            resource.setrlimit(limit, (most, resource.getrlimit(limit)[1]))
     json.dump(run(json.load(sys.stdin)), sys.stdout)
 
 

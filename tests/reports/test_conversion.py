@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,19 @@ def test_what_is_damaged_leaves_nothing(tmp_path: Path, content: bytes, words: s
 
 def test_a_result_beyond_its_limit_is_refused(tmp_path: Path) -> None:
     assert converted(tmp_path, zipped(ROWS), limit=100)["problem"] == "too-large"
+
+
+def test_rows_that_take_too_long_to_read_are_refused(tmp_path: Path) -> None:
+    """A text of many megabytes is read again and again, as its file comes in small pieces."""
+    source, target = tmp_path / "from-amazon", tmp_path / "part.jsonl.gz"
+    source.write_bytes(gzip.compress(b'[{"date":"' + b"x" * (100 << 20) + b'"}]', 1))
+    task = {"do": "convert", "sources": [str(source)], "target": str(target), "first": FIRST, "columns": ["date"]}
+    code = "from proxy.reports import conversion; conversion.MAX_SECONDS = 1; conversion.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps({**task, "limit": 0}), capture_output=True, text=True, check=True
+    )
+    assert json.loads(ended.stdout) == {"problem": "too-large", "words": "reading its rows took more than 1 s"}
+    assert not target.exists()
 
 
 def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
