@@ -135,9 +135,11 @@ class RunJournal:
     def note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
         """The step is on disk when this returns. May be called from several threads. Raises `ReportFolderError`."""
         entry = {"order": order.key, "step": step, **said}
+        line = json.dumps(entry).encode() + b"\n"
         try:
             with self._writing:
-                os.write(self._descriptor, json.dumps(entry).encode() + b"\n")
+                while line:  # a disk that is nearly full takes a part of it
+                    line = line[os.write(self._descriptor, line) :]
                 os.fsync(self._descriptor)
         except OSError as error:
             raise ReportFolderError(f"{self._path} cannot be written: {state_directory.reason(error)}.") from None

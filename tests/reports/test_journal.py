@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,25 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(ReportFolderError):
         RunJournal.begin(tmp_path / "missing", PLAN)
+
+
+def test_a_step_of_which_the_disk_takes_a_part_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes the rest, or is full: no half line counts as a step."""
+    journal, write = RunJournal.begin(tmp_path, PLAN), os.write
+    taken = iter((20, 1000, 20))
+
+    def take(descriptor: int, data: bytes) -> int:
+        size = next(taken, None)
+        if size is None:
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data[:size])
+
+    monkeypatch.setattr(os, "write", take)
+    journal.note(FIRST, OrderStep.ASKED)
+    with pytest.raises(ReportFolderError):
+        journal.note(FIRST, OrderStep.ORDERED, id="id-1", at=1.0)
+    journal.close()
+    assert journal.state(FIRST) == resumed(tmp_path).state(FIRST) == OrderState(OrderStep.ASKED)
 
 
 def test_rows_of_which_nothing_is_said_are_removed(tmp_path: Path) -> None:
