@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,19 +113,20 @@ def select_profiles(
 def find_accounts(listed: Iterable[AdsAccount]) -> Mapping[str, ProfileAccount]:
     """The ads accounts of profiles, by profile, as the hosts of all regions list them.
 
-    An ads account may have a profile in each of several countries, whose rows are told apart by the country. One that
-    has several profiles in one country is left out: a row could be of any of them.
+    Rows of an ads account in several countries are told apart by the country, also where only one of these has a
+    profile. One that has several profiles in one country is left out: a row could be of any of them.
     """
-    profiles: dict[str, set[tuple[str, str]]] = {}
+    profiles, countries = defaultdict[str, set[tuple[str, str]]](set), defaultdict[str, set[str]](set)
     for ads_account in listed:
-        found = {(each.country, each.profile) for each in ads_account.alternates if each.profile}
-        profiles.setdefault(ads_account.id, set()).update(found)
+        countries[ads_account.id].update(ads_account.countries, (each.country for each in ads_account.alternates))
+        profiles[ads_account.id].update((each.country, each.profile) for each in ads_account.alternates if each.profile)
     accounts: dict[str, ProfileAccount] = {}
     for identifier, found in sorted(profiles.items(), key=lambda entry: len(entry[1])):
-        countries = Counter(country for country, _ in found)
+        count = Counter(country for country, _ in found)
+        is_whole = len(found) == 1 and len(countries[identifier] - {""}) <= 1
         for country, profile in sorted(found):
-            if len(found) == 1:
+            if is_whole:
                 accounts.setdefault(profile, ProfileAccount(identifier))
-            elif country and countries[country] == 1:
+            elif country and count[country] == 1:
                 accounts.setdefault(profile, ProfileAccount(identifier, country))
     return accounts

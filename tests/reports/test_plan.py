@@ -75,7 +75,7 @@ def test_version_1_takes_more_days_in_one_order() -> None:
         ({"A": [("US", "11"), ("CA", "12")]}, {"11": ("A", "US"), "12": ("A", "CA")}),
         ({"A": [("US", "11"), ("US", "12"), ("CA", "13")]}, {"13": ("A", "CA")}),
         ({"A": [("US", "11"), ("", "12")]}, {"11": ("A", "US")}),
-        ({"A": [("US", "11"), ("MX", "")]}, {"11": ("A", "")}),
+        ({"A": [("US", "11"), ("MX", "")]}, {"11": ("A", "US")}),
         ({"A": [("US", "11"), ("CA", "12")], "B": [("US", "11")]}, {"11": ("B", ""), "12": ("A", "CA")}),
         ({"A": []}, {}),
     ],
@@ -95,6 +95,21 @@ def test_an_ads_account_is_seen_whole_over_all_hosts() -> None:
     """One host may list another part of it than the other."""
     parts = [AdsAccount("A", alternates=(AlternateId(*each),)) for each in (("US", "", "11"), ("DE", "", "22"))]
     assert find_accounts([*parts, parts[0]]) == {"11": ("A", "US"), "22": ("A", "DE")}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        AdsAccount("A", alternates=(AlternateId("CA", "ENTITY2", ""),)),
+        AdsAccount("A", countries=("US", "CA")),
+    ],
+    ids=["entity", "country"],
+)
+def test_rows_of_a_country_without_a_profile_are_no_other_profiles(part: AdsAccount) -> None:
+    """The ads account has them, too; without its own country, a profile cannot be told apart from them."""
+    us, unknown = (AdsAccount("A", alternates=(AlternateId(country, "ENTITY1", "11"),)) for country in ("US", ""))
+    assert find_accounts([us, part]) == find_accounts([part, us]) == {"11": ("A", "US")}
+    assert find_accounts([unknown, AdsAccount("A", countries=("US", "CA"))]) == {}
 
 
 @pytest.mark.parametrize(
