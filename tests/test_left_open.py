@@ -19,6 +19,8 @@ LEAKING = """
 import asyncio
 import socket
 
+import pytest
+
 
 async def opened():
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
@@ -30,6 +32,8 @@ async def opened():
 async def test_a_stream_is_left_open():
     kept = [await opened()]
     kept.append(kept)
+    many = [[number] for number in range(100_000)]  # the collector runs by itself, and finds these in use
+    assert many
 
 
 async def test_one_that_has_nothing_to_do_with_it():
@@ -42,6 +46,21 @@ def test_a_failure_leaves_a_socket_open():
 
 
 async def test_another_one():
+    pass
+
+
+@pytest.fixture(scope="module")
+def forgetful():
+    kept = [socket.socket()]
+    kept.append(kept)
+    yield
+
+
+async def test_the_first_of_two_with_a_fixture(forgetful):
+    pass
+
+
+async def test_the_last_of_its_module(forgetful):
     pass
 """
 
@@ -62,4 +81,7 @@ def test_who_leaves_a_socket_open_fails(tmp_path: Path) -> None:
         ("FAILED", "test_a_failure_leaves_a_socket_open"),
         ("ERROR", "test_a_failure_leaves_a_socket_open"),
         ("PASSED", "test_another_one"),
+        ("PASSED", "test_the_first_of_two_with_a_fixture"),
+        ("PASSED", "test_the_last_of_its_module"),
+        ("ERROR", "test_the_last_of_its_module"),
     }, run.stdout + run.stderr

@@ -1,16 +1,19 @@
-"""A test that leaves a socket open fails itself, and not whichever test runs when the collector of garbage finds it."""
+"""A test that leaves a socket open fails itself, and not whichever test runs when the garbage collector finds it."""
 
 from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator
 
 import pytest
 
+NEVER = 1_000_000
+
 
 class _Opened:
-    """Whether there was a new socket since the last look; every event loop makes one."""
+    """Whether there was a new socket since the last collection; every event loop makes one."""
 
     any = False
 
@@ -23,23 +26,38 @@ _opened = _Opened()
 sys.addaudithook(_opened)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def nothing_old_is_looked_at() -> None:
-    """What is there before a module's first test stays: a look for garbage after each test takes milliseconds."""
-    gc.collect()
+def pytest_collection_finish() -> None:
+    """Leave the objects of a test in the two young generations until `collect` looks at these."""
+    youngest, *_ = gc.get_threshold()
+    gc.set_threshold(youngest, NEVER)
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_open(nothing_old_is_looked_at: None) -> Iterator[None]:
-    """Collect what a test with sockets left, after its other fixtures; pytest makes errors of the warnings.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """After its fixtures, fail a test that left something open."""
+    try:
+        return (yield)
+    finally:
+        left = collect(generation=1) if _opened.any else []
+        _opened.any = False
+        if nextitem is None or nextitem.path != item.path:
+            left += collect(generation=2)
+            gc.freeze()
+        if left:
+            pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
-    What a failed test left is held by the traceback that Python keeps for debuggers.
+
+def collect(generation: int) -> list[str]:
+    """Collect the garbage of these generations, and return what it warned of.
+
+    The young ones hold one test's objects; to look at all objects takes milliseconds. Python keeps the traceback of a
+    failed test for debuggers, and with it all that the test had.
     """
-    yield
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
         if hasattr(sys, name):
             delattr(sys, name)
-    if _opened.any:
-        gc.collect()
-        _opened.any = False
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        gc.collect(generation)
+    return [str(each.message) for each in found]
