@@ -17,6 +17,7 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.admin import guard, history, overview, pages, status
+from proxy.admin.cached_result import CachedResult
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
     SECURITY_HEADERS,
@@ -30,7 +31,6 @@ from proxy.admin.responses import (
     problem,
 )
 from proxy.admin.sign_in import SignInHandlers, known_account
-from proxy.admin.status import Surveys
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn
 from proxy.reports.store import ReportFolderError
@@ -68,7 +68,7 @@ class AdminHandlers:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
         self._invitations = invitations
         self._keys = guard.KeyChecker()
-        self._surveys = Surveys(view)
+        self._survey = CachedResult(lambda: status.survey_accounts(view))
         self._sign_ins = SignInHandlers(view, observer)
 
     def routes(self) -> list[web.RouteDef]:
@@ -185,7 +185,7 @@ class AdminHandlers:
         asked = status.StatusQuery(request.query.get("account", ""), request.query.get("after", ""))
         if asked.account:
             known_account(self._view, asked.account)
-        survey = await self._surveys.newest()
+        survey = await self._survey.get()
         return as_json(await status.full_status(self._view, self._history, survey, asked, time.time()))
 
     # --- people ---------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class AdminHandlers:
     async def _state(self, request: web.Request) -> web.Response:
         page = request.query.get("page", "1")
         number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
-        survey = await self._surveys.newest()
+        survey = await self._survey.get()
         return as_json(await status.console_status(self._view, self._history, survey, max(1, number), time.time()))
 
     async def _requests(self, request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import errors
+from proxy.admin.cached_result import CachedResult
 from proxy.admin.pauses import Pauses
 from proxy.events import Event, Fault, Outcome, RequestFinished
 from proxy.observability.recent_requests import RecentRequest, RecentRequests
@@ -66,6 +67,7 @@ class RequestHistory:
     ) -> None:
         self._counted, self._clean, self._wall = counted, clean, wall
         self._traffic = Traffic(counted.series)
+        self._tallies = CachedResult(self._traffic.now)
         self.counted = counted.counted
         self.recent = recent if recent is not None else RecentRequests()
         self._last = Totals()
@@ -88,7 +90,7 @@ class RequestHistory:
 
     async def tallies(self) -> Tallies:
         """Who asked how much in the last minutes."""
-        return await self._traffic.now()
+        return await self._tallies.get()
 
     async def steps(self) -> tuple[Step, ...]:
         """The ended steps, oldest first, and the one that runs."""

@@ -5,7 +5,6 @@ The program's view and the time in, dictionaries out: nothing is changed here, a
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import time
 from bisect import bisect_right
@@ -411,9 +410,6 @@ PAGE_PROFILES: Final = 2000
 """A page ends early where its accounts have more profiles than that."""
 _CALM: Final = ("valid", "pending")
 _CONSENT_ENDS: Final = ("ending", "ended")
-_KEPT, _KEPT_SECONDS = 30, 10.0
-"""A survey is good for so many times as long as it took, and no longer than so many seconds: with an open console they
-are 3 % of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,31 +447,9 @@ class Survey:
         return tuple(page), page[-1] if page and left else None
 
 
-class Surveys:
-    """Makes surveys, one at a time."""
-
-    def __init__(self, view: AdminView) -> None:
-        self._view = view
-        self._making = asyncio.Lock()
-        self._newest: Survey | None = None
-        self._good_until = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Surveys of {len(self._newest.names) if self._newest else 0} accounts>"
-
-    async def newest(self) -> Survey:
-        """One of now, or of a moment ago."""
-        async with self._making:
-            if self._newest is None or time.monotonic() >= self._good_until:
-                began = time.monotonic()
-                self._newest = await _survey(self._view, time.time())
-                ended = time.monotonic()
-                self._good_until = ended + min(_KEPT * (ended - began), _KEPT_SECONDS)
-            return self._newest
-
-
-async def _survey(view: AdminView, now: float) -> Survey:
-    pause, states, serving = Pauses(), Counter[str](), 0
+async def survey_accounts(view: AdminView) -> Survey:
+    """All accounts as they are now."""
+    now, pause, states, serving = time.time(), Pauses(), Counter[str](), 0
     names: list[str] = []
     attention: list[str] = []
     calm: list[str] = []

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from proxy.admin.overview import DAY
 from proxy.admin.pauses import LONGEST_PIECE_SECONDS, PIECE_SECONDS, Pauses, next_piece
-from proxy.admin.status import PAGE, Soonest, Surveys, needs_attention
-from proxy.admin.view import AdminView
+from proxy.admin.status import PAGE, Soonest, needs_attention
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent
@@ -71,26 +70,6 @@ async def test_a_page_is_bounded_by_its_profiles_too() -> None:
         page = await asked(knocker, "/status")
     assert ([each["name"] for each in page["accounts"]], page["next"]) == (names(1), names(1)[0])
     assert len(page["profiles"]) == 1500
-
-
-@pytest.mark.parametrize(("took", "good_for"), [(0.1, 3.0), (2.0, 10.0)])
-async def test_a_survey_costs_little_of_the_time(monkeypatch: pytest.MonkeyPatch, took: float, good_for: float) -> None:
-    """It is good for as long as it costs three percent of the time, but for ten seconds at most."""
-    now, program = 100.0, many(3)
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-
-    def accounts() -> tuple[str, ...]:
-        nonlocal now
-        now += took
-        return ()
-
-    monkeypatch.setattr(program, "accounts", accounts)
-    surveys = Surveys(cast(AdminView, program))
-    first = await surveys.newest()
-    now += good_for - 0.01
-    assert await surveys.newest() is first
-    now += 0.02
-    assert await surveys.newest() is not first
 
 
 async def test_one_account_is_asked_for_by_its_name() -> None:

@@ -1,0 +1,66 @@
+"""A result that takes a while to make is kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy.admin.cached_result import CachedResult
+
+
+@pytest.mark.parametrize(("took", "good_for"), [(0.1, 3.0), (2.0, 10.0)])
+async def test_a_result_costs_little_of_the_time(monkeypatch: pytest.MonkeyPatch, took: float, good_for: float) -> None:
+    """It is good for as long as making it takes three percent of the time, but for ten seconds at most."""
+    now, made = 100.0, 0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def make() -> int:
+        nonlocal now, made
+        now += took
+        made += 1
+        return made
+
+    cached = CachedResult(make)
+    assert repr(cached) == "<CachedResult>"
+    assert await cached.get() == 1
+    now += good_for - 0.01
+    assert await cached.get() == 1
+    now += 0.02
+    assert await cached.get() == 2
+    assert repr(cached) == f"<CachedResult until {now + good_for:.0f}>"
+
+
+async def test_who_asks_while_it_is_made_gets_the_same() -> None:
+    """It is made once for all of them."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    made: list[object] = []
+
+    async def make() -> object:
+        begun.set()
+        await go_on.wait()
+        made.append(object())
+        return made[-1]
+
+    cached = CachedResult(make)
+    asking = [asyncio.ensure_future(cached.get()) for _ in range(3)]
+    await begun.wait()
+    go_on.set()
+    assert await asyncio.gather(*asking) == made[:1] * 3
+
+
+async def test_a_failure_is_not_kept() -> None:
+    """The next one asks again."""
+    results = [ValueError("no"), 7]
+
+    async def make() -> int:
+        result = results.pop(0)
+        if isinstance(result, ValueError):
+            raise result
+        return result
+
+    cached = CachedResult(make)
+    with pytest.raises(ValueError, match="no"):
+        await cached.get()
+    assert await cached.get() == 7
