@@ -24,12 +24,12 @@ from proxy.admin.responses import (
     ActionFailed,
     KeyRequired,
     NoSuchPage,
-    answer_in_pieces,
     as_json,
     form_of,
     html,
     problem,
 )
+from proxy.admin.scrape import answer_in_pieces
 from proxy.admin.sign_in import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.admin.responses import accepts_gzip
+from proxy.admin.scrape import accepts_gzip
 from proxy.events import DefectMet
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 from tests.support.scraping import scraped
