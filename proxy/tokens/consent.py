@@ -248,18 +248,22 @@ class ConsentLedger:
         return consent_in_force(stored, consented_on, self._first_seen(account, fingerprint(configured)))
 
     def look(self, consents: Mapping[str, Consent]) -> float | None:
-        """Tells what is new of these, and when the next mark comes."""
-        now = self._wall()
+        """Tells what is new of these, which are all, and when the next mark comes."""
         for gone in self._records.keys() - consents.keys():
             del self._records[gone]
             self._told.pop(gone, None)
             self._gone.add(gone)
             self._unsaved = True
         for account, consent in consents.items():
-            self._record(account, consent)
-            self._announce(account, consent, now)
+            self.look_at(account, consent)
+        now = self._wall()
         moments = (next_mark_at(each.ends_at, now) for each in consents.values() if each.ends_at is not None)
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def look_at(self, account: str, consent: Consent) -> None:
+        """Tells what is new of one."""
+        self._record(account, consent)
+        self._announce(account, consent, self._wall())
 
     def _first_seen(self, account: str, lineage: str) -> float:
         kept = self._records.get(account, ConsentRecord())

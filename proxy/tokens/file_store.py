@@ -52,6 +52,8 @@ class FileStore:
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self._notes = notes
+        self._names: dict[str, str] = {}
+        """The accounts that were asked for, by the names of their files."""
         self.leases: LocalLeases[Grant] = LocalLeases()
         self.fleet = None
 
@@ -117,6 +119,7 @@ class FileStore:
         return len(paths)
 
     async def read(self, account: str) -> StoredToken | None:
+        self._names[_file_name(ACCOUNT, account)] = account
         return await asyncio.to_thread(self._read, account)
 
     async def write(self, account: str, entry: StoredToken) -> None:
@@ -132,18 +135,25 @@ class FileStore:
         await asyncio.to_thread(self._write_document, name, data)
 
     async def changes(self) -> AsyncIterator[StoreChange]:
+        """Of accounts that were asked for. Documents are no news: with many accounts some are written all the time, and
+        no other process reads those of this directory."""
         await asyncio.to_thread(self._ensure_directory)
-        seen = state_directory.changed_at(self._directory)
+        moment, files = state_directory.changed_at(self._directory), await self._stamps()
         yield StoreChange()  # what was written before the watch began
         settings = WatchSettings(step=20, group=100, silence=POLL_MS, counts=_is_account_change)
         try:
             async for told in changes_in((self._directory,), settings):
-                now = state_directory.changed_at(self._directory)
-                if told or now != seen:
-                    seen = now
-                    yield StoreChange()
+                if told or moment != state_directory.changed_at(self._directory):
+                    moment, before = state_directory.changed_at(self._directory), files
+                    files = await self._stamps()
+                    for name in dict(before.items() ^ files.items()):
+                        if name in self._names:
+                            yield StoreChange(account=self._names[name])
         except (OSError, RuntimeError) as error:
             raise StateError(f"The state directory {self._directory} cannot be watched: {error}.") from None
+
+    async def _stamps(self) -> dict[str, tuple[int, int]]:
+        return await asyncio.to_thread(state_directory.stamps, self._directory, ACCOUNT)
 
     async def close(self) -> None:
         """Nothing is held between changes."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.events import Observer
     from proxy.tokens.lwa import LoginWithAmazon
-    from proxy.tokens.store import Store
+    from proxy.tokens.store import Store, StoreChange
     from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.token_response import Grant
 
@@ -73,6 +73,8 @@ class TokenManager:
         self._write_retries = WriteRetries()
         self._watchers: list[asyncio.Task[None]] = []
         self._consents_moved = asyncio.Event()
+        self._next_mark: float | None = None
+        """When the next end of a consent is to be announced, as of the last look at all."""
         self._rejected_at = 0.0
         self.watchful = False
 
@@ -197,7 +199,7 @@ class TokenManager:
         Raises `UnknownAccount` or `ApplicationChanged`, where the configuration changed during the sign-in.
         """
         await self._credential(account).adopt(grant)
-        self._look_at_consents()
+        self._look_at_consent(account)
 
     def _credential(self, account: str) -> Credential:
         if account not in self._credentials:
@@ -222,30 +224,44 @@ class TokenManager:
             with contextlib.suppress(StateError):
                 async for change in self._store.changes():
                     self._write_retries.release_all()
-                    if change.document in (None, CONSENTS):
+                    if change.concerns_document(CONSENTS):
                         await self._consents.hear()
-                    for account, credential in tuple(self._credentials.items()):
-                        if change.concerns(account):
-                            await credential.reread_store()
-                    self._look_at_consents()
+                        self._look_at_consents()
+                    await self._reread(change)
             await asyncio.sleep(WATCH_PAUSE)
 
-    def _look_at_consents(self) -> float | None:
-        """Tells what is new of them; gives when the next end is to be announced."""
+    async def _reread(self, change: StoreChange) -> None:
+        """What the store has now. Among thousands of accounts some change all the time: only they are looked at."""
+        if change.document is None:
+            for account, credential in tuple(self._credentials.items()):
+                if change.concerns(account):
+                    await credential.reread_store()
+                    self._look_at_consent(account)
+
+    def _look_at_consents(self) -> None:
+        """Tells what is new of all."""
         consents = {account: credential.consent for account, credential in self._credentials.items()}
+        self._next_mark = self._consents.look(consents)
         self._consents_moved.set()
-        return self._consents.look(consents)
+
+    def _look_at_consent(self, account: str) -> None:
+        """Tells what is new of one, unless it was removed meanwhile."""
+        credential = self._credentials.get(account)
+        if credential is not None:
+            self._consents.look_at(account, credential.consent)
+            self._consents_moved.set()
 
     async def _watch_consents(self) -> None:
-        """Announces ends when they come near, and keeps what was announced."""
+        """Keeps what was announced, and announces ends when they come near."""
         while True:
-            next_at = self._look_at_consents()
             self._consents_moved.clear()
             await self._consents.save()
-            pause = CONSENT_PAUSE if next_at is None else next_at - self._dependencies.timing.wall()
-            with contextlib.suppress(TimeoutError):
+            pause = CONSENT_PAUSE if self._next_mark is None else self._next_mark - self._dependencies.timing.wall()
+            try:
                 async with asyncio.timeout(min(CONSENT_PAUSE, max(1.0, pause))):
                     await self._consents_moved.wait()
+            except TimeoutError:
+                self._look_at_consents()
 
 
 # --- What a person must fix in an account's login, in words -----------------------------

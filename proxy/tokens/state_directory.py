@@ -233,6 +233,18 @@ def files(directory: Path, *prefixes: str) -> tuple[Path, ...]:
         ) from None
 
 
+def stamps(directory: Path, prefix: str) -> dict[str, tuple[int, int]]:
+    """The files whose names begin so, each with numbers that change when another file takes its place."""
+    try:
+        with os.scandir(directory) as entries:
+            found = [(each.name, each.stat()) for each in entries if each.name.startswith(prefix)]
+    except OSError as error:
+        raise StateError(
+            f"The state directory {directory} cannot be read: {reason(error)}; check its permissions and the disk."
+        ) from None
+    return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in found}
+
+
 def remove(path: Path) -> None:
     """Removes a file that nothing needs any more."""
     try:

@@ -73,6 +73,10 @@ class StoreChange:
         """Whether the account's entry may be another now."""
         return self.document is None and self.account in (None, account)
 
+    def concerns_document(self, name: str) -> bool:
+        """Whether the document may be another now."""
+        return self.account is None and self.document in (None, name)
+
 
 class Store(Protocol):
     """What keeps tokens. Every failure to write or read is a `StateError` that says what to do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -16,6 +16,7 @@ from proxy.events import (
 from proxy.secret import Secret
 from proxy.tokens.store import (
     MemoryStore,
+    StoreChange,
     StoredSource,
     StoredToken,
     rotated,
@@ -117,6 +118,44 @@ async def test_a_sign_in_in_another_process_is_noticed_at_once() -> None:
         await asyncio.sleep(1)
         assert running.state() == "valid"
         assert running.login.asked[-1][1] == "from-terminal"
+
+
+class TellingStore(MemoryStore):
+    """Tells the changes that are put into `told`, and notes which entries are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: asyncio.Queue[StoreChange] = asyncio.Queue()
+        self.asked: list[str] = []
+
+    async def read(self, account: str) -> StoredToken | None:
+        self.asked.append(account)
+        return await super().read(account)
+
+    async def changes(self) -> AsyncIterator[StoreChange]:
+        while True:
+            yield await self.told.get()
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (StoreChange(account="globex"), ["globex"]),
+        (StoreChange(account="unknown"), []),
+        (StoreChange(document="profiles"), []),
+        (StoreChange(), ["acme", "globex"]),
+    ],
+)
+async def test_what_changed_is_read_and_nothing_else(change: StoreChange, read: list[str]) -> None:
+    """With ten thousand accounts a change of one of them costs as much as with two."""
+    store = TellingStore()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source("acme"), source("globex")])
+        store.asked.clear()
+        store.told.put_nowait(change)
+        await asyncio.sleep(1)
+        assert store.asked == read
 
 
 @virtual_time

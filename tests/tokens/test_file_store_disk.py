@@ -15,7 +15,7 @@ from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import open_store, rotate_keys
-from proxy.tokens.store import MemoryStore, StoredSource, StoredToken
+from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken
 from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
@@ -176,14 +176,33 @@ def test_rotating_needs_keys_and_files(tmp_path: Path) -> None:
 
 
 async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
-    """A watcher hears of an entry written through another store object."""
-    watched = open_store(url(tmp_path / "s"), KEY)
+    """A watcher hears of the very account whose entry was written, or removed, through another store object."""
+    watched, other = open_store(url(tmp_path / "s"), KEY), open_store(url(tmp_path / "s"), KEY)
+    for account in ("acme", "globex"):
+        await watched.read(account)
     changes = watched.changes()
-    await anext(changes)
-    told = asyncio.ensure_future(anext(changes))
-    await open_store(url(tmp_path / "s"), KEY).write("acme", ENTRY)
     async with asyncio.timeout(PATIENCE):
-        await told
+        assert await anext(changes) == StoreChange()
+        for account in ("globex", "acme"):
+            await other.write(account, replace(ENTRY, refresh_token=Secret(f"Atzr|{account}")))
+            assert await anext(changes) == StoreChange(account=account)
+        next(path for path in (tmp_path / "s").iterdir() if path.name.startswith("account-")).unlink()
+        assert (await anext(changes)).account in ("acme", "globex")
+    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def test_documents_and_accounts_of_others_are_no_news(tmp_path: Path) -> None:
+    """Lists are written all the time with many accounts, and what was never asked for concerns nobody."""
+    watched = open_store(url(tmp_path / "s"), KEY)
+    await watched.read("acme")
+    changes = watched.changes()
+    async with asyncio.timeout(PATIENCE):
+        assert await anext(changes) == StoreChange()
+        told = asyncio.ensure_future(anext(changes))
+        await watched.write_document("profiles", {"some": "lists"})
+        await watched.write("somebody-else", ENTRY)
+        await watched.write("acme", ENTRY)
+        assert await told == StoreChange(account="acme")
     await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
