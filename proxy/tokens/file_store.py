@@ -12,7 +12,7 @@ import base64
 import contextlib
 import hashlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
 from watchfiles import Change
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 KEY_FILE = "key"
 ACCOUNT = "account-"
 DOCUMENT = "document-"
+_WRITTEN: Final = (0, 0)
+"""What is seen of a file that this process wrote: the next look finds it changed, also if it is gone by then."""
 POLL_MS = 2000
 """Where the system tells nothing of changes (a network disk), the directory is looked at this often."""
 
@@ -54,6 +56,8 @@ class FileStore:
         self._notes = notes
         self._names: dict[str, str] = {}
         """The accounts that were asked for, by the names of their files."""
+        self._seen: dict[str, tuple[int, int]] = {}
+        """The accounts' files as they were at the last look."""
         self.leases: LocalLeases[Grant] = LocalLeases()
         self.fleet = None
 
@@ -124,6 +128,7 @@ class FileStore:
 
     async def write(self, account: str, entry: StoredToken) -> None:
         await asyncio.to_thread(self._write, account, entry)
+        self._seen[_file_name(ACCOUNT, account)] = _WRITTEN
 
     async def unwritten(self, account: str) -> StoredToken | None:
         return None
@@ -138,15 +143,15 @@ class FileStore:
         """Of accounts that were asked for. Documents are no news: with many accounts some are written all the time, and
         no other process reads those of this directory."""
         await asyncio.to_thread(self._ensure_directory)
-        moment, files = state_directory.changed_at(self._directory), await self._stamps()
+        moment, self._seen = state_directory.changed_at(self._directory), await self._stamps()
         yield StoreChange()  # what was written before the watch began
         settings = WatchSettings(step=20, group=100, silence=POLL_MS, counts=_is_account_change)
         try:
             async for told in changes_in((self._directory,), settings):
                 if told or moment != state_directory.changed_at(self._directory):
-                    moment, before = state_directory.changed_at(self._directory), files
-                    files = await self._stamps()
-                    for name in dict(before.items() ^ files.items()):
+                    moment, before = state_directory.changed_at(self._directory), self._seen
+                    self._seen = await self._stamps()
+                    for name in dict(before.items() ^ self._seen.items()):
                         if name in self._names:
                             yield StoreChange(account=self._names[name])
         except (OSError, RuntimeError) as error:
