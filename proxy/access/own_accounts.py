@@ -224,7 +224,7 @@ def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
     """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "values": []}`, and
     the name of that member; empty for none."""
     for name, value in entry.items():
-        if isinstance(value, str) and not _BLANK.search(value) and _names(value):
+        if isinstance(value, str) and not _BLANK.search(value.strip()) and _names(value):
             return value, name
     return "", ""
 

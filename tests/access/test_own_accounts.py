@@ -99,6 +99,7 @@ def test_what_names_no_foreign_account(content: Any) -> None:
         {"headers": "Amazon-Advertising-API-Scope: 124"},
         {"apiScope": "124"},
         {"field": "profileId", "values": ["124"]},
+        {"field": " profileId\t", "values": ["124"]},
         {"scope": {"type": "PROFILE", "id": "124"}},
         {"path": "/" + "x" * 300 + "/profileId", "value": "124"},
         {"profiles": {"124": {}}},
