@@ -185,7 +185,7 @@ class ReportFolder:
     def account(self, name: str) -> str:
         """The account whose data a report holds, empty for an unknown one."""
         try:
-            return (self.path(name) / ACCOUNT).read_text(encoding="utf-8").strip()
+            return (self.path(name) / ACCOUNT).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return ""
 

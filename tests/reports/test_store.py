@@ -163,6 +163,14 @@ def test_another_account_gets_an_empty_folder(folder: ReportFolder) -> None:
     assert (folder.result("sp-daily"), folder.account("sp-daily")) == (None, "other")
 
 
+def test_data_of_an_account_that_cannot_be_read_is_removed(folder: ReportFolder) -> None:
+    """It may be any account's."""
+    published(folder, "r1")
+    (folder.path("sp-daily") / "account").write_bytes(b"\xff")
+    folder.adopt("sp-daily", "main")
+    assert (folder.result("sp-daily"), folder.account("sp-daily")) == (None, "main")
+
+
 def test_reports_without_an_entry_are_removed(folder: ReportFolder) -> None:
     """Only folders of ours: `account` is what tells them."""
     published(folder, "r1")
