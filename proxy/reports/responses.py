@@ -5,6 +5,7 @@ Everything here blocks and is for a thread. Who may read what is decided before;
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from dataclasses import dataclass
@@ -94,10 +95,11 @@ def _iso(moment: float | None) -> str | None:
 
 def read_report(reports: NamedReports, asked: ReportAsked, has: ReadConditions, now: float) -> ReportResponse:
     """The newest complete result; `now` is wall-clock time. Raises `ReportNotReady`, and `ReportFolderError` where the
-    folder cannot be used."""
+    result cannot be read."""
     overview = look_at(reports, asked.name, now)
     if asked.refresh and _may_begin(overview, reports.reuse_for, now):
-        reports.folder.ask_for_run(asked.name)
+        with contextlib.suppress(ReportFolderError):  # what there is can be read, and the runner says what is wrong
+            reports.folder.ask_for_run(asked.name)
         overview = look_at(reports, asked.name, now)
     opened = reports.open(asked.name, asked.form.stored)
     if opened is None:

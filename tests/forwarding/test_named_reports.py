@@ -528,6 +528,18 @@ async def test_refresh_asks_for_a_run_and_answers_with_what_there_is(
         assert not folder.run_is_asked_for("sp-daily")
 
 
+async def test_refresh_answers_with_what_there_is_if_no_run_can_be_asked_for(
+    running: Running, folder: ReportFolder, reports: NamedReports
+) -> None:
+    """As in a folder that this replica cannot write to."""
+    publish(folder, "sp-daily")
+    folder.path("sp-daily").chmod(0o755)
+    async with running(answering(HELLO), named_reports=reports) as bench:
+        got = await bench.ask(get("/-/reports/sp-daily.csv?refresh=1"))
+        assert (got.status, got.body, got.value(b"x-ads-proxy-report")) == (200, csv_of(), None)
+        assert (await bench.ask(get("/-/reports/sp-secret.csv?refresh=1"))).status == 503
+
+
 @pytest.mark.parametrize("failed", [False, True])
 async def test_a_run_that_was_just_now_is_not_repeated(
     failed: bool, running: Running, folder: ReportFolder, reports: NamedReports
