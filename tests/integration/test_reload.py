@@ -282,7 +282,7 @@ def reload_under_load(amazon: SimulatedAmazon, tmp_path: Path, times: int) -> No
     with serving(tmp_path, both) as running:
         running.until_listed("acme")
         running.until_listed("globex")
-        with Load(running, paths=("/@acme/v2/profiles", "/@acme/eu/v2/profiles")) as load:
+        with Load(running, paths=("/@acme/v2/profiles", "/@acme/eu/v2/profiles"), pause=0.01) as load:
             for number in range(1, times + 1):
                 has_globex = number % 2
                 running.write(

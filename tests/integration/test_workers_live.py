@@ -101,7 +101,7 @@ def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, t
     requests that were in the killed process. No gauge of a dead worker is left, and the account has one state."""
     with program(amazon, tmp_path) as running:
         before = running.metric("requests_total")
-        with Load(running, paths=("/v2/profiles", "/sim/status/404"), workers=6) as load:
+        with Load(running, paths=("/v2/profiles", "/sim/status/404"), workers=6, pause=0.02) as load:
             for kill in range(KILLS):
                 until(partial(more_than, load, load.total + 20))
                 os.kill(random.choice(sorted(pids(running).values())), signal.SIGKILL)
