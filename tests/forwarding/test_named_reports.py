@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import json
 import time
@@ -495,7 +496,7 @@ async def test_a_hidden_report_is_told_from_an_unknown_one_by_nothing(
 
 async def test_budgets_hold_for_reports(running: Running, folder: ReportFolder, reports: NamedReports) -> None:
     """Each read is a request, and a response under way is one in flight."""
-    publish(folder, "sp-daily", csv=BIG)
+    publish(folder, "sp-daily", csv=big())
     limits = {"requests_per_minute": 3, "max_in_flight": 1}
     async with running(answering(HELLO), named_reports=reports, clients=clients_with(**limits)) as bench:
         slow = await bench.client(get("/-/reports/sp-daily.csv", TOOL))
@@ -569,13 +570,15 @@ async def test_a_client_that_only_reads_orders_nothing(
 # --- streams
 
 
-BIG = b"".join(b"%d,some,more,text\r\n" % number for number in range(800_000))
-"""16 MB: more than sockets and buffers hold."""
+@functools.cache
+def big() -> bytes:
+    """16 MB: more than sockets and buffers hold."""
+    return b"".join(b"%d,some,more,text\r\n" % number for number in range(800_000))
 
 
 @pytest.fixture
 def slow_reader(running: Running, folder: ReportFolder, reports: NamedReports) -> Iterator[Any]:
-    publish(folder, "sp-daily", csv=BIG)
+    publish(folder, "sp-daily", csv=big())
     yield running(answering(HELLO), named_reports=reports)
 
 
@@ -608,8 +611,8 @@ async def test_a_slow_client_holds_one_piece_and_gets_all(slow_reader: Any) -> N
         assert bench.connection().unsent < 2_000_000
         client.transport.resume_reading()
         got = await client.answer()
-        assert got.body == BIG
-        assert (await bench.events.last()).bytes_out == len(BIG)
+        assert got.body == big()
+        assert (await bench.events.last()).bytes_out == len(big())
 
 
 async def test_a_result_that_is_published_meanwhile_does_not_mix(slow_reader: Any, folder: ReportFolder) -> None:
@@ -618,7 +621,7 @@ async def test_a_result_that_is_published_meanwhile_does_not_mix(slow_reader: An
         client = await begun(bench)
         publish(folder, "sp-daily", "r2")
         client.transport.resume_reading()
-        assert (await client.answer()).body == BIG
+        assert (await client.answer()).body == big()
         assert (await bench.ask(get("/-/reports/sp-daily.csv"))).body == csv_of()
 
 
@@ -659,7 +662,7 @@ async def test_a_program_that_ends_breaks_the_response(slow_reader: Any) -> None
         client = await begun(bench)
         bench.connection().end()
         client.transport.resume_reading()
-        assert len(await client.end()) < len(BIG)
+        assert len(await client.end()) < len(big())
         assert (await bench.events.last()).fault == "draining"
 
 
@@ -679,7 +682,7 @@ async def test_a_file_that_is_cut_off_never_looks_complete(
     ending: str, version: str, running: Running, folder: ReportFolder, reports: NamedReports
 ) -> None:
     """The connection ends in the middle, with a reset where its end alone would mean completion."""
-    result = publish(folder, "sp-daily", csv=BIG, jsonl=b'{"a": 1}\n' * 1_000_000)
+    result = publish(folder, "sp-daily", csv=big(), jsonl=b'{"a": 1}\n' * 1_000_000)
     for file in result.files.values():
         path = folder.path("sp-daily") / "results" / file.name
         content = path.read_bytes()

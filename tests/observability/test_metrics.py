@@ -13,7 +13,6 @@ from proxy import events
 from proxy.observability.metrics import Metrics
 from proxy.observability.request_metrics import refusal_slugs
 from tests.support.costs import cost_of
-from tests.support.modules import MODULES
 from tests.support.scraping import scraped
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -164,6 +163,8 @@ def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
 
 def test_each_counter_that_is_told_by_name_is_declared() -> None:
     """With as many labels as the place that tells it has values."""
+    from tests.support.modules import MODULES  # which parses the program: many tests import this module
+
     declared = {instrument.name: len(instrument.labels) for instrument in made().instruments()}
     told = [
         (node.args[0], node.args[1] if len(node.args) > 1 else ast.Tuple([]))

@@ -108,13 +108,18 @@ def places() -> list[Path]:
 def with_value(values: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
     """A copy with this value there; mappings on the way are made."""
     made = copy.deepcopy(values)
-    place: Any = made
+    set_value(made, path, value)
+    return made
+
+
+def set_value(values: dict[str, Any], path: Path, value: Any) -> None:
+    """Put this value there; mappings on the way are made."""
+    place: Any = values
     for key in path[:-1]:
         if isinstance(key, str) and not isinstance(place.get(key), dict | list):
             place[key] = {}
         place = place[key]
     place[path[-1]] = value
-    return made
 
 
 def _in_files() -> Iterator[Planted]:
@@ -199,9 +204,9 @@ class Batch:
 
 
 def _batch_of_files(where: str, paths: list[Path], make: Callable[[str], Any]) -> Batch:
-    values = BASE
+    values = copy.deepcopy(BASE)
     for path in paths:
-        values = with_value(values, path, make(canary(f"{where}: {path}")))
+        set_value(values, path, make(canary(f"{where}: {path}")))
     return Batch(where, tuple(canary(f"{where}: {path}") for path in paths), yaml.safe_dump(values))
 
 
