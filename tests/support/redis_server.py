@@ -5,6 +5,7 @@ Each is ended by its pid. Nothing is asserted here.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import selectors
 import socket
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import redis
@@ -31,8 +33,8 @@ class RedisServer:
         self.program = require_program(*((engine,) if engine else reversed(ENGINES)))
         self.directory, self.password, self._options = directory, password, options
         self.tls: dict[str, Any] = {}
-        self.published = 0
-        """How many scripts that may publish news ran on it, counted by `tests/support/fleet.py`."""
+        self.readers: WeakSet[asyncio.Event] = WeakSet()
+        """What `tests/support/fleet.py` sets when a script ran that may publish news."""
         self.port = free_port()
         if "--tls-ca-cert-file" in options:
             self.tls = {"ssl": True, "ssl_ca_certs": options[options.index("--tls-ca-cert-file") + 1]}

@@ -24,14 +24,14 @@ EPOCH = 1_700_000_000.0
 
 
 class JumpingSelector(selectors.SelectSelector):
-    """Instead of waiting, lets the time be later."""
+    """Instead of waiting, lets the time be later. It looks at no socket: none is in use."""
 
     now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "nothing will ever happen"
         self.now += max(0.0, timeout)
-        return super().select(0)
+        return []
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):

@@ -127,9 +127,8 @@ async def test_a_fleet_probes_as_one(server: RedisServer) -> None:
     fleet = Fleet(server, 0, 3600.0)
     for _ in range(3):
         replica = Replica(server, fleet.login, TokenSettings(probe_interval=INTERVAL))
-        replica.connection.pause = 4.0
         fleet.replicas.append(replica)
-    await fleet.start()
+    await fleet.start(block=4.0)
     await asyncio.sleep(3600)
     assert 4 <= fleet.mints <= 6
     assert len(set(fleet.tokens())) == 1
@@ -142,7 +141,7 @@ async def test_what_one_of_a_fleet_finds_all_of_it_report(server: RedisServer) -
     fleet = Fleet(server, 0, 3600.0)
     for _ in range(3):
         fleet.replicas.append(Replica(server, fleet.login, TokenSettings(probe_interval=INTERVAL)))
-    await fleet.start()
+    await fleet.start(block=4.0)
     await asyncio.sleep(60)
     fleet.login.script = [DEAD] * 100
     await asyncio.sleep(INTERVAL)

@@ -162,7 +162,7 @@ async def test_amazon_down_is_asked_at_the_pace_of_one(server: RedisServer) -> N
     for replicas in (1, 5):
         fleet = Fleet(server, replicas)
         fleet.login.outage = (0, 600)
-        await fleet.start()
+        await fleet.start(block=4.0)
         await asyncio.sleep(600)
         assert 600 / 30 <= fleet.mints <= 600 / 15 + 6
         await asyncio.sleep(31)
@@ -198,7 +198,7 @@ async def test_one_without_a_way_to_amazon_keeps_none_from_it(server: RedisServe
     fleet = Fleet(server, 2)
     cut_off = Replica(server, ScriptedLogin(*[TokenNetworkError("no way")] * 1000))
     fleet.replicas.insert(0, cut_off)
-    await fleet.start()
+    await fleet.start(block=4.0)
     await asyncio.sleep(2)
     assert len(set(fleet.tokens())) == 1
     assert fleet.tokens()[0]

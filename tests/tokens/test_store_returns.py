@@ -178,6 +178,7 @@ async def survive(server: RedisServer, directory: Path, fault: Fault, victims: t
             machines[place].connection.cut = False
         await asyncio.sleep(moment)
         await until(lambda: login.under_way == 0, 1)
+        await asyncio.sleep(0.01)  # an answer of this moment is written
         for place in victims:
             await machines[place].kill()
         for place in victims:
