@@ -34,6 +34,7 @@ class VirtualConnection(RedisConnection):
         self.block = BLOCK
         """Seconds that a read waits for news; a pulse follows each read."""
         self._published = asyncio.Event()
+        self._published.set()  # by others, before this one came
         server.readers.add(self._published)
 
     async def command(self, *words: str | bytes | float) -> Any:
