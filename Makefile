@@ -33,6 +33,8 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	reports/test_plan.py reports/test_presets.py reports/test_requested.py reports/test_schedule.py \
 	reports/test_templates.py test_backoff.py test_errors.py test_problem.py test_regions.py \
 	test_strict_json.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
+# All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
+OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
 LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
 # Files of other folders with tests of real programs.
@@ -184,12 +186,16 @@ unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
 	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
 	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
-	result=0
 	$(BIN)/python -m pytest $(PURE) -q -m "$(UNIT)" --cov --cov-config=.cache/pure-modules.ini \
-		--cov-report=term-missing:skip-covered --junit-xml=.cache/junit-pure.xml & pure=$$!
-	$(BIN)/python -m pytest tests -q -n auto --dist worksteal $(addprefix --ignore=,tests/integration $(PURE)) -m "$(UNIT)" \
-		--junit-xml=.cache/junit-unit.xml || result=$$?
-	wait $$pure || result=$$?
+		--cov-report=term-missing:skip-covered --junit-xml=.cache/junit-pure.xml & processes=$$!
+	# A process per core for the others, eight at most. Each collects its own files; pytest-xdist's would all collect all.
+	parts=$$(getconf _NPROCESSORS_ONLN); ((parts <= 8)) || parts=8
+	for part in $$(seq $$parts); do
+		$(BIN)/python -m pytest $$($(OTHERS) | awk "NR % $$parts + 1 == $$part") -q -m "$(UNIT)" \
+			--junit-xml=.cache/junit-unit-$$part.xml & processes+=" $$!"
+	done
+	result=0
+	for process in $$processes; do wait $$process || result=$$?; done
 	exit $$result
 
 .PHONY: format
