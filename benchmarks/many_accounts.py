@@ -106,12 +106,13 @@ class Program:
         command = [source.python, "-m", "proxy", "serve", "--config", str(work / "proxy.yaml")]
         self.process = Process(command, work / "output.log", env=source.environment())
 
-    def write_accounts(self, first: int, more: str = "") -> None:
-        """The file that begins with this account; `more` is a line of each of them."""
+    def write_accounts(self, first: int, default_profile: int | None = None) -> None:
+        """The file that begins with this account; `default_profile` is a place in the list of each of them."""
         names = range(first, min(first + PER_FILE, self.count))
         entries = "".join(
             f"  {name_of(number)}:\n    client_id: amzn1.application-oa2-client.{number:032x}\n"
-            f"    client_secret: benchmark-secret-{number:040x}\n    refresh_token: Atzr|{number:0300x}\n{more}"
+            f"    client_secret: benchmark-secret-{number:040x}\n    refresh_token: Atzr|{number:0300x}\n"
+            + ("" if default_profile is None else f"    default_profile: '{profile_of(number, default_profile)}'\n")
             for number in names
         )
         new = self._work / "accounts.d" / f".{first:06}"
@@ -150,6 +151,11 @@ class Program:
 
 def name_of(number: int) -> str:
     return f"account-{number:05}"
+
+
+def profile_of(number: int, place: int) -> int:
+    """One of the account's profiles: an unlisted one would cause the proxy to read the lists again."""
+    return 1_000_000_000_000 + number * 100 + place
 
 
 # --- the load
@@ -291,7 +297,7 @@ _LOOKS = ("/metrics", "/status", "/console/state", "/livez")
 async def _change(program: Program, number: int) -> None:
     """A file of accounts changes."""
     await asyncio.sleep(0.5)
-    program.write_accounts(0, f"    default_profile: '{number + 1}'\n")
+    program.write_accounts(0, number % PROFILES)
 
 
 def _reload(program: Program) -> float:
@@ -319,7 +325,7 @@ def _write_profiles(folder: Path, count: int) -> None:
     for number in range(count):
         profiles = [
             {
-                "profileId": 1_000_000_000_000 + number * 100 + place,
+                "profileId": profile_of(number, place),
                 "countryCode": "US",
                 "currencyCode": "USD",
                 "timezone": "America/Los_Angeles",
