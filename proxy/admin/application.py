@@ -29,7 +29,7 @@ from proxy.admin.responses import (
     html,
     problem,
 )
-from proxy.admin.scrape import answer_in_pieces
+from proxy.admin.scrape import ScrapeAnswers
 from proxy.admin.sign_in import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
 from proxy.observability.audit import AdminRefused, AdminSignedIn
@@ -68,6 +68,7 @@ class AdminHandlers:
         self._view, self._metrics, self._history, self._observer = view, metrics, history, observer
         self._invitations = invitations
         self._keys = guard.KeyChecker()
+        self._scrapes = ScrapeAnswers()
         self._survey = CachedResult(lambda: status.survey_accounts(view))
         self._sign_ins = SignInHandlers(view, observer)
 
@@ -179,7 +180,7 @@ class AdminHandlers:
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
         pieces, content_type = self._metrics.scrape(request.headers.get("Accept", ""))
-        return await answer_in_pieces(request, pieces, {"Content-Type": content_type})
+        return await self._scrapes.send(request, pieces, {"Content-Type": content_type})
 
     async def _status(self, request: web.Request) -> web.Response:
         asked = status.StatusQuery(request.query.get("account", ""), request.query.get("after", ""))

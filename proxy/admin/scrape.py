@@ -1,4 +1,8 @@
-"""How `/metrics` is answered: in pieces, compressed where the scraper takes gzip. What they say is not known here."""
+"""How `/metrics` is answered: in pieces, compressed where the scraper takes gzip. What they say is not known here.
+
+Most of a scrape is the same as the last time. A gzip stream may consist of any number of blocks (RFC 1951), so pieces
+are compressed in runs, each without regard to those before it, and the blocks of an unchanged run are used again.
+"""
 
 from __future__ import annotations
 
@@ -13,47 +17,98 @@ from aiohttp import web
 from proxy.admin.pauses import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
-_CHUNK: Final = 1 << 17
+Run = tuple[bytes, ...]
+_RUN_PIECES: Final = 32
+"""Some 80 kB: enough for gzip to find what repeats itself, little enough that most runs have no change."""
+_FAMILY: Final = b"#"
+"""How a family of metrics begins. It begins a run, so that what is added to one family moves no piece of the next."""
 _LEVEL: Final = 1
 """Metrics repeat themselves so much that the other levels cost much and gain little."""
-_GZIP: Final = 31
-"""zlib's window bits for the largest window within gzip's format."""
+_GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""RFC 1952, section 2.3: deflate, and nothing that may be left out."""
+_LAST_BLOCK: Final = b"\x03\0"
+"""Every stream has one; it is empty."""
 
 
-async def answer_in_pieces(
-    request: web.Request, pieces: Iterator[bytes], headers: Mapping[str, str]
-) -> web.StreamResponse:
-    """An answer that is made while it is sent, compressed where the client takes gzip (RFC 9110, section 12.5.3).
+class ScrapeAnswers:
+    """Answers that are made while they are sent."""
 
-    The event loop serves others in between, and compression runs in a thread, which Python lets run at the same time.
-    """
-    answer = web.StreamResponse(headers={**headers, "Vary": "Accept, Accept-Encoding"})
-    compress = None
-    if accepts_gzip(request.headers.get("Accept-Encoding", "")):
-        answer.headers["Content-Encoding"] = "gzip"
-        compress = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    pause, gathered, size = Pauses(), [], 0
-    with contextlib.suppress(ConnectionError):  # the client disconnected
-        await answer.prepare(request)
-        for piece in pieces if request.method != "HEAD" else ():
-            gathered.append(piece)
-            size += len(piece)
-            if size >= _CHUNK:
-                await _send(answer, b"".join(gathered), compress)
-                gathered, size = [], 0
-            await pause()
-        await _send(answer, b"".join(gathered), compress)
-        await answer.write_eof(compress.flush() if compress is not None and request.method != "HEAD" else b"")
-    return answer
+    def __init__(self) -> None:
+        self._blocks: Mapping[Run, bytes] = {}
+        """Of the runs of the last scrape that was compressed."""
+
+    def __repr__(self) -> str:
+        return f"<ScrapeAnswers: {len(self._blocks)} runs compressed>"
+
+    async def send(
+        self, request: web.Request, pieces: Iterator[bytes], headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """The pieces, compressed where the client takes gzip (RFC 9110, section 12.5.3)."""
+        answer = web.StreamResponse(headers={**headers, "Vary": "Accept, Accept-Encoding"})
+        gzip = None
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            answer.headers["Content-Encoding"] = "gzip"
+            gzip = GzipStream(self._blocks)
+        with contextlib.suppress(ConnectionError):  # the client disconnected
+            await answer.prepare(request)
+            if request.method != "HEAD":
+                async for run in runs_of(pieces):
+                    await answer.write(b"".join(run) if gzip is None else await gzip.add(run))
+                if gzip is not None:
+                    await answer.write(gzip.end())
+                    self._blocks = gzip.blocks
+            await answer.write_eof()
+        return answer
 
 
-async def _send(answer: web.StreamResponse, chunk: bytes, compress: zlib._Compress | None) -> None:
-    if compress is not None and chunk:
-        chunk = await asyncio.to_thread(compress.compress, chunk)
-    if chunk:
-        await answer.write(chunk)
+async def runs_of(pieces: Iterator[bytes]) -> AsyncIterator[Run]:
+    """The pieces, many at a time. The event loop serves others in between."""
+    pause, run = Pauses(), list[bytes]()
+    for piece in pieces:
+        if run and (len(run) == _RUN_PIECES or piece.startswith(_FAMILY)):
+            yield tuple(run)
+            run = []
+        if piece:
+            run.append(piece)
+        await pause()
+    if run:
+        yield tuple(run)
+
+
+class GzipStream:
+    """The stream of one text (RFC 1952). `known` has the blocks of runs of an earlier one, `blocks` gets those of this
+    one."""
+
+    def __init__(self, known: Mapping[Run, bytes]) -> None:
+        self._known = known
+        self.blocks: dict[Run, bytes] = {}
+        self._checksum = self._size = 0
+
+    def __repr__(self) -> str:
+        return f"<GzipStream of {self._size} bytes>"
+
+    async def add(self, run: Run) -> bytes:
+        """What comes next in the stream. Compression runs in a thread, and Python lets others run at the same time."""
+        head = b"" if self._size else _GZIP_HEAD
+        text = b"".join(run)
+        self._checksum, self._size = zlib.crc32(text, self._checksum), self._size + len(text)
+        blocks = self._known.get(run)
+        if blocks is None:
+            blocks = await asyncio.to_thread(compress_run, text)
+        self.blocks[run] = blocks
+        return head + blocks
+
+    def end(self) -> bytes:
+        """The end of the stream, if there was a run in it."""
+        return _LAST_BLOCK + self._checksum.to_bytes(4, "little") + (self._size % (1 << 32)).to_bytes(4, "little")
+
+
+def compress_run(text: bytes) -> bytes:
+    """Whole bytes of blocks, none of them the last."""
+    compress = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS)
+    return compress.compress(text) + compress.flush(zlib.Z_SYNC_FLUSH)
 
 
 def accepts_gzip(field: str) -> bool:

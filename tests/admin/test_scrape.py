@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.admin.scrape import accepts_gzip
-from proxy.events import DefectMet
+from proxy.admin import scrape
+from proxy.admin.scrape import accepts_gzip, runs_of
+from proxy.events import DefectMet, RefreshCause, TokenRefreshed
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 from tests.support.scraping import scraped
 
@@ -47,6 +48,46 @@ async def test_who_takes_gzip_gets_it() -> None:
         assert b"Content-Encoding: gzip" in head
         assert of_the_program(gzip.decompress(body)) == of_the_program(scraped(knocker.metrics))
         assert len(body) < len(zlib.decompress(body, 31)) / 20
+
+
+async def test_what_did_not_change_is_not_compressed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of one account among thousands changes three families: their runs alone are compressed again."""
+    compressed: list[bytes] = []
+    compress = scrape.compress_run
+
+    def count(text: bytes) -> bytes:
+        compressed.append(text)
+        return compress(text)
+
+    monkeypatch.setattr(scrape, "compress_run", count)
+    async with administer(FakeProgram()) as knocker:
+        knocker.metrics.accounts(f"acct-{number}" for number in range(3000))
+        texts = []
+        for moment in range(3):
+            compressed.clear()
+            knocker.metrics.observe(TokenRefreshed("acct-7", 1, 0.1, 1_790_000_000.0 + moment, RefreshCause.START))
+            _, _, body = (await raw(knocker, "GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip")).partition(b"\r\n\r\n")
+            texts.append(gzip.decompress(body))
+            assert of_the_program(texts[-1]) == of_the_program(scraped(knocker.metrics))
+    changed = [text for text in compressed if b"acct-7" in text]
+    assert changed
+    assert sum(map(len, compressed)) < len(texts[-1]) / 10
+
+
+async def test_a_scrape_without_a_series_can_be_read() -> None:
+    """Whatever is scraped, its stream has a beginning and an end."""
+    stream = scrape.GzipStream({})
+    assert repr(stream) == "<GzipStream of 0 bytes>"
+    assert gzip.decompress(await stream.add((b"# one\n",)) + stream.end()) == b"# one\n"
+
+
+async def test_a_family_begins_a_run() -> None:
+    """What is added to one family does not move the pieces of the next one to other runs; empty pieces are pauses."""
+    pieces = [b"# a\n", *[b"a 1\n"] * 40, b"", b"# b\n", b"b 1\n"]
+    runs = [run async for run in runs_of(iter(pieces))]
+    assert [len(run) for run in runs] == [32, 9, 2]
+    assert b"".join(piece for run in runs for piece in run) == b"".join(pieces)
+    assert [run async for run in runs_of(iter([b"", b""]))] == []
 
 
 async def test_head_has_no_body() -> None:
