@@ -37,7 +37,6 @@ MANY_PARAMETERS: dict[str, str] = {
 # Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.
 PRIVATE_REACH = {
     "proxy/app/process.py: _exit": "the operating system's own name for it",
-    "proxy/admin/responses.py: _Compress": "the only name of the type, and of types alone",
 }
 
 # What looks like taking a target apart, and is not: {"proxy/x.py": "why"}.

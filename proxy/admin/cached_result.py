@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 
 class CachedResult(Generic[_Result]):
-    """Makes one result at a time, when somebody asks for it and the last one is too old."""
+    """Makes one result at a time, when it is asked for and the last one is too old."""
 
     def __init__(self, make: Callable[[], Awaitable[_Result]]) -> None:
         self._make = make
