@@ -191,6 +191,20 @@ async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
     await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
+async def test_what_is_gone_before_the_watcher_saw_it_is_noticed(tmp_path: Path) -> None:
+    """Between two looks at the directory it was written here, and removed by another process."""
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.read("acme")
+    changes = store.changes()
+    async with asyncio.timeout(PATIENCE):
+        assert await anext(changes) == StoreChange()
+        told = asyncio.ensure_future(anext(changes))
+        await store.write("acme", ENTRY)
+        next((tmp_path / "s").glob("account-*")).unlink()
+        assert await told == StoreChange(account="acme")
+    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
 async def test_documents_and_accounts_of_others_are_no_news(tmp_path: Path) -> None:
     """Lists are written all the time with many accounts, and what was never asked for concerns nobody."""
     watched = open_store(url(tmp_path / "s"), KEY)
