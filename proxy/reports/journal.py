@@ -200,14 +200,18 @@ EMPTY: Final = KeptRows()
 
 
 def read_kept(folder: Path) -> KeptRows:
-    """What is kept in a report's folder; nothing, where that cannot be read."""
+    """What is kept in a report's folder; nothing, where that cannot be read. If rows are gone, no group counts as run,
+    so that all are ordered again at once."""
     try:
         said = json.loads((folder / KEPT).read_bytes())
         profiles = {
             name: KeptProfile(**{**each, "profile": ReportProfile(**each["profile"]), "parts": tuple(each["parts"])})
             for name, each in said["profiles"].items()
         }
-        return KeptRows(profiles, {str(group): float(at) for group, at in said["ran"].items()})
+        parts = folder / PARTS
+        there = {name: kept for name, kept in profiles.items() if all((parts / each).is_file() for each in kept.parts)}
+        ran = said["ran"] if len(there) == len(profiles) else {}
+        return KeptRows(there, {str(group): float(at) for group, at in ran.items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return EMPTY
 

@@ -204,6 +204,20 @@ async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
     assert ([profile.id for profile in result.profiles], result.stale) == (["11", "33"], ())
 
 
+async def test_rows_that_are_gone_are_ordered_again_at_once(bench: Bench) -> None:
+    """Also those of profiles that are not due; one whose order fails then keeps the others from nothing."""
+    async with bench.running():
+        await bench.runs(1)
+    began = bench.now
+    for part in (bench.folder.path("sp-daily") / "parts").iterdir():
+        part.unlink()
+    bench.amazon.refused = {"22"}
+    async with bench.running():
+        run = (await bench.runs(2))[1]
+    assert (run.result, run.rows) == (RunResult.PARTIAL, 1)
+    assert bench.now - began < 3600
+
+
 async def test_a_first_run_that_failed_is_tried_again_after_a_quarter_of_an_hour(bench: Bench) -> None:
     bench.amazon.refused, bench.ticks = {"11", "22"}, 30.0
     async with bench.running():
