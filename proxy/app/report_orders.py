@@ -150,9 +150,11 @@ def _problems_of_version_3(configuration: Mapping[str, Any]) -> Iterator[str]:
     if configuration.get("format") != "GZIP_JSON":
         yield "has another configuration.format than GZIP_JSON, which is the one that is read"
     preset, unit = PRESETS.get(configuration["reportTypeId"]), configuration["timeUnit"]
+    columns = tuple(configuration["columns"])
     if preset is not None and configuration["groupBy"] == [preset.group_by]:
-        columns = tuple(configuration["columns"])
         yield from (words for _, words in find_problems(preset.name, unit, columns))
+    elif len(set(columns)) < len(columns):
+        yield "lists a column twice at configuration.columns; remove one"
 
 
 def _is_list_of_texts(value: Any) -> bool:

@@ -87,7 +87,7 @@ def make_result(report: NamedReport, run: str, kept: KeptRows, told: Mapping[str
         run=run,
         account=report.account,
         completed_at=now,
-        columns=(*FIRST_COLUMNS, *report.columns),
+        columns=tuple(dict.fromkeys((*FIRST_COLUMNS, *report.columns))),
         rows=told["rows"],
         first_day=min((first for first, _ in days), default=""),
         last_day=max((last for _, last in days), default=""),

@@ -139,6 +139,10 @@ def test_what_is_mistyped_is_an_error_that_lists_what_there_is(
         ({"configuration": {**CONFIGURATION, "groupBy": [1]}}, "has no list of texts at configuration.groupBy"),
         ({"configuration": {**CONFIGURATION, "format": "CSV"}}, "has another configuration.format than GZIP_JSON"),
         (
+            {"configuration": {**CONFIGURATION, "reportTypeId": "other", "columns": ["date", "cost", "cost"]}},
+            "lists a column twice at configuration.columns; remove one",
+        ),
+        (
             {"configuration": {**CONFIGURATION, "reportTypeId": "spCampaigns", "columns": ["reach"]}},
             "unknown column 'reach'",
         ),

@@ -19,7 +19,7 @@ from proxy.reports.outcome import (
 )
 from proxy.reports.plan import ReportProfile
 from proxy.reports.store import Form, RunResult
-from proxy.reports.templates import PlannedOrder
+from proxy.reports.templates import PlannedOrder, Version3Template
 from tests.reports.reporting import DE, JP, US, make_report
 
 US_NEW = PlannedOrder("11", "na", "2026-10-02", "2026-11-01")
@@ -121,6 +121,12 @@ def test_a_result_names_what_it_covers() -> None:
     assert (result.first_day, result.last_day, result.stale) == ("2026-09-01", "2026-11-01", ("22",))
     assert result.files[Form.CSV].name == "r.csv.gz"
     assert [(each.id, each.country, each.rows) for each in result.profiles] == [("11", "US", 5), ("22", "DE", 9)]
+
+
+def test_a_column_that_every_result_has_is_not_listed_twice() -> None:
+    report = make_report(template=Version3Template({"columns": ["countryCode", "cost"]}))
+    result = make_result(report, "r1", settled(GOOD), told(12), 300.0)
+    assert result.columns == ("profileId", "countryCode", "currencyCode", "cost")
 
 
 def test_a_result_without_any_rows_has_no_days() -> None:
