@@ -35,6 +35,8 @@ _OTHER_LANGUAGE = re.compile(r"redis\.call|\bKEYS\[|^\s*<(!doctype|html)", re.IG
 _MARKUP = re.compile(r"<[^<>]*>")
 _CODE_SPAN = re.compile(r"(`+)[^`]*?\1")
 _WORD = re.compile(r"\S*\w\S*")
+_LEAVES = frozenset({ast.Name, ast.Load, ast.Store, ast.alias})
+"""The most frequent nodes without a text."""
 _INSERTED = "CODE"
 """What stands for a value that is put into a text."""
 
@@ -69,26 +71,30 @@ class Passage:
 def passages_of(path: Path) -> Iterator[Passage]:
     """Every passage of a file of Python."""
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for line, text, node in _texts(tree):
-        if id(node) in docstrings:
+    for line, text, is_docstring in _texts(ast.parse(source)):
+        if is_docstring:
             yield Passage(DOCSTRING, path, line, text)
         elif " " in text.strip() and "simulator" not in path.parts and not _OTHER_LANGUAGE.search(text):
             yield Passage(TEXT, path, line, _MARKUP.sub(" ", text))
     yield from _comments(path, source)
 
 
-def _texts(node: ast.AST) -> Iterator[tuple[int, str, ast.AST]]:
-    """The string constants below a node; one with values in it is one text."""
-    if isinstance(node, ast.JoinedStr):
-        parts = (part.value if isinstance(part, ast.Constant) else _INSERTED for part in node.values)
-        yield node.lineno, "".join(map(str, parts)), node
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.lineno, node.value, node
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _texts(child)
+def _texts(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """The string constants in a tree, in order, and whether each is a docstring. One with values in it is one text."""
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, is_statement = waiting.pop()
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else _INSERTED for part in node.values)
+            yield node.lineno, "".join(map(str, parts)), is_statement
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                yield node.lineno, node.value, is_statement
+        else:
+            children = [
+                (child, type(node) is ast.Expr) for child in ast.iter_child_nodes(node) if type(child) not in _LEAVES
+            ]
+            waiting += reversed(children)
 
 
 def _comments(path: Path, source: str) -> Iterator[Passage]:

@@ -7,6 +7,7 @@ or yielded by a check of the configuration. A value that is put into it is shown
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -38,10 +39,11 @@ class Source:
     """A file of the program, and its constants that are texts."""
 
     path: Path
-    tree: ast.Module
+    nodes: tuple[ast.AST, ...]
     constants: dict[str, ast.expr] = field(default_factory=dict)
 
     @classmethod
+    @functools.cache
     def read(cls, path: Path) -> Source:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         constants = {
@@ -51,7 +53,7 @@ class Source:
             for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
             if isinstance(target, ast.Name)
         }
-        return cls(path, tree, constants)
+        return cls(path, tuple(ast.walk(tree)), constants)
 
     def texts(self, node: ast.expr) -> Iterator[str]:
         """The messages in an expression, outside of calls."""
@@ -80,7 +82,7 @@ class Source:
 
     def given_to(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Each message in an argument of one of these functions and classes, with its name."""
-        for call in (node for node in ast.walk(self.tree) if isinstance(node, ast.Call)):
+        for call in (node for node in self.nodes if isinstance(node, ast.Call)):
             name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
             if name in names:
                 arguments = (*call.args, *(keyword.value for keyword in call.keywords))
@@ -88,7 +90,7 @@ class Source:
 
     def given_out(self) -> Iterator[str]:
         """Each message that a function yields or returns."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Yield | ast.Return) and node.value is not None:
                 yield from self.texts(node.value)
 

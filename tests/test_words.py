@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts import measure_pages, measure_program
+from tests.support.modules import nodes_of
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
@@ -44,7 +45,7 @@ def _said(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return re.sub(r"`[^`\n]*`", "", text)
-    nodes = list(ast.walk(ast.parse(text)))
+    nodes = nodes_of(path.relative_to(ROOT).as_posix())
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     texts = (node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return "\n".join(str(node.value) for node in texts if id(node) not in docstrings)

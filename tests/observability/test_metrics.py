@@ -163,14 +163,15 @@ def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
 
 def test_each_counter_that_is_told_by_name_is_declared() -> None:
     """With as many labels as the place that tells it has values."""
-    from tests.support.modules import MODULES  # which parses the program: many tests import this module
+    from tests.support.modules import MODULES, nodes_of  # which parses the program: many tests import this module
 
     declared = {instrument.name: len(instrument.labels) for instrument in made().instruments()}
     told = [
         (node.args[0], node.args[1] if len(node.args) > 1 else ast.Tuple([]))
         for module in MODULES
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "CounterRaised"
+        for node in nodes_of(module.path)
+        if isinstance(node, ast.Call)
+        and "CounterRaised" in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
     ]
     found = {name.value: len(values.elts) for name, values in told}  # type: ignore[attr-defined]  # both are written out
     assert found

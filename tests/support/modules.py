@@ -52,12 +52,13 @@ def _read(file: Path) -> Module:
 
 MODULES = [_read(file) for file in sorted((ROOT / "proxy").rglob("*.py"))]
 _NAMES = {module.name for module in MODULES}
+_TREES = {module.path: module.tree for module in MODULES}
 
 
 @functools.cache
 def nodes_of(path: str) -> tuple[ast.AST, ...]:
     """All nodes of the module at this path, in the order of `ast.walk`."""
-    return tuple(ast.walk(next(module.tree for module in MODULES if module.path == path)))
+    return tuple(ast.walk(_TREES[path]))
 
 
 @functools.cache
