@@ -36,7 +36,7 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 # All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
-LONG := tests/fuzz tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
+LONG := tests/fuzz tests/admin tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
 # Files of other folders with tests of real programs.
 STARTING := tests/app tests/tokens tests/commands tests/soak tests/test_kubernetes.py tests/test_release.py tests/test_event_loops.py tests/test_representations.py
 INTEGRATED := (integration or conformance or long) and not fuzz and not soak

@@ -33,7 +33,13 @@ def status_of(answer: bytes) -> int:
 
 
 @pytest.mark.no_cover  # tries very many values
-@pytest.mark.parametrize("rules", [AccessRules(None, True, "127.0.0.1"), AccessRules(KEY, True, "127.0.0.1")])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        AccessRules(None, True, "127.0.0.1"),
+        pytest.param(AccessRules(KEY, True, "127.0.0.1"), marks=pytest.mark.long),  # of these, most end at the key
+    ],
+)
 async def test_odd_requests_are_no_defects(rules: AccessRules) -> None:
     """More than a thousand of them, on real sockets, with an admin key and without."""
     program = FakeProgram(rules=rules)
