@@ -865,7 +865,7 @@ async def test_an_order_is_judged_again_when_it_leaves(
     changed: dict[str, Any], status: int, running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client's key, or a permission, may have been taken away while it waited; then Amazon is not asked, and the
-    identical order of another client is."""
+    identical order of another client leaves in its turn."""
     monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     amazon.answers = [answer(429, {"code": "429"})]
     clients = known("first", "second")
@@ -879,7 +879,6 @@ async def test_an_order_is_judged_again_when_it_leaves(
         got = await waiting
         assert got.status == status
         assert amazon.orders() == (2 if status == 200 else 1)
-        bench.reports.queues.give_back(limit)
         assert told(await bench.ask(order(ORDER, key("second")))) == (200, "report-1", status == 200)
     assert amazon.orders() == 2
 

@@ -18,7 +18,8 @@ import yaml
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig
-from tests.support.processes import Output, fetch, started, until
+from tests.support.processes import Output, fetch, started_script, until
+from tests.support.ready_program import Interpreter
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +28,7 @@ LIFETIME = 2
 """Seconds that an access token lives here."""
 
 STEPS = 4
+PACKAGES = ("httpx2", "mcp.client.auth", "mcp.client.stdio", "mcp.server.mcpserver", "uvicorn")
 
 
 @dataclass
@@ -68,15 +70,15 @@ class Hosted:
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
+def python() -> Interpreter:
     """The interpreter that has the `mcp` package."""
-    return environments.python_environment("mcp_sdk")
+    return Interpreter(str(environments.python_environment("mcp_sdk")), PACKAGES)
 
 
 @pytest.fixture
-def hosted(python: Path, tmp_path: Path) -> Iterator[Hosted]:
+def hosted(python: Interpreter, tmp_path: Path) -> Iterator[Hosted]:
     """Tokens that live for two seconds, and a limit on silence of one second, which event streams are free of."""
-    with started(python, HERE / "server.py") as output:
+    with started_script(python, HERE / "server.py") as output:
         facts = output.wait_for(lambda line: "mcp_url" in line)
         with flows.keyed(tmp_path, lifetime=LIFETIME, upstream={"idle_timeout": 1}) as proxy:
             found = Hosted(proxy, facts["control_url"], tmp_path / "proxy.yaml")
@@ -86,15 +88,15 @@ def hosted(python: Path, tmp_path: Path) -> Iterator[Hosted]:
 
 
 @contextlib.contextmanager
-def client(python: Path, proxy: Rig, mode: str, to: int) -> Iterator[Output]:
+def client(python: Interpreter, proxy: Rig, mode: str, to: int) -> Iterator[Output]:
     """The real client, at work."""
     given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY}
-    with started(python, HERE / "flow.py", mode, str(to), **given) as output:
+    with started_script(python, HERE / "flow.py", mode, str(to), **given) as output:
         yield output
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-def test_events_flow_across_many_tokens(hosted: Hosted, python: Path, mode: str) -> None:
+def test_events_flow_across_many_tokens(hosted: Hosted, python: Interpreter, mode: str) -> None:
     """One stream outlives token after token; each event is at the client before the server makes the next."""
     with client(python, hosted.proxy, mode, STEPS) as told:
         assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count"]
@@ -108,7 +110,7 @@ def test_events_flow_across_many_tokens(hosted: Hosted, python: Path, mode: str)
     assert [request["status"] for request in hosted.seen() if request["status"] != 200] == []
 
 
-def test_a_session_stays_one(hosted: Hosted, python: Path) -> None:
+def test_a_session_stays_one(hosted: Hosted, python: Interpreter) -> None:
     """The session that the server names is the one that every later request carries, up to the DELETE that ends it."""
     with client(python, hosted.proxy, "legacy", 2) as told:
         for number in (1, 2):
@@ -122,7 +124,7 @@ def test_a_session_stays_one(hosted: Hosted, python: Path) -> None:
     assert len(sessions) >= 4
 
 
-def test_a_reload_does_not_cut_a_stream(hosted: Hosted, python: Path) -> None:
+def test_a_reload_does_not_cut_a_stream(hosted: Hosted, python: Interpreter) -> None:
     """The configuration changes in the middle: the stream goes on, and its later events arrive."""
     with client(python, hosted.proxy, "legacy", 3) as told:
         told.wait_for(lambda line: line.get("progress") == 1)
@@ -133,7 +135,7 @@ def test_a_reload_does_not_cut_a_stream(hosted: Hosted, python: Path) -> None:
         assert told.wait_for(lambda line: "result" in line)["result"] == ["counted to 3"]
 
 
-def test_no_scope_is_added_and_no_key_leaves(hosted: Hosted, python: Path) -> None:
+def test_no_scope_is_added_and_no_key_leaves(hosted: Hosted, python: Interpreter) -> None:
     """What reaches the endpoint has a token and client id of Amazon's kind, no default Scope, no key."""
     with client(python, hosted.proxy, "legacy", 1) as told:
         told.wait_for(lambda line: line.get("progress") == 1)
@@ -147,18 +149,18 @@ def test_no_scope_is_added_and_no_key_leaves(hosted: Hosted, python: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite", "/eu/mcp", f"/@{flows.ACCOUNT}/mcp"])
-def test_the_simulators_own_endpoint(python: Path, tmp_path: Path, path: str) -> None:
+def test_the_simulators_own_endpoint(python: Interpreter, tmp_path: Path, path: str) -> None:
     """The real client works with the endpoint that the demo has, by each of the paths that lead there."""
     with flows.keyed(tmp_path) as proxy:
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
-        with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
+        with started_script(python, HERE / "flow.py", "legacy", "3", **given) as told:
             assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
             assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
         assert flows.refusals(proxy) == []
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
-def test_a_token_that_died_early_is_the_proxys_business(python: Path, tmp_path: Path, status: int) -> None:
+def test_a_token_that_died_early_is_the_proxys_business(python: Interpreter, tmp_path: Path, status: int) -> None:
     """Whichever way the endpoint says that it is over: one renewal, and the client works on as if nothing had been."""
     with flows.keyed(tmp_path) as proxy:
         proxy.control("/control/settings", {"mcp_token_status": status})
@@ -166,7 +168,7 @@ def test_a_token_that_died_early_is_the_proxys_business(python: Path, tmp_path: 
         before = flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"]
         proxy.control("/control/tokens/expire")
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY}
-        with started(python, HERE / "flow.py", "legacy", "3", **given) as told:
+        with started_script(python, HERE / "flow.py", "legacy", "3", **given) as told:
             assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count", "list_profiles"]
             assert told.wait_for(lambda line: "result" in line) == {"result": ["counted"], "failed": False}
         assert flows.asked(proxy, "/control/counts")["token_by_grant"]["refresh_token"] - before == 1
@@ -182,7 +184,7 @@ def invoked(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 @pytest.mark.parametrize("limits", [{"access": "read"}, {"mcp_tools": ["*-query_*"]}])
-def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits: dict[str, Any]) -> None:
+def test_read_only_is_read_only(python: Interpreter, tmp_path: Path, path: str, limits: dict[str, Any]) -> None:
     """The real client sees and calls what reads; a write is an error to it, and Amazon hears nothing of it."""
     calls = [{"name": name, "arguments": {"body": {}}} for name in (QUERY, UPDATE)]
     if path == "/mcp/lite":
@@ -190,7 +192,7 @@ def test_read_only_is_read_only(python: Path, tmp_path: Path, path: str, limits:
     with flows.keyed(tmp_path, limits=limits) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
-        with started(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
+        with started_script(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
             tools = told.wait_for(lambda line: "tools" in line)["tools"]
             called = told.wait_for(lambda line: "said" in line)
             refused = told.wait_for(lambda line: "refused" in line)
@@ -210,7 +212,7 @@ FOREIGN_PROFILE = "1110000000000002"
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, path: str, mode: str) -> None:
+def test_a_limited_key_works_for_its_own_profile(python: Interpreter, tmp_path: Path, path: str, mode: str) -> None:
     """The real client, with a key for one profile: it gets that one's campaigns, and an error for any other."""
     body = {"body": {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}}
     own = ({**body}, {**body, "profileId": flows.FIRST_PROFILE})
@@ -221,7 +223,7 @@ def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, p
     with flows.keyed(tmp_path, limits={"profiles": [flows.FIRST_PROFILE], "access": "read"}) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
-        with started(python, HERE / "tools.py", mode, json.dumps(calls), **given) as told:
+        with started_script(python, HERE / "tools.py", mode, json.dumps(calls), **given) as told:
             told.wait_for(lambda line: "done" in line)
             said = [line for line in told.entries() if "called" in line]
         assert flows.refusals(proxy) == []
@@ -234,7 +236,7 @@ def test_a_limited_key_works_for_its_own_profile(python: Path, tmp_path: Path, p
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
-def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path, path: str) -> None:
+def test_audit_and_log_name_what_the_client_called(python: Interpreter, tmp_path: Path, path: str) -> None:
     """The real client, which nothing limits, reads and changes something: both lines have the tool's name, and there is
     one record, of the change."""
     calls = [{"name": tool, "arguments": {"body": {}}} for tool in (QUERY, UPDATE)]
@@ -244,7 +246,7 @@ def test_audit_and_log_name_what_the_client_called(python: Path, tmp_path: Path,
     with flows.keyed(tmp_path, audit={"file": str(file)}) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon"})
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
-        with started(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
+        with started_script(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
             told.wait_for(lambda line: "done" in line)
         line = proxy.log.wait_for(lambda line: line.get("mcp_tools") == [UPDATE])
         assert proxy.log.wait_for(lambda line: line.get("mcp_tools") == [QUERY])["operation_class"] == "read"
@@ -266,32 +268,32 @@ def test_an_answer_that_took_too_long_passes(tmp_path: Path) -> None:
         assert [fault["happened"] for fault in flows.asked(proxy, "/control/faults")] == [1]
 
 
-def test_a_client_begins_no_login_of_its_own(python: Path, tmp_path: Path) -> None:
+def test_a_client_begins_no_login_of_its_own(python: Interpreter, tmp_path: Path) -> None:
     """The real client, with OAuth and without a key: it opens no browser, and its error says what to do instead."""
     with flows.keyed(tmp_path) as proxy:
-        with started(python, HERE / "login.py", PROXY_URL=proxy.proxy_url) as told:
+        with started_script(python, HERE / "login.py", PROXY_URL=proxy.proxy_url) as told:
             said = told.wait_for(lambda line: True)
         assert "no OAuth login here" in " ".join(said["failed"])
         reached = [request["target"] for request in flows.asked(proxy, "/control/requests?last=1000")]
         assert [target for target in reached if "mcp" in target or "register" in target or "known" in target] == []
 
 
-def refused(python: Path, proxy: Rig, mode: str, **given: str) -> str:
+def refused(python: Interpreter, proxy: Rig, mode: str, **given: str) -> str:
     """What the real client says of the error that it met."""
     environment = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, **given}
-    with started(python, HERE / "refused.py", mode, **environment) as told:
+    with started_script(python, HERE / "refused.py", mode, **environment) as told:
         return " ".join(told.wait_for(lambda line: True)["failed"])
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-def test_the_client_is_told_why_the_proxy_refuses_it(python: Path, tmp_path: Path, mode: str) -> None:
+def test_the_client_is_told_why_the_proxy_refuses_it(python: Interpreter, tmp_path: Path, mode: str) -> None:
     """With two accounts and no choice, and with a wrong key: the client shows our detail."""
     with flows.keyed(tmp_path, beside=("globex",), limits={"accounts": [flows.ACCOUNT, "globex"]}) as proxy:
         assert "several accounts: acme, globex. Choose one with" in refused(python, proxy, mode)
         assert "No client has this key" in refused(python, proxy, mode, MCP_PATH="/mcp/lite", CLIENT_KEY="wrong")
 
 
-def test_a_client_without_a_permitted_tool_is_told_why(python: Path, tmp_path: Path) -> None:
+def test_a_client_without_a_permitted_tool_is_told_why(python: Interpreter, tmp_path: Path) -> None:
     """The key that `init` writes may make reports, and the simulator's own tools are none: no empty list."""
     with flows.keyed(tmp_path, limits={"access": "report"}) as proxy:
         said = refused(python, proxy, "legacy")

@@ -28,7 +28,7 @@ from typing import IO, Any
 
 from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
-from tests.support.ready_program import ReadyChild
+from tests.support.ready_program import Interpreter, ReadyChild
 
 FREE_PORTS = range(12_000, 32_000)
 _END_WITH_PARENT = 1
@@ -171,6 +171,14 @@ class ReadyProcess(Process):
         self.child, self.output = child, Output(child.stdout)
 
 
+class ReadyScript(Process):
+    """`PYTHON SCRIPT ARGUMENTS`, for an interpreter that has imported what the script needs."""
+
+    def __init__(self, python: Interpreter, script: Path, *arguments: str, **environment: str) -> None:
+        child = ReadyChild(str(script), [*arguments], _inherited() | environment, interpreter=python)
+        self.child, self.output = child, Output(child.stdout)
+
+
 def _inherited() -> dict[str, str]:
     """This machine's environment, without settings of the program."""
     ours = ("ADS_PROXY_", "AMAZON_ADS_")
@@ -181,6 +189,16 @@ def _inherited() -> dict[str, str]:
 def started(*command: str | Path, **environment: str) -> Iterator[Output]:
     """What a process prints; it is ended at the end."""
     process = Process(*command, open_files=None, **environment)
+    try:
+        yield process.output
+    finally:
+        process.end()
+
+
+@contextlib.contextmanager
+def started_script(python: Interpreter, script: Path, *arguments: str, **environment: str) -> Iterator[Output]:
+    """What a script prints; it is ended at the end."""
+    process = ReadyScript(python, script, *arguments, **environment)
     try:
         yield process.output
     finally:

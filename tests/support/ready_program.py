@@ -4,6 +4,8 @@ What a test sees is a process, with its own arguments, environment, folder, stre
 command in place of `python -m proxy ...`, for tests of what a command says and does, to which signals do not get
 through; `run_ready(...)` runs such a command to its end; `ReadyChild` is a server in place of a child of one's own. The
 interpreter's start is not there: what is about that, or about what is imported when, starts `python -m proxy` itself.
+
+A script of another interpreter, which has imported the packages that it needs, begins in the same way: `Interpreter`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -34,6 +37,17 @@ from tests.support.patience import PATIENCE
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONGEST = 64 * 1024
 """Bytes of arguments and environment together."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python, and the modules that its processes have imported: those of the program if there are none."""
+
+    path: str = sys.executable
+    modules: tuple[str, ...] = ()
+
+
+OURS = Interpreter()
 
 
 def ready(*arguments: str) -> list[str]:
@@ -64,23 +78,31 @@ def run_ready(folder: Path, arguments: Iterable[str], environ: Mapping[str, str]
     return subprocess.CompletedProcess(given, code, *texts)
 
 
-def _begin(wanted: Mapping[str, Any], *streams: IO[Any]) -> socket.socket:
+def _begin(wanted: Mapping[str, Any], *streams: IO[Any], of: Interpreter = OURS) -> socket.socket:
     """The connection to the ready program that forks what is wanted; it tells its id, and later its exit code."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    server.connect(_place())
+    server.connect(_place(of))
     socket.send_fds(server, [json.dumps(wanted).encode()], [stream.fileno() for stream in streams])
     return server
 
 
 class ReadyChild:
-    """A module of ours that runs as a program, and says everything on one pipe; as `subprocess.Popen` has a child."""
+    """A module of ours, or a script of an interpreter, that runs as a program, and says everything on one pipe; as
+    `subprocess.Popen` has a child."""
 
-    def __init__(self, module: str, arguments: list[str], environ: Mapping[str, str], open_files: int | None) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        environ: Mapping[str, str],
+        open_files: int | None = None,
+        interpreter: Interpreter = OURS,
+    ) -> None:
         readable, writable = os.pipe()
         self.stdout = os.fdopen(readable, encoding="utf-8")
         wanted = {"module": module, "arguments": arguments, "environ": dict(environ), "folder": str(ROOT)}
         with Path(os.devnull).open("rb") as nothing, os.fdopen(writable, "wb") as output:
-            self._parent = _begin({**wanted, "open_files": open_files}, nothing, output, output)
+            self._parent = _begin({**wanted, "open_files": open_files}, nothing, output, output, of=interpreter)
         self.pid = int(self._parent.recv(16))
         self.returncode: int | None = None
 
@@ -100,7 +122,8 @@ class ReadyChild:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and we have not heard of it yet
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -110,13 +133,13 @@ class ReadyChild:
 
 
 @functools.cache
-def _place() -> str:
+def _place(interpreter: Interpreter = OURS) -> str:
     """Of the socket of this process's ready program, which is started for the first who asks, and ends with us."""
     folder = tempfile.TemporaryDirectory(prefix="ready-")
     place = f"{folder.name}/socket"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
-        [sys.executable, "-u", "-P", __file__, place],
+        [interpreter.path, "-u", "-P", __file__, place, *interpreter.modules],
         env=environ,
         cwd=folder.name,
         stdin=subprocess.PIPE,
@@ -137,12 +160,14 @@ def _place() -> str:
     return place
 
 
-def load_all() -> None:
-    """Every module of the program."""
-    package = importlib.import_module("proxy")
-    for module in pkgutil.walk_packages(package.__path__, "proxy."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+def load_all(modules: list[str]) -> None:
+    """These modules, or every one of the program."""
+    if not modules:
+        package = importlib.import_module("proxy")
+        found = [module.name for module in pkgutil.walk_packages(package.__path__, "proxy.")]
+        modules = [name for name in found if not name.endswith("__main__")]
+    for name in modules:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
@@ -212,9 +237,13 @@ class Ending:
         atexit.register(self._leave)  # made before anything else registers, so that it comes last
 
     def run(self, module: str) -> None:
-        """Run a module as the program. An end other than by an exit code is left to the interpreter."""
+        """Run a module, or a script, as the program. An end other than by an exit code is left to the interpreter."""
         try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            if module.endswith(".py"):
+                sys.path[:] = [str(Path(module).parent), *(path for path in sys.path if path != str(ROOT))]
+                runpy.run_path(module, run_name="__main__")
+            else:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             self._code = 0 if ended.code is None else ended.code if isinstance(ended.code, int) else None
             raise
@@ -228,7 +257,7 @@ class Ending:
 
 if __name__ == "__main__":
     ending = Ending()
-    load_all()
+    load_all(sys.argv[2:])
     came = serve(sys.argv[1])
     if came is not None:
         ending.run(become_the_program(came))

@@ -159,6 +159,17 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
         await other.wait_for_turn(QueuedOrder(LIMIT._replace(region="eu"), "client", ("", ""), 0.0))
 
 
+async def test_a_turn_that_one_worker_gives_back_is_anothers() -> None:
+    """Its order does not leave."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), 600.0)
+        waiting = asyncio.create_task(other.wait_for_turn(QueuedOrder(LIMIT, "client", ("", ""), 700.0)))
+        await bench.waiting(1)
+        one.give_back(LIMIT)
+        await waiting
+
+
 async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent() -> None:
     """The other gets its report; one that leaves loses its place."""
     async with office() as bench:
