@@ -31,12 +31,15 @@ PYTHON = {
     "amazon-ads-api-v1": ("amazon_ads_api_v1", "3.13", "3.14"),
     "mcp": ("mcp_sdk",),
 }
+WITHOUT_KEYS = ("http-libraries", "python-amazon-ad-api")
+"""Pages that are tried at a proxy that takes any key, too: one sends its key as it is, one asks for a token with it."""
+with_and_without_keys = pytest.mark.parametrize("proxy", ["keyed", "keyless"], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["keyed", "keyless"])
+@pytest.fixture(scope="module")
 def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A proxy that knows the client `reporting` and the account `acme`, as the pages do; or one that takes any key."""
-    start = flows.keyed if request.param == "keyed" else rig
+    start = rig if getattr(request, "param", "keyed") == "keyless" else flows.keyed
     with start(tmp_path_factory.mktemp("docs")) as running:
         yield running
 
@@ -63,7 +66,11 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str] | None 
     return result.stdout
 
 
-@pytest.mark.parametrize("page", PYTHON)
+@pytest.mark.parametrize(
+    ("proxy", "page"),
+    [*(("keyed", page) for page in PYTHON), *(("keyless", page) for page in WITHOUT_KEYS)],
+    indirect=["proxy"],
+)
 def test_python_blocks(proxy: Rig, tmp_path: Path, page: str) -> None:
     """Each prints profiles, or the tools of the MCP server."""
     python = environments.python_environment(*PYTHON[page])
@@ -74,6 +81,7 @@ def test_python_blocks(proxy: Rig, tmp_path: Path, page: str) -> None:
         assert flows.FIRST_PROFILE in printed or "list_profiles" in printed
 
 
+@with_and_without_keys
 def test_curl_blocks(proxy: Rig, tmp_path: Path) -> None:
     """Each prints profiles or campaigns."""
     require_program("curl")
@@ -84,6 +92,7 @@ def test_curl_blocks(proxy: Rig, tmp_path: Path) -> None:
         assert flows.FIRST_PROFILE in printed or json.loads(printed)["campaigns"]
 
 
+@with_and_without_keys
 def test_curl_as_a_tool_with_nothing_but_a_proxy_setting(proxy: Rig, tmp_path: Path) -> None:
     """The command of the overview: Amazon's host by plain HTTP, through the proxy."""
     text = (PAGES / "README.md").read_text(encoding="utf-8")
