@@ -13,6 +13,7 @@ from proxy.commands.cli import load_command
 from proxy.commands.entry import SERVE_OPTIONS, read_plain_serve
 from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
+from tests.support.ready_program import run_ready
 
 
 def test_a_plain_serve_is_read_at_once() -> None:
@@ -60,9 +61,7 @@ def ended(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_mistake_is_told_alike_both_ways(tmp_path: Path) -> None:
     """The same lines and the same exit code, whoever read the command line."""
-    plain, other = (
-        ended(tmp_path, "-m", "proxy", "serve", *line) for line in (["--config", "gone"], ["--config=gone"])
-    )
+    plain, other = (run_ready(tmp_path, ("serve", *line), {}) for line in (("--config", "gone"), ("--config=gone",)))
     assert plain.returncode == 2
     assert plain.stderr.startswith("ads-proxy: --config: ")
     assert (plain.returncode, plain.stdout, plain.stderr) == (other.returncode, other.stdout, other.stderr)
