@@ -1,4 +1,4 @@
-"""Addresses of rows that lead nowhere; what answers mean is in test_answers.py, the wire in tests/integration."""
+"""An account that is gone, and addresses of rows that lead nowhere. Answers are tried in test_answers.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aiohttp.abc import AbstractResolver
 
 from proxy.profiles.listing import ProfileSource
 from proxy.reports.amazon import DownloadFailed, ReportApi
+from proxy.reports.answers import AnswerKind
+from proxy.reports.templates import PlannedOrder, Version3Template
 
 
 class NoNames(AbstractResolver):
@@ -33,3 +35,20 @@ async def test_rows_at_an_address_that_cannot_be_read_are_not_fetched(url: str, 
         api = ReportApi(session, cast(Any, None), lambda _: source)
         with pytest.raises(DownloadFailed):
             await api.download("main", url, tmp_path / "rows", 0)
+
+
+async def test_without_its_account_nothing_is_asked() -> None:
+    """A reload may have removed it while its report runs: orders, polls and comparisons are refused."""
+    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NoNames())) as session:
+        api = ReportApi(session, cast(Any, None), lambda _: None)
+        answers = (
+            await api.order("main", order, template),
+            await api.poll("main", order, template, "r-1"),
+            await api.compare("main", order, template, "r-1"),
+        )
+        with pytest.raises(DownloadFailed, match="The account 'main' is not configured any more"):
+            await api.download("main", "https://rows.test/", Path("unused"), 0)
+    assert {(each.kind, each.words) for each in answers} == {
+        (AnswerKind.REFUSED, "The account 'main' is not configured any more.")
+    }

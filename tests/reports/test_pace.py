@@ -288,7 +288,9 @@ async def test_each_new_interval_is_told() -> None:
     orders, loop = OrderQueues(), asyncio.get_running_loop()
     orders.paced = lambda limit, interval, slower: told.append((limit.region, round(interval, 2), slower))
     orders.throttled(LIMIT, loop.time(), None)
+    assert told == [("na", 2.0, True)]
     orders.throttled(LIMIT, loop.time() - 1, None)
+    assert len(told) == 1
     orders.taken(LIMIT, loop.time() - 1)
     orders.taken(LIMIT, loop.time())
     await asyncio.sleep(MEMORY + 1)

@@ -40,8 +40,8 @@ def shown(status: ReportStatus = ReportStatus.COMPLETED, /, **content: str) -> R
 
 def test_an_unfinished_report_is_reused_for_a_day() -> None:
     """Not if the clock was set back."""
-    assert MADE.is_reusable(900.0, NOW + MAX_AGE - 1)
-    assert not MADE.is_reusable(900.0, NOW + MAX_AGE)
+    assert MADE.is_reusable(900.0, NOW + 86_400 - 1)
+    assert not MADE.is_reusable(900.0, NOW + 86_400)
     assert not MADE.is_reusable(900.0, NOW - 1)
 
 
