@@ -226,6 +226,8 @@ class ReportSharing(Protocol):
 
     async def wait_for_turn(self, queued: QueuedOrder) -> None: ...
 
+    def give_back(self, limit: OrderLimit) -> None: ...
+
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None: ...
 
     def taken(self, limit: OrderLimit, sent_at: float) -> None: ...
@@ -358,6 +360,10 @@ class SharedReports:
     async def wait_for_turn(self, queued: QueuedOrder) -> None:
         """See `OrderQueues.wait`."""
         await self.queues.wait(*queued)
+
+    def give_back(self, limit: OrderLimit) -> None:
+        """See `OrderQueues.give_back`."""
+        self.queues.give_back(limit)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         """See `OrderQueues.throttled`."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 QUESTIONS: Final = frozenset(("report-order", "report-poll", "report-turn"))
 MESSAGES: Final = frozenset(
-    f"report-{name}" for name in ("left", "ordered", "polled", "saw", "gone", "throttled", "taken")
+    f"report-{name}" for name in ("left", "ordered", "polled", "saw", "gone", "given-back", "throttled", "taken")
 )
 
 
@@ -77,6 +77,9 @@ class WorkerReports:
 
     async def wait_for_turn(self, queued: QueuedOrder) -> None:
         await self._ask("report-turn", f"turn {id(queued)}", queued=queued)
+
+    def give_back(self, limit: OrderLimit) -> None:
+        self._channel.send("report-given-back", limit=limit)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         self._channel.send("report-throttled", limit=limit, sent_at=sent_at, retry_after=retry_after)
@@ -158,6 +161,8 @@ class WorkersReports:
                 reports.saw(message["key"], report, shows_answer=message["shows_answer"])
             case "report-gone":
                 reports.forget(message["key"])
+            case "report-given-back":
+                reports.give_back(OrderLimit(*message["limit"]))
             case "report-throttled":
                 reports.throttled(OrderLimit(*message["limit"]), message["sent_at"], message["retry_after"])
             case "report-taken":
