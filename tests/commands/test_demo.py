@@ -75,7 +75,7 @@ async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], st
     """An unknown operation is 404, as at Amazon; with --echo the simulator mirrors it."""
     arguments = ("demo", "--listen", ANY, "--admin-listen", ANY, *options)
     async with (
-        running(tmp_path, {}, *arguments) as (started, _),
+        running(tmp_path, {"ADS_PROXY_TOKENS__REQUEST_WAIT": str(PATIENCE)}, *arguments) as (started, _),
         aiohttp.ClientSession() as session,
         session.get(f"http://{started['listen']}/sp/campaign") as answer,
     ):
