@@ -37,8 +37,8 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
 LONG := tests/fuzz tests/admin tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
-# Files of other folders with tests of real programs.
-STARTING := tests/app tests/tokens tests/commands tests/soak tests/test_kubernetes.py tests/test_release.py tests/test_event_loops.py tests/test_representations.py
+# Files of other folders with long tests or tests of real programs.
+STARTING := tests/app tests/tokens tests/commands tests/soak tests/test_kubernetes.py tests/test_release.py tests/test_event_loops.py tests/test_representations.py tests/config/test_file.py tests/simulator/test_report_rows.py
 INTEGRATED := (integration or conformance or long) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)

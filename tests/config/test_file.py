@@ -263,6 +263,7 @@ def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str | byte
     assert str(tmp_path / "proxy.yaml") in told
 
 
+@pytest.mark.long
 def test_a_file_of_ten_thousand_accounts_is_read(tmp_path: Path) -> None:
     """Two megabytes and more: the file that a fleet for 10,000 accounts needs."""
     entry = "  acct-{0:05}: {{client_id: amzn1.application-oa2-client.{0:032}, client_secret: canary-{0:0128}}}"

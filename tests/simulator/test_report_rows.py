@@ -169,6 +169,7 @@ def test_a_damaged_file_has_a_wrong_checksum() -> None:
         gzip.decompress(b"".join(gzipped([b"[]"], good=False)))
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_rows() -> None:
     """A file of twice as many rows needs no more while it is made and read."""
     peaks = []
