@@ -172,21 +172,24 @@ async def test_a_turn_that_one_worker_gives_back_is_anothers() -> None:
 
 async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent() -> None:
     """The other gets its report; one that leaves loses its place."""
+    newest, middle, oldest = (QueuedOrder(LIMIT, "a", (f"2026-11-0{day}", ""), 700.0) for day in (9, 8, 7))
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
-        one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
-        busy = asyncio.create_task(one.claim_order("busy", "a", QueuedOrder(LIMIT, "a", ("2026-11-09", ""), 60.0)))
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), 600.0)
+        busy = asyncio.create_task(one.claim_order("busy", "a", newest))
         await bench.waiting(1)
-        far = asyncio.create_task(one.claim_order("order", "b", QueuedOrder(LIMIT, "a", ("2026-11-07", ""), 60.0)))
+        far = asyncio.create_task(one.claim_order("order", "b", oldest))
         await bench.waiting(2)
-        leaving = asyncio.create_task(one.claim_order("leaves", "c", QueuedOrder(LIMIT, "a", ("2026-11-08", ""), 60.0)))
+        leaving = asyncio.create_task(one.claim_order("leaves", "c", middle))
         await bench.waiting(3)
         leaving.cancel()
         await bench.waiting(2)
-        assert await other.claim_order("order", "a", QueuedOrder(LIMIT, "b", ("2026-11-07", ""), 60.0)) == OrderClaim(
-            None, granted=True
-        )
-        assert busy.done()
+        near = asyncio.create_task(other.claim_order("order", "a", oldest._replace(client="b")))
+        await bench.waiting(3)
+        one.give_back(LIMIT)  # so that the next turn comes now
+        await busy
+        one.give_back(LIMIT)
+        assert await near == OrderClaim(None, granted=True)
         assert not far.done()
         other.settle_order("order", "a", MADE)
         assert await far == OrderClaim(MADE, granted=False)
