@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from proxy.observability.number_memory import NumberMemories
 
 
-_BEGIN_SECONDS: Final = 60.0
-_APPLY_SECONDS: Final = 10.0
+_BEGIN_SECONDS: Final = 240.0
+_APPLY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 5.0
 """What a worker may take beyond the drain's own times."""
 _POLL: Final = 0.02

@@ -79,22 +79,22 @@ def test_what_each_does_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_never_begins_to_serve_is_ended_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After thirty seconds; the start waits for its successor, and the other one serves all along."""
+    """After two minutes; the start waits for its successor, and the other one serves all along."""
 
     async def start(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
-        assert 30 < time.monotonic() - group.began < 31
+        assert 120 < time.monotonic() - group.began < 121
 
     group = with_worker_group(monkeypatch, start, 2, Behaviour(serves=NEVER), WELL)
-    assert losses(group) == [(30.5, 0, WorkerEnd.NOT_READY, "signal SIGKILL", 0.0)]
+    assert losses(group) == [(120.5, 0, WorkerEnd.NOT_READY, "signal SIGKILL", 0.0)]
     assert [event.number for _, event in group.of(WorkerStarted)] == [1, 0]
 
 
 def test_a_start_at_which_none_begins_to_serve_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a minute, with what to look at; whoever still starts is ended."""
+    """After four minutes, with what to look at; whoever still starts is ended."""
 
     async def start(group: FakeWorkerGroup) -> None:
-        with pytest.raises(StartupError, match=r"^workers: 1 of 2 began to serve within 60 seconds; .*`workers`\.$"):
+        with pytest.raises(StartupError, match=r"^workers: 1 of 2 began to serve within 240 seconds; .*`workers`\.$"):
             await group.supervisor.start([])
 
     group = with_worker_group(monkeypatch, start, 2, WELL, Behaviour(serves=NEVER))
@@ -132,7 +132,7 @@ def test_one_that_cannot_take_a_reload_is_replaced_by_one_that_has_it(monkeypatc
         await group.supervisor.start([])
         began = time.monotonic()
         await group.supervisor.apply(group.config)
-        assert 10 < time.monotonic() - began < 10.1
+        assert 30 < time.monotonic() - began < 30.1
         await asyncio.sleep(1)
         assert [process.applied for process in group.living] == [1, 1]
         assert [process.said for process in group.living] == [["serve", "apply"], ["serve"]]
