@@ -74,18 +74,16 @@ class Fleet:
         for replica in self.replicas:
             replica.process.end()
 
-    def until_between_token_requests(self, sharers: int) -> None:
-        """Right after one: a replica that is killed during its token request may lose the refresh token of the answer.
-
-        `sharers` is how many replicas have the new access token then; if there are two, the store has it as well.
-        """
+    def until_token_is_shared(self) -> None:
+        """Until all replicas have a newer one: the store has what came with it, and the next one is seconds away. A
+        replica that is killed during its token request may lose the refresh token of the answer."""
         before = [int(replica.account("acme").get("generation", 0)) for replica in self.replicas]
 
-        def renewed() -> bool:
+        def shared() -> bool:
             now = [int(replica.account("acme").get("generation", 0)) for replica in self.replicas]
-            return sum(after > first for first, after in zip(before, now, strict=True)) >= sharers
+            return all(after > first for first, after in zip(before, now, strict=True))
 
-        self.replicas[0].until(renewed)
+        self.replicas[0].until(shared)
 
     def kill_all(self) -> None:
         for replica in tuple(self.replicas):
