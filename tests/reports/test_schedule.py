@@ -66,6 +66,7 @@ def test_the_interval_of_a_report(report: object, interval: float) -> None:
 
 def test_without_a_result_a_run_is_due_at_once() -> None:
     assert due_groups(DAILY, ["", BERLIN], {}, 5.0, has_result=False) == ("", BERLIN)
+    assert next_run(DAILY, BERLIN, None) == 0.0
 
 
 def test_after_a_restart_nothing_is_due_that_ran() -> None:
