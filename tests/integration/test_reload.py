@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,8 @@ def reloads(running: Serving, result: str = "success") -> float:
     return running.metric("config_reloads_total", result=result)
 
 
-def replace(path: Path, configuration: dict[str, Any]) -> None:
-    """As careful editors do: a new file takes the old one's name."""
-    new = path.with_name("4913~")
-    new.write_text(yaml.safe_dump(configuration))
-    new.replace(path)
+def write_in_place(running: Serving, configuration: dict[str, Any]) -> None:
+    running.path.write_text(yaml.safe_dump(configuration))
 
 
 def two_accounts(amazon: SimulatedAmazon) -> dict[str, Any]:
@@ -43,21 +41,22 @@ def two_accounts(amazon: SimulatedAmazon) -> dict[str, Any]:
     return {"acme": amazon.account(), "globex": amazon.account(refresh_token=token)}
 
 
-@pytest.mark.parametrize("write", ["in place", "replaced"])
-def test_an_added_account_serves_and_a_removed_one_is_gone(amazon: SimulatedAmazon, tmp_path: Path, write: str) -> None:
+@pytest.mark.parametrize("write", [write_in_place, Serving.write], ids=["in place", "replaced"])
+def test_an_added_account_serves_and_a_removed_one_is_gone(
+    amazon: SimulatedAmazon, tmp_path: Path, write: Callable[[Serving, dict[str, Any]], None]
+) -> None:
     """The file changes twice, written in place or replaced: both times the program follows within seconds."""
     accounts = two_accounts(amazon)
     one, two = amazon.configuration(), amazon.configuration(accounts=accounts)
     with serving(tmp_path, one) as running:
         running.until_ready()
-        change = running.write if write == "in place" else lambda new: replace(running.path, new)
         assert running.get("/@globex/v2/profiles")[0] == 404
-        change(two)
+        write(running, two)
         running.until(lambda: running.get("/@globex/v2/profiles")[0] == 200)
         assert running.metric("credential_state", account="globex", state="valid") == 1
         assert running.told("config_reloaded", success=True)[0]["changed"] == ["accounts"]
         assert running.account("acme")["generation"] == 1
-        change(one)
+        write(running, one)
         running.until(lambda: running.get("/@globex/v2/profiles")[0] == 404)
         running.until(lambda: running.account("globex") == {})
         assert "globex" not in running.admin_get("/metrics")[1].decode()

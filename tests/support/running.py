@@ -120,8 +120,11 @@ class Serving:
         self.started = line
 
     def write(self, configuration: dict[str, Any] | str) -> None:
+        """In one step: a file that is half written is one more reload, which fails."""
         text = configuration if isinstance(configuration, str) else yaml.safe_dump(configuration)
-        self.path.write_text(text)
+        whole = self.path.with_name(f"{self.path.name}.new")
+        whole.write_text(text)
+        whole.replace(self.path)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """A client's request."""
