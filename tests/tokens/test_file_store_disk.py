@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,7 +17,7 @@ from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import open_store, rotate_keys
-from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken
+from proxy.tokens.store import MemoryStore, Store, StoreChange, StoredSource, StoredToken
 from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
@@ -191,33 +193,35 @@ async def test_another_process_s_write_is_noticed(tmp_path: Path) -> None:
     await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
+@asynccontextmanager
+async def next_change(store: Store) -> AsyncIterator[asyncio.Future[StoreChange]]:
+    """What the store tells after its first word."""
+    changes = store.changes()
+    async with asyncio.timeout(PATIENCE):
+        assert await anext(changes) == StoreChange()
+        yield asyncio.ensure_future(anext(changes))
+    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
 async def test_what_is_gone_before_the_watcher_saw_it_is_noticed(tmp_path: Path) -> None:
     """Between two looks at the directory it was written here, and removed by another process."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.read("acme")
-    changes = store.changes()
-    async with asyncio.timeout(PATIENCE):
-        assert await anext(changes) == StoreChange()
-        told = asyncio.ensure_future(anext(changes))
+    async with next_change(store) as told:
         await store.write("acme", ENTRY)
         next((tmp_path / "s").glob("account-*")).unlink()
         assert await told == StoreChange(account="acme")
-    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 async def test_documents_and_accounts_of_others_are_no_news(tmp_path: Path) -> None:
     """Lists are written all the time with many accounts, and what was never asked for concerns nobody."""
-    watched = open_store(url(tmp_path / "s"), KEY)
-    await watched.read("acme")
-    changes = watched.changes()
-    async with asyncio.timeout(PATIENCE):
-        assert await anext(changes) == StoreChange()
-        told = asyncio.ensure_future(anext(changes))
-        await watched.write_document("profiles", {"some": "lists"})
-        await watched.write("somebody-else", ENTRY)
-        await watched.write("acme", ENTRY)
+    store = open_store(url(tmp_path / "s"), KEY)
+    await store.read("acme")
+    async with next_change(store) as told:
+        await store.write_document("profiles", {"some": "lists"})
+        await store.write("somebody-else", ENTRY)
+        await store.write("acme", ENTRY)
         assert await told == StoreChange(account="acme")
-    await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 def take_away(directory: Path) -> None:
