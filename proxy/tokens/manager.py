@@ -73,8 +73,8 @@ class TokenManager:
         self._write_retries = WriteRetries()
         self._watchers: list[asyncio.Task[None]] = []
         self._consents_moved = asyncio.Event()
-        self._next_mark: float | None = None
-        """When the next end of a consent is to be announced, as of the last look at all."""
+        self._consents_due = 0.0
+        """When all are to be looked at again, on the event loop's clock, however many of them move until then."""
         self._rejected_at = 0.0
         self.watchful = False
 
@@ -239,9 +239,11 @@ class TokenManager:
                     self._look_at_consent(account)
 
     def _look_at_consents(self) -> None:
-        """Tells what is new of all."""
+        """Tells what is new of all, and plans the next look."""
         consents = {account: credential.consent for account, credential in self._credentials.items()}
-        self._next_mark = self._consents.look(consents)
+        next_at = self._consents.look(consents)
+        pause = CONSENT_PAUSE if next_at is None else next_at - self._dependencies.timing.wall()
+        self._consents_due = asyncio.get_running_loop().time() + min(CONSENT_PAUSE, max(1.0, pause))
         self._consents_moved.set()
 
     def _look_at_consent(self, account: str) -> None:
@@ -256,11 +258,10 @@ class TokenManager:
         while True:
             self._consents_moved.clear()
             await self._consents.save()
-            pause = CONSENT_PAUSE if self._next_mark is None else self._next_mark - self._dependencies.timing.wall()
-            try:
-                async with asyncio.timeout(min(CONSENT_PAUSE, max(1.0, pause))):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._consents_due):
                     await self._consents_moved.wait()
-            except TimeoutError:
+            if asyncio.get_running_loop().time() >= self._consents_due:
                 self._look_at_consents()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -32,7 +33,7 @@ from proxy.tokens.consent import (
 )
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import Timing, TokenManager, TokenSettings
-from proxy.tokens.store import MemoryStore, StoredSource, StoredToken, rotated, signed_in
+from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken, rotated, signed_in
 from proxy.tokens.token_response import Grant
 from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -162,6 +163,27 @@ async def test_a_running_manager_announces_an_end_when_it_comes_near() -> None:
     assert running.events.of(ConsentRecorded) == [ConsentRecorded("acme", "2026-07-01", "sign-in", END)]
     assert [event.days for event in running.events.of(ConsentEnding)] == [30]
     await asyncio.sleep(3601)
+    assert [event.days for event in running.events.of(ConsentEnding)] == [30, 7]
+    await manager.stop()
+
+
+class BusyStore(MemoryStore):
+    """Some account changes twice a second, as among many thousands."""
+
+    async def changes(self) -> AsyncIterator[StoreChange]:
+        while True:
+            await asyncio.sleep(0.5)
+            yield StoreChange(account="busy")
+
+
+@virtual_time
+async def test_an_end_is_announced_however_often_other_accounts_change() -> None:
+    store = BusyStore()
+    await store.write("acme", signed_in(Secret("refresh-0"), None, GIVEN))
+    running = RunningManager(store=store)
+    manager = managed(running, END - 7 * DAY - 3600)
+    await manager.start([source(refresh=None), source("busy")])
+    await asyncio.sleep(3660)
     assert [event.days for event in running.events.of(ConsentEnding)] == [30, 7]
     await manager.stop()
 
