@@ -120,11 +120,12 @@ class Serving:
         self.started = line
 
     def write(self, configuration: dict[str, Any] | str) -> None:
-        """In one step: a file that is half written is one more reload, which fails."""
+        """In one step: a file that is half written is one more reload, which fails. A link stays one."""
         text = configuration if isinstance(configuration, str) else yaml.safe_dump(configuration)
-        whole = self.path.with_name(f"{self.path.name}.new")
+        file = self.path.resolve()
+        whole = file.with_name(f"{file.name}.new")
         whole.write_text(text)
-        whole.replace(self.path)
+        whole.replace(file)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """A client's request."""
