@@ -26,7 +26,7 @@ from tests.support.processes import until
 from tests.support.programs import require_program
 from tests.support.redis_server import KEY as STATE_KEY
 from tests.support.redis_server import redis_server
-from tests.support.running import Serving, simulated_amazon
+from tests.support.running import REGIONS, Serving, simulated_amazon
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 KEY = "the-admin-key-of-this-test"
@@ -122,7 +122,7 @@ def test_a_person_signs_in_and_a_tool_is_served(browser: webdriver.Chrome, tmp_p
 def test_ads_accounts_are_found_and_copied(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Name, countries, regions and profiles of each; a profile's id finds its ads account, whose header is copied."""
     with rig(tmp_path) as running:
-        until(lambda: sum(running.account("acme")["ads_accounts"].values()) > 0)
+        until(lambda: set(running.account("acme")["ads_accounts"]) == set(REGIONS))
         listed = json.loads(running.admin_get("/status")[1])["ads_accounts"]
         wanted = next(each for each in listed if len(each["regions"]) > 1 and each["profiles"])
         console = Console(browser, running)

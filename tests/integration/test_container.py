@@ -24,7 +24,7 @@ from tests.integration.containers import (
     running_container,
 )
 from tests.support.patience import PATIENCE
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman]
 
@@ -142,8 +142,10 @@ def test_its_root_cannot_be_written(demo: Container) -> None:
 
 
 def test_it_asks_itself_for_its_health(demo: Container) -> None:
-    """The image's own health check succeeds while it runs."""
-    podman("healthcheck", "run", demo.name)
+    """The image's own health check succeeds while it runs. One that a busy machine cuts short is repeated, as Docker
+    does."""
+    check = [require_program("podman"), "healthcheck", "run", demo.name]
+    eventually(lambda: subprocess.run(check, check=False).returncode == 0 or None, "the health check")
 
 
 def test_its_admin_listener_answers(demo: Container) -> None:
