@@ -19,7 +19,7 @@ from proxy.tokens.credential import Credential, CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.token_rejections import WATCHFUL
 from proxy.tokens.token_request_queue import TokenRequestQueue
-from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
+from proxy.tokens.values import AccessToken, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.token_response import Grant
 
-
-__all__ = [
-    "AccessToken",
-    "CredentialFailure",
-    "CredentialStatus",
-    "Timing",
-    "TokenManager",
-    "TokenSettings",
-    "TokenSource",
-]
 
 STOP_GRACE = 10.0
 """Longer than a token request may take at first: `TokenSettings.refresh_timeout`."""

@@ -12,11 +12,11 @@ from typing import Any, ParamSpec
 from proxy.errors import NoUsableToken, StateError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials, LoginWithAmazon
-from proxy.tokens.manager import Timing, TokenManager, TokenSettings, TokenSource
+from proxy.tokens.manager import TokenManager
 from proxy.tokens.store import MemoryStore, Store, StoredToken
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.token_response import Grant
-from proxy.tokens.values import AccessToken
+from proxy.tokens.values import AccessToken, Timing, TokenSettings, TokenSource
 from tests.support.events import EventRecorder
 
 P = ParamSpec("P")

@@ -15,7 +15,6 @@ from proxy.events import (
     TokenUnpersisted,
 )
 from proxy.secret import Secret
-from proxy.tokens.manager import TokenSettings
 from proxy.tokens.store import (
     MemoryStore,
     RefreshTokenChoice,
@@ -26,6 +25,7 @@ from proxy.tokens.store import (
     fingerprint,
 )
 from proxy.tokens.token_response import Grant
+from proxy.tokens.values import TokenSettings
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")

@@ -32,9 +32,10 @@ from proxy.tokens.consent import (
     start_of,
 )
 from proxy.tokens.lwa import AppCredentials
-from proxy.tokens.manager import Timing, TokenManager, TokenSettings
+from proxy.tokens.manager import TokenManager
 from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken, rotated, signed_in
 from proxy.tokens.token_response import Grant
+from proxy.tokens.values import Timing, TokenSettings
 from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 

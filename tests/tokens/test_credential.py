@@ -9,8 +9,8 @@ import pytest
 from proxy import errors
 from proxy.events import AccessTokenRefused, CredentialStateChanged, RefreshFailed, TokenRefreshed
 from proxy.tokens.credential import MAX_SLEEP, NEVER, Alarm, probe_after_failure, probe_at, probe_when_busy
-from proxy.tokens.manager import TokenSettings
 from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.values import TokenSettings
 from tests.support.fleet import Fleet, Replica
 from tests.support.redis_server import RedisServer, one_engine
 from tests.support.tokens import Answer, RunningManager, ScriptedLogin, grant, source, virtual_time

@@ -14,10 +14,10 @@ from proxy.events import CredentialStateChanged, DefectMet, RefreshFailed, Token
 from proxy.secret import Secret
 from proxy.tokens.consent import DAY, Consent, start_of
 from proxy.tokens.lwa import AppCredentials
-from proxy.tokens.manager import AccessToken, TokenSettings, describe_problem
+from proxy.tokens.manager import describe_problem
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.token_response import Grant
-from proxy.tokens.values import CredentialFailure, CredentialStatus
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings
 from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 USE = TokenUse("reporting", "1")

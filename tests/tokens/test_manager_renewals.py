@@ -12,8 +12,8 @@ from proxy.events import (
     SignInNeeded,
     TokenRefreshed,
 )
-from proxy.tokens.manager import AccessToken, TokenSettings
 from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.values import AccessToken, TokenSettings
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 from tests.tokens.test_manager import FOREIGN, USE, never
 

@@ -16,8 +16,9 @@ from proxy.events import StoredTokenDamaged, TokenRefreshed
 from proxy.secret import Secret
 from proxy.tokens import manager as managing
 from proxy.tokens.lwa import LoginWithAmazon
-from proxy.tokens.manager import TokenManager, TokenSettings, TokenSource
+from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
+from proxy.tokens.values import TokenSettings, TokenSource
 from tests.support.events import EventRecorder
 from tests.support.tokens import ScriptedLogin, grant
 
