@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import Any, cast
 
 from proxy.downstream.connection import DiscardedBody
 from proxy.net.names import Names
 from proxy.tokens.token_rejections import TokenRejections, TokenUse
 from proxy.upstream.hedging import HedgedConnection
+from tests.support.modules import MODULES, nodes_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -43,11 +46,25 @@ async def test_what_is_sent_again_and_what_sends_it_say_how_far_they_are(running
 
 
 async def test_small_ones_count_what_they_hold() -> None:
-    """Names, suspicions, a connection that is hedged, and a body's remainder."""
+    """Names, rejected tokens, a connection that is hedged, and a body's remainder."""
     assert repr(Names()) == "<Names: none>"
     rejections = TokenRejections(0.0)
     rejections.accepted(TokenUse("secret-client", "secret-profile"))
-    assert repr(rejections) == "<Suspicion: 0 uses rejected, 1 accepted>"
+    assert repr(rejections) == "<TokenRejections: 0 uses rejected, 1 accepted>"
     hedged = HedgedConnection(cast(Any, None), cast(Any, "the first"), 1.0, lambda: True)
     assert repr(hedged) == "<HedgedConnection: 'the first'>"
-    assert repr(DiscardedBody(cast(Any, None))) == "<Remainder of a body>"
+    assert repr(DiscardedBody(cast(Any, None))) == "<DiscardedBody>"
+
+
+def test_each_says_first_of_what_class_it_is() -> None:
+    """A secret alone says nothing at all."""
+    unnamed = {
+        found.name
+        for module in MODULES
+        for found in nodes_of(module.path)
+        if isinstance(found, ast.ClassDef)
+        for method in found.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__repr__"
+        if not re.search(rf"[<'\"]({found.name}\b|{{type\(self\))", ast.unparse(method))
+    }
+    assert unnamed == {"Secret"}

@@ -557,7 +557,7 @@ class DiscardedBody:
         self._client = client
 
     def __repr__(self) -> str:
-        return "<Remainder of a body>"
+        return "<DiscardedBody>"
 
     def start(self) -> None:
         """There is nothing to begin."""

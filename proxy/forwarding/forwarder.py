@@ -62,7 +62,7 @@ class UndecidedRequest:
         self.route: Route | None = None
 
     def __repr__(self) -> str:
-        return f"<Undecided: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
+        return f"<UndecidedRequest: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
 
     @property
     def kind(self) -> RequestKind:

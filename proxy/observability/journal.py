@@ -65,7 +65,7 @@ class RequestBatch:
         self.later: Callable[[Callable[[], None]], object] | None = None
 
     def __repr__(self) -> str:
-        return f"<Gathering of {len(self._ended)} requests>"
+        return f"<RequestBatch of {len(self._ended)} requests>"
 
     def add(self, entry: JournalEntry, record: RequestRecord) -> None:
         ended = self._ended

@@ -432,7 +432,7 @@ class EarlyListings:
         self._listed_at: dict[str, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Misses: {len(self._asked)} ids, {len(self._listed_at)} accounts>"
+        return f"<EarlyListings: {len(self._asked)} ids, {len(self._listed_at)} accounts>"
 
     def take(self, identifier: str, accounts: Iterable[str]) -> frozenset[str]:
         """The accounts, of those that may have this id, which are to be listed now; each counts as listed then."""

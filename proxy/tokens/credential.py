@@ -585,7 +585,7 @@ class TokenSharing:
         self._fence = 0
 
     def __repr__(self) -> str:
-        return f"<Sharing: {self._fence}>"
+        return f"<TokenSharing: {self._fence}>"
 
     def lease(
         self, source: TokenSource, refresh_token: Secret, urgency: Urgency

@@ -53,7 +53,7 @@ class TokenRejections:
         accepted."""
 
     def __repr__(self) -> str:
-        return f"<Suspicion: {len(self._own)} uses rejected, {len(self._accepted)} accepted>"
+        return f"<TokenRejections: {len(self._own)} uses rejected, {len(self._accepted)} accepted>"
 
     def accepted(self, use: TokenUse) -> None:
         """Amazon took the token for this."""

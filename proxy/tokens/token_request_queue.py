@@ -256,7 +256,7 @@ class TokenWaiters:
         self.called: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Waiters: {self.count}>"
+        return f"<TokenWaiters: {self.count}>"
 
     async def wait(self, seconds: float) -> None:
         """Until the next release, or so many seconds."""

@@ -67,7 +67,7 @@ class TaskWaiter:
         self.given: asyncio.Future[UpstreamConnection | None] = loop.create_future()
 
     def __repr__(self) -> str:
-        return f"<Waiter for a connection for {self.family}>"
+        return f"<TaskWaiter for a connection for {self.family}>"
 
     @property
     def gone(self) -> bool:
@@ -417,7 +417,7 @@ class FairQueue(Generic[T]):
                 yield waiter
 
     def __repr__(self) -> str:
-        return f"<Turns of {len(self.queues)} clients, {len(self)} waiting>"
+        return f"<FairQueue of {len(self.queues)} clients, {len(self)} waiting>"
 
     def join(self, client: str, waiter: T, family: str = "") -> None:
         """Wait behind one's own, and, as a client that did not wait yet, behind all others."""

@@ -82,7 +82,7 @@ def hosted(python: Interpreter, tmp_path: Path) -> Iterator[Hosted]:
         facts = output.wait_for(lambda line: "mcp_url" in line)
         with flows.keyed(tmp_path, lifetime=LIFETIME, upstream={"idle_timeout": 1}) as proxy:
             found = Hosted(proxy, facts["control_url"], tmp_path / "proxy.yaml")
-            found.tell("judge", url=proxy.simulator["mcp_urls"]["na"])
+            found.tell("simulator", url=proxy.simulator["mcp_urls"]["na"])
             found.reload(lambda config: config["regions"]["na"].update(mcp_url=facts["mcp_url"]))
             yield found
 

@@ -375,9 +375,9 @@ def test_what_is_remembered_is_bounded() -> None:
     misses = EarlyListings(clock)
     for number in range(MAX_MISSES):
         misses.take(str(number), ["acme"])
-    assert repr(misses) == "<Misses: 1 ids, 1 accounts>"
+    assert repr(misses) == "<EarlyListings: 1 ids, 1 accounts>"
     for number in range(MAX_MISSES + 1):
         misses.take(str(number), [f"account{number}"])
-    assert repr(misses) == f"<Misses: {MAX_MISSES} ids, {MAX_MISSES + 2} accounts>"
+    assert repr(misses) == f"<EarlyListings: {MAX_MISSES} ids, {MAX_MISSES + 2} accounts>"
     misses.keep(["acme"])
-    assert repr(misses) == f"<Misses: {MAX_MISSES} ids, 1 accounts>"
+    assert repr(misses) == f"<EarlyListings: {MAX_MISSES} ids, 1 accounts>"

@@ -450,7 +450,7 @@ async def test_a_release_lets_all_go_and_no_one_who_comes_later() -> None:
     waiters = TokenWaiters()
     first = [asyncio.create_task(waiters.wait(60)) for _ in range(2)]
     await asyncio.sleep(1)
-    assert repr(waiters) == "<Waiters: 2>"
+    assert repr(waiters) == "<TokenWaiters: 2>"
     waiters.release()
     began = asyncio.get_running_loop().time()
     await asyncio.gather(*first)

@@ -408,7 +408,7 @@ def test_who_leaves_takes_nobodys_turn() -> None:
     queue.leave("a", "a1")
     queue.leave("b", "b1")
     queue.leave("c", "c1")
-    assert (list(queue), len(queue), repr(queue)) == (["a2"], 1, "<Turns of 1 clients, 1 waiting>")
+    assert (list(queue), len(queue), repr(queue)) == (["a2"], 1, "<FairQueue of 1 clients, 1 waiting>")
     queue.leave("a", "nobody")
     assert all_of(queue) == ["a2"]
     assert len(queue) == 0

@@ -123,7 +123,7 @@ class SupervisorHub:
         parts.throttles.broadcast = self._broadcast_pause
 
     def __repr__(self) -> str:
-        return f"<Desk: {len(self._given)} lists given>"
+        return f"<SupervisorHub: {len(self._given)} lists given>"
 
     # --- what a worker is given
 

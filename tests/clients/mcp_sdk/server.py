@@ -26,46 +26,46 @@ HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocol
 
 
 @dataclass
-class Desk:
-    """What the test says, and what it can read afterwards."""
+class Controls:
+    """What the test sets, and what it can read afterwards."""
 
-    judge: str = ""
+    simulator: str = ""
     steps: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
     seen: list[dict[str, Any]] = field(default_factory=list)
 
 
-DESK = Desk()
+CONTROLS = Controls()
 ADS = MCPServer("ads")
 
 
 @ADS.tool()  # type: ignore[untyped-decorator, unused-ignore]  # where it is not installed
 async def count(to: int, ctx: Context) -> str:
-    """Counts to a number; the next number comes when somebody has seen this one."""
+    """Counts to a number; the next number comes once this one was seen."""
     for number in range(1, to + 1):
         await ctx.report_progress(number, to)
-        if await DESK.steps.get() != number:
+        if await CONTROLS.steps.get() != number:
             return "out of step"
     return f"counted to {to}"
 
 
 async def step(request: Request) -> JSONResponse:
-    """Somebody has seen that number."""
-    await DESK.steps.put((await request.json())["seen"])
+    """A client has seen that number."""
+    await CONTROLS.steps.put((await request.json())["seen"])
     return JSONResponse({})
 
 
-async def name_judge(request: Request) -> JSONResponse:
-    """The simulator's MCP address: it judges the headers from now on."""
-    DESK.judge = (await request.json())["url"]
+async def name_simulator(request: Request) -> JSONResponse:
+    """The simulator's MCP address: it checks the headers from now on."""
+    CONTROLS.simulator = (await request.json())["url"]
     return JSONResponse({})
 
 
 async def show_seen(_request: Request) -> JSONResponse:
     """All MCP requests as they came."""
-    return JSONResponse(DESK.seen)
+    return JSONResponse(CONTROLS.seen)
 
 
-class Judged:
+class CheckedApplication:
     """The MCP application behind the simulator's checks."""
 
     def __init__(self, application: Any) -> None:
@@ -76,19 +76,21 @@ class Judged:
         if scope["type"] != "http" or not scope["path"].startswith("/mcp"):
             await self.application(scope, receive, send)
             return
-        status = await self._judge(scope["headers"])
+        status = await self._check(scope["headers"])
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        DESK.seen.append({"method": scope["method"], "path": scope["path"], "status": status, "headers": headers})
+        CONTROLS.seen.append({"method": scope["method"], "path": scope["path"], "status": status, "headers": headers})
         if status == 200:
             await self.application(scope, receive, send)
         else:
             await JSONResponse({"message": "Unauthorized"}, status)(scope, receive, send)
 
-    async def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
+    async def _check(self, headers: list[tuple[bytes, bytes]]) -> int:
         own = [(name, value) for name, value in headers if name not in OF_THE_MESSAGE]
         accept = [(b"accept", b"application/json, text/event-stream"), (b"content-type", b"application/json")]
         async with httpx2.AsyncClient(trust_env=False) as client:
-            request = httpx2.Request("POST", DESK.judge, headers=own + accept, content=json.dumps(HELLO).encode())
+            request = httpx2.Request(
+                "POST", CONTROLS.simulator, headers=own + accept, content=json.dumps(HELLO).encode()
+            )
             status: int = (await client.send(request)).status_code
         return status
 
@@ -98,7 +100,7 @@ def main() -> None:
     application = ADS.streamable_http_app()
     control = [
         Route("/control/step", step, methods=["POST"]),
-        Route("/control/judge", name_judge, methods=["POST"]),
+        Route("/control/simulator", name_simulator, methods=["POST"]),
         Route("/control/seen", show_seen),
     ]
     outer = Starlette(
@@ -108,7 +110,7 @@ def main() -> None:
     bound = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     print(json.dumps({"mcp_url": f"{url}/mcp", "control_url": f"{url}/control"}), flush=True)
-    server = uvicorn.Server(uvicorn.Config(Judged(outer), log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(CheckedApplication(outer), log_level="warning", timeout_graceful_shutdown=1))
     server.run(sockets=[bound])
 
 
