@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,21 +200,21 @@ def test_fifteen_thousand_profiles_cost_a_request_nothing(
     assert many < few + 0.5
 
 
-@pytest.mark.alone
 def test_a_large_list_that_arrives_holds_nobody_up(large: SimulatedAmazon, tmp_path: Path) -> None:
-    """While 15,000 profiles are read, requests go on."""
+    """While 15,000 profiles are read, requests go on: none waits for a quarter of the reading, whatever it takes."""
     large.fault({"delay": 0.7}, times=3, path="/v2/profiles")
     with serving(tmp_path, large.configuration()) as running:
         running.until_ready()
         with Load(running, paths=("/sim/status/200",), workers=2) as load:
             running.until(lambda: load.total > 100)
             assert running.account()["profiles"] == {}
+            since = time.monotonic()
             running.until_listed()
+            seconds = time.monotonic() - since
         assert set(load.statuses) == {200}
         lines = running.until(lambda: running.events("request", path="/sim/status/200", status=200))
         slowest = max(line["duration_ms"] for line in lines)
-        print(f"slowest of {len(lines)} requests: {slowest:.0f} ms")
-        assert slowest < 1000
+        assert slowest < 1000 * seconds / 4
 
 
 def test_a_burst_over_all_regions_is_answered_from_each(amazon: SimulatedAmazon, tmp_path: Path) -> None:
