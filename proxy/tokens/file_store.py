@@ -23,7 +23,7 @@ from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.leases import LocalLeases
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange
+from proxy.tokens.store import StoreChange, outranks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -58,6 +58,8 @@ class FileStore:
         """The accounts that were asked for, by the names of their files."""
         self._seen: dict[str, tuple[int, int]] = {}
         """The accounts' files as they were at the last look."""
+        self._known: dict[str, StoredToken | None] = {}
+        """The accounts' entries as they were last read or written here."""
         self.leases: LocalLeases[Grant] = LocalLeases()
         self.fleet = None
 
@@ -124,10 +126,12 @@ class FileStore:
 
     async def read(self, account: str) -> StoredToken | None:
         self._names[_file_name(ACCOUNT, account)] = account
-        return await asyncio.to_thread(self._read, account)
+        entry = self._known[account] = await asyncio.to_thread(self._read, account)
+        return entry
 
     async def write(self, account: str, entry: StoredToken) -> None:
-        await asyncio.to_thread(self._write, account, entry)
+        """If another process has written a newer one, that one stays, and `changes` reports it."""
+        self._known[account] = await asyncio.to_thread(self._write, account, entry, self._known.get(account))
         self._seen[_file_name(ACCOUNT, account)] = _WRITTEN
 
     async def unwritten(self, account: str) -> StoredToken | None:
@@ -235,14 +239,19 @@ class FileStore:
             )
         return entry
 
-    def _write(self, account: str, entry: StoredToken) -> None:
+    def _write(self, account: str, entry: StoredToken, known: StoredToken | None) -> StoredToken | None:
+        """What is `known` to be there gives way, and so does anything that is not newer. Gives what is known then."""
         with self._locked():
             path = self._directory / _file_name(ACCOUNT, account)
             try:
-                self._read(account)
+                there = self._read(account)
             except StateFileDamaged:
                 state_directory.set_aside(path)
+                there = None
+            if there is not None and there != known and not outranks(entry, there):
+                return known
             state_directory.replace(path, self._cipher.encrypt(encode_entry(account, entry)))
+            return entry
 
     def _read_document(self, name: str) -> object | None:
         try:

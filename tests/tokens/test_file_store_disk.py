@@ -17,7 +17,7 @@ from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import open_store, rotate_keys
-from proxy.tokens.store import MemoryStore, Store, StoreChange, StoredSource, StoredToken
+from proxy.tokens.store import MemoryStore, Store, StoreChange, StoredSource, StoredToken, rotated
 from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
@@ -222,6 +222,30 @@ async def test_documents_and_accounts_of_others_are_no_news(tmp_path: Path) -> N
         await store.write("somebody-else", ENTRY)
         await store.write("acme", ENTRY)
         assert await told == StoreChange(account="acme")
+
+
+async def test_a_newer_sign_in_of_another_process_stays(tmp_path: Path) -> None:
+    """A write that failed before it and is tried again after it leaves it, and it is heard of."""
+    store, other = open_store(url(tmp_path / "s"), KEY), open_store(url(tmp_path / "s"), KEY)
+    await store.read("acme")
+    signed_in = StoredToken(Secret("Atzr|signed-in"), StoredSource.SIGN_IN, "f" * 64, 20.0, consented_at=20.0)
+    async with next_change(store) as told:
+        await other.write("acme", signed_in)
+        await store.write("acme", ENTRY)
+        assert await told == StoreChange(account="acme")
+    assert await store.read("acme") == signed_in
+
+
+async def test_what_was_read_gives_way_whatever_the_clocks_say(tmp_path: Path) -> None:
+    """A sign-in replaces one from before the clock was set back; so does a token that replaced what is there."""
+    store, other = open_store(url(tmp_path / "s"), KEY), open_store(url(tmp_path / "s"), KEY)
+    await store.write("acme", replace(ENTRY, saved_at=99.0, consented_at=99.0))
+    await other.read("acme")
+    await other.write("acme", replace(ENTRY, saved_at=1.0, consented_at=1.0))
+    assert await store.read("acme") == replace(ENTRY, saved_at=1.0, consented_at=1.0)
+    successor = rotated(Secret("Atzr|next"), None, 0.5, before=ENTRY.refresh_token)
+    await open_store(url(tmp_path / "s"), KEY).write("acme", successor)
+    assert await store.read("acme") == successor
 
 
 def take_away(directory: Path) -> None:
