@@ -133,17 +133,21 @@ class RunJournal:
         return self._states.get(order.key, OrderState())
 
     def note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
-        """The step is on disk when this returns. May be called from several threads. Raises `ReportFolderError`."""
+        """The step is on disk when this returns. May be called from several threads. Raises `ReportFolderError`, and
+        from then on each time: a line after a half one could not be read."""
         entry = {"order": order.key, "step": step, **said}
-        line = json.dumps(entry).encode() + b"\n"
-        try:
-            with self._writing:
-                while line:  # a disk that is nearly full takes a part of it
-                    line = line[os.write(self._descriptor, line) :]
-                os.fsync(self._descriptor)
-        except OSError as error:
-            raise ReportFolderError(f"{self._path} cannot be written: {state_directory.reason(error)}.") from None
+        with self._writing:
+            try:
+                self._append(json.dumps(entry).encode() + b"\n")
+            except OSError as error:
+                self._close()
+                raise ReportFolderError(f"{self._path} cannot be written: {state_directory.reason(error)}.") from None
         self._states[order.key] = after(self.state(order), entry)
+
+    def _append(self, line: bytes) -> None:
+        while line:  # a disk that is nearly full takes a part of it
+            line = line[os.write(self._descriptor, line) :]
+        os.fsync(self._descriptor)
 
     def end(self) -> None:
         """The run has ended, and what it brought is remembered elsewhere."""
@@ -153,9 +157,12 @@ class RunJournal:
     def close(self) -> None:
         """The run may be resumed."""
         with self._writing:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def read_plan(said: Mapping[str, Any]) -> RunPlan:

@@ -135,6 +135,29 @@ def test_a_step_of_which_the_disk_takes_a_part_is_not_noted(tmp_path: Path, monk
     assert journal.state(FIRST) == resumed(tmp_path).state(FIRST) == OrderState(OrderStep.ASKED)
 
 
+def test_nothing_is_written_behind_half_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full for a moment while several orders went on: what was noted before is read again."""
+    journal, write = RunJournal.begin(tmp_path, PLAN), os.write
+    journal.note(FIRST, OrderStep.ASKED)
+    journal.note(FIRST, OrderStep.ORDERED, id="id-1", at=1.0)
+
+    def take_half(descriptor: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data[:-10])
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", take_half)
+        with pytest.raises(ReportFolderError):
+            journal.note(SECOND, OrderStep.ASKED)
+    with pytest.raises(ReportFolderError):
+        journal.note(FIRST, OrderStep.KEPT, rows=1, part="part")
+    journal.close()
+    again = resumed(tmp_path)
+    assert again.state(FIRST) == journal.state(FIRST) == OrderState(OrderStep.ORDERED, "id-1", 1.0)
+    assert again.state(SECOND) == OrderState()
+
+
 def test_rows_of_which_nothing_is_said_are_removed(tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     parts.mkdir()
