@@ -27,7 +27,7 @@ from proxy.app.process import (
     loop_factory,
 )
 from proxy.app.program import Program
-from proxy.config import environment
+from proxy.config import environment, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
-    from proxy.config import Config
+    from proxy.config import Config, Stamp
 
 
 _STOP_AT_ONCE_TIMEOUT = 1.0
@@ -298,7 +298,6 @@ class Reloader:
 
 # --- Reading the configuration --------------------------------------------------------------------------------
 
-Stamp = tuple[int, ...]
 Loader = Callable[["Config | None"], "Config"]
 """Reads the configuration; it gets the running one, None at the start."""
 _ATTEMPTS = 4
@@ -328,16 +327,6 @@ def directories_of(files: tuple[Path, ...]) -> set[Path]:
     """The folders that these are in, or are: what happens in one is told by the system."""
     folders = {file if file.is_dir() else file.parent for file in files}
     return {folder for folder in folders if folder.is_dir()}
-
-
-def stamps_of(files: tuple[Path, ...]) -> dict[Path, Stamp]:
-    """What tells that a file was written, replaced or made readable; links are followed, a missing file has none."""
-    stamps: dict[Path, Stamp] = {}
-    for file in files:
-        with contextlib.suppress(OSError):
-            found = file.stat()
-            stamps[file] = (found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino, found.st_size)
-    return stamps
 
 
 # --- Notifying the service manager ----------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from proxy.config.model.sections import (
     UpstreamSection,
 )
 from proxy.config.model.values import Address
+from proxy.config.reading.files import Stamp, stamps_of
 
 __all__ = [
     "AccessField",
@@ -56,6 +57,7 @@ __all__ = [
     "Region",
     "ReportsSection",
     "RouteConfig",
+    "Stamp",
     "StateKind",
     "StateSection",
     "TlsSection",
@@ -70,5 +72,6 @@ __all__ = [
     "environment",
     "load",
     "notes",
+    "stamps_of",
     "wants_colours",
 ]

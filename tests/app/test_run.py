@@ -17,8 +17,8 @@ import pytest
 
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
-from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read, stamps_of
-from proxy.config import Config, load
+from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read
+from proxy.config import Config, load, stamps_of
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError
 from proxy.events import DrainStarted, Event, ServerStopped
@@ -264,20 +264,6 @@ def test_what_load_raises_comes_through() -> None:
 
     with pytest.raises(ConfigurationError, match="listen: no"):
         read(fail)
-
-
-def test_stamps_tell_replaced_touched_and_missing_files_apart(tmp_path: Path) -> None:
-    """Same size and time, but another file; or the same file made readable; or none."""
-    file, other = tmp_path / "a", tmp_path / "b"
-    file.write_text("1")
-    before = stamps_of((file, other))
-    assert set(before) == {file}
-    file.chmod(0o600)
-    touched = stamps_of((file, other))
-    assert touched != before
-    other.write_text("1")
-    other.replace(file)
-    assert stamps_of((file, other)) != touched
 
 
 def test_the_page_names_what_waits_for_a_restart() -> None:

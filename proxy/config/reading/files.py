@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     if len(content) > limit:
         raise WrongValue(Expected.FILE_TOO_LARGE, place=shown_file(path))
     return content, status
+
+
+# --- Noticing that files changed --------------------------------------------------------------------------
+
+Stamp = tuple[int, ...]
+
+
+def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """What tells that a file was written, replaced or made readable; links are followed, a missing file has none."""
+    stamps: dict[Path, Stamp] = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            found = file.stat()
+            stamps[file] = (found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino, found.st_size)
+    return stamps
 
 
 # --- Who else may read or change a file that holds a secret ----------------------------------------------
