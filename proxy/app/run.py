@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
@@ -27,7 +26,7 @@ from proxy.app.process import (
     loop_factory,
 )
 from proxy.app.program import Program
-from proxy.config import environment, stamps_of
+from proxy.config import AccountFileReader, environment, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
@@ -52,14 +51,13 @@ def serve(
     known: tuple[Path, ...] = (),
     demo: bool = False,
 ) -> int:
-    """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload, where
-    it gets the running one.
+    """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
 
     Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
     """
     forbid_core_dumps()
     require_compiled_parser()
-    loaded = read(partial(load, None), known)
+    loaded = read(load, known=known)
     program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded))
@@ -73,7 +71,7 @@ def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tupl
     forbid_core_dumps()
     hide_memory()
     require_compiled_parser()
-    loaded = read(partial(load, None))
+    loaded = read(load)
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))
@@ -178,7 +176,7 @@ class Reloader:
     ) -> None:
         self._program = program
         self._manager = manager or ServiceManager()
-        self._load = load
+        self._load, self._reader = load, loaded.reader
         self._seen = loaded.stamps
         self._asked = False
         self._failing = False
@@ -195,7 +193,7 @@ class Reloader:
         self._tasks = [loop.create_task(work) for work in (self._run(), self._poll(), self._watch())]
 
     def request(self) -> None:
-        """Reload now, whether a file changed or not: SIGHUP."""
+        """Read all files and reload now, whether one changed or not: SIGHUP."""
         self._asked = True
         self._wanted.set()
 
@@ -214,6 +212,8 @@ class Reloader:
             self._wanted.clear()
             asked, self._asked = self._asked, False
             stamps = await asyncio.to_thread(stamps_of, self._program.config.sources)
+            if asked:
+                self._reader.forget()
             if asked or self._failing or stamps != self._seen:
                 news = asked or stamps != self._seen
                 self._seen = stamps
@@ -278,7 +278,7 @@ class Reloader:
         """What the files say now, compared with the running configuration. For a thread: the files of thousands of
         accounts take seconds."""
         with frequent_thread_switches():
-            loaded = read(partial(self._load, running), running.sources)
+            loaded = read(self._load, running, known=running.sources, reader=self._reader)
             return loaded, compare(running, loaded.config)
 
     async def _is_being_written(self) -> bool:
@@ -298,29 +298,38 @@ class Reloader:
 
 # --- Reading the configuration --------------------------------------------------------------------------------
 
-Loader = Callable[["Config | None"], "Config"]
-"""Reads the configuration; it gets the running one, None at the start."""
+Loader = Callable[["Config | None", AccountFileReader], "Config"]
+"""Reads the configuration. It gets the running one, None at the start, and the same reader each time."""
 _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration, and the stamps of its files: a file whose stamp differs now has changed since."""
+    """A configuration, and the stamps of its files: a file whose stamp differs now has changed since. `reader` knows
+    its files of accounts."""
 
     config: Config
     stamps: Mapping[Path, Stamp]
+    reader: AccountFileReader
 
 
-def read(load: Callable[[], Config], known: tuple[Path, ...] = ()) -> LoadedConfig:
+def read(
+    load: Loader,
+    running: Config | None = None,
+    *,
+    known: tuple[Path, ...] = (),
+    reader: AccountFileReader | None = None,
+) -> LoadedConfig:
     """Load, and again where a file changed meanwhile or was not among those `known`. Raises what `load` raises."""
+    reader = reader or AccountFileReader()
     stamps = stamps_of(known)
     for _ in range(_ATTEMPTS):
-        config = load()
+        config = load(running, reader)
         after = stamps_of(config.sources)
         if after == stamps:
             break
         stamps = after
-    return LoadedConfig(config, stamps)
+    return LoadedConfig(config, stamps, reader)
 
 
 def directories_of(files: tuple[Path, ...]) -> set[Path]:

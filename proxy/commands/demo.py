@@ -60,7 +60,7 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
         from proxy.app.run import serve
 
         notes = ("This is a demo: the answers come from the built-in simulator, not from Amazon.",)
-        return serve(lambda _: config, lambda _: notes, demo=True)
+        return serve(lambda *_: config, lambda _: notes, demo=True)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from proxy.errors import StartupError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.config import Config
+    from proxy.config import AccountFileReader, Config
 
 SERVE_OPTIONS: Final = {
     "--config": "config",
@@ -42,12 +42,12 @@ class ServeRequest:
     listen: str | None = None
     admin_listen: str | None = None
 
-    def load(self, running: Config | None = None) -> Config:
+    def load(self, running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
         """The configuration as it is now; a file of variables is one of its sources. Raises `ConfigurationError`."""
         from proxy.config import environment, load
 
         environ = at_addresses(environment(self.env_file), self.listen, self.admin_listen)
-        config = load(self.config, environ, running=running)
+        config = load(self.config, environ, running=running, reader=reader)
         if self.env_file is None:
             return config
         return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})

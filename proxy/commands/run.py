@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from proxy.config import Config
+    from proxy.config import AccountFileReader, Config
 
 ANY_PORT = "127.0.0.1:0"
 _STAND_IN = "ads-proxy"
@@ -99,10 +99,11 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
     variables = serving_variables(asked, environ)
     key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
 
-    def load_with_key(running: Config | None) -> Config:
-        return lock_admin(give_key(load(asked.config, variables, running=running), asked.client, key), admin_key)
+    def load_with_key(running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
+        loaded = load(asked.config, variables, running=running, reader=reader)
+        return lock_admin(give_key(loaded, asked.client, key), admin_key)
 
-    config = load_with_key(None)
+    config = load_with_key()
     account = chosen_account(config, asked.account)
     with ExitStack() as opened:
         output = sys.stderr

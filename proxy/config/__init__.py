@@ -6,6 +6,7 @@ What others need is named here. No other part of the program looks at the enviro
 
 from __future__ import annotations
 
+from proxy.config.account_files import AccountFileReader
 from proxy.config.checks.notes import notes
 from proxy.config.loading import (
     ConfiguredNames,
@@ -44,6 +45,7 @@ from proxy.config.reading.files import Stamp, stamps_of
 __all__ = [
     "AccessField",
     "Account",
+    "AccountFileReader",
     "Address",
     "AdminSection",
     "AuditSection",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
 from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
 from proxy.config.reading.document import MAX_BYTES, parse_document
-from proxy.config.reading.files import ReferenceReader, read_bytes
+from proxy.config.reading.files import ReferenceReader, Stamp, is_settled, stamps_of
 
 _ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 
@@ -39,14 +40,15 @@ class _Accounts(Section):
 
 @dataclass(frozen=True, slots=True)
 class AccountFile:
-    """One file: its accounts, the line of each, or what is wrong with it. `sources` are the files that it refers to."""
+    """One file: its accounts, the line of each, or what is wrong with it. `sources` are the files that were read for
+    it, each with its stamp from before; a file that could not be opened has none."""
 
     path: Path
     accounts: Mapping[str, Account] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    sources: tuple[Path, ...] = ()
+    sources: Mapping[Path, Stamp | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,63 @@ def _with_accounts(values: Mapping[str, Any], accounts: Mapping[str, Any]) -> di
     return {**values, "accounts": {**accounts, **own}} if accounts and isinstance(own, Mapping) else dict(values)
 
 
-def read_further_accounts(main: MainFile, running: Config | None) -> FurtherAccounts:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything but files that decides what a file of accounts means."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    admin_listen: Any
+    routes: Any
+    deprecations: tuple[Deprecation, ...]
+
+    @classmethod
+    def of(cls, main: MainFile) -> Surroundings:
+        return cls(
+            main.references.environ, main.values.get("admin_listen"), main.values.get("routes"), main.deprecations
+        )
+
+
+class AccountFileReader:
+    """Reads files of accounts: again only what may mean something else now. A file that has a problem, or that changed
+    a moment ago, is read each time."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._known: dict[Path, tuple[Surroundings, AccountFile]] = {}
+
+    def __repr__(self) -> str:
+        return f"<AccountFileReader: {len(self._known)} files known>"
+
+    def forget(self) -> None:
+        """Read all files the next time: some systems change a file without another stamp."""
+        self._known.clear()
+
+    def read(self, paths: Iterable[Path], main: MainFile) -> list[AccountFile]:
+        """What each of these files holds, and forget all others."""
+        around, now = Surroundings.of(main), self._wall()
+        files = [self._newest(path, main, around) for path in paths]
+        self._known = {file.path: (around, file) for file in files if _is_worth_keeping(file, now)}
+        return files
+
+    def _newest(self, path: Path, main: MainFile, around: Surroundings) -> AccountFile:
+        known = self._known.get(path)
+        if known is not None and known[0] == around and stamps_of(known[1].sources) == known[1].sources:
+            return known[1]
+        return read_file(path, main)
+
+
+def _is_worth_keeping(file: AccountFile, now: float) -> bool:
+    stamps = file.sources.values()
+    return not file.problems and all(stamp is not None and is_settled(stamp, now) for stamp in stamps)
+
+
+def read_further_accounts(main: MainFile, running: Config | None, reader: AccountFileReader) -> FurtherAccounts:
     """Read the files of `accounts_from`. One that cannot be used keeps the accounts that it has in the `running`
     configuration, unless another file has them now."""
     files, folders = find_files(main.values.get("accounts_from"), main.references, main.path)
     before = running.account_files if running is not None else {}
     owners = {name: path for path, names in before.items() for name in names}
-    read = without_doubles([read_file(file, main) for file in files], main, owners)
+    read = without_doubles(reader.read(files, main), main, owners)
     accounts = {name: account for file in read for name, account in file.accounts.items()}
     names = {str(file.path): tuple(file.accounts) for file in read}
     for file in (file for file in read if file.problems and running is not None):
@@ -116,7 +168,7 @@ def read_further_accounts(main: MainFile, running: Config | None) -> FurtherAcco
         tuple(name for file in read if running is None for name in file.lines),
         tuple(problem for file in read for problem in file.problems),
         tuple(note for file in read for note in file.notes),
-        (*folders, *(source for file in read for source in (file.path, *file.sources))),
+        (*folders, *(source for file in read for source in file.sources)),
     )
 
 
@@ -169,13 +221,13 @@ def _folders(base: Path, pattern: str) -> Iterator[Path]:
 
 def read_file(path: Path, main: MainFile) -> AccountFile:
     """What a file holds, by itself."""
+    references = ReferenceReader(main.references.environ, path.parent)
     try:
-        document = parse_document(read_bytes(path, MAX_BYTES), str(path))
+        document = parse_document(references.read_file(path, MAX_BYTES, secret=False), str(path))
     except WrongValue as error:
         missing = f"accounts_from: {shown_file(path)} does not exist; create it, or correct its name"
         problem = f"{path}: the file of accounts {error.expected}" if os.path.lexists(path) else missing
-        return AccountFile(path, problems=(problem,))
-    references = ReferenceReader(main.references.environ, path.parent)
+        return AccountFile(path, problems=(problem,), sources=references.files)
     renaming = rename_keys(document.values, main.deprecations)
     fill_in_redirects(renaming.values, main.values.get("admin_listen"))
     problems = [*explain_twice(document.twice), *renaming.problems]
@@ -194,7 +246,7 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
         told,
         (*(f"{path}: {note}" for note in renaming.notes), *references.remarks),
-        tuple(references.files),
+        references.files,
     )
 
 
@@ -208,8 +260,9 @@ def without_doubles(files: list[AccountFile], main: MainFile, owners: Mapping[st
         for name in file.accounts:
             holders.setdefault(name, []).append(file)
     problems: dict[Path, list[str]] = {}
+    in_main_file = main.names()
     for name, having in holders.items():
-        in_main = name in main.names()
+        in_main = name in in_main_file
         if len(having) == 1 and not in_main:
             continue
         keeper = next((file for file in having if str(file.path) == owners.get(name)), having[0])

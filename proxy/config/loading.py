@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy import errors
-from proxy.config.account_files import MainFile, read_further_accounts
+from proxy.config.account_files import AccountFileReader, MainFile, read_further_accounts
 from proxy.config.checks.notes import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
@@ -59,11 +59,13 @@ def load(
     *,
     deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
     running: Config | None = None,
+    reader: AccountFileReader | None = None,
 ) -> Config:
     """Read everything; raise `ConfigurationError` with all problems at once.
 
     With `path` None, `ADS_PROXY_CONFIG` names the file; without either the environment alone speaks. With a `running`
-    configuration a file of `accounts_from` that cannot be used is no error: its accounts stay as they are there.
+    configuration a file of `accounts_from` that cannot be used is no error: its accounts stay as they are there. A
+    `reader` that read these files before has those that did not change.
     """
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
@@ -76,7 +78,7 @@ def load(
     _fill_in(overlay.values, environ, file)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
     main = MainFile(file, overlay.values, document.lines, references, deprecations)
-    further = read_further_accounts(main, running)
+    further = read_further_accounts(main, running, reader or AccountFileReader())
     values = further.added_to(overlay.values)
     lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if old in document.lines}
     problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *told[1], *overlay.problems]
@@ -147,7 +149,8 @@ def configured_names(path: Path | None, environ: Mapping[str, str]) -> Configure
     file = None if file is None else file.absolute()
     values = _present_values(file, environ)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    values = read_further_accounts(MainFile(file, values, {}, references, DEPRECATIONS), None).named_in(values)
+    main = MainFile(file, values, {}, references, DEPRECATIONS)
+    values = read_further_accounts(main, None, AccountFileReader()).named_in(values)
     accounts, routes, clients, reports = (values.get(key) for key in ("accounts", "routes", "clients", "reports"))
     named = reports.get("named") if isinstance(reports, dict) else None
     return ConfiguredNames(

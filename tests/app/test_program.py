@@ -7,6 +7,7 @@ import errno
 import io
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader
-from proxy.config import Config, load
+from proxy.config import AccountFileReader, Config, load
 from proxy.errors import ListenError
 from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
@@ -141,9 +142,41 @@ async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
     program.config_problems = ("accounts.canary: is missing",)
     assert repr(program) == f"<Program on {where}, 1 accounts, 1 problems>"
     assert repr(AdminView(program)) == f"<AdminView of {program!r}>"
-    reloader = Reloader(program, lambda _: configured(), LoadedConfig(program.config, {}))
+    reloader = Reloader(program, lambda *_: configured(), LoadedConfig(program.config, {}, AccountFileReader()))
     assert repr(reloader) == "<Reloader of 0 files>"
     await program.stop()
+
+
+async def test_a_reload_on_request_reads_all_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGHUP, where a file changed without another stamp; a reload for another reason reads what changed."""
+    monkeypatch.setattr("proxy.app.run.POLL", 0.0)
+    (tmp_path / "proxy.yaml").write_text("accounts_from: [a.yaml]\n")
+    (tmp_path / "a.yaml").write_text("accounts: {acme: {client_id: x, client_secret: canary}}\n")
+    reader = AccountFileReader(lambda: time.time() + 3600)
+    load(tmp_path / "proxy.yaml", {}, reader=reader)
+    given: list[str] = []
+
+    def note(running: Config | None, reader: AccountFileReader) -> Config:
+        given.append(repr(reader))
+        return configured()
+
+    async def until_loaded(times: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(given) < times:
+                await asyncio.sleep(0)
+
+    program = Program(configured())
+    try:
+        await program.start()
+        reloader = Reloader(program, note, LoadedConfig(program.config, {tmp_path: (0,) * 5}, reader))
+        reloader.start()
+        await until_loaded(1)
+        reloader.request()
+        await until_loaded(2)
+        await reloader.stop()
+    finally:
+        await program.stop()
+    assert given == [f"<AccountFileReader: {known} files known>" for known in (1, 0)]
 
 
 def test_what_is_logged_of_the_signals_counts_them() -> None:

@@ -18,7 +18,7 @@ import pytest
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
 from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read
-from proxy.config import Config, load, stamps_of
+from proxy.config import AccountFileReader, Config, load, stamps_of
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError
 from proxy.events import DrainStarted, Event, ServerStopped
@@ -221,7 +221,7 @@ class Files:
         self.calls = 0
         self._meanwhile = meanwhile
 
-    def __call__(self) -> Config:
+    def __call__(self, running: Config | None, reader: AccountFileReader) -> Config:
         self.calls += 1
         config = configured().model_copy(update={"sources": self.files})
         self._meanwhile(self.calls)
@@ -233,7 +233,7 @@ def test_known_files_are_read_once(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("1")
     files = Files(file)
-    reading = read(files, (file,))
+    reading = read(files, known=(file,))
     assert (files.calls, reading.stamps) == (1, stamps_of((file,)))
 
 
@@ -242,7 +242,7 @@ def test_a_change_while_reading_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("1")
     files = Files(file, meanwhile=lambda call: file.write_text("22") if call == 1 else None)
-    reading = read(files, (file,))
+    reading = read(files, known=(file,))
     assert (files.calls, reading.stamps) == (2, stamps_of((file,)))
 
 
@@ -251,7 +251,7 @@ def test_a_file_that_never_rests_does_not_hold_up_for_ever(tmp_path: Path) -> No
     file = tmp_path / "a"
     file.write_text("1")
     files = Files(file, meanwhile=lambda call: file.write_text("1" * call * 3))
-    reading = read(files, (file,))
+    reading = read(files, known=(file,))
     assert files.calls == 4
     assert reading.stamps == stamps_of((file,))
 
@@ -259,7 +259,7 @@ def test_a_file_that_never_rests_does_not_hold_up_for_ever(tmp_path: Path) -> No
 def test_what_load_raises_comes_through() -> None:
     """Reading does not judge."""
 
-    def fail() -> Config:
+    def fail(running: Config | None, reader: AccountFileReader) -> Config:
         raise ConfigurationError(("listen: no",))
 
     with pytest.raises(ConfigurationError, match="listen: no"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, load, notes
+from proxy.config import AccountFileReader, Config, load, notes
 from proxy.errors import ConfigurationError
 
 MAIN = 'accounts_from: ["accounts.d/*.yaml"]\n'
@@ -302,3 +305,134 @@ def test_a_pattern_that_finds_nothing_is_worth_a_note(folder: Path) -> None:
     """It may be a mistake, or a folder that is filled later."""
     (folder / "proxy.yaml").write_text(f"{MAIN}accounts: {{a: {{client_id: x, client_secret: s}}}}\n")
     assert any(note.startswith("accounts_from finds no file") for note in notes(read(folder)))
+
+
+# --- files that did not change
+
+
+@pytest.fixture
+def reader() -> AccountFileReader:
+    """One to which the files of a test are an hour old."""
+    return AccountFileReader(lambda: time.time() + 3600)
+
+
+def reread(folder: Path, reader: AccountFileReader, environ: dict[str, str] | None = None) -> Config:
+    return load(folder / "proxy.yaml", environ or {"SECRET": "canary-1"}, reader=reader)
+
+
+def is_same(one: Config, other: Config) -> bool:
+    """Whether the account was not read again."""
+    return one.accounts["acme"] is other.accounts["acme"]
+
+
+REFERRING = "accounts: {acme: {client_id: x, client_secret: {file: secret}, refresh_token: {env: SECRET}}}"
+
+
+@pytest.fixture
+def referring(folder: Path) -> Path:
+    """With a file of accounts that refers to another file and to a variable."""
+    (folder / "accounts.d" / "secret").write_text("canary-2")
+    put(folder, "a.yaml", text=REFERRING)
+    return folder
+
+
+def test_only_a_file_that_changed_is_read_again(referring: Path, reader: AccountFileReader) -> None:
+    """Ten thousand accounts take half a second, and nearly always a reload changes few."""
+    put(referring, "b.yaml", "globex")
+    first = reread(referring, reader)
+    put(referring, "b.yaml", "initech")
+    config = reread(referring, reader)
+    assert set(config.accounts) == {"acme", "initech"}
+    assert is_same(first, config)
+    assert config.sources == first.sources
+
+
+def replace_secret(folder: Path) -> None:
+    """By another file of the same size and time of writing."""
+    secret, new = folder / "accounts.d" / "secret", folder / "new"
+    new.write_text("canary-3")
+    os.utime(new, ns=(secret.stat().st_mtime_ns, secret.stat().st_mtime_ns))
+    new.replace(secret)
+
+
+def write_secret(folder: Path) -> None:
+    (folder / "accounts.d" / "secret").write_text("canary-longer")
+
+
+def point_elsewhere(folder: Path) -> None:
+    """As Kubernetes changes a mounted file: a link leads to another one."""
+    secret = folder / "accounts.d" / "secret"
+    secret.unlink()
+    (folder / "other").write_text("canary-4")
+    secret.symlink_to(folder / "other")
+
+
+def open_to_others(folder: Path) -> None:
+    """A note is due."""
+    (folder / "accounts.d" / "secret").chmod(0o640)
+
+
+def listen_elsewhere(folder: Path) -> None:
+    (folder / "proxy.yaml").write_text(f"{MAIN}admin_listen: 127.0.0.1:9999\n")
+
+
+def add_route(folder: Path) -> None:
+    (folder / "proxy.yaml").write_text(f"{MAIN}routes: {{brand: {{account: acme}}}}\n")
+
+
+@pytest.mark.parametrize(
+    "change", [replace_secret, write_secret, point_elsewhere, open_to_others, listen_elsewhere, add_route]
+)
+def test_whatever_decides_what_a_file_means_has_it_read_again(
+    referring: Path, reader: AccountFileReader, change: Callable[[Path], None]
+) -> None:
+    """It gives what a first reading would."""
+    (referring / "accounts.d" / "secret").chmod(0o600)
+    first = reread(referring, reader)
+    change(referring)
+    config = reread(referring, reader)
+    assert not is_same(first, config)
+    assert config == load(referring / "proxy.yaml", {"SECRET": "canary-1"})
+
+
+def test_a_variable_that_changed_has_files_read_again(referring: Path, reader: AccountFileReader) -> None:
+    """An account may refer to it."""
+    reread(referring, reader)
+    account = reread(referring, reader, {"SECRET": "canary-5"}).accounts["acme"]
+    assert account.refresh_tokens[0] is not None
+    assert account.refresh_tokens[0].reveal() == "canary-5"
+
+
+def test_a_secret_that_is_gone_is_a_problem_each_time(referring: Path, reader: AccountFileReader) -> None:
+    """What was read before is no answer, and a problem is not kept beyond its cause."""
+    running = reread(referring, reader)
+    secret = referring / "accounts.d" / "secret"
+    secret.unlink()
+    for _ in range(2):
+        config = load(referring / "proxy.yaml", {"SECRET": "canary-1"}, running=running, reader=reader)
+        assert [f"{referring}/accounts.d/a.yaml: " in told for told in config.refused] == [True]
+    secret.write_text("canary-2")
+    assert reread(referring, reader).refused == ()
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_again(referring: Path) -> None:
+    """It may change once more, and have the same time and size."""
+    reader = AccountFileReader()
+    assert not is_same(reread(referring, reader), reread(referring, reader))
+
+
+def test_all_files_are_read_again_on_request(referring: Path, reader: AccountFileReader) -> None:
+    """Where a change leaves no trace."""
+    first = reread(referring, reader)
+    reader.forget()
+    assert not is_same(first, reread(referring, reader))
+
+
+def test_a_file_that_is_named_no_more_is_forgotten(referring: Path, reader: AccountFileReader) -> None:
+    """A program that runs for months does not keep every account that it ever had."""
+    put(referring, "b.yaml", "globex")
+    reread(referring, reader)
+    assert repr(reader) == "<AccountFileReader: 2 files known>"
+    (referring / "accounts.d" / "b.yaml").unlink()
+    reread(referring, reader)
+    assert repr(reader) == "<AccountFileReader: 1 files known>"

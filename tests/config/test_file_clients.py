@@ -212,14 +212,14 @@ def test_a_reading_remembers_files_that_are_missing(tmp_path: Path) -> None:
         Config.model_validate(
             {"accounts": {"a": {"client_id": "x", "client_secret": {"file": "later"}}}}, context=references
         )
-    assert references.files == [tmp_path / "later"]
+    assert references.files == {tmp_path / "later": None}
 
 
 def test_what_is_logged_of_a_reading_holds_no_variable(tmp_path: Path) -> None:
     """The environment is full of secrets, and the text of what reads it names files alone."""
     references = ReferenceReader({"SECRET": "canary"}, tmp_path)
     assert references.variable("SECRET") == "canary"
-    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files=[], remarks=[])"
+    assert repr(references) == f"ReferenceReader(directory={tmp_path!r}, files={{}}, remarks=[])"
 
 
 def test_a_key_of_an_earlier_version_is_told_its_new_name(tmp_path: Path) -> None:

@@ -502,7 +502,10 @@ class Config(Section):
     @field_validator("accounts", "routes")
     @classmethod
     def _named(cls, entries: dict[str, Any]) -> dict[str, Any]:
-        return {name: entry.model_copy(update={"name": name}) for name, entry in entries.items()}
+        return {
+            name: entry if entry.name == name else entry.model_copy(update={"name": name})
+            for name, entry in entries.items()
+        }
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""

@@ -9,21 +9,53 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from proxy.config.model.expected import Expected, ShownFile, WrongValue
 from proxy.config.model.key_names import shown_file
 
+# --- Noticing that files changed --------------------------------------------------------------------------
+
+Stamp = tuple[int, int, int, int, int]
+"""Nanoseconds of the last write and of the last change of any kind; device, inode and size."""
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds: file systems count time in steps of up to two seconds (FAT)."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """What tells that a file was written, replaced or made readable."""
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino, status.st_size
+
+
+def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """Those of the files as they are now; links are followed, a missing file has none."""
+    stamps: dict[Path, Stamp] = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            stamps[file] = stamp_of(file.stat())
+    return stamps
+
+
+def is_settled(stamp: Stamp, now: float) -> bool:
+    """Whether a change of the file from now on gives it another stamp: not where it changed a moment ago. `now` is
+    wall-clock time. Pure."""
+    return max(stamp[:2]) + _SETTLED < now * 1e9
+
+
+# --- Reading -----------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceReader:
-    """The `References` of one reading. `directory` is where relative paths start; `files` are those that were read.
+    """The `References` of one reading. `directory` is where relative paths start; `files` are those that were read,
+    each with its stamp from before; a file that could not be opened has none.
 
     `remarks` are sentences about secret files that others can read.
     """
 
     environ: Mapping[str, str] = field(repr=False)
     directory: Path
-    files: list[Path] = field(default_factory=list)
+    files: dict[Path, Stamp | None] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def locate(self, name: str) -> Path:
@@ -33,8 +65,9 @@ class ReferenceReader:
         return self.directory / name
 
     def read_file(self, path: Path, limit: int, *, secret: bool) -> bytes:
-        self.files.append(path)
+        before = self.files.setdefault(path, None)
         content, status = read_open_file(path, limit)
+        self.files[path] = before or stamp_of(status)
         remark = check_permissions(path, status.st_mode, own=status.st_uid == os.geteuid()) if secret else ""
         if remark and remark not in self.remarks:
             self.remarks.append(remark)
@@ -50,10 +83,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """As `read_bytes`, and the status of the file that was read."""
+    """As `read_bytes`, and the status of the file before it was read."""
     try:
         with path.open("rb") as file:
-            content, status = file.read(limit + 1), os.fstat(file.fileno())
+            status, content = os.fstat(file.fileno()), file.read(limit + 1)
     except FileNotFoundError:
         raise WrongValue(Expected.FILE_MISSING, place=shown_file(path)) from None
     except IsADirectoryError:
@@ -65,21 +98,6 @@ def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     if len(content) > limit:
         raise WrongValue(Expected.FILE_TOO_LARGE, place=shown_file(path))
     return content, status
-
-
-# --- Noticing that files changed --------------------------------------------------------------------------
-
-Stamp = tuple[int, ...]
-
-
-def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
-    """What tells that a file was written, replaced or made readable; links are followed, a missing file has none."""
-    stamps: dict[Path, Stamp] = {}
-    for file in files:
-        with contextlib.suppress(OSError):
-            found = file.stat()
-            stamps[file] = (found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino, found.st_size)
-    return stamps
 
 
 # --- Who else may read or change a file that holds a secret ----------------------------------------------
