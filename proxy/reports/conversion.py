@@ -150,14 +150,18 @@ class Output:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._file:
-            if kind is None:
-                self._flush()
-                self._gzip.close()
+        is_written = False
+        try:
+            with self._file:
+                with self._gzip:
+                    if kind is None:
+                        self._flush()
                 self._file.flush()
                 os.fsync(self._file.fileno())
-        if kind is not None:
-            self._path.unlink(missing_ok=True)
+            is_written = kind is None
+        finally:
+            if not is_written:
+                self._path.unlink(missing_ok=True)
 
     def write(self, text: str) -> None:
         self._waiting.append(text)

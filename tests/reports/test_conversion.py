@@ -104,7 +104,9 @@ def test_what_is_damaged_leaves_nothing(tmp_path: Path, content: bytes, words: s
 
 
 def test_a_result_beyond_its_limit_is_refused(tmp_path: Path) -> None:
+    """Also where only the last rows exceed it: nothing of them stays."""
     assert converted(tmp_path, zipped(ROWS), limit=100)["problem"] == "too-large"
+    assert not list(tmp_path.glob("*.jsonl.gz"))
 
 
 def test_rows_that_take_too_long_to_read_are_refused(tmp_path: Path) -> None:
