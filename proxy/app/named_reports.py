@@ -128,14 +128,15 @@ class NamedReportService:
 
     def _ads_accounts(self, account: str) -> Mapping[str, ProfileAccount] | None:
         """The ads account of each profile, once each region was asked for them, or could not be."""
-        source = self._sources.get(account)
+        source, complete = self._sources.get(account), True
         found: list[AdsAccount] = []
         for region in source.api_urls if source is not None else ():
             reading = self._directory.reading(account, region)
-            if reading is None and self._directory.failure(account, region) is None:
+            if reading is None and not self._directory.is_failing(account, region):
                 return None
+            complete = complete and reading is not None
             found += reading.ads_accounts if reading is not None else ()
-        return find_accounts(found)
+        return find_accounts(found, complete=complete)
 
     def _profiles(self, account: str) -> ListedProfiles:
         """What the directory knows of an account."""

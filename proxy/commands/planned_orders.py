@@ -60,4 +60,5 @@ async def _list(config: Config, report: NamedReport) -> tuple[Finding, Mapping[s
         listed = await try_account(amazon, account, ads_accounts=True)
         problems = tuple(each for each in listed.listings if each.problem)
         readings = (each for reading in listed.readings for each in reading.ads_accounts)
-        return replace(finding, listings=(*finding.listings, *problems)), find_accounts(readings)
+        accounts = find_accounts(readings, complete=not problems)
+        return replace(finding, listings=(*finding.listings, *problems)), accounts

@@ -134,6 +134,11 @@ class ProfileDirectory:
         watch = self._watches.get((account, region))
         return watch.failure if watch is not None else None
 
+    def is_failing(self, account: str, region: str) -> bool:
+        """Whether the last attempt failed to read some list there."""
+        watch = self._watches.get((account, region))
+        return watch is not None and bool(watch.failures or watch.reach_failures)
+
     def failures(self) -> tuple[ListingFailure, ...]:
         """Every listing whose last attempt failed."""
         return tuple(watch.failure for watch in self._watches.values() if watch.failure is not None)

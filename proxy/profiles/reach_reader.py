@@ -92,7 +92,7 @@ class ReachReader:
         reach, problem = await read_reach(self._session, source.endpoint(region), token.value, old)
         if not is_current():
             return ReadResult(changed=False, problem=problem)
-        changed = self._put(source, region, reach)
+        changed = (problem is None or reach != old) and self._put(source, region, reach)
         if problem is None:
             await self.shared.publish(lease, source, region, reach, token.lineage)
         else:

@@ -110,11 +110,12 @@ def select_profiles(
     return chosen, tuple(name for name in report.profiles if name not in found)
 
 
-def find_accounts(listed: Iterable[AdsAccount]) -> Mapping[str, ProfileAccount]:
-    """The ads accounts of profiles, by profile, as the hosts of all regions list them.
+def find_accounts(listed: Iterable[AdsAccount], *, complete: bool = True) -> Mapping[str, ProfileAccount]:
+    """The ads accounts of profiles, by profile, as the hosts of all regions list them; not `complete` if some could not.
 
     Rows of an ads account in several countries are told apart by the country, also where only one of these has a
-    profile. One that has several profiles in one country is left out: a row could be of any of them.
+    profile, or a host that was not read may list another. One that has several profiles in one country is left out:
+    a row could be of any of them.
     """
     profiles, countries = defaultdict[str, set[tuple[str, str]]](set), defaultdict[str, set[str]](set)
     for ads_account in listed:
@@ -123,7 +124,7 @@ def find_accounts(listed: Iterable[AdsAccount]) -> Mapping[str, ProfileAccount]:
     accounts: dict[str, ProfileAccount] = {}
     for identifier, found in sorted(profiles.items(), key=lambda entry: len(entry[1])):
         count = Counter(country for country, _ in found)
-        is_whole = len(found) == 1 and len(countries[identifier] - {""}) <= 1
+        is_whole = complete and len(found) == 1 and len(countries[identifier] - {""}) <= 1
         for country, profile in sorted(found):
             if is_whole:
                 accounts.setdefault(profile, ProfileAccount(identifier))

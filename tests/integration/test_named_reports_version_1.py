@@ -112,6 +112,14 @@ def test_one_file_is_enough(strict: SimulatedAmazon, tmp_path: Path) -> None:
         assert_as_the_simulator_has_it(result_of(running, tmp_path), rows_of(tmp_path), [CA])
 
 
+@pytest.mark.parametrize("path", ["/v2/profiles", "/adsAccounts/list"])
+def test_a_region_that_cannot_be_listed_adds_no_rows_of_it(strict: SimulatedAmazon, tmp_path: Path, path: str) -> None:
+    """Without the list of eu, nothing shows that the ads account of the profile US is in UK, too."""
+    strict.fault({"status": 500}, path=path, region="eu")
+    with serving(tmp_path, in_version_1(strict, tmp_path, profiles=[US])) as running:
+        assert_as_the_simulator_has_it(result_of(running, tmp_path), rows_of(tmp_path), [US])
+
+
 def test_a_profile_without_an_ads_account_is_stale(strict: SimulatedAmazon, tmp_path: Path) -> None:
     """It is never ordered; the others are."""
     with serving(tmp_path, in_version_1(strict, tmp_path, profiles=[CA, WITHOUT])) as running:

@@ -66,6 +66,21 @@ async def test_ads_accounts_that_are_known_stay_while_their_list_fails(running: 
     assert running.directory.failures() == ()
 
 
+async def test_a_list_that_was_never_read_is_not_an_empty_one(running: RunningDirectory) -> None:
+    """Who must know all ads accounts of a login sees the difference."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    running.further_status = 500
+    await running.directory.start([running.source("acme", "na")])
+    assert (running.directory.reading("acme", "na"), running.directory.is_failing("acme", "na")) == (None, False)
+    await running.settle(1)
+    assert (running.directory.reading("acme", "na"), running.directory.is_failing("acme", "na")) == (None, True)
+    running.further_status = 200
+    running.pauses.end()
+    await running.settle(1)
+    assert running.directory.ads_account_counts("acme") == {"na": 1}
+    assert not running.directory.is_failing("acme", "na")
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_list_that_is_not_for_a_login_is_empty(running: RunningDirectory, status: int) -> None:
     """To ask again soon would change nothing."""

@@ -97,6 +97,14 @@ def test_an_ads_account_is_seen_whole_over_all_hosts() -> None:
     assert find_accounts([*parts, parts[0]]) == {"11": ("A", "US"), "22": ("A", "DE")}
 
 
+def test_an_ads_account_may_have_a_country_on_a_host_that_was_not_read() -> None:
+    """So each profile gets the rows of its own country, and none where that is unknown."""
+    one, unknown = (AdsAccount("A", alternates=(AlternateId(country, "", "11"),)) for country in ("US", ""))
+    assert find_accounts([one]) == {"11": ("A", "")}
+    assert find_accounts([one], complete=False) == {"11": ("A", "US")}
+    assert find_accounts([unknown], complete=False) == {}
+
+
 @pytest.mark.parametrize(
     "part",
     [
