@@ -111,11 +111,11 @@ def select_profiles(
 
 
 def find_accounts(listed: Iterable[AdsAccount], *, complete: bool = True) -> Mapping[str, ProfileAccount]:
-    """The ads accounts of profiles, by profile, as the hosts of all regions list them; not `complete` if some could not.
+    """The ads accounts of profiles, by profile, as the hosts of all regions list them: `complete` if all could be read.
 
     Rows of an ads account in several countries are told apart by the country, also where only one of these has a
-    profile, or a host that was not read may list another. One that has several profiles in one country is left out:
-    a row could be of any of them.
+    profile, or where a host that was not read may list another one. An ads account that has several profiles in one
+    country is left out: a row could be of any of them.
     """
     profiles, countries = defaultdict[str, set[tuple[str, str]]](set), defaultdict[str, set[str]](set)
     for ads_account in listed:
