@@ -161,7 +161,9 @@ class Table:
             if text is None:
                 places = range(block * _BLOCK, min((block + 1) * _BLOCK, len(known)))
                 written = [line(known[at], numbers[at] + elsewhere.get(known[at], 0.0)) for at in places]
-                text = texts[block] = "".join(written).encode()
+                text = "".join(written).encode()
+                if self._elsewhere is elsewhere:  # else a scrape that began later has newer numbers
+                    texts[block] = text
             yield text
         for labels in only_elsewhere:
             yield line(labels, elsewhere[labels]).encode()
