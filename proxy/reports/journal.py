@@ -202,6 +202,12 @@ class KeptRows:
     profiles: Mapping[str, KeptProfile] = field(default_factory=dict)
     ran: Mapping[str, float] = field(default_factory=dict)
 
+    def is_of_others(self, covered: Iterable[ReportProfile]) -> bool:
+        """Whether none of these profiles, which the report covers now, had a part in it: another login has the name of
+        the account now, and its clients may not read the rows of the one before."""
+        ids = {profile.id for profile in covered}
+        return bool(ids and self.profiles) and ids.isdisjoint(self.profiles)
+
 
 EMPTY: Final = KeptRows()
 

@@ -240,17 +240,22 @@ class ReportKeeper:
         """Remove a result that no newer one replaced for too long."""
         result = self.parts.folder.result(self.report.name)
         if result is not None and self.parts.run.clock.now() - result.completed_at > self.parts.keep_days * _DAY:
-            self.parts.folder.drop_result(self.report.name)
-            self._kept = replace(self._kept, profiles={})
-            write_kept(folder, self._kept)
+            self._drop(folder)
+
+    def _drop(self, folder: Path) -> None:
+        self.parts.folder.drop_result(self.report.name)
+        self._kept = replace(self._kept, profiles={})
+        write_kept(folder, self._kept)
 
     async def _begin_run(self, folder: Path) -> RunJournal | None:
         """A new run if one is due or asked for; otherwise what it waits for is told."""
         report, now, store = self.report, self.parts.run.clock.now(), self.parts.folder
         listed = self.parts.profiles(report.account)
+        selected = select_profiles(report, listed.profiles)
+        if listed.ready and not listed.unlisted and self._kept.is_of_others(selected[0]):
+            await asyncio.to_thread(self._drop, folder)
         asked = await asyncio.to_thread(store.run_is_asked_for, report.name)
         has_result = await asyncio.to_thread(store.version, report.name) is not None
-        selected = select_profiles(report, listed.profiles)
         groups = groups_of(report, selected[0])
         due = due_groups(report, groups, self._kept.ran, now, has_result=has_result)
         if not listed.ready or not groups:

@@ -204,6 +204,27 @@ async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
     assert ([profile.id for profile in result.profiles], result.stale) == (["11", "33"], ())
 
 
+async def test_rows_of_another_login_go_at_once(bench: Bench) -> None:
+    """The account has none of their profiles any more, in no region. The new login's rows come without waiting."""
+    async with bench.running():
+        await bench.runs(1)
+        bench.amazon.refused, before = {"33"}, bench.folder.result("sp-daily")
+        bench.listed = ListedProfiles((JP,), unlisted=("eu",))
+        since = bench.now
+        await bench.until(lambda: bench.now > since + 10)
+        assert bench.folder.result("sp-daily") == before is not None
+        bench.listed = ListedProfiles((JP,))
+        await bench.runs(2)
+        assert bench.folder.result("sp-daily") is None
+        assert not list((bench.folder.path("sp-daily") / "parts").iterdir())
+        bench.amazon.refused = set()
+        bench.folder.ask_for_run("sp-daily")
+        await bench.runs(3)
+    result = bench.folder.result("sp-daily")
+    assert result is not None
+    assert [profile.id for profile in result.profiles] == ["33"]
+
+
 async def test_rows_that_are_gone_are_ordered_again_at_once(bench: Bench) -> None:
     """Also those of profiles that are not due; one whose order fails then keeps the others from nothing."""
     async with bench.running():
