@@ -5,7 +5,6 @@ The address is used as given, without credentials, and no redirect is followed. 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from proxy.errors import AdsProxyError, NoUsableToken
 from proxy.profiles.listing import ProfilesUnavailable, ask
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.reports.disk import finish
 from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ async def _store(response: aiohttp.ClientResponse, target: Path, limit: int) -> 
                 raise DownloadFailed(f"The rows have more than {limit} bytes; see reports.keep.max_bytes.")
             waiting += piece
             if len(waiting) >= _CHUNK:
-                await asyncio.to_thread(_write_all, file, bytes(waiting))
+                await finish(_write_all, file, bytes(waiting))
                 waiting.clear()
-        await asyncio.to_thread(_write_all, file, bytes(waiting))
+        await finish(_write_all, file, bytes(waiting))
 
 
 def _write_all(file: Any, content: bytes) -> None:

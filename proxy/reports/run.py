@@ -18,6 +18,7 @@ from proxy.errors import AdsProxyError, Throttled
 from proxy.reports.amazon import DownloadFailed
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
+from proxy.reports.disk import finish
 from proxy.reports.journal import OrderState, OrderStep
 from proxy.reports.pace import OrderLimit
 from proxy.reports.store import PARTS, RunProgress
@@ -132,13 +133,8 @@ class ReportRun:
             await self._note(order, OrderStep.FAILED, error=str(error))
 
     async def _note(self, order: PlannedOrder, step: OrderStep, **said: Any) -> None:
-        """A step that is being written is written whole, also when the run is stopped meanwhile."""
-        writing = asyncio.create_task(asyncio.to_thread(self.journal.note, order, step, **said))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.gather(writing, return_exceptions=True)
-            raise
+        """Write a step down before the next."""
+        await finish(self.journal.note, order, step, **said)
         self._failures.pop(order.key, None)
         self._changed()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ReportRunFinished, ReportRunStarted
 from proxy.reports.converter import ConversionFailed
+from proxy.reports.disk import finish
 from proxy.reports.journal import (
     KeptProfile,
     KeptRows,
@@ -181,7 +182,7 @@ class ReportKeeper:
         name, account = self.report.name, self.report.account
         request = LeaseRequest(account, name, "", "", 0)
         async with self.parts.leases.lease(request, Urgency.PLANNED) as lease:
-            folder = await asyncio.to_thread(self.parts.folder.adopt, name, account)
+            folder = await finish(self.parts.folder.adopt, name, account)
             with _locked(folder) as is_locked:
                 if is_locked:
                     self._problem = ""
@@ -203,8 +204,8 @@ class ReportKeeper:
 
     async def _work(self, folder: Path) -> None:
         clock = self.parts.run.clock
-        await asyncio.to_thread(self._begin, folder)
-        journal = await asyncio.to_thread(self._resumable, folder)
+        await finish(self._begin, folder)
+        journal = await finish(self._resumable, folder)
         while True:
             if journal is None:
                 journal = await self._begin_run(folder)
@@ -214,7 +215,7 @@ class ReportKeeper:
                 continue
             if clock.now() - self._looked_at >= LOOK:
                 self._looked_at = clock.now()
-                await asyncio.to_thread(self._drop_old, folder)
+                await finish(self._drop_old, folder)
             await clock.sleep(TICK)
 
     def _begin(self, folder: Path) -> None:
@@ -253,9 +254,9 @@ class ReportKeeper:
         listed = self.parts.profiles(report.account)
         selected = select_profiles(report, listed.profiles)
         if listed.ready and not listed.unlisted and self._kept.is_of_others(selected[0]):
-            await asyncio.to_thread(self._drop, folder)
-        asked = await asyncio.to_thread(store.run_is_asked_for, report.name)
-        has_result = await asyncio.to_thread(store.version, report.name) is not None
+            await finish(self._drop, folder)
+        asked = await finish(store.run_is_asked_for, report.name)
+        has_result = await finish(store.version, report.name) is not None
         groups = groups_of(report, selected[0])
         due = due_groups(report, groups, self._kept.ran, now, has_result=has_result)
         if not listed.ready or not groups:
@@ -269,8 +270,8 @@ class ReportKeeper:
             await self._tell_idle(None, f"Waits for the list of ads accounts of the account {report.account}.")
             return None
         plan = self._plan(groups if asked else due, selected, listed.unlisted, accounts)
-        journal = await asyncio.to_thread(RunJournal.begin, folder, plan)
-        await asyncio.to_thread(store.take_request, report.name)
+        journal = await finish(RunJournal.begin, folder, plan)
+        await finish(store.take_request, report.name)
         return journal
 
     def _why_no_profiles(self, listed: ListedProfiles) -> str:
@@ -345,13 +346,13 @@ class ReportKeeper:
                 result, errors = RunResult.FAILURE, (*errors, str(error))
                 settled = self._without(plan, settled)
         if result is RunResult.FAILURE:
-            await asyncio.to_thread(self._mark, settled)
-        await asyncio.to_thread(write_kept, folder, settled)
+            await finish(self._mark, settled)
+        await finish(write_kept, folder, settled)
         self._kept = settled
         ended = Run(plan.run, plan.began_at, clock.now(), result, rows, errors)
         self._history = (ended, *(run for run in self._history if run.run != plan.run))[:HISTORY]
         await self._tell(State.IDLE)
-        await asyncio.to_thread(journal.end)
+        await finish(journal.end)
         seconds = ended.ended_at - ended.began_at
         self.parts.observer.observe(
             ReportRunFinished(self.report.name, result, rows, seconds, errors, self.report.account)
@@ -381,13 +382,13 @@ class ReportKeeper:
                     **{str(form): str(path) for form, path in files.items()},
                 }
             )
-            await asyncio.to_thread(self._check_size, settled, files.values())
+            await finish(self._check_size, settled, files.values())
         except BaseException:
             for path in files.values():
                 path.unlink(missing_ok=True)
             raise
         result = make_result(self.report, plan.run, settled, told, self.parts.run.clock.now())
-        await asyncio.to_thread(store.publish, result)
+        await finish(store.publish, result)
         return result.rows
 
     def _check_size(self, settled: KeptRows, files: Iterable[Path]) -> None:
@@ -417,7 +418,7 @@ class ReportKeeper:
         status = RunnerStatus(self.report.name, state, 0.0, waits_for, history=self._history, **said)
         if status != self._told:
             told = replace(status, updated_at=self.parts.run.clock.now())
-            await asyncio.to_thread(self.parts.folder.tell, told)
+            await finish(self.parts.folder.tell, told)
             self._told = status
 
 

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import gzip
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
-from proxy.reports.store import ReportFolder, RunResult, State
+from proxy.reports.store import Form, ReportFolder, Result, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report
@@ -345,6 +346,31 @@ async def test_who_loses_the_lease_stops_and_continues_with_the_next(bench: Benc
         leases.free.set()
         await bench.runs(2)
     assert len(leases.lent) >= 2
+
+
+async def test_a_result_that_is_being_published_is_whole_before_another_run_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload changes the report meanwhile: what it had is read until the new run ends."""
+    publishing, goes_on, publish = threading.Event(), threading.Event(), ReportFolder.publish
+
+    def slowly(folder: ReportFolder, result: Result) -> None:
+        publishing.set()
+        assert goes_on.wait(PATIENCE)
+        publish(folder, result)
+
+    monkeypatch.setattr(ReportFolder, "publish", slowly)
+    async with bench.running() as runner:
+        await bench.until(publishing.is_set)
+        bench.listed = ListedProfiles(ready=False)
+        reload = asyncio.create_task(runner.reconfigure({"sp-daily": make_report(days=3)}, bench.parts()))
+        await asyncio.wait((reload,), timeout=0.1)
+        goes_on.set()
+        await reload
+        await bench.until(lambda: (said := bench.folder.status("sp-daily")) and "list of profiles" in said.waits_for)
+        opened = bench.folder.open("sp-daily", Form.CSV)
+    assert opened is not None
+    opened.file.close()
 
 
 def _is_locked(bench: Bench) -> bool:
