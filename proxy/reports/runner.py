@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
-import os
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -41,12 +39,13 @@ from proxy.reports.store import (
     RunnerStatus,
     RunResult,
     State,
+    locked,
 )
 from proxy.tokens.leases import LeaseRequest, Urgency
 from proxy.tokens.state_directory import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from proxy.events import Observer
@@ -61,7 +60,6 @@ REPAIR: Final = 30.0
 """Seconds until a folder that cannot be used is tried again."""
 LOOK: Final = 600.0
 """Seconds between two looks at whether the result is too old."""
-LOCK: Final = "lock"
 _DAY: Final = 86_400.0
 
 
@@ -182,9 +180,10 @@ class ReportKeeper:
         name, account = self.report.name, self.report.account
         request = LeaseRequest(account, name, "", "", 0)
         async with self.parts.leases.lease(request, Urgency.PLANNED) as lease:
-            folder = await finish(self.parts.folder.adopt, name, account)
-            with _locked(folder) as is_locked:
+            folder = await finish(self.parts.folder.ensure, name)
+            with locked(folder) as is_locked:
                 if is_locked:
+                    await finish(self.parts.folder.adopt, name, account)
                     self._problem = ""
                     await self._work_until_lost(folder, lease)
 
@@ -420,21 +419,3 @@ class ReportKeeper:
             told = replace(status, updated_at=self.parts.run.clock.now())
             await finish(self.parts.folder.tell, told)
             self._told = status
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether no other program on this folder runs the report; if so, none does within the block."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise ReportFolderError(f"{folder / LOCK} cannot be written: {error.strerror}.") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@
     DIR/NAME/status.json     what the runner does now, and the runs before
     DIR/NAME/run-now         exists while a run is asked for
     DIR/NAME/parts/, run     the runner's own, see `journal`
+    DIR/NAME/lock            held by the program that runs it
 
 Everything blocks. Every file appears whole, by a rename. Folders have mode 700, files 600.
 """
@@ -13,6 +14,7 @@ Everything blocks. Every file appears whole, by a rename. Folders have mode 700,
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -34,6 +36,7 @@ T = TypeVar("T")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ACCOUNT, MANIFEST, STATUS, RUN_NOW = "account", "result.json", "status.json", "run-now"
 RESULTS, PARTS = "results", "parts"
+LOCK: Final = "lock"
 HISTORY: Final = 20
 """Runs that a status remembers."""
 _ATTEMPTS: Final = 5
@@ -236,7 +239,7 @@ class ReportFolder:
     def ask_for_run(self, name: str) -> None:
         """Have the runner begin a run within seconds, whatever the schedule says. Raises `ReportFolderError`."""
         with _translated():
-            state_directory.replace(self._ensure(name) / RUN_NOW, b"")
+            state_directory.replace(self.ensure(name) / RUN_NOW, b"")
 
     def take_request(self, name: str) -> bool:
         """Whether a run was asked for; the request is gone then."""
@@ -250,12 +253,12 @@ class ReportFolder:
         """Replace what readers see of the runner. Raises `ReportFolderError`."""
         with _translated():
             content = json.dumps(asdict(status)).encode()
-            state_directory.replace(self._ensure(status.report) / STATUS, content)
+            state_directory.replace(self.ensure(status.report) / STATUS, content)
 
     def publish(self, result: Result) -> None:
         """Make a result the newest one, whose files are in place, and remove the files of all others. Raises
         `ReportFolderError`."""
-        folder = self._ensure(result.report)
+        folder = self.ensure(result.report)
         with _translated():
             state_directory.replace(folder / MANIFEST, json.dumps(asdict(result)).encode())
         self.sweep(result.report)
@@ -274,12 +277,12 @@ class ReportFolder:
 
     def adopt(self, name: str, account: str) -> Path:
         """The report's folder for the data of an account, made where it is missing. What lies there of another account
-        is removed first. Raises `ReportFolderError`."""
-        if self.account(name) not in ("", account):
-            self.remove(name)
-        folder = self._ensure(name)
+        is removed first: only who has it `locked` may call this. Raises `ReportFolderError`."""
+        folder, before = self.ensure(name), self.account(name)
         with _translated():
-            if self.account(name) != account:
+            if before not in ("", account):
+                _empty(folder, keep=(ACCOUNT, LOCK))
+            if before != account:
                 state_directory.replace(folder / ACCOUNT, account.encode())
             for within in (RESULTS, PARTS):
                 (folder / within).mkdir(mode=0o700, exist_ok=True)
@@ -293,18 +296,20 @@ class ReportFolder:
         """
         folder = self.path(name)
         with _translated(), contextlib.suppress(FileNotFoundError):
-            (folder / MANIFEST).unlink(missing_ok=True)
             if not folder.is_symlink():
-                _empty(folder, keep=ACCOUNT)
+                _empty(folder, keep=(ACCOUNT,))
             shutil.rmtree(folder)
 
     def remove_others(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Remove all that is kept of reports with other names; returns which. Raises `ReportFolderError`."""
-        kept = frozenset(names)
-        gone = tuple(name for name in self.names() if name not in kept)
-        for name in gone:
-            self.remove(name)
-        return gone
+        """Remove all that is kept of reports with other names, and that no other program runs; returns which. Raises
+        `ReportFolderError`."""
+        removed = []
+        for name in frozenset(self.names()) - frozenset(names):
+            with locked(self.path(name)) as is_locked:
+                if is_locked:
+                    self.remove(name)
+                    removed.append(name)
+        return tuple(removed)
 
     def drop_result(self, name: str) -> None:
         """Remove a result that is too old, and the rows that it was made of. Raises `ReportFolderError`."""
@@ -323,7 +328,8 @@ class ReportFolder:
                     total += (Path(folder) / file).lstat().st_size
         return total
 
-    def _ensure(self, name: str) -> Path:
+    def ensure(self, name: str) -> Path:
+        """The report's folder, made where it is missing. Raises `ReportFolderError`, also where others can read it."""
         folder = self.path(name)
         with _translated():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -337,12 +343,31 @@ class ReportFolder:
         return folder
 
 
-def _empty(folder: Path, keep: str) -> None:
-    """Remove all that is in a folder, but for one file. Raises `OSError`."""
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Whether no other program on this folder runs the report; if so, none does within the block."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ReportFolderError(f"{folder / LOCK} cannot be written: {error.strerror}.") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path, keep: tuple[str, ...]) -> None:
+    """Remove all that is in a folder but these files, the description of the result first. Raises `OSError`."""
+    (folder / MANIFEST).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != keep:
+        elif path.name not in keep:
             path.unlink()
 
 

@@ -373,6 +373,46 @@ async def test_a_result_that_is_being_published_is_whole_before_another_run_begi
     opened.file.close()
 
 
+@pytest.mark.parametrize("others", [{"sp-daily": make_report(account="other")}, {}], ids=["account", "removed"])
+async def test_a_program_with_another_configuration_leaves_a_report_that_is_run(
+    bench: Bench, others: dict[str, NamedReport]
+) -> None:
+    """As during a rolling update: no data of one account comes into the folder of the other's. Then it takes over."""
+    held, second = asyncio.Event(), ReportRunner()
+    bench.amazon.poll = _after(held, bench.amazon.poll)  # type: ignore[method-assign]
+    try:
+        async with bench.running() as first:
+            await bench.until(lambda: len(bench.amazon.ordered) == 2)
+            await second.reconfigure(others, bench.parts())
+            since = bench.now  # the second one looks again each second
+            await bench.until(lambda: not others or bench.now > since + 10)
+            assert (bench.folder.account("sp-daily"), len(bench.amazon.ordered)) == ("main", 2)
+            held.set()
+            await bench.runs(1)
+            result = bench.folder.result("sp-daily")
+            assert (result.account if result is not None else "", len(bench.amazon.ordered)) == ("main", 2)
+            bench.listed = ListedProfiles(ready=False)
+            await first.stop()
+            if others:
+                await bench.until(lambda: bench.folder.account("sp-daily") == "other")
+                await bench.until(lambda: bench.folder.status("sp-daily"))
+                assert bench.folder.result("sp-daily") is None
+                assert not list(bench.folder.path("sp-daily").glob("parts/*"))
+    finally:
+        await second.stop()
+
+
+def _after(event: asyncio.Event, poll: Any) -> Any:
+    """Polls that are answered once the event happens."""
+
+    async def wait(*asked: Any) -> Answer:
+        await event.wait()
+        answer: Answer = await poll(*asked)
+        return answer
+
+    return wait
+
+
 def _is_locked(bench: Bench) -> bool:
     with (bench.folder.path("sp-daily") / "lock").open("rb") as file:
         try:
