@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CUT_OFF: Final = date(2026, 6, 30)
 """Consents given before this day have no end (docs/development/amazon-login.md, Consent)."""
+_ENDLESS_BEFORE: Final = datetime.combine(CUT_OFF, datetime.min.time(), UTC).timestamp()
 LIFETIME: Final = timedelta(days=365)
 DAY: Final = 86400.0
 MARKS: Final = (30, 7, 1, 0)
@@ -71,7 +72,7 @@ class Consent:
     def is_endless(self) -> bool:
         """Given before the cut-off, so no day comes at which it ends."""
         known = self.given_at if self.given_at is not None else self.first_seen
-        return known is not None and day_of(known) < CUT_OFF
+        return known is not None and known < _ENDLESS_BEFORE
 
     @property
     def ends_at(self) -> float | None:
@@ -211,6 +212,8 @@ class ConsentLedger:
         self._store, self._observer, self._wall = store, observer, wall
         self._records: dict[str, ConsentRecord] = {}
         self._told: dict[str, Consent] = {}
+        self._known: dict[str, tuple[tuple[object, ...], Consent]] = {}
+        """Of each account what decides its consent, and that."""
         self._gone: set[str] = set()
         self._unsaved = False
 
@@ -245,13 +248,20 @@ class ConsentLedger:
         """The consent behind the refresh token in force, which is `stored`, or else the configured one."""
         if stored is None and configured is None:
             return Consent()
-        return consent_in_force(stored, consented_on, self._first_seen(account, fingerprint(configured)))
+        inputs = configured, stored, consented_on, self._records.get(account)
+        known = self._known.get(account)
+        if known is not None and known[0] == inputs:
+            return known[1]
+        consent = consent_in_force(stored, consented_on, self._first_seen(account, fingerprint(configured)))
+        self._known[account] = (configured, stored, consented_on, self._records.get(account)), consent
+        return consent
 
     def look(self, consents: Mapping[str, Consent]) -> float | None:
         """Tells what is new of these, which are all, and when the next mark comes."""
         for gone in self._records.keys() - consents.keys():
             del self._records[gone]
             self._told.pop(gone, None)
+            self._known.pop(gone, None)
             self._gone.add(gone)
             self._unsaved = True
         for account, consent in consents.items():

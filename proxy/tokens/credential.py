@@ -459,6 +459,11 @@ class Credential:
         return self._last_success
 
     @property
+    def last_failure(self) -> CredentialFailure | None:
+        """Why the last token request failed, if it did."""
+        return self._last_failure
+
+    @property
     def consent(self) -> Consent:
         """The advertiser's, behind the refresh token in force."""
         source, consents = self.source, self.dependencies.consents

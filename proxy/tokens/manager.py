@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.events import Observer
+    from proxy.tokens.consent import Consent
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.store import Store, StoreChange
     from proxy.tokens.token_rejections import TokenUse
@@ -159,7 +160,9 @@ class TokenManager:
     def problem(self, account: str) -> str:
         """What a person must fix in an account's login, and how; empty if nothing is wrong."""
         credential = self._credentials.get(account)
-        return describe_problem(credential.status(), self._wall()) if credential is not None else ""
+        if credential is None:
+            return ""
+        return describe_problem(account, credential.last_failure, credential.consent, self._wall())
 
     def statuses(self) -> tuple[CredentialStatus, ...]:
         """Every account's, in the order of the configuration."""
@@ -258,15 +261,14 @@ class TokenManager:
 # --- What a person must fix in an account's login, in words -----------------------------
 
 
-def describe_problem(status: CredentialStatus, now: float) -> str:
+def describe_problem(account: str, failure: CredentialFailure | None, consent: Consent, now: float) -> str:
     """What is wrong, and what to do about it; empty where nothing is, or where it passes by itself.
 
     An earlier token may still be cached: Amazon may refuse it at any moment.
     """
-    failure = status.last_failure
     if failure is not None and failure.permanent:
-        return f"The account {status.account} gets no more tokens: {failure.detail} {failure.advice}"
-    if phase(status.consent, now) is ConsentPhase.ENDED:
-        advice = ConsentExpired.advice.replace("ACCOUNT", status.account)
-        return f"{describe(status.consent, now)} {advice}"
+        return f"The account {account} gets no more tokens: {failure.detail} {failure.advice}"
+    if phase(consent, now) is ConsentPhase.ENDED:
+        advice = ConsentExpired.advice.replace("ACCOUNT", account)
+        return f"{describe(consent, now)} {advice}"
     return ""

@@ -139,6 +139,28 @@ async def test_a_configured_token_is_known_since_it_was_first_seen() -> None:
     assert repr(ledger) == "<ConsentLedger of 0 accounts, unsaved>"
 
 
+async def test_a_consent_follows_whatever_decides_it() -> None:
+    """The answer is kept for ten thousand accounts, and only as long as it holds: another sign-in, another day in the
+    configuration, an earlier sight by another replica, and the account's end all give another one."""
+    clock, store = Calendar(GIVEN), MemoryStore()
+    ledger, _ = await opened(store, clock)
+    token, stored = Secret("a"), signed_in(Secret("b"), Secret("a"), GIVEN + DAY)
+    first = ledger.consent("acme", token, None, None)
+    clock.now += DAY
+    assert ledger.consent("acme", token, None, None) is first
+    assert ledger.consent("acme", token, stored, None).origin is ConsentOrigin.SIGN_IN
+    assert ledger.consent("acme", token, None, date(2026, 7, 3)).origin is ConsentOrigin.CONFIGURATION
+    assert ledger.consent("acme", token, None, None) == first
+    await ledger.save()
+    document = await store.read_document("consents")
+    assert isinstance(document, dict)
+    await store.write_document("consents", {"acme": {**document["acme"], "first_seen": GIVEN - DAY}})
+    await ledger.load()
+    assert ledger.consent("acme", token, None, None).first_seen == GIVEN - DAY
+    ledger.look({})
+    assert ledger.consent("acme", token, None, None).first_seen == clock.now
+
+
 def test_a_damaged_record_counts_as_lost() -> None:
     """Whatever stands in the document, nothing breaks."""
     assert read_records(["x"]) == {}

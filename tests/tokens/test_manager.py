@@ -17,7 +17,7 @@ from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import describe_problem
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.token_response import Grant
-from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, TokenSettings
+from proxy.tokens.values import AccessToken, CredentialFailure, TokenSettings
 from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 USE = TokenUse("reporting", "1")
@@ -351,28 +351,25 @@ async def test_a_defect_does_not_stop_refreshing() -> None:
 GIVEN = start_of(date(2026, 7, 1))
 END = start_of(date(2027, 7, 1))
 REVOKED = CredentialFailure("invalid_grant", True, "It was revoked.", "Sign in again.", END)
-ENDLESS = Consent()
+ENDLESS, DATED = Consent(), Consent(GIVEN)
 AWAY = CredentialFailure("network", False, "No route.", "Look at the network.", END)
 
 
-def status(failure: CredentialFailure | None = None, consent: Consent = ENDLESS) -> CredentialStatus:
-    """An account that has a token in hand."""
-    return CredentialStatus("acme", "valid", 1, True, "store", END + 60, END - 60, failure, END, False, "", consent)
-
-
 @pytest.mark.parametrize(
-    ("given", "now", "said"),
+    ("failure", "consent", "now", "said"),
     [
-        (status(REVOKED), GIVEN, "The account acme gets no more tokens: It was revoked. Sign in again."),
-        (status(AWAY), GIVEN, ""),
-        (status(), GIVEN, ""),
-        (status(None, Consent(GIVEN)), END - DAY, ""),
-        (status(AWAY, Consent(GIVEN)), END, "The consent of 2026-07-01 expired on 2027-07-01. The advertiser"),
-        (status(REVOKED, Consent(GIVEN)), END, "The account acme gets no more tokens"),
+        (REVOKED, ENDLESS, GIVEN, "The account acme gets no more tokens: It was revoked. Sign in again."),
+        (AWAY, ENDLESS, GIVEN, ""),
+        (None, ENDLESS, GIVEN, ""),
+        (None, DATED, END - DAY, ""),
+        (AWAY, DATED, END, "The consent of 2026-07-01 expired on 2027-07-01. The advertiser"),
+        (REVOKED, DATED, END, "The account acme gets no more tokens"),
     ],
 )
-def test_what_a_person_must_mend_is_told(given: CredentialStatus, now: float, said: str) -> None:
+def test_what_a_person_must_mend_is_told(
+    failure: CredentialFailure | None, consent: Consent, now: float, said: str
+) -> None:
     """A refusal that lasts, and a consent that is over though nobody has asked since; nothing that passes by itself."""
-    told = describe_problem(given, now)
+    told = describe_problem("acme", failure, consent, now)
     assert told.startswith(said) if said else told == ""
     assert "ACCOUNT" not in told
