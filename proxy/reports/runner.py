@@ -59,7 +59,7 @@ TICK: Final = 1.0
 REPAIR: Final = 30.0
 """Seconds until a folder that cannot be used is tried again."""
 LOOK: Final = 600.0
-"""Seconds between two looks at whether the result is too old."""
+"""Seconds between two looks at whether the result is too old, and at whether another replica runs the report."""
 _DAY: Final = 86_400.0
 
 
@@ -188,7 +188,7 @@ class ReportKeeper:
                     await self._work_until_lost(folder, lease)
 
     async def _work_until_lost(self, folder: Path, lease: Lease[None]) -> None:
-        work = asyncio.create_task(self._work(folder))
+        work = asyncio.create_task(self._work(folder, alone=not lease.fence))
         lost = asyncio.create_task(lease.lost.wait())
         try:
             await asyncio.wait((work, lost), return_when=asyncio.FIRST_COMPLETED)
@@ -201,8 +201,11 @@ class ReportKeeper:
 
     # --- while the report is ours
 
-    async def _work(self, folder: Path) -> None:
+    async def _work(self, folder: Path, *, alone: bool) -> None:
+        """Until it is cancelled; `alone`, without a store that replicas share, until it is time to ask whether that is
+        back, and not during a run."""
         clock = self.parts.run.clock
+        began = clock.now()
         await finish(self._begin, folder)
         journal = await finish(self._resumable, folder)
         while True:
@@ -215,6 +218,8 @@ class ReportKeeper:
             if clock.now() - self._looked_at >= LOOK:
                 self._looked_at = clock.now()
                 await finish(self._drop_old, folder)
+            if alone and clock.now() - began >= LOOK:
+                return
             await clock.sleep(TICK)
 
     def _begin(self, folder: Path) -> None:

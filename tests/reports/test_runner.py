@@ -321,17 +321,18 @@ async def test_what_did_not_change_goes_on(bench: Bench) -> None:
 
 
 class Lending(LocalLeases[None]):
-    """Gives one lease after another, which the test takes back."""
+    """Gives one lease after another, which the test takes back. A `fence` is of a store that replicas share."""
 
-    def __init__(self) -> None:
+    def __init__(self, fence: int = 1) -> None:
         self.lent: list[LocalLease[None]] = []
+        self.fence = fence
         self.free = asyncio.Event()
         self.free.set()
 
     @asynccontextmanager
     async def lease(self, request: LeaseRequest, urgency: Urgency) -> AsyncIterator[LocalLease[None]]:
         await self.free.wait()
-        self.lent.append(LocalLease())
+        self.lent.append(LocalLease(fence=self.fence))
         yield self.lent[-1]
 
 
@@ -371,6 +372,19 @@ async def test_a_result_that_is_being_published_is_whole_before_another_run_begi
         opened = bench.folder.open("sp-daily", Form.CSV)
     assert opened is not None
     opened.file.close()
+
+
+@pytest.mark.parametrize(("fence", "leases"), [(0, 4), (1, 1)])
+async def test_who_runs_a_report_without_the_store_asks_again_for_the_lease(
+    bench: Bench, fence: int, leases: int
+) -> None:
+    """When the store was away, each replica began to run the report. Not during a run, and not with a lease of it."""
+    bench.leases = lending = Lending(fence)
+    bench.ticks, began = 10.0, bench.now
+    async with bench.running():
+        await bench.until(lambda: bench.now > began + 2000)
+    assert len(lending.lent) == leases
+    assert len(bench.amazon.ordered) == 2
 
 
 @pytest.mark.parametrize("others", [{"sp-daily": make_report(account="other")}, {}], ids=["account", "removed"])
