@@ -647,11 +647,12 @@ def _sign_in_url(admin: Address, account: str) -> str:
 
 def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:
     """What the profile directory must know of each account: it lists in every region."""
+    api_urls = {region: addresses.api_url for region, addresses in config.regions.items()}
     return tuple(
         ProfileSource(
             account=name,
             client_id=account.client_id,
-            api_urls={region: addresses.api_url for region, addresses in config.regions.items()},
+            api_urls=api_urls,
             pins_first=account.default_profile == "first",
             refresh_token=account.refresh_tokens[0],
             proxy=config.upstream.proxy,

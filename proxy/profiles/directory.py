@@ -182,9 +182,11 @@ class ProfileDirectory:
         for number, (key, watch) in enumerate(list(self._watches.items())):
             if number % 500 == 0:
                 await asyncio.sleep(0)
-            if wanted.get(key) != watch.source:
-                await _end(self._watches.pop(key).task)
-            if key not in wanted or wanted[key].origin(key[1]) != watch.source.origin(key[1]):
+            source = wanted.get(key)
+            if source == watch.source:
+                continue
+            await _end(self._watches.pop(key).task)
+            if source is None or source.origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)
                 await self._shared.forget(watch.source, key[1])
