@@ -13,11 +13,19 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from tests.support.left_open import pytest_collection_finish, pytest_runtest_teardown
+from tests.support.left_open import pytest_collection, pytest_collection_finish, pytest_runtest_teardown
 from tests.support.proxy_bench import every_loop, running
 from tests.support.redis_server import kept_server, server
 
-__all__ = ["every_loop", "kept_server", "pytest_collection_finish", "pytest_runtest_teardown", "running", "server"]
+__all__ = [
+    "every_loop",
+    "kept_server",
+    "pytest_collection",
+    "pytest_collection_finish",
+    "pytest_runtest_teardown",
+    "running",
+    "server",
+]
 
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -26,6 +26,16 @@ _opened = _Opened()
 sys.addaudithook(_opened)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage during the collection of tests: thousands of objects stay, and each full scan takes longer."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Leave the objects of a test in the two young generations until `collect` looks at these."""
     youngest, *_ = gc.get_threshold()
