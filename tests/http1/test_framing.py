@@ -206,3 +206,26 @@ def test_a_line_that_never_ends_is_refused() -> None:
     for data in (b"1;" + b"x" * 20_000, b"0\r\nX: " + b"x" * 100_000):
         with pytest.raises(Refusal, match="is longer than"):
             ChunkedBody(Refusal).feed(data)
+
+
+@pytest.mark.parametrize(
+    ("before", "beginning", "end", "rest", "limit"),
+    [
+        pytest.param(b"", b"1;", b"\r\n", b"a\r\n0\r\n\r\n", 1024, id="size line"),
+        pytest.param(b"0\r\n", b"X:", b"\r\n\r\n", b"", 16_384, id="trailer section"),
+    ],
+)
+def test_a_line_may_be_as_long_as_its_limit(
+    before: bytes, beginning: bytes, end: bytes, rest: bytes, limit: int
+) -> None:
+    """With its end, which may come later. One byte more is refused at once, wherever in the read it is."""
+    before = b"4e20\r\n" + b"-" * 20_000 + b"\r\n" + before
+    wire = before + beginning.ljust(limit - len(end), b"x") + end
+    for parts in ((wire + rest,), (wire[:-1], wire[-1:] + rest)):
+        body = ChunkedBody(Refusal)
+        payload, _ = fed(body, *parts)
+        assert (payload.lstrip(b"-"), body.finished) == (rest[:1], True)
+    longer = before + beginning.ljust(limit + 1 - len(end), b"x") + end
+    for read in (longer + rest, longer[:-1]):
+        with pytest.raises(Refusal, match=f"is longer than {limit} bytes"):
+            ChunkedBody(Refusal).feed(read)

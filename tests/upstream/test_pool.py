@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,7 +14,6 @@ from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.upstream import pool as module
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.pool import FairQueue, LocalSlots, Pool, Pools, PoolSettings, may_hold_another, unreserved
 from tests.support.proxy_bench import ProxyBench, Running
@@ -527,31 +526,65 @@ async def test_a_connection_that_nobody_uses_makes_room_for_another_process(runn
         assert (both.pool(0).sizes, both.pool(1).sizes) == ((2, 2), (1, 0))
 
 
-async def test_a_connection_in_use_all_the_time_is_not_spare(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
-    """It is closed for another process only once it has rested for a while."""
-    monkeypatch.setattr(module, "_SPARE", 3600.0)
-    async with two(running, 2) as both:
-        await both.rested(0, 1)
-        await both.take(1)
-        both.waiting(1)
-        await asyncio.sleep(0)
-        both.pool(0).use_free_slots()
-        assert both.pool(0).sizes == (1, 1)
+class SetLoop:
+    """A loop of which a pool uses only the clock, which the test sets, and the timers, which wait until it is due."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, wait: float, call: Callable[[], None]) -> object:
+        self.timers.append((self.now + wait, call))
+        return call
+
+    def go_on(self) -> float:
+        """Set the clock to the only timer, and run what waits for it."""
+        [(self.now, call)] = self.timers
+        self.timers.clear()
+        call()
+        return self.now
 
 
-async def test_a_connection_that_was_used_meanwhile_is_not_spare(
-    monkeypatch: pytest.MonkeyPatch, running: Running
-) -> None:
-    """When its rest would be over, it is looked at again."""
-    monkeypatch.setattr(module, "_SPARE", 3600.0)
+async def rested_before(both: Two) -> tuple[Pool, SetLoop, UpstreamConnection]:
+    """The pool of the first of two processes, with a connection released at 1000.0, which the second now waits for."""
+    [connection] = await both.take(0)
+    await both.take(1)
+    pool, loop = both.pool(0), SetLoop()
+    pool.loop = loop  # type: ignore[assignment]  # as much of one as it uses here
+    pool.release(connection)
+    both.waiting(1)
+    await asyncio.sleep(0)
+    return pool, loop, connection
+
+
+async def test_a_connection_is_spare_once_it_has_rested(running: Running) -> None:
+    """For 50 ms, and 2 ms later where another process can give one first; one that is used meanwhile rests anew."""
     async with two(running, 2) as both:
-        await both.rested(0, 1)
-        await both.take(1)
-        both.waiting(1)
-        await asyncio.sleep(0)
-        both.pool(0).use_free_slots()
-        both.pool(0)._yield_spare()
-        assert both.pool(0).sizes == (1, 1)
+        pool, loop, connection = await rested_before(both)
+        loop.now = 1000.02
+        pool.use_free_slots()
+        [(due, _)] = loop.timers
+        assert due == pytest.approx(1000.052)
+        assert pool.take("0") is connection
+        loop.now = 1000.03
+        pool.release(connection)
+        assert loop.go_on() == due
+        assert pool.sizes == (1, 1)
+        assert loop.go_on() == pytest.approx(1000.082)
+        assert pool.sizes[1] == 0
+
+
+async def test_a_connection_that_rested_for_long_is_spare_at_once(running: Running) -> None:
+    """No rest is asked of it a second time, only its process's turn."""
+    async with two(running, 2) as both:
+        pool, loop, _ = await rested_before(both)
+        loop.now = 1030.0
+        pool.use_free_slots()
+        assert loop.go_on() == pytest.approx(1030.002)
+        assert pool.sizes[1] == 0
 
 
 async def test_the_process_with_more_gives_when_a_request_ends(running: Running) -> None:
