@@ -211,6 +211,19 @@ async def test_a_restart_knows_what_was_listed(running: RunningDirectory) -> Non
     assert running.directory.first("zeta", "na") is None
 
 
+async def test_a_list_that_is_as_before_is_not_written_again(running: RunningDirectory) -> None:
+    """Each account's is read every hour: a thousand of them would write all day."""
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    async with asyncio.timeout(PATIENCE):
+        await running.documents.written.wait()
+    running.documents.written.clear()
+    running.pauses.end()
+    await running.settle(1)
+    await running.directory.stop()
+    assert not running.documents.written.is_set()
+
+
 async def test_what_the_version_before_kept_is_taken_over(running: RunningDirectory) -> None:
     """It had one document for all: the pinned profile is known from it, and it is empty once the others are written."""
     running.ids["na"] = [11, 12]

@@ -148,6 +148,12 @@ def test_what_is_damaged_is_refused() -> None:
             FORM.read(WANTED, damaged, 1.0)
 
 
+def test_a_list_is_read_that_is_far_longer_than_any_of_amazons() -> None:
+    """Ten megabytes of one, before it is packed; the bound is above that."""
+    entry = {"profiles": "x" * 10_000_000}
+    assert read_list(WANTED, "profiles", write_list(WANTED, "profiles", entry)) == entry
+
+
 def test_what_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small it is before it is unpacked."""
     monkeypatch.setattr(stored_lists, "MAX_LIST", 100)
