@@ -48,7 +48,6 @@ PROGRAMS = ("billing", "paymentMethod", "store", "report", "account", "posts")
 HIDDEN = (*(f"?apiProgram={program}" for program in PROGRAMS), "?accessLevel=edit")
 
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_MAX_TOKEN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def parse_ads_accounts(response: ListResponse) -> tuple[tuple[AdsAccount, ...], 
     entries = page.get("adsAccounts")
     token = page.get("nextToken")
     accounts = tuple(filter(None, map(_ads_account, entries if isinstance(entries, list) else ())))
-    return accounts, token if isinstance(token, str) and len(token) <= _MAX_TOKEN else ""
+    return accounts, token if isinstance(token, str) else ""
 
 
 def parse_manager_accounts(response: ListResponse) -> tuple[LinkedAccount, ...]:

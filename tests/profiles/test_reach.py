@@ -20,6 +20,7 @@ from proxy.profiles.reach import (
     MergedAdsAccount,
     Reach,
     ReachIndex,
+    is_refusal,
     list_ads_accounts,
     list_hidden_profiles,
     list_linked_accounts,
@@ -209,6 +210,11 @@ def test_only_the_id_of_an_ads_account_is_needed() -> None:
     assert following == "t"
 
 
+def test_the_name_of_the_next_page_may_be_of_any_length() -> None:
+    """A list that was cut there would lack ads accounts, and nothing would tell."""
+    assert parse_ads_accounts(response({"nextToken": "t" * 100_000})) == ((), "t" * 100_000)
+
+
 @pytest.mark.parametrize(
     "entry", [None, 5, {}, {"adsAccountId": None}, {"adsAccountId": "a b"}, {"adsAccountId": "a\r\nX: y"}, {"x": 1}]
 )
@@ -350,6 +356,12 @@ async def test_hidden_profiles_are_asked_for_one_programme_after_the_other(
     assert [profile.id for profile in found] == ["1", "2"]
     assert [request.path_qs for request, _ in amazon.asked] == [f"/v2/profiles{query}" for query in HIDDEN]
     assert len(HIDDEN) == 7
+
+
+def test_some_statuses_refuse_a_list_to_this_login_for_good() -> None:
+    """Any other, or no answer at all, may be another the next time."""
+    refused = {status for status in (0, *range(100, 600)) if is_refusal(ProfilesUnavailable("no list", status=status))}
+    assert refused == {400, 401, 403, 404, 405, 406, 415}
 
 
 async def test_amazons_wish_to_wait_ends_the_walk(amazon: Amazon, session: aiohttp.ClientSession) -> None:
