@@ -95,6 +95,19 @@ async def test_a_list_is_asked_for_once(running: RunningDirectory, join: Join) -
     assert second.directory.first("acme", "na") == "11"
 
 
+async def test_a_list_that_was_read_long_ago_is_listed_again_in_time(
+    running: RunningDirectory, join: Join, server: RedisServer
+) -> None:
+    """Whoever takes it waits only for what is left of its hour."""
+    first, second = await join(), await join()
+    await first.directory.start([first.source()])
+    await first.settle(1)
+    server.client.hincrby(key_of(server), "expires", -3_000_000)
+    await second.directory.start([second.source()])
+    (pause,) = await second.settle(1)
+    assert 0 < pause <= 600
+
+
 async def test_those_who_start_together_ask_once(running: RunningDirectory, join: Join) -> None:
     """The others wait for what the one that asks is told."""
     replicas = [await join() for _ in range(3)]
