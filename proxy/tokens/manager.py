@@ -19,7 +19,7 @@ from proxy.tokens.credential import Credential, CredentialDependencies
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.token_rejections import WATCHFUL
 from proxy.tokens.token_request_queue import TokenRequestQueue
-from proxy.tokens.values import AccessToken, CredentialStatus, Timing, TokenSettings, TokenSource
+from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
