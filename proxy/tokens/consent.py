@@ -258,10 +258,11 @@ class ConsentLedger:
 
     def look(self, consents: Mapping[str, Consent]) -> float | None:
         """Tells what is new of these, which are all, and when the next mark comes."""
+        for gone in self._known.keys() - consents.keys():
+            del self._known[gone]
         for gone in self._records.keys() - consents.keys():
             del self._records[gone]
             self._told.pop(gone, None)
-            self._known.pop(gone, None)
             self._gone.add(gone)
             self._unsaved = True
         for account, consent in consents.items():

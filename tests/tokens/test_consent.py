@@ -158,6 +158,7 @@ async def test_a_consent_follows_whatever_decides_it() -> None:
     await ledger.load()
     assert ledger.consent("acme", token, None, None).first_seen == GIVEN - DAY
     ledger.look({})
+    assert not ledger._known
     assert ledger.consent("acme", token, None, None).first_seen == clock.now
 
 
