@@ -226,8 +226,8 @@ class TokenManager:
     async def _reread(self, change: StoreChange) -> None:
         """What the store has now. Among thousands of accounts some change all the time: only they are looked at."""
         if change.document is None:
-            for account, credential in tuple(self._credentials.items()):
-                if change.concerns(account):
+            for account in tuple(self._credentials) if change.account is None else (change.account,):
+                if (credential := self._credentials.get(account)) is not None:
                     await credential.reread_store()
                     self._look_at_consent(account)
 

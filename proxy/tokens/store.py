@@ -69,10 +69,6 @@ class StoreChange:
     account: str | None = None
     document: str | None = None
 
-    def concerns(self, account: str) -> bool:
-        """Whether the account's entry may be another now."""
-        return self.document is None and self.account in (None, account)
-
     def concerns_document(self, name: str) -> bool:
         """Whether the document may be another now."""
         return self.account is None and self.document in (None, name)

@@ -159,6 +159,26 @@ async def test_what_changed_is_read_and_nothing_else(change: StoreChange, read: 
 
 
 @virtual_time
+async def test_an_account_that_leaves_while_others_are_read_is_not_read() -> None:
+    """It is gone, and news of it must not bring it back."""
+
+    class Slow(TellingStore):
+        async def read(self, account: str) -> StoredToken | None:
+            await asyncio.sleep(1)
+            return await super().read(account)
+
+    store = Slow()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source("acme"), source("globex")])
+        store.asked.clear()
+        store.told.put_nowait(StoreChange())
+        await asyncio.sleep(0.5)
+        await running.manager.reconfigure([source("acme")])
+        await asyncio.sleep(5)
+        assert store.asked == ["acme"]
+
+
+@virtual_time
 async def test_two_processes_on_one_store_do_not_chase_each_other() -> None:
     """A token that another process rotated is put in force without a request; none causes the next."""
     store = MemoryStore()
