@@ -179,7 +179,8 @@ class OrderQueue:
             async with asyncio.timeout(patience if math.isfinite(patience) else None):
                 await waiting.turn
         except TimeoutError:
-            raise self._refusal() from None
+            if waiting.turn.cancelled():  # else it came at the last moment
+                raise self._refusal() from None
         except asyncio.CancelledError:
             if waiting.turn.done() and not waiting.turn.cancelled():
                 self.give_back()

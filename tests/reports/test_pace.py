@@ -205,6 +205,16 @@ async def test_a_turn_of_a_client_that_left_with_it_is_the_next_ones() -> None:
 
 
 @virtual_time
+async def test_a_turn_that_comes_at_the_last_moment_is_taken() -> None:
+    """It is lost to nobody."""
+    queues, loop = OrderQueues(), asyncio.get_running_loop()
+    queues.throttled(LIMIT, loop.time(), None)
+    began = loop.time()
+    await queues.wait(LIMIT, "a", NOVEMBER, FIRST_INTERVAL)
+    assert loop.time() - began == FIRST_INTERVAL
+
+
+@virtual_time
 async def test_an_order_waits_no_longer_than_its_patience() -> None:
     """Then its client is told when to come again."""
     orders = Orders()
