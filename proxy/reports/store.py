@@ -237,9 +237,13 @@ class ReportFolder:
     # --- asking and telling
 
     def ask_for_run(self, name: str) -> None:
-        """Have the runner begin a run within seconds, whatever the schedule says. Raises `ReportFolderError`."""
+        """Have the runner begin a run within seconds, whatever the schedule says. Raises `ReportFolderError`.
+
+        The file has no content, and so no temporary name under which the runner may sweep it away.
+        """
         with _translated():
-            state_directory.replace(self.ensure(name) / RUN_NOW, b"")
+            path = self.ensure(name) / RUN_NOW
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
     def take_request(self, name: str) -> bool:
         """Whether a run was asked for; the request is gone then."""

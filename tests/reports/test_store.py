@@ -156,6 +156,14 @@ def test_a_run_is_asked_for_once(folder: ReportFolder) -> None:
     assert not folder.run_is_asked_for("sp-daily")
 
 
+def test_a_run_is_asked_for_while_the_runner_sweeps(folder: ReportFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It removes what a killed program left half written, and cannot know that this one lives."""
+    published(folder, "r1")
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: folder.sweep("sp-daily"))
+    folder.ask_for_run("sp-daily")
+    assert folder.run_is_asked_for("sp-daily")
+
+
 def test_another_account_gets_an_empty_folder(folder: ReportFolder) -> None:
     """An entry that was given another account must not serve the rows of the one before."""
     published(folder, "r1")
