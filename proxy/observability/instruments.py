@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
+from operator import add, sub
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -108,7 +109,9 @@ class Table:
             self._numbers[self._place(labels)] += amount
 
     def put(self, *labels: str, value: float) -> None:
-        self._numbers[self._place(labels)] = value
+        known = self._at.get(labels)
+        if known is None or self._numbers[known] != value:
+            self._numbers[self._place(labels)] = value
 
     def replace(self, values: Mapping[Labels, float]) -> None:
         """These series and no others."""
@@ -203,6 +206,11 @@ class Buckets:
         """What other series of the same bounds have seen."""
         self.counts = list(map(sum, zip(self.counts, *[other.counts for other in others], strict=True)))
         self.total = sum((other.total for other in others), self.total)
+
+    def add_growth(self, older: Buckets, newer: Buckets) -> None:
+        """What a series has seen since then. The sum never falls: a scraper would take it for a restart."""
+        self.counts = list(map(add, self.counts, map(sub, newer.counts, older.counts)))
+        self.total += max(0.0, newer.total - older.total)
 
 
 class Distribution:

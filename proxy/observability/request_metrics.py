@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict, deque
+from copy import copy
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -100,6 +101,7 @@ MOMENTS: Final = {REQUESTS.name: 1}
 _COUNTS: Final = 3
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 
+_NO_DURATIONS: Final = Buckets(REQUEST_BUCKETS)
 CONSOLE_AGE: Final = 0.5
 """Seconds: how old the console's numbers may be that another process counted. One page asks for them several times."""
 
@@ -126,6 +128,28 @@ class Totals:
     refused: int = 0
     forwarded: int = 0
     overhead_seconds: float = 0.0
+
+
+class StatusSums:
+    """Requests by what their status says: `errors` are 5xx, `throttled` 429, `refused` the other 4xx."""
+
+    __slots__ = ("errors", "refused", "requests", "throttled")
+
+    def __init__(self) -> None:
+        self.requests = self.errors = self.throttled = self.refused = 0
+
+    def __repr__(self) -> str:
+        return f"<StatusSums: {self.requests} requests>"
+
+    def add(self, status: int, count: int) -> None:
+        """So many more of this status."""
+        self.requests += count
+        if status >= 500:
+            self.errors += count
+        elif status == 429:
+            self.throttled += count
+        elif status >= 400:
+            self.refused += count
 
 
 class RequestNumbers:
@@ -232,6 +256,7 @@ class RequestMetrics:
         self._changes: Callable[[], Iterable[tuple[str, Labels, Numbers]]] = tuple
         self._elsewhere: dict[RequestLabels, RequestNumbers] = {}
         """The cells of other processes' requests, as they were at the last look."""
+        self._sums_elsewhere = StatusSums()
         self._counts_elsewhere: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
         self._buckets_elsewhere: defaultdict[str, dict[Labels, Buckets]] = defaultdict(dict)
         self._looked = -math.inf
@@ -242,6 +267,10 @@ class RequestMetrics:
         self._table = Table(REQUESTS)
         self._shown: dict[RequestLabels, int] = {}
         """The counts that the table has."""
+        self._changed: dict[RequestLabels, None] = {}
+        """What other processes counted that the table may not have."""
+        self._has_returned = False
+        """Whether an account is there again, whose counts the table does not have."""
         self._durations = SummedDistribution(DURATIONS, self._parts)
         self._upstreams = SummedDistribution(UPSTREAMS, lambda: self._parts_elsewhere(UPSTREAMS))
         self._overhead = SummedDistribution(OVERHEADS, lambda: self._parts_elsewhere(OVERHEADS))
@@ -320,9 +349,15 @@ class RequestMetrics:
         cells = self._elsewhere.get(labels)
         if cells is None:
             cells = self._elsewhere[labels] = RequestNumbers(None, None, self._overheads)
-        cells.count.value, cells.seen = int(numbers[0]), numbers[1]
+        self._changed[labels] = None
+        count = int(numbers[0])
+        self._sums_elsewhere.add(labels.status, count - cells.count.value)
+        cells.count.value, cells.seen = count, numbers[1]
         if len(numbers) > _PLAIN_WIDTH:
-            cells.durations = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
+            newest = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
+            whole = self._buckets_elsewhere[DURATIONS.name].setdefault((labels.region,), Buckets(REQUEST_BUCKETS))
+            whole.add_growth(cells.durations or _NO_DURATIONS, newest)
+            cells.durations = newest
 
     def elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
         """What other processes counted of a counter, as it was at the last look."""
@@ -341,12 +376,12 @@ class RequestMetrics:
             self._upstreams.exemplify(region, Exemplar(names, event.upstream, now))
             self._overhead.exemplify((), Exemplar(names, event.overhead, now))
 
-    def _parts(self) -> Iterator[tuple[tuple[str], Buckets]]:
-        """The durations that every series has now, by region."""
-        cells = [*self._numbers.items(), *self._elsewhere.items()]
-        for region, durations in [(labels.region, numbers.durations) for labels, numbers in cells]:
+    def _parts(self) -> Iterator[tuple[Labels, Buckets]]:
+        """The durations that every series has now, by region, and the sums of other processes."""
+        for region, durations in [(labels.region, numbers.durations) for labels, numbers in self._numbers.items()]:
             if durations is not None:
                 yield (region,), durations
+        yield from self._parts_elsewhere(DURATIONS)
 
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
         return iter(tuple(self._buckets_elsewhere[instrument.name].items()))
@@ -374,7 +409,9 @@ class RequestMetrics:
 
     def begin(self, account: str) -> None:
         """The account is there."""
-        self._gone.discard(account)
+        if account in self._gone:
+            self._gone.remove(account)
+            self._has_returned = True
 
     def end(self, accounts: Collection[str]) -> None:
         """They left the configuration, and their series with them. What their requests took stays in their regions'
@@ -392,18 +429,17 @@ class RequestMetrics:
                 numbers.durations = left
 
     async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals:
-        """Sums over all series; `pause` after each lets others take a turn."""
-        requests = errors = throttled = refused = 0
-        for labels, numbers in self.series():
-            count, status = numbers.count.value, labels.status
-            requests += count
-            errors += count if status >= 500 else 0
-            throttled += count if status == 429 else 0
-            refused += count if 400 <= status < 500 and status != 429 else 0
+        """Sums over all series, and over all that other processes counted; `pause` after each lets others take a
+        turn."""
+        self.look(CONSOLE_AGE)
+        sums = copy(self._sums_elsewhere)
+        for labels, numbers in tuple(self._numbers.items()):
+            sums.add(labels.status, numbers.count.value)
             await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
         whole.add_all((self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))))
-        return Totals(requests, errors, throttled, refused, sum(whole.counts), whole.total)
+        counts = sums.requests, sums.errors, sums.throttled, sums.refused
+        return Totals(*counts, sum(whole.counts), whole.total)
 
     def families(self) -> Iterator[Metric]:
         """The counter and the gauges; the histograms stand among the others' in a scrape."""
@@ -420,16 +456,19 @@ class RequestMetrics:
         yield form.text_of(*self._few())
 
     def _count(self) -> Iterator[None]:
-        """Puts into the table what has changed. Several processes may have a series of the same labels; and another
-        scrape may have counted more meanwhile."""
-        counts: dict[RequestLabels, int] = {}
-        for labels, numbers in self._of_those_here():
-            counts[labels] = counts.get(labels, 0) + numbers.count.value
-            yield
-        for labels, count in counts.items():
+        """Puts into the table what has changed: of other processes what they told, here whatever is another number.
+        Several processes may have a series of the same labels; and another scrape may have counted it meanwhile."""
+        if self._has_returned:
+            self._has_returned = False
+            self._changed |= dict.fromkeys(self._elsewhere)
+        here, elsewhere = self._numbers, self._elsewhere
+        for labels in tuple(here | self._changed):
+            self._changed.pop(labels, None)
+            count = sum(cells[labels].count.value for cells in (here, elsewhere) if labels in cells)
             if count > self._shown.get(labels, 0) and labels.account not in self._gone:
                 self._shown[labels] = count
                 self._table.put(*labels[:-1], str(labels.status), value=count)
+            yield
 
     def _few(self) -> Iterator[Metric]:
         in_flight = IN_FLIGHT.family()

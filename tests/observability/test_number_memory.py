@@ -298,6 +298,53 @@ def test_the_series_of_a_worker_end_with_the_account(descriptor: int) -> None:
     assert 'ads_proxy_request_duration_seconds_count{region="na"} 1.0' in exposition(shown)
 
 
+def test_the_series_of_a_worker_return_with_the_account(descriptor: int) -> None:
+    """Where its file was away for a while: all that workers ever counted for it, also before any further request."""
+    worker, shown = Metrics("1", memory=NumberMemory(descriptor)), Metrics("1")
+    shown.requests.add_elsewhere(memories_of(descriptor).changes, int)
+    shown.accounts(["acme"])
+    worker.requests.numbers(LABELS).add_forwarded(0.02, 0.01, 0.0001)
+    before = exposition(shown)
+    shown.accounts([])
+    exposition(shown)
+    shown.accounts(["acme"])
+    found = exposition(shown)
+    assert [line for line in found if "requests_total{" in line] == [
+        line for line in before if "requests_total{" in line
+    ]
+
+
+def test_a_scrape_that_is_not_read_to_its_end_loses_nothing(descriptor: int) -> None:
+    """The scraper disconnected after the first pieces; the next one gets everything."""
+    worker, shown = Metrics("1", memory=NumberMemory(descriptor)), Metrics("1")
+    shown.requests.add_elsewhere(memories_of(descriptor).changes, int)
+    for number in range(5):
+        worker.requests.numbers(LABELS._replace(account=f"acct-{number}")).add_answered(0.1)
+    pieces, _ = shown.scrape("")
+    next(pieces)
+    next(pieces)
+    counted = [line for line in exposition(shown) if line.startswith("ads_proxy_requests_total{")]
+    assert len(counted) == 5
+
+
+def test_durations_of_many_looks_are_those_of_one(descriptor: int) -> None:
+    """What grew is added, look by look; the sum of a histogram never falls."""
+    worker, shown = Metrics("1", memory=NumberMemory(descriptor)), Metrics("1")
+    shown.requests.add_elsewhere(memories_of(descriptor).changes, int)
+    late = Metrics("1")
+    late.requests.add_elsewhere(memories_of(descriptor).changes, int)
+    sums: list[float] = []
+    for number in range(50):
+        labels = LABELS._replace(account=f"acct-{number % 3}", region=("na", "eu")[number % 2])
+        worker.requests.numbers(labels).add_forwarded(0.001 * number, 0.0005, 0.0001)
+        (line,) = [each for each in exposition(shown) if 'request_duration_seconds_sum{region="na"}' in each]
+        sums.append(float(line.rpartition(" ")[2]))
+    assert sums == sorted(sums)
+    wanted = [line for line in exposition(late) if "request_duration_seconds_" in line and "_sum" not in line]
+    assert [line for line in exposition(shown) if line in wanted] == wanted
+    assert sums[-1] == pytest.approx(sum(0.001 * number for number in range(0, 50, 2)))
+
+
 def test_what_is_noted_is_there_for_others_once_it_is_written(descriptor: int) -> None:
     """All of it, in whichever buckets, those of requests that others were noted between as well."""
     requests, reader = RequestMetrics(NumberMemory(descriptor)), NumberReader(descriptor)
