@@ -79,7 +79,7 @@ def measure(count: int) -> Costs:
 async def _compress(stream: GzipStream, pieces: list[bytes]) -> None:
     """As an answer to a scraper is."""
     async for run in runs_of(iter(pieces)):
-        await stream.add(run)
+        stream.add(run)
 
 
 def _entry(number: int) -> str:

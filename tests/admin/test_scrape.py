@@ -78,7 +78,7 @@ async def test_a_scrape_without_a_series_can_be_read() -> None:
     """Whatever is scraped, its stream has a beginning and an end."""
     stream = scrape.GzipStream({})
     assert repr(stream) == "<GzipStream of 0 bytes>"
-    assert gzip.decompress(await stream.add((b"# one\n",)) + stream.end()) == b"# one\n"
+    assert gzip.decompress(stream.add((b"# one\n",)) + stream.end()) == b"# one\n"
 
 
 async def test_a_family_begins_a_run() -> None:
