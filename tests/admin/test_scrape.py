@@ -74,7 +74,7 @@ async def test_what_did_not_change_is_not_compressed_again(monkeypatch: pytest.M
     assert sum(map(len, compressed)) < len(texts[-1]) / 10
 
 
-async def test_a_scrape_without_a_series_can_be_read() -> None:
+def test_a_scrape_without_a_series_can_be_read() -> None:
     """Whatever is scraped, its stream has a beginning and an end."""
     stream = scrape.GzipStream({})
     assert repr(stream) == "<GzipStream of 0 bytes>"
