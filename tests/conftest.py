@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from tests.support.left_open import pytest_collection, pytest_collection_finish, pytest_runtest_teardown
+from tests.support.plain_coverage import PlainCoverage
 from tests.support.proxy_bench import every_loop, running
 from tests.support.redis_server import kept_server, server
 
@@ -44,18 +46,16 @@ def pytest_asyncio_loop_factories(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Coverage counts what a plain test reaches: not the examples of property tests, and one of the two event loops.
+    """Choose which cases are long, and which count for coverage: only plain tests, but with `--cov-context` all.
 
-    Otherwise a line would pass for tested that chance came by; and counting is what costs most time. With the option
-    `--cov-context` all tests count: `make mutants` asks which of them run a line.
+    `make mutants` gives that option, to ask which tests run a line.
 
     What speaks through the bench on sockets runs in `make check` on the loop that the program has, uvloop, and on
     asyncio's own with the long tests. What requests `every_loop` itself tries transports, and always runs on both.
     """
-    counts_all = config.getoption("cov_context", None) is not None
     for item in items:
         if "[asyncio" in item.name and {"every_loop", "running"} <= set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
-        function = getattr(item, "obj", None)
-        if not counts_all and (getattr(function, "is_hypothesis_test", False) or "[uvloop" in item.name):
-            item.add_marker(pytest.mark.no_cover)
+    coverage = Coverage.current()
+    if coverage is not None and config.getoption("cov_context", None) is None:
+        config.pluginmanager.register(PlainCoverage(coverage))
