@@ -229,7 +229,8 @@ fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
 
 .PHONY: soak
 soak: $(DEVELOPED) ## half an hour of troubles (SECONDS_OF_SOAK=1800): faults, kill -9, stops and reloads under load
-	@SECONDS_OF_SOAK=$(SECONDS_OF_SOAK) $(BIN)/python -m pytest tests -q -m soak
+	@SECONDS_OF_SOAK=$(SECONDS_OF_SOAK) $(BIN)/python -m pytest tests -q -m soak \
+		-o faulthandler_timeout=$$(($(SECONDS_OF_SOAK) + 1800))
 
 .PHONY: mutants
 mutants: $(DEVELOPED) $(MUTATING) ## change the program a little, and see that a test fails each time: an hour (MUTANTS="routing --sample 20")

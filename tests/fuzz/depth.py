@@ -21,8 +21,6 @@ _COMMON: dict[str, Any] = {
 }
 BRIEF = settings(max_examples=100, derandomize=True, database=None, **_COMMON)
 LONG = settings(max_examples=1500, derandomize=False, database=None, **_COMMON)
-PATIENCE = 900
-"""Seconds for one long property: to find a fault in some corner, and to make it small."""
 BRIEF_STEPS = settings(BRIEF, max_examples=30, stateful_step_count=25)
 LONG_STEPS = settings(LONG, max_examples=400, stateful_step_count=60)
 
@@ -35,7 +33,7 @@ def briefly(test: Callable[..., None]) -> Callable[..., None]:
 
 def at_length(test: Callable[..., None]) -> Callable[..., None]:
     """The property for `make fuzz`."""
-    marked: Callable[..., None] = pytest.mark.fuzz(pytest.mark.timeout(PATIENCE)(LONG(test)))
+    marked: Callable[..., None] = pytest.mark.fuzz(LONG(test))
     return marked
 
 

@@ -21,7 +21,6 @@ async def test_a_warm_proxy_does_what_a_cold_one_does() -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.timeout(SECONDS + 120)
 async def test_a_warm_proxy_does_what_a_cold_one_does_at_length() -> None:
     """For random requests; a failure names its seed, for `python -m tests.fuzz.differences`."""
     await Fuzz(int.from_bytes(os.urandom(4))).run(seconds=SECONDS)

@@ -310,7 +310,6 @@ def test_many_reloads_under_load_drop_no_request(amazon: SimulatedAmazon, tmp_pa
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
 def test_a_thousand_reloads_under_load_drop_no_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """The same, a thousand times."""
     reload_under_load(amazon, tmp_path, 1000)

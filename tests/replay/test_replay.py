@@ -26,7 +26,6 @@ async def test_a_sample_is_as_it_was_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.timeout(1800)
 async def test_all_of_it_is_as_it_was_recorded() -> None:
     """Every request, every block of metrics, and every case of the conformance suite."""
     entries = await played(REQUESTS)

@@ -30,7 +30,6 @@ def test_nothing_is_lost_in_twenty_seconds_of_troubles(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(LONG + 600)
 def test_nothing_is_lost_in_half_an_hour_of_troubles(tmp_path: Path) -> None:
     """The same, as long as `SECONDS_OF_SOAK` says."""
     assert soaked(tmp_path, LONG) == []
