@@ -40,5 +40,6 @@ async def test_a_failure_is_told_once() -> None:
         watched.is_news(AdsAccountsFailed, "503", REPORT_INTERVAL - 1),
         watched.is_news(ProfilesFailed, "503", REPORT_INTERVAL),
         watched.is_news(ProfilesFailed, "403", REPORT_INTERVAL),
+        watched.is_news(ProfilesFailed, "403", 3 * REPORT_INTERVAL),
     ]
-    assert told == [True, False, True, True, True]
+    assert told == [True, False, True, True, True, True]
