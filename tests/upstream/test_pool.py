@@ -581,9 +581,9 @@ async def test_a_connection_that_rested_for_long_is_spare_at_once(running: Runni
     """No rest is asked of it a second time, only its process's turn."""
     async with two(running, 2) as both:
         pool, loop, _ = await rested_before(both)
-        loop.now = 1030.0
+        loop.now = 2000.0
         pool.use_free_slots()
-        assert loop.go_on() == pytest.approx(1030.002)
+        assert loop.go_on() == pytest.approx(2000.002)
         assert pool.sizes[1] == 0
 
 
