@@ -389,11 +389,11 @@ async def test_who_runs_a_report_without_the_store_asks_again_for_the_lease(
 
 @pytest.mark.parametrize("others", [{"sp-daily": make_report(account="other")}, {}], ids=["account", "removed"])
 async def test_a_program_with_another_configuration_leaves_a_report_that_is_run(
-    bench: Bench, others: dict[str, NamedReport]
+    bench: Bench, others: dict[str, NamedReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As during a rolling update: no data of one account comes into the folder of the other's. Then it takes over."""
     held, second = asyncio.Event(), ReportRunner()
-    bench.amazon.poll = _after(held, bench.amazon.poll)  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.amazon, "poll", _after(held, bench.amazon.poll))
     try:
         async with bench.running() as first:
             await bench.until(lambda: len(bench.amazon.ordered) == 2)
