@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy.app.process import end_with_parent
 from proxy.app.report_orders import make_named_reports
 from proxy.reports.amazon import ReportApi
 from proxy.reports.converter import Converter
@@ -54,7 +53,7 @@ class NamedReportService:
         self.queues = OrderQueues()
         """Where orders wait while Amazon throttles them; clients' orders may wait in the same ones."""
         self._leases = store.leases_for(LeaseFormat())
-        self._converter = Converter(end_with_parent)
+        self._converter = Converter()
         self._runner = ReportRunner()
         self._folder: ReportFolder | None = None
         self._parts: RunnerParts | None = None

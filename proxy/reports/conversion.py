@@ -1,4 +1,4 @@
-"""Turns rows into files, in a process of its own: `python -m proxy.reports.conversion`.
+"""Turns rows into files, in a process of its own: `python -m proxy.reports.conversion PARENT`.
 
 It reads one task as JSON from standard input, and writes what came of it to standard output.
 
@@ -33,6 +33,7 @@ MAX_MEMORY: Final = 1 << 30
 MAX_SECONDS: Final = 3600
 """Seconds of the processor: fifty times what five million rows take. One text of many megabytes would take hours."""
 NICENESS: Final = 10
+_PR_SET_PDEATHSIG: Final = 1
 _LEVEL: Final = 3
 """Of compression: the rows of a report take a tenth of their size, and no other level is much smaller."""
 _BATCH: Final = 500
@@ -210,7 +211,21 @@ def stop_reading(*_: object) -> None:
     raise TooLarge(f"reading its rows took more than {MAX_SECONDS} s")
 
 
+def end_with(parent: int) -> None:
+    """End if the process that began this one does, also when it is killed: another one may write the same files then.
+    Where the system cannot tell, a task runs to its end."""
+    if sys.platform == "linux":
+        with contextlib.suppress(ImportError, MemoryError, OSError):  # a hardened service may not have what it needs
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("The program that began this process has ended.")
+
+
 def main() -> None:
+    """The first argument is the process id of who began this one."""
+    end_with(int(sys.argv[1]))
     os.nice(NICENESS)
     signal.signal(signal.SIGXCPU, stop_reading)
     for limit, most in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CPU, MAX_SECONDS)):

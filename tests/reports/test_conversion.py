@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,9 +116,8 @@ def test_rows_that_take_too_long_to_read_are_refused(tmp_path: Path) -> None:
     source.write_bytes(gzip.compress(b'[{"date":"' + b"x" * (100 << 20) + b'"}]', 1))
     task = {"do": "convert", "sources": [str(source)], "target": str(target), "first": FIRST, "columns": ["date"]}
     code = "from proxy.reports import conversion; conversion.MAX_SECONDS = 1; conversion.main()"
-    ended = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps({**task, "limit": 0}), capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", code, str(os.getpid())]
+    ended = subprocess.run(command, input=json.dumps({**task, "limit": 0}), capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout) == {"problem": "too-large", "words": "reading its rows took more than 1 s"}
     assert not target.exists()
 
