@@ -1,10 +1,11 @@
-"""Long work on the event loop, a piece at a time: requests of clients are served in between."""
+"""Long work on the event loop, a piece at a time: requests of clients are served in between, here or by workers."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from typing import Final
+from typing import ClassVar, Final
 
 PIECE_SECONDS: Final = 0.001
 LONGEST_PIECE_SECONDS: Final = 0.02
@@ -16,6 +17,10 @@ accounts thousands of tasks are due, and pieces of a millisecond would take minu
 class Pauses:
     """Call it often; it pauses once the work since the last pause took its time."""
 
+    yield_processor: ClassVar[bool] = False
+    """Whether other processes of this program serve the requests: one that waits for this processor gets it in each
+    pause, not after the 3 ms that Linux gives a busy process at a time."""
+
     def __init__(self) -> None:
         self._piece = PIECE_SECONDS
         self._since = time.perf_counter()
@@ -26,6 +31,8 @@ class Pauses:
     async def __call__(self) -> None:
         now = time.perf_counter()
         if now - self._since > self._piece:
+            if self.yield_processor:
+                os.sched_yield()
             await asyncio.sleep(0)
             self._since = time.perf_counter()
             self._piece = next_piece(self._since - now)

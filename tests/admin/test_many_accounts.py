@@ -181,6 +181,20 @@ async def test_long_work_lets_others_take_their_turn() -> None:
     assert turns >= 3
 
 
+@pytest.mark.parametrize("yields", [False, True])
+async def test_long_work_lets_workers_take_the_processor(monkeypatch: pytest.MonkeyPatch, yields: bool) -> None:
+    """Where they serve the requests; a process that serves them itself would lose its turn to strangers."""
+    yielded: list[None] = []
+    monkeypatch.setattr(Pauses, "yield_processor", yields)
+    monkeypatch.setattr("os.sched_yield", lambda: yielded.append(None))
+    pause = Pauses()
+    await pause()
+    assert not yielded
+    spin(PIECE_SECONDS)
+    await pause()
+    assert len(yielded) == yields
+
+
 @pytest.mark.parametrize(
     ("away", "piece"), [(0.0, PIECE_SECONDS), (0.004, 0.001), (0.04, 0.01), (10.0, LONGEST_PIECE_SECONDS)]
 )

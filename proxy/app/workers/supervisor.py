@@ -178,7 +178,7 @@ class Supervisor:
         self._generation += 1
         for packed in self._hub.reload(config, self._generation):
             self.send_all(packed)
-        self._hub.tell_all(config.accounts)
+        await self._hub.tell_all(config.accounts)
         end = time.monotonic() + _APPLY_SECONDS
         while late := [worker for worker in self._living.values() if self._is_behind(worker)]:
             if time.monotonic() > end:

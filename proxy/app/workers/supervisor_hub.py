@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
+from proxy.admin.pauses import Pauses
 from proxy.app.fleet import read_pause
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
@@ -167,16 +168,18 @@ class SupervisorHub:
         slots = self._parts.budgets.give_slots(client.name for client in config.clients)
         return {"slots": slots, "tls": self.tls.to_document()}
 
-    def tell_all(self, accounts: Mapping[str, object]) -> None:
+    async def tell_all(self, accounts: Mapping[str, object]) -> None:
         """After a reload: the tokens and the lists that changed or are gone."""
-        given = self._given_tokens
+        given, pause = self._given_tokens, Pauses()
         self._given_tokens = {account: given[account] for account in accounts if account in given}
         for account in accounts:
             if self._given_tokens.get(account) != self._newest_token(account):
                 self._give_token(account)
+            await pause()
         for account in {*accounts, *(account for account, _ in self._given)}:
             for region in REGION_NAMES:
                 self._give_lists(account, region)
+            await pause()
 
     def look(self) -> None:
         """What no event tells."""

@@ -284,30 +284,30 @@ def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
     assert taken == [(ATTEMPT, 12), (replace(SERVED, span=ATTEMPT.span), 13)]
 
 
-def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
+async def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
     """Tokens that were not told yet, and lists that are new or gone."""
     bench.hub.observe(ProfilesListed("default", "na", 3))
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
     bench.workers.frames.clear()
-    bench.hub.tell_all({"default": 1})
+    await bench.hub.tell_all({"default": 1})
     assert bench.workers.kinds() == [("token", None), ("lists", None)]
 
 
-def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
+async def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
     """Unless it is another one, or its account was gone meanwhile: the workers have forgotten it."""
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # there are tokens alone
     bench.hub.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
 
-    def told(*accounts: str) -> list[tuple[str, Any]]:
+    async def told(*accounts: str) -> list[tuple[str, Any]]:
         bench.workers.frames.clear()
-        bench.hub.tell_all(dict.fromkeys(accounts))
+        await bench.hub.tell_all(dict.fromkeys(accounts))
         return [(message["account"], message["token"]) for message, _ in bench.workers.frames]
 
-    assert told("acme", "default") == [("default", None)]
-    assert told("default") == []
-    assert told("acme", "default") == [("acme", write_token(TOKEN))]
+    assert await told("acme", "default") == [("default", None)]
+    assert await told("default") == []
+    assert await told("acme", "default") == [("acme", write_token(TOKEN))]
     bench.tokens.current = lambda account: None  # type: ignore[method-assign]  # it has ended
-    assert told("acme", "default") == [("acme", None)]
+    assert await told("acme", "default") == [("acme", None)]
 
 
 def reloaded(bench: Bench, region: str) -> tuple[Config, list[Message]]:
