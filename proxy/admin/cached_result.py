@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_GOOD_TIMES: Final = 30
+_GOOD_TIMES: Final = 100
 _GOOD_SECONDS: Final = 10.0
 """A result is good for so many times as long as it took, and no longer than so many seconds: with an open console,
-making it takes 3 % of a core."""
+making it takes 1 % of a core."""
 
 _Result = TypeVar("_Result")
 

@@ -10,9 +10,9 @@ import pytest
 from proxy.admin.cached_result import CachedResult
 
 
-@pytest.mark.parametrize(("took", "good_for"), [(0.1, 3.0), (2.0, 10.0)])
+@pytest.mark.parametrize(("took", "good_for"), [(0.01, 1.0), (2.0, 10.0)])
 async def test_a_result_costs_little_of_the_time(monkeypatch: pytest.MonkeyPatch, took: float, good_for: float) -> None:
-    """It is good for as long as making it takes three percent of the time, but for ten seconds at most."""
+    """It is good for as long as making it takes one percent of the time, but for ten seconds at most."""
     now, made = 100.0, 0
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
