@@ -456,6 +456,7 @@ async def survey_accounts(view: AdminView) -> Survey:
     stopped: dict[overview.Outage, list[str]] = {}
     undated: list[str] = []
     soonest = Soonest(overview.MAX_LINES)
+    unlisted = view.unlisted_accounts()
     for name in sorted(view.accounts()):
         await pause()
         status = view.credential(name)
@@ -472,7 +473,7 @@ async def survey_accounts(view: AdminView) -> Survey:
             serving += 1
         else:
             stopped.setdefault(overview.why_not_serving(status), []).append(name)
-        needed = needs_attention(status, now) or view.listing_failures(name)
+        needed = needs_attention(status, now) or name in unlisted
         (attention if needed else calm).append(name)
     return Survey(
         names=tuple(names),

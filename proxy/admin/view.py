@@ -233,6 +233,10 @@ class AdminView:
         found = (self._program.directory.failure(account, region) for region in REGION_NAMES)
         return tuple(failure for failure in found if failure is not None)
 
+    def unlisted_accounts(self) -> frozenset[str]:
+        """Those with a region whose last listing failed."""
+        return frozenset(failure.account for failure in self._program.directory.failures())
+
     def client_keys(self) -> tuple[KnownKey, ...]:
         """Every client's keys, in the order of the configuration."""
         return self._program.forwarder.rules.clients.known_keys()

@@ -147,6 +147,9 @@ class FakeProgram(AdminView):
     def listing_failures(self, account: str) -> tuple[ListingFailure, ...]:
         return tuple(failure for failure in self.unlisted if failure.account == account)
 
+    def unlisted_accounts(self) -> frozenset[str]:
+        return frozenset(failure.account for failure in self.unlisted)
+
     def throttles(self) -> tuple[ThrottleView, ...]:
         return self.limits
 
