@@ -6,10 +6,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.profiles import index, reach
 from proxy.profiles.directory import EarlyListings
-from proxy.profiles.index import ListingFailure, ProfileIndex
-from proxy.profiles.reach import ReachIndex
+from proxy.profiles.index import ListingFailure, ProfileIndex, read_listing, write_listing
+from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,17 +42,15 @@ class DirectoryCopy:
         self._misses.keep(self._accounts)
 
     def take(self, message: Message) -> None:
-        """The lists of one account in one region; a document of None where they are gone."""
-        account, region = key = message["account"], message["region"]
+        """The lists of one account in one region; None where they are gone."""
+        account, region = message["account"], message["region"]
         self.version += 1
-        listed = list(index.read_document(message["listing"]))
-        if listed:
-            self._index.put(*key, listed[0][2])
+        if message["listing"] is not None:
+            self._index.put(account, region, read_listing(message["listing"]))
         else:
             self._index.drop(account, region)
-        read = list(reach.read_document(message["reach"]))
-        if read:
-            self._reach.put(*key, read[0][2])
+        if message["reach"] is not None:
+            self._reach.put(account, region, read_reading(message["reach"]))
         else:
             self._reach.drop(account, region)
 
@@ -92,9 +89,9 @@ class DirectoryCopy:
 
 def write_lists(account: str, region: str, listing: ProfileListing | None, reading: Reach | None) -> dict[str, Any]:
     """What `DirectoryCopy.take` takes."""
-    profiles, further = ProfileIndex(), ReachIndex()
-    if listing is not None:
-        profiles.put(account, region, listing)
-    if reading is not None:
-        further.put(account, region, reading)
-    return {"account": account, "region": region, "listing": profiles.to_document(), "reach": further.to_document()}
+    return {
+        "account": account,
+        "region": region,
+        "listing": None if listing is None else write_listing(listing),
+        "reach": None if reading is None else write_reading(reading),
+    }
