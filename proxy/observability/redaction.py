@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +120,8 @@ def _mask_shapes(text: str) -> str:
 def _spellings(text: str) -> frozenset[str]:
     if len(text) < MIN_SECRET:
         return frozenset()
-    return frozenset({text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]})
+    quoted = quote(text, safe="")
+    return frozenset({text, quoted, quoted.replace("%20", "+"), json.dumps(text)[1:-1], repr(text)[1:-1]})
 
 
 def _stands_at(text: str, start: int, spelling: str) -> bool:
