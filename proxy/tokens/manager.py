@@ -225,11 +225,13 @@ class TokenManager:
 
     async def _reread(self, change: StoreChange) -> None:
         """What the store has now. Among thousands of accounts some change all the time: only they are looked at."""
-        if change.document is None:
-            for account in tuple(self._credentials) if change.account is None else (change.account,):
-                if (credential := self._credentials.get(account)) is not None:
-                    await credential.reread_store()
-                    self._look_at_consent(account)
+        if change.document is not None:
+            return
+        for account in (change.account,) if change.account is not None else self.accounts():
+            credential = self._credentials.get(account)
+            if credential is not None:
+                await credential.reread_store()
+                self._look_at_consent(account)
 
     def _look_at_consents(self) -> None:
         """Tells what is new of all, and plans the next look."""
