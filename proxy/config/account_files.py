@@ -212,10 +212,10 @@ def _normal(path: Path) -> Path:
 def _folders(base: Path, pattern: str) -> Iterator[Path]:
     """Every folder in which a part of the pattern is looked for, the first one even where it does not exist yet."""
     parts = PurePath(pattern).parts
-    magic = [position for position, part in enumerate(parts) if glob.has_magic(part)]
-    yield _normal(base.joinpath(*parts[: magic[0]]))
-    for position in magic[1:]:
-        found = glob.glob(str(PurePath(*parts[:position])), root_dir=base)  # noqa: PTH207 - not hidden folders
+    first = next(position for position, part in enumerate(parts) if glob.has_magic(part))
+    yield _normal(base.joinpath(*parts[:first]))
+    for end in range(first + 1, len(parts)):
+        found = glob.glob(f"{PurePath(*parts[:end])}/", root_dir=base)  # noqa: PTH207 - not hidden folders
         yield from (_normal(base / each) for each in found)
 
 

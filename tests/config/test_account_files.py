@@ -71,6 +71,28 @@ def test_a_folder_that_is_not_there_yet_is_watched(folder: Path) -> None:
     assert folder / "later" in read(folder).sources
 
 
+def test_every_folder_in_which_a_file_may_appear_is_watched(folder: Path) -> None:
+    """Also those of the parts between: a new folder has no file in it at first."""
+    (folder / "proxy.yaml").write_text("accounts_from: ['teams/*/*.d/*.yaml', 'own/*/account.yaml']\n")
+    teams, own = folder / "teams", folder / "own"
+    for new in (teams / "red" / "a.d", teams / "red" / "b.d", teams / "blue", own / "acme", own / "globex"):
+        new.mkdir(parents=True)
+    files = teams / "red" / "a.d" / "one.yaml", own / "acme" / "account.yaml"
+    for name, file in zip(("one", "acme"), files, strict=True):
+        file.write_text(f"accounts: {{{name}: {{client_id: x, client_secret: s}}}}")
+    (teams / "README").write_text("No folder.")
+    assert set(read(folder).sources) - {folder / "proxy.yaml", *files} == {
+        teams,
+        teams / "red",
+        teams / "red" / "a.d",
+        teams / "red" / "b.d",
+        teams / "blue",
+        own,
+        own / "acme",
+        own / "globex",
+    }
+
+
 @pytest.mark.parametrize(
     ("patterns", "found"),
     [
