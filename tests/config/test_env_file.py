@@ -51,6 +51,16 @@ def test_what_is_no_variable_is_told_by_its_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_has_a_mebibyte_at_most(tmp_path: Path) -> None:
+    """One that holds a byte more is no file of variables."""
+    path = tmp_path / ".env"
+    path.write_bytes(b"A=".ljust(1_048_576, b"x"))
+    assert len(read_env_file(path)["A"]) == 1_048_574
+    path.write_bytes(b"A=".ljust(1_048_577, b"x"))
+    with pytest.raises(ConfigurationError, match="is too large"):
+        read_env_file(path)
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
     """Missing, or no text."""

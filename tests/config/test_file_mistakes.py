@@ -32,6 +32,8 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),
         ("log: {access_fields: [status, url]}", r"log.access_fields[1]: is not one of request_id, client, account"),
+        ("audit: {file: 7}", "audit.file: must name a file, not a number"),
+        ("audit: {file: ' '}", "audit.file: must name a file (line 2)"),
         ("audit: {objects: 7}", "audit.objects: must be true or false"),
         (
             "audit: {stdout: true, objects: true, values: [state, 'a b']}",
