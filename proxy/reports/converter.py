@@ -33,8 +33,8 @@ class ConversionFailed(AdsProxyError):
 
 
 class Converter:
-    """The event loop does not begin the processes: uvloop copies the page tables of the program for each, and serves
-    nobody meanwhile. That took 24 ms for a program of 100 MB, 76 ms for one of 700 MB."""
+    """The event loop does not begin the processes: uvloop copies the page tables of the program for each, and serves no
+    request meanwhile. That took 24 ms for a program of 100 MB, 76 ms for one of 700 MB."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(AT_ONCE)
