@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -55,7 +56,7 @@ class Passage:
         """The passage without code, which is not prose."""
         return _CODE_SPAN.sub("", self.text)
 
-    @property
+    @functools.cached_property
     def sentences(self) -> list[str]:
         """Its sentences; those of a text need not be whole."""
         return [each for paragraph, is_prose in passages(self.text) if is_prose for each in sentences(paragraph)]
@@ -63,7 +64,8 @@ class Passage:
     @property
     def phrases(self) -> list[tuple[str, str]]:
         """Each phrase of the dialect, and what to write."""
-        found = [(match[0], instead) for phrase, instead in _PHRASES for match in phrase.finditer(self.prose)]
+        prose = self.prose
+        found = [(match[0], instead) for phrase, instead in _PHRASES for match in phrase.finditer(prose)]
         about_mcp = "mcp" in self.path.stem or self.path.stem.startswith("tool_") or _OF_MCP.search(self.text)
         return [each for each in found if not (about_mcp and "tool" in each[0].lower())]
 
