@@ -35,6 +35,8 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	test_strict_json.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
 # All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
+# To the parts in turn, and back again: in one direction alone, the last part would get the largest of each round.
+SHARED_OUT := { turn = NR % (2 * parts); if ((turn < parts ? turn : 2 * parts - 1 - turn) == part - 1) print }
 # The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
 LONG := tests/fuzz tests/admin tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
 # Files of other folders with long tests or tests of real programs.
@@ -191,7 +193,7 @@ unit: $(DEVELOPED) $(SPECIFIED)
 	# A process per core for the others, eight at most. Each collects its own files; pytest-xdist's would all collect all.
 	parts=$$(getconf _NPROCESSORS_ONLN); ((parts <= 8)) || parts=8
 	for part in $$(seq $$parts); do
-		$(BIN)/python -m pytest $$($(OTHERS) | awk "NR % $$parts + 1 == $$part") -q -m "$(UNIT)" \
+		$(BIN)/python -m pytest $$($(OTHERS) | awk -v parts=$$parts -v part=$$part '$(SHARED_OUT)') -q -m "$(UNIT)" \
 			--junit-xml=.cache/junit-unit-$$part.xml & processes+=" $$!"
 	done
 	result=0
