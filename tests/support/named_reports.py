@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -27,6 +28,12 @@ def lines_of(rows: tuple[dict[str, Any], ...] = ROWS) -> bytes:
     return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
 
 
+@functools.lru_cache(maxsize=8)
+def _compressed(content: bytes) -> tuple[bytes, str]:
+    """Content as gzip, and its SHA-256. Many tests publish the same, some of them 16 MB."""
+    return gzip.compress(content, 1, mtime=0), hashlib.sha256(content).hexdigest()
+
+
 def publish(folder: ReportFolder, name: str, run: str = "r1", **said: Any) -> Result:
     """A result of account `default`, or with what is `said`; `csv` and `jsonl` are its contents, `stale` the ids of
     profiles whose last order failed."""
@@ -35,9 +42,8 @@ def publish(folder: ReportFolder, name: str, run: str = "r1", **said: Any) -> Re
     results = folder.adopt(name, account) / "results"
     files = {}
     for form, content in contents.items():
-        stored = gzip.compress(content, 1, mtime=0)
+        stored, digest = _compressed(content)
         (results / f"{run}.{form}.gz").write_bytes(stored)
-        digest = hashlib.sha256(content).hexdigest()
         files[form] = ResultFile(f"{run}.{form}.gz", len(content), digest, len(stored))
     profiles = tuple(
         ProfileRows(profile, "DE", "EUR", "2025-09-09", "2025-10-08", 1, COMPLETED, stale=profile in stale)
