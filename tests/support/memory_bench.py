@@ -7,6 +7,7 @@ arrives at a recorder that reads it with two parsers which are not ours. What is
 from __future__ import annotations
 
 import asyncio
+import atexit
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -33,6 +34,8 @@ from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
 
 _SILENT, _UNUSED = socket.socketpair()
+atexit.register(_SILENT.close)
+atexit.register(_UNUSED.close)
 TURNS = 400
 """Turns of the event loop after which something that still moves is taken for a hang."""
 
