@@ -255,11 +255,11 @@ class ReportKeeper:
     async def _begin_run(self, folder: Path) -> RunJournal | None:
         """A new run if one is due or asked for; otherwise what it waits for is told."""
         report, now, store = self.report, self.parts.run.clock.now(), self.parts.folder
-        listed = self.parts.profiles(report.account)
+        asked = await finish(store.run_is_asked_for, report.name)
+        listed = self.parts.profiles(report.account)  # no older than what was asked for
         selected = select_profiles(report, listed.profiles)
         if listed.ready and not listed.unlisted and self._kept.is_of_others(selected[0]):
             await finish(self._drop, folder)
-        asked = await finish(store.run_is_asked_for, report.name)
         has_result = await finish(store.version, report.name) is not None
         groups = groups_of(report, selected[0])
         due = due_groups(report, groups, self._kept.ran, now, has_result=has_result)

@@ -194,6 +194,24 @@ async def test_rows_of_a_region_that_cannot_be_listed_are_kept(bench: Bench) -> 
     assert result.stale == ("22",)
 
 
+async def test_a_run_covers_what_is_listed_when_it_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list changes, and a run is asked for, while the runner looks whether one is."""
+    is_asked_for = ReportFolder.run_is_asked_for
+
+    def ask(folder: ReportFolder, name: str) -> bool:
+        if len(bench.observed.finished) == 1 and bench.listed.profiles != (US, JP):
+            bench.listed = ListedProfiles((US, JP))
+            folder.ask_for_run(name)
+        return is_asked_for(folder, name)
+
+    monkeypatch.setattr(ReportFolder, "run_is_asked_for", ask)
+    async with bench.running():
+        await bench.runs(2)
+    result = bench.folder.result("sp-daily")
+    assert result is not None
+    assert [profile.id for profile in result.profiles] == ["11", "33"]
+
+
 async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
     async with bench.running():
         await bench.runs(1)
