@@ -59,20 +59,20 @@ async def test_what_went_wrong_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 async def test_a_cancelled_task_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before who began it goes on: another one may write the same file."""
-    monkeypatch.setattr(
-        converter, "_CODE", "import os, time; print(os.getpid(), file=open(PLACE, 'w')); time.sleep(600)"
-    )
-    place = tmp_path / "pid"
-    monkeypatch.setattr(converter, "_CODE", converter._CODE.replace("PLACE", repr(str(place))))
+    begun, begin = list[subprocess.Popen[bytes]](), converter._begin
+
+    def note() -> subprocess.Popen[bytes]:
+        begun.append(begin())
+        return begun[0]
+
+    monkeypatch.setattr(converter, "_begin", note)
+    monkeypatch.setattr(converter, "_CODE", "import signal; signal.pause()")
     convert = Converter()
     running = asyncio.create_task(convert.run(task(tmp_path / "source", tmp_path / "target")))
-    async with asyncio.timeout(PATIENCE):
-        while not place.exists() or not place.read_text():
-            await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait((running,))
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(place.read_text()), 0)
+    assert begun[0].returncode == -signal.SIGKILL
     assert repr(convert) == "<Converter: 0 processes>"
 
 

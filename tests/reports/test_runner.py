@@ -383,9 +383,12 @@ async def test_a_result_that_is_being_published_is_whole_before_another_run_begi
         await bench.until(publishing.is_set)
         bench.listed = ListedProfiles(ready=False)
         reload = asyncio.create_task(runner.reconfigure({"sp-daily": make_report(days=3)}, bench.parts()))
-        await asyncio.wait((reload,), timeout=0.1)
+        for _ in range(100):  # a reload that does not wait takes a few turns of threads
+            await asyncio.to_thread(int)
+        is_waiting = not reload.done()
         goes_on.set()
         await reload
+        assert is_waiting
         await bench.until(lambda: (said := bench.folder.status("sp-daily")) and "list of profiles" in said.waits_for)
         opened = bench.folder.open("sp-daily", Form.CSV)
     assert opened is not None
