@@ -99,7 +99,7 @@ async def carry_out(context: CallContext, decision: Decision) -> web.StreamRespo
     try:
         if fault is not None:
             context.record.fault = True
-            await before_head(context.request, fault)
+            await before_head(context.request, fault, context.state.faults.cleared)
         answer = await find_answer(context, decision, fault)
         context.state.ledger.answered(context.record, answer.status, decision.path)
         response = await send(context.request, answer, fault)

@@ -42,7 +42,8 @@ class Match:
 class Fault:
     """What happens. All times are seconds; everything left out happens as if there were no fault.
 
-    `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head.
+    `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head, or until
+    the faults are cleared.
     `interim`: statuses of 1xx answers that come first. `abort`: the connection ends at that point, in the middle of
     head or body after `abort_after` bytes of it; with `reset` by RST. `hang`: from that point on nothing comes any
     more, and the connection stays. `piece_bytes` with `piece_interval` and `head_interval`: a slow body, a slow head
@@ -98,6 +99,8 @@ class FaultBook:
 
     planned: list[Planned] = field(default_factory=list)
     added: int = 0
+    cleared: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the faults that are planned now are cleared; later ones have an event of their own."""
 
     def add(self, match: Match, fault: Fault, times: int | None = None) -> Planned:
         """Plans a fault for the next `times` requests that it meets."""
@@ -107,8 +110,10 @@ class FaultBook:
         return entry
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong any more, and what a fault delays goes on."""
         self.planned.clear()
+        self.cleared.set()
+        self.cleared = asyncio.Event()
 
     def find(self, target: str, region: str | None, method: str, path: str) -> Planned | None:
         """The planned fault that meets a request, not yet used up by it."""
@@ -154,10 +159,11 @@ async def stop_at(point: Point, request: web.BaseRequest, fault: Fault) -> None:
         await asyncio.Event().wait()
 
 
-async def before_head(request: web.BaseRequest, fault: Fault) -> None:
-    """What a fault does before an answer's head goes out."""
+async def before_head(request: web.BaseRequest, fault: Fault, cleared: asyncio.Event) -> None:
+    """What a fault does before an answer's head goes out; a delay ends when `cleared` is set."""
     if fault.delay:
-        await asyncio.sleep(fault.delay)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(cleared.wait(), fault.delay)
     transport = request.transport
     if fault.raw is not None and transport is not None:
         transport.write(fault.raw)

@@ -202,13 +202,16 @@ def test_fifteen_thousand_profiles_cost_a_request_nothing(
 
 def test_a_large_list_that_arrives_holds_nobody_up(large: SimulatedAmazon, tmp_path: Path) -> None:
     """While 15,000 profiles are read, requests go on: none waits for a quarter of the reading, whatever it takes."""
-    large.fault({"delay": 0.7}, times=3, path="/v2/profiles")
+    before = large.counts()["faults"]
+    large.fault({"delay": 60}, path="/v2/profiles")
     with serving(tmp_path, large.configuration()) as running:
         running.until_ready()
         with Load(running, paths=("/sim/status/200",), workers=2) as load:
             running.until(lambda: load.total > 100)
+            running.until(lambda: large.counts()["faults"] >= before + 3)
             assert running.account()["profiles"] == {}
             since = time.monotonic()
+            large.heal()
             running.until_listed()
             seconds = time.monotonic() - since
         assert set(load.statuses) == {200}

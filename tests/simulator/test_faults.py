@@ -131,18 +131,39 @@ async def test_open_connections_can_be_closed_at_once(client: SimulatorClient) -
     writer.close()
 
 
-async def test_delay_and_slow_body_take_their_time(client: SimulatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A delay comes before the head, an interval between the pieces."""
+async def test_delay_comes_before_the_head(client: SimulatorClient) -> None:
+    """The response comes when the delay is over, and not before."""
+    clock = asyncio.get_running_loop().time
+    since = clock()
+    assert body_of(await meet(client, Fault(status=200, body=b"abcd", delay=0.05))) == b"abcd"
+    assert clock() - since >= 0.05
+
+
+async def test_delay_ends_when_the_faults_are_deleted(client: SimulatorClient) -> None:
+    """A request that is delayed is answered then, and the next delay is one of its own."""
+    await client.sign_in()
+    for happened in (1, 2):
+        client.simulator.state.add_fault(Fault(delay=3600), times=1)
+        delayed = asyncio.create_task(client.ask("GET", "/v2/profiles"))
+        while client.simulator.state.counts()["faults"] < happened:
+            await client.control("GET", "/counts")
+        assert not delayed.done()
+        await client.control("DELETE", "/faults")
+        assert (await delayed).status == 200
+
+
+async def test_slow_body_takes_its_time(client: SimulatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval comes between the pieces."""
     sleep, pauses = asyncio.sleep, list[float]()
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
         await sleep(0)
 
-    fault = Fault(status=200, body=b"abcd", delay=50.0, piece_bytes=1, piece_interval=20.0)
+    fault = Fault(status=200, body=b"abcd", piece_bytes=1, piece_interval=20.0)
     monkeypatch.setattr(asyncio, "sleep", pause)
     assert body_of(await meet(client, fault)) == b"abcd"
-    assert [seconds for seconds in pauses if seconds >= 20] == [50.0, 20.0, 20.0, 20.0]
+    assert [seconds for seconds in pauses if seconds >= 20] == [20.0, 20.0, 20.0]
 
 
 async def test_client_that_goes_away_is_counted(client: SimulatorClient) -> None:
