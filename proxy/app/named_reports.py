@@ -149,8 +149,5 @@ class NamedReportService:
                 unlisted.append(region)
                 ready = ready and self._directory.failure(account, region) is not None
                 continue
-            found += [
-                ReportProfile(profile.id, region, profile.country, profile.currency, profile.timezone)
-                for profile in listing.profiles
-            ]
+            found += [ReportProfile.from_listing(profile, region) for profile in listing.profiles]
         return ListedProfiles(tuple(found), tuple(unlisted), ready)

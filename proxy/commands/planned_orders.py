@@ -28,9 +28,7 @@ def print_orders(config: Config, name: str) -> int:
     report = make_named_reports(config.reports)[name]
     finding, accounts = asyncio.run(_list(config, report))
     known = [
-        ReportProfile(each.id, listing.region, each.country, each.currency, each.timezone)
-        for listing in finding.listings
-        for each in listing.profiles
+        ReportProfile.from_listing(each, listing.region) for listing in finding.listings for each in listing.profiles
     ]
     profiles, unlisted = select_profiles(report, known)
     planned = [order for each in profiles for order in plan_orders(report, each, time.time(), accounts.get(each.id))]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import time
 
+    from proxy.profiles.listing import Profile
     from proxy.profiles.reach import AdsAccount
 
 
@@ -58,6 +59,11 @@ class ReportProfile:
     country: str = ""
     currency: str = ""
     timezone: str = ""
+
+    @classmethod
+    def from_listing(cls, profile: Profile, region: str) -> ReportProfile:
+        """One of the profiles that Amazon lists in this region."""
+        return cls(profile.id, region, profile.country, profile.currency, profile.timezone)
 
 
 class ProfileAccount(NamedTuple):
