@@ -229,11 +229,14 @@ def taking_turns(lock: Path) -> Iterator[None]:
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody holds now, for somebody who is to listen there soon.
 
-    It is by chance, and from below what systems give to whoever names none: neither a connection nor a second run of
-    tests is likely to take it meanwhile.
+    It is from below what systems give to connections and to whoever names none. On Linux it is this process's until it
+    ends: a name in the system, of which there can be one, keeps all other runs of tests from it.
     """
     while True:
         port = secrets.choice(FREE_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with socket.socket() as probe, socket.socket(socket.AF_UNIX) as name, contextlib.suppress(OSError):
+            if sys.platform == "linux":
+                name.bind(f"\0port {port} of the tests")
             probe.bind(("127.0.0.1", port))
+            name.detach()  # it stays open
             return port
