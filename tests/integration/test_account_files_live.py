@@ -15,17 +15,20 @@ from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 
-"""The contract's promise, in seconds."""
-
 
 def put(folder: Path, name: str, amazon: SimulatedAmazon, *accounts: str) -> Path:
     """A file with accounts of logins of their own."""
-    (folder / "accounts.d").mkdir(exist_ok=True)
-    path = folder / "accounts.d" / name
     logins = {each: amazon.control("users", {"user": each})["refresh_token"] for each in accounts}
     entries = {each: amazon.account(refresh_token=token) for each, token in logins.items()}
-    path.write_text(yaml.safe_dump({"accounts": entries}))
-    return path
+    return write(folder, name, yaml.safe_dump({"accounts": entries}))
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """A file of accounts, written in one step: one that is half written is one more change."""
+    (folder / "accounts.d").mkdir(exist_ok=True)
+    whole = folder / f"{name}.new"
+    whole.write_text(text)
+    return whole.replace(folder / "accounts.d" / name)
 
 
 def until_served(running: Serving, account: str, status: int = 200) -> None:
@@ -60,7 +63,7 @@ def test_a_broken_file_is_reported_by_name_and_leaves_the_others_in_force(
     configuration = amazon.configuration(accounts={}, accounts_from=["accounts.d/*.yaml"])
     with serving(tmp_path, configuration) as running:
         until_served(running, "globex")
-        broken.write_text("accounts: [")
+        write(tmp_path, "b.yaml", "accounts: [")
         running.until(lambda: running.metric("config_last_reload_successful") == 0)
         (told,) = running.told("config_reloaded", success=False)
         assert told["problems"] == [f"{broken}: line 1, column 12: is not YAML"]
@@ -86,8 +89,7 @@ def test_sighup_reads_the_files_of_accounts_too(amazon: SimulatedAmazon, tmp_pat
 def test_a_start_with_a_broken_file_ends_with_its_name(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Exit code 2, as for every mistake of a configuration, from `serve` and from `check`."""
     put(tmp_path, "a.yaml", amazon, "acme")
-    broken = tmp_path / "accounts.d" / "b.yaml"
-    broken.write_text("accounts: {globex: {client_id: x}}")
+    broken = write(tmp_path, "b.yaml", "accounts: {globex: {client_id: x}}")
     path = tmp_path / "proxy.yaml"
     path.write_text(yaml.safe_dump(amazon.configuration(accounts={}, accounts_from=["accounts.d/*.yaml"])))
     for command in (["serve"], ["check", "--offline"]):
