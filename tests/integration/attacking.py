@@ -95,7 +95,12 @@ class Attacker:
 
     def __init__(self, running: Rig) -> None:
         self.running = running
-        until(lambda: len(running.account("acme")["profiles"]) == 3)
+        until(self._is_listed)
+
+    def _is_listed(self) -> bool:
+        """Whether the lists of all accounts and regions are read: what a request is answered may depend on them."""
+        accounts = json.loads(self.running.admin_get("/status")[1])["accounts"]
+        return all(len(account["profiles"]) == len(account["ads_accounts"]) == 3 for account in accounts)
 
     def seen(self) -> list[dict[str, Any]]:
         """The requests of clients that reached Amazon's API or its MCP endpoint so far; the proxy's own lists come when

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,13 +161,14 @@ def test_a_flood_of_401s_is_no_flood_of_token_requests(attacker: Attacker) -> No
     def token_requests() -> int:
         return int(json.loads(attacker.running.get_control("/control/counts")[1])["token_requests"])
 
-    before = token_requests()
+    before, since = token_requests(), time.monotonic()
     kind = "application/vnd.spCampaign.v3+json"
     lines = ("Amazon-Advertising-API-Scope: 999", f"Content-Type: {kind}", f"Accept: {kind}")
     for _ in range(60):
         asked = attacker.send(request("POST", "/sp/campaigns/list", *lines, body=b"{}"))
         assert asked.status == 401
-    assert token_requests() - before <= 15
+    minutes = (time.monotonic() - since) / 60
+    assert token_requests() - before <= 15 + 4 * minutes
 
 
 def test_hostile_words_stay_words_in_the_log(tmp_path: Path) -> None:

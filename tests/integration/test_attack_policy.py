@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.integration.attacking import CLIENTS, FIRST, SCOPE, SECOND, VENDOR, Attacker, exchange, key, request, values
 from tests.integration.rig import rig
-from tests.support.processes import fetch
+from tests.support.processes import fetch, until
 
 pytestmark = pytest.mark.integration
 LIST = "/sp/campaigns/list"
@@ -193,7 +194,7 @@ def test_upgrades_are_not_passed_on(attacker: Attacker, lines: tuple[str, ...]) 
 
 
 def test_a_budget_is_one_budget_however_the_key_is_shown(attacker: Attacker) -> None:
-    """Three ways to show a key and a placeholder spend the same five requests."""
+    """Three ways to show a key and a placeholder spend the same five requests, and those that come back with time."""
     form = f"grant_type=refresh_token&refresh_token=acme&client_id=budgeted&client_secret={key('budgeted')}".encode()
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     token = json.loads(fetch(f"{attacker.running.proxy_url}/auth/o2/token", form, kind)[1])["access_token"]
@@ -203,9 +204,13 @@ def test_a_budget_is_one_budget_however_the_key_is_shown(attacker: Attacker) -> 
         f"X-Ads-Proxy-Key: {key('budgeted')}",
         f"Authorization: Bearer {token}",
     )
-    statuses = [attacker.send(request("GET", "/v2/profiles", ways[number % 4])).status for number in range(9)]
+    statuses: list[int] = []
+    began = time.monotonic()
+    while 429 not in statuses and len(statuses) < 20:
+        statuses.append(attacker.send(request("GET", "/v2/profiles", ways[len(statuses) % 4])).status)
+    regained = (time.monotonic() - began) * 5 / 60
     assert statuses[:5] == [200] * 5
-    assert 429 in statuses[5:7]
+    assert statuses.count(200) <= 5 + regained
 
 
 def test_placeholders_cannot_be_forged_or_lent(attacker: Attacker) -> None:
@@ -260,9 +265,23 @@ def test_strangers_make_no_new_metrics(attacker: Attacker) -> None:
     odd += [
         request("GET", f"/@n{number}/p", f"X-Ads-Proxy-Key: {key('free')}", host=f"h{number}") for number in range(250)
     ]
-    counts = []
+    found = []
     for some in (odd[::250], odd):
+        wanted = requests_counted(attacker) + len(some)
         for data in some:
             exchange(attacker.running.proxy_url, data)
-        counts.append(len(attacker.running.admin_get("/metrics")[1].splitlines()))
-    assert counts[0] == counts[1]
+        until(lambda wanted=wanted: requests_counted(attacker) == wanted)
+        found.append(series(attacker).keys())
+    assert found[0] == found[1]
+
+
+def series(attacker: Attacker) -> dict[str, float]:
+    """What the metrics say now."""
+    text = attacker.running.admin_get("/metrics")[1].decode()
+    pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def requests_counted(attacker: Attacker) -> float:
+    """How many requests of clients the metrics have: each is counted once its answer is out."""
+    return sum(value for name, value in series(attacker).items() if name.startswith("ads_proxy_requests_total"))
