@@ -197,9 +197,17 @@ def serving(path: Path, configuration: dict[str, Any], **process: Any) -> Iterat
         running.process.end()
 
 
+REUSE = 0.15
+"""Seconds: a stopping program serves what comes so soon behind an answer. It closes idle connections a little later."""
+
+
 @dataclass
 class Load:
-    """Tools that ask without pause, each on a connection of its own, which it keeps, or has anew for each request."""
+    """Tools that ask without pause, each on a connection of its own, which it keeps, or has anew for each request.
+
+    `late` are those of the `failures` to get an answer for which a tool is to blame: it was itself so slow that the
+    connection may have been closed as idle.
+    """
 
     serving: Serving
     paths: tuple[str, ...] = ("/v2/profiles",)
@@ -208,6 +216,7 @@ class Load:
     keep: bool = True
     statuses: Counter[int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     connections: int = 0
 
     def __enter__(self) -> Load:
@@ -231,11 +240,13 @@ class Load:
         while not self._stop.is_set():
             self.connections += 1
             connection = http.client.HTTPConnection(self.serving.netloc, timeout=PATIENCE)
+            last = time.monotonic()
             try:
                 while not self._stop.is_set():
                     number += 1
-                    connection.request("GET", self.paths[number % len(self.paths)])
-                    answer = connection.getresponse()
+                    began = time.monotonic()
+                    answer = self._ask(connection, self.paths[number % len(self.paths)], last)
+                    last = began
                     answer.read()
                     self.statuses[answer.status] += 1
                     if self.pause:
@@ -247,6 +258,20 @@ class Load:
                 self._stop.wait(0.01)
             finally:
                 connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, path: str, last: float) -> http.client.HTTPResponse:
+        """The answer to a request; `last` is when the one before began, or the connection."""
+        idle = 0.0
+        try:
+            try:
+                connection.request("GET", path)
+            finally:
+                idle = time.monotonic() - last
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            if idle >= REUSE:
+                self.late.append(repr(error))
+            raise
 
 
 def burst(serving: Serving, paths: list[str], headers: dict[str, str] | None = None) -> list[int]:
