@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import Output, fetch, free_port
-from tests.support.running import serving, simulated_amazon
+from tests.support.processes import Output, fetch, free_port, until
+from tests.support.running import REGIONS, serving, simulated_amazon
+
+
+LISTED = "ads_accounts_listed"
+"""The event of a region's last list."""
 
 
 @dataclass
@@ -48,6 +52,10 @@ class Rig:
         accounts = json.loads(self.admin_get("/status")[1])["accounts"]
         found: dict[str, Any] = next(account for account in accounts if account["name"] == name)
         return found
+
+    def until_listed(self) -> None:
+        """Until profiles and ads accounts are known in every region."""
+        until(lambda: {each["region"] for each in self.log.entries() if each.get("event") == LISTED} == set(REGIONS))
 
 
 @contextlib.contextmanager

@@ -119,8 +119,8 @@ def open_console(browser: webdriver.Chrome, running: Serving, look: Look) -> Non
     browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
     browser.execute_cdp_cmd("Emulation.setLocaleOverride", {"locale": "en-GB"})
     browser.get(running.admin)
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#invitations-rows tr"))
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#ads-rows tr"))
+    for table in ("invitations", "request", "profile", "ads"):
+        until(lambda table=table: browser.find_elements(By.CSS_SELECTOR, f"#{table}-rows tr"))
 
 
 def shot(browser: webdriver.Chrome, look: Look) -> bytes:

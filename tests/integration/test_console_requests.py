@@ -24,7 +24,6 @@ from tests.support.programs import ROOT, require_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 AXE = ROOT / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-NAMES = ("reporting", "bids")
 CLIENTS = [
     {"name": "reporting", "key_sha256": hashlib.sha256(b"key-of-reporting").hexdigest()},
     {"name": "bids", "key_sha256": hashlib.sha256(b"key-of-bids").hexdigest(), "access": "read"},
@@ -43,6 +42,7 @@ def scoped(running: Rig, client: str) -> dict[str, str]:
 
 def trouble(running: Rig) -> None:
     """What a bad night looks like: served requests, Amazon's errors and limits, refusals of our own."""
+    running.until_listed()
     for path, fault in (
         ("/sd/campaigns", {"status": 500}),
         ("/v2/campaigns", {"status": 429, "headers": {"Retry-After": "1"}}),
@@ -86,8 +86,8 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
         console = Console(browser, running)
         console.open()
         browser.execute_script("window.neverReloaded = true")
-        cells = [console.see("#client-rows tr", name).text.split() for name in NAMES]
-        assert [row[:6] for row in cells] == [["reporting", "5", "1", "1", "1", "0"], ["bids", "2", "1", "0", "0", "0"]]
+        for row in ("reporting 5 1 1 1 0", "bids 2 1 0 0 0"):
+            console.see("#client-rows tr", row)
         console.see("#client-words", "3 of 3 clients with errors")
         console.see("#account-rows tr", "acme")
         told = console.see("#failures .failure", "401 client-unknown").text
@@ -126,7 +126,7 @@ def test_repeated_requests_are_among_the_last(tmp_path: Path) -> None:
             assert answer.status == 200, answer.read()
             answer.read()
         connection.close()
-        assert len(last_requests(running, "client=reporting&status=2xx")) == 20
+        until(lambda: len(last_requests(running, "client=reporting&status=2xx")) == 20)
         assert {request["operation"] for request in last_requests(running)} == {"listProfiles"}
         (row,) = [row for row in console_state(running)["clients"] if row["name"] == "reporting"]
         assert (row["requests"], row["errors"]) == (20, 0)
@@ -142,12 +142,13 @@ def console_state(running: Rig) -> dict[str, Any]:
 def test_the_list_stands_still_while_somebody_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Paused by the keyboard, nothing comes in; let go, what came meanwhile is there."""
     with rig(tmp_path) as running:
+        running.until_listed()
         running.get("/v2/profiles")
         console = Console(browser, running)
         console.open()
         console.see("#request-rows tr", "/v2/profiles")
         console.see("#pause").send_keys(Keys.SPACE)
-        assert console.see("#pause").get_attribute("aria-pressed") == "true"
+        console.see("#pause[aria-pressed=true]")
         running.get("/sd/campaigns")
         console.see("#account-rows tr", "acme 2 ")
         assert browser.execute_script("return document.querySelectorAll('#request-rows tr').length") == 1
@@ -208,7 +209,7 @@ def test_throttled_orders_for_reports_are_shown(browser: webdriver.Chrome, tmp_p
         planned = {"fault": throttled, "match": {"path": "/reporting/reports"}, "times": 1}
         running.control("/control/faults", planned)
         headers = {"Content-Type": "application/vnd.createasyncreportrequest.v3+json"}
-        running.get("/v2/profiles")
+        running.until_listed()
         statuses = [fetch(f"{running.proxy_url}/reporting/reports", body, headers)[0] for _ in range(2)]
         assert statuses == [429, 429]
         console = Console(browser, running)

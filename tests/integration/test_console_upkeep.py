@@ -45,13 +45,15 @@ def refreshed(browser: webdriver.Chrome, times: int = 2) -> None:
 
 
 def opened(browser: webdriver.Chrome, running: Rig) -> Console:
-    """The console, with some requests in it."""
+    """The console, with some requests in it, and all lists."""
+    running.until_listed()
     for number in range(40):
         assert running.get(f"/v2/profiles?number={number}", by("reporting"))[0] == 200
     console = Console(browser, running)
     console.open()
     console.see("#client-rows tr", "reporting")
     console.see("#profile-rows tr")
+    console.see("#ads-rows tr")
     until(lambda: browser.execute_script("return document.querySelectorAll('#request-rows tr').length") == 40)
     return console
 
@@ -93,6 +95,7 @@ SELECTORS = (
 def test_a_selection_stays_while_numbers_change(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """What somebody is about to copy is still selected after requests have come in, wherever on the page it is."""
     with rig(tmp_path, clients=CLIENTS) as running:
+        running.until_listed()
         running.get("/v2/profiles")
         console = Console(browser, running)
         assert running.get("/v2/profiles", by("reporting"))[0] == 200

@@ -31,7 +31,7 @@ def explained(running: Rig, status: int) -> dict[str, Any]:
 def ready(running: Rig) -> None:
     """A request has been served, and the profiles are listed."""
     assert running.get("/v2/profiles")[0] == 200
-    until(lambda: json.loads(running.admin_get("/status")[1])["profiles"])
+    running.until_listed()
 
 
 def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
