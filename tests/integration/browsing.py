@@ -8,6 +8,8 @@ from pathlib import Path
 
 from selenium import webdriver
 
+from tests.support.patience import PATIENCE
+from tests.support.processes import free_port
 from tests.support.programs import require_program
 
 
@@ -20,8 +22,9 @@ def chromium(profile: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
     for argument in (*usual, f"--user-data-dir={profile}", *arguments):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=require_program("chromedriver"))
+    service = webdriver.ChromeService(executable_path=require_program("chromedriver"), port=free_port())
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(PATIENCE)
     try:
         yield driver
     finally:

@@ -19,8 +19,10 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 
 from tests.integration.rig import Rig, rig
+from tests.support.patience import PATIENCE
 from tests.support.processes import until
 from tests.support.programs import require_program
 from tests.support.redis_server import KEY as STATE_KEY
@@ -47,7 +49,7 @@ class Console:
     def open(self, path: str = "/") -> None:
         self.browser.get(self.url + path)
 
-    def see(self, selector: str, text: str = "", patience: float = 20.0) -> WebElement:
+    def see(self, selector: str, text: str = "", patience: float = PATIENCE) -> WebElement:
         """Waits until an element is visible, and holds a text."""
 
         def look() -> Any:
@@ -57,7 +59,7 @@ class Console:
         return found
 
     def press(self, selector: str, text: str = "") -> None:
-        self.see(selector, text).click()
+        self.see(f"{selector}:not(:disabled)", text).click()
 
     def picture(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS_DIR")
@@ -186,7 +188,7 @@ def test_another_persons_login_is_refused_unless_insisted(browser: webdriver.Chr
         console = Console(browser, running)
         console.open()
         console.press("[data-account=acme] .connect", "Reconnect")
-        console.see("select").send_keys("second")
+        Select(console.see("select")).select_by_visible_text("second")
         console.press("#allow")
         console.see("h1", "This is another login")
         console.see("table", running.simulator["profiles"]["na"][0])
@@ -296,8 +298,7 @@ def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_pa
             return browser.find_element(By.TAG_NAME, "main").text
 
         browser.get(running.admin)
-        until(lambda: "acme" in notices())
-        assert "Degraded" not in notices()
+        until(lambda: "acme" in notices() and "Degraded" not in notices(), notices)
         server.kill()
         until(lambda: "Degraded: The state store at" in notices() and "goes on alone" in notices(), notices)
         server.restart()
