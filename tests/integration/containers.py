@@ -18,6 +18,7 @@ from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import free_port, taking_turns, until
 from tests.support.programs import ROOT, require_file, require_program
 
@@ -100,10 +101,10 @@ class Answer:
     body: bytes
 
 
-def get(url: str, timeout: float = 30) -> Answer:
+def get(url: str) -> Answer:
     """One GET request, an error status included; OSError where nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             return Answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.headers, error.read())
