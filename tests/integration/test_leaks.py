@@ -189,9 +189,9 @@ def let_amazon_fail(running: Serving, amazon: SimulatedAmazon, hunt: Hunt) -> No
     echo = f"the token {hunt.secrets['refresh-token']} of {hunt.secrets['client-secret']} is not good"
     for status, error in ((400, "invalid_grant"), (500, "server_error"), (401, "invalid_client"), (400, "odd")):
         body = json.dumps({"error": error, "error_description": echo})
+        failures = len(running.events("refresh_failed"))
         amazon.fault({"status": status, "body": body}, times=1, target="lwa")
         amazon.control("tokens/expire")
-        failures = len(running.events("refresh_failed"))
         button = {"X-Ads-Proxy-Key": hunt.secrets["admin-key"], "X-Ads-Proxy-Console": "1"}
         call(f"{running.admin}/console/accounts/acme/refresh", hunt, button, b"")
         running.until(lambda failures=failures: len(running.events("refresh_failed")) > failures)

@@ -55,7 +55,7 @@ def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
             assert {running.get("/v2/profiles")[0] for _ in range(20)} == {200}
             running.told("trace_delivery_changed", failing=True)
             assert {running.get("/v2/profiles")[0] for _ in range(20)} == {200}
-            assert running.metric("requests_total", code="200") >= 40
+            running.until(lambda: running.metric("requests_total", code="200") >= 40)
             running.stop()
             assert len(running.events("trace_delivery_changed")) == 1
 

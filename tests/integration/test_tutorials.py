@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.terminals import Said, Terminal
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT
 
@@ -72,13 +73,13 @@ def press_allow(url: str) -> None:
     """What a person does in the browser: open the page, press Allow."""
     cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
     browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
-    with browser.open(url, timeout=20) as answer:
+    with browser.open(url, timeout=PATIENCE) as answer:
         page, address = answer.read().decode(), answer.url
     fields = {name: html.unescape(value) for name, value in re.findall(r"name='(\w+)' value='([^']*)'", page)}
     button = re.search(r"<button[^>]*name='(\w+)'[^>]*value='(allow)'", page)
     assert button, page
     form = urllib.parse.urlencode({**fields, button[1]: button[2]}).encode()
-    browser.open(address.partition("?")[0], form, timeout=20).close()
+    browser.open(address.partition("?")[0], form, timeout=PATIENCE).close()
 
 
 @dataclass
