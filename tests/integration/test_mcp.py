@@ -7,6 +7,7 @@ back anywhere would stop the stream for good.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from tests.clients import environments, flows
 from tests.integration.rig import Rig
 from tests.support.processes import Output, fetch, started_script, until
 from tests.support.ready_program import Interpreter
+from tests.support.running import replace_file
 
 pytestmark = pytest.mark.integration
 
 HERE = environments.CLIENTS / "mcp_sdk"
-LIFETIME = 2
-"""Seconds that an access token lives here."""
+LIFETIME = 3600
+"""Seconds that an access token lives here, on the simulator's clock."""
+SILENCE = 3
+"""Seconds that a body may be silent, but for event streams."""
 
 STEPS = 4
 PACKAGES = ("httpx2", "mcp.client.auth", "mcp.client.stdio", "mcp.server.mcpserver", "uvicorn")
@@ -53,9 +57,9 @@ class Hosted:
         """Changes the configuration file, and waits until the proxy has taken it."""
         config = yaml.safe_load(self.config.read_text())
         change(config)
-        self.config.write_text(yaml.safe_dump(config))
+        replace_file(self.config, yaml.safe_dump(config))
         self.reloads += 1
-        until(lambda: sum('"config_reloaded"' in line for line in self.proxy.log.lines) >= self.reloads)
+        until(lambda: sum(line.get("event") == "config_reloaded" for line in self.proxy.log.entries()) >= self.reloads)
 
     def seen(self) -> list[dict[str, Any]]:
         """The requests that reached the server."""
@@ -68,6 +72,21 @@ class Hosted:
         found: int = counts["token_by_grant"]["refresh_token"]
         return found
 
+    def replace_token(self) -> None:
+        """Has another one minted. Two of these, and the one before has expired."""
+        before = self.refreshes()
+        url = f"{self.proxy.admin}/console/accounts/{flows.ACCOUNT}/refresh"
+        assert fetch(url, b"", {"X-Ads-Proxy-Console": "1"})[0] == 200
+        until(lambda: self.refreshes() > before)
+        self.proxy.control("/control/clock", {"advance": 0.6 * LIFETIME})
+
+    def outlast_a_silent_body(self) -> None:
+        """Until the proxy has cut off an answer that was silent for too long, and for less long than the stream is."""
+        fault = {"hang": "mid_body", "abort_after": 1}
+        self.proxy.control("/control/faults", {"match": {"path": "/silent"}, "fault": fault})
+        with pytest.raises(http.client.IncompleteRead):
+            self.proxy.get("/silent", {"Authorization": f"Bearer {flows.KEY}"})
+
 
 @pytest.fixture(scope="module")
 def python() -> Interpreter:
@@ -77,10 +96,10 @@ def python() -> Interpreter:
 
 @pytest.fixture
 def hosted(python: Interpreter, tmp_path: Path) -> Iterator[Hosted]:
-    """Tokens that live for two seconds, and a limit on silence of one second, which event streams are free of."""
+    """The server takes the place of the simulator's endpoint, and has the simulator check each request."""
     with started_script(python, HERE / "server.py") as output:
         facts = output.wait_for(lambda line: "mcp_url" in line)
-        with flows.keyed(tmp_path, lifetime=LIFETIME, upstream={"idle_timeout": 1}) as proxy:
+        with flows.keyed(tmp_path, lifetime=LIFETIME, upstream={"idle_timeout": SILENCE}) as proxy:
             found = Hosted(proxy, facts["control_url"], tmp_path / "proxy.yaml")
             found.tell("simulator", url=proxy.simulator["mcp_urls"]["na"])
             found.reload(lambda config: config["regions"]["na"].update(mcp_url=facts["mcp_url"]))
@@ -97,13 +116,16 @@ def client(python: Interpreter, proxy: Rig, mode: str, to: int) -> Iterator[Outp
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_events_flow_across_many_tokens(hosted: Hosted, python: Interpreter, mode: str) -> None:
-    """One stream outlives token after token; each event is at the client before the server makes the next."""
+    """One stream outlives token after token, and a silence that ends other bodies; each event is at the client before
+    the server makes the next."""
     with client(python, hosted.proxy, mode, STEPS) as told:
         assert told.wait_for(lambda line: "tools" in line)["tools"] == ["count"]
         before = hosted.refreshes()
         for number in range(1, STEPS + 1):
             _arrived(told, number)
-            _refreshed(hosted)
+            hosted.replace_token()
+            if number == 1:
+                hosted.outlast_a_silent_body()
             hosted.step(number)
         assert told.wait_for(lambda line: "result" in line) == {"result": [f"counted to {STEPS}"], "failed": False}
     assert hosted.refreshes() - before >= STEPS
@@ -197,6 +219,7 @@ def test_read_only_is_read_only(python: Interpreter, tmp_path: Path, path: str, 
             called = told.wait_for(lambda line: "said" in line)
             refused = told.wait_for(lambda line: "refused" in line)
             told.wait_for(lambda line: "done" in line)
+        proxy.log.wait_for(lambda line: "tool-not-permitted" in str(line))
     if path == "/mcp":
         assert QUERY in tools and UPDATE not in tools
         assert all("-query_" in tool or "-retrieve_" in tool for tool in tools)
@@ -303,9 +326,3 @@ def test_a_client_without_a_permitted_tool_is_told_why(python: Interpreter, tmp_
 def _arrived(told: Output, number: int) -> None:
     """The client has heard of that step."""
     told.wait_for(lambda line: line.get("progress") == number)
-
-
-def _refreshed(hosted: Hosted) -> None:
-    """Waits until the token of this moment is replaced."""
-    before = hosted.refreshes()
-    until(lambda: hosted.refreshes() > before)

@@ -86,6 +86,14 @@ class SimulatedAmazon:
         }
 
 
+def replace_file(path: Path, text: str) -> None:
+    """In one step: a configuration that is half written is one more reload, which fails. A link stays one."""
+    file = path.resolve()
+    whole = file.with_name(f"{file.name}.new")
+    whole.write_text(text)
+    whole.replace(file)
+
+
 @contextlib.contextmanager
 def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
     amazon = SimulatedAmazon(*options)
@@ -120,12 +128,7 @@ class Serving:
         self.started = line
 
     def write(self, configuration: dict[str, Any] | str) -> None:
-        """In one step: a file that is half written is one more reload, which fails. A link stays one."""
-        text = configuration if isinstance(configuration, str) else yaml.safe_dump(configuration)
-        file = self.path.resolve()
-        whole = file.with_name(f"{file.name}.new")
-        whole.write_text(text)
-        whole.replace(file)
+        replace_file(self.path, configuration if isinstance(configuration, str) else yaml.safe_dump(configuration))
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """A client's request."""

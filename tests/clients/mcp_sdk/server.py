@@ -87,7 +87,7 @@ class CheckedApplication:
     async def _check(self, headers: list[tuple[bytes, bytes]]) -> int:
         own = [(name, value) for name, value in headers if name not in OF_THE_MESSAGE]
         accept = [(b"accept", b"application/json, text/event-stream"), (b"content-type", b"application/json")]
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=None) as client:
             request = httpx2.Request(
                 "POST", CONTROLS.simulator, headers=own + accept, content=json.dumps(HELLO).encode()
             )
