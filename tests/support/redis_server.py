@@ -115,7 +115,8 @@ def server(kept_server: RedisServer) -> RedisServer:
 
 
 class RedisSentinel:
-    """Watches over one primary, called `main`, and makes a replica of it the primary half a second after its end."""
+    """Watches over one primary, called `main`, and makes a replica of it the primary after its end: half a second after
+    `be_quick`, before which a primary that stops for a while stays the primary."""
 
     def __init__(self, directory: Path, primary: RedisServer) -> None:
         self.port = free_port()
@@ -123,7 +124,7 @@ class RedisSentinel:
         settings.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
             f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 4000\n"
+            "sentinel down-after-milliseconds main 600000\nsentinel failover-timeout main 4000\n"
         )
         self.process = Process(primary.program, settings, "--sentinel")
         self._client: Any = redis.Redis(port=self.port, protocol=2)
@@ -133,6 +134,9 @@ class RedisSentinel:
         with contextlib.suppress(redis.RedisError):
             return bool(self._client.sentinel_slaves("main"))
         return False
+
+    def be_quick(self) -> None:
+        self._client.sentinel_set("main", "down-after-milliseconds", 500)
 
     def primary(self) -> int:
         """The port of the primary of now."""
@@ -145,7 +149,8 @@ class RedisSentinel:
 
 
 class RedisCluster:
-    """Three nodes with a third of the slots each, the first of them with a standby; a failover takes about a second."""
+    """Three nodes with a third of the slots each, the first of them with a standby; a failover takes about a second
+    after `be_quick`, before which a node that stops for a while is not taken for dead."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.nodes: list[RedisServer] = []
@@ -161,6 +166,7 @@ class RedisCluster:
         for node, port in zip(self.nodes[1:], bus[1:], strict=True):
             self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, port)
         until(lambda: all(self._known(node) == 4 for node in self.nodes), lambda: self.nodes[0].process.text)
+        self._count_as_dead_after(600_000)
         self.primary = self._holder_of("{ads-proxy}:")
         self.standby = self.nodes[3]
         self.standby.client.execute_command("CLUSTER", "REPLICATE", self._id(self.primary))
@@ -174,6 +180,13 @@ class RedisCluster:
     def end(self) -> None:
         for node in self.nodes:
             node.end()
+
+    def be_quick(self) -> None:
+        self._count_as_dead_after(500)
+
+    def _count_as_dead_after(self, milliseconds: int) -> None:
+        for node in self.nodes:
+            node.set("cluster-node-timeout", str(milliseconds))
 
     @staticmethod
     def _info(node: RedisServer) -> dict[str, str]:
