@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.running import REGIONS, Load, Serving, SimulatedAmazon, burst, serving, simulated_amazon
+from proxy.profiles.directory import MISS_INTERVAL
+from tests.support.running import REGIONS, Serving, SimulatedAmazon, burst, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 
 SCOPE = "Amazon-Advertising-API-Scope"
 OPERATION = "/sd/campaigns"
 """An operation for which Amazon requires a Scope, and answers 401 where it is of another region or another user."""
+CLOCK_OF_ALL_THREADS = 2
+"""The kind of clock, in the lowest bits of its number: Linux, include/linux/posix-timers.h."""
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +105,16 @@ def test_a_profile_that_appeared_meanwhile_is_found_after_a_miss(amazon: Simulat
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         amazon.control("profiles", {"region": "fe", "profile_id": "77"})
+        since = time.monotonic()
         assert answer_of(running, **{SCOPE: "77"})[0] == 401
         assert last_request(amazon)["region"] != "fe"
         running.until(lambda: answer_of(running, **{SCOPE: "77"})[0] == 200)
         assert running.account()["profiles"]["fe"] == 41
-        running.until(lambda: lists_read(amazon) == 2 * WHOLE_LISTING)
+        running.until(lambda: lists_read(amazon) >= 2 * WHOLE_LISTING)
         for unknown in range(1000, 1020):
             assert answer_of(running, **{SCOPE: str(unknown)})[0] == 401
-        assert lists_read(amazon) == 2 * WHOLE_LISTING
+        later = int((time.monotonic() - since) / MISS_INTERVAL)
+        assert lists_read(amazon) <= (2 + later) * WHOLE_LISTING
 
 
 def test_the_first_profile_is_the_default_once_it_is_known(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -168,7 +173,7 @@ def test_forty_accounts_are_told_apart_by_scope_alone(amazon: SimulatedAmazon, t
             assert last_request(amazon)["region"] == region
         assert amazon.counts()["refusals"] == before
         for account in accounts:
-            assert running.metric("requests_total", account=account, code="200") == 3
+            running.until(lambda of=account: running.metric("requests_total", account=of, code="200") == 3)
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +183,15 @@ def large() -> Iterator[SimulatedAmazon]:
         yield started
 
 
-def own_milliseconds(running: Serving, profiles: int = 40) -> float:
-    """The least that the proxy itself adds to the first request of a profile, which only a Scope routes."""
-    for profile in listed(running)["eu"][:profiles]:
-        assert running.get(OPERATION, {SCOPE: profile})[0] == 200
-    return float(min(line["overhead_ms"] for line in running.told("request", profiles, status=200)))
+def own_milliseconds(*programs: Serving, profiles: int = 40) -> list[float]:
+    """The least that each proxy itself adds to the first request of a profile, which only a Scope routes.
+
+    They are asked in turn, so that a machine that becomes slow is slow for all of them.
+    """
+    for those in zip(*(listed(running)["eu"][:profiles] for running in programs), strict=True):
+        for running, profile in zip(programs, those, strict=True):
+            assert running.get(OPERATION, {SCOPE: profile})[0] == 200
+    return [min(line["overhead_ms"] for line in each.told("request", profiles, status=200)) for each in programs]
 
 
 def test_fifteen_thousand_profiles_cost_a_request_nothing(
@@ -190,34 +199,40 @@ def test_fifteen_thousand_profiles_cost_a_request_nothing(
 ) -> None:
     """Found in memory without a search: a request costs what it costs with 120 profiles. The least is compared, as
     other work on the machine adds to most."""
-    with serving(tmp_path, amazon.configuration()) as running:
-        running.until_listed()
-        few = own_milliseconds(running)
-    with serving(tmp_path, large.configuration()) as running:
+    with (
+        serving(tmp_path / "small.yaml", amazon.configuration()) as small,
+        serving(tmp_path / "large.yaml", large.configuration()) as running,
+    ):
+        small.until_listed()
         running.until_listed()
         assert running.account()["profiles"] == dict.fromkeys(REGIONS, 5000)
-        many = own_milliseconds(running)
+        few, many = own_milliseconds(small, running)
     assert many < few + 0.5
 
 
+def computed(running: Serving) -> float:
+    """Seconds for which the program computed until now."""
+    return time.clock_gettime(~running.process.pid << 3 | CLOCK_OF_ALL_THREADS)
+
+
 def test_a_large_list_that_arrives_holds_nobody_up(large: SimulatedAmazon, tmp_path: Path) -> None:
-    """While 15,000 profiles are read, requests go on: none waits for a quarter of the reading, whatever it takes."""
+    """While 15,000 profiles are read, requests go on: none waits for a quarter of the reading, whatever it takes.
+
+    How long a request waits is measured by the time that the program computes, which goes on only while it does.
+    """
     before = large.counts()["faults"]
     large.fault({"delay": 60}, path="/v2/profiles")
     with serving(tmp_path, large.configuration()) as running:
         running.until_ready()
-        with Load(running, paths=("/sim/status/200",), workers=2) as load:
-            running.until(lambda: load.total > 100)
-            running.until(lambda: large.counts()["faults"] >= before + 3)
-            assert running.account()["profiles"] == {}
-            since = time.monotonic()
-            large.heal()
-            running.until_listed()
-            seconds = time.monotonic() - since
-        assert set(load.statuses) == {200}
-        lines = running.until(lambda: running.events("request", path="/sim/status/200", status=200))
-        slowest = max(line["duration_ms"] for line in lines)
-        assert slowest < 1000 * seconds / 4
+        running.until(lambda: large.counts()["faults"] >= before + 3)
+        assert running.account()["profiles"] == {}
+        began, slowest = time.monotonic(), 0.0
+        large.heal()
+        while len(running.events("ads_accounts_listed")) < len(REGIONS):
+            since = computed(running)
+            assert running.get("/sim/status/200")[0] == 200
+            slowest = max(slowest, computed(running) - since)
+        assert slowest < (time.monotonic() - began) / 4
 
 
 def test_a_burst_over_all_regions_is_answered_from_each(amazon: SimulatedAmazon, tmp_path: Path) -> None:
