@@ -133,7 +133,7 @@ def reachable(url: str) -> bool:
 def promtool(*arguments: str | Path, text: bytes | None = None) -> str:
     """The output of a promtool that is content."""
     command = [require_program("promtool"), *map(str, arguments)]
-    done = subprocess.run(command, input=text, capture_output=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, timeout=900, check=False)
     output = done.stdout.decode() + done.stderr.decode()
     assert done.returncode == 0, output
     return output
