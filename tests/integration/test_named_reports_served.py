@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy.reports.store import State
-from tests.integration.test_named_reports import assert_complete, configuration, folder, result_of
+from tests.integration.test_named_reports import assert_complete, configuration, finished, result_of
 from tests.support.patience import PATIENCE
 from tests.support.ready_program import ROOT, ready
 from tests.support.running import Serving, SimulatedAmazon, serving
@@ -31,12 +30,6 @@ def read(running: Serving, target: str, **headers: str) -> tuple[HTTPResponse, b
         return response, response.read()
     finally:
         connection.close()
-
-
-def is_idle(tmp_path: Path) -> bool:
-    """The run is over, with all that it does after its result is published."""
-    status = folder(tmp_path).status("sp-daily")
-    return status is not None and status.state is State.IDLE
 
 
 def ordered(amazon: SimulatedAmazon, running: Serving, count: int) -> None:
@@ -65,12 +58,12 @@ def test_a_client_gets_the_table_when_it_is_complete(amazon: SimulatedAmazon, tm
         lines = json.loads(read(running, "/-/reports/sp-daily.json")[1])
         assert [str(row["campaignId"]) for row in rows] == [row["campaignId"] for row in lines]
         assert read(running, "/-/reports/sp-daily.csv", **{"If-None-Match": got.headers["ETag"]})[0].status == 304
-        running.until(lambda: is_idle(tmp_path))
+        finished(running)
         asked, old = read(running, "/-/reports/sp-daily.csv?refresh=1")
         assert (asked.headers["X-Ads-Proxy-Report"], old) == ("refreshing", body)
         ordered(amazon, running, 4)
         second = result_of(running, tmp_path, first.run)
-        running.until(lambda: is_idle(tmp_path))
+        finished(running, 2)
         command = ready("report", "sp-daily", "--json", "--wait", "--config", str(running.path))
         environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
         waiting = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
