@@ -53,7 +53,7 @@ class Rig:
         found: dict[str, Any] = next(account for account in accounts if account["name"] == name)
         return found
 
-    def until_listed(self) -> None:
+    def until_listed(self, name: str = "acme") -> None:
         """Until profiles and ads accounts are known in every region."""
         until(lambda: {each["region"] for each in self.log.entries() if each.get("event") == LISTED} == set(REGIONS))
 

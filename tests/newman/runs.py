@@ -81,11 +81,12 @@ def run_collection(
 ) -> Run:
     """Prepare a collection for this address, with these variables, and run it; `options` are newman's."""
     newman = require_program("newman")
+    running.until_listed()
     prepare(collection.requests, collection.environment, base_url, folder, chosen)
     report, left = folder / "report.json", folder / "left.json"
     command = [newman, "run", folder / "collection.json", "-e", folder / "environment.json", "--working-dir", folder]
     reporters = ["--reporters", "json", "--reporter-json-export", report, "--export-environment", left, *options]
-    subprocess.run([str(part) for part in [*command, *reporters]], capture_output=True, check=False, timeout=120)
+    subprocess.run([str(part) for part in [*command, *reporters]], capture_output=True, check=False, timeout=600)
     values = json.loads(left.read_text(encoding="utf-8"))["values"]
     return Run(
         json.loads(report.read_text(encoding="utf-8")),
