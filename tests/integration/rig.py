@@ -15,7 +15,6 @@ from typing import Any
 from tests.support.processes import Output, fetch, free_port, until
 from tests.support.running import REGIONS, serving, simulated_amazon
 
-
 LISTED = "ads_accounts_listed"
 """The event of a region's last list."""
 

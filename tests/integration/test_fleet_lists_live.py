@@ -97,6 +97,7 @@ def test_what_one_lists_early_all_know_within_a_second(
     for replica in fleet.replicas:
         replica.until(lambda replica=replica: replica.account()["profiles"]["eu"] == 4)
         assert profile(replica, identifier) == 200
+    fleet.replicas[0].until(lambda: min(listings(amazon).values()) == 2)
     assert listings(amazon) == dict.fromkeys(REGIONS, 2)
 
 
