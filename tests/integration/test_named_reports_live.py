@@ -16,6 +16,7 @@ from proxy.reports.store import ReportFolder
 from tests.integration.rig import Rig, rig
 from tests.support.named_reports import ROWS, csv_of, publish, tell
 from tests.support.processes import fetch, until
+from tests.support.running import replace_file
 
 pytestmark = pytest.mark.integration
 
@@ -75,6 +76,6 @@ def test_a_reload_changes_what_is_served(tmp_path: Path) -> None:
         assert read(running, "/-/reports/sb-daily.csv")[0] == 200
         path = next(path for path in tmp_path.glob("*.y*ml") if "sb-daily" in path.read_text())
         changed = path.read_text().replace('"sb-daily"', '"sb-other"').replace("sb-daily:", "sb-other:")
-        path.write_text(changed)
+        replace_file(path, changed)
         until(lambda: read(running, "/-/reports/sb-daily.csv")[0] == 404)
         assert read(running, "/-/reports/sp-daily.csv")[0] == 200

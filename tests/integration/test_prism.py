@@ -26,8 +26,9 @@ from tests.clients import environments, flows
 from tests.clients.prism.operations import Operation, operations, specifications, without_bodies
 from tests.integration.rig import Rig, rig
 from tests.support.patience import PATIENCE
-from tests.support.processes import free_port, until
+from tests.support.processes import free_port
 from tests.support.programs import require_program
+from tests.support.running import replace_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
 
@@ -128,13 +129,13 @@ def _point(proxy: Rig, file: Path, ports: dict[str, int]) -> None:
     for region, port in ports.items():
         config["regions"][region]["api_url"] = f"http://127.0.0.1:{port}"
     config["accounts"]["acme"]["default_profile"] = flows.FIRST_PROFILE
-    file.write_text(yaml.safe_dump(config))
-    until(lambda: any('"config_reloaded"' in line for line in proxy.log.lines))
+    replace_file(file, yaml.safe_dump(config))
+    proxy.log.wait_for(lambda line: line.get("event") == "config_reloaded")
 
 
 def _try(base: str, prefix: str, wanted: list[Operation]) -> list[Verdict]:
     """One request after the other on one connection."""
-    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=PATIENCE)
     with contextlib.closing(connection):
         return [_judged(connection, prefix, operation) for operation in wanted]
 
