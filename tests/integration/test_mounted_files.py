@@ -75,8 +75,10 @@ def test_a_rotated_secret_is_used_without_a_restart_or_a_failed_request(
         running.until_ready()
         generation = running.account()["generation"]
         with Load(running) as load:
+            running.until(lambda: load.total)
             mount.fill(**{"refresh-token": of_another_user(amazon)})
             running.until(lambda: running.account()["generation"] > generation)
         assert (set(load.statuses), load.failures) == ({200}, [])
         assert running.account()["state"] == "valid"
+        running.told("config_reloaded")
         assert running.metric("config_reloads_total", result="success") == 1

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.rig import rig
 from tests.support.odd_requests import odd_requests
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.integration
 KEY = "admin-key-that-nobody-guesses"
@@ -19,7 +20,7 @@ KEY = "admin-key-that-nobody-guesses"
 def status_of(address: tuple[str, int], request: bytes) -> int:
     """The status of the final answer; 0 where there was none."""
     answer = b""
-    with socket.create_connection(address, 15) as connection:
+    with socket.create_connection(address, PATIENCE) as connection:
         try:
             connection.sendall(request)
             while piece := connection.recv(65536):
