@@ -50,7 +50,7 @@ def run_script(*command: str | Path, rig: Rig, cwd: Path, **more: str) -> dict[s
         **more,
     }
     parts = [str(part) for part in command]
-    result = subprocess.run(parts, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run(parts, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=900)
     assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
     said: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return said

@@ -69,7 +69,7 @@ def test_two_runs_order_the_same_report(tmp_path: Path, run: Any, refusal: str, 
             runs = [both.submit(run, proxy, folder) for folder in folders]
             # Airbyte orders again after a 425, so the first report must not be ready before the second run gave up.
             ready = {"pass": lambda: any(each.done() for each in runs), "reuse": lambda: totals(proxy)["created"]}
-            until(ready[duplicates], lambda: totals(proxy), 300)
+            until(ready[duplicates], lambda: totals(proxy), 900)
             proxy.control("/control/clock", {"advance": HOUR})
             (rows, said), (other_rows, other_said) = sorted((each.result() for each in runs), reverse=True)
         assert rows >= 50

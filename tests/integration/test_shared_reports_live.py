@@ -111,6 +111,7 @@ def test_a_restart_knows_the_unfinished_reports(tmp_path: Path) -> None:
                 reports.append(order(running)[1]["reportId"])
                 running.until(lambda shown=running: shown.metric("report_orders_total"))
                 outcomes.append([running.metric("report_orders_total", outcome=each) for each in ("created", "reused")])
+                assert running.stop()[0] == 0
     assert reports[0] == reports[1]
     assert outcomes == [[1.0, 0.0], [0.0, 1.0]]
 
