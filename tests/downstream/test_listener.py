@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -180,7 +181,7 @@ async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: R
     """A handshake has a place of its own until `header_timeout`, and gives it back."""
     context = Authority(tmp_path).context("localhost")
     async with running(answering(HELLO), header_timeout=1.0) as bench, accepting(bench, context):
-        silent = [await bench.client() for _ in range(3)]
+        silent = await asyncio.gather(*(bench.client() for _ in range(3)))
         await bench.settled(lambda: len(bench.server) == 3)
         for wire in silent:
             assert await wire.end() == b""

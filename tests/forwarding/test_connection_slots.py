@@ -132,9 +132,9 @@ async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tu
 @pytest.mark.parametrize(
     ("kind", "seconds", "fault", "sizes"),
     [
-        (b"application/json", 9, "", (1, 0)),
+        (b"application/json", 4, "", (1, 0)),
         (b"application/json", 11, "client-stalled", (0, 0)),
-        (b"text/event-stream", 59, "", (1, 0)),
+        (b"text/event-stream", 40, "", (1, 0)),
         (b"Text/Event-Stream; charset=utf-8", 61, "client-stalled", (0, 0)),
     ],
 )

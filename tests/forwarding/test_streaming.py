@@ -146,7 +146,7 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
-        bench.sweep(59)
+        bench.sweep(40)
         assert not bench.events.finished
         bench.sweep(61)
         assert (await bench.events.last()).fault == "client-stalled"

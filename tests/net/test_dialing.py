@@ -367,14 +367,14 @@ async def test_what_stays_wrong_is_not_dialled_again(tmp_path: Path, untrusted: 
     server.close()
 
 
-async def test_time_left_is_never_outlasted() -> None:
+async def test_time_left_is_never_outlasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """With less than a pause left, the failure is told at once."""
+    monkeypatch.setattr("proxy.net.dialing.FIRST_PAUSE", 3600.0)
     with socket.socket() as away:
         away.bind(("127.0.0.1", 0))
         patience = Patience()
-        dialer = Dialer(Names(), connect_timeout=0.09, backoff=RedialBackoff(patience.sleep, lambda: 0.5))
         with pytest.raises(UpstreamUnreachable, match="refused"):
-            await dialer.dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
+            await patience.dialer().dial(Origin("http", "127.0.0.1", away.getsockname()[1]), Wire)
         assert not patience.pauses
 
 

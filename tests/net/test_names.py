@@ -88,6 +88,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "wait", wait)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that hangs is waited for as long as the test takes."""
+    monkeypatch.setattr(module, "PATIENCE", 3600.0)
+
+
 async def answered(names: Names) -> None:
     """Until no lookup runs."""
     while names._lookups:
@@ -149,6 +155,7 @@ async def test_a_silent_resolver_is_a_failure_where_nothing_is_known(names: Name
     assert resolver.asked == ["a.example"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_lookup_that_hangs_is_in_nobodys_way(names: Names, resolver: Resolver) -> None:
     """More of them than the event loop has threads; other names and all addresses are found at once."""
     hosts = {f"hanging{number}.example" for number in range(40)}
@@ -161,6 +168,7 @@ async def test_a_lookup_that_hangs_is_in_nobodys_way(names: Names, resolver: Res
         finding.cancel()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_lookup_serves_all_who_wait(names: Names, resolver: Resolver) -> None:
     """Also where the first of them leaves."""
     resolver.hanging.add("a.example")
@@ -172,6 +180,7 @@ async def test_one_lookup_serves_all_who_wait(names: Names, resolver: Resolver) 
     assert resolver.asked == ["a.example"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_lookups_are_bounded(names: Names, resolver: Resolver) -> None:
     """Beyond the bound a new name is told that this is not the moment."""
     hosts = [f"hanging{number}.example" for number in range(MAX_LOOKUPS)]
@@ -274,6 +283,7 @@ async def test_a_refresh_that_hangs_keeps_nobody(names: Names, resolver: Resolve
     assert "a.example 1, looked up now" in repr(names)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_after_stop_nothing_is_looked_up_of_itself(names: Names, resolver: Resolver) -> None:
     """Not even where a lookup ends after it."""
     timers = Timers(asyncio.get_running_loop())

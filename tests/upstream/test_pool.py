@@ -97,9 +97,10 @@ async def test_time_that_the_machine_was_suspended_counts(
     monkeypatch: pytest.MonkeyPatch, suspended: float, connections: int, running: Running
 ) -> None:
     """The event loop's timers stand still meanwhile; Amazon closes what is idle for a minute."""
+    before = boot_time()
+    monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before)
     async with running(answering(HELLO)) as bench:
         await bench.ask()
-        before = boot_time()
         monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: before + suspended)
         await bench.ask()
         assert len(bench.upstream.wires) == connections
