@@ -270,7 +270,7 @@ def test_strangers_make_no_new_metrics(attacker: Attacker) -> None:
         wanted = requests_counted(attacker) + len(some)
         for data in some:
             exchange(attacker.running.proxy_url, data)
-        until(lambda wanted=wanted: requests_counted(attacker) == wanted)
+        until_counted(attacker, wanted)
         found.append(series(attacker).keys())
     assert found[0] == found[1]
 
@@ -285,3 +285,7 @@ def series(attacker: Attacker) -> dict[str, float]:
 def requests_counted(attacker: Attacker) -> float:
     """How many requests of clients the metrics have: each is counted once its answer is out."""
     return sum(value for name, value in series(attacker).items() if name.startswith("ads_proxy_requests_total"))
+
+
+def until_counted(attacker: Attacker, wanted: float) -> None:
+    until(lambda: requests_counted(attacker) == wanted)

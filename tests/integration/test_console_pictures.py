@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def open_console(browser: webdriver.Chrome, running: Serving, look: Look) -> Non
     browser.execute_cdp_cmd("Emulation.setLocaleOverride", {"locale": "en-GB"})
     browser.get(running.admin)
     for table in ("invitations", "request", "profile", "ads"):
-        until(lambda table=table: browser.find_elements(By.CSS_SELECTOR, f"#{table}-rows tr"))
+        until(partial(browser.find_elements, By.CSS_SELECTOR, f"#{table}-rows tr"))
 
 
 def shot(browser: webdriver.Chrome, look: Look) -> bytes:
