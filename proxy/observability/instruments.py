@@ -273,7 +273,7 @@ class WrittenDistribution(Distribution):
 
     def lines(self) -> Iterator[bytes]:
         """The samples of `family`, one series at a time."""
-        for labels, seen in tuple(self.series.items()):
+        for labels, seen in zip(tuple(self.series), tuple(self.series.values()), strict=True):
             text = self._texts.get(labels)
             if text is None:
                 text = self._texts[labels] = self._written(labels, seen)

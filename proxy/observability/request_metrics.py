@@ -378,9 +378,9 @@ class RequestMetrics:
 
     def _parts(self) -> Iterator[tuple[Labels, Buckets]]:
         """The durations that every series has now, by region, and the sums of other processes."""
-        for region, durations in [(labels.region, numbers.durations) for labels, numbers in self._numbers.items()]:
-            if durations is not None:
-                yield (region,), durations
+        for labels, numbers in zip(tuple(self._numbers), tuple(self._numbers.values()), strict=True):
+            if numbers.durations is not None:
+                yield (labels.region,), numbers.durations
         yield from self._parts_elsewhere(DURATIONS)
 
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
@@ -433,7 +433,7 @@ class RequestMetrics:
         turn."""
         self.look(CONSOLE_AGE)
         sums = copy(self._sums_elsewhere)
-        for labels, numbers in tuple(self._numbers.items()):
+        for labels, numbers in zip(tuple(self._numbers), tuple(self._numbers.values()), strict=True):
             sums.add(labels.status, numbers.count.value)
             await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
