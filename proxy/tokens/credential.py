@@ -40,6 +40,7 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.tokens import lifecycle
+from proxy.tokens.alarm_clock import Alarm
 from proxy.tokens.consent import explain_refusal
 from proxy.tokens.leases import LeaseRequest
 from proxy.tokens.lifecycle import RefreshSchedule, Trigger, request_timeout
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from proxy.events import Observer
     from proxy.secret import Secret
+    from proxy.tokens.alarm_clock import AlarmClock
     from proxy.tokens.consent import Consent, ConsentLedger
     from proxy.tokens.leases import FailedAttempt, Lease, Leases, SharedContent, Urgency
     from proxy.tokens.lwa import LoginWithAmazon
@@ -83,7 +85,7 @@ class Credential:
         self.rejections = TokenRejections(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
-        self._alarm = Alarm()
+        self._alarm = Alarm(dependencies.alarm_clock)
         self._removed = False
 
     def __repr__(self) -> str:
@@ -404,7 +406,7 @@ class Credential:
                 if self.state is CredentialState.VALID:
                     await self._probe_if_due(now)
                     moments.append(self._probe_at)
-            await self._alarm.sleep(min(moments, default=now + MAX_SLEEP) - now)
+            await self._alarm.sleep_until(min(moments, default=NEVER))
 
     async def _probe_if_due(self, now: float) -> None:
         if self._probe_at > now:
@@ -522,36 +524,6 @@ def comes_later(account: str, failure: CredentialFailure | None, pause: float) -
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))
 
 
-# --- A sleep that an event can end early ----------------------------------------------------------------------
-
-MAX_SLEEP: Final = 30.0
-"""A sleep does not notice a suspended machine; the clock is looked at again at least this often."""
-
-
-class Alarm:
-    """Belongs to one sleeper and one event loop."""
-
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
-
-    def __repr__(self) -> str:
-        return f"<Alarm: {'rung' if self._rung.is_set() else 'silent'}>"
-
-    def ring(self) -> None:
-        """Something changed: the sleeper looks at once."""
-        self._rung.set()
-
-    def silence(self) -> None:
-        """The sleeper is about to look: what rang before is seen then."""
-        self._rung.clear()
-
-    async def sleep(self, seconds: float) -> None:
-        """Until it rings, or at most so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(MAX_SLEEP, max(0.001, seconds))):
-                await self._rung.wait()
-
-
 # --- When a refresh token is tried although the access token still serves --------------------------------
 
 JITTER: Final = 5
@@ -648,6 +620,7 @@ class CredentialDependencies:
     consents: ConsentLedger
     leases: Leases[Grant]
     request_queue: TokenRequestQueue
+    alarm_clock: AlarmClock
 
 
 async def request_grant(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ConsentExpired, NoUsableToken, StateError, UnknownAccount
 from proxy.events import AccountRemoved
+from proxy.tokens.alarm_clock import AlarmClock
 from proxy.tokens.consent import DOCUMENT as CONSENTS
 from proxy.tokens.consent import ConsentLedger, ConsentPhase, describe, phase
 from proxy.tokens.credential import Credential, CredentialDependencies
@@ -56,7 +57,7 @@ class TokenManager:
         timing = timing if timing is not None else Timing()
         self._consents = ConsentLedger(store, observer, timing.wall)
         self.request_queue = TokenRequestQueue()
-        shared = self._consents, store.leases, self.request_queue
+        shared = self._consents, store.leases, self.request_queue, AlarmClock(timing.clock)
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}

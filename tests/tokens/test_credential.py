@@ -8,7 +8,7 @@ import pytest
 
 from proxy import errors
 from proxy.events import AccessTokenRefused, CredentialStateChanged, RefreshFailed, TokenRefreshed
-from proxy.tokens.credential import MAX_SLEEP, NEVER, Alarm, probe_after_failure, probe_at, probe_when_busy
+from proxy.tokens.credential import NEVER, probe_after_failure, probe_at, probe_when_busy
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import TokenSettings
 from tests.support.fleet import Fleet, Replica
@@ -16,23 +16,6 @@ from tests.support.redis_server import RedisServer, one_engine
 from tests.support.tokens import Answer, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 kept_server = one_engine
-
-
-@virtual_time
-async def test_it_ends_when_it_rings_and_is_never_long() -> None:
-    """After its seconds, after half a minute at most, or at once."""
-    alarm, time = Alarm(), asyncio.get_running_loop().time
-    begun = time()
-    await alarm.sleep(2)
-    assert 2 <= time() - begun < 2.1
-    await alarm.sleep(3600)
-    assert MAX_SLEEP + 2 <= time() - begun < MAX_SLEEP + 2.2
-    asyncio.get_running_loop().call_later(1, alarm.ring)
-    await alarm.sleep(3600)
-    assert MAX_SLEEP + 3 <= time() - begun < MAX_SLEEP + 3.3
-    assert repr(alarm) == "<Alarm: rung>"
-    alarm.silence()
-    assert repr(alarm) == "<Alarm: silent>"
 
 
 INTERVAL = 900.0
