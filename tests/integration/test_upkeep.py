@@ -20,13 +20,14 @@ SECTION = PAGE.partition("## Back up and restore the state")[2].partition("\n## 
 BACK_UP, RESTORE = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 
 
-def typed(block: str, state: Path) -> None:
-    """Run a block of the page; starting and stopping is the test's."""
+def typed(block: str, state: Path) -> int:
+    """Run a block of the page; its exit code. Starting and stopping is the test's."""
     block = block.replace("/var/lib/ads-proxy", str(state)).replace(
         "chown -R ads-proxy:", f"chown -R {getpass.getuser()}:"
     )
     lines = [line for line in block.splitlines() if not line.startswith("systemctl")]
-    subprocess.run(["sh", "-euc", "\n".join(lines)], cwd=state.parent, check=True, timeout=PATIENCE)
+    command = ["sh", "-euc", "\n".join(lines)]
+    return subprocess.run(command, cwd=state.parent, check=False, timeout=PATIENCE).returncode
 
 
 def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -38,9 +39,9 @@ def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, 
     with serving(tmp_path, configuration(amazon, old)) as running:
         sign_in(running.path)
         running.until(lambda: running.get("/v2/profiles")[0] == 200)
-        typed(BACK_UP, old)
+        running.until(lambda: typed(BACK_UP, old) == 0)  # again where a file changed, as the page says
     (old.parent / "ads-proxy-state.tar").rename(new.parent / "ads-proxy-state.tar")
-    typed(RESTORE, new)
+    assert typed(RESTORE, new) == 0
     assert not (new / "left-over").exists()
     with serving(tmp_path, configuration(amazon, new)) as moved:
         moved.until_ready()
