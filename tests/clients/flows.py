@@ -20,6 +20,8 @@ from tests.support.processes import fetch
 CLIENT = "reporting"
 KEY = "adsproxy_a-key-for-the-tests-of-real-clients"
 ACCOUNT = "acme"
+LONGEST = 600
+"""Seconds that a client may take; the longest takes a few, and ten times as many on a slow machine."""
 FIRST_PROFILE = "1110000000000001"
 """The first profile that the simulator lists in na."""
 
@@ -50,7 +52,9 @@ def run_script(*command: str | Path, rig: Rig, cwd: Path, **more: str) -> dict[s
         **more,
     }
     parts = [str(part) for part in command]
-    result = subprocess.run(parts, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=900)
+    result = subprocess.run(
+        parts, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=LONGEST
+    )
     assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
     said: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return said

@@ -18,7 +18,6 @@ import pytest
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig, rig
-from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, require_file, require_program
 
 pytestmark = pytest.mark.integration
@@ -60,7 +59,7 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str] | None 
     """What a command prints; it must succeed."""
     given = {"PATH": os.environ["PATH"], "HOME": str(place), **(environment or {})}
     result = subprocess.run(
-        command, cwd=place, env=given, capture_output=True, text=True, check=False, timeout=PATIENCE
+        command, cwd=place, env=given, capture_output=True, text=True, check=False, timeout=flows.LONGEST
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -12,7 +12,7 @@ printf 'header = "Authorization: Bearer %s"\n' "$CLIENT_KEY" >"$here/key"
 proxy() { # METHOD PATH [further options]: what the proxy answers
   method=$1 path=$2
   shift 2
-  curl -sS --fail-with-body --max-time 30 -K "$here/key" -X "$method" "$@" "$PROXY_URL$path"
+  curl -sS --fail-with-body --max-time 120 -K "$here/key" -X "$method" "$@" "$PROXY_URL$path"
 }
 
 field() { # NAME: the first member of that name that is a text
@@ -54,13 +54,13 @@ report=$(proxy POST /reporting/reports -H 'Content-Type: application/vnd.createa
   "format": "GZIP_JSON"}}' | field reportId)
 url=$(finished "/reporting/reports/$report" COMPLETED | field url)
 # The report's address is presigned: it wants no key, and gets none.
-report_rows=$(curl -sS --fail --max-time 30 "$url" | gzip -dc | count campaignId)
+report_rows=$(curl -sS --fail --max-time 120 "$url" | gzip -dc | count campaignId)
 
 snapshot=$(proxy POST /v2/sp/campaigns/snapshot -H 'Content-Type: application/json' -d '{"stateFilter": "enabled"}' |
   field snapshotId)
 location=$(finished "/v2/sp/snapshots/$snapshot" SUCCESS | field location)
 # -L follows on to the presigned address, and leaves the key behind.
-snapshot_rows=$(curl -sS --fail --max-time 30 -K "$here/key" -L "$location" | gzip -dc | count campaignId)
+snapshot_rows=$(curl -sS --fail --max-time 120 -K "$here/key" -L "$location" | gzip -dc | count campaignId)
 
 printf '{"profiles": %s, "pages": [%s], "renamed": "%s", "report_rows": %s, "location": "%s", "snapshot_rows": %s}\n' \
   "$profiles" "$pages" "$renamed" "$report_rows" "$location" "$snapshot_rows"

@@ -28,7 +28,7 @@ async def main(mode: str, to: int) -> None:
     headers = {"Authorization": f"Bearer {os.environ['CLIENT_KEY']}"}
     url = os.environ["PROXY_URL"] + os.environ.get("MCP_PATH", "/mcp")
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=None), trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(120, read=None), trust_env=False) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         tools = [tool.name for tool in (await client.list_tools()).tools]

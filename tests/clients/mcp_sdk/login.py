@@ -60,7 +60,7 @@ async def main() -> None:
     provider = OAuthClientProvider(url, metadata, Memory(), open_browser, come_back)
     try:
         async with (
-            httpx2.AsyncClient(auth=provider, timeout=30, trust_env=False) as http,
+            httpx2.AsyncClient(auth=provider, timeout=120, trust_env=False) as http,
             Client(streamable_http_client(url, http_client=http), mode="legacy"),
         ):
             tell(connected=True)

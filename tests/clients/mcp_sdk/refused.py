@@ -30,7 +30,7 @@ async def main(mode: str) -> None:
     url = os.environ["PROXY_URL"] + os.environ.get("MCP_PATH", "/mcp")
     try:
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+            httpx2.AsyncClient(headers=headers, timeout=120, trust_env=False) as http,
             Client(streamable_http_client(url, http_client=http), mode=mode) as client,
         ):
             tell(tools=[tool.name for tool in (await client.list_tools()).tools])

@@ -33,7 +33,7 @@ async def main(mode: str, calls: list[dict[str, Any]], command: list[str]) -> No
     """Each call is a tool's name and its arguments."""
     headers = {"Authorization": f"Bearer {os.environ['CLIENT_KEY']}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=None), trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(120, read=None), trust_env=False) as http,
         Client(connected(http, command), mode=mode) as client,
     ):
         tell(tools=[tool.name for tool in (await client.list_tools()).tools])

@@ -76,7 +76,7 @@ async def snapshot(client: Any) -> tuple[str, list[Any]]:
 async def main() -> None:
     """Profiles, pages, an update, and a report and a snapshot at once."""
     headers = {"Authorization": f"Bearer {os.environ['CLIENT_KEY']}"}
-    async with httpx.AsyncClient(base_url=os.environ["PROXY_URL"], headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=os.environ["PROXY_URL"], headers=headers, timeout=120) as client:
         profiles, pages = await asyncio.gather(ask(client, "GET", "/v2/profiles"), listed(client))
         changed = {"campaignId": pages[0][0]["campaignId"], "name": "renamed by httpx"}
         await ask(client, "PUT", "/sp/campaigns", SP_CAMPAIGN, {"campaigns": [changed]})

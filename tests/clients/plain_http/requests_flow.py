@@ -29,7 +29,7 @@ ORDER: dict[str, Any] = {
 def ask(session: Any, method: str, path: str, media_type: str = "application/json", body: Any = None) -> Any:
     """One request; what it answers."""
     headers = {"Content-Type": media_type, "Accept": media_type} if body is not None else {}
-    answer = session.request(method, BASE + path, headers=headers, data=body and json.dumps(body), timeout=30)
+    answer = session.request(method, BASE + path, headers=headers, data=body and json.dumps(body), timeout=120)
     answer.raise_for_status()
     return answer.json()
 
@@ -63,15 +63,15 @@ def main() -> None:
     ask(session, "PUT", "/sp/campaigns", SP_CAMPAIGN, {"campaigns": [changed]})
 
     media_type = "application/vnd.createasyncreportrequest.v3+json"
-    answer = session.post(f"{BASE}/reporting/reports", json=ORDER, headers={"Content-Type": media_type}, timeout=30)
+    answer = session.post(f"{BASE}/reporting/reports", json=ORDER, headers={"Content-Type": media_type}, timeout=120)
     answer.raise_for_status()
     report = finished(session, f"/reporting/reports/{answer.json()['reportId']}", "COMPLETED")
     # The report's address is presigned: it wants no key, and gets none.
-    report_rows = json.loads(gzip.decompress(requests.get(report["url"], timeout=30).content))
+    report_rows = json.loads(gzip.decompress(requests.get(report["url"], timeout=120).content))
 
     order = ask(session, "POST", "/v2/sp/campaigns/snapshot", body={"stateFilter": "enabled"})
     snapshot = finished(session, f"/v2/sp/snapshots/{order['snapshotId']}", "SUCCESS")
-    snapshot_rows = json.loads(gzip.decompress(session.get(snapshot["location"], timeout=30).content))
+    snapshot_rows = json.loads(gzip.decompress(session.get(snapshot["location"], timeout=120).content))
     said = {
         "profiles": len(profiles),
         "pages": [len(page) for page in pages],

@@ -82,7 +82,7 @@ def main() -> None:
     snapshot = finished(lambda order: snapshots.get_snapshot(snapshotId=order), snapshot_id, "SUCCESS")
     # "url" gives the presigned address to which the location redirects.
     presigned = snapshots.download_snapshot(url=snapshot["location"], format="url").payload
-    rows = json.loads(gzip.decompress(requests.get(presigned, timeout=30).content))
+    rows = json.loads(gzip.decompress(requests.get(presigned, timeout=120).content))
     said = {
         "profiles": len(found),
         "pages": [len(page) for page in pages],
