@@ -6,6 +6,7 @@ The console has an admin key, as `ads-proxy init` makes one. tests/test_docs_typ
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port
 from tests.support.programs import ROOT, require_program
-from tests.support.running import serving, simulated_amazon
+from tests.support.running import REGIONS, serving, simulated_amazon
 from tests.test_docs_typed import blocks
 
 pytestmark = pytest.mark.integration
@@ -53,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             audit={"file": str(place / "audit.jsonl")},
         )
         with serving(place, settings) as running:
-            running.until_ready()
+            running.told("ads_accounts_listed", count=len(REGIONS))
             scope = {"X-Ads-Proxy-Key": KEY, "Amazon-Advertising-API-Scope": "1110000000000001"}
             change = {**scope, "Content-Type": MEDIA, "Accept": MEDIA}
             assert fetch(f"{running.proxy_url}/sp/campaigns", b'{"campaigns": []}', change)[0] == 207
@@ -62,13 +63,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 amazon.fault({"status": status}, times=1, path="/v2/stores")
                 assert running.get("/v2/stores", scope)[0] == status
             running.told("request", count=4)
+            running.until(lambda: "amazon-write" in (place / "audit.jsonl").read_text())
             (place / "proxy.log").write_text("".join(line for line in running.process.output.lines if line[0] == "{"))
             yield place
 
 
 def run(place: Path, line: str) -> subprocess.CompletedProcess[str]:
     """A line of a page in a shell, with what its reader fills in."""
-    day = (place / "audit.jsonl").read_text()[15:25]
+    written = next(line for line in (place / "audit.jsonl").read_text().splitlines() if "amazon-write" in line)
+    day = json.loads(written)["@timestamp"][:10]
     filled = (
         line.replace("FILE", "proxy.yaml")
         .replace("NAME", NAME)
