@@ -17,7 +17,10 @@ from tests.integration.test_console_requests import CLIENTS, by, scoped
 from tests.support.processes import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
-ASKED = "return performance.getEntriesByType('resource').filter(e => e.name.includes(arguments[0])).length"
+ASKED = """
+performance.setResourceTimingBufferSize(100000);  // it forgets all after 250, a page has that many in some minutes
+return performance.getEntriesByType('resource').filter(e => e.name.includes(arguments[0])).length;
+"""
 SELECTED = "return getSelection().toString()"
 SAID = "return window.said"
 LISTEN = """

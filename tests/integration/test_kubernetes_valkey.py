@@ -99,5 +99,5 @@ def test_replicas_share_their_tokens_there(
     with serving(tmp_path / "1", configuration) as one, serving(tmp_path / "2", configuration) as two:
         for running in (one, two):
             running.until_ready()
-            assert running.metric("state_degraded") == 0
+            running.until(lambda running=running: running.metric("state_degraded") == 0)
         assert amazon.counts()["token_by_grant"]["refresh_token"] == 1
