@@ -20,7 +20,7 @@ from tests.support.processes import fetch
 CLIENT = "reporting"
 KEY = "adsproxy_a-key-for-the-tests-of-real-clients"
 ACCOUNT = "acme"
-LONGEST = 600
+LONGEST = 900
 """Seconds that a client may take; the longest takes a few, and ten times as many on a slow machine."""
 FIRST_PROFILE = "1110000000000001"
 """The first profile that the simulator lists in na."""
