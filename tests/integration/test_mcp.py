@@ -73,11 +73,11 @@ class Hosted:
         return found
 
     def replace_token(self) -> None:
-        """Has another one minted. Two of these, and the one before has expired."""
-        before = self.refreshes()
+        """Has another one minted and used. Two of these, and the one before has expired."""
+        before = self.proxy.account(flows.ACCOUNT)["generation"]
         url = f"{self.proxy.admin}/console/accounts/{flows.ACCOUNT}/refresh"
         assert fetch(url, b"", {"X-Ads-Proxy-Console": "1"})[0] == 200
-        until(lambda: self.refreshes() > before)
+        until(lambda: self.proxy.account(flows.ACCOUNT)["generation"] > before)
         self.proxy.control("/control/clock", {"advance": 0.6 * LIFETIME})
 
     def outlast_a_silent_body(self) -> None:
