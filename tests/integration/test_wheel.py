@@ -34,7 +34,7 @@ class Environment:
     def pip(self, *arguments: str | Path) -> None:
         quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
         command = [sys.executable, "-m", "pip", "--python", self.place / "bin" / "python", *arguments, *quiet]
-        subprocess.run([str(part) for part in command], check=True, timeout=120)
+        subprocess.run([str(part) for part in command], check=True, timeout=900)
 
     def install(self, *wheels: Path, force: bool = False) -> None:
         for wheel in wheels:
@@ -48,7 +48,7 @@ class Environment:
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[Environment]:
     place = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=900)
     (packages,) = place.glob("lib/python3*/site-packages")
     for source in Path(site.getsitepackages()[0]).iterdir():
         if not source.name.startswith(("amazon_ads_proxy", "_editable", "_amazon")) and source.suffix != ".pth":
