@@ -13,6 +13,7 @@ import pytest
 
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
+from proxy.tokens import redis_connection
 from proxy.tokens.leases import FailedAttempt, LeaseRequest, Urgency
 from proxy.tokens.opening import open_store
 from proxy.tokens.redis_store import RedisStore
@@ -29,6 +30,12 @@ pytestmark = pytest.mark.integration
 ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.SIGN_IN, "", 12.5, 12.5)
 WANTED = LeaseRequest("acme", "https://lwa.test/token", "amzn1.client", "f" * 64, 0)
 GRANT = Grant(Secret("Atza|token"), None, 3600.0, "amzn1.client")
+
+
+@pytest.fixture(autouse=True)
+def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is slow is no failure here: it dies, or it answers."""
+    monkeypatch.setattr(redis_connection, "PATIENCE", PATIENCE)
 
 
 @contextlib.asynccontextmanager
