@@ -73,7 +73,7 @@ class Clients:
     def __init__(self, netloc: str, workers: int = 6) -> None:
         self.outcomes: Counter[str] = Counter()
         self._netloc = netloc
-        self._stop = threading.Event()
+        self._stop, self._counting = threading.Event(), threading.Lock()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
     def __enter__(self) -> Clients:
@@ -98,10 +98,12 @@ class Clients:
                     connection.request("GET", "/v2/profiles")
                 answer = connection.getresponse()
                 answer.read()
-                self.outcomes[str(answer.status)] += 1
+                outcome = str(answer.status)
             except (OSError, http.client.HTTPException) as error:
-                self.outcomes[repr(error)] += 1
+                outcome = repr(error)
                 connection.close()
+            with self._counting:
+                self.outcomes[outcome] += 1
         connection.close()
 
 

@@ -223,7 +223,7 @@ class Load:
     connections: int = 0
 
     def __enter__(self) -> Load:
-        self._stop = threading.Event()
+        self._stop, self._counting = threading.Event(), threading.Lock()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)]
         for thread in self._threads:
             thread.start()
@@ -251,7 +251,8 @@ class Load:
                     answer = self._ask(connection, self.paths[number % len(self.paths)], last)
                     last = began
                     answer.read()
-                    self.statuses[answer.status] += 1
+                    with self._counting:
+                        self.statuses[answer.status] += 1
                     if self.pause:
                         self._stop.wait(self.pause)
                     if answer.will_close or not self.keep:
