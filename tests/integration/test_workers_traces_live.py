@@ -90,5 +90,6 @@ def test_a_killed_worker_takes_none_of_the_others_spans_along(amazon: SimulatedA
         os.kill(min(pids(running).values()), signal.SIGKILL)
         running.told("worker_started", WORKERS + 1)
         after = ask_each(running)
+        running.until(lambda: len(receiver.spans(SERVER)) == sum(map(len, (*before.values(), *after.values()))))
         running.stop()
     assert len(receiver.spans(SERVER)) == sum(map(len, (*before.values(), *after.values())))
