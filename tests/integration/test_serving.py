@@ -156,7 +156,8 @@ def test_as_many_files_may_be_open_as_the_system_allows(amazon: SimulatedAmazon,
 
 def test_too_few_open_files_are_said_and_kept_to(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """With 256 files, 64 client connections are taken, and the 65th gets an answer instead of silence."""
-    with serving(tmp_path, amazon.configuration(), open_files=256) as running:
+    limits = {"header_timeout": 600}
+    with serving(tmp_path, amazon.configuration(limits=limits), open_files=256) as running:
         assert any("64 client connections" in note for note in running.started["notes"])
         host, port = running.netloc.split(":")
         running.until(lambda: running.status()["connections"]["tools"] == 0)  # the one that saw it ready may be closing

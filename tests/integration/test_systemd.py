@@ -78,7 +78,7 @@ def test_a_service_manager_hears_of_start_reload_and_stop(tmp_path: Path) -> Non
                     assert message.startswith(word)
                     return message
 
-        manager = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "100000"}
+        manager = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "20000000"}
         with serving(tmp_path, amazon.configuration(), **manager) as running:
             assert running.netloc in told("READY=1")
             assert running.admin_get("/livez")[0] == 200
