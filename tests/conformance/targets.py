@@ -76,8 +76,8 @@ accounts:
     refresh_token: "Atzr|conformance"
     region: na
 state: {{url: "memory:"}}
-upstream: {{connect_timeout: 3, response_timeout: 2, idle_timeout: 2}}
-limits: {{header_timeout: 1, max_header_bytes: 16384, replay_bytes: 0}}
+upstream: {{connect_timeout: 30, response_timeout: 30, idle_timeout: 30}}
+limits: {{header_timeout: 3, max_header_bytes: 16384, replay_bytes: 0}}
 log: {{level: warning, access: false}}
 """
 
