@@ -8,6 +8,7 @@ comes beyond takes the place of the oldest, and nothing ever waits for a receive
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -198,18 +199,13 @@ class Traces:
 
         def shut_down() -> None:
             self._provider.shutdown()
-            try:
+            logging.getLogger(_LIBRARY).removeHandler(self._said)  # not before: logging would print what comes
+            with contextlib.suppress(RuntimeError):  # it is no longer awaited
                 loop.call_soon_threadsafe(ended.set)
-            except RuntimeError:  # it is no longer awaited
-                return
 
         threading.Thread(target=shut_down, name="stop traces", daemon=True).start()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _STOP_TIMEOUT)
-        except TimeoutError:
-            pass
-        finally:
-            logging.getLogger(_LIBRARY).removeHandler(self._said)
 
     def _add(self, span: TraceSpan | None, work: FinishedSpan, end: int) -> None:
         """Make a span that has ended."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,9 +25,11 @@ from proxy.events import (
     TraceSpan,
 )
 from proxy.forwarding.tracing import Tracing
+from proxy.observability import traces as module
 from proxy.observability.traces import Traces, TraceSettings, WatchedExporter
 from tests.support.events import EventRecorder
 from tests.support.otlp import CLIENT, SERVER, Receiver, receiving, values_of
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, answering
 
@@ -252,3 +256,32 @@ async def test_what_makes_spans_says_where_they_go() -> None:
     observer = Traces(settings, lambda event: None, str)
     assert repr(observer) == "<Traces to 127.0.0.1>"
     await observer.stop()
+
+
+class Stuck(SpanExporter):
+    """Sends until it is told to go on, and then logs as the library does."""
+
+    def __init__(self) -> None:
+        self.goes_on, self.logged = threading.Event(), threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.goes_on.wait(PATIENCE)
+        logging.getLogger("opentelemetry.exporter").error("Failed to export spans.")
+        self.logged.set()
+        return SpanExportResult.FAILURE
+
+
+async def test_a_stop_that_does_not_wait_leaves_no_line_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it logs later would stand between the lines of the log."""
+    monkeypatch.setattr(module, "_STOP_TIMEOUT", 0.0)
+    monkeypatch.setattr(logging.getLogger("opentelemetry"), "handlers", [])  # those of other tests
+    settings = TraceSettings("http://127.0.0.1:9/v1/traces", "1", "http", lambda account: "")
+    stuck = Stuck()
+    observer = Traces(settings, lambda event: None, str, stuck)
+    observer.observe(SERVED)
+    await observer.stop()
+    stuck.goes_on.set()
+    assert await asyncio.to_thread(stuck.logged.wait, PATIENCE)
+    assert capfd.readouterr() == ("", "")
