@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import re
 import secrets
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redis import exceptions
@@ -413,17 +414,23 @@ class ServerClient:
 
 
 class ClusterClient:
-    """Of a cluster's node for the slot of `key`. What it knows of the cluster is learned again after each failure."""
+    """Of a cluster's node for the slot of `key`. What it knows of the cluster is learned again after each failure.
+
+    What was known before is closed by the last command that uses it: redis-py opens again what is closed earlier.
+    """
 
     def __init__(self, make: Callable[[], Any], key: str) -> None:
         self._make, self._key = make, key
         self._cluster = make()
+        self._uses: Counter[Any] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<ClusterClient for {self._key}>"
 
     async def ask(self, *words: str | bytes | float) -> Any:
         cluster = self._cluster
+        self._uses[cluster] += 1
         try:
             await cluster.initialize()
             return await cluster.execute_command(*words, target_nodes=cluster.get_node_from_key(self._key))
@@ -431,11 +438,26 @@ class ClusterClient:
             # redis-py forgets nodes that failed, the ones it was given included.
             if cluster is self._cluster:
                 self._cluster = self._make()
-            await _close_cluster(cluster)
             raise
+        finally:
+            self._uses[cluster] -= 1
+            if cluster is not self._cluster:
+                await self._close_if_unused(cluster)
+
+    async def _close_if_unused(self, cluster: Any) -> None:
+        """In a task of its own, which a cancelled command does not end."""
+        if not self._uses[cluster]:
+            del self._uses[cluster]
+            self._closing.add(closing := asyncio.create_task(_close_cluster(cluster)))
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
     async def close(self) -> None:
-        await _close_cluster(self._cluster)
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            await self._close_if_unused(cluster)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
 
 async def _close_cluster(cluster: Any) -> None:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import exceptions
 
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import StateUnavailable
 from proxy.tokens import redis_connection
-from proxy.tokens.redis_connection import ConnectionUse, RedisConnection
+from proxy.tokens.redis_connection import ClusterClient, ConnectionUse, RedisConnection
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.tokens import virtual_time
@@ -140,3 +141,45 @@ def test_connections_go_when_a_minute_needed_fewer() -> None:
     assert not use.leaves_idle(1059.0)
     assert use.leaves_idle(1061.0)
     assert not use.leaves_idle(1200.0)
+
+
+class SlowCluster:
+    """What redis-py knows of a cluster. The first command opens it when it `may_open`; the others fail."""
+
+    def __init__(self) -> None:
+        self.is_open, self.asked, self.may_open, self.nodes_manager = False, 0, asyncio.Event(), self
+
+    async def initialize(self) -> None:
+        self.asked += 1
+        if self.asked > 1:
+            raise exceptions.ConnectionError
+        await self.may_open.wait()
+        self.is_open = True
+
+    def get_node_from_key(self, key: str) -> str:
+        return key
+
+    async def execute_command(self, *words: str, target_nodes: str) -> str:
+        return "PONG"
+
+    async def aclose(self, *_: str) -> None:
+        self.is_open = False
+
+
+async def test_a_cluster_that_failed_is_closed_by_its_last_command() -> None:
+    """A command that goes on opens it again: closed by the one that failed, it would stay open for good."""
+    made: list[SlowCluster] = []
+
+    def make() -> SlowCluster:
+        made.append(SlowCluster())
+        return made[-1]
+
+    client = ClusterClient(make, "key")
+    slow = asyncio.create_task(client.ask("PING"))
+    await asyncio.sleep(0)
+    with pytest.raises(exceptions.ConnectionError):
+        await client.ask("PING")
+    made[0].may_open.set()
+    assert await slow == "PONG"
+    assert (len(made), made[0].is_open) == (2, False)
+    await client.close()
