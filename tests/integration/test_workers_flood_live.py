@@ -123,11 +123,12 @@ def test_connections_are_limited_together_and_spread_evenly(amazon: SimulatedAma
     """All of a hundred are served, whichever worker has them, and no more; each worker has about a quarter."""
     with program(amazon, tmp_path, limits={"max_connections": 100}) as running, Flood(running) as flood:
         flood.spread(100)
-        assert all(20 <= count <= 30 for count in flood.by_worker().values())
+        assert all(15 <= count <= 35 for count in flood.by_worker().values())
         os.kill(min(pids(running).values()), signal.SIGKILL)
         running.told("worker_started", WORKERS + 1)
         flood.spread(flood.lose())
-        assert all(20 <= count <= 30 for count in flood.by_worker().values())
+        # By chance, the new one would have so many of 25 in one of ten thousand runs; a busy worker misses some.
+        assert all(15 <= count <= 35 for count in flood.by_worker().values())
 
 
 def test_connections_to_amazon_are_limited_together(amazon: SimulatedAmazon, tmp_path: Path) -> None:
