@@ -430,6 +430,8 @@ class ClusterClient:
 
     async def ask(self, *words: str | bytes | float) -> Any:
         cluster = self._cluster
+        if cluster is None:
+            raise exceptions.ConnectionError("the client is closed")
         self._uses[cluster] += 1
         try:
             await cluster.initialize()

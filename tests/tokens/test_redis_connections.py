@@ -183,3 +183,5 @@ async def test_a_cluster_that_failed_is_closed_by_its_last_command() -> None:
     assert await slow == "PONG"
     assert (len(made), made[0].is_open) == (2, False)
     await client.close()
+    with pytest.raises(exceptions.ConnectionError, match="closed"):
+        await client.ask("PING")
