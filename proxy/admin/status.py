@@ -251,10 +251,14 @@ async def console_status(
     view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
 ) -> dict[str, Any]:
     """What the console asks for every few seconds: accounts that need attention first, the others on pages."""
+    pause = Pauses()
     pages = max(1, -(-len(survey.calm) // PAGE))
     page = min(page, pages)
     shown = (*survey.attention[:PAGE], *survey.calm[(page - 1) * PAGE : page * PAGE])
     accounts = await account_entries(view, shown, now)
+    tables = await request_status(view, history, survey)
+    traffic = [asdict(step) for step in await history.steps()]
+    await pause()
     return {
         **program_status(view, survey, now),
         **overview_status(view, history, survey, now),
@@ -263,9 +267,9 @@ async def console_status(
         "pages": pages,
         "clock": now,
         "key_required": view.access().key is not None,
-        "traffic": [asdict(step) for step in await history.steps()],
+        "traffic": traffic,
         "reports": overview.reports(await view.named_reports()),
-        **await request_status(view, history, survey),
+        **tables,
     }
 
 
@@ -286,12 +290,18 @@ def overview_status(view: AdminView, history: RequestHistory, survey: Survey, no
 
 async def request_status(view: AdminView, history: RequestHistory, survey: Survey) -> dict[str, Any]:
     """Clients and accounts with their last quarter of an hour, and what failed."""
-    tallies = await history.tallies()
+    tallies, pause = await history.tallies(), Pauses()
     accounts = survey.names if len(survey.names) <= MAX_ROWS else ()
+    clients = table(tallies.clients, (key.client for key in view.client_keys()))
+    await pause()
+    account_traffic = table(tallies.accounts, accounts)
+    await pause()
+    failed = failures(history)
+    await pause()
     return {
-        "clients": table(tallies.clients, (key.client for key in view.client_keys())),
-        "account_traffic": table(tallies.accounts, accounts),
-        "failures": failures(history),
+        "clients": clients,
+        "account_traffic": account_traffic,
+        "failures": failed,
         "write_outcomes": write_outcomes(history),
         "deprecated": deprecated_calls(history),
         "throttled_orders": throttled_orders(view),
