@@ -42,16 +42,15 @@ class Match:
 class Fault:
     """What happens. All times are seconds; everything left out happens as if there were no fault.
 
-    `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head, or until
-    the faults are cleared.
-    `interim`: statuses of 1xx answers that come first. `abort`: the connection ends at that point, in the middle of
-    head or body after `abort_after` bytes of it; with `reset` by RST. `hang`: from that point on nothing comes any
-    more, and the connection stays. `piece_bytes` with `piece_interval` and `head_interval`: a slow body, a slow head
-    (after which the connection ends). `early`: the answer is sent when `early_after` bytes of the request's body were
-    read; `rest` is what becomes of the others: they are read, left unread, or the connection is closed.
-    `close_after`: the connection is closed that long after the answer. `extra`: bytes behind the answer. `raw`: these
-    bytes instead of an answer, then the end of the connection. `before_checks`: it also meets requests that would be
-    refused. `carried_out`: the request is carried out, whatever the answer says.
+    `status`, `headers`, `body`, `framing`: the answer instead of the true one. `delay`: before the head, or until the
+    faults are cleared. `interim`: statuses of 1xx answers that come first. `abort`: the connection ends at that point,
+    in the middle of head or body after `abort_after` bytes of it; with `reset` by RST. `hang`: from that point on
+    nothing comes any more, and the connection stays. `piece_bytes` with `piece_interval` and `head_interval`: a slow
+    body, a slow head (after which the connection ends). `early`: the answer is sent when `early_after` bytes of the
+    request's body were read; `rest` is what becomes of the others: they are read, left unread, or the connection is
+    closed. `close_after`: the connection is closed that long after the answer. `extra`: bytes behind the answer. `raw`:
+    these bytes instead of an answer, then the end of the connection. `before_checks`: it also meets requests that would
+    be refused. `carried_out`: the request is carried out, whatever the answer says.
     """
 
     status: int | None = None
