@@ -331,6 +331,9 @@ def _not_permitted(address: RedisAddress, commands: list[str]) -> StateError:
     )
 
 
+_UNKNOWN_AUTHORITY: Final = ("unable to get", "self-signed", "self signed")
+
+
 def _certificate_problem(said: str) -> str:
     """What OpenSSL said, and what helps."""
     found = re.search(r"certificate verify failed: ([^(]+)", said)
@@ -339,7 +342,9 @@ def _certificate_problem(said: str) -> str:
         return f"{reason}; use a host name in state.url that the certificate has"
     if "expired" in reason:
         return f"{reason}; renew it on the server"
-    return f"{reason}; name its authority in state.url with ?ssl_ca_certs=FILE"
+    if any(words in reason for words in _UNKNOWN_AUTHORITY):
+        return f"{reason}; name its authority in state.url with ?ssl_ca_certs=FILE"
+    return f"{reason}; have it, or the certificate of its authority, issued again"
 
 
 def _explain(error: Exception, address: RedisAddress) -> StateError:

@@ -14,17 +14,17 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Made anew for each test directory; `ca_file` is what a client trusts."""
+    """Made anew for each test directory; `ca_file` is what a client trusts. If not `valid`, it may sign nothing."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, valid: bool = True) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tests' own authority")])
         certificate = (
             self._builder(self._name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=valid, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .add_extension(_usage(signs=True), critical=True)
+            .add_extension(_usage(signs=valid), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.ca_file = directory / "ca.pem"

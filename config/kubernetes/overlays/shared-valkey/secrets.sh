@@ -13,11 +13,18 @@ host=valkey.$namespace.svc
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 
+# Python 3.13 asks of certificates what RFC 5280 does: what each may be used for, and whose key signed it.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=ads-proxy valkey authority" \
-  -keyout "$made/ca.key" -out "$made/ca.crt" 2>/dev/null
+  -addext "keyUsage=critical,keyCertSign,cRLSign" -keyout "$made/ca.key" -out "$made/ca.crt" 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$host" \
   -keyout "$made/tls.key" -out "$made/tls.csr" 2>/dev/null
-echo "subjectAltName=DNS:valkey,DNS:valkey.$namespace,DNS:$host,DNS:$host.cluster.local,DNS:localhost" >"$made/names"
+cat >"$made/names" <<NAMES
+subjectAltName=DNS:valkey,DNS:valkey.$namespace,DNS:$host,DNS:$host.cluster.local,DNS:localhost
+basicConstraints=critical,CA:FALSE
+keyUsage=critical,digitalSignature
+authorityKeyIdentifier=keyid
+subjectKeyIdentifier=hash
+NAMES
 openssl x509 -req -in "$made/tls.csr" -CA "$made/ca.crt" -CAkey "$made/ca.key" -CAcreateserial -days 3650 \
   -extfile "$made/names" -out "$made/tls.crt" 2>/dev/null
 
