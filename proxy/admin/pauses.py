@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from time import perf_counter
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PIECE_SECONDS: Final = 0.00025
 """A request waits twice for what runs: when it comes, and when its response does."""
@@ -15,12 +18,13 @@ _SHARE: Final = 4
 accounts thousands of tasks are due, and short pieces would take minutes."""
 
 
+_yield_processor: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: None)  # Windows has no such call
+"""A process that waits for this processor, a worker or a client on the same machine, gets it in each pause, not after
+the 3 ms that Linux gives a busy process at a time."""
+
+
 class Pauses:
     """Call it often; it pauses once the work since the last pause took its time."""
-
-    yield_processor: ClassVar[bool] = False
-    """Whether other processes of this program serve the requests: one that waits for this processor gets it in each
-    pause, not after the 3 ms that Linux gives a busy process at a time."""
 
     def __init__(self) -> None:
         self._piece = PIECE_SECONDS
@@ -32,8 +36,7 @@ class Pauses:
     async def __call__(self) -> None:
         now = perf_counter()
         if now - self._since > self._piece:
-            if self.yield_processor:
-                os.sched_yield()
+            _yield_processor()
             await asyncio.sleep(0)
             self._since = perf_counter()
             self._piece = next_piece(self._since - now)

@@ -17,7 +17,6 @@ from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
 from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
-from proxy.admin.pauses import Pauses
 from proxy.admin.view import AdminView, ProgramView
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
@@ -159,7 +158,6 @@ class Program:
         self.workers: Supervisor | None = None
         worker_settings = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
         self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
-        Pauses.yield_processor = self._worker_group is not None
         self.throttles = self._worker_group.throttles if self._worker_group is not None else Throttles()
         self._budgets = self._worker_group.budgets if self._worker_group is not None else Budgets()
 

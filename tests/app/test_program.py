@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.admin.pauses import Pauses
 from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
@@ -146,14 +145,6 @@ async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
     reloader = Reloader(program, lambda *_: configured(), LoadedConfig(program.config, {}, AccountFileReader()))
     assert repr(reloader) == "<Reloader of 0 files>"
     await program.stop()
-
-
-@pytest.mark.parametrize("workers", [2, 1])
-def test_only_a_program_with_workers_gives_way_to_other_processes(workers: int) -> None:
-    """They serve the requests while it writes a scrape; a process that serves alone would give way to strangers."""
-    program = Program(configured(workers=str(workers)))
-    assert repr(program) == "<Program not started, 1 accounts, 0 problems>"
-    assert Pauses.yield_processor is (workers > 1)
 
 
 async def test_a_reload_on_request_reads_all_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
