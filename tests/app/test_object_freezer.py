@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.app import object_freezer
-from proxy.app.object_freezer import MANY, SLOW, ObjectFreezer, freezing
+from proxy.app.object_freezer import MANY, SLOW, THRESHOLDS, ObjectFreezer, freezing
 
 
 class Clock:
@@ -31,9 +31,10 @@ def freezes(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 @pytest.fixture
 def collector() -> Iterator[None]:
     """As it was, afterwards."""
-    before, enabled = list(gc.callbacks), gc.isenabled()
+    before, enabled, threshold = list(gc.callbacks), gc.isenabled(), gc.get_threshold()
     yield
     gc.callbacks[:] = before
+    gc.set_threshold(*threshold)
     (gc.enable if enabled else gc.disable)()
 
 
@@ -60,11 +61,12 @@ def test_a_slow_full_collection_with_many_survivors_is_their_last(
 
 
 def test_the_collector_begins_when_the_program_serves(freezes: list[None], collector: None) -> None:
-    """With everything frozen that the start has made."""
+    """With everything frozen that the start has made, and seldom."""
     gc.disable()
     kept = ObjectFreezer()
     kept.begin()
     assert gc.isenabled()
+    assert gc.get_threshold() == THRESHOLDS
     assert kept.collected in gc.callbacks
     assert len(freezes) == 1
     assert repr(kept).startswith("<ObjectFreezer: ")
