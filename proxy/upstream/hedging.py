@@ -65,10 +65,13 @@ class HedgedConnection:
         self._family = ""
         self._after = after
         self._may_hedge = may_hedge
-        self._sink: ResponseSink
+        self._sink: ResponseSink | None = None
+        """Who hears of the exchange; None once a response was chosen, or none can come."""
         self._timeouts: Timeouts
         self._to_head = False
-        self._attempts: list[_Attempt] = []
+        self._connections: list[UpstreamConnection] = []
+        """Those that may still answer. Each knows its `_Attempt`, and forgets it at the end of the exchange. Known here
+        too, it would wait for the garbage collector."""
         self._kept: list[Buffer] = []
         self._size = 0
         self._whole = False
@@ -77,7 +80,7 @@ class HedgedConnection:
         self.deadline = NEVER
 
     def __repr__(self) -> str:
-        asked = ", another one asked" if self._asking is not None or len(self._attempts) > 1 else ""
+        asked = ", another one asked" if self._asking is not None or len(self._connections) > 1 else ""
         return f"<HedgedConnection: {self._first!r}{asked}>"
 
     # --- as a connection
@@ -99,36 +102,36 @@ class HedgedConnection:
         self._sink, self._timeouts, self._to_head = sink, timeouts, to_head
         self._family = self._first.family or ""
         self._keep(data)
-        self._attempts.append(_Attempt(self, self._first, sink))
+        self._connections.append(self._first)
         self.deadline = self._pool.loop.time() + self._after
         self._pool.deadlines.add(self)
-        self._first.send(self._attempts[0], data, to_head=to_head, timeouts=timeouts)
+        self._first.send(_Attempt(self, self._first, sink), data, to_head=to_head, timeouts=timeouts)
 
     def send_body(self, data: list[Buffer]) -> None:
         self._keep(data)
-        for attempt in self._attempts:
-            attempt.connection.send_body(data)
+        for connection in self._connections:
+            connection.send_body(data)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
         self._whole = True
-        for attempt in self._attempts:
-            attempt.connection.request_sent()
+        for connection in self._connections:
+            connection.request_sent()
 
     def pause(self) -> None:
-        for attempt in self._attempts:
-            attempt.connection.pause()
+        for connection in self._connections:
+            connection.pause()
 
     def resume(self) -> None:
-        for attempt in self._attempts:
-            attempt.connection.resume()
+        for connection in self._connections:
+            connection.resume()
 
     def abandon(self) -> None:
         """Forget the exchange; its connections are of no more use."""
         self._settle()
-        attempts, self._attempts = self._attempts, []
-        for attempt in attempts:
-            attempt.connection.abandon()
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.abandon()
 
     # --- doubt
 
@@ -147,24 +150,29 @@ class HedgedConnection:
             self._failed(self._error or error)
             return
         self._asking = None
+        assert self._sink is not None
         attempt = _Attempt(self, connection, self._sink)
-        self._attempts.append(attempt)
+        self._connections.append(connection)
         connection.send(attempt, self._kept, to_head=self._to_head, timeouts=self._timeouts)
         connection.request_sent()
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         """A defect must not leave the sink waiting for ever."""
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            sink = self._sink
+            assert sink is not None
             self.abandon()
-            self._sink.defect(error)
+            sink.defect(error)
 
     def _failed(self, error: Refused) -> None:
         """Nothing can come any more, where no attempt is left."""
-        if not self._attempts and self._asking is None:
+        if not self._connections and self._asking is None:
+            sink = self._sink
+            assert sink is not None
             self._settle()
-            self._sink.entered = perf_counter()
-            self._sink.upstream_failed(error)
-            self._sink.flush()
+            sink.entered = perf_counter()
+            sink.upstream_failed(error)
+            sink.flush()
 
     def _keep(self, data: list[Buffer]) -> None:
         self._size += sum(map(len, data))
@@ -180,33 +188,33 @@ class HedgedConnection:
     def _settle(self) -> None:
         """No other connection is asked from here on."""
         self._stop_waiting()
-        self._kept = []
+        self._kept, self._sink = [], None
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
 
     # --- what the attempts tell
 
-    def chosen(self, attempt: _Attempt) -> None:
+    def chosen(self, connection: UpstreamConnection) -> None:
         """Its answer is the first."""
         self._settle()
-        others = [other for other in self._attempts if other is not attempt]
-        self._attempts = [attempt]
+        others = [other for other in self._connections if other is not connection]
+        self._connections = [connection]
         for other in others:
-            other.connection.abandon()
+            other.abandon()
 
-    def ended(self, attempt: _Attempt, error: Refused) -> bool:
+    def ended(self, connection: UpstreamConnection, error: Refused) -> bool:
         """One of them broke; gives whether that was the last hope."""
-        self._attempts.remove(attempt)
+        self._connections.remove(connection)
         self._error = error
-        if self._attempts or self._asking is not None:
+        if self._connections or self._asking is not None:
             return False
         self._settle()
         return True
 
-    def is_single(self, attempt: _Attempt) -> bool:
+    def is_single(self, connection: UpstreamConnection) -> bool:
         """No other connection may still answer."""
-        return self._asking is None and self._attempts == [attempt]
+        return self._asking is None and self._connections == [connection]
 
 
 class _Attempt:
@@ -215,7 +223,7 @@ class _Attempt:
     def __init__(self, owner: HedgedConnection, connection: UpstreamConnection, sink: ResponseSink) -> None:
         self._owner = owner
         self._sink = sink
-        self.connection = connection
+        self._connection = connection
 
     @property
     def entered(self) -> float:
@@ -227,11 +235,11 @@ class _Attempt:
 
     def interim(self, response: Response) -> None:
         """Reported while no other connection may answer: a client hears of one attempt."""
-        if self._owner.is_single(self):
+        if self._owner.is_single(self._connection):
             self._sink.interim(response)
 
     def response_began(self, response: Response) -> None:
-        self._owner.chosen(self)
+        self._owner.chosen(self._connection)
         self._sink.response_began(response)
 
     def response_data(self, pieces: list[Buffer]) -> None:
@@ -241,15 +249,15 @@ class _Attempt:
         self._sink.response_ended(trailers)
 
     def upstream_failed(self, error: Refused) -> None:
-        if self._owner.ended(self, error):
+        if self._owner.ended(self._connection, error):
             self._sink.upstream_failed(error)
 
     def upstream_writable(self, writable: bool) -> None:
-        if self._owner.is_single(self):
+        if self._owner.is_single(self._connection):
             self._sink.upstream_writable(writable)
 
     def defect(self, error: Exception) -> None:
-        self._owner.chosen(self)
+        self._owner.chosen(self._connection)
         self._sink.defect(error)
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.proxy_bench import Running
-from tests.support.wire import GET, Script, Wire, answering
+from tests.support.wire import GET, HELLO, Script, Wire, answering
 
 pytestmark = pytest.mark.usefixtures("still_ages")
 POST = GET.replace(b"GET", b"POST")[:-2]
@@ -79,6 +79,38 @@ async def test_requests_and_connections_leave_no_cycles(
                 client.close()
             (await bench.client(request)).abort()
         await bench.settled(lambda: not bench.server.connections and not bench.accounting.in_flight)
+    assert in_cycles(garbage) == {}
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_hedged_request_leaves_no_cycles(
+    running: Running, monkeypatch: pytest.MonkeyPatch, garbage: list[object], late: bool
+) -> None:
+    """Its connection had rested, and answers at once; or it is `late`, and another one answers."""
+    heard: list[Wire] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            heard.append(wire)
+            if not (late and len(heard) == 2):
+                wire.send(HELLO)
+
+    async with running(script) as bench:
+        await bench.ask()
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: 1030.0)
+        client = await bench.client(GET)
+        await bench.settled(lambda: len(heard) == 2)
+        if late:
+            bench.sweep(1.1)
+        assert (await client.answer()).status == 200
+        assert bench.events.replays == ([("silence", "recovered")] if late else [])
+        client.close()
+        await bench.settled(lambda: not bench.server.connections and not bench.accounting.in_flight)
+    assert in_cycles(garbage) == {}
+
+
+def in_cycles(garbage: list[object]) -> Counter[str]:
+    """Objects of the program that the collector finds, by class."""
     gc.collect()
-    found = Counter(type(each).__qualname__ for each in garbage if type(each).__module__.startswith("proxy."))
-    assert found == {}
+    return Counter(type(each).__qualname__ for each in garbage if type(each).__module__.startswith("proxy."))

@@ -265,7 +265,7 @@ async def test_where_no_second_can_be_made_the_first_is_waited_for(running: Runn
         hedge.bench.sweep(AFTER + 0.1)
         assert repr(hedge.connection).endswith(", another one asked>")
         hedge.wires[0].drop()
-        await hedge.bench.settled(lambda: not hedge.connection._attempts)
+        await hedge.bench.settled(lambda: not hedge.connection._connections)
         assert not hedge.sink.told
         failed.set()
         await hedge.sink.ended.wait()
@@ -321,7 +321,7 @@ async def test_a_tool_that_stops_reading_stops_both(running: Running) -> None:
         hedge.send()
         await hedge.hedged()
         hedge.connection.pause()
-        assert [attempt.connection._paused for attempt in hedge.connection._attempts] == [True, True]
+        assert [each._paused for each in hedge.connection._connections] == [True, True]
         hedge.connection.resume()
         hedge.wires[1].send(HELLO)
         await hedge.sink.ended.wait()
