@@ -14,6 +14,7 @@ import uvloop
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
+from tests.support.garbage import garbage
 from tests.support.left_open import pytest_collection, pytest_collection_finish, pytest_runtest_teardown
 from tests.support.plain_coverage import PlainCoverage
 from tests.support.proxy_bench import every_loop, running
@@ -21,6 +22,7 @@ from tests.support.redis_server import kept_server, server
 
 __all__ = [
     "every_loop",
+    "garbage",
     "kept_server",
     "pytest_collection",
     "pytest_collection_finish",

@@ -2,8 +2,8 @@
 
 A full collection looks at every object that the collector knows. With 10,000 accounts it held up requests for up to
 1.5 s (`python -m benchmarks accounts`). `gc.freeze` hides all present objects from it. A hidden object is still freed
-when its last reference goes, but no longer if it is part of a cycle. Requests and connections leave no cycles behind
-(`tests/forwarding/test_cycles.py`), so hiding them costs no memory.
+when its last reference goes, but no longer if it is part of a cycle. Requests, connections and reloads leave no cycles
+behind (`tests/forwarding/test_cycles.py`), so hiding them costs no memory.
 """
 
 from __future__ import annotations

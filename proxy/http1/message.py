@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from proxy.errors import HeadTooLarge, MalformedRequest, TargetTooLong, UpstreamMalformed, VersionNotSupported
@@ -27,6 +27,9 @@ from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    FieldReader = Callable[[bytes, int], RequestFields]
+    """Reads a header section of HTTP/1.`minor`."""
 
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + VALUE + rb"))?")
@@ -80,8 +83,10 @@ class RequestReader:
     def __init__(self, limits: HeadLimits, rules: RequestFieldRules) -> None:
         self.limits = limits
         self.rules = rules
+        # Not methods: the caches would lead back to the reader, and both would outlive a reload.
+        read_fields = partial(read_request_fields, max_fields=limits.max_fields, rules=rules)
+        self._read_head = partial(_read_head, limits, read_fields, lru_cache(_MAX_REMEMBERED)(read_fields))
         self._known_heads = lru_cache(_MAX_REMEMBERED)(self._read_head)
-        self._known_fields = lru_cache(_MAX_REMEMBERED)(self._read_fields)
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
         """The head at the beginning of `data`, without its closing empty line, and what follows it.
@@ -94,7 +99,7 @@ class RequestReader:
             return data[: end + 2], data[end + 4 :]
         line_end = data.find(b"\r\n")
         if (len(data) if line_end < 0 else line_end) > limits.max_target_bytes + _LINE_BESIDE_TARGET:
-            raise self._target_too_long()
+            raise _target_too_long(limits)
         check_beginning(data if end < 0 else data[: end + 2])
         check_field_count(data[line_end + 2 :] if line_end >= 0 else b"", limits.max_fields)
         if len(data) > limits.max_bytes:
@@ -109,20 +114,20 @@ class RequestReader:
         method, target, minor, fields = self._known_heads(head) if known else self._read_head(head)
         return Request(method, target, minor, fields, fields.request_id or new_id())
 
-    def _read_head(self, head: bytes) -> tuple[bytes, Target, int, RequestFields]:
-        line, _, section = head.partition(b"\r\n")
-        method, raw, minor = parse_request_line(line)
-        if len(raw) > self.limits.max_target_bytes:
-            raise self._target_too_long()
-        known = len(section) <= MAX_REMEMBERED_BYTES
-        fields = self._known_fields(section, minor) if known else self._read_fields(section, minor)
-        return method, parse_target(raw), minor, fields
 
-    def _read_fields(self, section: bytes, minor: int) -> RequestFields:
-        return read_request_fields(section, minor, self.limits.max_fields, self.rules)
+def _read_head(
+    limits: HeadLimits, read_fields: FieldReader, known_fields: FieldReader, head: bytes
+) -> tuple[bytes, Target, int, RequestFields]:
+    line, _, section = head.partition(b"\r\n")
+    method, raw, minor = parse_request_line(line)
+    if len(raw) > limits.max_target_bytes:
+        raise _target_too_long(limits)
+    fields = (known_fields if len(section) <= MAX_REMEMBERED_BYTES else read_fields)(section, minor)
+    return method, parse_target(raw), minor, fields
 
-    def _target_too_long(self) -> TargetTooLong:
-        return TargetTooLong(f"The target is longer than {self.limits.max_target_bytes} bytes; shorten it.", close=True)
+
+def _target_too_long(limits: HeadLimits) -> TargetTooLong:
+    return TargetTooLong(f"The target is longer than {limits.max_target_bytes} bytes; shorten it.", close=True)
 
 
 def unread_request(head: bytes, request_id: str) -> Request:

@@ -185,7 +185,9 @@ class ProfileDirectory:
             source = wanted.get(key)
             if source == watch.source:
                 continue
-            await _end(self._watches.pop(key).task)
+            del self._watches[key]
+            await _end(watch.task)
+            watch.task = None  # they lead to each other, and would outlive the account
             if source is None or source.origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
                 self._reader.index.drop(*key)

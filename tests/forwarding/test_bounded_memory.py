@@ -83,9 +83,9 @@ RESPONSES: dict[str, Callable[[int], bytes]] = {
     "reasons": lambda n: b"HTTP/1.1 200 Reason %d\r\nContent-Length: 0\r\n\r\n" % n,
 }
 FILLED = {
-    "paths": {"_read_head", "_read_anew"},
-    "judged queries": {"_find", "_read_head", "_read_anew"},
-    "values": {"read_host", "_read_head", "_read_fields"},
+    "paths": {"_read_head", "_read"},
+    "judged queries": {"_find", "_read_head", "_read"},
+    "values": {"read_host", "_read_head", "read_request_fields"},
     "hosts": {"read_host"},
     "reasons": {"read_status_line"},
 }
@@ -110,7 +110,7 @@ class Memory:
             if isinstance(one, dict | set | list | deque) and len(one) > ENTRIES:
                 self.large[f"{type(one).__name__} of {str(next(iter(one)))[:80]!r}"] = len(one)
             if isinstance(one, _LRU) and one.cache_info().currsize == one.cache_info().maxsize:
-                self.full.add(one.__wrapped__.__name__)
+                self.full.add(getattr(one.__wrapped__, "func", one.__wrapped__).__name__)
             left += gc.get_referents(one)
 
 

@@ -1,4 +1,4 @@
-"""What a request and its connections leave behind is freed at once: nothing of it waits for the garbage collector.
+"""What requests, connections and reloads leave behind is freed at once: nothing of it waits for the garbage collector.
 
 `app.object_freezer` hides objects from the collector, and what is hidden in a cycle is never freed.
 """
@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
+from tests.support.garbage import in_cycles
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Script, Wire, answering
 
@@ -48,21 +46,6 @@ REQUESTS = (
     POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     GET.replace(b"GET", b"BAD GET"),
 )
-
-
-@pytest.fixture
-def garbage() -> Iterator[list[object]]:
-    """What the collector finds, kept instead of freed."""
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    gc.garbage.clear()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    yield gc.garbage
-    gc.set_debug(0)
-    gc.garbage.clear()
-    if enabled:
-        gc.enable()
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
@@ -110,7 +93,11 @@ async def test_a_hedged_request_leaves_no_cycles(
     assert in_cycles(garbage) == {}
 
 
-def in_cycles(garbage: list[object]) -> Counter[str]:
-    """Objects of the program that the collector finds, by class."""
-    gc.collect()
-    return Counter(type(each).__qualname__ for each in garbage if type(each).__module__.startswith("proxy."))
+async def test_rules_that_were_replaced_leave_no_cycles(running: Running, garbage: list[object]) -> None:
+    """With what was read and decided under them: of ten thousand accounts that is much, for each reload."""
+    script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    async with running(script) as bench:
+        for _ in range(2):
+            assert (await bench.ask()).status == 200
+            bench.apply()
+        assert in_cycles(garbage) == {}

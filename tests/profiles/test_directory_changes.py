@@ -10,6 +10,7 @@ import pytest
 from proxy.errors import NoUsableToken
 from proxy.profiles.listing import ProfilesUnavailable
 from proxy.secret import Secret
+from tests.support.garbage import in_cycles
 from tests.support.listings import RunningDirectory
 from tests.support.patience import PATIENCE
 
@@ -30,6 +31,14 @@ async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirecto
     assert running.directory.first("acme", "na") == "31"
     await running.directory.reconfigure([replace(acme, client_id="other")])
     assert running.directory.first("acme", "na") is None
+
+
+async def test_an_account_that_leaves_leaves_no_cycles(running: RunningDirectory, garbage: list[object]) -> None:
+    """Nothing of it waits for the garbage collector."""
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    await running.directory.reconfigure([])
+    assert in_cycles(garbage) == {}
 
 
 async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
