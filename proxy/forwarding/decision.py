@@ -10,7 +10,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.errors import UnknownRoute, WriteNotRecorded
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from proxy.observability.journal import JournalEntry
     from proxy.reports.overview import NamedReports
     from proxy.reports.sharing import ReportRules
-    from proxy.routing.operations import Operations
     from proxy.routing.route import Route
     from proxy.routing.table import ClientScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
@@ -328,8 +327,16 @@ class Decisions:
         self._directory = rules.table.directory
         self._version = self._directory.version
         self._made: dict[DecisionInputs, Decision] = {}
-        # No method: its caches would lead back here, and all of it would outlive a reload.
-        read = partial(_read, rules.table.operations, rules.named_reports is not None)
+        operations, with_reports = rules.table.operations, rules.named_reports is not None
+
+        def read(
+            method: bytes, target: Target, fields: RequestFields, reading: PathReading
+        ) -> tuple[Destination, RequestSummary]:
+            """Pure, as the table of operations does not change. No method: its caches would lead back to this object,
+            and all of it would outlive a reload."""
+            destination = find_destination(target, with_reports=with_reports)
+            return destination, summarise(method, fields, destination, operations, reading)
+
         self._read = lru_cache(MAX_DECISIONS)(read)
         self._read_large = lru_cache(1)(read)
 
@@ -376,19 +383,6 @@ class Decisions:
         if len(self._made) >= MAX_DECISIONS:
             self._made.clear()
         self._made[decision.asked, decision.identity] = decision
-
-
-def _read(
-    operations: Operations,
-    with_reports: bool,
-    method: bytes,
-    target: Target,
-    fields: RequestFields,
-    reading: PathReading,
-) -> tuple[Destination, RequestSummary]:
-    """What a request asks for. Pure, as the table of operations does not change."""
-    destination = find_destination(target, with_reports=with_reports)
-    return destination, summarise(method, fields, destination, operations, reading)
 
 
 def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:

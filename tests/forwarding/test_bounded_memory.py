@@ -83,8 +83,8 @@ RESPONSES: dict[str, Callable[[int], bytes]] = {
     "reasons": lambda n: b"HTTP/1.1 200 Reason %d\r\nContent-Length: 0\r\n\r\n" % n,
 }
 FILLED = {
-    "paths": {"_read_head", "_read"},
-    "judged queries": {"_find", "_read_head", "_read"},
+    "paths": {"_read_head", "read"},
+    "judged queries": {"_find", "_read_head", "read"},
     "values": {"read_host", "_read_head", "read_request_fields"},
     "hosts": {"read_host"},
     "reasons": {"read_status_line"},
