@@ -65,7 +65,7 @@ def test_a_client_reads_its_reports(tmp_path: Path, workers: int) -> None:
         publish(ReportFolder(tmp_path / "kept"), "sp-daily", "r2", account="acme", csv=csv_of(ROWS[:1]))
         for _ in range(4):
             assert read(running, "/-/reports/sp-daily.csv", **excel) == (200, csv_of(ROWS[:1]))
-        line = running.log.wait_for(lambda each: each.get("path") == "/-/reports/sp-daily.csv")
+        line = running.log.wait_for(lambda each: each.get("path") == "/-/reports/sp-daily.csv" and each["client"])
         assert (line["client"], line["operation"], line["account"]) == ("excel", "readNamedReport", "acme")
 
 
