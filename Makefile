@@ -37,10 +37,6 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
 # To the parts in turn, and back again: in one direction alone, the last part would get the largest of each round.
 SHARED_OUT := { turn = NR % (2 * parts); if ((turn < parts ? turn : 2 * parts - 1 - turn) == part - 1) print }
-# The folders of tests that are marked `long`, beside those that hold tests of real programs, too.
-LONG := tests/fuzz tests/admin tests/forwarding tests/downstream tests/profiles tests/net tests/observability tests/upstream
-# Files of other folders with long tests or tests of real programs.
-STARTING := tests/app tests/tokens tests/commands tests/soak tests/test_kubernetes.py tests/test_release.py tests/test_event_loops.py tests/test_representations.py tests/config/test_file.py tests/simulator/test_report_rows.py
 INTEGRATED := (integration or conformance or long) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
@@ -213,7 +209,7 @@ integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(
 	@mkdir -p .cache
 	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
-	$(BIN)/python -m pytest tests/integration tests/conformance $(LONG) $(STARTING) -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
+	$(BIN)/python -m pytest $$($(BIN)/python -m tests.support.integrated) -q -n $(FILES_AT_A_TIME) --dist loadfile --no-loadscope-reorder -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?
 	exit $$result
 

@@ -15,6 +15,7 @@ from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from tests.support.garbage import garbage
+from tests.support.integrated import MARKS, is_integrated
 from tests.support.left_open import pytest_collection, pytest_collection_finish, pytest_runtest_teardown
 from tests.support.plain_coverage import PlainCoverage
 from tests.support.proxy_bench import every_loop, running
@@ -58,6 +59,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "[asyncio" in item.name and {"every_loop", "running"} <= set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
+        if any(item.get_closest_marker(mark) for mark in MARKS) and not is_integrated(item.path):
+            raise pytest.UsageError(
+                f"{item.nodeid}: `make integration` does not find it; see tests/support/integrated.py"
+            )
     coverage = Coverage.current()
     if coverage is not None and config.getoption("cov_context", None) is None:
         config.pluginmanager.register(PlainCoverage(coverage))

@@ -416,19 +416,11 @@ def test_every_folder_of_tests_is_run() -> None:
     """What a target leaves out by its folder or its mark, another one names, and marks as it asks for them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     [left_out] = re.findall(r"\(foreach path,(.*),-path \$\(path\) -o\) -false \\\) -prune", makefile)
-    lists = dict(re.findall(r"^(LONG|STARTING) := (.*)", makefile, re.MULTILINE))
-    commands = [line for line in re.findall(r"-m pytest (.*)", makefile) if "$(INTEGRATED)" in line]
-    commands = [line.replace("$(LONG)", lists["LONG"]).replace("$(STARTING)", lists["STARTING"]) for line in commands]
-    named = {place for line in commands for place in re.findall(r"tests/[\w./]+", line)}
     assert left_out == "tests/integration $(PURE)"
     assert "-m pytest $(PURE) " in makefile
-    assert {"tests/integration", "tests/conformance"} <= named
+    [whole, alone] = [line for line in re.findall(r"-m pytest (.*)", makefile) if "$(INTEGRATED)" in line]
+    assert whole.startswith("$$($(BIN)/python -m tests.support.integrated) ")
+    assert '$(INTEGRATED) and not alone"' in whole
+    assert '$(INTEGRATED) and alone"' in alone
     for path in (ROOT / "tests/integration").glob("test_*.py"):
         assert re.search(r"mark\.(integration|soak)\b", path.read_text(encoding="utf-8")), path.name
-    marked = re.compile(
-        r"mark\.(?:long|integration|conformance)\b|@briefly\b|\brunning: Running\b|\bserver: RedisServer\b"
-    )
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        if path != Path(__file__) and marked.search(path.read_text(encoding="utf-8")):
-            name = path.relative_to(ROOT).as_posix()
-            assert named & {name, *(folder.as_posix() for folder in Path(name).parents)}, name
