@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.patience import PATIENCE
 from tests.support.planting import Batch, all_seen, batches
-from tests.support.programs import ROOT
+from tests.support.ready_program import run, run_ready
 from tests.support.running import serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -26,14 +24,13 @@ STARTED = [batch for batch in BATCHES if batch not in RELOADED]
 
 def said_at_start(folder: Path, command: str, batch: Batch) -> subprocess.CompletedProcess[str]:
     """What a command says of a batch before it ends."""
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), **batch.environ}
-    arguments = [sys.executable, "-m", "proxy", command]
+    arguments = [command]
     if batch.text is not None:
         (folder / "proxy.yaml").write_text(batch.text, encoding="utf-8")
         arguments += ["--config", "proxy.yaml"]
-    return subprocess.run(
-        arguments, cwd=folder, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+        return run_ready(folder, arguments, batch.environ)
+    # Variables are there when the interpreter starts, so it has to be one that does.
+    return run(folder, [sys.executable, "-m", "proxy", *arguments], batch.environ)
 
 
 @pytest.mark.parametrize("batch", STARTED, ids=lambda batch: batch.where)
