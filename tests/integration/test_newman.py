@@ -1,7 +1,6 @@
 """Amazon's own Postman collection, run by newman through the proxy, without keys and with one.
 
-The collection lies beside the project as data to test with; where it does not, these tests are skipped. newman reaches
-the proxy as `localhost`, so that the pretend S3 at 127.0.0.1 is another host to it, as Amazon's is.
+The collection lies beside the project as data to test with; where it does not, these tests are skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pytest
 
 from tests.clients import flows
 from tests.integration.rig import Rig, rig
-from tests.newman.runs import BESIDE, SCOPE, Collection, Run, as_localhost, passed, run_collection, with_credentials
+from tests.newman.runs import BESIDE, SCOPE, Collection, Run, passed, run_collection, with_credentials
 from tests.support.programs import require_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
@@ -34,11 +33,11 @@ WITHOUT_LOGIN = {"Insight metrics", "Upload file"}
 """Requests to which the collection adds no authorization at all."""
 
 
-def _run(running: Rig, place: Path, base_url: str, **credentials: str) -> Run:
-    """Prepares the collection for this address and runs it."""
+def _run(running: Rig, place: Path, **credentials: str) -> Run:
+    """Prepares the collection for this proxy and runs it."""
     # Its media types are those of its own examples, not always the specifications'.
     running.control("/control/settings", {"strict_media_types": False})
-    return run_collection(running, COLLECTION, place, base_url, {"profileId": flows.FIRST_PROFILE, **credentials})
+    return run_collection(running, COLLECTION, place, {"profileId": flows.FIRST_PROFILE, **credentials})
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +50,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keyless(place: Path) -> Run:
     """The collection with the made-up credentials that its preparation gives it."""
     with rig(place) as running:
-        return _run(running, place / "keyless", as_localhost(running.proxy_url))
-
-
-@pytest.fixture(scope="module")
-def direct(place: Path) -> Run:
-    """The collection sent straight to the simulator, which refuses it all, for lack of a token, but sees its heads."""
-    with rig(place) as running:
-        return _run(running, place / "direct", running.simulator["api_urls"]["na"])
+        return _run(running, place / "keyless")
 
 
 @pytest.fixture(scope="module")
 def keyed(place: Path) -> Run:
     """The collection with credentials that the proxy gave out."""
     with flows.keyed(place) as running:
-        return _run(running, place / "keyed", as_localhost(running.proxy_url), **with_credentials())
+        return _run(running, place / "keyed", **with_credentials())
 
 
 @pytest.fixture(params=["keyless", "keyed"])
@@ -109,25 +101,23 @@ def test_with_keys_a_request_without_one_is_refused(keyed: Run) -> None:
     assert keyed.unserved() == {**refused, **OUT_OF_ORDER}
 
 
-def test_everything_else_arrives_as_it_was_sent(keyless: Run, direct: Run) -> None:
-    """Method, target, and every header but those of the login are the same bytes as without a proxy, in that order."""
-    arrived, sent = keyless.forwarded(), direct.forwarded()
+def test_everything_else_arrives_as_it_was_sent(keyless: Run) -> None:
+    """Method, target, and every header but those of the login are the same bytes as the proxy got, in that order."""
+    arrived, sent = keyless.forwarded(), keyless.sent()
     assert len(sent) > 200
     assert [passed(record) for record in arrived] == [passed(record) for record in sent]
 
 
-def test_with_keys_too_all_arrives_as_it_was_sent(keyed: Run, direct: Run) -> None:
+def test_with_keys_too_all_arrives_as_it_was_sent(keyed: Run) -> None:
     """But for the requests to which the collection adds no authorization, which are refused."""
-    sent = [
-        record for record in direct.forwarded() if "authorization" in {name.lower() for name, _ in record["headers"]}
-    ]
+    sent = [record for record in keyed.sent() if "authorization" in {name.lower() for name, _ in record["headers"]}]
     assert len(sent) > 200
     assert [passed(record) for record in keyed.forwarded()] == [passed(record) for record in sent]
 
 
-def test_a_scope_of_its_own_arrives(keyless: Run, direct: Run) -> None:
+def test_a_scope_of_its_own_arrives(keyless: Run) -> None:
     """Where the collection names a profile, that one arrives, once; elsewhere the default or none."""
-    pairs = zip(map(_scopes, direct.forwarded()), map(_scopes, keyless.forwarded()), strict=True)
+    pairs = zip(map(_scopes, keyless.sent()), map(_scopes, keyless.forwarded()), strict=True)
     assert set(pairs) == {
         ((flows.FIRST_PROFILE,), (flows.FIRST_PROFILE,)),
         ((), (flows.FIRST_PROFILE,)),

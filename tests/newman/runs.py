@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.clients import flows
 from tests.integration.rig import Rig
 from tests.newman.prepare import prepare, walk
+from tests.newman.relay import relay
 from tests.support.programs import ROOT, require_program
 
 BESIDE = ROOT.parent / "shared" / "postman"
@@ -53,6 +55,9 @@ class Run:
 
     report: dict[str, Any]
     counts: dict[str, Any]
+    left: list[dict[str, Any]]
+    """What left newman for the proxy."""
+
     arrived: list[dict[str, Any]]
     refusals: list[dict[str, Any]]
     environment: dict[str, str]
@@ -70,36 +75,43 @@ class Run:
         """Name and status of what was not a success."""
         return {name: status for name, status in self.answers() if status >= 300}
 
+    def sent(self) -> list[dict[str, Any]]:
+        """The requests of the collection as the proxy got them, but for those that are never forwarded."""
+        return _to_forward(self.left)
+
     def forwarded(self) -> list[dict[str, Any]]:
-        """The requests of the collection as the simulator got them, but for those that are never forwarded."""
-        own = [record for record in self.arrived if MARK in dict(record["headers"])]
-        return [record for record in own if not record["target"].startswith(("/auth/", "/ap/"))]
+        """Those as the simulator got them."""
+        return _to_forward(self.arrived)
 
 
-def run_collection(
-    running: Rig, collection: Collection, folder: Path, base_url: str, chosen: Mapping[str, str], *options: str
-) -> Run:
-    """Prepare a collection for this address, with these variables, and run it; `options` are newman's."""
+def _to_forward(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    own = [record for record in records if MARK in dict(record["headers"])]
+    return [record for record in own if not record["target"].startswith(("/auth/", "/ap/"))]
+
+
+def run_collection(running: Rig, collection: Collection, folder: Path, chosen: Mapping[str, str], *options: str) -> Run:
+    """Prepare a collection for this proxy, with these variables, and run it; `options` are newman's.
+
+    newman reaches the proxy as `localhost`, so that the pretend S3 at 127.0.0.1 is another host to it, as Amazon's is.
+    """
     newman = require_program("newman")
     running.until_listed()
-    prepare(collection.requests, collection.environment, base_url, folder, chosen)
     report, left = folder / "report.json", folder / "left.json"
     command = [newman, "run", folder / "collection.json", "-e", folder / "environment.json", "--working-dir", folder]
     reporters = ["--reporters", "json", "--reporter-json-export", report, "--export-environment", left, *options]
-    subprocess.run([str(part) for part in [*command, *reporters]], capture_output=True, check=False, timeout=600)
+    with relay(urlsplit(running.proxy_url).port or 0) as between:
+        base_url = f"http://localhost:{between.port}"
+        prepare(collection.requests, collection.environment, base_url, folder, chosen)
+        subprocess.run([str(part) for part in [*command, *reporters]], capture_output=True, check=False, timeout=600)
     values = json.loads(left.read_text(encoding="utf-8"))["values"]
     return Run(
         json.loads(report.read_text(encoding="utf-8")),
         flows.asked(running, "/control/counts"),
+        between.requests(),
         flows.asked(running, "/control/requests?listener=api&last=1000"),
         flows.asked(running, "/control/refusals")["refusals"],
         {value["key"]: value["value"] for value in values},
     )
-
-
-def as_localhost(url: str) -> str:
-    """newman reaches the proxy so, that the pretend S3 at 127.0.0.1 is another host to it, as Amazon's is."""
-    return url.replace("127.0.0.1", "localhost")
 
 
 def with_credentials() -> dict[str, str]:
@@ -108,7 +120,7 @@ def with_credentials() -> dict[str, str]:
 
 
 def passed(record: dict[str, Any], *dropped: str) -> tuple[Any, ...]:
-    """Method, target and headers, but for those of the login, the connection, cookies, and newman's random mark."""
-    left_out = (*REPLACED, *OF_THE_CONNECTION, "cookie", "postman-token", *dropped)
+    """Method, target and headers, but for those of the login, the connection, and cookies."""
+    left_out = (*REPLACED, *OF_THE_CONNECTION, "cookie", *dropped)
     headers = [(name, value) for name, value in record["headers"] if name.lower() not in left_out]
     return record["method"], record["target"], headers
