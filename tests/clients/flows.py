@@ -6,16 +6,20 @@ A script gets the proxy's address, a client's name and key, and an account's nam
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.clients import environments
 from tests.integration.rig import Rig, rig
-from tests.support.processes import fetch
+from tests.support.processes import ReadyScript, fetch
+from tests.support.ready_program import Interpreter
 
 CLIENT = "reporting"
 KEY = "adsproxy_a-key-for-the-tests-of-real-clients"
@@ -58,6 +62,25 @@ def run_script(*command: str | Path, rig: Rig, cwd: Path, **more: str) -> dict[s
     assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
     said: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return said
+
+
+def read_with_airbyte(rig: Rig, home: Path, *streams: str) -> tuple[Counter[str], list[str]]:
+    """How many records of each stream Airbyte's connector reads, and what it says of streams that failed."""
+    python = environments.python_environment("airbyte", "3.11", "3.10")
+    yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    given = {"PROXY_URL": rig.proxy_url, "CLIENT_NAME": CLIENT, "CLIENT_KEY": KEY, "ACCOUNT_NAME": ACCOUNT}
+    wanted = {"PROFILE": FIRST_PROFILE, "START_DATE": yesterday.isoformat(), "STREAMS": " ".join(streams)}
+    script = environments.CLIENTS / "airbyte" / "flow.py"
+    process = ReadyScript(Interpreter(str(python), ("airbyte_cdk",)), script, HOME=str(home), **given, **wanted)
+    try:
+        code = process.wait(LONGEST)
+    finally:
+        process.end()
+    messages = process.output.entries()
+    errors = [message["trace"]["error"]["message"] for message in messages if message.get("trace", {}).get("error")]
+    records = Counter(message["record"]["stream"] for message in messages if message["type"] == "RECORD")
+    assert errors or code == 0, process.text[-4000:]
+    return records, errors
 
 
 def asked(rig: Rig, path: str) -> Any:

@@ -122,15 +122,17 @@ def test_scaleleap_block(proxy: Rig, tmp_path: Path) -> None:
 def test_airbyte_blocks(proxy: Rig, tmp_path: Path) -> None:
     """The manifest is edited as the page says, in a copy of the package, and `check` succeeds."""
     python = environments.python_environment("airbyte", "3.11", "3.10")
-    found = _run([str(python), "-c", "import source_amazon_ads as s; print(s.__path__[0])"], tmp_path).strip()
-    shutil.copytree(found, tmp_path / "source_amazon_ads")
+    find = "from importlib.util import find_spec; print(*find_spec('source_amazon_ads').submodule_search_locations)"
+    shutil.copytree(_run([str(python), "-c", find], tmp_path).strip(), tmp_path / "source_amazon_ads")
     environment = {"PYTHONPATH": str(tmp_path), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     (edit,), (config,) = _blocks("airbyte", "sh"), _blocks("airbyte", "json")
     _run(["/bin/sh", "-ec", _filled(edit, proxy)], tmp_path, environment)
     assert "amazon.com/" not in re.sub(r"docs\S*", "", (tmp_path / "source_amazon_ads" / "manifest.yaml").read_text())
     (tmp_path / "config.json").write_text(_filled(config, proxy))
+    before = flows.refusals(proxy)
     run = [str(python), "-c", "from source_amazon_ads.run import run; run()", "check", "--config", "config.json"]
     assert '"SUCCEEDED"' in _run(run, tmp_path, environment)
+    assert flows.refusals(proxy) == before
 
 
 @pytest.mark.newman

@@ -31,23 +31,18 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {"pass": {}, "reuse": REUSE}
 
 def airbyte(proxy: Rig, folder: Path) -> tuple[int, str]:
     """Airbyte's connector: how many rows it read, and what it says of a stream that failed."""
-    python = environments.python_environment("airbyte", "3.11", "3.10")
-    script = environments.CLIENTS / "airbyte" / "flow.py"
-    said = flows.run_script(python, script, rig=proxy, cwd=folder, **_given(STREAMS=STREAM, ONLY_READ="yes"))
-    return said["records"].get(STREAM, 0), " ".join(said["errors"])
+    records, errors = flows.read_with_airbyte(proxy, folder, STREAM)
+    return records[STREAM], " ".join(errors)
 
 
 def python_amazon_ad_api(proxy: Rig, folder: Path) -> tuple[int, str]:
     """The rows that this library fetched, or the status of the error that it raised."""
     python = environments.python_environment("python_amazon_ad_api")
     script = environments.CLIENTS / "python_amazon_ad_api" / "report.py"
-    said = flows.run_script(python, script, rig=proxy, cwd=folder, **_given())
-    return said["records"], " ".join(said["errors"])
-
-
-def _given(**more: str) -> dict[str, str]:
     yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
-    return {"PROFILE": flows.FIRST_PROFILE, "START_DATE": yesterday.isoformat(), **more}
+    given = {"PROFILE": flows.FIRST_PROFILE, "START_DATE": yesterday.isoformat()}
+    said = flows.run_script(python, script, rig=proxy, cwd=folder, **given)
+    return said["records"], " ".join(said["errors"])
 
 
 def totals(proxy: Rig) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """airbyte-source-amazon-ads through the proxy: a copy of the connector whose manifest names the proxy's addresses.
 
-It is run as Airbyte runs it: `check`, then `read` of a catalog; with `ONLY_READ` in the environment, only the latter.
-Prints what came out as one line of JSON.
+It is run as Airbyte runs it to `read` a catalog, and prints its messages: lines of JSON.
 """
 
 from __future__ import annotations
@@ -9,16 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-HERE = Path.cwd()
+HERE = Path(os.environ["HOME"])
 PROXY = os.environ["PROXY_URL"]
-RUN = "from source_amazon_ads.run import run; run()"
 STREAMS = os.environ["STREAMS"].split()
 CONFIG = {
     "auth_type": "oauth2.0",
@@ -48,22 +44,6 @@ def edit_manifest() -> None:
     manifest.write_text(text, encoding="utf-8")
 
 
-def connector(*arguments: str) -> list[dict[str, Any]]:
-    """The messages that the connector writes."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    command = [sys.executable, "-W", "ignore", "-c", RUN, *arguments]
-    result = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
-    messages = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
-    if result.returncode and not errors_in(messages):
-        sys.exit(f"{arguments[0]} failed: {result.stdout[-3000:]}\n{result.stderr[-3000:]}")
-    return messages
-
-
-def errors_in(messages: list[dict[str, Any]]) -> list[str]:
-    """What the connector says of streams that failed."""
-    return [message["trace"]["error"]["message"] for message in messages if message.get("trace", {}).get("error")]
-
-
 def catalog() -> dict[str, Any]:
     """The streams to read, whole."""
     streams = [
@@ -78,17 +58,16 @@ def catalog() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Checks, reads, and counts the records of each stream."""
-    status = None
+    """The connector, from now on."""
     edit_manifest()
     (HERE / "config.json").write_text(json.dumps(CONFIG))
     (HERE / "catalog.json").write_text(json.dumps(catalog()))
-    if "ONLY_READ" not in os.environ:
-        said = connector("check", "--config", "config.json")
-        [status] = [each["connectionStatus"]["status"] for each in said if each["type"] == "CONNECTION_STATUS"]
-    messages = connector("read", "--config", "config.json", "--catalog", "catalog.json")
-    records = Counter(message["record"]["stream"] for message in messages if message["type"] == "RECORD")
-    print(json.dumps({"status": status, "records": records, "errors": errors_in(messages)}))
+    os.chdir(HERE)
+    sys.path.insert(0, str(HERE))
+    sys.argv[1:] = ["read", "--config", "config.json", "--catalog", "catalog.json"]
+    from source_amazon_ads.run import run  # its copy
+
+    run()
 
 
 if __name__ == "__main__":
