@@ -18,18 +18,21 @@ import pytest
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig, rig
+from tests.support.processes import ReadyScript
 from tests.support.programs import ROOT, require_file, require_program
+from tests.support.ready_program import Interpreter
 
 pytestmark = pytest.mark.integration
 
 PAGES = ROOT / "docs" / "how-to" / "clients"
 COLLECTION = ROOT.parent / "shared" / "postman"
 PYTHON = {
-    "http-libraries": ("plain_http",),
-    "python-amazon-ad-api": ("python_amazon_ad_api",),
-    "amazon-ads-api-v1": ("amazon_ads_api_v1", "3.13", "3.14"),
-    "mcp": ("mcp_sdk",),
+    "http-libraries": (("plain_http",), ("httpx", "requests")),
+    "python-amazon-ad-api": (("python_amazon_ad_api",), ("ad_api.api",)),
+    "amazon-ads-api-v1": (("amazon_ads_api_v1", "3.13", "3.14"), ("ads_api",)),
+    "mcp": (("mcp_sdk",), ("httpx2", "mcp.client.streamable_http")),
 }
+"""By page: the environment with versions of Python, and what all processes of a block have imported."""
 WITHOUT_KEYS = ("http-libraries", "python-amazon-ad-api")
 """Pages that are tried at a proxy that takes any key, too: one sends its key as it is, one asks for a token with it."""
 with_and_without_keys = pytest.mark.parametrize("proxy", ["keyed", "keyless"], indirect=True)
@@ -65,6 +68,20 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str] | None 
     return result.stdout
 
 
+def _printed(page: str, block: str, place: Path) -> str:
+    """What a block of Python prints; it must succeed."""
+    environment, modules = PYTHON[page]
+    script = place / "block.py"
+    script.write_text(block, encoding="utf-8")
+    python = Interpreter(str(environments.python_environment(*environment)), modules)
+    process = ReadyScript(python, script, HOME=str(place))
+    try:
+        assert process.wait(flows.LONGEST) == 0, process.text
+    finally:
+        process.end()
+    return process.text
+
+
 @pytest.mark.parametrize(
     ("proxy", "page"),
     [*(("keyed", page) for page in PYTHON), *(("keyless", page) for page in WITHOUT_KEYS)],
@@ -72,11 +89,10 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str] | None 
 )
 def test_python_blocks(proxy: Rig, tmp_path: Path, page: str) -> None:
     """Each prints profiles, or the tools of the MCP server."""
-    python = environments.python_environment(*PYTHON[page])
     blocks = _blocks(page, "python")
     assert blocks
     for block in blocks:
-        printed = _run([str(python), "-c", _filled(block, proxy)], tmp_path)
+        printed = _printed(page, _filled(block, proxy), tmp_path)
         assert flows.FIRST_PROFILE in printed or "list_profiles" in printed
 
 
@@ -102,11 +118,10 @@ def test_curl_as_a_tool_with_nothing_but_a_proxy_setting(proxy: Rig, tmp_path: P
 
 def test_amazon_ads_api_v1_with_the_key_as_its_token(proxy: Rig, tmp_path: Path) -> None:
     """What its page says of `access_token` holds."""
-    python = environments.python_environment(*PYTHON["amazon-ads-api-v1"])
     (block,) = _blocks("amazon-ads-api-v1", "python")
     lines = [line for line in block.splitlines() if "refresh_token" not in line and "token_url" not in line]
     changed = "\n".join(lines).replace("client_secret=", "access_token=")
-    assert flows.FIRST_PROFILE in _run([str(python), "-c", _filled(changed, proxy)], tmp_path)
+    assert flows.FIRST_PROFILE in _printed("amazon-ads-api-v1", _filled(changed, proxy), tmp_path)
 
 
 @pytest.mark.newman
