@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pytest
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port
 from tests.support.programs import ROOT, require_program
+from tests.support.ready_program import ready
 from tests.support.running import REGIONS, serving, simulated_amazon
 from tests.test_docs_typed import blocks
 
@@ -43,8 +44,12 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where proxy.yaml, proxy.log and audit.jsonl lie, after a change, refusals by both sides and a failure."""
+    """Where proxy.yaml, proxy.log, audit.jsonl and `ads-proxy` lie, after a change, refusals by both and a failure."""
     place = tmp_path_factory.mktemp("night")
+    (place / "bin").mkdir()
+    program = place / "bin" / "ads-proxy"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(ready())} "$@"\n')
+    program.chmod(0o700)
     client = {"name": NAME, "keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}], "paths": ["/v2/*", "/sp/*"]}
     with simulated_amazon() as amazon:
         settings = amazon.configuration(
@@ -78,7 +83,7 @@ def run(place: Path, line: str) -> subprocess.CompletedProcess[str]:
         .replace("2026-11-24", day)
         .replace("3511", "1110000000000001")
     )
-    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(place)}
+    environ = {"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "HOME": str(place)}
     command = ["bash", "-o", "pipefail", "-c", filled]
     return subprocess.run(
         command, cwd=place, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE
