@@ -5,14 +5,13 @@ The collection lies beside the project as data to test with; where it does not, 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clients import flows
-from tests.integration.rig import Rig, rig
-from tests.newman.runs import BESIDE, SCOPE, Collection, Run, passed, run_collection, with_credentials
+from tests.integration.rig import rig
+from tests.newman.runs import BESIDE, SCOPE, Collection, Run, Start, passed, run_collections, with_credentials
 from tests.support.programs import require_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
@@ -33,38 +32,35 @@ WITHOUT_LOGIN = {"Insight metrics", "Upload file"}
 """Requests to which the collection adds no authorization at all."""
 
 
-def _run(running: Rig, place: Path, **credentials: str) -> Run:
-    """Prepares the collection for this proxy and runs it."""
-    # Its media types are those of its own examples, not always the specifications'.
-    running.control("/control/settings", {"strict_media_types": False})
-    return run_collection(running, COLLECTION, place, {"profileId": flows.FIRST_PROFILE, **credentials})
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """The collection with the made-up credentials that its preparation gives it, and with those of the proxy."""
     require_file(BESIDE)
-    return tmp_path_factory.mktemp("newman")
+    place, other = tmp_path_factory.mktemp("keyless"), tmp_path_factory.mktemp("keyed")
+    with rig(place) as open_to_all, flows.keyed(other) as with_keys:
+        for running in (open_to_all, with_keys):
+            # Its media types are those of its own examples, not always the specifications'.
+            running.control("/control/settings", {"strict_media_types": False})
+        profile = {"profileId": flows.FIRST_PROFILE}
+        keyless = Start(open_to_all, place / "run", profile)
+        keyed = Start(with_keys, other / "run", profile | with_credentials())
+        return dict(zip(("keyless", "keyed"), run_collections(COLLECTION, keyless, keyed), strict=True))
 
 
-@pytest.fixture(scope="module")
-def keyless(place: Path) -> Run:
-    """The collection with the made-up credentials that its preparation gives it."""
-    with rig(place) as running:
-        return _run(running, place / "keyless")
+@pytest.fixture
+def keyless(runs: dict[str, Run]) -> Run:
+    return runs["keyless"]
 
 
-@pytest.fixture(scope="module")
-def keyed(place: Path) -> Run:
-    """The collection with credentials that the proxy gave out."""
-    with flows.keyed(place) as running:
-        return _run(running, place / "keyed", **with_credentials())
+@pytest.fixture
+def keyed(runs: dict[str, Run]) -> Run:
+    return runs["keyed"]
 
 
 @pytest.fixture(params=["keyless", "keyed"])
-def run(request: pytest.FixtureRequest) -> Run:
+def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
     """Each of the two."""
-    found: Run = request.getfixturevalue(request.param)
-    return found
+    return runs[request.param]
 
 
 def test_every_request_is_sent_and_none_fails(run: Run) -> None:

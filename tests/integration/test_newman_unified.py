@@ -5,7 +5,6 @@ It is run where it lies beside the project; one in its form, made from Amazon's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from proxy.simulator.ads_accounts import account_id
 from tests.clients import flows
 from tests.integration.rig import Rig, rig
 from tests.newman.made import NAME, make_collection
-from tests.newman.runs import BESIDE, SCOPE, Collection, Run, passed, run_collection, with_credentials
+from tests.newman.runs import BESIDE, SCOPE, Collection, Run, Start, passed, run_collections, with_credentials
 from tests.support.specifications import published_specifications
 
 pytestmark = [pytest.mark.integration, pytest.mark.newman]
@@ -28,8 +27,6 @@ IDS = {"accountId": ADS_ACCOUNT, "profileId": flows.FIRST_PROFILE}
 ACCOUNT_ID = "Amazon-Ads-AccountId"
 LOGIN_PAGE = "Auth grant login"
 
-Runner = Callable[..., Run]
-
 
 @pytest.fixture(scope="module", params=["made", *(["amazons"] if AMAZONS.requests.exists() else [])])
 def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Collection:
@@ -39,41 +36,32 @@ def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return make_collection(published_specifications(), tmp_path_factory.mktemp("made"), ADS_ACCOUNT)
 
 
-def _run(running: Rig, collection: Collection, place: Path, *options: str, **chosen: str) -> Run:
+def _judge_bodies(running: Rig, collection: Collection) -> None:
     # Some of the bodies in Amazon's collection are placeholders; those of the other one are as the specifications say.
     running.control("/control/settings", {"strict_bodies": collection != AMAZONS})
-    return run_collection(running, collection, place, chosen, *options)
 
 
 @pytest.fixture(scope="module")
-def keyless(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """With made-up credentials, an ads account and a profile."""
-    place = tmp_path_factory.mktemp("keyless")
-    with rig(place) as running:
-        return _run(running, collection, place / "run", **IDS)
+def runs(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """With made-up credentials, an ads account and a profile; with credentials that the proxy gave out; and `unset`.
 
-
-@pytest.fixture(scope="module")
-def keyed(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """With credentials that the proxy gave out."""
-    place = tmp_path_factory.mktemp("keyed")
-    with flows.keyed(place) as running:
-        return _run(running, collection, place / "run", **IDS, **with_credentials())
-
-
-@pytest.fixture(scope="module")
-def unset(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Neither an ads account nor a profile is set: their headers are empty, and the proxy has a default of each."""
-    place = tmp_path_factory.mktemp("unset")
-    with rig(place, ads_account=ADS_ACCOUNT) as running:
-        return _run(running, collection, place / "run")
+    There, neither an ads account nor a profile is set: their headers are empty, and the proxy has a default of each.
+    """
+    names = ("keyless", "keyed", "unset")
+    places = [tmp_path_factory.mktemp(name) for name in names]
+    chosen: tuple[dict[str, str], ...] = (IDS, IDS | with_credentials(), {})
+    with rig(places[0]) as one, flows.keyed(places[1]) as other, rig(places[2], ads_account=ADS_ACCOUNT) as third:
+        starts = []
+        for running, place, variables in zip((one, other, third), places, chosen, strict=True):
+            _judge_bodies(running, collection)
+            starts.append(Start(running, place / "run", variables))
+        return dict(zip(names, run_collections(collection, *starts), strict=True))
 
 
 @pytest.fixture(params=["keyless", "keyed", "unset"])
-def run(collection: Collection, request: pytest.FixtureRequest) -> Run:
+def run(runs: dict[str, Run], request: pytest.FixtureRequest) -> Run:
     """Each of the three, of each collection."""
-    found: Run = request.getfixturevalue(request.param)
-    return found
+    return runs[request.param]
 
 
 def test_every_request_is_sent_and_none_fails(collection: Collection, run: Run) -> None:
@@ -96,19 +84,18 @@ def test_one_token_serves_the_whole_run(run: Run) -> None:
     assert run.counts["token_by_grant"] == {"refresh_token": 1}
 
 
-@pytest.mark.usefixtures("collection")
 @pytest.mark.parametrize("way", ["keyless", "keyed"])
-def test_everything_else_arrives_as_it_was_sent(way: str, request: pytest.FixtureRequest) -> None:
+def test_everything_else_arrives_as_it_was_sent(way: str, runs: dict[str, Run]) -> None:
     """Method, target, and every header but those of the login are the same bytes as the proxy got, in that order."""
-    found: Run = request.getfixturevalue(way)
-    arrived, sent = found.forwarded(), found.sent()
+    arrived, sent = runs[way].forwarded(), runs[way].sent()
     assert len(sent) > 85
     assert [passed(record) for record in arrived] == [passed(record) for record in sent]
     assert [_accounts(record) for record in arrived] == [_accounts(record) for record in sent]
 
 
-def test_empty_headers_count_as_none(unset: Run) -> None:
+def test_empty_headers_count_as_none(runs: dict[str, Run]) -> None:
     """Where the collection sends empty ids, none arrives but a default one, and all else as it was sent."""
+    unset = runs["unset"]
     arrived = unset.forwarded()
     names = (SCOPE.lower(), ACCOUNT_ID.lower())
     assert [passed(record, *names) for record in arrived] == [passed(record, *names) for record in unset.sent()]
@@ -117,13 +104,17 @@ def test_empty_headers_count_as_none(unset: Run) -> None:
     assert all(len(pairs) < 2 for pairs in found)
 
 
-def test_the_refresh_token_that_comes_serves_the_next_time(collection: Collection, keyed: Run, tmp_path: Path) -> None:
+def test_the_refresh_token_that_comes_serves_the_next_time(
+    collection: Collection, runs: dict[str, Run], tmp_path: Path
+) -> None:
     """The script overwrites its refresh token with what the answer has: there is one, and a request goes on with it."""
-    assert keyed.environment["refresh_token"]
-    name, _ = keyed.answers()[-1]
+    token = runs["keyed"].environment["refresh_token"]
+    assert token
+    name, _ = runs["keyed"].answers()[-1]
     with flows.keyed(tmp_path) as running:
-        credentials = {**with_credentials(), "refresh_token": keyed.environment["refresh_token"]}
-        again = _run(running, collection, tmp_path / "again", "--folder", name, **IDS, **credentials)
+        _judge_bodies(running, collection)
+        chosen = {**IDS, **with_credentials(), "refresh_token": token}
+        (again,) = run_collections(collection, Start(running, tmp_path / "again", chosen), only=name)
     assert again.report["run"]["failures"] == []
     assert again.report["run"]["stats"]["requests"]["total"] == 2
     assert [(name, status < 300) for name, status in again.answers()] == [(name, True)]

@@ -1,10 +1,11 @@
 """A collection of Amazon's, run by newman: what it sent and got, and what the simulator thought of it.
 
-Nothing is asserted here.
+Nothing is asserted of that here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from tests.clients import flows
 from tests.integration.rig import Rig
 from tests.newman.prepare import prepare, walk
-from tests.newman.relay import relay
+from tests.newman.relay import Relay, relay
 from tests.support.programs import ROOT, require_program
 
 BESIDE = ROOT.parent / "shared" / "postman"
@@ -89,27 +90,59 @@ def _to_forward(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for record in own if not record["target"].startswith(("/auth/", "/ap/"))]
 
 
-def run_collection(running: Rig, collection: Collection, folder: Path, chosen: Mapping[str, str], *options: str) -> Run:
-    """Prepare a collection for this proxy, with these variables, and run it; `options` are newman's.
+@dataclass(frozen=True)
+class Start:
+    """A run that is to be: through which proxy, in which folder, and with which variables."""
+
+    running: Rig
+    folder: Path
+    chosen: Mapping[str, str]
+
+
+def run_collections(collection: Collection, *starts: Start, only: str | None = None) -> list[Run]:
+    """Prepare a collection for each of these proxies, and run it, or `only` the item of this name.
 
     newman reaches the proxy as `localhost`, so that the pretend S3 at 127.0.0.1 is another host to it, as Amazon's is.
     """
-    newman = require_program("newman")
-    running.until_listed()
-    report, left = folder / "report.json", folder / "left.json"
-    command = [newman, "run", folder / "collection.json", "-e", folder / "environment.json", "--working-dir", folder]
-    reporters = ["--reporters", "json", "--reporter-json-export", report, "--export-environment", left, *options]
-    with relay(urlsplit(running.proxy_url).port or 0) as between:
-        base_url = f"http://localhost:{between.port}"
-        prepare(collection.requests, collection.environment, base_url, folder, chosen)
-        subprocess.run([str(part) for part in [*command, *reporters]], capture_output=True, check=False, timeout=600)
-    values = json.loads(left.read_text(encoding="utf-8"))["values"]
+    newman = Path(require_program("newman")).resolve().parent.parent
+    wanted, relays = [], []
+    with contextlib.ExitStack() as stack:
+        for start in starts:
+            start.running.until_listed()
+            between = stack.enter_context(relay(urlsplit(start.running.proxy_url).port or 0))
+            relays.append(between)
+            base_url = f"http://localhost:{between.port}"
+            prepare(collection.requests, collection.environment, base_url, start.folder, start.chosen)
+            wanted.append(_options(start.folder) | ({"folder": only} if only else {}))
+        listed = starts[0].folder / "runs.json"
+        listed.write_text(json.dumps(wanted), encoding="utf-8")
+        command = [require_program("node"), str(Path(__file__).parent / "run.js"), str(newman), str(listed)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    return [_run(start, between) for start, between in zip(starts, relays, strict=True)]
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    """newman's."""
+    return {
+        "collection": str(folder / "collection.json"),
+        "environment": str(folder / "environment.json"),
+        "workingDir": str(folder),
+        "reporters": ["json"],
+        "reporter": {"json": {"export": str(folder / "report.json")}},
+        "exportEnvironment": str(folder / "left.json"),
+    }
+
+
+def _run(start: Start, between: Relay) -> Run:
+    """What became of it."""
+    values = json.loads((start.folder / "left.json").read_text(encoding="utf-8"))["values"]
     return Run(
-        json.loads(report.read_text(encoding="utf-8")),
-        flows.asked(running, "/control/counts"),
+        json.loads((start.folder / "report.json").read_text(encoding="utf-8")),
+        flows.asked(start.running, "/control/counts"),
         between.requests(),
-        flows.asked(running, "/control/requests?listener=api&last=1000"),
-        flows.asked(running, "/control/refusals")["refusals"],
+        flows.asked(start.running, "/control/requests?listener=api&last=1000"),
+        flows.asked(start.running, "/control/refusals")["refusals"],
         {value["key"]: value["value"] for value in values},
     )
 
