@@ -1,4 +1,4 @@
-"""Runs podman for the container tests: one image for the whole run, containers that end with their test.
+"""Runs podman for the container tests: each image made once in a run, containers that end with their test.
 
 Nothing here asserts; what a container must do is in test_container.py.
 """
@@ -30,6 +30,9 @@ HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 PIP_CONFIGURATION = Path("/etc/pip.conf")
 Found = TypeVar("Found")
 _ENVIRON = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+_IMAGES = ROOT / ".cache" / "images"
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+"""This run of the tests, in each of its processes."""
 
 
 def podman(*arguments: str, check: bool = True) -> str:
@@ -55,41 +58,67 @@ def _run(command: list[str], environ: Mapping[str, str] | None = None) -> subpro
 
 def prepare_images(*names: str) -> None:
     """Stand-ins for published images, where there are none yet."""
-    with taking_turns(ROOT / ".cache" / "images.lock"):
-        setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), *names])
+    with taking_turns(_IMAGES.with_suffix(".lock")):
+        _prepare_images(*names)
+
+
+def _prepare_images(*names: str) -> None:
+    setup = _run([require_program("bash"), str(require_file(CONTAINER_SETUP)), *names])
     if setup.returncode:
         raise AssertionError(f"container-setup failed: {setup.stderr}")
 
 
+def _once(tag: str, make: Callable[[], str]) -> str:
+    """The id of the image that `make` builds under this tag, for the first in this run of the tests who asks.
+
+    A build takes five seconds of CPU even where podman finds each layer made, as it reads all files again. It is the id
+    and not the tag that tests run: a run of another work tree's tests takes the tag.
+    """
+    note = _IMAGES / tag
+    with taking_turns(_IMAGES.with_suffix(".lock")):
+        run, _, built = note.read_text(encoding="utf-8").partition(" ") if note.exists() else ("", "", "")
+        if run != _RUN:
+            built = make().split()[-1]
+            note.parent.mkdir(exist_ok=True)
+            note.write_text(f"{_RUN} {built}", encoding="utf-8")
+    return built
+
+
 def build_image(tag: str) -> str:
-    """Build the project's image by `make image`, with the base images' stand-ins; its tag.
+    """Build the project's image by `make image`, with the base images' stand-ins; its id.
 
     How this machine reaches its package registry is mounted for the build, and is in no layer.
     """
     require_program("podman")
-    prepare_images("python:3.13-slim")
-    mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
-    flags = " ".join((*BUILD[1:], *mounts))
-    arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
-    with taking_turns(ROOT / ".cache" / "images.lock"):  # who comes second finds each layer made
+
+    def make() -> str:
+        _prepare_images("python:3.13-slim")
+        mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
+        flags = " ".join((*BUILD[1:], *mounts))
+        arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
         made = _run([require_program("make"), "image", *arguments])
-    if made.returncode:
-        raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
-    return tag
+        if made.returncode:
+            raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
+        return made.stdout
+
+    return _once(tag, make)
 
 
 def build_prometheus(tag: str, directory: Path) -> str:
-    """This machine's own Prometheus in an image, where the published one cannot be pulled; its tag."""
+    """This machine's own Prometheus in an image, where the published one cannot be pulled; the image's id."""
     return build_program(tag, directory, Path(require_program("prometheus")))
 
 
 def build_program(tag: str, directory: Path, program: Path) -> str:
-    """An image that has this machine's program, linked statically, as its entry point; its tag."""
-    shutil.copy(program, directory / program.name)
-    dockerfile = f'FROM python:3.13-slim\nCOPY {program.name} /usr/bin/\nENTRYPOINT ["/usr/bin/{program.name}"]\n'
-    (directory / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-    podman(*BUILD, "--tag", tag, str(directory))
-    return tag
+    """An image that has this machine's program, linked statically, as its entry point; its id."""
+
+    def make() -> str:
+        shutil.copy(program, directory / program.name)
+        dockerfile = f'FROM python:3.13-slim\nCOPY {program.name} /usr/bin/\nENTRYPOINT ["/usr/bin/{program.name}"]\n'
+        (directory / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        return podman(*BUILD, "--tag", tag, str(directory))
+
+    return _once(tag, make)
 
 
 @dataclass(frozen=True, slots=True)
