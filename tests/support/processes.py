@@ -81,16 +81,18 @@ class Output:
 def until(
     found: Callable[[], Any], say: Callable[[], object] = lambda: "nothing came", patience: float = PATIENCE
 ) -> Any:
-    """What `found` gives once it gives something."""
+    """What `found` gives once it gives something. A question that takes long, as podman's do, is asked less often."""
     pause = threading.Event()
     end = time.monotonic() + patience
     while True:
+        asked = time.monotonic()
         value = found()
         if value:
             return value
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"waited {patience} s in vain: {say()}")
-        pause.wait(0.05)
+        pause.wait(min(max(0.05, 2 * (now - asked)), 1))
 
 
 class Process:
