@@ -42,6 +42,8 @@ class Pod:
     name: str
     image: str
     manifest: dict[str, Any]
+    place: Path
+    """Of the volumes."""
 
     def answer(self, path: str, port: int) -> str:
         """What another container of the pod is answered on its loopback: a status, and the body."""
@@ -95,8 +97,8 @@ def image() -> str:
     return build_image("ads-proxy-under-test")
 
 
-@pytest.fixture(params=["sidecar", "shared"])
-def pod(request: pytest.FixtureRequest, image: str, tmp_path: Path) -> Iterator[Pod]:
+@pytest.fixture(scope="module", params=["sidecar", "shared"])
+def pod(request: pytest.FixtureRequest, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     """The proxy of one of the bases, once its startup probe succeeds."""
     if os.geteuid():
         do_without("only root gives files to a group that it is not in")
@@ -106,10 +108,11 @@ def pod(request: pytest.FixtureRequest, image: str, tmp_path: Path) -> Iterator[
     context, name = spec["securityContext"], f"pod-{uuid.uuid4().hex}"
     hardened = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     user = ("--user", f"{context['runAsUser']}:{context['runAsGroup']}", "--group-add", str(context["fsGroup"]))
-    given = (*_environment(manifest), *_volumes(spec, manifest, tmp_path))
+    place = tmp_path_factory.mktemp(request.param)
+    given = (*_environment(manifest), *_volumes(spec, manifest, place))
     podman("run", "--detach", "--name", name, "--network", "none", *hardened, *user, *given, image)
     try:
-        found = Pod(request.param, name, image, manifest)
+        found = Pod(request.param, name, image, manifest, place)
         eventually(lambda: found.probe("startup") == "200" or None, f"the start of {name}")
         yield found
     finally:
@@ -126,10 +129,10 @@ def test_a_tool_of_the_pod_is_answered_on_loopback(pod: Pod) -> None:
     assert pod.answer("/v2/profiles", 8080)[:3] == {"sidecar": "503", "shared": "401"}[pod.base]
 
 
-def test_the_sidecar_keeps_state_on_its_volume(pod: Pod, tmp_path: Path) -> None:
+def test_the_sidecar_keeps_state_on_its_volume(pod: Pod) -> None:
     """In a directory of its own, which nobody else can read."""
     if pod.base == "sidecar":
-        assert [path.stat().st_mode & 0o777 for path in (tmp_path / "ads-proxy-state").iterdir()] == [0o700]
+        assert [path.stat().st_mode & 0o777 for path in (pod.place / "ads-proxy-state").iterdir()] == [0o700]
 
 
 def test_only_the_shared_one_looks_for_a_store(pod: Pod) -> None:
