@@ -11,7 +11,8 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,23 @@ INIT = "mount --make-rshared / && exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABL
 """Mounts are shared on a real machine, and credentials reach nobody without that. The word is for kernels with control
 groups of the first version, which systemd no longer takes by itself."""
 ASK = f"import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout={PATIENCE}).read().decode())"
-TELL = (
-    "import sys, urllib.request as r; method, url, body = sys.argv[1:]; "
-    f"print(r.urlopen(r.Request(url, body.encode(), method=method), timeout={PATIENCE}).status)"
-)
+WITHIN = f"""
+import json, subprocess, sys, urllib.request
+for line in sys.stdin:
+    given = json.loads(line)
+    if "url" in given:
+        try:
+            body = given["body"] and given["body"].encode()
+            request = urllib.request.Request(given["url"], body, method=given["method"])
+            said = [0, urllib.request.urlopen(request, timeout={PATIENCE}).read().decode(), ""]
+        except OSError as error:
+            said = [1, "", repr(error)]
+    else:
+        done = subprocess.run(given["command"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        said = [done.returncode, done.stdout.strip(), done.stderr]
+    print(json.dumps(said), flush=True)
+"""
+"""Runs commands and sends requests inside the container: `podman exec` for each would take longer than they do."""
 
 
 @dataclass
@@ -52,21 +66,31 @@ class Machine:
     """A container with systemd as its first process, and the unit in it."""
 
     name: str
-    amazon: dict[str, Any]
+    within: subprocess.Popen[str]
+    amazon: dict[str, Any] = field(default_factory=dict)
 
     def run(self, *command: str, check: bool = True) -> str:
-        return podman("exec", self.name, *command, check=check)
+        return self._tell({"command": command}, check)
+
+    def _tell(self, given: dict[str, Any], check: bool = True) -> str:
+        assert self.within.stdin is not None
+        assert self.within.stdout is not None
+        print(json.dumps(given), file=self.within.stdin, flush=True)
+        code, said, trouble = json.loads(self.within.stdout.readline())
+        if check and code:
+            raise AssertionError(f"{given} ended with {code}: {trouble}")
+        return str(said)
 
     def write(self, path: str, text: str, mode: str = "0644") -> None:
         script = 'mkdir -p "$(dirname "$1")" && printf %s "$2" > "$1" && chmod "$3" "$1"'
         self.run("/bin/sh", "-c", script, "-", path, text, mode)
 
     def ask(self, url: str) -> str:
-        return self.run(PYTHON, "-c", ASK, url)
+        return self._tell({"method": "GET", "url": url, "body": None})
 
     def control(self, path: str, body: Any, method: str = "POST") -> None:
         url = f"{self.amazon['control_url']}/control/{path}"
-        self.run(PYTHON, "-c", TELL, method, url, json.dumps(body))
+        self._tell({"method": method, "url": url, "body": json.dumps(body)})
 
     def show(self, name: str) -> str:
         """A property of the service, as systemd has it."""
@@ -124,26 +148,37 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     image = make_image(tmp_path_factory.mktemp("systemd"))
     name = f"ads-proxy-test-{uuid.uuid4().hex[:12]}"
     options = ("--privileged", "--systemd=always", "--entrypoint", "/bin/sh")
-    found = Machine(name, {})
     try:
         try:
             podman("run", "--detach", "--name", name, *options, image, "-c", INIT)
-            eventually(lambda: booted(found), "systemd as the init of a container")
+            eventually(lambda: booted(name), "systemd as the init of a container")
         except AssertionError as error:  # no program that could be installed: the kernel, or who runs it, forbids it
             pytest.skip(f"systemd cannot be the init of a container here: {str(error)[-300:]}")
-        found.run(
-            "systemd-run", "--unit=amazon", "--quiet", PYTHON, "-u", "-m", "proxy.simulator", "--base-port", "9001"
-        )
-        found.amazon = eventually(lambda: facts_of(found), "the simulator")
-        for secret in ("client_secret", "refresh_token"):
-            found.write(f"{SECRETS}/{secret}", found.amazon[secret], "0600")
-        yield found
+        with within(name) as commands:
+            found = Machine(name, commands)
+            found.run(
+                "systemd-run", "--unit=amazon", "--quiet", PYTHON, "-u", "-m", "proxy.simulator", "--base-port", "9001"
+            )
+            found.amazon = eventually(lambda: facts_of(found), "the simulator")
+            for secret in ("client_secret", "refresh_token"):
+                found.write(f"{SECRETS}/{secret}", found.amazon[secret], "0600")
+            found.drop_in(*(f"LoadCredential={name}:{SECRETS}/{name}" for name in ("client_secret", "refresh_token")))
+            yield found
     finally:
         podman("rm", "--force", "--time", "1", name, check=False)
 
 
-def booted(machine: Machine) -> bool | None:
-    return machine.run("systemctl", "is-system-running", check=False) in ("running", "degraded") or None
+def booted(container: str) -> bool | None:
+    state = podman("exec", container, "systemctl", "is-system-running", "--wait", check=False)
+    return state in ("running", "degraded") or None
+
+
+@contextmanager
+def within(container: str) -> Iterator[subprocess.Popen[str]]:
+    """What runs commands in the container, until its input ends."""
+    command = ["podman", "exec", "--interactive", container, PYTHON, "-c", WITHIN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
 def facts_of(machine: Machine) -> dict[str, Any] | None:
@@ -154,16 +189,22 @@ def facts_of(machine: Machine) -> dict[str, Any] | None:
 
 
 @pytest.fixture
-def service(machine: Machine) -> Iterator[Machine]:
-    """The service, which systemd has just said to be started; stopped, and without what a test added, afterwards."""
+def unit(machine: Machine) -> Iterator[Machine]:
+    """The service, configured and not started; stopped afterwards."""
     machine.configure()
-    machine.drop_in(*(f"LoadCredential={secret}:{SECRETS}/{secret}" for secret in ("client_secret", "refresh_token")))
-    machine.run("systemctl", "start", "ads-proxy")
+    machine.run("systemctl", "daemon-reload")  # without what a test added and removed
     try:
         yield machine
     finally:
         machine.run("systemctl", "stop", "ads-proxy", check=False)
         machine.run("systemctl", "reset-failed", "ads-proxy", check=False)
+
+
+@pytest.fixture
+def service(unit: Machine) -> Machine:
+    """The service, which systemd has just said to be started."""
+    unit.run("systemctl", "start", "ads-proxy")
+    return unit
 
 
 def test_started_means_that_it_serves(service: Machine) -> None:
@@ -219,51 +260,48 @@ def test_a_reload_that_is_refused_fails(service: Machine) -> None:
     assert service.show("ReloadResult") == "success"
 
 
-def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(service: Machine) -> None:
+def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(unit: Machine) -> None:
     """A slow request is answered, although TimeoutStopSec is one: the drain asks for its time."""
-    service.run("systemctl", "stop", "ads-proxy")
-    service.configure(drain={"timeout": 2 * PATIENCE})
-    service.write("/etc/systemd/system/ads-proxy.service.d/stop.conf", "[Service]\nTimeoutStopSec=1\n")
-    service.run("systemctl", "daemon-reload")
-    service.run("systemctl", "start", "ads-proxy")
+    unit.configure(drain={"timeout": 2 * PATIENCE})
+    unit.write("/etc/systemd/system/ads-proxy.service.d/stop.conf", "[Service]\nTimeoutStopSec=1\n")
+    unit.run("systemctl", "daemon-reload")
+    unit.run("systemctl", "start", "ads-proxy")
     fault = {"match": {"path": "/slow"}, "fault": {"delay": PATIENCE, "status": 200, "body": "slow and whole"}}
-    service.control("faults", fault)
-    command = ["podman", "exec", service.name, PYTHON, "-c", ASK, "http://127.0.0.1:8080/slow"]
+    unit.control("faults", fault)
+    command = ["podman", "exec", unit.name, PYTHON, "-c", ASK, "http://127.0.0.1:8080/slow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
-        eventually(lambda: service.metric("ads_proxy_requests_in_flight") or None, "the request's beginning")
-        service.run("systemctl", "stop", "--no-block", "ads-proxy")
-        eventually(lambda: service.stops_for() > 2 or None, "a stop that takes longer than TimeoutStopSec")
-        service.control("faults", {}, "DELETE")
+        eventually(lambda: unit.metric("ads_proxy_requests_in_flight") or None, "the request's beginning")
+        unit.run("systemctl", "stop", "--no-block", "ads-proxy")
+        eventually(lambda: unit.stops_for() > 2 or None, "a stop that takes longer than TimeoutStopSec")
+        unit.control("faults", {}, "DELETE")
         assert asking.communicate(timeout=PATIENCE)[0].strip() == "slow and whole"
-        service.run("systemctl", "stop", "ads-proxy")
-    service.run("rm", "/etc/systemd/system/ads-proxy.service.d/stop.conf")
-    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
-    eventually(lambda: '"event":"server_stopped","cut":0' in service.journal() or None, "the program's last word")
+        unit.run("systemctl", "stop", "ads-proxy")
+    unit.run("rm", "/etc/systemd/system/ads-proxy.service.d/stop.conf")
+    assert (unit.show("Result"), unit.show("ExecMainStatus")) == ("success", "0")
+    eventually(lambda: '"event":"server_stopped","cut":0' in unit.journal() or None, "the program's last word")
 
 
-def test_a_program_that_hangs_is_begun_again(service: Machine) -> None:
+def test_a_program_that_hangs_is_begun_again(unit: Machine) -> None:
     """Stopped amid its work, it gives no sign of life: systemd ends it, and the next one serves."""
-    service.run("systemctl", "stop", "ads-proxy")
-    service.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
-    service.run("systemctl", "daemon-reload")
-    service.run("systemctl", "start", "ads-proxy")
-    first = service.show("MainPID")
-    service.run("systemctl", "kill", "--signal=STOP", "ads-proxy")
-    eventually(lambda: int(service.show("NRestarts")) or None, "a restart")
-    eventually(lambda: service.show("ActiveState") == "active" or None, "the next start")
-    service.run("rm", "/etc/systemd/system/ads-proxy.service.d/watchdog.conf")
-    assert service.show("MainPID") not in ("0", first)
-    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    unit.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
+    unit.run("systemctl", "daemon-reload")
+    unit.run("systemctl", "start", "ads-proxy")
+    first = unit.show("MainPID")
+    unit.run("systemctl", "kill", "--signal=STOP", "ads-proxy")
+    eventually(lambda: int(unit.show("NRestarts")) or None, "a restart")
+    eventually(lambda: unit.show("ActiveState") == "active" or None, "the next start")
+    unit.run("rm", "/etc/systemd/system/ads-proxy.service.d/watchdog.conf")
+    assert unit.show("MainPID") not in ("0", first)
+    assert len(json.loads(unit.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
 
 
-def test_a_mistake_in_the_configuration_is_not_tried_again(service: Machine) -> None:
+def test_a_mistake_in_the_configuration_is_not_tried_again(unit: Machine) -> None:
     """It ends with 2, which `systemctl start` tells, and says what to mend."""
-    service.run("systemctl", "stop", "ads-proxy")
-    service.configure(nonsense=True)
-    service.run("systemctl", "start", "ads-proxy", check=False)
-    assert (service.show("ActiveState"), service.show("ExecMainStatus")) == ("failed", "2")
-    assert service.show("NRestarts") == "0"
-    eventually(lambda: "holds an unknown key" in service.journal() or None, "the word about it")
+    unit.configure(nonsense=True)
+    unit.run("systemctl", "start", "ads-proxy", check=False)
+    assert (unit.show("ActiveState"), unit.show("ExecMainStatus")) == ("failed", "2")
+    assert unit.show("NRestarts") == "0"
+    eventually(lambda: "holds an unknown key" in unit.journal() or None, "the word about it")
 
 
 def test_the_service_holds_no_more_than_the_unit_allows(service: Machine) -> None:
@@ -275,14 +313,13 @@ def test_the_service_holds_no_more_than_the_unit_allows(service: Machine) -> Non
     assert (found["NoNewPrivs"].strip(), found["Seccomp"].strip()) == ("1", "2")
 
 
-def test_several_processes_are_one_service(service: Machine) -> None:
+def test_several_processes_are_one_service(unit: Machine) -> None:
     """With two workers the unit starts, serves, reloads and stops as with none."""
-    service.run("systemctl", "stop", "ads-proxy")
-    service.configure(workers=2)
-    service.run("systemctl", "start", "ads-proxy")
-    eventually(lambda: service.metric('ads_proxy_workers{state="serving"}') == 2 or None, "two workers")
-    assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
-    service.run("systemctl", "reload", "ads-proxy")
-    assert service.metric('ads_proxy_config_reloads_total{result="success"}') == 1
-    service.run("systemctl", "stop", "ads-proxy")
-    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+    unit.configure(workers=2)
+    unit.run("systemctl", "start", "ads-proxy")
+    eventually(lambda: unit.metric('ads_proxy_workers{state="serving"}') == 2 or None, "two workers")
+    assert len(json.loads(unit.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+    unit.run("systemctl", "reload", "ads-proxy")
+    assert unit.metric('ads_proxy_config_reloads_total{result="success"}') == 1
+    unit.run("systemctl", "stop", "ads-proxy")
+    assert (unit.show("Result"), unit.show("ExecMainStatus")) == ("success", "0")
