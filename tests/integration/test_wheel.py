@@ -5,7 +5,6 @@ from __future__ import annotations
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Environment:
-    """A fresh virtual environment that has what we depend on, and not us."""
+    """A virtual environment that has what we depend on."""
 
     place: Path
 
@@ -36,29 +35,37 @@ class Environment:
         command = [sys.executable, "-m", "pip", "--python", self.place / "bin" / "python", *arguments, *quiet]
         subprocess.run([str(part) for part in command], check=True, timeout=900)
 
-    def install(self, *wheels: Path, force: bool = False) -> None:
-        for wheel in wheels:
-            self.pip("install", "--no-deps", "--no-index", *(["--force-reinstall"] if force else []), wheel)
+    def install(self, wheel: Path, *more: str) -> None:
+        self.pip("install", "--no-deps", "--no-index", "--no-compile", *more, wheel)
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.place / "bin" / name), *arguments]
         return subprocess.run(command, cwd=self.place, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[Environment]:
-    place = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, ours: Path) -> Environment:
+    """With our wheel. The tests change it, one after the other."""
+    place = tmp_path_factory.mktemp("environment") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=900)
     (packages,) = place.glob("lib/python3*/site-packages")
     for source in Path(site.getsitepackages()[0]).iterdir():
         if not source.name.startswith(("amazon_ads_proxy", "_editable", "_amazon")) and source.suffix != ".pth":
             (packages / source.name).symlink_to(source)
-    yield Environment(place)
+    made = Environment(place)
+    made.install(ours)
+    return made
 
 
-def test_the_wheel_alone_is_the_program(environment: Environment, ours: Path) -> None:
+@pytest.fixture(scope="module")
+def overwritten(environment: Environment) -> Environment:
+    """Then with the other distribution, installed over ours."""
+    environment.install(downloaded_wheel("proxy_py"))
+    return environment
+
+
+def test_the_wheel_alone_is_the_program(environment: Environment) -> None:
     """Both names of the command work, outside the repository; what `init` and the console need is in it."""
-    environment.install(ours)
     for name in COMMANDS:
         result = environment.run(name, "version")
         assert (result.returncode, result.stderr) == (0, "")
@@ -66,21 +73,19 @@ def test_the_wheel_alone_is_the_program(environment: Environment, ours: Path) ->
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_package_that_was_installed_over_ours_is_named(environment: Environment, ours: Path, name: str) -> None:
+def test_a_package_that_was_installed_over_ours_is_named(overwritten: Environment, name: str) -> None:
     """One line that names the other distribution and says what to do; no traceback."""
-    environment.install(ours, downloaded_wheel("proxy_py"))
-    result = environment.run(name, "version")
+    result = overwritten.run(name, "version")
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (1, "")
     assert "is not this program's, but that of proxy.py 2.4.10. Give each an environment of its own" in line
 
 
-def test_what_the_other_took_away_is_missed_and_comes_back(environment: Environment, ours: Path) -> None:
+def test_what_the_other_took_away_is_missed_and_comes_back(overwritten: Environment, ours: Path) -> None:
     """Removed, it takes the shared files along; installed again, ours works."""
-    environment.install(ours, downloaded_wheel("proxy_py"))
-    environment.pip("uninstall", "--yes", "proxy.py")
-    result = environment.run("ads-proxy", "version")
+    overwritten.pip("uninstall", "--yes", "proxy.py")
+    result = overwritten.run("ads-proxy", "version")
     assert result.returncode == 1
     assert result.stderr.startswith("ads-proxy: files of this program are missing in ")
-    environment.install(ours, force=True)
-    assert environment.run("ads-proxy", "version").returncode == 0
+    overwritten.install(ours, "--force-reinstall")
+    assert overwritten.run("ads-proxy", "version").returncode == 0
