@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from tests.support.patience import PATIENCE
-from tests.support.processes import Process, until
+from tests.support.processes import ReadyProcess, until
 from tests.support.programs import ROOT
+from tests.support.ready_program import ready
 from tests.support.running import SimulatedAmazon
 
 pytestmark = pytest.mark.integration
@@ -34,15 +35,23 @@ sys.exit(int(sys.argv[3]))
 """
 
 
-def configured(folder: Path, amazon: SimulatedAmazon, **changes: Any) -> tuple[str | Path, ...]:
-    """The command line up to `run --config FILE`."""
+PROGRAM = (sys.executable, "-u", "-m", "proxy")
+
+
+def configured(folder: Path, amazon: SimulatedAmazon, **changes: Any) -> tuple[str, ...]:
+    """The arguments up to `run --config FILE`."""
     file = folder / "proxy.yaml"
     file.write_text(yaml.safe_dump(amazon.configuration(**changes)))
-    return (sys.executable, "-u", "-m", "proxy", "run", "--config", file)
+    return ("run", "--config", str(file))
 
 
-def ended(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """What a command said, once it ended; standard output and standard error apart."""
+def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What the program said, once it ended; standard output and standard error apart."""
+    return ended_process(*ready(*map(str, arguments)))
+
+
+def ended_process(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """The same of a whole command line."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("ADS_PROXY_", "AMAZON_ADS_"))
     }
@@ -59,7 +68,8 @@ def ended(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_command_reaches_amazon_and_its_exit_code_is_ours(tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """It is started once the proxy is ready, finds it, and writes to its own standard output alone."""
-    result = ended(*configured(tmp_path, amazon), "--", sys.executable, "-c", ASK, "GET", "/v2/profiles", "7")
+    asking = (sys.executable, "-c", ASK, "GET", "/v2/profiles", "7")
+    result = ended_process(*PROGRAM, *configured(tmp_path, amazon), "--", *asking)
     told = json.loads(result.stdout)
     assert (result.returncode, told["status"], len(told["body"])) == (7, 200, 3)
     assert amazon.facts["refresh_token"] not in result.stdout
@@ -87,7 +97,7 @@ READ_BOTH = "cat /proc/$$/environ > /dev/null; echo $?; cat /proc/$PPID/environ 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_command_cannot_read_the_proxys_memory(tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """It reads its own environment, and not that of the proxy, which holds secrets; both have the same user."""
-    result = ended(*WITHOUT_POWERS, *configured(tmp_path, amazon), "--", "bash", "-c", READ_BOTH)
+    result = ended_process(*WITHOUT_POWERS, *PROGRAM, *configured(tmp_path, amazon), "--", "bash", "-c", READ_BOTH)
     assert (result.returncode, result.stdout) == (0, "0\n1\n"), result.stderr
 
 
@@ -99,8 +109,9 @@ def status(path):
         return urllib.request.urlopen(os.environ["ADMIN"] + path).status
     except urllib.error.HTTPError as error:
         return error.code
-log = Path(sys.argv[1]).read_text()
-os.environ["ADMIN"] = "http://" + re.search(r'"admin_listen":"([0-9.:]+)"', log)[1]
+while not (found := re.search(r'"admin_listen":"([0-9.:]+)"', Path(sys.argv[1]).read_text())):
+    pass  # a thread writes the log
+os.environ["ADMIN"] = "http://" + found[1]
 print(status("/status"), status("/readyz"))
 """
 
@@ -143,7 +154,7 @@ def test_an_account_that_cannot_serve_starts_no_command(tmp_path: Path, amazon: 
 def test_a_signal_reaches_the_command_and_its_answer_comes_back(tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """SIGTERM: the command may finish its work; the proxy serves until then, and ends after it."""
     script = 'trap "echo told; exit 9" TERM; echo begun; while :; do sleep 0.05; done'
-    process = Process(*configured(tmp_path, amazon), "--", "bash", "-c", script)
+    process = ReadyProcess("proxy", *configured(tmp_path, amazon), "--", "bash", "-c", script)
     try:
         until(lambda: "begun\n" in process.output.lines, lambda: process.text)
         process.signal(signal.SIGTERM)
@@ -160,7 +171,7 @@ def test_a_command_that_a_signal_ended_gives_a_shells_exit_code(tmp_path: Path, 
 
 def test_nothing_is_left_when_the_program_is_killed(tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """SIGKILL ends the command as well, where the system can tell it."""
-    process = Process(*configured(tmp_path, amazon), "--", "bash", "-c", "echo pid $$; exec sleep 600")
+    process = ReadyProcess("proxy", *configured(tmp_path, amazon), "--", "bash", "-c", "echo pid $$; exec sleep 600")
     try:
         line: str = until(lambda: next((each for each in process.output.lines if each.startswith("pid ")), ""))
         process.signal(signal.SIGKILL)
@@ -175,7 +186,7 @@ def test_ctrl_c_reaches_the_command_once(tmp_path: Path, amazon: SimulatedAmazon
     script = (
         'n=0; trap "n=\\$((n+1))" INT; echo begun; while ! read -t 0.2 line; do :; done; echo "told $n times"; exit 5'
     )
-    command = [str(part) for part in (*configured(tmp_path, amazon), "--", "bash", "-c", script)]
+    command = [*PROGRAM, *configured(tmp_path, amazon), "--", "bash", "-c", script]
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(ROOT)
