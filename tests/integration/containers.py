@@ -152,7 +152,7 @@ def eventually(find: Callable[[], Found | None], what: str) -> Found:
             return None
         return None if found is None else (found,)
 
-    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}")
+    found: tuple[Found] = until(look, lambda: f"{what} did not happen: {trouble}", between=0.2)
     return found[0]
 
 

@@ -79,7 +79,10 @@ class Output:
 
 
 def until(
-    found: Callable[[], Any], say: Callable[[], object] = lambda: "nothing came", patience: float = PATIENCE
+    found: Callable[[], Any],
+    say: Callable[[], object] = lambda: "nothing came",
+    patience: float = PATIENCE,
+    between: float = 0.05,
 ) -> Any:
     """What `found` gives once it gives something. A question that takes long, as podman's do, is asked less often."""
     pause = threading.Event()
@@ -92,7 +95,7 @@ def until(
         now = time.monotonic()
         if now > end:
             raise AssertionError(f"waited {patience} s in vain: {say()}")
-        pause.wait(min(max(0.05, 2 * (now - asked)), 1))
+        pause.wait(min(max(between, 2 * (now - asked)), 1))
 
 
 class Process:
