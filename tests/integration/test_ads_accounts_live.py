@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
+from tests.support.ready_program import ready
 from tests.support.running import REGIONS, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -146,7 +146,7 @@ def test_ads_accounts_are_kept_across_a_restart_and_shown(amazon: SimulatedAmazo
     with serving(tmp_path, configuration) as running:
         running.until_listed()
         assert running.stop()[0] == 0
-    command = [sys.executable, "-m", "proxy", "profiles", "--accounts", "--config", str(tmp_path / "proxy.yaml")]
+    command = ready("profiles", "--accounts", "--config", str(tmp_path / "proxy.yaml"))
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     assert all(identifier in shown for identifier in amazon.facts["ads_accounts"])
     amazon.fault({"status": 500}, path="/adsAccounts/list")

@@ -8,7 +8,6 @@ import http.client
 import json
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch
 from tests.support.programs import ROOT
+from tests.support.ready_program import ready
 from tests.support.running import Load, Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -46,7 +46,7 @@ def recorded(running: Serving, path: Path, action: str, count: int = 1) -> list[
 
 def verify(*files: Path) -> tuple[int, str]:
     ended = subprocess.run(
-        [sys.executable, "-m", "proxy", "audit", "verify", *files],
+        ready("audit", "verify", *map(str, files)),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -234,7 +234,7 @@ def test_what_was_changed_and_what_became_of_it(amazon: SimulatedAmazon, tmp_pat
         running.stop()
     assert "canary" not in path.read_text()
     ended = subprocess.run(
-        [sys.executable, "-m", "proxy", "audit", "show", "--day", day, "--object", f"campaign/{known}", path],
+        ready("audit", "show", "--day", day, "--object", f"campaign/{known}", str(path)),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from tests.integration.test_state_live import allow
-from tests.support.processes import Process, free_port
+from tests.support.processes import ReadyProcess, free_port
 from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
 from tests.support.running import Load, Serving, SimulatedAmazon, simulated_amazon
 
@@ -327,7 +326,7 @@ def test_what_does_not_fit_the_store_ends_the_start(
         state = {"url": f"redis://:{password}@127.0.0.1:{server.port}/0", "key": key}
         path = tmp_path / "refused.yaml"
         path.write_text(yaml.safe_dump(fleet.amazon.configuration(state=state)))
-        refused = Process(sys.executable, "-m", "proxy", "serve", "--config", path)
+        refused = ReadyProcess("proxy", "serve", "--config", path)
         assert refused.wait() == 1
         refused.end()
         assert words in refused.text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,13 +18,14 @@ from tests.integration.test_console_chromium import Console
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, until
 from tests.support.programs import require_program
+from tests.support.ready_program import ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command beside the running proxy."""
-    command = [sys.executable, "-m", "proxy", *arguments, "--config", str(tmp_path / "proxy.yaml")]
+    command = ready(*arguments, "--config", str(tmp_path / "proxy.yaml"))
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 

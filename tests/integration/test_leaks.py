@@ -26,7 +26,7 @@ import yaml
 
 from tests.integration.test_state_live import allow
 from tests.support.patience import PATIENCE
-from tests.support.processes import Process, fetch, free_port, until
+from tests.support.processes import Process, ReadyProcess, fetch, free_port, until
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -330,7 +330,7 @@ def test_a_configuration_that_is_refused_shows_no_secret(amazon: SimulatedAmazon
     file.write_text(
         yaml.safe_dump(amazon.configuration(accounts={"acme": account}, admin={"keys": hunt.secrets["key"]}))
     )
-    process = Process(sys.executable, "-m", "proxy", "serve", "--config", file)
+    process = ReadyProcess("proxy", "serve", "--config", file)
     try:
         assert process.wait() == 2
         hunt.see("output", process.text.encode())

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.support.patience import PATIENCE
-from tests.support.processes import Process
+from tests.support.processes import Process, ReadyProcess
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def fail_to_serve(tmp_path: Path, configuration: dict[str, Any]) -> tuple[int, s
     """The exit code and the output of a `serve` that ends by itself."""
     file = tmp_path / "proxy.yaml"
     file.write_text(yaml.safe_dump(configuration))
-    process = Process(sys.executable, "-m", "proxy", "serve", "--config", file)
+    process = ReadyProcess("proxy", "serve", "--config", file)
     try:
         return process.wait(), process.text
     finally:

@@ -9,7 +9,6 @@ import pty
 import re
 import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from tests.support.patience import PATIENCE
-from tests.support.processes import Process
+from tests.support.processes import ReadyProcess
 from tests.support.programs import ROOT, do_without
+from tests.support.ready_program import ready
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
@@ -84,9 +84,7 @@ def allow(url: str, user: str = "default") -> str:
 
 def sign_in(running_from: Path, user: str = "default", *options: str) -> str:
     """`ads-proxy login acme` from beginning to end; what it showed."""
-    terminal = Terminal(
-        sys.executable, "-m", "proxy", "login", "acme", "--no-browser", "--config", running_from, *options
-    )
+    terminal = Terminal(*ready("login", "acme", "--no-browser", "--config", str(running_from), *options))
     url = terminal.read_until(r"(http://\S+/ap/oa\?\S+)")[1]
     terminal.read_until("press Enter")
     terminal.type(allow(url, user))
@@ -134,7 +132,7 @@ def test_another_person_signing_in_brings_that_persons_profiles(amazon: Simulate
 
 def serve_and_end(tmp_path: Path, running: dict[str, Any]) -> tuple[int, str]:
     """The exit code and the output of a `serve` that ends by itself."""
-    process = Process(sys.executable, "-m", "proxy", "serve", "--config", tmp_path / "proxy.yaml", **running)
+    process = ReadyProcess("proxy", "serve", "--config", tmp_path / "proxy.yaml", **running)
     try:
         return process.wait(), process.text
     finally:
