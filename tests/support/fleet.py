@@ -38,18 +38,22 @@ class VirtualConnection(RedisConnection):
         server.readers.add(self._published)
 
     async def command(self, *words: str | bytes | float) -> Any:
+        self._refuse()
+        return self._server.ask(*words)
+
+    def _refuse(self) -> None:
         if self.cut:
             self.note(StateUnavailable("The state store is away."))
         if self.problem is not None:
             raise type(self.problem)(str(self.problem))
-        return self._server.client.execute_command(*words)
 
     async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
         now = int((EPOCH + asyncio.get_running_loop().time()) * 1000)
         if script is not BEAT:
             for published in self._server.readers:
                 published.set()
-        return await self.command("EVAL", script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
+        self._refuse()
+        return self._server.evaluate(script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
 
     async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
         """Asks only when a script ran that can have published something."""

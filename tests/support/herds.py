@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.tokens.redis_connection import ALIVE
 from tests.support.fleet import Fleet, Replica
 from tests.support.herd_lists import ScriptedAds, make_directory, profile_sources
 from tests.support.redis_server import RedisServer, redis_server
@@ -66,6 +67,7 @@ class Dice(Replica):
         super().__init__(server, login)
         self.server = server
         self.connection.pause = 2.0
+        self.connection.block = ALIVE - 1
         self._dice = random.Random(Replica.made)
         self._directory = make_directory(self, ads, Replica.made)
 
