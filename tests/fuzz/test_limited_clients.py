@@ -5,6 +5,7 @@ What is right says a table made from the specifications alone (`specified`), nev
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -17,7 +18,7 @@ from proxy.config.model.clients import Client
 from proxy.errors import Refused
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
-from proxy.http1.request_fields import read_request_fields
+from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory, RoutingTable
@@ -59,14 +60,19 @@ def client(with_profiles: bool, with_account_ids: bool, *unscoped: str) -> tuple
 CLIENTS = [client(True, False), client(False, True), client(True, True), client(True, True, *UNSCOPED)]
 
 
+@lru_cache(maxsize=64)
+def read(lines: tuple[tuple[bytes, bytes], ...]) -> RequestFields:
+    """These fields, as they are read from a request."""
+    section = b"Host: localhost\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
+    return read_request_fields(section, 1, 128, REQUEST_FIELDS)
+
+
 def sent(
     method: bytes, target: bytes, lines: Lines, table: RoutingTable, policy: Policy
 ) -> tuple[Request, Route] | None:
     """A request and its route if the policy lets it through, else None."""
-    section = b"Host: localhost\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
     try:
-        fields = read_request_fields(section, 1, 128, REQUEST_FIELDS)
-        request = Request(method, parse_target(target), 1, fields, "id-1")
+        request = Request(method, parse_target(target), 1, read(tuple(lines)), "id-1")
         chosen = route(summary(request, table.operations), table)
     except Refused:
         return None
@@ -113,14 +119,13 @@ def test_no_other_method_of_a_known_path_is_reached(which: int) -> None:
     """What the specifications do not have is closed, whatever is sent along."""
     policy, _ = CLIENTS[which]
     known = {(row.method, row.example()) for row in specified()}
-    for row in specified():
+    for path in sorted({row.example() for row in specified()} - policy.unscoped_paths):
         for method in METHODS:
             judged_as = b"GET" if method == b"HEAD" else method
-            if (judged_as, row.example()) in known or may_be(method, row.example()):
+            if (judged_as, path) in known or may_be(method, path):
                 continue
-            if row.example() not in policy.unscoped_paths:
-                for lines in WAYS:
-                    assert sent(method, row.example(), lines, TABLES[0], policy) is None, (method, row, lines)
+            for lines in WAYS:
+                assert sent(method, path, lines, TABLES[0], policy) is None, (method, path, lines)
 
 
 # --- in every spelling
