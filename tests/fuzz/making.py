@@ -6,6 +6,7 @@ Nothing is asserted here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -44,24 +45,32 @@ class Answered:
     wire: bytes
 
 
+def text(letters: bytes, *, min_size: int = 0, max_size: int) -> st.SearchStrategy[bytes]:
+    """Text of these letters. Bytes are one choice of Hypothesis's; a list of letters would be one for each."""
+    table = bytes(letters[number % len(letters)] for number in range(256))
+    return st.binary(min_size=min_size, max_size=max_size).map(lambda drawn: drawn.translate(table))
+
+
+@cache
 def spelled(name: bytes) -> st.SearchStrategy[bytes]:
     """A name in any case, with hyphens or underscores."""
-    letters = [st.sampled_from(sorted({chr(c).lower().encode(), chr(c).upper().encode()})) for c in name]
-    letters = [st.sampled_from((b"-", b"-", b"_")) if name[i] == 45 else letters[i] for i in range(len(name))]
-    return st.tuples(*letters).map(b"".join)
+    ways = [(b"-", b"-", b"_") if byte == 45 else (bytes([byte]).lower(), bytes([byte]).upper()) for byte in name]
+    return st.binary(min_size=len(name), max_size=len(name)).map(
+        lambda drawn: b"".join(way[byte % len(way)] for way, byte in zip(ways, drawn, strict=True))
+    )
 
 
-free_names = st.lists(st.sampled_from([bytes([c]) for c in TOKEN]), min_size=1, max_size=12).map(b"".join)
+free_names = text(TOKEN, min_size=1, max_size=12)
 names = st.one_of(
     free_names.map(lambda name: b"Q" + name),
     *(st.sampled_from(group).flatmap(spelled) for group in (HOP_BY_HOP, INJECTED, ACCOUNTS)),
 )
-_value_bytes = [bytes([c]) for c in (*range(0x21, 0x7F), *range(0x80, 0x100), 0x20, 0x09)]
-values = st.lists(st.sampled_from(_value_bytes), max_size=20).map(b"".join).map(lambda value: value.strip(b" \t"))
+_VALUE = bytes((*range(0x21, 0x7F), *range(0x80, 0x100), 0x20, 0x09))
+values = text(_VALUE, max_size=20).map(lambda value: value.strip(b" \t"))
 bodies = st.binary(max_size=300)
-targets = st.lists(st.sampled_from([bytes([c]) for c in range(0x21, 0x100) if c not in b"#\x7f"]), max_size=30).map(
-    lambda rest: b"/q" + b"".join(rest)
-)
+_TARGET = bytes(byte for byte in range(0x21, 0x100) if byte not in b"#\x7f")
+targets = text(_TARGET, max_size=30).map(lambda rest: b"/q" + rest)
+_fields = st.lists(st.tuples(names, values), max_size=8, unique_by=lambda field: plain(field[0]))
 
 
 @st.composite
@@ -82,7 +91,7 @@ def chunked(draw: st.DrawFn, body: bytes) -> bytes:
 def requests(draw: st.DrawFn) -> Sent:
     """A request that is valid, and what of it is to arrive."""
     method, target, body = draw(st.sampled_from(METHODS)), draw(targets), draw(bodies)
-    fields = draw(st.lists(st.tuples(names, values), max_size=8, unique_by=lambda field: plain(field[0])))
+    fields = draw(_fields)
     if draw(st.booleans()) and fields:
         listed = draw(st.lists(st.sampled_from([name for name, _ in fields]), max_size=3))
         fields.append((b"connection", b" , ".join(listed)))

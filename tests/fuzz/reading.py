@@ -15,7 +15,8 @@ _CUT = ("without sending complete", "incomplete", "peer closed", "ConnectionClos
 """How h11 words it that a message broke off."""
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*")
-_ASCII = bytes(range(128)) + b"~" * 128
+ASCII = bytes(range(128)) + b"~" * 128
+"""To translate bytes with: `~` for those beyond ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class RequestReader:
         if self._in_head:
             line = _FIRST_LINE.match(data)
             assert line is not None
-            data = line[0].translate(_ASCII) + data[line.end() :]
+            data = line[0].translate(ASCII) + data[line.end() :]
             self._in_head = False
         try:
             self._h11.receive_data(data)

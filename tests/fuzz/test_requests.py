@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.depth import at_length, briefly, run
 from tests.fuzz.making import Sent, changed, cut, plain, requests
-from tests.fuzz.reading import Message, read_answers, read_requests
+from tests.fuzz.reading import ASCII, Message, read_answers, read_requests
 from tests.support.memory_bench import MemoryBench
 
 FORBIDDEN = frozenset(
@@ -55,7 +55,7 @@ async def valid_requests_arrive(sent: list[Sent], pieces: list[bytes]) -> None:
     assert len(bench.messages) == len(sent), bytes(client.pipe.written)
     for request, message in zip(sent, bench.messages, strict=True):
         check_head(message)
-        visible = bytes(byte if byte < 128 else 126 for byte in request.target)
+        visible = request.target.translate(ASCII)
         assert message.first == (request.method, visible)
         assert message.body == request.body
         kept = [field for field in message.fields if field[0] not in OURS]
@@ -107,11 +107,11 @@ def _answered_head(bench: MemoryBench, number: int) -> bool:
 
 def _as_h11_takes_it(data: bytes) -> bytes:
     """Targets beyond ASCII, which h11 refuses, with `~` for each such byte."""
-    return bytes(byte if byte < 128 else 126 for byte in data)
+    return data.translate(ASCII)
 
 
 def _is_the_same(message: Message, other: Message) -> bool:
-    body = bytes(byte if byte < 128 else 126 for byte in message.body)
+    body = message.body.translate(ASCII)
     return message.first[0] == other.first[0] and body == other.body and other.first[1].endswith(message.first[1][1:])
 
 
