@@ -171,12 +171,12 @@ class Bench(MemoryBench):
             assert turns < _TURNS, "the proxy does not come to rest"
 
     async def turn(self, clients: list[End]) -> bool:
-        before = self._state(tuple(clients))
+        before = self._moves(tuple(clients))
         if self.accounting.write_reader.waiting:  # a thread reads these writes before their account
             await asyncio.get_running_loop().run_in_executor(WRITE_READER, int)
         await asyncio.sleep(0)
         moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
-        return moved or self._state(tuple(clients)) != before
+        return moved or self._moves(tuple(clients)) != before
 
     def said(self) -> tuple[list[bytes], list[str]]:
         """What left for Amazon since the last time, and the access lines: both in no order."""

@@ -107,17 +107,15 @@ class Sent:
 Change = Callable[[Sent, st.DataObject], Sent]
 
 
-def lines() -> st.SearchStrategy[Lines]:
-    """A Host, and up to four of the other headers."""
-    others = st.sampled_from(sorted(VALUES)).flatmap(
-        lambda name: st.sampled_from(VALUES[name]).map(lambda value: (name + b": ", value))
-    )
-    usual = st.sampled_from(((b"X-Ads-Account: ", b"default"), (b"Amazon-Advertising-API-Scope: ", b"1")))
-    hosts = st.sampled_from((*HOSTS[:1] * 8, *HOSTS)).map(lambda host: (b"Host: ", host))
-    chosen = st.lists(others, max_size=3, unique_by=lambda line: line[0])
-    return st.tuples(hosts, usual, chosen).map(
-        lambda found: (found[0], found[1], *(line for line in found[2] if line[0] != found[1][0]))
-    )
+_OF_NAME = {
+    name: st.sampled_from([(name + b": ", value) for value in values]) for name, values in sorted(VALUES.items())
+}
+LINES = st.tuples(
+    st.sampled_from((*HOSTS[:1] * 8, *HOSTS)).map(lambda host: (b"Host: ", host)),
+    st.sampled_from(((b"X-Ads-Account: ", b"default"), (b"Amazon-Advertising-API-Scope: ", b"1"))),
+    st.lists(st.sampled_from(list(_OF_NAME)).flatmap(_OF_NAME.__getitem__), max_size=3, unique_by=lambda line: line[0]),
+).map(lambda found: (found[0], found[1], *(line for line in found[2] if line[0] != found[1][0])))
+"""A Host, and up to four of the other headers."""
 
 
 @st.composite
@@ -133,7 +131,7 @@ def requests(draw: st.DrawFn) -> Sent:
         draw(st.sampled_from((1, 1, 1, 1, 0))),
         draw(st.sampled_from((KEYS["writer"], *KEYS.values()))),
         draw(st.sampled_from((b"X-Ads-Proxy-Key: ", b"Authorization: Bearer "))),
-        draw(lines()),
+        draw(LINES),
         b"" if bodiless else draw(st.sampled_from(BODIES)),
         not bodiless and draw(st.booleans()),
     )

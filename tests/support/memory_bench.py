@@ -226,21 +226,28 @@ class MemoryBench:
 
     async def rest(self, *clients: End) -> None:
         """Let everything go on until nothing moves any more."""
-        still = 0
+        still, before = 0, self._moves(clients)
         for _ in range(TURNS):
-            before = self._state(clients)
             await asyncio.sleep(0)
-            moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
-            still = 0 if moved or self._state(clients) != before else still + 1
+            moved = False
+            for end in (*clients, *self.upstreams):
+                if end.push():
+                    moved = True
+            now = self._moves(clients)
+            still = 0 if moved or now != before else still + 1
+            before = now
             if still > 8 and self.accounting.write_reader.waiting:
                 await asyncio.get_running_loop().run_in_executor(WRITE_READER, str)  # what came before is done then
             elif still > 8:
                 return
         raise AssertionError("the proxy does not come to rest")
 
-    def _state(self, clients: tuple[End, ...]) -> tuple[int, ...]:
-        ends = (*clients, *self.upstreams)
-        return (len(self.events.events), len(ends), *(len(end.pipe.written) + end.pipe.closing for end in ends))
+    def _moves(self, clients: tuple[End, ...]) -> int:
+        """A number that grows with each event, connection, byte written and end."""
+        moves = len(self.events.events) + len(self.upstreams)
+        for end in (*clients, *self.upstreams):
+            moves += len(end.pipe.written) + end.pipe.closing
+        return moves
 
     async def stop(self, *clients: End) -> None:
         """End all connections, and see that nothing is left: no request, no defect, no message that cannot be read."""
