@@ -6,6 +6,7 @@ Nothing here asserts; what a container must do is in test_container.py.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import urllib.error
@@ -79,6 +80,7 @@ def _once(tag: str, make: Callable[[], str]) -> str:
         run, _, built = note.read_text(encoding="utf-8").partition(" ") if note.exists() else ("", "", "")
         if run != _RUN:
             built = make().split()[-1]
+            assert re.fullmatch("[0-9a-f]{64}", built), built
             note.parent.mkdir(exist_ok=True)
             note.write_text(f"{_RUN} {built}", encoding="utf-8")
     return built
@@ -96,7 +98,7 @@ def build_image(tag: str) -> str:
         mounts = ["--volume", f"{PIP_CONFIGURATION}:{PIP_CONFIGURATION}:ro"] if PIP_CONFIGURATION.exists() else []
         flags = " ".join((*BUILD[1:], *mounts))
         arguments = (f"PODMAN={require_program('podman')}", f"IMAGE={tag}", f"BUILD_FLAGS={flags}")
-        made = _run([require_program("make"), "image", *arguments])
+        made = _run([require_program("make"), "--no-print-directory", "image", *arguments])
         if made.returncode:
             raise AssertionError(f"make image failed: {made.stdout}{made.stderr}")
         return made.stdout
