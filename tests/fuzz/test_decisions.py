@@ -224,8 +224,11 @@ def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
     destination = find_destination(request.target)
     if destination.path in policy.unscoped_paths:
         return
+    if chosen.endpoint is TargetKind.MCP:
+        assert judged(policy, request, chosen).is_fixed  # `fix_account` and each message decide what of it leaves
+        return
     assert chosen.profile
-    assert chosen.endpoint == "api"
+    assert chosen.endpoint is TargetKind.API
     assert not [name for name, value in request.fields.every if name in NAMES_ACCOUNT and value.strip(b", \t")]
     for path in readings(chosen.target(destination)):
         operation = PUBLISHED.find(request.method, path_segments(path))
@@ -270,6 +273,7 @@ def found_before(target: bytes, *lines: tuple[bytes, bytes]) -> Question:
 @example(found_before(b"/v4/profiles"), PROFILES_ONLY)
 @example(found_before(b"/Accounts/1/dsp/x"), PROFILES_ONLY)
 @example(found_before(b"/MCP/x"), PROFILES_ONLY)
+@example(found_before(b"/mcp"), PROFILES_ONLY)
 @example(found_before(b"/auth%00/o2"), PROFILES_ONLY)
 @example(found_before(b"/%252561uth/o2"), PROFILES_ONLY)
 @example(found_before(b"/sp/x", (b"X_HTTP_Method_Override", b"DELETE")), READ_ONLY)
