@@ -48,6 +48,7 @@ PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := install --quiet --require-hashes --only-binary=:all:
 
 INSTALLED := $(VENV)/.installed
+PACKAGES  := $(VENV)/.packages
 DEVELOPED := $(VENV)/.installed-dev
 NEWMAN    := .cache/newman/.installed
 AXE       := .cache/axe/.installed
@@ -81,10 +82,14 @@ $(INSTALLED): requirements.lock requirements-build.lock pyproject.toml $(wildcar
 	$(BIN)/python -m compileall -q proxy amazon_ads_proxy.py  # as pip does with a wheel
 	touch $@
 
-$(DEVELOPED): requirements-dev.lock $(INSTALLED)
+$(DEVELOPED): $(PACKAGES) $(INSTALLED)
+	@touch $@
+
+# Before the program, whose packages are among these. uv takes a third of pip's time; where only pip's settings lead to
+# the packages, pip installs them.
+$(PACKAGES): requirements-dev.lock | $(BIN)/python
 	@echo "installing what the tests need into $(VENV)"
-	# uv takes a third of pip's time; where only pip's settings lead to the packages, pip installs them.
-	$(PIP) $(LOCKED) -r <(sed -n '/^uv==/,/[^\]$$/p' $<)
+	$(PIP) $(LOCKED) -r <(sed -n '/^uv==/,/[^\\]$$/p' $<)
 	uv=($(BIN)/uv pip $(LOCKED) --no-deps --compile-bytecode --system-certs --cache-dir .cache/uv --python $(BIN)/python)
 	"$${uv[@]}" $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} -r $< || $(PIP) $(LOCKED) -r $<
 	touch $@
@@ -185,16 +190,17 @@ reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
-	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
-	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
-	$(BIN)/python -m pytest $(PURE) -q -m "$(UNIT)" --cov --cov-config=.cache/pure-modules.ini \
-		--cov-report=term-missing:skip-covered --junit-xml=.cache/junit-pure.xml & processes=$$!
 	# A process per core for the others, eight at most. Each collects its own files; pytest-xdist's would all collect all.
 	parts=$$(getconf _NPROCESSORS_ONLN); ((parts <= 8)) || parts=8
+	processes=
 	for part in $$(seq $$parts); do
 		$(BIN)/python -m pytest $$($(OTHERS) | awk -v parts=$$parts -v part=$$part '$(SHARED_OUT)') -q -m "$(UNIT)" \
 			--junit-xml=.cache/junit-unit-$$part.xml & processes+=" $$!"
 	done
+	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
+	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
+	$(BIN)/python -m pytest $(PURE) -q -m "$(UNIT)" --cov --cov-config=.cache/pure-modules.ini \
+		--cov-report=term-missing:skip-covered --junit-xml=.cache/junit-pure.xml & processes+=" $$!"
 	result=0
 	for process in $$processes; do wait $$process || result=$$?; done
 	exit $$result
