@@ -158,7 +158,7 @@ run: $(INSTALLED) ## the demo, without any credentials; CONFIG=FILE: the real th
 # --- check ---------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(DEVELOPED) $(SPECIFIED) ## lint, types, architecture and unit tests: three minutes on two cores
+check: $(DEVELOPED) $(SPECIFIED) ## lint, types, architecture and unit tests: 90 seconds on two cores
 	@$(MAKE) --no-print-directory lint
 	# mypy uses one core, so it runs next to the unit tests; these build the site as well.
 	result=0
