@@ -7,7 +7,7 @@ import asyncio
 from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
-from proxy.tokens.store import StoredToken
+from proxy.tokens.store import MemoryStore, StoredToken, signed_in
 from proxy.tokens.values import Timing
 from tests.support.events import EventRecorder
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -107,4 +107,22 @@ async def test_a_newer_token_does_not_wait_for_the_failed_write_of_an_older_one(
     keeper.rotate(Secret("third"))
     await asyncio.sleep(0.01)
     assert store.tried == ["first", "second", "third"]
+    await keeper.close(0)
+
+
+@virtual_time
+async def test_a_newer_sign_in_of_another_process_replaces_one_that_cannot_be_written() -> None:
+    """It is in force at once, and nothing is written over it."""
+    store, timing = RefusingStore(), Timing()
+    store.broken = False
+    keeper = RefreshTokenKeeper("refused", store, EventRecorder(), timing, WriteRetries())
+    keeper.sign_in(Secret("ours"))
+    await asyncio.sleep(0.01)
+    newer = signed_in(Secret("theirs"), None, timing.wall() + 60)
+    await MemoryStore.write(store, "refused", newer)
+    assert await keeper.reread() is newer.source
+    assert (keeper.refresh_token, keeper.stored) == (newer.refresh_token, newer)
+    refused = store.refused
+    await asyncio.sleep(5)
+    assert store.refused == refused
     await keeper.close(0)
