@@ -10,7 +10,8 @@ import functools
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.programs import ROOT
+
 MARKS = ("integration", "conformance", "long")
 _ASKING = re.compile(rf"\bmark\.(?:{'|'.join(MARKS)})\b|\bbriefly\b|\brunning: Running\b|\bserver: RedisServer\b")
 
