@@ -235,7 +235,10 @@ class ClientConnection(asyncio.Protocol):
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
-        self._upload.note(len(data) - len(rest), self.loop.time())
+        now = self.loop.time()
+        if self.deadline == NEVER:  # nothing was expected: the client did not wait for the 100
+            self._upload.start(now)
+        self._upload.note(len(data) - len(rest), now)
         if handler.max_wire_bytes:
             self._wire_bytes += len(data) - len(rest)
             if self._wire_bytes > handler.max_wire_bytes:

@@ -83,6 +83,19 @@ async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) ->
         assert (await client.answer()).body == b"/x abc"
 
 
+async def test_a_body_that_comes_before_the_100_has_its_whole_time(running: Running) -> None:
+    """The first part of it counts from when it came, however long the client waited for the 100."""
+    async with running(echo, min_body_rate=100) as bench:
+        client = await bench.client(POST, b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        connection, now = bench.connection(), asyncio.get_running_loop().time()
+        client.send(b"ab")
+        await bench.settled(lambda: connection.deadline < NEVER)
+        assert connection.deadline >= now + 10
+        client.send(b"c")
+        assert (await client.answer()).body == b"/x abc"
+
+
 async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running) -> None:
     """An answer that has begun cannot become another one."""
 
