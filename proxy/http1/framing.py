@@ -25,6 +25,9 @@ _MAX_PIECES = 8
 MEAN_CHUNK = 16
 """Bytes that the chunks of a thrifty body must hold on average, over any `CHUNK_WINDOW` of them: each costs time."""
 CHUNK_WINDOW = 512
+_MAX_ALLOWANCE = MEAN_CHUNK * CHUNK_WINDOW
+_TRAILERS = -1
+"""Stands for the bytes that are left of a chunk once the last one was read: trailers or the body's end come next."""
 
 
 class Body(Protocol):
@@ -75,89 +78,84 @@ class UntilClose:
 class ChunkedBody:
     """A body in the chunked coding. What is not valid raises what `refuse` makes of the reason.
 
-    One that must be `thrifty` is refused where its chunks are too many for what they hold. `_step` is a function, not a
-    method of this body: a body that refers to itself would wait for the garbage collector.
+    One that must be `thrifty` is refused where its chunks are too many for what they hold. `_left` counts the bytes of
+    the current chunk that are still to come, its CRLF included; 0 means that a size line comes next. `_line` is the
+    beginning of a line whose end has not arrived.
     """
 
-    __slots__ = ("_allowance", "_line", "_refuse", "_remaining", "_step", "_thrifty", "finished", "trailers")
+    __slots__ = ("_allowance", "_left", "_line", "_refuse", "_thrifty", "finished", "trailers")
 
     def __init__(self, refuse: Callable[[str], Exception], *, thrifty: bool = False) -> None:
         self._refuse = refuse
         self._thrifty = thrifty
-        self._allowance = CHUNK_WINDOW * MEAN_CHUNK
-        self._step = ChunkedBody._size_line
-        self._remaining = 0
+        self._allowance = _MAX_ALLOWANCE
+        self._left = 0
         self._line = b""
         self.finished = False
         self.trailers = b""
 
     def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
-        pieces: list[Buffer] = []
         if self._line:
             data, self._line = self._line + data, b""
-        position, size = 0, len(data)
+        pieces: list[Buffer] = []
+        position, size, left, view = 0, len(data), self._left, memoryview(data)
         while position < size and not self.finished:
-            position = self._step(self, data, position, pieces)
+            if not left:
+                end = data.find(b"\r\n", position, position + _MAX_CHUNK_LINE)
+                if end < 0:
+                    self._keep(data[position:], _MAX_CHUNK_LINE, "a chunk's size line")
+                    break
+                position, left = end + 2, self._read_size(data, position, end)
+            if left == _TRAILERS:
+                position = self._trailer_section(data, position)
+                break
+            end = position + left - 2
+            if payload := view[position:end]:
+                pieces.append(payload)
+            line_end = data[end : end + 2]
+            if line_end == b"\r\n":
+                position, left = end + 2, 0
+            elif line_end in (b"", b"\r"):  # the rest of the chunk comes with the next read
+                position, left, self._line = size, max(end - size, 0) + 2, line_end
+            else:
+                raise self._refuse("a chunk is longer than its size says")
+        self._left = left
         if len(pieces) > _MAX_PIECES:
             pieces = [b"".join(pieces)]
         return pieces, data[position:] if self.finished else b""
 
-    def _size_line(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
-        end = data.find(b"\r\n", position, position + _MAX_CHUNK_LINE)
-        if end < 0:
-            return self._keep(data, position, _MAX_CHUNK_LINE, "a chunk's size line")
-        match = _CHUNK_LINE.fullmatch(data, position, end)
+    def _read_size(self, data: bytes, start: int, end: int) -> int:
+        """Give what is left of the chunk behind its size line."""
+        match = _CHUNK_LINE.fullmatch(data, start, end)
         if match is None:
             raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
-        self._remaining = int(match[1], 16)
-        if self._thrifty and self._remaining < MEAN_CHUNK * CHUNK_WINDOW:
-            self._count_chunk()
-        self._step = ChunkedBody._payload if self._remaining else ChunkedBody._trailer_section
-        return end + 2
+        size = int(match[1], 16)
+        if self._thrifty and size < _MAX_ALLOWANCE:
+            self._allowance = min(self._allowance + size - MEAN_CHUNK, _MAX_ALLOWANCE)
+            if self._allowance < 0:
+                raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
+        return size + 2 if size else _TRAILERS
 
-    def _count_chunk(self) -> None:
-        self._allowance = min(self._allowance + self._remaining - MEAN_CHUNK, CHUNK_WINDOW * MEAN_CHUNK)
-        if self._allowance < 0:
-            raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
-
-    def _payload(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
-        end = min(position + self._remaining, len(data))
-        pieces.append(memoryview(data)[position:end])
-        self._remaining -= end - position
-        if not self._remaining:
-            self._step = ChunkedBody._payload_end
-        return end
-
-    def _payload_end(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
-        ending = data[position : position + 2]
-        if ending == b"\r\n":
-            self._step = ChunkedBody._size_line
-            return position + 2
-        if ending == b"\r":
-            self._line = ending
-            return len(data)
-        raise self._refuse("a chunk is longer than its size says")
-
-    def _trailer_section(self, data: bytes, position: int, pieces: list[Buffer]) -> int:
+    def _trailer_section(self, data: bytes, position: int) -> int:
+        """Read the trailers if they are here whole; give where the body ends."""
         if data.startswith(b"\r\n", position):
             self.finished = True
             return position + 2
         end = data.find(b"\r\n\r\n", position, position + _MAX_TRAILERS)
         if end < 0:
-            return self._keep(data, position, _MAX_TRAILERS, "the trailer section")
+            self._keep(data[position:], _MAX_TRAILERS, "the trailer section")
+            return len(data)
         self.trailers = data[position : end + 2]
         self._check_line_ends(self.trailers, "the trailer section")
         self.finished = True
         return end + 4
 
-    def _keep(self, data: bytes, position: int, limit: int, what: str) -> int:
+    def _keep(self, line: bytes, limit: int, what: str) -> None:
         """Hold an unfinished line back until more of it arrives, but not for ever and not if it can never be valid."""
-        rest = data[position:]
-        if len(rest) >= limit:
+        if len(line) >= limit:
             raise self._refuse(f"{what} is longer than {limit} bytes")
-        self._check_line_ends(rest, what)
-        self._line = rest
-        return len(data)
+        self._check_line_ends(line, what)
+        self._line = line
 
     def _check_line_ends(self, lines: bytes, what: str) -> None:
         if b"\n" in lines.replace(b"\r\n", b""):

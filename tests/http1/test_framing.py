@@ -120,6 +120,23 @@ def test_a_cr_at_the_end_of_a_read_waits_for_its_lf() -> None:
     assert fed(ChunkedBody(Refusal), b"1\r\na\r", b"\n0\r\n\r\n") == (b"a", b"")
 
 
+def test_a_read_without_payload_gives_no_piece() -> None:
+    """Passed on as a chunk, an empty piece would end the body."""
+    body = ChunkedBody(Refusal)
+    reads = [b"3\r\n", b"abc", b"\r\n", b"2", b"\r\nd", b"e\r", b"\n", b"0\r\n", b"X: 1\r\n\r\n"]
+    assert [[bytes(piece) for piece in body.feed(read)[0]] for read in reads] == [
+        [],
+        [b"abc"],
+        [],
+        [],
+        [b"d"],
+        [b"e"],
+        [],
+        [],
+        [],
+    ]
+
+
 def test_pieces_become_one_chunk() -> None:
     """The size is that of all pieces together."""
     assert b"".join(chunk([b"ab", memoryview(b"cde")])) == b"5\r\nabcde\r\n"
