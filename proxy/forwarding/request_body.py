@@ -99,7 +99,7 @@ class ReplayBuffer:
             for piece in framed:
                 self._more += piece
         else:
-            self._first = [piece if isinstance(piece, bytes) else bytes(piece) for piece in framed]
+            self._first = [*map(bytes, framed)]
 
 
 class NoBody(ReplayBuffer):

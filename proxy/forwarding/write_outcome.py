@@ -43,6 +43,7 @@ _FAILED: Final = frozenset(
         *("createTargetErrorResults", "updateTargetErrorResults"),
     )
 )
+_RESULT_LISTS: Final = _SUCCEEDED | _FAILED
 _PARTLY: Final = "partialSuccess"
 """Items of the unified API of which a part was refused. They count as failed, and the write had an effect."""
 _GOOD_CODE: Final = re.compile("success|ok|created|accepted|2[0-9][0-9]", re.IGNORECASE)
@@ -144,6 +145,8 @@ def _of_content(content: Any) -> WriteOutcome | None:
 
 def _lists(holder: dict[str, Any]) -> ItemCounts | None:
     """How long its lists of succeeded and failed items are; None where it has none. `errors` alone are not items'."""
+    if _RESULT_LISTS.isdisjoint(holder):
+        return None
     succeeded = [holder[name] for name in _SUCCEEDED & holder.keys() if isinstance(holder[name], list)]
     failed = {name: holder[name] for name in _FAILED & holder.keys() if isinstance(holder[name], list)}
     if not succeeded and failed.keys() <= {"errors"}:
@@ -162,7 +165,7 @@ def _of_codes(items: list[Any]) -> WriteOutcome | None:
 def _is_result(item: dict[str, Any]) -> bool:
     """Whether an object's `code` says what became of something."""
     code = _code(item)
-    return bool(_GOOD_CODE.fullmatch(code) or _BAD_CODE.fullmatch(code) or (code and _SAID & item.keys()))
+    return bool(code and (_GOOD_CODE.fullmatch(code) or _BAD_CODE.fullmatch(code) or _SAID & item.keys()))
 
 
 def _has_failed(item: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from proxy.events import ChangedObjects, WriteOutcome
 from proxy.forwarding.body_copy import LARGE, decode_body
 from proxy.forwarding.changed_objects import find_changes, read_path
 from proxy.forwarding.write_outcome import UNKNOWN, judge_outcome
+from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,7 +52,7 @@ class WriteRequest:
     recorded: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class WriteBodies:
     """What came back for a write, and what it asked for if that is read too. `response` is None if it did not come, or
     not whole; `body` also if it was too large to be kept."""
@@ -63,19 +64,17 @@ class WriteBodies:
     def read(self) -> WriteReading:
         """What they say. Takes long for large bodies, and may run in a thread."""
         response, request = self.response, self.request
-        body = self._response_body()
-        content_type = response.fields.content_type if response is not None else b""
-        outcome = UNKNOWN if response is None else judge_outcome(response.status, content_type, body)
+        outcome, content_type, body = UNKNOWN, b"", None
+        if response is not None:
+            content_type = response.fields.content_type
+            if self.body is not None:
+                body = decode_body(self.body, response.fields.content_encoding, MAX_JUDGED)
+            outcome = judge_outcome(response.status, content_type, body)
         if request is None:
             return WriteReading(outcome)
         asked = None if request.body is None else decode_body(request.body, request.content_encoding, MAX_JUDGED)
         results = body if response is not None and response.status < 400 else b""
         return WriteReading(outcome, find_changes(request.path, asked, (content_type, results), request.recorded))
-
-    def _response_body(self) -> bytes | None:
-        if self.response is None or self.body is None:
-            return None
-        return decode_body(self.body, self.response.fields.content_encoding, MAX_JUDGED)
 
     @property
     def unread(self) -> WriteReading:
