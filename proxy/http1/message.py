@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     FieldReader = Callable[[bytes, int], RequestFields]
     """Reads a header section of HTTP/1.`minor`."""
 
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9]\.[0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + VALUE + rb"))?")
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
@@ -148,13 +148,12 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise MalformedRequest(_explain_request_line(line), close=True)
-    method, target, major, minor = match.groups()
-    if major == b"1":
-        if minor == b"1":
-            return method, target, 1
-        if minor == b"0":
-            return method, target, 0
-    raise VersionNotSupported(f"HTTP/{major.decode()}.{minor.decode()} is not supported; send HTTP/1.1.", close=True)
+    method, target, version = match.groups()
+    if version == b"1.1":
+        return method, target, 1
+    if version == b"1.0":
+        return method, target, 0
+    raise VersionNotSupported(f"HTTP/{version.decode()} is not supported; send HTTP/1.1.", close=True)
 
 
 def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
