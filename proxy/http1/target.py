@@ -33,16 +33,16 @@ _ORIGIN = TargetForm.ORIGIN
 class Target:
     """A target in its parts. Its hash is that of the object, since equal heads are read once and kept.
 
-    `raw` is what came. `scheme` and `authority` are lower case, empty but in absolute form. `path` begins with a slash
-    in origin and absolute form and is empty otherwise; `query` holds its question mark, empty without one.
+    `raw` is what came. `scheme` and `authority` are lower case, empty but in absolute form. `origin_form` is path and
+    query. It begins with a slash in origin and absolute form, and is empty otherwise.
     """
 
     raw: bytes
     form: TargetForm
     scheme: bytes
     authority: bytes
+    origin_form: bytes
     path: bytes
-    query: bytes
 
     __hash__ = object.__hash__
 
@@ -54,16 +54,15 @@ class Target:
     @property
     def shown(self) -> bytes:
         """What a log says of it: its path, or all of another form, and never its query."""
-        return self.path or split_query(self.raw)[0]
+        return self.path or self.raw.partition(b"?")[0]
 
 
 def parse_target(raw: bytes) -> Target:
     """Split a target. Raises `MalformedRequest` for one with a fragment, or whose absolute form has no plain host."""
     if b"#" in raw:
         raise MalformedRequest("A request target has no fragment; leave out '#' and what follows it.", close=True)
-    if raw[:1] == b"/":
-        path, mark, query = raw.partition(b"?")
-        return Target(raw, _ORIGIN, b"", b"", path, mark + query)
+    if raw.startswith(b"/"):
+        return Target(raw, _ORIGIN, b"", b"", raw, raw.partition(b"?")[0])
     if raw == b"*":
         return Target(raw, TargetForm.ASTERISK, b"", b"", b"", b"")
     scheme, separator, after = raw.partition(b"://")
@@ -75,14 +74,8 @@ def parse_target(raw: bytes) -> Target:
         raise MalformedRequest(
             "The request target has no host, or a user before it; send http://HOST/PATH.", close=True
         )
-    path, query = split_query(left if left[:1] == b"/" else b"/" + left)
-    return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, path, query)
-
-
-def split_query(data: bytes) -> tuple[bytes, bytes]:
-    """What stands before the query of a target, or of a request line, and the rest with its question mark."""
-    path, mark, query = data.partition(b"?")
-    return path, mark + query
+    origin_form = left if left.startswith(b"/") else b"/" + left
+    return Target(raw, TargetForm.ABSOLUTE, scheme.lower(), authority, origin_form, origin_form.partition(b"?")[0])
 
 
 def path_segments(path: bytes) -> tuple[bytes, ...]:
@@ -93,7 +86,8 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
 
 def unread_target(raw: bytes) -> Target:
     """What can be said of a target whose request could not be read: its path, as it came."""
-    return Target(raw, TargetForm.ORIGIN, b"", b"", split_query(raw)[0], b"")
+    path = raw.partition(b"?")[0]
+    return Target(raw, TargetForm.ORIGIN, b"", b"", path, path)
 
 
 def percent_decoded(text: bytes) -> bytes:

@@ -154,19 +154,21 @@ def find_destination(target: Target, *, with_reports: bool = False) -> Destinati
 
     `with_reports` tells that `/-/*` is not Amazon's, because the proxy has named reports there.
     """
-    path = target.path
+    path, origin_form = target.path, target.origin_form
     name = region = ""
     prefix = b""
     if path.startswith(_PREFIXES):
         name, region, path = _split_prefix(path)
         prefix = target.path[: len(target.path) - len(path)]
-    path = path or b"/"
+        origin_form = origin_form[len(prefix) :]
+    if not path:
+        path, origin_form = b"/", b"/" + origin_form
     segments = path_segments(path)
     if with_reports and segments[:1] == (_OWN_SEGMENT,):
         kind = TargetKind.REPORTS
     else:
         kind = _KINDS.get(path) or _kind(path, segments)
-    return Destination(kind, name, region, prefix, target.authority, path + target.query, path, segments)
+    return Destination(kind, name, region, prefix, target.authority, origin_form, path, segments)
 
 
 def may_be_local(target: Target) -> bool:

@@ -26,7 +26,8 @@ from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_
 def test_origin_form_is_split(raw: bytes, path: bytes, query: bytes, segments: tuple[bytes, ...]) -> None:
     """Path, query with its mark, and segments decoded once without the empty ones."""
     target = parse_target(raw)
-    assert (target.form, target.path, target.query, target.segments) == (TargetForm.ORIGIN, path, query, segments)
+    assert (target.form, target.path, target.segments) == (TargetForm.ORIGIN, path, segments)
+    assert target.origin_form == path + query
     assert (target.raw, target.authority, target.scheme) == (raw, b"", b"")
 
 
@@ -42,7 +43,8 @@ def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, pat
     """Scheme and authority in lower case; an empty path is a slash."""
     target = parse_target(raw)
     assert target.form is TargetForm.ABSOLUTE
-    assert (target.scheme, target.authority, target.path, target.query) == (scheme, authority, path, query)
+    assert (target.scheme, target.authority, target.path) == (scheme, authority, path)
+    assert target.origin_form == path + query
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_the_other_forms_have_no_path() -> None:
     """What they mean is for others to say."""
     assert parse_target(b"*").form is TargetForm.ASTERISK
     assert parse_target(b"example.com:443").form is TargetForm.AUTHORITY
-    assert parse_target(b"a/b").path == b""
+    assert parse_target(b"a/b").path == parse_target(b"a/b?c").origin_form == b""
 
 
 @pytest.mark.parametrize("raw", [b"/a#b", b"http:///x", b"http://", b"http://u@h/", b"#"])
@@ -69,10 +71,11 @@ def test_what_is_no_target_is_refused(raw: bytes) -> None:
 
 
 @given(st.binary(max_size=40).map(lambda rest: b"/" + rest.replace(b"#", b"")))
-def test_path_and_query_are_the_target_again(raw: bytes) -> None:
-    """Whatever the bytes."""
+def test_an_origin_form_is_the_target_as_it_came(raw: bytes) -> None:
+    """Whatever the bytes; its path ends before the first question mark."""
     target = parse_target(raw)
-    assert target.path + target.query == raw
+    assert target.origin_form == raw
+    assert raw.startswith(target.path) and b"?" not in target.path and raw[len(target.path) :][:1] in (b"", b"?")
     assert all(target.segments)
 
 
