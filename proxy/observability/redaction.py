@@ -48,6 +48,8 @@ _HINTS: Final = (
     *("x-ads-proxy-key", "authorization", "cookie", "code="),
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
+_SIGNS: Final = re.compile(r"[|%\\=:\s]")
+"""Each shape holds one of these, too. Most paths hold none, so they are not searched for the hints."""
 _IN_WORDS: Final = re.compile(r"[\w-]")
 
 
@@ -104,6 +106,8 @@ class Redaction:
     def clean(self, text: str) -> str:
         if self._beginnings is not None:
             text = self._mask_known(text, self._beginnings)
+        if _SIGNS.search(text) is None:
+            return text
         folded = text.casefold()
         for hint in _HINTS:
             if hint in folded:
