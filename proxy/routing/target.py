@@ -68,8 +68,18 @@ def summarise(
     query = destination.target[len(path) :] if reading.query else b""
     if operation is not None and not reading.path:
         path = b""
-    name, region, prefix, authority = destination.name, destination.region, destination.prefix, destination.authority
-    return RequestSummary(method, fields, kind, name, region, prefix, authority, operation, path, query)
+    return RequestSummary(
+        method,
+        fields,
+        kind,
+        destination.name,
+        destination.region,
+        destination.prefix,
+        destination.authority,
+        operation,
+        path,
+        query,
+    )
 
 
 # --- Reading the target ---------------------------------------------------------------------------------------
@@ -91,8 +101,8 @@ _LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
 _MAX_REMEMBERED_BYTES = 1024
 _DECODINGS = 3
 """How often a path is percent-decoded in search of a sign-in path: one more than any server is known to do."""
-_PLAIN = re.compile(rb"[A-Za-z0-9_/-]*")
-"""A path that every server reads in the same way."""
+_PLAIN = re.compile(rb"(?!/*(?i:%b)(?:/|\Z))[A-Za-z0-9_/-]*" % b"|".join(_SIGN_IN))
+"""A path that every server reads in the same way, and not as one of `_SIGN_IN`."""
 _NAME_ENDS = re.compile(rb"[;?#\x00.]")
 """Where a server may end a segment's name: parameters, an encoded query, a terminator, a suffix."""
 
@@ -116,7 +126,6 @@ class TargetKind(StrEnum):
 
 
 _API = TargetKind.API
-_SIGN = TargetKind.SIGN_IN
 _KINDS = {
     TOKEN_PATH: TargetKind.TOKEN,
     **dict.fromkeys(_MCP_ENDINGS, TargetKind.MCP),
@@ -164,10 +173,7 @@ def find_destination(target: Target, *, with_reports: bool = False) -> Destinati
     if not path:
         path, origin_form = b"/", b"/" + origin_form
     segments = path_segments(path)
-    if with_reports and segments[:1] == (_OWN_SEGMENT,):
-        kind = TargetKind.REPORTS
-    else:
-        kind = _KINDS.get(path) or _kind(path, segments)
+    kind = TargetKind.REPORTS if with_reports and segments[:1] == (_OWN_SEGMENT,) else _KINDS.get(path) or _kind(path)
     return Destination(kind, name, region, prefix, target.authority, origin_form, path, segments)
 
 
@@ -204,9 +210,9 @@ def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
     return name, region, rest
 
 
-def _kind(path: bytes, segments: tuple[bytes, ...]) -> TargetKind:
+def _kind(path: bytes) -> TargetKind:
     if _PLAIN.fullmatch(path):
-        return _SIGN if segments and segments[0].lower() in _SIGN_IN else _API
+        return _API
     if _leads_to_sign_in(path):
         return TargetKind.SIGN_IN
     return TargetKind.LOGIN if _asks_for_metadata(path) else TargetKind.API
