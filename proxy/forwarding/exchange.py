@@ -260,7 +260,7 @@ class Exchange:
         context, client, stats, attempt = self._context, self._client, self._stats, self._attempt
         request, fields, status = context.request, response.fields, response.status
         assert attempt is not None
-        if status in _LOOKED_AT or b"location" in fields.values or self._throttled is not None or not client.writable:
+        if status in _LOOKED_AT or fields.location or self._throttled is not None or not client.writable:
             return False
         if (fields.chunked and request.minor == 0) or self._report is not None:
             return False

@@ -289,7 +289,7 @@ def render_response_head(
         (
             b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason),
             passing,
-            b"" if b"date" in response.fields.values else date_line(int(time.time())),
+            b"" if response.fields.has_date else date_line(int(time.time())),
             response_lines,
             b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
             framing,

@@ -335,7 +335,7 @@ class SharedReport:
             self._sharing.forget(self._key)
         if response is not None and body is not None and report is not None and report.id == self._id:
             self._sharing.saw(self._key, report, shows_answer=self._operation is ReportOperation.POLL)
-            content_type = response.fields.values.get(b"content-type", b"application/json").decode("latin-1")
+            content_type = (response.fields.content_type or b"application/json").decode("latin-1")
             answer = answer_to_poll(response.status, content_type, body, report, self._sharing.wall())
         if self._claimed or answer is not None:
             self._sharing.settle_poll(self._key, self._context.request.id, answer)

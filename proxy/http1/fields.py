@@ -31,16 +31,15 @@ NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _REQUEST_SECTION = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*")
 _RESPONSE_SECTION = re.compile(rb"(?:" + TOKEN + rb"[ \t]*:" + VALUE + rb"\r\n)*")
-USUAL_LINE = re.compile(rb"([!#$%&'*+\-.^`|~0-9A-Za-z]+): (|[^\x00-\x20\x7f](?:" + VALUE + rb"[^\x00-\x20\x7f])?)")
-"""A line without its CRLF, as most are spelled. A name with `_` is not, which some readers take for `-`."""
 _USUAL_FIELD = re.compile(rb"^(" + TOKEN + rb"): (?![ \t])(" + VALUE + rb")(?<![ \t])\r\n", re.MULTILINE)
-"""Looked for at the beginnings of lines alone: within a long name each byte would be a beginning."""
+"""A line as most are; looked for at the beginnings of lines alone: within a name each byte would be a beginning."""
 
 
 def read_fields(section: bytes) -> Fields:
     """The fields of a request's header or trailer section, all of it valid or `MalformedRequest`."""
-    usual = read_usual_fields(section)
-    if usual is not None:
+    # A match is one whole line, and has one LF: all lines are matched where there are as many of both.
+    usual: Fields = _USUAL_FIELD.findall(section)
+    if len(usual) == section.count(b"\n") and section[-1:] in b"\n":
         return usual
     if _REQUEST_SECTION.fullmatch(section) is None:
         raise MalformedRequest(explain_section(section), close=True)
@@ -55,15 +54,6 @@ def read_response_fields(section: bytes) -> Fields:
     if _RESPONSE_SECTION.fullmatch(section) is None:
         raise UpstreamMalformed(f"Amazon's answer has a header section that is not valid: {explain_section(section)}")
     return _split(section)
-
-
-def read_usual_fields(section: bytes) -> Fields | None:
-    """The fields of a section that is valid in either direction, each line written as `join_fields` would; else None.
-
-    Each match is one whole line, and has one LF in it. So all lines are matched where there are as many of both.
-    """
-    fields: Fields = _USUAL_FIELD.findall(section)
-    return fields if len(fields) == section.count(b"\n") and section[-1:] in b"\n" else None
 
 
 def _split(section: bytes) -> Fields:

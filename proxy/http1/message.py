@@ -41,9 +41,6 @@ _LINE_BESIDE_TARGET = 64
 _MAX_REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 4096
 """Of a head, and of a header section: what is longer is read each time."""
-_MAX_STATUS_LINE = 64
-_MAX_STATUS_LINES = 256
-"""Those that are remembered, and in bytes: there are few, each with its reason."""
 
 
 @unchanging
@@ -162,7 +159,7 @@ def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
     `request_ids` are the names under which the upstream says its own request id, the first that is there counts.
     """
     line, _, section = head.partition(b"\r\n")
-    status, reason, minor = _remembered_status_line(line) if len(line) <= _MAX_STATUS_LINE else read_status_line(line)
+    status, reason, minor = read_status_line(line)
     return Response(status, reason, minor, read_response_section(section, minor, request_ids))
 
 
@@ -172,9 +169,6 @@ def read_status_line(line: bytes) -> tuple[int, bytes, int]:
     if match is None:
         raise UpstreamMalformed("Amazon's answer does not begin with an HTTP/1.1 status line.")
     return int(match[2]), match[3] or b"", match[1][0] - 48
-
-
-_remembered_status_line = lru_cache(_MAX_STATUS_LINES)(read_status_line)
 
 
 def check_beginning(beginning: bytes) -> None:

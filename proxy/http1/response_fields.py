@@ -7,202 +7,169 @@ lines (another Location, another length) are written here, since they know how t
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamMalformed
 from proxy.http1.fields import (
     HOP_BY_HOP,
     MAX_LENGTH_DIGITS,
-    NO_OPTIONS,
-    USUAL_LINE,
-    Fields,
+    VALUE,
     connection_options,
     join_fields,
     plain_name,
     read_response_fields,
-    read_usual_fields,
 )
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Field = tuple[bytes, bytes]
+    from collections.abc import Callable
 
 NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
-_ENDS = frozenset((b"close", b"keep-alive"))
-_USUAL_OPTIONS = {b"keep-alive": frozenset((b"keep-alive",)), b"close": frozenset((b"close",))}
-"""What `Connection` holds as a rule."""
-_KEEP_ALIVE, _CHUNKED = b"Connection: keep-alive", b"Transfer-Encoding: chunked"
-"""What most responses have of the hop-by-hop fields."""
-_UNUSUAL = NEVER_PASSING - {b"connection", b"transfer-encoding"} | {b"retry-after", b"location", b"content-encoding"}
-"""Names that few responses have, and that mean something here."""
-_LENGTHS = "Amazon's answer has more than one Content-Length, or one that is no number."
-_ODD = (b"", b"")
-_MAX_LINES = 1024
-_MAX_REMEMBERED_BYTES = 4096
-"""Of a section whose lines are remembered."""
 _DROPPED_TRAILERS = NEVER_PASSING | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
-
-
-class _Lines(dict[bytes, "Field"]):
-    """Lines without CRLF, each with its name in lower case and its value; those that came before are not read again,
-    in bounded memory. `_ODD` stands for a line that the usual reading leaves to `_read_any_section`."""
-
-    def __missing__(self, line: bytes) -> Field:
-        match = USUAL_LINE.fullmatch(line)
-        if match is None or (name := match[1].lower()) in _UNUSUAL:
-            return _ODD
-        if len(self) >= _MAX_LINES:
-            self.clear()
-        self[line] = found = name, match[2]
-        return found
-
-
-_read_line = _Lines().__getitem__
+_MAX_REQUEST_ID = 128
 
 
 @unchanging
 class ResponseFields:
     """A response's header section; `passing` holds the lines that may pass, byte for byte, each with its CRLF.
 
-    `values` are all fields, by their names in lower case: of a name that came more than once the first value. `close`
-    tells that the connection cannot be used again. `request_id` is the upstream's own.
+    `close` tells that the connection cannot be used again. `request_id` is the upstream's own. The other values are as
+    they came, of the first field of the name; empty where there is none. `retry_after` is in seconds; None where it is
+    absent or a date.
     """
 
     passing: bytes
-    values: Mapping[bytes, bytes]
     content_length: int | None
     chunked: bool
     close: bool
     request_id: str
+    content_type: bytes
+    content_encoding: bytes
+    has_date: bool
+    location: bytes = b""
+    retry_after: float | None = None
 
-    @property
-    def retry_after(self) -> float | None:
-        """In seconds; None where it is absent or a date."""
-        value = self.values.get(b"retry-after")
-        return float(value) if value and value.isdigit() and len(value) < 10 else None
 
-    @property
-    def location(self) -> bytes:
-        return self.values.get(b"location", b"")
+# --- A section as most are: one expression matches all of it ---------------------------------------------
 
-    @property
-    def content_type(self) -> bytes:
-        """In lower case."""
-        return self.values.get(b"content-type", b"").lower()
+_VALUE = rb"(?:[^\x00-\x20\x7f]" + VALUE + rb"+(?<![ \t]))?"
+_READ = {
+    b"connection": b"keep-alive",
+    b"transfer-encoding": b"chunked",
+    b"content-length": b"[0-9]{1,%d}" % MAX_LENGTH_DIGITS,
+    b"content-type": _VALUE,
+    b"content-encoding": _VALUE,
+    b"date": _VALUE,
+}
+"""The names that are read, with what they hold as a rule. Each has a group in the expression; request ids follow."""
+_CONNECTION, _CODING, _LENGTH, _TYPE, _ENCODING, _DATE = range(1, len(_READ) + 1)
+_KEEP_ALIVE_LINE, _CHUNKED_LINE = b"Connection: keep-alive", b"Transfer-Encoding: chunked"
+_RARE = NEVER_PASSING | {b"location", b"retry-after"}
 
-    @property
-    def content_encoding(self) -> bytes:
-        return self.values.get(b"content-encoding", b"")
+
+@lru_cache
+def _usual_section(request_ids: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Matches a section in lower case, if each name that is read is there once at most and none is rare.
+
+    A line can match in one way only, so that none is tried twice. A name with `_`, which some take for `-`, is rare.
+    """
+    read = {**_READ, **dict.fromkeys(request_ids, _VALUE)}
+    lines = [b"%b: (?(%d)(?!))(%b)" % (re.escape(name), group, read[name]) for group, name in enumerate(read, 1)]
+    no_other = b"|".join(map(re.escape, _RARE | read.keys()))
+    lines.append(rb"(?!(?:%b):)[!#$%%&'*+\-.^`|~0-9a-z]++: %b" % (no_other, _VALUE))
+    return re.compile(rb"(?:(?:%b)\r\n)*" % b"|".join(lines))
 
 
 def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, ...] = ()) -> ResponseFields:
     """Read the header section of an HTTP/1.`minor` response; `request_ids` name the upstream's own request id."""
-    lines = section.split(b"\r\n")
-    if lines.pop() or minor == 0 or len(section) > _MAX_REMEMBERED_BYTES:
+    found = _usual_section(request_ids).fullmatch(section.lower())
+    if found is None or minor == 0:
         return _read_any_section(section, minor, request_ids)
-    values = dict(map(_read_line, lines))
-    if b"" in values or len(values) != len(lines):
-        return _read_any_section(section, minor, request_ids)
-    length = None
-    if b"content-length" in values:
-        digits = values[b"content-length"]
-        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
-            raise UpstreamMalformed(_LENGTHS)
-        length = int(digits)
-    chunked, has_connection = b"transfer-encoding" in values, b"connection" in values
-    if chunked or has_connection:
-        try:
-            if has_connection:
-                lines.remove(_KEEP_ALIVE)
-            if chunked:
-                lines.remove(_CHUNKED)
-        except ValueError:
-            return _read_any_section(section, minor, request_ids)
-        if chunked and length is not None:
-            return _read_any_section(section, minor, request_ids)
-        lines.append(b"")
-        section = b"\r\n".join(lines)
-    return ResponseFields(section, values, length, chunked, False, _request_id(values, request_ids))
-
-
-def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]) -> ResponseFields:
-    """The same of a section with whatever it may hold."""
-    usual = read_usual_fields(section)
-    fields = usual if usual is not None else read_response_fields(section)
-    names = [name.lower() for name, _ in fields]
-    values = dict(zip(names, [value for _, value in fields], strict=True))
-    if len(values) < len(names):
-        values = _first_values(names, fields)
-    length, chunked = _framing(values, names, minor)
-    options = _options(values, names, fields)
-    dropped = NEVER_PASSING if options <= _ENDS else NEVER_PASSING | (options - {b"content-length"})
+    length, date = found.group(_LENGTH, _DATE)
+    connection, coding = found.end(_CONNECTION), found.end(_CODING)
+    chunked = coding > 0
+    if chunked and length is not None:
+        raise UpstreamMalformed(_TWO_FRAMINGS)
+    passing = section
+    if coding > connection:  # the later line is cut out first
+        passing, coding = _without_line(passing, coding, _CHUNKED_LINE), -1
+    if connection > 0:
+        passing = _without_line(passing, connection, _KEEP_ALIVE_LINE)
+    if coding > 0:
+        passing = _without_line(passing, coding, _CHUNKED_LINE)
+    type_at, type_end = found.span(_TYPE)  # both -1 without one
+    coding_at, coding_end = found.span(_ENCODING)
     return ResponseFields(
-        _passing_lines(section, names, dropped) if usual is not None else _passing(fields, names, dropped),
-        values,
-        length,
+        passing,
+        None if length is None else int(length),
         chunked,
-        b"close" in options or (minor == 0 and b"keep-alive" not in options),
-        _request_id(values, request_ids),
+        False,
+        _usual_request_id(section, found),
+        section[type_at:type_end],
+        section[coding_at:coding_end],
+        date is not None,
     )
 
 
-def _first_values(names: list[bytes], fields: Fields) -> dict[bytes, bytes]:
-    """Of a name that was sent more than once the first value."""
-    return {name: value for name, (_, value) in zip(reversed(names), reversed(fields), strict=True)}
+def _without_line(section: bytes, end: int, line: bytes) -> bytes:
+    """Without the line that is written like this one and ends there."""
+    return section[: end - len(line)] + section[end + 2 :]
 
 
-def _options(values: dict[bytes, bytes], names: list[bytes], fields: Fields) -> frozenset[bytes]:
-    """The names in all `Connection` fields."""
-    value = values.get(b"connection")
-    if value is None:
-        return NO_OPTIONS
-    if value in _USUAL_OPTIONS and len(values) == len(names):
-        return _USUAL_OPTIONS[value]
-    return connection_options(value for name, (_, value) in zip(names, fields, strict=True) if name == b"connection")
+def _usual_request_id(section: bytes, found: re.Match[bytes]) -> str:
+    """The first of the names that is there."""
+    for start, end in map(found.span, range(_DATE + 1, found.re.groups + 1)):
+        if start > 0:
+            return section[start:end][:_MAX_REQUEST_ID].decode("latin-1")
+    return ""
 
 
-def _passing_lines(section: bytes, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
-    """The lines of a usual section that pass: as they are."""
-    lines = zip(section.splitlines(keepends=True), names, strict=True)
-    if b"_" in section:
-        return b"".join([line for line, name in lines if not _is_dropped(name, dropped)])
-    return section if dropped.isdisjoint(names) else b"".join([line for line, name in lines if name not in dropped])
+# --- A section with whatever it may hold -----------------------------------------------------------------
+
+_LENGTHS = "Amazon's answer has more than one Content-Length, or one that is no number."
+_TWO_FRAMINGS = "Amazon's answer has both Transfer-Encoding and Content-Length."
 
 
-def _passing(fields: Fields, names: list[bytes], dropped: frozenset[bytes]) -> bytes:
-    """The lines that pass, rewritten."""
-    return join_fields(field for field, name in zip(fields, names, strict=True) if not _is_dropped(name, dropped))
+def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]) -> ResponseFields:
+    fields = [(name, name.lower(), value) for name, value in read_response_fields(section)]
+    values: dict[bytes, bytes] = {}
+    for _, name, value in fields:
+        values.setdefault(name, value)
+    length, chunked = _framing([(name, value) for _, name, value in fields], minor)
+    options = connection_options(value for _, name, value in fields if name == b"connection")
+    dropped = NEVER_PASSING | (options - {b"content-length"})
+    retry_after = values.get(b"retry-after", b"")
+    return ResponseFields(
+        join_fields((name, value) for name, _, value in fields if plain_name(name) not in dropped),
+        length,
+        chunked,
+        b"close" in options or (minor == 0 and b"keep-alive" not in options),
+        next((values[name][:_MAX_REQUEST_ID].decode("latin-1") for name in request_ids if name in values), ""),
+        values.get(b"content-type", b""),
+        values.get(b"content-encoding", b""),
+        b"date" in values,
+        values.get(b"location", b""),
+        float(retry_after) if retry_after.isdigit() and len(retry_after) < 10 else None,
+    )
 
 
-def _is_dropped(name: bytes, dropped: frozenset[bytes]) -> bool:
-    """Names are compared with `_` as `-`, as some readers take them."""
-    return name in dropped or (b"_" in name and plain_name(name) in dropped)
-
-
-def _framing(values: dict[bytes, bytes], names: list[bytes], minor: int) -> tuple[int | None, bool]:
-    coding, length = values.get(b"transfer-encoding"), values.get(b"content-length")
-    if coding is None:
-        if length is None:
+def _framing(fields: list[tuple[bytes, bytes]], minor: int) -> tuple[int | None, bool]:
+    """Content-Length and whether the body is chunked; a doubt is refused."""
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    lengths = [value for name, value in fields if name == b"content-length"]
+    if not codings:
+        if not lengths:
             return None, False
-        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or names.count(b"content-length") > 1:
+        if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > MAX_LENGTH_DIGITS:
             raise UpstreamMalformed(_LENGTHS)
-        return int(length), False
-    if length is not None:
-        raise UpstreamMalformed("Amazon's answer has both Transfer-Encoding and Content-Length.")
-    if minor == 0 or names.count(b"transfer-encoding") > 1 or coding.lower() != b"chunked":
+        return int(lengths[0]), False
+    if lengths:
+        raise UpstreamMalformed(_TWO_FRAMINGS)
+    if minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked":
         raise UpstreamMalformed("Amazon's answer has a Transfer-Encoding other than `chunked`.")
     return None, True
-
-
-def _request_id(values: dict[bytes, bytes], names: tuple[bytes, ...]) -> str:
-    """The first of these names that is there."""
-    for name in names:
-        if (value := values.get(name)) is not None:
-            return value[:128].decode("latin-1")
-    return ""
 
 
 def passing_response_trailers(section: bytes) -> bytes:

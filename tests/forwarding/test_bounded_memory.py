@@ -95,7 +95,6 @@ FILLED = {
     "judged queries": {"_find", "_read_head", "read"},
     "values": {"read_host", "_read_head", "read_request_fields"},
     "hosts": {"read_host"},
-    "reasons": {"read_status_line"},
 }
 """The functions whose memory a flood fills: so it is known to reach them."""
 
