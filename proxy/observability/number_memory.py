@@ -11,7 +11,6 @@ import mmap
 import os
 import tempfile
 from array import array
-from bisect import bisect_left
 from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -239,19 +238,17 @@ class SharedCell(Cell):
 
 
 class SharedBuckets(Buckets):
-    """One series of a histogram, and in such a memory the sum, then the counts, as they were written last. What is put
-    in otherwise than by `add` is to be written."""
+    """One series of a histogram, and in such a memory the sum, then the counts, as they were written last."""
 
-    __slots__ = ("numbers",)
+    __slots__ = ("_numbers",)
 
     def __init__(self, bounds: tuple[float, ...], numbers: memoryview[float]) -> None:
         super().__init__(bounds)
-        self.numbers = numbers
+        self._numbers = numbers
 
-    def add(self, value: float) -> None:
-        super().add(value)
-        at = bisect_left(self.bounds, value)
-        self.numbers[0], self.numbers[1 + at] = self.total, self.counts[at]
+    def write(self) -> None:
+        """Show what was added."""
+        self._numbers[:] = array("d", (self.total, *self.counts))
 
 
 class SharedValues(dict["Labels", float]):

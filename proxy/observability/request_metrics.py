@@ -7,7 +7,6 @@ Code that serves requests of one kind keeps its `RequestNumbers`, and a request 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import defaultdict, deque
 from copy import copy
 from dataclasses import dataclass
@@ -40,36 +39,11 @@ if TYPE_CHECKING:
     from proxy.observability.number_memory import NumberMemory, Numbers
 
 
-# --- Which buckets of its histograms a request falls into ------------------------------------------------
-
 OVERHEAD_BUCKETS: Final = (
     *(0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075),
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
 )
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-_REQUEST_LIMITS: Final = (-math.inf, *REQUEST_BUCKETS, math.inf)
-_OVERHEAD_LIMITS: Final = (-math.inf, *OVERHEAD_BUCKETS, math.inf)
-"""A bucket holds what is above its limit, up to the next one's."""
-
-Places = tuple[int, int, int]
-"""The buckets of a duration, of the part of it that was Amazon's, and of the part that was the proxy's."""
-Around = tuple[float, float, float, float, Places]
-"""Above and up to which duration, above and up to which overhead a request falls into these places."""
-
-
-def places_of(duration: float, upstream: float, overhead: float) -> Places:
-    """Those of a request. As a rule the first two are one: the proxy adds little."""
-    at = bisect_left(REQUEST_BUCKETS, duration)
-    of_upstream = at if upstream > _REQUEST_LIMITS[at] else bisect_left(REQUEST_BUCKETS, upstream)
-    return at, of_upstream, bisect_left(OVERHEAD_BUCKETS, overhead)
-
-
-def around(places: Places) -> Around:
-    """What falls there. Where the first two are not one, nothing does: it is to be asked each time."""
-    at, of_upstream, over = places
-    above = _REQUEST_LIMITS[at] if at == of_upstream else math.inf
-    return above, _REQUEST_LIMITS[at + 1], _OVERHEAD_LIMITS[over], _OVERHEAD_LIMITS[over + 1], places
 
 
 # --- The numbers of requests -----------------------------------------------------------------------------
@@ -106,7 +80,6 @@ _BOUNDS: Final = {UPSTREAMS.name: REQUEST_BUCKETS, OVERHEADS.name: OVERHEAD_BUCK
 _PLAIN_WIDTH: Final = 2
 MOMENTS: Final = {REQUESTS.name: 1}
 """Which number of a block in shared memory is the moment of the last request."""
-_COUNTS: Final = 3
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
 
 _NO_DURATIONS: Final = Buckets(REQUEST_BUCKETS)
@@ -166,7 +139,7 @@ class RequestNumbers:
 
     What is noted is in the cells; where another process reads it, it is there once it is written."""
 
-    __slots__ = ("_usual", "count", "durations", "overheads", "seen", "upstreams")
+    __slots__ = ("count", "durations", "overheads", "seen", "upstreams")
 
     def __init__(self, durations: Buckets | None, upstreams: Buckets | None, overheads: Buckets) -> None:
         self.count = Cell()
@@ -174,33 +147,17 @@ class RequestNumbers:
         self.durations = durations
         self.upstreams = upstreams
         self.overheads = overheads
-        self._usual = around((0, 0, 0))
 
     def __repr__(self) -> str:
         return f"<RequestNumbers: {self.count.value} requests>"
 
     def note_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. As a rule it falls into the
-        buckets of the one before, and each bisection takes as long as to see that for all three."""
+        """A request that was sent to Amazon is over; `upstream` is a part of `duration`."""
         self.count.value += 1
-        if (durations := self.durations) is None or (upstreams := self.upstreams) is None:
-            return
-        above, below, over, under, (at, of_upstream, of_overhead) = self._usual
-        if not (above < upstream and duration <= below and over < overhead <= under):
-            at, of_upstream, of_overhead = self._move(duration, upstream, overhead)
-        durations.counts[at] += 1
-        durations.total += duration
-        upstreams.counts[of_upstream] += 1
-        upstreams.total += upstream
-        overheads = self.overheads
-        overheads.counts[of_overhead] += 1
-        overheads.total += overhead
-
-    def _move(self, duration: float, upstream: float, overhead: float) -> Places:
-        """To other buckets."""
-        places = places_of(duration, upstream, overhead)
-        self._usual = around(places)
-        return places
+        if self.durations is not None and self.upstreams is not None:
+            self.durations.add(duration)
+            self.upstreams.add(upstream)
+            self.overheads.add(overhead)
 
     def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
         """The same, noted and written."""
@@ -222,8 +179,7 @@ class SharedRequestNumbers(RequestNumbers):
     """The same, written into memory that another process reads: the count, when the last one was over, the durations.
 
     Reading and writing a number there takes ten times as long as here: this process alone counts in it, so it is
-    written only, and for many requests at once. Of each histogram the buckets of the last request are, as those of
-    others are when it moves on to these."""
+    written only, and for many requests at once."""
 
     __slots__ = ("_numbers",)
     durations: SharedBuckets | None
@@ -237,21 +193,11 @@ class SharedRequestNumbers(RequestNumbers):
 
     def write(self) -> None:
         """Before any of these requests' answers has left whole."""
-        numbers, durations, upstreams = self._numbers, self.durations, self.upstreams
-        numbers[0], numbers[1] = self.count.value, self.seen
-        if durations is None or upstreams is None:
-            return
-        at, of_upstream, of_overhead = self._usual[-1]
-        numbers[_PLAIN_WIDTH], numbers[_COUNTS + at] = durations.total, durations.counts[at]
-        numbers = upstreams.numbers
-        numbers[0], numbers[1 + of_upstream] = upstreams.total, upstreams.counts[of_upstream]
-        overheads = self.overheads
-        numbers = overheads.numbers
-        numbers[0], numbers[1 + of_overhead] = overheads.total, overheads.counts[of_overhead]
-
-    def _move(self, duration: float, upstream: float, overhead: float) -> Places:
-        self.write()
-        return super()._move(duration, upstream, overhead)
+        self._numbers[0], self._numbers[1] = self.count.value, self.seen
+        if self.durations is not None and self.upstreams is not None:
+            self.durations.write()
+            self.upstreams.write()
+            self.overheads.write()
 
 
 class RequestMetrics:
@@ -313,7 +259,7 @@ class RequestMetrics:
 
     def _share(self, labels: RequestLabels, memory: NumberMemory) -> RequestNumbers:
         """Cells that the other process shows, also of an account that is gone here: that is decided there."""
-        width = _COUNTS + len(REQUEST_BUCKETS) + 1 if labels.region else _PLAIN_WIDTH
+        width = _PLAIN_WIDTH + 1 + len(REQUEST_BUCKETS) + 1 if labels.region else _PLAIN_WIDTH
         block = memory.block(REQUESTS.name, (*labels[:-1], str(labels.status)), width)
         upstreams = self._shared_buckets(memory, UPSTREAMS, (labels.region,)) if labels.region else None
         overheads = self._shared_buckets(memory, OVERHEADS, ())

@@ -188,13 +188,14 @@ def test_memory_that_nobody_counts_in_is_given_back(descriptor: int) -> None:
 
 
 def test_cells_and_buckets_are_counted_in_place(descriptor: int) -> None:
-    """Whoever counts does it as with plain ones."""
+    """Whoever counts does it as with plain ones; buckets are there once they are written."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)
     cell = SharedCell(memory.block("cell", (), 1))
     cell.value += 2
     buckets = SharedBuckets((1.0, 2.0), memory.block("buckets", (), 4))
     buckets.add(1.5)
     buckets.add(9.0)
+    buckets.write()
     values = SharedValues(memory, "table")
     values["a",] = 0.0
     values["b",] = values.get(("b",)) + 1
