@@ -86,43 +86,26 @@ class RequestStats:
     recorded.
     """
 
-    __slots__ = (
-        *("amazon_request_id", "attempts", "began", "bytes_in", "bytes_out", "changes", "duration", "explanation"),
-        *(
-            "fault",
-            "mcp_tools",
-            "naming",
-            "note",
-            "overhead",
-            "path",
-            "refusal",
-            "request",
-            "request_id",
-            "sent_at",
-            "text",
-        ),
-        *("trace", "upstream", "upstream_status", "user_agent", "write"),
-    )
     path: str
     text: str
     duration: float
     upstream: float
+    amazon_request_id = fault = note = ""
+    attempts = bytes_in = bytes_out = upstream_status = 0
+    overhead = sent_at = 0.0
+    refusal: Refused | None = None
+    explanation: Explanation | None = None
+    mcp_tools: tuple[str, ...] = ()
+    naming: Future[tuple[str, ...]] | None = None
+    trace: RequestTrace | None = None
+    write: WriteOutcome | None = None
+    changes: ChangedObjects | None = None
 
     def __init__(self, request: Request, began: float) -> None:
         self.request = request
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
         self.began = began
-        self.amazon_request_id = self.fault = self.note = ""
-        self.attempts = self.bytes_in = self.bytes_out = self.upstream_status = 0
-        self.overhead = self.sent_at = 0.0
-        self.refusal: Refused | None = None
-        self.explanation: Explanation | None = None
-        self.mcp_tools: tuple[str, ...] = ()
-        self.naming: Future[tuple[str, ...]] | None = None
-        self.trace: RequestTrace | None = None
-        self.write: WriteOutcome | None = None
-        self.changes: ChangedObjects | None = None
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""
