@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,6 +20,8 @@ OURS = frozenset(
     b"host authorization amazon-advertising-api-clientid amazon-ads-clientid amazon-advertising-api-scope "
     b"transfer-encoding content-length".split()
 )
+_TRAILERS = re.compile(rb"(\r\n0+(?:;[^\r\n]*)?\r\n)((?:[^\r\n]+\r\n)+)")
+_FRAMING = re.compile(rb"(?im)^(?:content-length|transfer-encoding)")
 
 valid_conversations = st.lists(requests(), min_size=1, max_size=3).flatmap(
     lambda sent: st.tuples(st.just(sent), cut(b"".join(one.wire for one in sent)))
@@ -106,8 +110,9 @@ def _answered_head(bench: MemoryBench, number: int) -> bool:
 
 
 def _as_h11_takes_it(data: bytes) -> bytes:
-    """Targets beyond ASCII, which h11 refuses, with `~` for each such byte."""
-    return data.translate(ASCII)
+    """Without what h11 refuses, and the proxy need not: targets beyond ASCII have `~` for each such byte, and trailers
+    that would frame a message, which the proxy drops, have another name."""
+    return _TRAILERS.sub(lambda found: found[1] + _FRAMING.sub(b"X-", found[2]), data).translate(ASCII)
 
 
 def _is_the_same(message: Message, other: Message) -> bool:
@@ -149,6 +154,12 @@ def test_early_answers_mix_nothing_up_at_length(conversation: tuple[list[Sent], 
     [b"GET /q HTTP/1.0\r\nHost: 127.0.0.1\r\nconnection: Keep-Alive\r\n\r\nGET /q HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
 )
 @example([b"POST /q HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: \x0b\r\n\r\n"])
+@example(
+    [
+        b"POST /q HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\na\r\n0\r\nTransfer-Encoding: chunked, identity\r\n\r\n"
+    ]
+)
 def test_spoilt_requests_are_refused_or_read_as_others_read_them(pieces: list[bytes]) -> None:
     """No accident makes two readers see two different requests."""
     run(lambda: spoilt_requests_are_never_misread(pieces))
