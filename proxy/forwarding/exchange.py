@@ -362,7 +362,7 @@ class Exchange:
         self._begin(self._entered)
         if body:
             self.request_data([body])
-        if body and complete:
+        if complete and not self._body.complete:
             self.request_ended(b"")  # without its trailers, which are not checked
 
     async def _share(self, report: SharedReport, unchecked: UncheckedBody) -> None:

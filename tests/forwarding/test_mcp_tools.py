@@ -220,3 +220,14 @@ async def test_trailers_behind_a_judged_message_do_not_leave(trailer: bytes, run
         received = b"".join(bytes(wire.received) for wire in bench.upstream.wires)
     assert GOOD.encode() in received.replace(b"\r\n14\r\n", b"")
     assert trailer.lower() not in received.lower()
+
+
+@pytest.mark.parametrize("line", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_chunked_body_of_nothing_ends_a_session(line: bytes, running: Running) -> None:
+    """It leaves as it came, and with its end: the client waits no longer than for any other."""
+    endpoint = Endpoint(OK)
+    head = b"DELETE /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: %b\r\nMcp-Session-Id: s\r\n%b" % (KEY, line)
+    async with running(endpoint, clients=clients()) as bench:
+        got = await bench.ask(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert got.status == 200
+        assert endpoint.bodies == [b""]

@@ -499,6 +499,15 @@ async def test_an_order_too_large_to_be_read_passes(running: Running, amazon: Am
     assert amazon.orders() == 2
 
 
+async def test_a_poll_with_a_chunked_body_of_nothing_is_answered(running: Running, amazon: Amazon) -> None:
+    """As one without a body is."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        got = await bench.ask(poll("report-1", "Transfer-Encoding: chunked") + b"0\r\n\r\n")
+        assert told(got)[1] == "report-1"
+        assert bench.accounting.in_flight == 0
+
+
 async def test_an_answer_too_large_to_be_read_passes(running: Running, amazon: Amazon) -> None:
     """It made a report, but nobody else gets it."""
     large = {"reportId": "report-9", "status": "PENDING", "name": "x" * 1_100_000}
