@@ -163,11 +163,16 @@ def _account_header(defaults: _Defaults, fixed: FixedAccount | None) -> bytes:
 def _find_owners(
     sent: bytes, ads_account: bytes, selection: Selection | None, table: RoutingTable, scope: ClientScope
 ) -> tuple[_Owners, _Owners]:
-    """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known."""
+    """Where the Scope and the ads account that were sent live, as far as Amazon's lists are known. What only accounts
+    list that the client may not use is as unknown to it as what none lists."""
     directory, chosen = table.directory, selection.account.name if selection is not None else ""
     owners = directory.owners(sent.decode("latin-1"), chosen) if sent else ()
     homes = directory.ads_account_owners(ads_account.decode("latin-1"), chosen) if ads_account else ()
-    _compare(owners, homes, table, scope)
+    owners, homes = (
+        tuple(owner for owner in each if owner[0] in table.accounts and scope.admits(owner[0]))
+        for each in (owners, homes)
+    )
+    _compare(owners, homes)
     return owners, homes
 
 
@@ -228,13 +233,11 @@ def _account_without_selector(
     what = "this profile" if owners else "this ads account"
     owners = _together(owners, homes)
     if owners:
-        usable = [owner for owner in owners if owner[0] in table.accounts and scope.admits(owner[0])]
-        narrowed = [owner for owner in usable if owner[1] == region] or usable
+        narrowed = [owner for owner in owners if owner[1] == region] or owners
         names = sorted({account for account, _ in narrowed})
         if len(names) == 1:
             return table.accounts[names[0]]
-        if names:
-            raise AccountRequired(f"Several accounts have {what}: {listed(names)}. {_HOW_TO_CHOOSE}")
+        raise AccountRequired(f"Several accounts have {what}: {listed(names)}. {_HOW_TO_CHOOSE}")
     if scope.accounts is None and len(table.accounts) == 1:
         return next(iter(table.accounts.values()))
     usable_names = sorted(name for name in table.accounts if scope.admits(name))
@@ -245,15 +248,12 @@ def _account_without_selector(
     raise AccountRequired(f"There are several accounts: {listed(usable_names)}. {_HOW_TO_CHOOSE}")
 
 
-def _compare(owners: _Owners, homes: _Owners, table: RoutingTable, scope: ClientScope) -> None:
+def _compare(owners: _Owners, homes: _Owners) -> None:
     """A Scope and an ads account that lead to different accounts are refused, whatever else chooses."""
     if not (owners and homes):
         return
-    by_scope, by_ads_account = (
-        {account for account, _ in each if account in table.accounts and scope.admits(account)}
-        for each in (owners, homes)
-    )
-    if by_scope and by_ads_account and by_scope.isdisjoint(by_ads_account):
+    by_scope, by_ads_account = ({account for account, _ in each} for each in (owners, homes))
+    if by_scope.isdisjoint(by_ads_account):
         raise ConflictingAdsAccount(
             f"Amazon-Advertising-API-Scope leads to account {listed(sorted(by_scope))}, and Amazon-Ads-AccountId to "
             f"account {listed(sorted(by_ads_account))}; send ids of one account."
@@ -265,7 +265,7 @@ def _together(owners: _Owners, homes: _Owners) -> _Owners:
     if not (owners and homes):
         return owners or homes
     common = {account for account, _ in owners} & {account for account, _ in homes}
-    return tuple(owner for owner in owners if owner[0] in common) or owners
+    return tuple(owner for owner in owners if owner[0] in common)
 
 
 _HOW_TO_CHOOSE = "Choose one with X-Ads-Account: NAME, or with /@NAME/ before the path."

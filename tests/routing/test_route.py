@@ -20,7 +20,7 @@ from proxy.errors import (
     UnknownRoute,
 )
 from proxy.http1.target import parse_target
-from proxy.routing.mcp_session import FixedAccount
+from proxy.routing.mcp_session import FixedAccount, McpSession
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, EmptyDirectory, RoutingTable
 from proxy.routing.target import TargetKind, find_destination
@@ -196,6 +196,19 @@ def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set
     assert routed(b"POST", b"/@acme/x", fields(), SEVERAL, limited).account == "acme"
     if profiles:
         assert routed(b"POST", b"/@brand" + REQUIRED, fields(), SEVERAL, limited).profile == b"22"
+
+
+@pytest.mark.parametrize("scope", [b"33", b"77", b"unlisted"])
+@pytest.mark.parametrize(("session", "region"), [(None, "eu"), (McpSession("agent", "acme", "na"), "na")])
+def test_a_profile_that_only_others_list_leads_where_an_unlisted_one_does(
+    scope: bytes, session: McpSession | None, region: str
+) -> None:
+    """Next to an ads account of the client's own, and in a session: the answer does not tell that somebody has it."""
+    table = replace(SEVERAL, directory=Listed(DIRECTORY._owners, ads_accounts={"own": (("acme", "eu"),)}))
+    client = ClientScope(accounts=frozenset({"acme", "pins"}))
+    lines = () if session is not None else (b"Amazon-Ads-AccountId: own",)
+    found = route(summary(request(b"POST", b"/mcp", fields(*lines, scopes=(scope,)))), table, client, session)
+    assert (found.account, found.region, found.profile) == ("acme", region, scope)
 
 
 def test_a_route_of_ones_own_is_still_explained() -> None:
