@@ -265,7 +265,8 @@ class Clients:
             raise PlaceholderRejected(
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
-        valid_until = min(found.expires, key.until if key is not None else math.inf)
+        keys = (key, keyed.key if keyed is not None else None)
+        valid_until = min([found.expires, *(each.until for each in keys if each is not None)])
         return VerifiedCredential(self._identity(policy, found.bound, key), valid_until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:

@@ -81,6 +81,15 @@ def test_placeholders_end_with_the_key_that_they_came_of() -> None:
     assert BOTH.read_refresh(identity, new_refresh, ENDS) == "acme"
 
 
+def test_a_key_that_is_sent_next_to_a_placeholder_ends_too() -> None:
+    """Remembered or not, as without the placeholder of the client's other key."""
+    access, _ = issued(NEW, BEFORE)
+    sent = fields(authorization=access, proxy_key=OLD)
+    assert BOTH.identify(sent, BEFORE).name == "tool"
+    with pytest.raises(ClientKeyEnded):
+        BOTH.identify(sent, ENDS)
+
+
 def test_placeholders_of_a_key_that_is_gone_are_worth_nothing() -> None:
     """A leaked key is taken out of the configuration: what was got with it ends at once."""
     access, _ = issued(OLD, BEFORE)
