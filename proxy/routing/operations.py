@@ -262,8 +262,8 @@ _ACCOUNT_HEADERS = ("Amazon-Ads-AccountId", "Amazon-Ads-Account-ID")
 class Amendment:
     """What an operator says of one operation; what is None stays as the table has it.
 
-    `path` is a template as the specifications write them; the names in its braces do not count. An operation that the
-    table lacks is added: without account header and as a write, unless said otherwise.
+    `path` is a template as the specifications write them; the names in its braces do not count for which row it is. An
+    operation that the table lacks is added with them: without account header and as a write, unless said otherwise.
     """
 
     method: str

@@ -372,6 +372,22 @@ def test_the_table_that_routing_asks_is_asked() -> None:
     assert evaluate_request(limited, summary(asked, amend(PUBLISHED, [never]))).rule == "profiles"
 
 
+@pytest.mark.parametrize(
+    ("path", "target", "rule"),
+    [
+        ("/new/{advertiserId}/things", b"/new/58/things", "profiles"),
+        ("/new/{thingId}/things", b"/new/58/things", ""),
+        ("/dsp/advertisers/{x}", b"/dsp/advertisers/58", "profiles"),
+    ],
+)
+def test_the_placeholders_of_a_row_say_whether_its_path_names_an_account(path: str, target: bytes, rule: str) -> None:
+    """Those of an added row; a corrected one keeps the names that are published."""
+    table = amend(PUBLISHED, [Amendment("GET", path, scope=ScopeRule.REQUIRED)])
+    asked = summary(request(b"GET", target, fields(scopes=(b"123",))), table)
+    verdict = evaluate_request(policy(**PROFILED), asked)
+    assert (verdict.rule if verdict.refusal is not None else "") == rule
+
+
 def test_a_default_ads_account_must_be_the_clients_own() -> None:
     """Where an open path lets a request pass that names none."""
     limits = {"account_ids": (OWN,), "unscoped_paths": (EITHER.decode(),)}
