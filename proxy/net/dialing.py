@@ -180,11 +180,11 @@ class Dialer:
             if not data:
                 raise ConnectionError("the outbound proxy closed the connection; look at upstream.proxy")
         found = _TUNNEL_STATUS.match(answer)
-        if found is None or not answer.endswith(b"\r\n\r\n"):
-            raise TunnelRefused("the outbound proxy did not answer CONNECT in HTTP/1.1; look at upstream.proxy")
-        if not found[1].startswith(b"2"):
+        if found is not None and not found[1].startswith(b"2"):  # a body may follow
             status = found[1].decode()
             raise TunnelRefused(f"the outbound proxy answered {status} to CONNECT; look at upstream.proxy", int(status))
+        if found is None or not answer.endswith(b"\r\n\r\n"):
+            raise TunnelRefused("the outbound proxy did not answer CONNECT in HTTP/1.1; look at upstream.proxy")
 
 
 def _translated(error: OSError, origin: Origin) -> Refused:

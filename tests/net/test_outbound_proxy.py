@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from proxy.net.dialing import RedialBackoff
 from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
 from tests.support.wire import HELLO, answering
@@ -16,10 +18,13 @@ from tests.support.wire import HELLO, answering
 pytestmark = pytest.mark.usefixtures("every_loop")
 
 
+OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
 class Tunnel:
     """An outbound proxy: keeps what it was asked, answers, and joins the two ends if it agreed."""
 
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
+    def __init__(self, answer: bytes = OPENED) -> None:
         self.answer = answer
         self.asked: list[bytes] = []
         self._serving: set[asyncio.Task[None]] = set()
@@ -92,6 +97,7 @@ async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> N
     ("answer", "says"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"answered 407"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 6\r\n\r\n<html>", b"answered 407"),
         (b"SSH-2.0-x\r\n\r\n", b"did not answer CONNECT"),
         (b"HTTP/1.1 200 OK\r\n\r\nbytes of somebody", b"did not answer CONNECT"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, b"endless answer"),
@@ -107,6 +113,22 @@ async def test_an_outbound_proxy_that_refuses_is_a_502(answer: bytes, says: byte
         got = await bench.ask()
         assert got.status == 502
         assert says in got.body
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>"])
+async def test_a_busy_outbound_proxy_is_asked_again(
+    page: bytes, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its answer has a page for people or not."""
+    async with Tunnel(b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page)) as tunnel:
+
+        async def pause(_seconds: float) -> None:
+            tunnel.answer = OPENED
+
+        monkeypatch.setattr("proxy.net.dialing.RedialBackoff", partial(RedialBackoff, pause))
+        async with running(answering(HELLO), outbound_proxy=f"http://127.0.0.1:{tunnel.port}") as bench:
+            assert (await bench.ask()).body == b"hello"
+        assert len(tunnel.asked) == 2
 
 
 async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
