@@ -148,7 +148,14 @@ class Dialer:
         host, port = origin.host, origin.port
         if self._proxy is not None:
             host, port = self._proxy.hostname or "", self._proxy.port or 3128
-        connected = await connect_to_any(await self._names.find(host, port))
+        addresses = await self._names.find(host, port)
+        try:
+            connected = await connect_to_any(addresses)
+        except OSError as error:
+            if self._proxy is None:
+                raise
+            why = f"the outbound proxy {host}:{port} did not accept a connection ({error.strerror or error})"
+            raise OSError(error.errno, f"{why}; look at upstream.proxy") from error
         try:
             if self._proxy is not None:
                 await self._tunnel(connected, origin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -137,3 +138,15 @@ async def test_an_outbound_proxy_without_address_is_named(running: Running) -> N
         got = await bench.ask()
         assert got.status == 502
         assert b"proxy.invalid" in got.body
+
+
+async def test_an_outbound_proxy_that_is_away_is_named(running: Running) -> None:
+    """It refused the connection, not Amazon."""
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{away.getsockname()[1]}"
+        async with running(answering(HELLO), outbound_proxy=f"http://{address}") as bench:
+            got = await bench.ask()
+    assert got.status == 502
+    assert f"the outbound proxy {address} did not accept a connection".encode() in got.body
+    assert b"Connection refused" in got.body
