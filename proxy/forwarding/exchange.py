@@ -311,6 +311,11 @@ class Exchange:
         if len(unchecked.data) >= self._context.rules.replay_bytes and not is_early:
             self._refuse_or_pass_unread(unchecked)
 
+    def _note_arrival(self) -> None:
+        """More of the body came: what was before is its client's time, not the proxy's."""
+        if self.phase is Phase.CHECKING_BODY:
+            self._entered = perf_counter()
+
     def _refuse_or_pass_unread(self, unchecked: UncheckedBody) -> None:
         """The body is too large to be read before it is sent. That of an order for a report waits for its turn all the
         same, and no more of it is read meanwhile."""
@@ -440,6 +445,7 @@ class Exchange:
 
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._unchecked is not None:
+            self._note_arrival()
             self._add_to_body(self._unchecked, pieces)
             return
         if self._copy is not None:
@@ -455,6 +461,7 @@ class Exchange:
     def request_ended(self, trailers: bytes) -> None:
         if self._unchecked is not None:
             self._unchecked.complete = True
+            self._note_arrival()
             if self.phase is Phase.CHECKING_BODY and not self._unchecked.passes_unread:
                 self._check_body(self._unchecked)
             return
@@ -469,6 +476,7 @@ class Exchange:
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
+        self._entered = perf_counter()
         self._refuse(error)
 
     def client_gone(self) -> None:

@@ -1,0 +1,79 @@
+"""What counts as the proxy's own time: not that in which a client sends its body. Each test moves the clock itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.forwarding.test_checked_bodies import FOREIGN, HEAD, MINE, clients
+from tests.forwarding.test_exchange import POST
+from tests.support.proxy_bench import Running
+from tests.support.wire import HELLO, Wire, answering
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What all that measures a request reads."""
+    clock = Clock()
+    for module in ("downstream.connection", "forwarding.exchange", "upstream.connection"):
+        monkeypatch.setattr(f"proxy.{module}.perf_counter", clock)
+    return clock
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_body_that_stops_coming_costs_its_client_alone(begun: bool, running: Running, clock: Clock) -> None:
+    """Whether Amazon has asked for it or has not heard of it yet."""
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        clock.now += 1.0
+        wire.send(CONTINUE)
+        await wire.end()
+
+    async with running(script) as bench:
+        expects = b"Expect: 100-continue\r\n" if begun else b""
+        client = await bench.client(POST, expects, b"Content-Length: 10\r\n\r\n")
+        if begun:
+            await client.until(lambda: bytes(client.received) == CONTINUE)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        clock.now += 20.0
+        bench.sweep(20.0)
+        event = await bench.events.last()
+        assert (event.status, event.attempts) == (408, int(begun))
+        assert (event.duration, event.overhead) == (20.0 + begun, 0.0)
+
+
+@pytest.mark.parametrize("expects", [False, True])
+@pytest.mark.parametrize(("body", "status"), [(MINE, 200), (FOREIGN, 403)])
+async def test_a_checked_body_costs_its_client_alone(
+    expects: bool, body: bytes, status: int, running: Running, clock: Clock
+) -> None:
+    """However long it takes to come, and whether it may leave or not."""
+    async with running(answering(HELLO), clients=clients()) as bench:
+        line = b"Expect: 100-continue\r\n" if expects else b""
+        client = await bench.client(HEAD, line, b"Content-Length: %d\r\n\r\n" % len(body))
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        clock.now += 5.0
+        client.send(body)
+        event = await bench.events.last()
+        assert event.status == status
+        assert (event.duration, event.overhead) == (5.0, 0.0)
+
+
+async def test_a_body_that_is_too_large_to_be_checked_costs_its_client_alone(running: Running, clock: Clock) -> None:
+    """It is known in the middle of it."""
+    async with running(answering(HELLO), clients=clients(), replay_bytes=100) as bench:
+        client = await bench.client(HEAD, b"Transfer-Encoding: chunked\r\n\r\n")
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        clock.now += 5.0
+        client.send(b"64\r\n", bytes(100))
+        event = await bench.events.last()
+        assert (event.status, event.duration, event.overhead) == (413, 5.0, 0.0)
