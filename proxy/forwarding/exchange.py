@@ -707,8 +707,9 @@ class Exchange:
             self._client.pause_reading()
         if isinstance(decision, retry.Wait):
             self._attempt.pause()
-            self._replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time())
-            self._spawn(self._pause_and_send(0.0 if self._attempt.status == 429 else decision.seconds))
+            status = self._attempt.status
+            self._replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time(), status)
+            self._spawn(self._pause_and_send(0.0 if status == 429 else decision.seconds))
         else:
             self._spawn(self._renew_and_send(self._attempt))
 

@@ -97,10 +97,12 @@ class Replays:
         self.sent(perf_counter())
         return True
 
-    def begin(self, reason: ReplayReason, now: float) -> None:
-        """The request is to be sent again; all but a replay for 401 cost the host's budget."""
-        if self.current is ReplayReason.SILENCE:
-            self.failed()
+    def begin(self, reason: ReplayReason, now: float, status: int = 0) -> None:
+        """The request is to be sent again instead of passing on a response of this status; 0 where none came. All but a
+        replay for 401 cost the host's budget."""
+        if status:
+            self.answered(status)
+        self.failed()
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
         if reason is ReplayReason.UNAUTHORIZED:
@@ -125,7 +127,7 @@ class Replays:
         self.impossible(reason)
 
     def answered(self, status: int) -> None:
-        """This is what the client gets of Amazon."""
+        """Amazon's response has this status."""
         if self.current is not None:
             mcp = self._context.route.endpoint is TargetKind.MCP
             self._end(self.current, outcome_of(self.current, status, mcp=mcp))

@@ -95,7 +95,7 @@ async def renew_after_refusal(
     if not refuses_token(attempt.status, body, attempt.response.fields.content_encoding):
         return None
     attempt.refused = True
-    replays.begin(ReplayReason.UNAUTHORIZED, now)
+    replays.begin(ReplayReason.UNAUTHORIZED, now, attempt.status)
     try:
         renewed = await tokens.renewed(attempt.token, token_use(context))
     except NoUsableToken:

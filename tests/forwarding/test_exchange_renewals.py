@@ -100,6 +100,37 @@ async def test_the_second_401_is_delivered_as_it_is(running: Running) -> None:
         assert bench.events.replays == [("unauthorized", "failed")]
 
 
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "replays"),
+    [
+        ((b"", UNAUTHORIZED, HELLO), [("connection", "recovered"), ("unauthorized", "recovered")]),
+        ((b"", BUSY, HELLO), [("connection", "recovered"), ("throttled", "recovered")]),
+        ((UNAUTHORIZED, b"", HELLO), [("unauthorized", "failed"), ("connection", "recovered")]),
+        ((UNAUTHORIZED, BUSY, HELLO), [("unauthorized", "recovered"), ("throttled", "recovered")]),
+        ((BUSY, BUSY, HELLO), [("throttled", "failed"), ("throttled", "recovered")]),
+    ],
+)
+async def test_each_of_two_replays_is_counted(
+    answers: tuple[bytes, ...], replays: list[tuple[str, str]], running: Running
+) -> None:
+    """With what came of it: the first one's end is the second one's cause."""
+    coming = iter(answers)
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        while answer := next(coming):  # without a byte, the connection is cut
+            wire.send(answer)
+            await wire.request()
+
+    async with running(script, retry_wait=5.0) as bench:
+        assert (await bench.ask()).body == b"hello"
+        assert bench.events.replays == replays
+        assert (await bench.events.last()).attempts == 3
+
+
 async def test_a_burst_of_401s_asks_for_each_renewal_once_per_request(running: Running) -> None:
     """Fifty requests, fifty answers; the token source makes one token of it."""
 
