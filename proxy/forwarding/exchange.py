@@ -549,9 +549,16 @@ class Exchange:
         except Refused as error:
             self.wait_failed(error)
         else:
-            self._send_late(token, connection)
+            self._send_late(token, connection, context.pool.release)
 
-    def _send_late(self, token: AccessToken, connection: UpstreamConnection) -> None:
+    def _send_late(
+        self, token: AccessToken, connection: UpstreamConnection, release: Callable[[UpstreamConnection], None]
+    ) -> None:
+        """Send after a wait. If Amazon asked for a pause meanwhile, release the connection and wait again."""
+        if self._dependencies.throttles.active and self._limited().is_paused(token):
+            release(connection)
+            self._spawn(self._obtain_and_send(fresh=False))
+            return
         self._entered = perf_counter()
         self._send(token, connection)
         self._stats.overhead += perf_counter() - self._entered
@@ -574,7 +581,7 @@ class Exchange:
             self._context.pool.give_back(connection)  # the pool gives it to the next
             self.wait_failed(error)
         else:
-            self._send_late(token, connection)
+            self._send_late(token, connection, self._context.pool.give_back)
 
     def slot_granted(self, token: AccessToken) -> None:
         self._spawn(self._dial_and_send(token))
@@ -589,7 +596,7 @@ class Exchange:
         except Refused as error:
             self.wait_failed(error)
         else:
-            self._send_late(token, connection)
+            self._send_late(token, connection, context.pool.release)
 
     def wait_failed(self, error: Refused) -> None:
         """What the request waited for will not come."""

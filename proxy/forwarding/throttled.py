@@ -43,6 +43,12 @@ class ThrottledRequest:
         self._throttle = self._dependencies.throttles.find(key, self._loop.time())
         return self._throttle is None or self._throttle.admit(self, patience)
 
+    def is_paused(self, token: AccessToken) -> bool:
+        """Whether Amazon asked for a pause that still runs: it may have begun after the request was let through."""
+        now = self._loop.time()
+        throttle = self._dependencies.throttles.find(throttle_key(self._context, token.client_id), now)
+        return throttle is not None and throttle.is_closed(now)
+
     async def wait(self, token: AccessToken, replays: Replays) -> None:
         """Wait until the request may leave. Raises `Throttled` if it may not wait so long."""
         patience = self._context.rules.retry_wait - replays.waited

@@ -15,7 +15,7 @@ from proxy.errors import Throttled
 from proxy.forwarding.throttles import HOLD, MAX_PAUSE, Throttle, ThrottleKey, Throttles
 from tests.support.proxy_bench import Running
 from tests.support.tokens import virtual_time
-from tests.support.wire import HELLO, answering
+from tests.support.wire import HELLO, UNAUTHORIZED, Wire, answering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -136,6 +136,49 @@ async def test_a_request_that_waited_for_its_token_waits_for_its_turn_as_well(ru
         bench.tokens.cold = True
         assert (await bench.ask(get(b"/sp/campaigns/1", SCOPE))).status == 429
         assert (await bench.events.last(2)).attempts == 0
+
+
+@pytest.mark.parametrize("ending", [b"", b"Connection: close\r\n"], ids=["the same connection", "a new one"])
+async def test_a_request_that_waited_for_a_connection_waits_for_its_turn_as_well(
+    ending: bytes, running: Running
+) -> None:
+    """The pause began while it waited; another one behind it gets the connection."""
+    limited, other, answers = get(b"/sp/campaigns/1", SCOPE), get(b"/sp/campaigns/1"), asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while True:
+            head, _ = await wire.request()
+            await answers.wait()
+            wire.send(THROTTLED.replace(b"\r\n\r\n", b"\r\n" + ending + b"\r\n") if SCOPE in head else HELLO)
+            if ending:
+                return
+
+    async with running(script, pool_limit=1) as bench:
+        clients = [await bench.client(limited)]
+        pool = bench.pools.find("api", "na")
+        for number, request in enumerate((limited, other, limited), 1):
+            await bench.settled(lambda: pool.slots.used == 1)
+            clients.append(await bench.client(request))
+            await bench.settled(lambda: len(pool._waiting) == number)  # noqa: B023 - awaited within the turn
+        answers.set()
+        assert [(await client.answer()).status for client in clients] == [429, 429, 200, 429]
+        await bench.events.last(4)
+        assert sorted(event.attempts for event in bench.events.finished) == [0, 0, 1, 1]
+        assert pool.slots.used == 0
+
+
+async def test_a_request_that_waited_for_a_newer_token_waits_for_its_turn_as_well(running: Running) -> None:
+    """The pause began during the renewal."""
+    request = get(b"/sp/campaigns/1", SCOPE)
+    async with running(answering(UNAUTHORIZED, THROTTLED, HELLO)) as bench:
+        bench.tokens.gate.clear()
+        client = await bench.client(request)
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        assert (await bench.ask(request)).status == 429
+        bench.tokens.gate.set()
+        got = await client.answer()
+        assert got.status == 429
+        assert b"throttled" in got.body
 
 
 ROUND_TRIP = 0.01
