@@ -111,6 +111,11 @@ class Attempt:
         return self.state in _LIVE
 
     @property
+    def writable(self) -> bool:
+        """Amazon takes more of the request."""
+        return self._connection.writable
+
+    @property
     def progress(self) -> Progress:
         """How far the request got."""
         if self.response is not None:

@@ -689,7 +689,8 @@ class Exchange:
             self._refuse(error)
 
     def attempt_writable(self, writable: bool) -> None:
-        (self._client.resume_reading if writable else self._client.pause_reading)()
+        if self._is_sent:  # else no more of the body is wanted for now
+            (self._client.resume_reading if writable else self._client.pause_reading)()
 
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a client waiting for ever."""
@@ -774,7 +775,7 @@ class Exchange:
             self._break(Fault.UPSTREAM_DIED)
         else:
             attempt.resume()
-            if not self._body.complete:
+            if not self._body.complete and attempt.writable:
                 self._client.resume_reading()
         self._client.flush()
 

@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from proxy.downstream.connection import ClientConnection, ReadingState
-from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.exchange import Exchange, Phase
 from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
@@ -110,6 +110,53 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         go.set()
         assert (await client.answer()).body == b"hello"
         assert (await bench.events.last()).bytes_in == SIZE
+
+
+@pytest.mark.parametrize("renews", [True, False])
+async def test_an_upload_waits_while_its_early_answer_is_held_back(
+    renews: bool, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether Amazon has room for more of it meanwhile or not: what is read then is kept here."""
+    monkeypatch.setattr("proxy.forwarding.unauthorized.PATIENCE", 0.0)
+    words, rest = (b"" if renews else b"Scope header is missing"), asyncio.Event()
+    held_back = b"HTTP/1.1 401 X\r\nContent-Length: 50\r\n\r\n%b" % words
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        if len(bench.upstream.wires) == 1:
+            await rest.wait()
+            wire.send(held_back)
+            await wire.end()
+            return
+        await wire.take(2000)
+        wire.send(HELLO)
+
+    async with running(script, replay_bytes=1000) as bench:
+        bench.tokens.gate.clear()
+        client = await bench.client(POST, b"Content-Length: 2000\r\n\r\n", bytes(1000))
+        await bench.settled(lambda: bool(bench.upstream.wires))
+        connection = bench.connection()
+        exchange = connection._handler
+        assert isinstance(exchange, Exchange)
+        await bench.settled(lambda: exchange.phase is Phase.SENT)
+        assert exchange._attempt is not None
+        to_amazon = exchange._attempt._connection
+        assert isinstance(to_amazon, UpstreamConnection)
+        to_amazon.pause_writing()
+        rest.set()
+        if renews:
+            await bench.settled(lambda: bench.tokens.renewals == 1)
+            to_amazon.resume_writing()
+            assert connection._paused
+            bench.tokens.gate.set()
+            client.send(bytes(1000))
+            assert (await client.answer()).body == b"hello"
+        else:
+            await bench.settled(lambda: exchange.phase is Phase.RELAYING)
+            assert connection._paused
+            to_amazon.resume_writing()
+            await bench.settled(lambda: not connection._paused)
+            client.abort()
 
 
 async def test_a_download_waits_for_a_tool_that_does_not_read(running: Running) -> None:
