@@ -454,7 +454,7 @@ class Exchange:
         data = self._body.add(pieces, sent=self._is_sent)
         if attempt is not None and attempt.live:
             attempt.send_body(data)
-        elif self._body.full:
+        if self._body.full and not self._is_sent:
             self._client.pause_reading()
             self._begin(perf_counter())
 
@@ -711,7 +711,7 @@ class Exchange:
         assert self._attempt is not None
         self.phase = follow(self.phase, Phase.HOLDING)
         self._attempt.hold()
-        if not self._body.complete:
+        if not self._body.complete and not self._body.is_awaited:  # resuming starts the body's timer
             self._client.pause_reading()
         if isinstance(decision, retry.Wait):
             self._attempt.pause()

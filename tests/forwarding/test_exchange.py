@@ -173,6 +173,58 @@ async def test_no_body_timer_runs_while_a_tool_waits_for_100(running: Running) -
         assert (await client.answer()).status == 408
 
 
+async def test_no_body_timer_runs_while_a_tool_waits_for_100_after_a_401(running: Running) -> None:
+    """The request goes again with a newer token, and Amazon may take its time as before."""
+    asked = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        if len(bench.upstream.wires) == 1:
+            wire.send(UNAUTHORIZED)
+            await wire.end()
+            return
+        await asked.wait()
+        wire.send(CONTINUE)
+        await wire.take(5)
+        wire.send(HELLO)
+
+    async with running(script, body_timeout=5.0, response_timeout=500.0) as bench:
+        client = await bench.client(EXPECTING)
+        await bench.settled(lambda: len(bench.upstream.wires) == 2 and exchange_of(bench).phase is Phase.SENT)
+        bench.sweep(60)
+        asked.set()
+        assert (await client.answer()).status == 100
+        client.send(b"abcde")
+        assert (await client.answer()).body == b"hello"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_body_that_comes_without_its_100_during_a_renewal_is_kept_as_far_as_any(
+    whole: bool, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to replay_bytes and one read, whether the refusal is here whole or not; then it goes on."""
+    monkeypatch.setattr("proxy.forwarding.unauthorized.PATIENCE", 0.0)
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        if len(bench.upstream.wires) == 1:
+            wire.send(UNAUTHORIZED if whole else UNAUTHORIZED[:-1])
+            await wire.end()
+            return
+        await wire.take(2000)
+        wire.send(HELLO)
+
+    async with running(script, replay_bytes=1000) as bench:
+        bench.tokens.gate.clear()
+        client = await bench.client(POST, b"Content-Length: 2000\r\nExpect: 100-continue\r\n\r\n")
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        client.send(bytes(1000))
+        await bench.settled(lambda: bench.connection()._paused)
+        bench.tokens.gate.set()
+        client.send(bytes(1000))
+        assert (await client.answer()).body == b"hello"
+
+
 # --- 429
 
 
