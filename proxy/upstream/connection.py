@@ -164,6 +164,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.abort()
 
     @property
+    def failed(self) -> bool:
+        """It was closed or abandoned, or has ended."""
+        return self._failed
+
+    @property
     def lost(self) -> bool:
         """It has ended: nothing that is sent now leaves."""
         return self._gone

@@ -160,8 +160,8 @@ class Pool:
         if self._may_hold(family):
             if self._begin_dial(family):
                 return await self.dial(family)
-            if fresh and self._idle:
-                self._idle.pop(0).close()
+            if fresh:
+                self._make_room()
         try:
             async with asyncio.timeout(patience):
                 while True:
@@ -328,11 +328,16 @@ class Pool:
             connection = None if waiter.fresh else self.take(waiter.family)
             if connection is None and not self._begin_dial(waiter.family):
                 self._waiting.put_back(waiter.client, waiter, waiter.family)
-                if waiter.fresh and self._idle:
-                    self._idle.pop(0).close()
+                if waiter.fresh:
+                    self._make_room()
                 break
             waiter.give(connection)
         self._publish()
+
+    def _make_room(self) -> None:
+        """Close an idle connection for a new one, unless the place of another that was closed comes back anyway."""
+        if self._idle and not any(connection.failed for connection in self._all):
+            self._idle.pop(0).close()
 
     def _next(self) -> ConnectionWaiter | None:
         """The first that still waits, and whose family may hold another connection."""

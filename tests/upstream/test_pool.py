@@ -276,6 +276,23 @@ async def test_who_wants_a_fresh_one_is_not_given_a_used_one(running: Running) -
         connection.close()
 
 
+async def test_a_fresh_connection_takes_the_place_of_one_alone(running: Running) -> None:
+    """However many become idle before the place of the first has come back; each of two makes room for itself."""
+    async with running(answering(HELLO), pool_limit=8) as bench:
+        pool = bench.pools.find("api", "na")
+        busy = [await pool.acquire(fresh=False, patience=10, family=str(number)) for number in range(8)]
+        waiting = [asyncio.ensure_future(pool.acquire(fresh=True, patience=10, family=each)) for each in "ab"]
+        await bench.settled(lambda: len(pool_of(bench)) == 2)
+        for connection in busy:
+            pool.release(connection)
+        made = [await each for each in waiting]
+        left = pool.sizes
+        for connection in made:
+            connection.close()
+        assert not set(made) & set(busy)
+        assert left == (8, 6)
+
+
 async def test_a_reload_that_changes_nothing_here_keeps_connections(running: Running) -> None:
     """And one that changes the address or the dialling does not: idle ones close, busy ones after their exchange."""
     gate = Gate()
