@@ -746,6 +746,7 @@ class Exchange:
             self._refuse(error)
             return
         if renewed is None:
+            self._entered = perf_counter()
             self._deliver_held()
         else:
             await self._send_again(renewed)

@@ -7,7 +7,7 @@ import pytest
 from tests.forwarding.test_checked_bodies import FOREIGN, HEAD, MINE, clients
 from tests.forwarding.test_exchange import POST
 from tests.support.proxy_bench import Running
-from tests.support.wire import HELLO, Wire, answering
+from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -77,3 +77,24 @@ async def test_a_body_that_is_too_large_to_be_checked_costs_its_client_alone(run
         client.send(b"64\r\n", bytes(100))
         event = await bench.events.last()
         assert (event.status, event.duration, event.overhead) == (413, 5.0, 0.0)
+
+
+async def test_a_renewal_without_a_newer_token_is_no_time_of_the_proxys_own(running: Running, clock: Clock) -> None:
+    """It was waited for, and then the 401 is delivered."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        clock.now += 1.0
+        wire.send(UNAUTHORIZED)
+        await wire.end()
+
+    async with running(script) as bench:
+        bench.tokens.fruitless = True
+        bench.tokens.gate.clear()
+        client = await bench.client(GET)
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        clock.now += 5.0
+        bench.tokens.gate.set()
+        assert (await client.answer()).status == 401
+        event = await bench.events.last()
+        assert (event.duration, event.overhead) == (6.0, 0.0)
