@@ -102,7 +102,8 @@ class Replays:
         replay for 401 cost the host's budget."""
         if status:
             self.answered(status)
-        self.failed()
+        if reason is not ReplayReason.SILENCE:  # a second request beside one that may still succeed
+            self.failed()
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
         if reason is ReplayReason.UNAUTHORIZED:

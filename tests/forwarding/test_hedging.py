@@ -95,6 +95,28 @@ async def test_where_both_connections_break_it_is_sent_once_more(
         assert bench.events.replays == [("silence", "failed"), ("connection", "recovered")]
 
 
+async def test_a_replay_that_is_sent_twice_has_not_failed(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of the two is counted once: the first of them may still be answered."""
+    heard: list[Wire] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            heard.append(wire)
+            if len(heard) == 3:
+                wire.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            elif len(heard) != 4:
+                wire.send(HELLO)
+
+    async with running(script) as bench:
+        await rested(bench, monkeypatch, 2)
+        client = await bench.client(GET)
+        await bench.settled(lambda: len(heard) == 4)
+        bench.sweep(1.1)
+        assert (await client.answer()).status == 200
+        assert bench.events.replays == [("silence", "recovered")]
+
+
 async def test_what_writes_is_not_sent_twice(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for as long as `response_timeout` says."""
     upstream = Dying(1)
