@@ -91,7 +91,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         if self._handler is not None:
-            if self._body is None:
+            if self._body is None or self._paused:
                 self._watch_sending()
             self._handler.client_writable(False)
 

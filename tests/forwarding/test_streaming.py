@@ -11,6 +11,7 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection, ReadingState
 from proxy.forwarding.exchange import Exchange, Phase
+from proxy.net.deadlines import NEVER
 from proxy.upstream.connection import UpstreamConnection
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
@@ -198,6 +199,33 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         bench.sweep(61)
         assert (await bench.events.last()).fault == "client-stalled"
         bench.sweep(70)
+        bench.sweep(200)
+        await bench.settled(lambda: not bench.server.connections)
+
+
+async def test_a_tool_that_stops_reading_amid_its_upload_is_cut_off(running: Running) -> None:
+    """Also where Amazon reads no more of the body, so that the timer of the upload rests."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await go.wait()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n", bytes(SIZE))
+        await wire.end()
+
+    async with running(script, send_timeout=60.0, replay_bytes=0) as bench:
+        client = await bench.client(POST, b"Content-Length: 9\r\n\r\nab")
+        client.transport.pause_reading()
+        await bench.settled(lambda: bool(bench.upstream.wires) and b"ab" in bench.upstream.wires[0].received)
+        connection = bench.connection()
+        connection.pause_reading()
+        connection.expire(asyncio.get_running_loop().time() + 40)
+        assert connection.deadline == NEVER
+        go.set()
+        await bench.settled(lambda: not connection.writable)
+        for seconds in (61, 130):
+            bench.sweep(seconds)
+        assert (await bench.events.last()).fault == "client-stalled"
         bench.sweep(200)
         await bench.settled(lambda: not bench.server.connections)
 
