@@ -317,6 +317,8 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         if not keep or self._writing is LAST or self._service.availability is _CLOSING:
             self._close()
+            if self.unsent:
+                self._watch_sending()
             return
         if self._writing is not IDLE:  # it is IDLE already behind the rest of a body
             self._writing = follow(self._writing, IDLE)

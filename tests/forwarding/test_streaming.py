@@ -263,6 +263,20 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool,
         assert not client.reset
 
 
+async def test_a_slow_tool_has_its_whole_time_for_the_last_of_an_answer(running: Running) -> None:
+    """Also if it took nothing between the pause and the end of the response."""
+    size = 60_000
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
+        client, connection = await narrow(bench)
+        connection._transport.set_write_buffer_limits(10_000)
+        client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        await bench.events.last()
+        assert not connection.writable
+        bench.sweep(59)
+        client.transport.resume_reading()
+        assert (await client.answer()).body == bytes(size)
+
+
 @pytest.mark.parametrize("closing", [True, False])
 async def test_a_tool_that_does_not_take_the_last_of_its_answer_goes(closing: bool, running: Running) -> None:
     """It got its time; a connection with bytes that nobody takes does not stay for ever."""
