@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._out: list[Buffer] = []
         self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
-        self._paused = False
+        self._paused = self._hides = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
@@ -317,6 +317,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         if not keep or self._writing is LAST or self._service.availability is _CLOSING:
             self._close()
+            self._hides = self._transport.is_closing()  # see `unsent`
             if self.unsent:
                 self._watch_sending()
             return
@@ -356,8 +357,8 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the client has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        """Bytes that the client has not taken yet. TLS that ends behind a response hides how many: 1 until its end."""
+        return self._transport.get_write_buffer_size() or self._hides
 
     def close_if_idle(self) -> None:
         if self._reading is HEAD and not self._buffer:

@@ -7,9 +7,11 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from proxy.downstream.listener import Acceptor, bind, take_all
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ListenError
 from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
 from tests.support.processes import free_port
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, answering
@@ -186,6 +189,38 @@ async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: R
         for wire in silent:
             assert await wire.end() == b""
         await bench.settled(lambda: len(bench.server) == 0)
+
+
+async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tls_client(tmp_path: Path, running: Running) -> None:
+    """TLS does not tell what it still holds: the client has its time, and a stop waits for it."""
+    authority, body = Authority(tmp_path), bytes(60_000)
+    trusting = ssl.create_default_context(cafile=authority.ca_file)
+    async with (
+        running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))) as bench,
+        accepting(bench, authority.context("localhost")),
+    ):
+
+        def connect() -> ssl.SSLSocket:
+            raw = socket.socket()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.settimeout(PATIENCE)
+            raw.connect(("127.0.0.1", bench.port))
+            return trusting.wrap_socket(raw, server_hostname="localhost")
+
+        def read(client: ssl.SSLSocket) -> bytes:
+            with client:
+                return b"".join(iter(partial(client.recv, 65536), b""))
+
+        client = await asyncio.to_thread(connect)
+        await bench.settled(lambda: bool(bench.server.connections))
+        connection = bench.connection()
+        connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        await bench.events.last()
+        assert bench.server.unsent
+        bench.sweep(3)
+        assert (await asyncio.to_thread(read, client)).endswith(b"\r\n\r\n" + body)
+        await bench.settled(lambda: not bench.server.unsent)
 
 
 async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(running: Running) -> None:
