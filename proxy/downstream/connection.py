@@ -145,7 +145,7 @@ class ClientConnection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         if self._body is not None:
             data = self._read_body(data)
-        if data and self._reading is HEAD:
+        if data and self._reading is HEAD and self.writable:
             data = self._read_head(data)
         if data and self._reading is not CLOSED:
             self._hold_back(data)

@@ -263,6 +263,29 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tool(closing: bool,
         assert not client.reset
 
 
+async def test_no_request_begins_behind_a_body_before_its_answer_is_taken(running: Running) -> None:
+    """What is left of a body may end in the same read in which the next request begins."""
+    sizes = iter((60_000, SIZE))
+
+    async def script(wire: Wire) -> None:
+        size = next(sizes)
+        await wire.head()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, bytes(size))
+        await wire.end()
+
+    async with running(script, replay_bytes=0) as bench:
+        client, connection = await narrow(bench)
+        connection._transport.set_write_buffer_limits(10_000)
+        client.send(POST, b"Content-Length: 3\r\n\r\nab")
+        await bench.events.last()
+        assert not connection.writable
+        client.send(b"c", GET)
+        await bench.settled(lambda: connection._reading is not ReadingState.SKIPPED_BODY)
+        assert (connection._reading, connection._buffer) == (ReadingState.NOTHING, GET)
+        client.transport.resume_reading()
+        assert [len((await client.answer()).body) for _ in range(2)] == [60_000, SIZE]
+
+
 async def test_a_slow_tool_has_its_whole_time_for_the_last_of_an_answer(running: Running) -> None:
     """Also if it took nothing between the pause and the end of the response."""
     size = 60_000
