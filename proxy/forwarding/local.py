@@ -11,6 +11,7 @@ from proxy.access import token_endpoint
 from proxy.events import Fault, RequestKind
 from proxy.forwarding.accounting import method_name
 from proxy.forwarding.refusal import refusal_response
+from proxy.forwarding.relay import connection_line
 from proxy.problem import own_lines, reason_phrase
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class LocalRequest:
                 lines,
                 b"X-Request-Id: %b\r\n" % self.request.id.encode("latin-1"),
                 own_lines(time.time(), self.rules.response_lines),
-                b"" if keep else b"Connection: close\r\n",
+                connection_line(self.request.minor, keep=keep),
                 b"\r\n",
             )
         )

@@ -14,7 +14,7 @@ from proxy.events import Fault, ReportFileUnreadable, RequestKind
 from proxy.forwarding.accounting import method_name
 from proxy.forwarding.local import LocalRequest
 from proxy.forwarding.refusal import internal_error
-from proxy.forwarding.relay import CHUNKED_LINE, connection_line
+from proxy.forwarding.relay import CHUNKED_LINE
 from proxy.http1.framing import LAST_CHUNK, chunk, has_no_body
 from proxy.reports.requested import ReportAsked, read_conditions
 from proxy.reports.responses import ReportResponse, list_reports, read_report
@@ -132,7 +132,6 @@ class NamedReportRequest(LocalRequest):
         self._delimited = chunked or length is not None or bodyless
         keep = self._delimited and client.stays_open(request)
         framing = CHUNKED_LINE if chunked else b"Content-Length: %d\r\n" % length if length is not None else b""
-        framing += connection_line(request.minor, keep=True) if keep else b""
         self._status = response.status
         client.send([self.head(response.status, response.lines + framing, keep=keep)])
         while not bodyless and (piece := await self._in_thread(response.next_piece)) and not self.done:

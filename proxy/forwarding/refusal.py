@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def refusal_response(error: Refused, request: Request, further: bytes, *, close: bool) -> bytes:
     """The whole response; `further` are header lines that every response carries."""
     lines = problem.own_lines(time.time(), further)
+    if not close and request.minor == 0:
+        lines += b"Connection: keep-alive\r\n"
     if isinstance(error, ToolNotPermitted) and error.answer:
         return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
     return problem.answer(error, request.id, _form(request), close=close, extra=lines)

@@ -214,6 +214,18 @@ async def test_a_connection_closes_where_the_tool_wishes_it(
             assert not client.reset
 
 
+@pytest.mark.parametrize("target", [b"/@nobody/x", b"/auth/o2/token"])
+async def test_an_answer_of_the_proxys_own_tells_http_1_0_that_the_connection_stays(
+    target: bytes, running: Running
+) -> None:
+    """A client that is not told reads until the connection ends."""
+    async with running(echo) as bench:
+        client = await bench.client(get(target, b"Connection: keep-alive", version=b"1.0"))
+        assert (await client.answer()).value(b"connection") == b"keep-alive"
+        client.send(get(b"/2"))
+        assert (await client.answer()).body == b"/2 "
+
+
 async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
     """And says so."""
     async with running(echo, keepalive_timeout=0.0) as bench:
