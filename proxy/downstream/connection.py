@@ -16,7 +16,7 @@ from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, R
 from proxy.http1.framing import ChunkedBody, CountedBody
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
-from proxy.net.sockets import reset
+from proxy.net.sockets import queued, reset
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler, Service
@@ -115,7 +115,7 @@ class ClientConnection(asyncio.Protocol):
                 self.deadline = self._upload.deadline(self._limits)
             return
         seconds, least = least_taken(self._limits, self._handler)
-        if self._download.is_kept(self.unsent, least):
+        if self._takes(least):
             self.deadline = now + seconds
         elif self._reading is CLOSED and not self._transport.is_closing() and not self._transport.can_write_eof():
             self._transport.close()
@@ -128,8 +128,12 @@ class ClientConnection(asyncio.Protocol):
             self._handler.time_out()
 
     def _watch_sending(self) -> None:
-        self._download.is_kept(self.unsent, 0)
+        self._takes(0)
         self.deadline = self.loop.time() + least_taken(self._limits, self._handler)[0]
+
+    def _takes(self, least: int) -> bool:
+        """Whether the client has something to take, and took as many bytes since this was asked last."""
+        return self._download.is_kept(self.unsent, queued(self._transport), least)
 
     def _expire_waiting(self) -> None:
         """No request is running: a head that began is answered, an idle connection just ends, and so does that of a
@@ -522,9 +526,13 @@ class DownloadRate:
         self.sent = 0
         self._taken = 0
 
-    def is_kept(self, unsent: int, least: int) -> bool:
-        """Whether there is something to take and at least so many bytes were taken since this was asked last."""
-        before, self._taken = self._taken, self.sent - unsent
+    def is_kept(self, unsent: int, queued: int, least: int) -> bool:
+        """Whether there is something to take and at least so many bytes were taken since this was asked last.
+
+        What the system has `queued` is not taken: it gives the transport room only for a third of its queue at once,
+        which may be a megabyte.
+        """
+        before, self._taken = self._taken, self.sent - unsent - queued
         return unsent > 0 and self._taken - before >= least
 
 

@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiohappyeyeballs
 
+fcntl: Any
+termios: Any
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -100,6 +108,17 @@ class _Connecting:
 
     async def sock_connect(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         await connect(made, address)
+
+
+def queued(transport: asyncio.Transport) -> int:
+    """Bytes that this system has from a transport and the other end's has not yet; 0 where it does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or fcntl is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    except (OSError, ValueError):  # not for a socket, or it is closed
+        return 0
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -521,12 +521,12 @@ def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
     """More to take does not look like less taken; with nothing to take there is nothing to watch."""
     rate = DownloadRate()
     rate.sent = 1000
-    assert rate.is_kept(800, 1)
-    assert not rate.is_kept(800, 1)
+    assert rate.is_kept(800, 0, 1)
+    assert not rate.is_kept(800, 0, 1)
     rate.sent = 2000
-    assert rate.is_kept(1700, 100)
-    assert not rate.is_kept(1601, 100)
-    assert not rate.is_kept(0, 1)
+    assert rate.is_kept(700, 1000, 100)
+    assert not rate.is_kept(1601, 0, 100)
+    assert not rate.is_kept(0, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,24 @@ async def test_a_tool_that_stops_reading_is_cut_off(running: Running) -> None:
         await bench.settled(lambda: not bench.server.connections)
 
 
+async def test_a_tool_is_not_slow_because_the_system_holds_much_for_it(running: Running) -> None:
+    """The transport has room only once a third of the system's queue is free, over a megabyte on one machine."""
+    loop = asyncio.get_running_loop()
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + bytes(SIZE))) as bench:
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", bench.port))
+            await loop.sock_sendall(client, GET)
+            await bench.settled(lambda: bool(bench.server.connections) and not bench.connection().writable)
+            for seconds in (11, 22, 33):
+                taken = 0
+                while taken < 300_000:
+                    taken += len(await loop.sock_recv(client, 10_000))
+                bench.sweep(seconds)
+            assert not bench.events.finished
+        assert (await bench.events.last()).fault == "client-gone"
+
+
 async def test_a_tool_that_stops_reading_amid_its_upload_is_cut_off(running: Running) -> None:
     """Also where Amazon reads no more of the body, so that the timer of the upload rests."""
     go = asyncio.Event()

@@ -16,7 +16,7 @@ import uvloop
 
 from proxy.net import sockets
 from proxy.net.names import numeric_address
-from proxy.net.sockets import QUIET, UNACKNOWLEDGED, SocketWriter, connect, connect_to_any, make_socket
+from proxy.net.sockets import QUIET, UNACKNOWLEDGED, SocketWriter, connect, connect_to_any, make_socket, queued
 from tests.support.front import deaf_listener
 from tests.support.wire import Wire
 
@@ -57,6 +57,17 @@ def in_pieces(writer: SocketWriter, data: bytes) -> None:
 
 
 EITHER = pytest.mark.parametrize("write", [at_once, in_pieces])
+
+
+async def test_what_the_system_holds_is_counted(ends: Ends) -> None:
+    """Until the other end takes it. There is nothing to count once the socket is closed."""
+    ends.writer.write(b"answer")
+    assert queued(ends.wire.transport) >= len(b"answer")
+    assert ends.peer.recv(100) == b"answer"
+    assert queued(ends.wire.transport) == 0
+    ends.wire.abort()
+    await ends.wire.end()
+    assert queued(ends.wire.transport) == 0
 
 
 @EITHER
