@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._out: list[Buffer] = []
         self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
-        self._paused = self._hides = False
+        self._paused = self._expected = self._hides = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
@@ -207,6 +207,7 @@ class ClientConnection(asyncio.Protocol):
             fields = request.fields
             if fields.chunked or fields.content_length:
                 self._body_bytes = self._wire_bytes = 0
+                self._expected = False
                 body = self._body = body_of(request, self._limits.max_body_bytes)
             else:
                 announced = False
@@ -239,10 +240,9 @@ class ClientConnection(asyncio.Protocol):
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
         pieces, rest = body.feed(data)
-        now = self.loop.time()
-        if self.deadline == NEVER:  # nothing was expected: the client did not wait for the 100
-            self._upload.start(now)
-        self._upload.note(len(data) - len(rest), now)
+        if not self._expected:  # the client did not wait for the 100
+            self.expect_body()
+        self._upload.note(len(data) - len(rest), self.loop.time())
         if handler.max_wire_bytes:
             self._wire_bytes += len(data) - len(rest)
             if self._wire_bytes > handler.max_wire_bytes:
@@ -275,6 +275,7 @@ class ClientConnection(asyncio.Protocol):
         return wished and serving and self._limits.keepalive_timeout > 0 and soon
 
     def expect_body(self) -> None:
+        self._expected = True
         if self._body is not None and not self._paused:
             self._upload.start(self.loop.time())
             self.deadline = self._upload.deadline(self._limits)
@@ -302,7 +303,8 @@ class ClientConnection(asyncio.Protocol):
         if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
-            self.expect_body()
+            if self._expected:  # not while the client waits for the 100
+                self.expect_body()
 
     def respond(self, data: bytes) -> None:
         self._handler = None

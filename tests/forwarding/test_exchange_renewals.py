@@ -8,8 +8,9 @@ import json
 import pytest
 
 from proxy.forwarding.exchange import Exchange, Phase
+from proxy.net.deadlines import NEVER
 from proxy.tokens.token_rejections import TokenUse
-from tests.forwarding.test_exchange import CHUNKED, COUNTED, POST, exchange_of
+from tests.forwarding.test_exchange import CHUNKED, COUNTED, EXPECTING, POST, exchange_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 
@@ -288,6 +289,31 @@ async def test_a_401_while_the_body_still_uploads(fruitless: bool, running: Runn
         else:
             assert got.body == b"hello"
             assert bodies[b"Bearer Atza|1"] == b"abcde"
+
+
+async def test_a_replay_asks_for_no_body_before_amazon_does(running: Running) -> None:
+    """A client that waits for the 100 is not slow meanwhile; its time begins with the 100."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        if b"Atza|0" in await wire.head():
+            wire.send(UNAUTHORIZED)
+            return
+        await go.wait()
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await wire.take(5) == b"abcde"
+        wire.send(HELLO)
+        await wire.end()
+
+    async with running(script) as bench:
+        client = await bench.client(EXPECTING)
+        await bench.settled(lambda: len(bench.upstream.wires) == 2 and exchange_of(bench).phase is Phase.SENT)
+        assert bench.connection().deadline == NEVER
+        go.set()
+        assert (await client.answer()).status == 100
+        assert bench.connection().deadline < NEVER
+        client.send(b"abcde")
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_a_cold_token_is_waited_for(running: Running) -> None:
