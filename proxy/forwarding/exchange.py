@@ -711,7 +711,7 @@ class Exchange:
         assert self._attempt is not None
         self.phase = follow(self.phase, Phase.HOLDING)
         self._attempt.hold()
-        if not self._body.complete and not self._body.is_awaited:  # resuming starts the body's timer
+        if not self._body.complete:
             self._client.pause_reading()
         if isinstance(decision, retry.Wait):
             self._attempt.pause()

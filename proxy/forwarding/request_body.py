@@ -60,11 +60,6 @@ class ReplayBuffer:
         return self.complete or self.full or self._expects_continue
 
     @property
-    def is_awaited(self) -> bool:
-        """Nothing of it came, and its client may wait for a 100 before it sends any."""
-        return self._expects_continue and not self.size
-
-    @property
     def full(self) -> bool:
         """As much is held as may be: no more should be read before what is here has been sent."""
         return self.size >= self._max_bytes
