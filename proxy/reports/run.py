@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,7 +90,7 @@ class ReportRun:
         self, report: NamedReport, journal: RunJournal, folder: Path, parts: RunParts, changed: Callable[[], None]
     ) -> None:
         self._report, self.journal, self._folder, self._parts, self._changed = report, journal, folder, parts, changed
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, Counter[AnswerKind]] = {}
         self._words = ""
 
     def __repr__(self) -> str:
@@ -183,6 +184,7 @@ class ReportRun:
         elif answer.kind is AnswerKind.REJECTED:
             await self._reject(order, answer.words)
         elif answer.kind is AnswerKind.PENDING:
+            self._failures.pop(order.key, None)
             self._tell(answer)
             self._check_patience(answer)
             await clock.sleep(next_poll(clock.now() - state.at, interval))
@@ -240,7 +242,7 @@ class ReportRun:
     async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
         """Rows that never come whole are as good as none: the report is ordered again."""
         self._words = words
-        if self._fail(order) >= ATTEMPTS:
+        if self._fail(order, AnswerKind.COMPLETED) >= ATTEMPTS:
             await self._reject(order, words)
         await self._parts.clock.sleep(self._parts.poll_interval)
 
@@ -255,17 +257,18 @@ class ReportRun:
     async def _wait_after(self, order: PlannedOrder, answer: Answer) -> None:
         """After an answer that says nothing certain. Raises `GivenUp` if waiting does not help."""
         self._tell(answer)
-        failures, interval = self._fail(order), self._parts.poll_interval
+        failures, interval = self._fail(order, answer.kind), self._parts.poll_interval
         if answer.kind is AnswerKind.REFUSED or (answer.kind is AnswerKind.UNAUTHORIZED and failures >= ATTEMPTS):
             raise GivenUp(answer.words)
         self._check_patience(answer)
         wait = backoff(failures, first=interval, limit=SLOWEST * interval)
         await self._parts.clock.sleep(max(wait, answer.retry_after or 0.0))
 
-    def _fail(self, order: PlannedOrder) -> int:
-        """The number of failures of the order's present step, this one included."""
-        self._failures[order.key] = self._failures.get(order.key, 0) + 1
-        return self._failures[order.key]
+    def _fail(self, order: PlannedOrder, kind: AnswerKind) -> int:
+        """The number of failures after such an answer since the order's last step or success, this one included."""
+        failures = self._failures.setdefault(order.key, Counter())
+        failures[kind] += 1
+        return failures[kind]
 
     def _tell(self, answer: Answer) -> None:
         self._words = answer.words

@@ -289,3 +289,31 @@ async def test_a_journal_that_cannot_be_written_ends_the_run(tmp_path: Path) -> 
     with pytest.raises(ReportFolderError, match="cannot be written"):
         await running.run.obtain()
     assert running.script.asked == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"polls": [AGAIN, AGAIN, UNAUTHORIZED, DONE]},
+        {"orders": [AGAIN, AGAIN, UNAUTHORIZED, ORDERED]},
+        {"polls": [UNAUTHORIZED, PENDING, UNAUTHORIZED, PENDING, UNAUTHORIZED, DONE]},
+    ],
+    ids=["poll", "order", "pending-between"],
+)
+async def test_a_401_is_believed_to_pass_whatever_failed_before(tmp_path: Path, answers: dict[str, Any]) -> None:
+    """Each kind of failure is counted by itself, and from the last answer on that was none."""
+    running = await finished(tmp_path, **answers)
+    assert running.state.step is OrderStep.KEPT
+
+
+async def test_failed_polls_are_no_attempts_to_fetch_rows(tmp_path: Path) -> None:
+    """The report is not made again after one address that expired."""
+    downloads: list[Exception | None] = [DownloadFailed("Expired."), None]
+    running = await finished(tmp_path, polls=[AGAIN, AGAIN, DONE], downloads=downloads)
+    assert running.script.asked.count("order") == 1
+    assert running.state.rejections == 0
+
+
+async def test_waits_begin_anew_after_an_answer(tmp_path: Path) -> None:
+    running = await finished(tmp_path, polls=[AGAIN, AGAIN, PENDING, AGAIN, DONE])
+    assert running.clock.now == 1000.0 + 60.0 + 60.0 + 120.0 + 60.0 + 60.0
