@@ -87,7 +87,7 @@ class NamedReports:
     folder: ReportFolder
     accounts: Mapping[str, str]
     reuse_for: float
-    _known: dict[str, tuple[tuple[int, int], Result | None]] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[str, tuple[tuple[int, int], Result]] = field(default_factory=dict, repr=False, compare=False)
 
     def newest(self, name: str) -> Result | None:
         """The newest result, None where it is of another account than the configured one. It is read again only when
@@ -96,9 +96,11 @@ class NamedReports:
         if version is None:
             return None
         if known is None or known[0] != version:
-            known = self._known[name] = version, self.folder.result(name)
-        result = known[1]
-        return result if result is not None and result.account == self.accounts[name] else None
+            result = self.folder.result(name)
+            if result is None:
+                return None  # not remembered: that it cannot be read may be over in a moment
+            known = self._known[name] = version, result
+        return known[1] if known[1].account == self.accounts[name] else None
 
     def open(self, name: str, form: Form) -> OpenResult | None:
         """The newest result with its rows, as `newest`. Raises `ReportFolderError` where they cannot be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,19 @@ def test_rows_that_are_missing_are_an_error(folder: ReportFolder) -> None:
     (folder.path("sp-daily") / "results" / result.files[Form.CSV].name).unlink()
     with pytest.raises(ReportFolderError, match="missing"):
         reports.open("sp-daily", Form.CSV)
+
+
+def test_a_result_that_could_not_be_read_for_a_moment_is_read_again(
+    folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while the process has no file descriptor left: without a newer result nothing else would read it."""
+    reports = NamedReports(folder, {"sp-daily": "default"}, 900.0)
+    publish(folder, "sp-daily")
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "read_bytes", _has_no_descriptor)
+        assert reports.newest("sp-daily") is None
+    assert reports.newest("sp-daily") is not None
+
+
+def _has_no_descriptor(path: Path) -> bytes:
+    raise OSError(errno.EMFILE, "Too many open files", str(path))
