@@ -59,7 +59,8 @@ TICK: Final = 1.0
 REPAIR: Final = 30.0
 """Seconds until a folder that cannot be used is tried again."""
 LOOK: Final = 600.0
-"""Seconds between two looks at whether the result is too old, and at whether another replica runs the report."""
+"""Seconds between two looks at whether the result is too old, whether another replica runs the report, and what is left
+of reports that are not configured any more."""
 _DAY: Final = 86_400.0
 
 
@@ -112,17 +113,19 @@ class ReportRunner:
 
     def __init__(self) -> None:
         self._keepers: dict[str, tuple[Any, asyncio.Task[None]]] = {}
+        self._removing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<ReportRunner of {len(self._keepers)} reports>"
 
     async def reconfigure(self, reports: Mapping[str, NamedReport], parts: RunnerParts) -> None:
-        """Follow a configuration: what did not change goes on. What is kept of reports that it lacks is removed."""
+        """Follow a configuration: what did not change goes on. What is kept of reports that it lacks is removed, where
+        another program runs one, once that has ended."""
         wanted = {name: (report, parts) for name, report in reports.items()}
         gone = [name for name, (known, _) in self._keepers.items() if wanted.get(name) != known]
         await self._end(gone)
-        with contextlib.suppress(ReportFolderError):
-            await asyncio.to_thread(parts.folder.remove_others, tuple(reports))
+        if not await finish(_remove_others, parts.folder, frozenset(reports)):
+            self._removing = asyncio.create_task(_remove_later(parts, frozenset(reports)), name="remove named reports")
         for name, known in wanted.items():
             if name not in self._keepers:
                 task = asyncio.create_task(ReportKeeper(*known).keep(), name=f"named report {name}")
@@ -134,10 +137,28 @@ class ReportRunner:
 
     async def _end(self, names: Iterable[str]) -> None:
         tasks = [self._keepers.pop(name)[1] for name in names]
+        if self._removing is not None:
+            tasks.append(self._removing)
+            self._removing = None
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _remove_others(folder: ReportFolder, names: frozenset[str]) -> bool:
+    """Remove what is kept of reports with other names, and that no other program runs; whether nothing is left."""
+    with contextlib.suppress(ReportFolderError):
+        folder.remove_others(names)
+    return names.issuperset(folder.names())
+
+
+async def _remove_later(parts: RunnerParts, names: frozenset[str]) -> None:
+    """Until nothing is left."""
+    is_left = True
+    while is_left:
+        await parts.run.clock.sleep(LOOK)
+        is_left = not await finish(_remove_others, parts.folder, names)
 
 
 @dataclass(slots=True)

@@ -323,6 +323,36 @@ async def test_a_report_without_an_entry_is_removed(bench: Bench) -> None:
         assert repr(runner) == "<ReportRunner of 0 reports>"
 
 
+async def test_a_report_without_an_entry_is_removed_once_no_program_runs_it(bench: Bench) -> None:
+    """As after a rolling update, whose last old replica ends after the new ones began."""
+    looking, second, parts = asyncio.Event(), ReportRunner(), bench.parts()
+    clock = RunClock(lambda: bench.now, lambda _: looking.wait())
+    try:
+        async with bench.running():
+            await bench.runs(1)
+            await second.reconfigure({}, replace(parts, run=replace(parts.run, clock=clock)))
+            assert bench.folder.names() == ("sp-daily",)
+        looking.set()
+        await bench.until(lambda: bench.folder.names() == ())
+    finally:
+        await second.stop()
+
+
+async def test_a_report_that_is_configured_again_is_not_removed(bench: Bench) -> None:
+    """A reload ends what the one before would have removed later."""
+    second = ReportRunner()
+    try:
+        async with bench.running():
+            await bench.runs(1)
+            await second.reconfigure({}, bench.parts())
+            removing = second._removing
+            await second.reconfigure({"sp-daily": make_report()}, bench.parts())
+        assert removing is not None
+        assert removing.cancelled()
+    finally:
+        await second.stop()
+
+
 async def test_what_did_not_change_goes_on(bench: Bench) -> None:
     """A reload interrupts no run."""
     report, parts = make_report(every=3600.0), bench.parts()
