@@ -105,11 +105,13 @@ class ReportRun:
     @property
     def waits_for(self) -> str:
         """A sentence about what is not here yet."""
-        progress = self.progress
+        every = [self.journal.state(order) for order in self.journal.plan.orders]
+        waiting = [state for state in every if not state.is_over]
+        not_taken = sum(not state.report_id for state in waiting)
         told = f" {self._words}" if self._words else ""
-        if progress.ordered < progress.orders:
-            return f"Waits for Amazon to take {progress.orders - progress.ordered} of {progress.orders} orders.{told}"
-        return f"Waits for {progress.orders - progress.downloaded} of {progress.orders} reports of Amazon's.{told}"
+        if not_taken:
+            return f"Waits for Amazon to take {not_taken} of {len(every)} orders.{told}"
+        return f"Waits for {len(waiting)} of {len(every)} reports of Amazon's.{told}"
 
     async def obtain(self) -> None:
         """Return when every order is over. Raises `ReportFolderError` if that cannot be noted."""

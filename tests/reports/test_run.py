@@ -279,7 +279,16 @@ async def test_what_a_run_waits_for(tmp_path: Path) -> None:
         running.journal.note(order, OrderStep.ORDERED, id="id", at=0.0)
     assert running.run.waits_for == "Waits for 2 of 2 reports of Amazon's."
     await running.run.obtain()
-    assert running.run.waits_for == "Waits for 2 of 2 reports of Amazon's. Amazon answered 500."
+    assert running.run.waits_for == "Waits for 0 of 2 reports of Amazon's. Amazon answered 500."
+    running.journal.close()
+
+
+async def test_a_run_does_not_wait_for_what_it_gave_up(tmp_path: Path) -> None:
+    running = begin(tmp_path, Script(), ORDER, EARLIER)
+    running.journal.note(ORDER, OrderStep.FAILED, error="Amazon answered 400.")
+    assert running.run.waits_for == "Waits for Amazon to take 1 of 2 orders."
+    running.journal.note(EARLIER, OrderStep.ORDERED, id="id", at=0.0)
+    assert running.run.waits_for == "Waits for 1 of 2 reports of Amazon's."
     running.journal.close()
 
 
