@@ -189,7 +189,7 @@ class ReportKeeper:
             await self.parts.run.clock.sleep(REPAIR if self._problem else TICK)
 
     def _note_problem(self, words: str) -> None:
-        """A folder that cannot be used is told once."""
+        """A folder that cannot be used is told once, until a run ends or is waited for as planned."""
         if words != self._problem:
             self._problem = words
             self.parts.observer.observe(
@@ -205,7 +205,6 @@ class ReportKeeper:
             with locked(folder) as is_locked:
                 if is_locked:
                     await finish(self.parts.folder.adopt, name, account)
-                    self._problem = ""
                     await self._work_until_lost(folder, lease)
 
     async def _work_until_lost(self, folder: Path, lease: Lease[None]) -> None:
@@ -234,8 +233,9 @@ class ReportKeeper:
                 journal = await self._begin_run(folder)
             if journal is not None:
                 await self._run(folder, journal)
-                journal = None
+                journal, self._problem = None, ""
                 continue
+            self._problem = ""
             if clock.now() - self._looked_at >= LOOK:
                 self._looked_at = clock.now()
                 await finish(self._drop_old, folder)

@@ -23,7 +23,7 @@ from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
-from proxy.reports.store import Form, ReportFolder, Result, RunResult, State
+from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report
@@ -313,6 +313,24 @@ async def test_a_folder_that_cannot_be_used_is_told_once(bench: Bench) -> None:
         assert "reports.keep.dir" in bench.observed.finished[0].errors[0]
         bench.folder.directory.unlink()
         assert (await bench.runs(2))[-1].result == "success"
+
+
+async def test_a_disk_that_stays_full_is_told_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder and its lock can be used."""
+    with monkeypatch.context() as full:
+        full.setattr(ReportFolder, "tell", _has_no_space)
+        bench.listed = ListedProfiles(ready=False)
+        async with bench.running():
+            await bench.runs(1)
+            since = bench.now
+            await bench.until(lambda: bench.now > since + 300)
+            assert [event.errors for event in bench.observed.finished] == [("No space left on device.",)]
+            full.undo()
+            await bench.until(lambda: bench.folder.status("sp-daily"))
+
+
+def _has_no_space(*_: object) -> None:
+    raise ReportFolderError("No space left on device.")
 
 
 async def test_a_report_without_an_entry_is_removed(bench: Bench) -> None:
