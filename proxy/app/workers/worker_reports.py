@@ -146,7 +146,8 @@ class WorkersReports:
         reports, kind = self._reports, message["kind"]
         match kind:
             case "report-left":
-                self._left(message["ticket"], message["key"])
+                # its question may have come in the same piece: the task that answers it begins first
+                asyncio.get_running_loop().call_soon(self._left, message["ticket"], message["key"])
             case "report-ordered":
                 made = message["made"]
                 known = MadeReport(**made) if made is not None else None

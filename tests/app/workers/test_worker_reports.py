@@ -114,6 +114,20 @@ async def test_a_client_that_leaves_while_it_waits_holds_nobody_up() -> None:
         assert await one.claim_order("order", "d") == OrderClaim(None, granted=True)
 
 
+async def test_a_client_that_leaves_before_its_question_is_read_holds_nobody_up() -> None:
+    """The supervisor reads both messages at once, as after a moment in which it did something else."""
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        for asking in (other.claim_order("order", "a"), other.claim_poll("key", "b")):
+            asking.send(None)
+            with pytest.raises(asyncio.CancelledError):
+                asking.throw(asyncio.CancelledError())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert await one.claim_order("order", "c") == OrderClaim(None, granted=True)
+        assert await one.claim_poll("key", "d") == PollClaim(None, granted=True)
+
+
 async def test_what_a_dead_worker_claimed_is_free() -> None:
     """An order that it sent gets a 425 if it is sent again."""
     async with office() as bench:
