@@ -264,7 +264,7 @@ class ReportRun:
             raise GivenUp(answer.words)
         self._check_patience(answer)
         wait = backoff(failures, first=interval, limit=SLOWEST * interval)
-        await self._parts.clock.sleep(max(wait, answer.retry_after or 0.0))
+        await self._parts.clock.sleep(max(wait, min(answer.retry_after or 0.0, self._patience)))
 
     def _fail(self, order: PlannedOrder, kind: AnswerKind) -> int:
         """The number of failures after such an answer since the order's last step or success, this one included."""

@@ -244,6 +244,13 @@ async def test_a_retry_after_is_waited_for(tmp_path: Path) -> None:
     assert running.clock.now == 1000.0 + 60.0 + 500.0
 
 
+async def test_a_retry_after_is_waited_for_no_longer_than_the_run(tmp_path: Path) -> None:
+    """The next run of the report cannot begin before."""
+    running = await finished(tmp_path, polls=[Answer(AnswerKind.THROTTLED, words="429.", retry_after=900_000.0)])
+    assert running.state.error == "Amazon took longer than 8 hours. 429."
+    assert running.clock.now - 1000.0 < PATIENCE + 600
+
+
 async def test_throttled_orders_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the queue that all orders of this login and region share."""
     told: list[Any] = []
