@@ -296,7 +296,8 @@ class ReportKeeper:
             return None
         plan = self._plan(groups if asked else due, selected, listed.unlisted, accounts)
         journal = await finish(RunJournal.begin, folder, plan)
-        await finish(store.take_request, report.name)
+        if asked:  # one that came since is for the next run: this one has other profiles, or an older list
+            await finish(store.take_request, report.name)
         return journal
 
     def _why_no_profiles(self, listed: ListedProfiles) -> str:

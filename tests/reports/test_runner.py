@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, Runn
 from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
-from tests.reports.reporting import DE, JP, US, make_report
+from tests.reports.reporting import DE, JP, US, make_report, moment
 from tests.support.patience import PATIENCE
 
 DAY = 86_400.0
@@ -210,6 +211,28 @@ async def test_a_run_covers_what_is_listed_when_it_is_asked_for(bench: Bench, mo
     result = bench.folder.result("sp-daily")
     assert result is not None
     assert [profile.id for profile in result.profiles] == ["11", "33"]
+
+
+async def test_a_run_that_is_asked_for_when_another_begins_follows_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that begins is of the profiles of one time zone alone."""
+    is_asked_for, due_at = ReportFolder.run_is_asked_for, moment("2026-09-22T04:00:00")
+    asked: list[str] = []
+
+    def look(folder: ReportFolder, name: str) -> bool:
+        found = is_asked_for(folder, name)
+        if bench.now >= due_at and not asked:
+            asked.append(name)
+            folder.ask_for_run(name)
+        return found
+
+    monkeypatch.setattr(ReportFolder, "run_is_asked_for", look)
+    async with bench.running(make_report(at=time(6))):
+        await bench.runs(1)
+        bench.now = due_at
+        await bench.runs(3)
+    assert [order.profile for order in bench.amazon.ordered] == ["11", "22", "22", "11", "22"]
 
 
 async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
