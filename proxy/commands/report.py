@@ -140,10 +140,13 @@ class NextResult:
             return f"{self.name}: the run failed. {' '.join(overview.history[0].errors)}".rstrip()
         asked = self.reports.folder.run_is_asked_for(self.name)
         if asked and not overview.is_running and self.clock() - began > TAKEN_WITHIN:
-            return (
-                f"{self.name}: no running proxy took the request within {TAKEN_WITHIN:g} s; start one with this "
-                "configuration. It will begin the run then."
+            why = overview.status.waits_for if overview.status is not None else ""
+            what = (
+                f"no run began within {TAKEN_WITHIN:g} s. {why} If no proxy runs,"
+                if why
+                else f"no running proxy took the request within {TAKEN_WITHIN:g} s;"
             )
+            return f"{self.name}: {what} start one with this configuration. It will begin the run then."
         return ""
 
 

@@ -209,6 +209,15 @@ def test_wait_says_that_no_proxy_runs(folder: ReportFolder, named: NamedReports)
     assert folder.run_is_asked_for("sp-daily")
 
 
+def test_wait_says_what_a_run_waits_for(folder: ReportFolder, named: NamedReports) -> None:
+    """A proxy runs, but cannot begin."""
+    why = "Waits for the list of profiles of the account acme."
+    tell(folder, "sp-daily", waits_for=why)
+    problem, _ = waited(named)
+    assert problem.startswith(f"sp-daily: no run began within 30 s. {why} If no proxy runs, start one")
+    assert folder.run_is_asked_for("sp-daily")
+
+
 # --- --dry-run
 
 
