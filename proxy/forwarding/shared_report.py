@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
@@ -56,6 +57,8 @@ _PATHS: Final = {
     ReportOperation.POLL_V1: "/adsApi/v1/retrieve/reports",
     ReportOperation.DELETE_V1: "/adsApi/v1/delete/reports",
 }
+_TICKETS: Final = count(1)
+"""Of this process. The id of a request is none: a client may choose it, and send the same with many requests."""
 _OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-range"))
 
 
@@ -86,7 +89,7 @@ class SharedReport:
         decision, rules = context.decision, context.rules.reports
         assert decision.report is not None and rules is not None
         self._dependencies, self._context, self._sharing = dependencies, context, dependencies.reports
-        self._permit, self._body = permit, b""
+        self._permit, self._body, self._ticket = permit, b"", str(next(_TICKETS))
         self._operation, self._rules = decision.report, rules
         self._loop = context.pool.loop
         self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
@@ -203,7 +206,7 @@ class SharedReport:
             if made is None or not claim.granted:
                 return made
             found = await self._look_at(made)
-            self._sharing.settle_order(self._key, self._context.request.id, found)
+            self._sharing.settle_order(self._key, self._ticket, found)
             self._claimed = ""
             if found is not None:
                 return found
@@ -218,7 +221,7 @@ class SharedReport:
             return None
         try:
             async with asyncio.timeout_at(self._patient_until):
-                return await self._sharing.claim_order(self._key, self._context.request.id, self._queued, unfit)
+                return await self._sharing.claim_order(self._key, self._ticket, self._queued, unfit)
         except TimeoutError:
             return None
 
@@ -239,7 +242,7 @@ class SharedReport:
         """The answer that another poll of this report got lately."""
         try:
             async with asyncio.timeout_at(self._patient_until):
-                claim = await self._sharing.claim_poll(self._key, self._context.request.id)
+                claim = await self._sharing.claim_poll(self._key, self._ticket)
         except TimeoutError:
             return None
         self._claimed = self._key if claim.granted else ""
@@ -325,7 +328,7 @@ class SharedReport:
 
     def _settle_order(self, made: MadeReport | None) -> None:
         if self._claimed or made is not None:
-            self._sharing.settle_order(self._key, self._context.request.id, made)
+            self._sharing.settle_order(self._key, self._ticket, made)
 
     def _poll_ended(self, response: Response | None, body: bytes | None, report: Report | None) -> None:
         if not self._key:
@@ -338,7 +341,7 @@ class SharedReport:
             content_type = (response.fields.content_type or b"application/json").decode("latin-1")
             answer = answer_to_poll(response.status, content_type, body, report, self._sharing.wall())
         if self._claimed or answer is not None:
-            self._sharing.settle_poll(self._key, self._context.request.id, answer)
+            self._sharing.settle_poll(self._key, self._ticket, answer)
 
     def _count(self, outcome: str) -> None:
         self._dependencies.accounting.observer.observe(CounterRaised("report_orders_total", (outcome,)))

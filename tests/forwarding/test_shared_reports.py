@@ -20,7 +20,7 @@ from proxy.access.policy import Policy
 from proxy.events import CounterRaised
 from proxy.forwarding import report_look
 from proxy.reports import pace
-from proxy.reports.sharing import ReportRules
+from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
 from tests.support.wire import Wire
 
@@ -242,6 +242,23 @@ async def test_simultaneous_identical_orders_make_one(running: Running, amazon: 
     assert {told(each)[:2] for each in got} == {(200, "report-1")}
     assert sum(told(each)[2] for each in got) == 19
     assert amazon.orders() == 1
+
+
+async def test_requests_that_share_an_id_have_claims_of_their_own(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job may send its X-Request-Id with all its orders, and all may wait."""
+    tickets = list[str]()
+
+    async def claim(_: SharedReports, key: str, ticket: str, *asked: Any) -> OrderClaim:
+        tickets.append(ticket)
+        return OrderClaim(None, granted=True)
+
+    monkeypatch.setattr(SharedReports, "claim_order", claim)
+    async with sharing(running, amazon) as bench:
+        for _ in range(2):
+            assert (await bench.ask(order(ORDER, "X-Request-Id: job-1"))).status == 200
+    assert len(set(tickets)) == 2
 
 
 async def test_the_next_order_is_sent_if_the_first_one_fails(running: Running, amazon: Amazon) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
@@ -40,6 +41,7 @@ class WorkerReports:
 
     def __init__(self, channel: Channel, wall: Callable[[], float] = time.time) -> None:
         self._channel = channel
+        self._turns = count(1)
         self.wall = wall
 
     def __repr__(self) -> str:
@@ -76,7 +78,7 @@ class WorkerReports:
         self._channel.send("report-gone", key=report)
 
     async def wait_for_turn(self, queued: QueuedOrder) -> None:
-        await self._ask("report-turn", f"turn {id(queued)}", queued=queued)
+        await self._ask("report-turn", f"turn {next(self._turns)}", queued=queued)
 
     def give_back(self, limit: OrderLimit) -> None:
         self._channel.send("report-given-back", limit=limit)
