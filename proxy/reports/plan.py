@@ -112,8 +112,8 @@ def select_profiles(
     found = {profile.id: profile for profile in known if report.region in (None, profile.region)}
     if report.profiles is None:
         return tuple(found.values()), ()
-    chosen = tuple(found[name] for name in report.profiles if name in found)
-    return chosen, tuple(name for name in report.profiles if name not in found)
+    named = tuple(dict.fromkeys(report.profiles))
+    return tuple(found[name] for name in named if name in found), tuple(name for name in named if name not in found)
 
 
 def find_accounts(listed: Iterable[AdsAccount], *, complete: bool = True) -> Mapping[str, ProfileAccount]:

@@ -181,6 +181,13 @@ async def test_an_account_without_such_profiles_is_told(bench: Bench) -> None:
     assert status.waits_for == "The account main has none of the profiles that the report covers."
 
 
+async def test_a_profile_that_is_named_twice_has_its_rows_once(bench: Bench) -> None:
+    async with bench.running(make_report(profiles=("11", "22", "11"))):
+        run = (await bench.runs(1))[0]
+    assert [order.profile for order in bench.amazon.ordered] == ["11", "22"]
+    assert run.rows == 2
+
+
 async def test_rows_of_a_region_that_cannot_be_listed_are_kept(bench: Bench) -> None:
     """They are not dropped without a word."""
     async with bench.running():
