@@ -40,7 +40,7 @@ class OrderConfig(Section):
     time_unit: Annotated[
         Literal["daily", "summary"],
         BeforeValidator(lower_case),
-        Field(description="With `preset`: a row for each day, or one for the whole time."),
+        Field(description="With `preset`: a row for each day, or one for up to 31 days."),
     ] = "daily"
     columns: Annotated[
         tuple[FilledText, ...],
