@@ -234,12 +234,13 @@ class ReportRun:
             async with slots:
                 await self._parts.api.download(self._report.account, url, target, self._parts.max_bytes)
 
+        downloads = [asyncio.create_task(get(url, target)) for url, target in zip(urls, targets, strict=True)]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for url, target in zip(urls, targets, strict=True):
-                    tasks.create_task(get(url, target))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            await asyncio.gather(*downloads)  # a TaskGroup that met a failure is not cancelled before Python 3.13
+        finally:
+            for download in downloads:
+                download.cancel()
+            await asyncio.wait(downloads)
 
     async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
         """Rows that never come whole are as good as none: the report is ordered again."""

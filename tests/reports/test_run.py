@@ -199,6 +199,34 @@ async def test_a_report_may_be_in_several_files(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [running.state.part]
 
 
+async def test_a_run_ends_while_the_files_of_a_report_break_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a reload or a stop: one file did not come, and another one is still being written."""
+    several = Answer(AnswerKind.COMPLETED, urls=("https://s3/broken", "https://s3/slow"))
+    running, writing, written = begin(tmp_path, Script(polls=[several])), asyncio.Event(), asyncio.Event()
+
+    async def download(_account: str, url: str, _target: Path, _limit: int) -> None:
+        if url.endswith("broken"):
+            raise DownloadFailed("Cut.")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            writing.set()
+            await written.wait()
+
+    monkeypatch.setattr(running.script, "download", download)
+    obtaining = asyncio.create_task(running.run.obtain())
+    await writing.wait()
+    obtaining.cancel()
+    await asyncio.sleep(0)
+    written.set()
+    await asyncio.wait((obtaining,))
+    running.journal.close()
+    assert obtaining.cancelled()
+    assert running.state.step is OrderStep.ORDERED
+
+
 async def test_an_order_that_cannot_be_written_is_given_up(tmp_path: Path) -> None:
     """Amazon is not asked."""
     report = make_report(template=Version1Template({"query": {"fields": ["date.value"]}}))
