@@ -255,6 +255,7 @@ class OrderQueues:
 
     async def wait(self, limit: OrderLimit, client: str, days: tuple[str, str], patience: float) -> None:
         """See `OrderQueue.wait`; `patience` may be `math.inf`."""
+        self._sweep()
         queue = self._queues.get(limit)
         if queue is not None:
             await queue.wait(client, days, patience)

@@ -279,6 +279,15 @@ async def test_a_limit_is_forgotten_after_an_hour() -> None:
 
 
 @virtual_time
+async def test_a_limit_is_forgotten_also_if_nobody_looks() -> None:
+    """Of the orders that come after an hour, none waits for the interval from before."""
+    orders = Orders()
+    await asyncio.sleep(MEMORY + 1)
+    for _ in range(2):
+        await orders.queues.wait(LIMIT, "a", NOVEMBER, 0.0)
+
+
+@virtual_time
 async def test_what_was_learned_can_be_looked_at() -> None:
     """The interval, the next turn, since when, and who waits; other logins and regions have limits of their own."""
     orders = Orders()
