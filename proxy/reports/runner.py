@@ -230,18 +230,18 @@ class ReportKeeper:
         journal = await finish(self._resumable, folder)
         while True:
             if journal is None:
+                if clock.now() - self._looked_at >= LOOK:
+                    self._looked_at = clock.now()
+                    await finish(self._drop_old, folder)
                 journal = await self._begin_run(folder)
             if journal is not None:
                 await self._run(folder, journal)
-                journal, self._problem = None, ""
-                continue
             self._problem = ""
-            if clock.now() - self._looked_at >= LOOK:
-                self._looked_at = clock.now()
-                await finish(self._drop_old, folder)
             if alone and clock.now() - began >= LOOK:
                 return
-            await clock.sleep(TICK)
+            if journal is None:
+                await clock.sleep(TICK)
+            journal = None
 
     def _begin(self, folder: Path) -> None:
         status = self.parts.folder.status(self.report.name)

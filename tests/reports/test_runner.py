@@ -332,6 +332,22 @@ async def test_a_result_without_a_newer_one_is_removed_in_the_end(bench: Bench) 
         await bench.until(lambda: not list((bench.folder.path("sp-daily") / "parts").iterdir()))
 
 
+async def test_a_result_is_removed_in_the_end_also_between_runs_that_fail_slowly(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a consent was revoked: each run takes all of its time, and then the next one is due at once."""
+    async with bench.running(keep_days=1):
+        await bench.runs(1)
+        monkeypatch.setattr(bench.amazon, "order", _without_token)
+        bench.ticks = 20.0
+        await bench.runs(5)
+        assert bench.folder.result("sp-daily") is None
+
+
+async def _without_token(*_: object) -> Answer:
+    return Answer(AnswerKind.AGAIN, words="There is no usable access token.")
+
+
 async def test_a_folder_that_cannot_be_used_is_told_once(bench: Bench) -> None:
     """And is used once it can be."""
     bench.folder.directory.write_text("a file")
