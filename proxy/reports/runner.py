@@ -314,10 +314,9 @@ class ReportKeeper:
     ) -> RunPlan:
         """The orders of a new run. Rows of regions that cannot be listed now are kept."""
         report, now, (chosen, missing) = self.report, self.parts.run.clock.now(), selected
+        unseen = [kept.profile for kept in self._kept.profiles.values() if kept.profile.region in unlisted]
         known = {profile.id for profile in chosen}
-        hidden = (
-            name for name, kept in self._kept.profiles.items() if kept.profile.region in unlisted and name not in known
-        )
+        hidden = (profile.id for profile in select_profiles(report, unseen)[0] if profile.id not in known)
         due = tuple(profile for profile in chosen if group_of(report, profile) in groups)
         return RunPlan(
             run=f"{int(now)}-{secrets.token_hex(4)}",

@@ -202,6 +202,20 @@ async def test_rows_of_a_region_that_cannot_be_listed_are_kept(bench: Bench) -> 
     assert result.stale == ("22",)
 
 
+@pytest.mark.parametrize("change", [{"profiles": ("11",)}, {"region": "na"}], ids=["profiles", "region"])
+async def test_rows_that_a_report_no_longer_covers_go(bench: Bench, change: dict[str, Any]) -> None:
+    """Also while their region cannot be listed."""
+    async with bench.running():
+        await bench.runs(1)
+    bench.listed = ListedProfiles((US,), unlisted=("eu",))
+    bench.folder.ask_for_run("sp-daily")
+    async with bench.running(make_report(**change)):
+        run = (await bench.runs(2))[1]
+    result = bench.folder.result("sp-daily")
+    assert result is not None
+    assert (run.result, [profile.id for profile in result.profiles]) == (RunResult.SUCCESS, ["11"])
+
+
 async def test_a_run_covers_what_is_listed_when_it_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list changes, and a run is asked for, while the runner looks whether one is."""
     is_asked_for = ReportFolder.run_is_asked_for
