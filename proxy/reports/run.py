@@ -240,7 +240,7 @@ class ReportRun:
         finally:
             for download in downloads:
                 download.cancel()
-            await asyncio.wait(downloads)
+            await asyncio.gather(*downloads, return_exceptions=True)
 
     async def _fetch_again(self, order: PlannedOrder, words: str) -> None:
         """Rows that never come whole are as good as none: the report is ordered again."""
