@@ -299,13 +299,17 @@ class WrittenDistribution(Distribution):
 
 
 class SummedDistribution(Distribution):
-    """A histogram whose series are sums: of its own buckets, and of `parts` that are kept more finely elsewhere."""
+    """A histogram whose series are sums: of its own buckets, and of `parts` that are kept more finely elsewhere.
 
-    __slots__ = ("_parts",)
+    `moves` counts how often a part was put into the own buckets.
+    """
+
+    __slots__ = ("_parts", "moves")
 
     def __init__(self, instrument: Instrument, parts: Callable[[], Iterable[tuple[Labels, Buckets]]]) -> None:
         super().__init__(instrument)
         self._parts = parts
+        self.moves = 0
 
     def family(self) -> Metric:
         whole = self._empty()
@@ -313,10 +317,13 @@ class SummedDistribution(Distribution):
         return whole.family()
 
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
-        """The family as a scraper gets it; nothing after each part that was added, so that others can take a turn."""
-        whole = self._empty()
-        for _ in self._add_up(whole):
-            yield b""
+        """The family as a scraper gets it; nothing after each part that was added, so that others can take a turn. What
+        moves meanwhile would be counted twice, so it begins again."""
+        moves = None
+        while moves != self.moves:
+            moves, whole = self.moves, self._empty()
+            for _ in self._add_up(whole):
+                yield b""
         yield form.text_of(whole.family())
 
     def _empty(self) -> Distribution:

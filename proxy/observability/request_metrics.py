@@ -371,6 +371,7 @@ class RequestMetrics:
         if self._memory is not None:
             return
         self._table.end(accounts)
+        self._durations.moves += 1
         self._shown = {labels: count for labels, count in self._shown.items() if labels.account not in accounts}
         for labels in [labels for labels in self._numbers if labels.account in accounts]:
             numbers = self._numbers.pop(labels)

@@ -10,6 +10,7 @@ from operator import add
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.observability.exposition import TEXT
 from proxy.observability.request_metrics import (
     OVERHEAD_BUCKETS,
     REQUEST_BUCKETS,
@@ -40,3 +41,19 @@ def test_noted_requests_are_in_the_buckets_that_each_has_alone(requests: list[tu
         assert buckets.counts == [expected[at] for at in range(len(bounds) + 1)]
         total = reduce(add, (request[which] for request in requests), 0.0)  # `sum` rounds otherwise since Python 3.12
         assert buckets.total == total
+
+
+def test_an_account_that_leaves_during_a_scrape_does_not_raise_the_counts() -> None:
+    """They would fall with the next scrape, which Prometheus takes for a restart."""
+    metrics = RequestMetrics()
+    for account, clients in (("gone", 1), ("stays", 300), ("leaves", 3)):
+        for client in range(clients):
+            metrics.numbers(LABELS._replace(client=f"tool-{client}", account=account)).add_forwarded(0.2, 0.1, 0.001)
+        metrics.end({"gone"})
+    durations = metrics.distributions[0]
+    pieces = durations.text(TEXT)
+    text = next(pieces)
+    metrics.end({"leaves"})
+    text += b"".join(pieces)
+    assert b'ads_proxy_request_duration_seconds_count{region="na"} 304.0\n' in text
+    assert b"".join(durations.text(TEXT)) == text
