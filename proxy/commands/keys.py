@@ -232,7 +232,7 @@ def _entry(digest: str, ends: datetime | None, note: str) -> str:
     if ends is not None:
         parts.append(f"expires: {written_end(ends)}")
     if note:
-        parts.append(f"note: {json.dumps(note)}")
+        parts.append(f"note: {json.dumps(note, ensure_ascii=False)}")
     return "{" + ", ".join(parts) + "}"
 
 

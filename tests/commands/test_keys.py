@@ -107,14 +107,14 @@ def test_what_cannot_be_ended_is_told(configured: Config, asked: KeyExpiry, prob
 
 def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     """It stands beside the answer, with end and note, and holds the digest, not the key."""
-    assert new_key("reporting", KeyTerms("2027-01-31", 'the "new" pod')) == 0
+    assert new_key("reporting", KeyTerms("2027-01-31", 'the "new" pod \N{ROCKET}')) == 0
     printed = capsys.readouterr()
     made = yaml.safe_load(printed.out)
     lines = printed.err.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("  - name"))
     (entry,) = yaml.load("\n".join(lines[begin : begin + 3]), yaml.BaseLoader)
     (key,) = entry["keys"]
-    assert key == {"sha256": made["key_sha256"], "expires": "2027-01-31", "note": 'the "new" pod'}
+    assert key == {"sha256": made["key_sha256"], "expires": "2027-01-31", "note": 'the "new" pod \N{ROCKET}'}
     assert made["key"] not in printed.err
 
 
