@@ -109,11 +109,8 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
         manager.stopping(program.in_flight, settings.delay + settings.timeout)
         await drain(program, signals.stop_at_once)
     finally:
-        stopping = asyncio.create_task(program.stop())
-        await asyncio.wait({stopping}, timeout=_STOP_AT_ONCE_TIMEOUT if signals.stop_at_once.is_set() else None)
+        await stop(program, signals.stop_at_once)
         manager.end()
-        if stopping.done():
-            stopping.result()
     return 1 if signals.stop_at_once.is_set() else code
 
 
@@ -125,6 +122,16 @@ async def drain(program: Program, at_once: asyncio.Event) -> None:
     await program.stop_reports()
     cut = await (program.workers.drain(at_once) if program.workers is not None else let_end(program, at_once))
     program.observers.observe(ServerStopped(cut))
+
+
+async def stop(program: Program, at_once: asyncio.Event) -> None:
+    """Close what the program opened; once it is to stop at once, wait no longer than a second."""
+    stopping, hurried = asyncio.create_task(program.stop()), asyncio.create_task(at_once.wait())
+    await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopping}, timeout=_STOP_AT_ONCE_TIMEOUT)
+    hurried.cancel()
+    if stopping.done():
+        stopping.result()
 
 
 # --- Reload ---------------------------------------------------------------------------------------------------

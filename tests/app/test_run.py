@@ -17,7 +17,7 @@ import pytest
 
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
-from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read
+from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read, stop
 from proxy.config import AccountFileReader, Config, load, stamps_of
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError
@@ -135,6 +135,32 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)
     assert (await drained(program, later))[-1] == "ServerStopped 1"
+
+
+async def test_hurry_ends_the_closing_that_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is in flight any more, but a token request or the store takes its time."""
+    monkeypatch.setattr("proxy.app.run._STOP_AT_ONCE_TIMEOUT", 0.01)
+    at_once, begun = asyncio.Event(), asyncio.Event()
+
+    async def close_for_ever() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        ending = group.create_task(stop(cast(Program, SimpleNamespace(stop=close_for_ever)), at_once))
+        await begun.wait()
+        at_once.set()
+        await ending
+
+
+async def test_what_fails_at_the_closing_is_raised() -> None:
+    """It is the end of the program all the same."""
+
+    async def fail() -> None:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        await stop(cast(Program, SimpleNamespace(stop=fail)), asyncio.Event())
 
 
 def test_the_first_signal_asks_and_the_second_hurries() -> None:
