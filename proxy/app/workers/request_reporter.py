@@ -1,4 +1,4 @@
-"""What a worker reports about its requests, for people to look at: the last ones, which keys were used.
+"""What a worker reports for people to look at: its last requests, which keys were used, its connections to Amazon.
 
 It is told once a second, so that a request costs nothing more for it; what came beyond `LIMIT` meanwhile is left out,
 and not kept: memory that each request passes through is memory that a processor's caches have to hold.
@@ -28,6 +28,7 @@ class RequestReporter:
         self.recent = RecentRequests(LIMIT, LIMIT)
         self._uses, self._wall = uses, wall
         self._told_uses: dict[str, float] = {}
+        self._told_pools: dict[str, int] = {}
         self._marks: Marks = (None, None)
 
     def __repr__(self) -> str:
@@ -37,14 +38,14 @@ class RequestReporter:
         if isinstance(event, RequestFinished):
             self.recent.keep(event, self._wall())
 
-    def collect(self) -> dict[str, Any]:
-        """What is new since the last time; empty where nothing is."""
+    def collect(self, pools: dict[str, int]) -> dict[str, Any]:
+        """What is new since the last time; empty where nothing is. `pools`: `HOST:PORT` -> connections to it."""
         requests, self._marks = self.recent.news(self._marks, LIMIT)
         uses = self._uses.all()
         used = {digest: at for digest, at in uses.items() if self._told_uses.get(digest) != at}
-        self._told_uses = uses
-        news = {"requests": requests, "used": used}
-        return news if any(news.values()) else {}
+        is_news = bool(requests or used or pools != self._told_pools)
+        self._told_uses, self._told_pools = uses, pools
+        return {"requests": requests, "used": used, "pools": pools} if is_news else {}
 
 
 def read_request(said: list[Any]) -> RecentRequest:

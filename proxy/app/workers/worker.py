@@ -306,11 +306,9 @@ class Worker:
             self.observers.observe(NumbersOverflowed(self.number))
         self._beats += 1
         if self._beats % _BEATS_A_TELLING == 0 and not self._channel.unsent:
-            news = self._news.collect()
+            news = self._news.collect({name: size for name, (size, _) in self._pools.sizes().items()})
             if news:
-                self._channel.send(
-                    "news", **news, pools={name: size for name, (size, _) in self._pools.sizes().items()}
-                )
+                self._channel.send("news", **news)
 
     # --- the end
 

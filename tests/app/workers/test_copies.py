@@ -210,18 +210,26 @@ def test_news_of_requests_are_told_once() -> None:
     """What ended since the last time, and which keys were used; nothing where nothing is new."""
     uses = KeyUses()
     news = RequestReporter(uses, lambda: 7.0)
-    assert news.collect() == {}
+    assert news.collect({}) == {}
     news.observe(replace(ENDED, status=200))
     news.observe(replace(ENDED, status=403, refusal="client-refused", detail="Not yours."))
     uses.note("digest", 6.0)
-    told_ = json.loads(json.dumps(news.collect()))
+    told_ = json.loads(json.dumps(news.collect({})))
     requests = [read_request(said) for said in told_["requests"]]
     assert [(request.status, request.refusal, request.detail, request.at) for request in requests] == [
         (200, "", "", 7.0),
         (403, "client-refused", "Not yours.", 7.0),
     ]
     assert told_["used"] == {"digest": 6.0}
-    assert news.collect() == {}
+    assert news.collect({}) == {}
+
+
+def test_connections_that_closed_after_the_last_request_are_news() -> None:
+    """Otherwise `/status` shows them until the next request."""
+    news = RequestReporter(KeyUses(), lambda: 7.0)
+    assert news.collect({"host:443": 2})["pools"] == {"host:443": 2}
+    assert news.collect({"host:443": 2}) == {}
+    assert news.collect({"host:443": 0}) == {"requests": [], "used": {}, "pools": {"host:443": 0}}
 
 
 def test_news_are_bounded() -> None:
@@ -231,5 +239,5 @@ def test_news_are_bounded() -> None:
         news.observe(replace(ENDED, status=500))
     for _ in range(2 * LIMIT):
         news.observe(replace(ENDED, status=200))
-    statuses = [request.status for request in news.collect()["requests"]]
+    statuses = [request.status for request in news.collect({})["requests"]]
     assert statuses == [500] * LIMIT + [200] * LIMIT
