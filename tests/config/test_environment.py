@@ -231,6 +231,9 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
             "log.level: is not one of debug, info, warning, error (from ADS_PROXY_LOG__LEVEL)",
         ),
         ({"ADS_PROXY_CLIENTS": "[{"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
+        ({"ADS_PROXY_CLIENTS": "[{expires: 2027-02-30}]"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
+        ({"ADS_PROXY_CLIENTS": "!!bool maybe"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
+        ({"ADS_PROXY_CLIENTS": "!!timestamp later"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
         (
             {"ADS_PROXY_ADMIN__KEY": "x" * 20, "ADS_PROXY_ADMIN__KEY_FILE": "/x"},
             "ADS_PROXY_ADMIN__KEY_FILE: is set as well as",

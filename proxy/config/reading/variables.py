@@ -157,7 +157,7 @@ def _interpret(text: str, path: Path, key: Key) -> Any:
         return text
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # for 2027-02-30, `!!bool x`
         raise WrongValue(Expected.STRUCTURE) from None
 
 
