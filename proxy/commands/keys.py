@@ -173,7 +173,8 @@ def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
             "A running proxy accepts all of them within 5 seconds. Once the client uses the new key, "
             "let the old one expire:"
         )
-        tell(f"ads-proxy keys expire {name}")
+        for old in present:
+            tell(f"ads-proxy keys expire {name} {short_id(old.sha256)}")
     return OK
 
 

@@ -133,6 +133,8 @@ def test_a_second_key_is_printed_beside_those_of_the_client(
     *present, made = entry["keys"]
     assert [(key["sha256"], key.get("note")) for key in present] == [(key.sha256, key.note) for key in before]
     assert made == {"sha256": yaml.safe_load(printed.out)["key_sha256"], "note": "new pod"}
+    suggested = [line.split()[3:5] for line in lines if line.startswith("ads-proxy keys expire")]
+    assert suggested == [[name, key.sha256[:12]] for key in before]
 
 
 def test_a_client_that_the_configuration_lacks_begins_with_one_key(

@@ -69,7 +69,7 @@ def test_keys_and_check_say_what_to_type(tmp_path: Path) -> None:
         f"state: {{url: 'file:{tmp_path}/state'}}\n"
     )
     made = run(tmp_path, "keys", "new", "reporting", "--config", "my.yaml")
-    assert made.stderr.endswith("\nads-proxy keys expire reporting --config my.yaml\n")
+    assert made.stderr.endswith("\nads-proxy keys expire reporting abababababab --config my.yaml\n")
     checked = run(tmp_path, "check", "--config", "my.yaml")
     assert "Sign in: `ads-proxy login main --config my.yaml`." in checked.stderr
 
