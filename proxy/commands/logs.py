@@ -57,7 +57,7 @@ def logs(  # noqa: PLR0913 - each is an option of the command
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines as they are written.")] = False,
     last: Annotated[
         int | None,
-        typer.Option("--last", "-n", min=1, metavar="LINES", help="Start this many lines before the end of FILE."),
+        typer.Option("--last", "-n", min=1, metavar="LINES", help="Start this many lines before the end."),
     ] = None,
     client: Annotated[
         list[str] | None,
@@ -106,7 +106,7 @@ def print_logs(
     ones."""
     try:
         if path is None:
-            _print((line.decode("utf-8", "replace") for line in sys.stdin.buffer), wanted)
+            _print((line.decode("utf-8", "replace") for line in sys.stdin.buffer), wanted, last)
         else:
             with closing(LogFile(path)) as lines:
                 begun = lines.read() if follow else lines.read_whole()

@@ -259,6 +259,16 @@ def test_a_pipe_is_read_and_filtered(tmp_path: Path) -> None:
     assert (ended.returncode, only[-3:]) == (0, "[a]")
 
 
+def test_the_last_lines_of_a_pipe_are_those_that_are_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a file."""
+    given = "".join(line(request_id=name) for name in "abc").encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    assert print_logs(None, LogFilter(), follow=False, last=2) == OK
+    assert [text.split()[-1] for text in capsys.readouterr().out.splitlines()] == ["[b]", "[c]"]
+
+
 def test_a_reader_that_leaves_is_no_trouble(tmp_path: Path) -> None:
     """`logs FILE | head` ends without a word."""
     (tmp_path / "log").write_text(line() * 5000)
