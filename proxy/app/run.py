@@ -26,7 +26,7 @@ from proxy.app.process import (
     loop_factory,
 )
 from proxy.app.program import Program
-from proxy.config import AccountFileReader, environment, stamps_of
+from proxy.config import AccountFileReader, environment, is_folder, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
@@ -341,8 +341,8 @@ def read(
 
 def directories_of(files: tuple[Path, ...]) -> set[Path]:
     """The folders that these are in, or are: what happens in one is told by the system."""
-    folders = {file if file.is_dir() else file.parent for file in files}
-    return {folder for folder in folders if folder.is_dir()}
+    folders = {file if is_folder(file) else file.parent for file in files}
+    return {folder for folder in folders if is_folder(folder)}
 
 
 # --- Notifying the service manager ----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from proxy.config.model.sections import (
     UpstreamSection,
 )
 from proxy.config.model.values import Address
-from proxy.config.reading.files import Stamp, stamps_of
+from proxy.config.reading.files import Stamp, is_folder, stamps_of
 
 __all__ = [
     "AccessField",
@@ -72,6 +72,7 @@ __all__ = [
     "configured_names",
     "default_spill_directory",
     "environment",
+    "is_folder",
     "load",
     "notes",
     "stamps_of",

@@ -19,7 +19,7 @@ from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_names
 from proxy.config.model.accounts import Account, fill_in_redirects
 from proxy.config.model.deprecations import Deprecation, rename_keys
-from proxy.config.model.expected import WrongValue
+from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
 from proxy.config.model.kinds import Name
 from proxy.config.model.section import Path as Place
@@ -27,7 +27,7 @@ from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
 from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
 from proxy.config.reading.document import MAX_BYTES, parse_document
-from proxy.config.reading.files import ReferenceReader, Stamp, is_settled, stamps_of
+from proxy.config.reading.files import ReferenceReader, Stamp, is_folder, is_settled, stamps_of
 
 _ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 
@@ -183,7 +183,7 @@ def find_files(patterns: Any, references: ReferenceReader, main: Path | None) ->
         base, name = _place(pattern, references)
         if glob.has_magic(name):
             found = (base / each for each in sorted(glob.glob(name, root_dir=base)))  # noqa: PTH207 - not hidden files
-            files.update(dict.fromkeys(_normal(file) for file in found if not file.is_dir()))
+            files.update(dict.fromkeys(_normal(file) for file in found if not is_folder(file)))
             folders.update(dict.fromkeys(_folders(base, name)))
         else:
             files[_normal(base / name)] = None
@@ -226,7 +226,8 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         document = parse_document(references.read_file(path, MAX_BYTES, secret=False), str(path))
     except WrongValue as error:
         missing = f"accounts_from: {shown_file(path)} does not exist; create it, or correct its name"
-        problem = f"{path}: the file of accounts {error.expected}" if os.path.lexists(path) else missing
+        is_missing = error.expected is Expected.FILE_MISSING and not os.path.lexists(path)
+        problem = missing if is_missing else f"{path}: the file of accounts {error.expected}"
         return AccountFile(path, problems=(problem,), sources=references.files)
     renaming = rename_keys(document.values, main.deprecations)
     fill_in_redirects(renaming.values, main.values.get("admin_listen"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import time
@@ -17,7 +18,17 @@ import pytest
 
 from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
-from proxy.app.run import RESTART_ONLY, NotifySettings, ServiceManager, compare, drain, notify_settings, read, stop
+from proxy.app.run import (
+    RESTART_ONLY,
+    NotifySettings,
+    ServiceManager,
+    compare,
+    directories_of,
+    drain,
+    notify_settings,
+    read,
+    stop,
+)
 from proxy.config import AccountFileReader, Config, load, stamps_of
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError
@@ -280,6 +291,19 @@ def test_a_file_that_never_rests_does_not_hold_up_for_ever(tmp_path: Path) -> No
     reading = read(files, known=(file,))
     assert files.calls == 4
     assert reading.stamps == stamps_of((file,))
+
+
+def test_a_folder_that_cannot_be_searched_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are: the watch goes on, and so does the stop, which waits for it."""
+    hidden, real = tmp_path / "hidden", os.stat
+
+    def refuse(path: Any, *rest: Any, **named: Any) -> os.stat_result:
+        if hidden in Path(path).parents:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert directories_of((tmp_path / "proxy.yaml", hidden / "below" / "accounts.yaml")) == {tmp_path}
 
 
 def test_what_load_raises_comes_through() -> None:

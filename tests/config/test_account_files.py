@@ -458,3 +458,26 @@ def test_a_file_that_is_named_no_more_is_forgotten(referring: Path, reader: Acco
     (referring / "accounts.d" / "b.yaml").unlink()
     reread(referring, reader)
     assert repr(reader) == "<AccountFileReader: 1 files known>"
+
+
+@pytest.mark.parametrize("pattern", ["accounts.d/*.yaml", "accounts.d/a.yaml"])
+def test_files_in_a_folder_that_cannot_be_searched_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    """Of such a folder, with mode 644, only the names of the files can be read."""
+    (folder / "proxy.yaml").write_text(f'accounts_from: ["{pattern}"]\n')
+    file = put(folder, "a.yaml", "acme")
+
+    def refusing(function: Callable[..., object]) -> Callable[..., object]:
+        def checked(path: object, *rest: object, **named: object) -> object:
+            if path in (file, str(file)):
+                raise PermissionError(13, "Permission denied")
+            return function(path, *rest, **named)
+
+        return checked
+
+    for owner, name in ((os, "stat"), (os, "lstat"), (Path, "open")):
+        monkeypatch.setattr(owner, name, refusing(getattr(owner, name)))
+    told, *_ = problems_of(folder)
+    assert told.startswith(f"{file}: the file of accounts ")
+    assert "permission denied; let this user read it" in told

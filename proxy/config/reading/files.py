@@ -36,6 +36,11 @@ def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
     return stamps
 
 
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder, as far as this user may know: `Path.is_dir` fails in one that cannot be searched."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
 def is_settled(stamp: Stamp, now: float) -> bool:
     """Whether a change of the file from now on gives it another stamp: not where it changed a moment ago. `now` is
     wall-clock time. Pure."""
