@@ -24,7 +24,7 @@ import yaml
 from proxy.commands.keys import KEY_PREFIX
 from proxy.commands.prompts import AccountAnswers, HomeRegion, ProvidedAnswers, answer_all
 from proxy.commands.terminal import OK, say, tell
-from proxy.config import load
+from proxy.config import is_folder, load
 from proxy.config.reference import commented_yaml
 from proxy.errors import ConfigurationError, StartupError
 
@@ -193,7 +193,7 @@ def write_files(folder: Path, files: tuple[NewFile, ...]) -> None:
 
 def refuse_used(folder: Path, *names: str) -> None:
     """Raise `StartupError` if a folder has one of these files, or is none."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not is_folder(folder):
         raise StartupError(f"init: {folder}: not a directory; choose another DIRECTORY")
     if taken := taken_files(folder, *names):
         more = f"ads-proxy account add NAME --config {shlex.quote(str(folder / CONFIG))}"

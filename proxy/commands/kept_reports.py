@@ -25,7 +25,11 @@ def configured_reports(config: Path | None, env_file: Path | None) -> tuple[Conf
         raise ConfigurationError(("reports.named: no report is configured; add one, or give --config FILE",))
     reports = named_reports(loaded.reports)
     directory = reports.folder.directory
-    if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
+    try:
+        is_readable = os.access(directory, os.R_OK | os.X_OK) or not directory.exists()
+    except PermissionError:  # of a folder above it
+        is_readable = False
+    if not is_readable:
         raise StateError(
             f"{directory} cannot be read by this user; run the command as the user of the proxy, in Compose with "
             "`docker compose exec ads-proxy`."

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.init import write_configuration
+from proxy.commands.init import write_all, write_configuration
 from proxy.commands.prompts import AccountAnswers
 from proxy.config import load
 from proxy.errors import ConfigurationError, StartupError
@@ -124,6 +124,18 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match=r"init: .*file"):
         write_configuration(tmp_path / "file", ANSWERS)
+
+
+def test_a_folder_within_one_of_another_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, and not as a traceback."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "theirs" / "new"))
+
+    with monkeypatch.context() as patch, pytest.raises(StartupError, match="theirs/new: Permission denied"):
+        for owner, name in ((os, "stat"), (os, "lstat"), (Path, "mkdir")):
+            patch.setattr(owner, name, refuse)
+        write_all(tmp_path / "theirs" / "new", ())
 
 
 def test_a_script_is_not_asked(tmp_path: Path) -> None:

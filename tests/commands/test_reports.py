@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,23 @@ def test_a_folder_of_another_user_is_an_error(
     """Not an empty list."""
     publish(folder, "sp-daily", account="acme")
     monkeypatch.setattr("os.access", lambda path, mode: path != folder.directory)
+    with pytest.raises(StateError, match="cannot be read by this user"):
+        configured_reports(tmp_path / "proxy.yaml", None)
+
+
+def test_a_folder_in_one_of_another_user_is_an_error(
+    tmp_path: Path, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot even be told whether it is there."""
+    real = Path.exists
+
+    def refuse(path: Path, **named: Any) -> bool:
+        if path == folder.directory:
+            raise PermissionError(13, "Permission denied")
+        return real(path, **named)
+
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder.directory)
+    monkeypatch.setattr(Path, "exists", refuse)
     with pytest.raises(StateError, match="cannot be read by this user"):
         configured_reports(tmp_path / "proxy.yaml", None)
 
