@@ -30,6 +30,7 @@ from proxy.config import Address, default_spill_directory, environment, wants_co
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
+from proxy.errors import StartupError
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
@@ -388,9 +389,14 @@ class Program:
 
         Raises `StartupError` where it cannot be used; the old one is in force then.
         """
+        authorities = self._tls.authorities.pem
         certificate = self._tls.reread(config)
         self.logs.redact(config.secrets())
-        rules, lwa = self.rules(config), self._login_with_amazon(config)
+        try:
+            rules, lwa = self.rules(config), self._login_with_amazon(config)
+        except StartupError:
+            self._tls.authorities.take(authorities)
+            raise
         # With thousands of accounts this takes a while, and requests are served meanwhile.
         sources = await asyncio.to_thread(token_sources, config)
         lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)

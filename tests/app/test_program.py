@@ -18,10 +18,11 @@ from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader
 from proxy.config import AccountFileReader, Config, load
-from proxy.errors import ListenError
+from proxy.errors import ConfigurationError, ListenError
 from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
+from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 
 ENVIRONMENT = {
@@ -72,6 +73,24 @@ async def test_a_start_that_fails_leaves_nothing_open() -> None:
         assert not can_be_bound(free)
         await program.stop()
         assert can_be_bound(free)
+
+
+async def test_a_refused_reload_leaves_the_authorities_in_force(tmp_path: Path) -> None:
+    """Although those of the new configuration are in order: a row of `operations` is not."""
+    (tmp_path / "older").mkdir()
+    older, newer = Authority(tmp_path / "older").ca_file, Authority(tmp_path).ca_file
+    program = Program(configured(upstream__ca_file=str(older)))
+    try:
+        await program.start()
+        refused = configured(
+            upstream__ca_file=str(newer),
+            operations="[{method: GET, path: /v2/profiles, account_header: Amazon-Ads-AccountId}]",
+        )
+        with pytest.raises(ConfigurationError, match="operations"):
+            await program.apply(refused)
+        assert program._tls.authorities.pem == older.read_bytes()
+    finally:
+        await program.stop()
 
 
 async def test_a_program_that_never_started_can_be_stopped() -> None:
