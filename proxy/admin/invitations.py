@@ -141,7 +141,8 @@ class InvitationHandlers:
         state, id_ = request.query.get("state", ""), invitation.id if invitation is not None else ""
         self._finishing.add(id_)
         try:
-            result = await self._flow.finish(dict(request.query), request.cookies)
+            known = dict(request.query) if invitation is not None else {}  # without its link, nothing is finished
+            result = await self._flow.finish(known, request.cookies)
             if isinstance(result, ReplacementConfirmation):
                 self._pending.take(state, request.cookies)
                 return html(other_login_page(token), 409)

@@ -140,6 +140,20 @@ async def test_one_link_cannot_push_out_the_sign_ins_of_another() -> None:
         assert (await invited.follow(flooding))[0] == 200
 
 
+async def test_a_sign_in_whose_link_is_no_longer_known_is_not_finished() -> None:
+    """Many others began and ended meanwhile: the link could be used again, and might have been revoked."""
+    program = FakeProgram(statuses=(), known_profiles=())
+    async with inviting(program) as invited:
+        _, path = await invited.invitation()
+        state, cookie = await invited.begin(path)
+        for _ in range(MAX_PENDING):
+            assert (await invited.follow((await invited.invitation("globex"))[1]))[0] == 200
+        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+            assert (answer.status, "Open your link again" in await answer.text()) == (400, True)
+        assert "acme" not in program.adopted
+        assert (await invited.follow(path))[0] == 200
+
+
 async def test_the_last_sign_ins_of_a_link_are_the_ones_that_count() -> None:
     """Somebody who presses the button again goes on with that; the first of too many is forgotten."""
     async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
