@@ -108,7 +108,7 @@ class RedisStore:
     async def write(self, account: str, entry: StoredToken) -> None:
         """If another replica has written a newer one, that one stays, and `changes` reports it."""
         async with self.spill.guarding(account, entry) if self.spill is not None else contextlib.nullcontext():
-            if await self._is_overtaken(account, entry):
+            if account not in self._versions and await self._is_overtaken(account, entry):
                 self._superseded.set()
             else:
                 await self._write(account, entry)
@@ -124,9 +124,7 @@ class RedisStore:
         return left
 
     async def _is_overtaken(self, account: str, entry: StoredToken) -> bool:
-        """Whether the store has a newer entry that this replica has not seen: after a start without the store."""
-        if account in self._versions:
-            return False
+        """Whether the store has the same entry, or a newer one."""
         try:
             kept = await self.read(account)
         except StateFileDamaged:

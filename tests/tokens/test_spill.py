@@ -13,9 +13,12 @@ from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
 from proxy.tokens.redis_store import RedisStore
+from proxy.tokens.refresh_token import RefreshTokenKeeper, WriteRetries
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.spill import PATIENCE, Spill
 from proxy.tokens.store import StoredSource, StoredToken, fingerprint, outranks, rotated
+from proxy.tokens.values import Timing
+from tests.support.events import EventRecorder
 from tests.support.processes import free_port
 from tests.support.redis_server import KEY, RedisServer
 
@@ -166,6 +169,26 @@ async def test_a_copy_that_the_store_overtook_is_not_written(server: RedisServer
     assert await other.read("acme") == entry(NEW, 5.0, OLD)
     for each in (store, other):
         await each.close()
+
+
+async def test_a_start_that_can_read_the_store_writes_nothing_over_a_newer_token(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """It has read the store's entry when it finds its own stale copy, and this entry stays in force."""
+    other = redis_at(server.url, tmp_path / "other")
+    await other.write("acme", entry(NEW, 5.0, OLD))
+    await write_without_store(server.url, tmp_path, entry(OLD, 9.0))
+    store = redis_at(server.url, tmp_path)
+    keeper = RefreshTokenKeeper("acme", store, EventRecorder(), Timing(), WriteRetries())
+    try:
+        await keeper.load(None)
+        await keeper.flush(5)
+        assert keeper.refresh_token == NEW
+        assert await other.read("acme") == entry(NEW, 5.0, OLD)
+    finally:
+        await keeper.close(0)
+        for each in (store, other):
+            await each.close()
 
 
 def test_a_directory_that_was_asked_for_has_to_be_usable(tmp_path: Path) -> None:
