@@ -93,10 +93,13 @@ class RefreshTokenKeeper:
         """The configured refresh token is this one now. Tells whether another one is in force than before."""
         if configured == self._configured:
             return False
-        self._configured = configured
+        entry, before = None, self._stored
         if self._unsaved is None:
             with contextlib.suppress(StateError):
-                self._remember(await self._store.read(self._account))
+                entry = await self._store.read(self._account)
+        self._configured = configured
+        if self._stored is before:  # what Amazon gave meanwhile is newer, and belongs to the token before
+            self._remember(entry)
         return self._activate()
 
     async def reread(self) -> StoredSource | None:

@@ -370,6 +370,35 @@ async def test_a_failure_for_old_credentials_is_dropped() -> None:
         assert (await running.manager.get("acme")).value.reveal() == "fresh"
 
 
+class SlowStore(MemoryStore):
+    """What it has is read first, and told a second later."""
+
+    async def read(self, account: str) -> StoredToken | None:
+        entry = await super().read(account)
+        await asyncio.sleep(1)
+        return entry
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("first", "configured", "used"),
+    [(None, "new", "new"), ("refresh-1", "new", "new"), ("refresh-1", None, "refresh-2")],
+)
+async def test_a_rotation_while_a_reload_reads_the_store_belongs_to_the_token_before(
+    first: str | None, configured: str | None, used: str
+) -> None:
+    """It neither takes the place of the new configured token nor is lost where there is none any more."""
+    login = ScriptedLogin(grant("a", refresh=first), grant("b", refresh="refresh-2"))
+    async with RunningManager(login, SlowStore()) as running:
+        await running.manager.start([source(refresh="old")])
+        await running.manager.get("acme")
+        button = asyncio.create_task(running.manager.refresh_now("acme"))
+        await running.manager.reconfigure([source(refresh=configured)])
+        await button
+        await running.manager.refresh_now("acme")
+        assert login.asked[-1][1] == used
+
+
 @virtual_time
 async def test_a_removed_configured_token_ends_the_account() -> None:
     """Without any refresh token the account is pending again."""
