@@ -90,7 +90,7 @@ class StoredLists:
 
     async def _write(self) -> None:
         names, self._unsaved = self._unsaved, set()
-        with contextlib.suppress(StateError):
+        try:
             for name in sorted(names.intersection(DOCUMENTS)):
                 await self._documents.write_document(name, self._profiles.to_document(name))
             if EARLIER_DOCUMENT in names:
@@ -99,6 +99,9 @@ class StoredLists:
                 await self._documents.write_document(name, self._further.to_document(name))
             if EARLIER_REACH in names:
                 await self._documents.write_document(EARLIER_REACH, ReachIndex().to_document())
+        except BaseException:
+            self._unsaved |= names
+            raise
 
 
 def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:

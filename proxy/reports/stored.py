@@ -84,5 +84,4 @@ class StoredReports:
 
     async def _write(self) -> None:
         newest = sorted(self._reports.known(self._wall()), key=lambda each: each[1].made_at)[-MAX_STORED:]
-        with contextlib.suppress(StateError):
-            await self._documents.write_document(DOCUMENT, [write_made(*each) for each in newest])
+        await self._documents.write_document(DOCUMENT, [write_made(*each) for each in newest])

@@ -6,20 +6,26 @@ Losing the last changes is harmless for the documents that are written so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final
+
+from proxy.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 SAVE_DELAY: Final = 2.0
 """Seconds from a change until it is written."""
+RETRY_DELAY: Final = 60.0
+"""Seconds from a write that failed until the next one."""
 _SAVE_SHARE: Final = 0.05
 """At most this part of the time is spent on writing: lists of many accounts change all the time after a start."""
 
 
 class DelayedWriter:
-    """Calls `write` a moment after `changed`. `begin` and `stop` are called one after the other."""
+    """Calls `write` a moment after `changed`, and again where it raises `StateError`. `begin` and `stop` are called one
+    after the other."""
 
     def __init__(
         self,
@@ -61,9 +67,18 @@ class DelayedWriter:
             await self._changed.wait()
             await self._pause(delay)
             began = self._clock()
-            await self._write()
-            delay = max(SAVE_DELAY, (self._clock() - began) / _SAVE_SHARE)
+            least = SAVE_DELAY if await self._write() else RETRY_DELAY
+            delay = max(least, (self._clock() - began) / _SAVE_SHARE)
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
+        """Returns whether it succeeded; if not, also where it was cut off by the end, it is to be written still."""
         self._changed.clear()
-        await self._write_out()
+        is_written = False
+        try:
+            with contextlib.suppress(StateError):
+                await self._write_out()
+                is_written = True
+        finally:
+            if not is_written:
+                self._changed.set()
+        return is_written

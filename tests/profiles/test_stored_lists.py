@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
+from proxy.errors import StateError
 from proxy.profiles import stored_lists
 from proxy.profiles.index import DOCUMENTS, ProfileIndex, ProfileListing, document_of
 from proxy.profiles.listing import LIST_INTERVAL, ListingSchedule, Profile, ProfileSource
 from proxy.profiles.reach import DOCUMENTS as DOCUMENTS_OF_REACH
 from proxy.profiles.reach import AdsAccount, AlternateId, LinkedAccount, Reach, ReachIndex
 from proxy.profiles.stored_lists import ADS_ACCOUNTS, PROFILES, StoredLists, read_list, write_list
+from proxy.tokens.delayed_writer import RETRY_DELAY, SAVE_DELAY
 from proxy.tokens.leases import LeaseRequest
 from tests.support.listings import DocumentStore
+from tests.support.tokens import virtual_time
 
 
 async def test_a_stop_writes_what_changed_last() -> None:
@@ -77,6 +81,57 @@ async def test_the_longer_it_takes_to_write_the_less_often_it_is_done() -> None:
         written.clear()
     await kept.stop()
     assert pauses == [2.0, 60.0]
+
+
+class FailingStore(DocumentStore):
+    """Calls `trouble` at the first write of a document."""
+
+    def __init__(self, trouble: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._trouble: list[Callable[[], Awaitable[None]]] = [trouble]
+
+    async def write_document(self, name: str, data: object) -> None:
+        if self._trouble:
+            await self._trouble.pop()()
+        await super().write_document(name, data)
+
+
+@virtual_time
+async def test_lists_that_could_not_be_written_are_written_later() -> None:
+    """Also those behind the one that failed: a restart knows which profile was the first."""
+
+    async def fail() -> None:
+        raise StateError("the disk is full")
+
+    store = FailingStore(fail)
+    kept = StoredLists(store, ProfileIndex(), ReachIndex(), ListingSchedule())
+    kept.begin()
+    kept.changed(*DOCUMENTS[:2])
+    await asyncio.sleep(SAVE_DELAY + RETRY_DELAY - 1)
+    assert store.others == {}
+    await asyncio.sleep(2)
+    assert set(store.others) == set(DOCUMENTS[:2])
+    await kept.stop()
+
+
+async def test_a_stop_during_a_write_writes_the_rest() -> None:
+    """A process of many accounts writes much of the time."""
+    begun = asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def pause(seconds: float, _: asyncio.Event) -> None:
+        """Is over at once."""
+
+    store = FailingStore(hang)
+    kept = StoredLists(store, ProfileIndex(), ReachIndex(), ListingSchedule(pause=pause))
+    kept.begin()
+    kept.changed(*DOCUMENTS[:2])
+    await begun.wait()
+    await kept.stop()
+    assert set(store.others) == set(DOCUMENTS[:2])
 
 
 FORM = PROFILES
