@@ -19,6 +19,7 @@ from cachetools import TTLCache
 from proxy.admin import guard, pages
 from proxy.admin.pages import ReplacementConfirmation
 from proxy.admin.responses import NoSuchPage, form_of, html
+from proxy.clock import boot_time
 from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
 from proxy.profiles.replacement import Comparison, Replacement, compare, stream_note
@@ -41,8 +42,10 @@ WORKING: Final = frozenset({"valid", "degraded"})
 class SignInFlow:
     """Finishes sign-ins: exchanges the code, stores the grant, lists the profiles, and tells observers."""
 
-    def __init__(self, view: AdminView, observer: Observer, pending: PendingSignIns) -> None:
-        self._view, self._observer, self._pending = view, observer, pending
+    def __init__(
+        self, view: AdminView, observer: Observer, pending: PendingSignIns, clock: Callable[[], float] = boot_time
+    ) -> None:
+        self._view, self._observer, self._pending, self._clock = view, observer, pending, clock
 
     def __repr__(self) -> str:
         return f"<SignInFlow {self._pending!r}>"
@@ -72,6 +75,7 @@ class SignInFlow:
         code = parameters.get("code", "")
         if not code:
             return self._end(pages.no_code(source))
+        pending = replace(pending, asked_at=self._clock())
         try:
             grant = await self._view.exchange(source, Secret(code), pending.code_verifier)
             comparison = await self._compare(source, grant)
@@ -82,7 +86,7 @@ class SignInFlow:
         if comparison.decision is not Replacement.AT_ONCE:
             self._pending.hold(state, pending, grant, comparison)
             return self._ask(source.account, state, comparison)
-        return await self._adopt(source, grant, comparison)
+        return await self._adopt(pending, grant, comparison)
 
     async def replace(
         self, state: str, insisted: str, cookies: Mapping[str, str]
@@ -97,7 +101,7 @@ class SignInFlow:
         self._pending.take(state, cookies)
         if self._view.sign_in_source(account) != pending.source:  # a reload meanwhile: this is another application's
             return self._end(pages.unknown_state())
-        return await self._adopt(pending.source, pending.grant, comparison)
+        return await self._adopt(pending, pending.grant, comparison)
 
     async def _compare(self, source: SignInSource, grant: Grant) -> Comparison:
         """What the account would lose, and whether it becomes another person's. Nothing is lost where its present login
@@ -117,9 +121,11 @@ class SignInFlow:
         self._observer.observe(SignInFinished(account, outcome, detail))
         return ReplacementConfirmation(account, state, comparison)
 
-    async def _adopt(self, source: SignInSource, grant: Grant, comparison: Comparison) -> SignInResult:
+    async def _adopt(self, pending: PendingSignIn, grant: Grant, comparison: Comparison) -> SignInResult:
+        """The access token lives since it was asked for, however long the person took to confirm."""
+        source, age = pending.source, self._clock() - pending.asked_at
         try:
-            await self._view.adopt(source.account, grant)
+            await self._view.adopt(source.account, replace(grant, took=age))
         except AdsProxyError as failure:
             return self._end(pages.failed(source, failure))
         result = await self._connected(source.account)
@@ -296,6 +302,7 @@ class PendingSignIn:
     """A sign-in that waits for the browser, or for a person's confirmation.
 
     `grant` is what Amazon granted, if it would replace a working login; `comparison` says what it would change.
+    `asked_at` is when the grant was asked for, on the clock of `clock.boot_time`.
     """
 
     source: SignInSource
@@ -303,6 +310,7 @@ class PendingSignIn:
     code_verifier: Secret
     grant: Grant | None = field(default=None, repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
+    asked_at: float = 0.0
 
 
 def cookie_name(state: str) -> str:

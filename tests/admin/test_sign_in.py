@@ -7,11 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from proxy import errors
+from proxy.admin.pages import ReplacementConfirmation
 from proxy.admin.sign_in import PendingSignIns, SignInFlow, cookie_name, landing_parameters, right_host
 from proxy.admin.view import SignInSource
 from proxy.events import SignInFinished
+from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.lwa import code_challenge
+from proxy.tokens.token_response import Grant
 from tests.admin.fixtures import FakeProgram, Knocker, administer
 
 SOURCE = SignInSource(
@@ -229,6 +232,27 @@ def test_what_is_logged_of_a_sign_in_brings_nobody_back() -> None:
     kept = pending.take(begun.state, {begun.cookie_name: begun.cookie_value})
     assert "canary" not in f"{kept!r}{begun!r}"
     assert kept is not None
+
+
+async def test_a_token_ages_while_a_person_confirms_the_new_login() -> None:
+    """Amazon counts its life from the request for it, not from the click on the button."""
+    ages, now = list[float](), [1000.0]
+
+    class Adopting(FakeProgram):
+        async def adopt(self, account: str, grant: Grant) -> None:
+            ages.append(grant.took)
+
+    program = Adopting(granted=GrantedProfiles())
+    flow = SignInFlow(program, program, PendingSignIns(), lambda: now[0])
+    source = program.sign_in_source("acme")
+    assert source is not None
+    begun = flow.begin(source)
+    cookies = {begun.cookie_name: begun.cookie_value}
+    held = await flow.finish({"state": begun.state, "code": "ANcode"}, cookies)
+    assert isinstance(held, ReplacementConfirmation)
+    now[0] += 500.0
+    await flow.replace(begun.state, "acme", cookies)
+    assert ages == [500.0]
 
 
 @pytest.mark.parametrize(
