@@ -327,11 +327,15 @@ LONG: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RedisLease(Generic[T]):
-    """The right to ask, under this fence. Nothing is `shared`: there was nothing to hand over."""
+    """The right to ask, under this fence. Nothing is `shared`: there was nothing to hand over.
+
+    `since` is when it was asked for, on the event loop's clock.
+    """
 
     leases: RedisLeases[T]
     request: LeaseRequest
     fence: int
+    since: float
     shared: SharedContent[T] | None = None
     failed: FailedAttempt | None = None
     held_back: FailedAttempt | None = None
@@ -421,16 +425,17 @@ class RedisLeases(Generic[T]):
 
     async def _turn(self, request: LeaseRequest, urgency: Urgency) -> Lease[T]:
         """Waits for the lease, or for the token that its holder got."""
-        known = request.known
+        known, time = request.known, asyncio.get_running_loop().time
         self._news(request)
         while True:
+            asked = time()
             try:
                 words = known, self._holder, int(LEASE * 1000), digest(request.sent), urgency, int(TURN * 1000)
                 told, *rest = await self._connection.run(scripts.ACQUIRE, (self._key(request),), *words)
             except StateError:
                 return LocalLease()
             if told == b"granted":
-                return RedisLease(self, request, int(rest[0]), failed=_failed(rest[1], b"0", b"0"))
+                return RedisLease(self, request, int(rest[0]), asked, failed=_failed(rest[1], b"0", b"0"))
             if told == b"failed":
                 return LocalLease(held_back=_failed(*rest))
             if told == b"held":
@@ -443,15 +448,16 @@ class RedisLeases(Generic[T]):
 
     async def _renew(self, lease: RedisLease[T]) -> None:
         """Until it is lost, or was held for too long. Its holder knows before another one can have it."""
-        loop = asyncio.get_running_loop()
-        began = renewed = loop.time()
-        while renewed - began < self._form.longest and loop.time() - renewed < LEASE - RENEWAL:
+        time, renewed = asyncio.get_running_loop().time, lease.since
+        while renewed - lease.since < self._form.longest and time() - renewed < LEASE - RENEWAL:
             await asyncio.sleep(RENEWAL)
-            with contextlib.suppress(StateError):
+            asked = time()
+            with contextlib.suppress(StateError, TimeoutError):
                 words = self._holder, lease.fence, int(LEASE * 1000)
-                if not await self._connection.run(scripts.RENEW, (self._key(lease.request),), *words):
-                    break
-                renewed = loop.time()
+                async with asyncio.timeout_at(renewed + LEASE - RENEWAL):
+                    if not await self._connection.run(scripts.RENEW, (self._key(lease.request),), *words):
+                        break
+                renewed = asked
         lease.lost.set()
 
     async def _seal(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:

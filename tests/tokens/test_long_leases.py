@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
+
+from proxy.errors import StateUnavailable
 from proxy.reports.runner import LeaseFormat
 from proxy.secret import Secret
 from proxy.tokens.leases import Lease, LeaseRequest, Urgency
+from proxy.tokens.redis_connection import PATIENCE
 from proxy.tokens.redis_store import LEASE, RedisLeases
 from proxy.tokens.sealing import make_cipher
 from tests.support.fleet import VirtualConnection
@@ -20,11 +25,23 @@ RUN = 900.0
 """Seconds of a run, in which the lease is renewed hundreds of times."""
 
 
+class LossyConnection(VirtualConnection):
+    """While it is `silent`, nothing reaches the server, and nothing tells so before the time is over."""
+
+    silent = False
+
+    async def run(self, script: str, keys: tuple[str, ...], *arguments: str | bytes | float) -> Any:
+        if self.silent:
+            await asyncio.sleep(2 * PATIENCE)
+            raise StateUnavailable("The state store did not answer.")
+        return await super().run(script, keys, *arguments)
+
+
 class ReplicaLease:
     """One replica that wants the lease, and what it got."""
 
     def __init__(self, server: RedisServer) -> None:
-        self.connection = VirtualConnection(server)
+        self.connection = LossyConnection(server)
         self._leases = RedisLeases(self.connection, make_cipher((Secret(KEY),)), LeaseFormat())
         self.lease: Lease[None] | None = None
 
@@ -68,11 +85,12 @@ async def test_who_ends_hands_it_over(server: RedisServer) -> None:
         assert not two.lease.lost.is_set()
 
 
+@pytest.mark.parametrize("how", ["cut", "silent"])
 @virtual_time
-async def test_who_cannot_renew_it_knows_that_it_is_lost(server: RedisServer) -> None:
-    """Before another one has it."""
+async def test_who_cannot_renew_it_knows_that_it_is_lost(server: RedisServer, how: str) -> None:
+    """Before another one has it, also where the network says nothing for longer than the lease holds."""
     async with two_replicas(server) as (one, two, _):
-        one.connection.cut = True
+        setattr(one.connection, how, True)
         assert one.lease is not None
         await one.lease.lost.wait()
         assert two.lease is None
