@@ -99,13 +99,14 @@ class TokenManager:
             self._dependencies = dataclasses.replace(
                 self._dependencies, settings=settings or self._dependencies.settings, lwa=lwa or self._dependencies.lwa
             )
-            gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
-            for number, credential in enumerate(self._credentials.values()):
+            for number, credential in enumerate(tuple(self._credentials.values())):
                 if number % RECONFIGURED == 0:
                     await asyncio.sleep(0)
                 credential.dependencies = self._dependencies
-                if credential.source != wanted[credential.source.account]:
-                    await credential.reconfigure(wanted[credential.source.account])
+                source = wanted.get(credential.source.account, credential.source)
+                if credential.source != source:
+                    await credential.reconfigure(source)
+            gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
             for credential in added:
                 credential.dependencies = self._dependencies
                 self._credentials[credential.source.account] = credential

@@ -281,6 +281,27 @@ async def test_accounts_come_and_go() -> None:
 
 
 @virtual_time
+async def test_a_stop_during_a_reload_ends_the_accounts_that_it_removes() -> None:
+    """What of theirs is not written yet is tried, and told, as of all others."""
+
+    class Slow(BrokenStore):
+        """Answers a second later."""
+
+        async def read(self, account: str) -> StoredToken | None:
+            await asyncio.sleep(1)
+            return await super().read(account)
+
+    running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), grant("b")), Slow())
+    await running.manager.start([source("old"), source("other")])
+    await running.manager.get("old")
+    reload = asyncio.create_task(running.manager.reconfigure([source("other", refresh="changed")]))
+    await asyncio.sleep(0.5)
+    reload.cancel()
+    await running.manager.stop()
+    assert [event.account for event in running.events.of(RefreshTokenLost)] == ["old"]
+
+
+@virtual_time
 async def test_a_changed_secret_is_tried_at_once() -> None:
     """A misconfigured application recovers the moment its secret is right; the token in hand served meanwhile."""
     login = ScriptedLogin(grant("a"), errors.AppMisconfigured("Refused."))
