@@ -463,18 +463,18 @@ class EarlyListings:
 
 
 class SignInObserver:
-    """An observer: a token that came of a sign-in, here or at another replica, may be another person's, who has other
-    profiles."""
+    """An observer: a token that came of a sign-in, here or at another replica, or of a newly configured refresh token
+    may be another person's, who has other profiles. Until it comes, the one before is listed with."""
 
     def __init__(self, list_again: Callable[[str], None]) -> None:
         self._list_again = list_again
-        self._signed_in: set[str] = set()
+        self._awaited: set[str] = set()
 
     def observe(self, event: Event) -> None:
-        if isinstance(event, RefreshTokenReplaced) and event.source == "sign-in":
-            self._signed_in.add(event.account)
-        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._signed_in:
-            self._signed_in.discard(event.account)
+        if isinstance(event, RefreshTokenReplaced) and event.source != "rotated":
+            self._awaited.add(event.account)
+        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._awaited:
+            self._awaited.discard(event.account)
             self._list_again(event.account)
         elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
             self._list_again(event.account)

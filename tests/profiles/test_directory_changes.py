@@ -8,11 +8,16 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import NoUsableToken
+from proxy.profiles.directory import SignInObserver
 from proxy.profiles.listing import ProfilesUnavailable
 from proxy.secret import Secret
+from proxy.tokens.manager import TokenManager
+from proxy.tokens.store import MemoryStore
+from proxy.tokens.values import Timing, TokenSettings
 from tests.support.garbage import in_cycles
 from tests.support.listings import RunningDirectory
 from tests.support.patience import PATIENCE
+from tests.support.tokens import ScriptedLogin, grant, source, virtual_time
 
 
 async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:
@@ -31,6 +36,30 @@ async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirecto
     assert running.directory.first("acme", "na") == "31"
     await running.directory.reconfigure([replace(acme, client_id="other")])
     assert running.directory.first("acme", "na") is None
+
+
+@virtual_time
+async def test_a_newly_configured_refresh_token_lists_again_once_its_access_token_is_there() -> None:
+    """The one before serves until then, and lists what another person may reach; a rotation is the same person's."""
+    listed_with = list[str]()
+
+    def list_again(account: str) -> None:
+        token = manager.current(account)
+        assert token is not None
+        listed_with.append(token.value.reveal())
+
+    login = ScriptedLogin(grant("old"), grant("rotating", refresh="refresh-1"), grant("next"), grant("new"))
+    clock = asyncio.get_running_loop().time
+    manager = TokenManager(login, MemoryStore(), SignInObserver(list_again), TokenSettings(), Timing(clock, clock))
+    await manager.start([source()])
+    await manager.get("acme")
+    await manager.refresh_now("acme")
+    await manager.refresh_now("acme")
+    await manager.reconfigure([source(refresh="another")])
+    assert listed_with == []
+    await asyncio.sleep(1)
+    assert listed_with == ["new"]
+    await manager.stop()
 
 
 async def test_an_account_that_leaves_leaves_no_cycles(running: RunningDirectory, garbage: list[object]) -> None:
