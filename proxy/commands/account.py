@@ -83,7 +83,7 @@ def add_account(path: Path, environ: Mapping[str, str], given: ProvidedAnswers, 
     the file, or the file is as it was and no secret file is left.
     """
     config, written = load(path, environ), read_document(path, "--config").values.get("accounts")
-    text = path.read_text(encoding="utf-8-sig")
+    text = path.read_bytes().decode()
     place = find_place(text)
     if place is None or not isinstance(written, dict):
         raise ConfigurationError((f"account add: {path}: no `accounts` section in block style; {BY_HAND}",))
@@ -161,10 +161,10 @@ def _last_line(node: yaml.Node) -> int:
 def insert(text: str, place: tuple[int, int], lines: Iterable[str]) -> str:
     """The text with the lines at that place. Pure."""
     line, column = place
-    before = text.splitlines(keepends=True)
+    before, end = text.splitlines(keepends=True), "\r\n" if "\r\n" in text else "\n"
     if before[line - 1 : line] and not before[line - 1].endswith("\n"):
-        before[line - 1] += "\n"
-    return "".join((*before[:line], *(f"{' ' * column}{each}\n" for each in lines), *before[line:]))
+        before[line - 1] += end
+    return "".join((*before[:line], *(f"{' ' * column}{each}{end}" for each in lines), *before[line:]))
 
 
 def _put(path: Path, text: str, environ: Mapping[str, str], answers: AccountAnswers) -> None:
@@ -175,7 +175,7 @@ def _put(path: Path, text: str, environ: Mapping[str, str], answers: AccountAnsw
         write_files(path.parent, files)
         descriptor, name = tempfile.mkstemp(".yaml", ".account-add-", path.parent)
         trial = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
             opened.write(text)
         load(trial, environ)
         trial.chmod(target.stat().st_mode & 0o7777)

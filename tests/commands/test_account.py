@@ -48,6 +48,16 @@ def test_an_account_of_the_same_application_needs_a_name_alone(folder: Path) -> 
     )
 
 
+def test_line_ends_and_the_byte_order_mark_stay(folder: Path) -> None:
+    """A file from another system is as it was, and the new lines end as its others do."""
+    path = folder / "proxy.yaml"
+    before = path.read_text().replace("\n", "\r\n").encode("utf-8-sig")
+    path.write_bytes(before)
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", "--client-id", FIRST)
+    assert result.returncode == 0, result.stderr
+    assert path.read_bytes().replace(GLOBEX.replace("\n", "\r\n").encode(), b"") == before
+
+
 FIRST = "amzn1.application-oa2-client.1"
 GLOBEX = """\
   "globex":
