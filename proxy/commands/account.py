@@ -25,6 +25,7 @@ from proxy.errors import ConfigurationError, StartupError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from proxy.commands.init import NewFile
     from proxy.commands.prompts import AccountAnswers
     from proxy.config import Config
 
@@ -82,11 +83,8 @@ def add_account(path: Path, environ: Mapping[str, str], given: ProvidedAnswers, 
     Nothing else in the file changes: comments, order and spelling stay. Either the account is there and `serve` takes
     the file, or the file is as it was and no secret file is left.
     """
-    config, written = load(path, environ), read_document(path, "--config").values.get("accounts")
-    text = path.read_bytes().decode()
-    place = find_place(text)
-    if place is None or not isinstance(written, dict):
-        raise ConfigurationError((f"account add: {path}: no `accounts` section in block style; {BY_HAND}",))
+    config, written = load(path, environ), read_document(path, "--config").values.get("accounts", {})
+    read_with_place(path)
     taken = (*config.accounts, *config.routes)
     _check_name(given, taken)
     if used := taken_files(path.parent, *(f"{SECRETS}/{given.account}-{kind}" for kind in KINDS)):
@@ -96,6 +94,7 @@ def add_account(path: Path, environ: Mapping[str, str], given: ProvidedAnswers, 
     keys = shared.get(answers.client_id, {})
     own = ("client_secret",) if answers.client_secret is not None else ()
     lines = account_lines(answers, {key: _flow(value) for key, value in keys.items() if key not in own})
+    text, place = read_with_place(path)  # again: it may have been edited while a person was asked
     _put(path, insert(text, place, [*lines]), environ, answers)
     say(f"Added: account {answers.account} in {path}")
     for line in next_steps(config, answers, path):
@@ -138,6 +137,18 @@ def _flow(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
 
 
+def read_with_place(path: Path) -> tuple[str, tuple[int, int]]:
+    """The text of the file, byte for byte, and where an account is added; `StartupError` if it has no place."""
+    try:
+        text = path.read_bytes().decode()
+        place = find_place(text)
+    except (OSError, ValueError, yaml.YAMLError):
+        raise StartupError(f"account add: {path}: was changed meanwhile, and cannot be read; correct it") from None
+    if place is None:
+        raise ConfigurationError((f"account add: {path}: no `accounts` section in block style; {BY_HAND}",))
+    return text, place
+
+
 def find_place(text: str) -> tuple[int, int] | None:
     """The line behind the last account, from 0, and the column of the accounts' names; None if they are not in a
     block. Pure."""
@@ -169,10 +180,11 @@ def insert(text: str, place: tuple[int, int], lines: Iterable[str]) -> str:
 
 def _put(path: Path, text: str, environ: Mapping[str, str], answers: AccountAnswers) -> None:
     """Secret files first, then the configuration in one step, once it is known to be one."""
-    target, files = path.resolve(), secret_files(answers)
-    trial = None
+    target, trial = path.resolve(), None
+    files: Iterable[NewFile] = ()
     try:
-        write_files(path.parent, files)
+        write_files(path.parent, wanted := secret_files(answers))
+        files = wanted
         descriptor, name = tempfile.mkstemp(".yaml", ".account-add-", path.parent)
         trial = Path(name)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
@@ -189,7 +201,7 @@ def _put(path: Path, text: str, environ: Mapping[str, str], answers: AccountAnsw
         raise
 
 
-def _undo(path: Path, files: Iterable[Any], trial: Path | None) -> None:
+def _undo(path: Path, files: Iterable[NewFile], trial: Path | None) -> None:
     remove([path.parent / file.name for file in files], path.parent)
     if trial is not None:
         trial.unlink(missing_ok=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.commands.account import add_account, find_place, insert
 from proxy.commands.init import write_configuration
-from proxy.commands.prompts import AccountAnswers, ProvidedAnswers
+from proxy.commands.prompts import AccountAnswers, ProvidedAnswers, answer_account
 from proxy.config import Config, load
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, StartupError
 from proxy.secret import Secret
 from tests.commands.test_cli import run
 from tests.commands.test_init import Person
@@ -179,6 +181,27 @@ def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
     )
     assert (folder / "proxy.yaml").read_text() == before
     assert not (folder / "secrets" / "globex-client-secret").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "lasts"),
+    [("proxy.yaml", "# mine\n"), ("proxy.yaml", "{half"), ("secrets/globex-client-secret", "theirs")],
+)
+def test_what_others_write_while_a_person_is_asked_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, lasts: str
+) -> None:
+    """Such as an edit of the file, or the secret of another run of this command."""
+
+    def answer(*given: Any, **how: Any) -> AccountAnswers:
+        with (folder / name).open("a") as opened:
+            opened.write(lasts)
+        return answer_account(*given, **how)
+
+    monkeypatch.setattr("proxy.commands.account.answer_account", answer)
+    given = ProvidedAnswers("other", "globex", None, None, folder / "secret", folder / "token")
+    with contextlib.suppress(StartupError):
+        add_account(folder / "proxy.yaml", {}, given, asks=False)
+    assert (folder / name).read_text().endswith(lasts)
 
 
 def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
