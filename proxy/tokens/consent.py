@@ -6,6 +6,7 @@ Every moment is wall-clock time in seconds, every day is one in UTC. Nothing is 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -232,15 +233,18 @@ class ConsentLedger:
             await self.load()
 
     async def save(self) -> None:
-        """Merges what changed with what others wrote; a store that cannot be written is tried again the next time."""
+        """Merges what changed with what others wrote. What fails, or is cut off by a stop, is tried again the next
+        time."""
         if not self._unsaved:
             return
-        self._unsaved = False
+        self._unsaved, is_saved = False, False
         try:
-            await self.hear()
-            await self._store.write_document(DOCUMENT, {name: asdict(each) for name, each in self._records.items()})
-        except StateError:
-            self._unsaved = True
+            with contextlib.suppress(StateError):
+                await self.hear()
+                await self._store.write_document(DOCUMENT, {name: asdict(each) for name, each in self._records.items()})
+                is_saved = True
+        finally:
+            self._unsaved = self._unsaved or not is_saved
 
     def consent(
         self, account: str, configured: Secret | None, stored: StoredToken | None, consented_on: date | None

@@ -191,6 +191,29 @@ async def test_a_running_manager_announces_an_end_when_it_comes_near() -> None:
     await manager.stop()
 
 
+class SlowStore(MemoryStore):
+    """Takes a second to write a document."""
+
+    async def write_document(self, name: str, data: object) -> None:
+        await asyncio.sleep(1)
+        await super().write_document(name, data)
+
+
+@virtual_time
+async def test_a_stop_while_announcements_are_written_forgets_none() -> None:
+    """The next start announces nothing again."""
+    store, announced = SlowStore(), []
+    await store.write("acme", signed_in(Secret("refresh-0"), None, GIVEN))
+    for _ in range(2):
+        running = RunningManager(store=store)
+        manager = managed(running, END - 7 * DAY)
+        await manager.start([source(refresh=None)])
+        await asyncio.sleep(0.5)
+        await manager.stop()
+        announced.append(len(running.events.of(ConsentEnding)))
+    assert announced == [1, 0]
+
+
 class BusyStore(MemoryStore):
     """Some account changes twice a second, as among many thousands."""
 
