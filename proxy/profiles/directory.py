@@ -50,12 +50,12 @@ from proxy.profiles.stored_lists import (
 from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import aiohttp
 
     from proxy.events import Event
-    from proxy.profiles.reach_reader import Problem, ReadResult, Token
+    from proxy.profiles.reach_reader import Problem, ReadResult, Token, TokenGetter
     from proxy.profiles.stored_lists import ListStore
     from proxy.tokens.leases import Lease, SharedContent
 
@@ -65,7 +65,7 @@ _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class ProfileDirectory:
-    """Keeps an index of profiles current. `token` gives an account's access token, or raises `NoUsableToken`.
+    """Keeps an index of profiles current.
 
     `start`, `reconfigure` and `stop` are called one after another. The session is closed elsewhere.
     """
@@ -73,7 +73,7 @@ class ProfileDirectory:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        token: Callable[[str], Awaitable[Token]],
+        token: TokenGetter,
         documents: ListStore,
         observer: Observer,
         schedule: ListingSchedule | None = None,
@@ -281,7 +281,7 @@ class ProfileDirectory:
         source, region, kinds = watch.source, watch.region, frozenset(watch.heard)
         watch.heard.clear()
         try:
-            token = await self._token(source.account)
+            token = await self._token(source.account, hastens=False)
         except NoUsableToken:
             return False
         shared, reading = None, None
@@ -308,7 +308,7 @@ class ProfileDirectory:
         Without `again`, a listing that succeeded with the access token of now will do.
         """
         try:
-            token = await self._token(watch.source.account)
+            token = await self._token(watch.source.account, hastens=urgency is not Urgency.PLANNED)
         except NoUsableToken as error:
             watch.note(error, self._schedule.wall())
             return error

@@ -146,6 +146,12 @@ class Token(Protocol):
         """What tells the refresh token that it is for."""
 
 
+class TokenGetter(Protocol):
+    """Gives an account's access token, sooner where a request waits for what it is for; or raises `NoUsableToken`."""
+
+    async def __call__(self, account: str, *, hastens: bool) -> Token: ...
+
+
 @dataclass(slots=True)
 class RegionWatch:
     """`heard`: another replica may have read these kinds of lists. Moments are on the directory's clock."""

@@ -167,19 +167,20 @@ class Credential:
 
     # --- for requests --------------------------------------------------------------------------------------
 
-    async def obtain(self) -> AccessToken:
+    async def obtain(self, *, hastens: bool) -> AccessToken:
         """The cached token, or the next one if it comes in time; else `NoUsableToken`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.dependencies.settings.request_wait
         while (token := self._usable_token()) is None:
             self._refuse_where_an_operator_is_needed()
-            self._hasten()
+            if hastens:
+                self._hasten()
             left, pause = deadline - loop.time(), self._schedule.due_at - self.dependencies.timing.clock()
             if not self._is_refreshing() and pause <= 0:
                 self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
                 raise comes_later(self.source.account, self._last_failure, pause)
-            await self._waiters.wait(left)
+            await self._waiters.wait(left, counts=hastens)
         return token
 
     async def renew(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:

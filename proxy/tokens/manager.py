@@ -135,14 +135,17 @@ class TokenManager:
         token = credential.token if credential is not None else None
         return token if token is not None and self._clock() < token.expires_at else None
 
-    async def get(self, account: str) -> AccessToken:
-        """The cached token, or the next one if it comes within `request_wait`; else `NoUsableToken`."""
+    async def get(self, account: str, *, hastens: bool = True) -> AccessToken:
+        """The cached token, or the next one if it comes within `request_wait`; else `NoUsableToken`.
+
+        What waits for a request's sake `hastens` it: it comes before others' tokens, and after a shorter pause.
+        """
         credential = self._credentials.get(account)
         if credential is None:
             raise NoUsableToken(
                 f"The account '{account}' is not configured; choose another.", retry_after=60, retryable=False
             )
-        return await credential.obtain()
+        return await credential.obtain(hastens=hastens)
 
     async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
         """After Amazon's 401 to this use: a token of another generation, or None where the 401 does not convince that

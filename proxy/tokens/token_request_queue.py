@@ -258,15 +258,15 @@ class TokenWaiters:
     def __repr__(self) -> str:
         return f"<TokenWaiters: {self.count}>"
 
-    async def wait(self, seconds: float) -> None:
-        """Until the next release, or so many seconds."""
-        self.count += 1
-        if self.called is not None:
+    async def wait(self, seconds: float, *, counts: bool = True) -> None:
+        """Until the next release, or so many seconds. A request of a client `counts`."""
+        self.count += counts
+        if counts and self.called is not None:
             self.called()
         try:
             await asyncio.wait({self._outcome}, timeout=max(0.0, seconds))
         finally:
-            self.count -= 1
+            self.count -= counts
 
     def release(self) -> None:
         """Wake all that wait. Later ones wait for the next event."""

@@ -6,18 +6,21 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aiohttp import ClientSession
 
-from proxy.errors import NoUsableToken
-from proxy.profiles.directory import SignInObserver
-from proxy.profiles.listing import ProfilesUnavailable
+from proxy.errors import NoUsableToken, TokenServerError
+from proxy.profiles.directory import ProfileDirectory, SignInObserver
+from proxy.profiles.listing import ProfileSource, ProfilesUnavailable
 from proxy.secret import Secret
+from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.store import MemoryStore
+from proxy.tokens.token_response import Grant
 from proxy.tokens.values import Timing, TokenSettings
 from tests.support.garbage import in_cycles
-from tests.support.listings import RunningDirectory
+from tests.support.listings import DocumentStore, RunningDirectory
 from tests.support.patience import PATIENCE
-from tests.support.tokens import ScriptedLogin, grant, source, virtual_time
+from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 
 
 async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirectory) -> None:
@@ -60,6 +63,31 @@ async def test_a_newly_configured_refresh_token_lists_again_once_its_access_toke
     await asyncio.sleep(1)
     assert listed_with == ["new"]
     await manager.stop()
+
+
+class LoginAway(ScriptedLogin):
+    """Answers 503."""
+
+    async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
+        await super().refresh(token_url, credentials, refresh_token)
+        raise TokenServerError("Login with Amazon answered 503.")
+
+
+@pytest.mark.parametrize("regions", [(), ("na", "eu", "fe")])
+@virtual_time
+async def test_lists_that_wait_for_a_token_are_no_waiting_requests(regions: tuple[str, ...]) -> None:
+    """While Login with Amazon is away, it is asked ever less often, whatever the directory has to list."""
+    async with RunningManager(LoginAway()) as running:
+        await running.manager.start([source()])
+        session = ClientSession()
+        directory = ProfileDirectory(session, running.manager.get, DocumentStore(), running.events)
+        urls = dict.fromkeys(regions, "https://api.test")
+        await directory.start([ProfileSource("acme", "c", urls, pins_first=False)])
+        await asyncio.sleep(600)
+        times = running.login.times
+        assert times[-1] - times[-2] > 15
+        await directory.stop()
+        await session.close()
 
 
 async def test_an_account_that_leaves_leaves_no_cycles(running: RunningDirectory, garbage: list[object]) -> None:

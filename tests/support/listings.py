@@ -137,7 +137,7 @@ class RunningDirectory:
         schedule = ListingSchedule(self.pauses.pause, lambda: self.now, lambda: 5.0, lambda: 0.0)
         return ProfileDirectory(self.session, self.token, store or self.documents, self.events, schedule)
 
-    async def token(self, account: str) -> Token:
+    async def token(self, account: str, *, hastens: bool) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
         return Token(Secret(f"Atza|{account}|{self.generation}"), self.lineage)

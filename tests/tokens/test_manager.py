@@ -16,6 +16,7 @@ from proxy.tokens.consent import DAY, Consent, start_of
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import describe_problem
 from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.token_request_queue import AT_ONCE
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import AccessToken, CredentialFailure, TokenSettings
 from tests.support.tokens import EPOCH, RunningManager, ScriptedLogin, grant, source, virtual_time
@@ -193,6 +194,19 @@ async def test_while_requests_wait_the_backoff_is_short() -> None:
         before = running.clock()
         await running.manager.get("acme")
         assert running.clock() - before <= 5.1
+
+
+@virtual_time
+async def test_what_a_request_waits_for_comes_before_what_is_wanted_in_the_background() -> None:
+    """At a start with many accounts, all of which are to be listed."""
+    names = [f"account-{number}" for number in range(40)]
+    async with RunningManager() as running:
+        await running.manager.start([source(name, refresh=name) for name in names])
+        wanted = [asyncio.create_task(running.manager.get(name, hastens=False)) for name in names]
+        await asyncio.sleep(0.05)
+        await running.manager.get(names[-1])
+        await asyncio.gather(*wanted)
+        assert [sent for _, sent in running.login.asked].index(names[-1]) == AT_ONCE
 
 
 @virtual_time
