@@ -102,7 +102,7 @@ class Replays:
         replay for 401 cost the host's budget."""
         if status:
             self.answered(status)
-        if reason is not ReplayReason.SILENCE:  # a second request beside one that may still succeed
+        if reason is not ReplayReason.SILENCE:  # the first one may still succeed
             self.failed()
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
