@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 from rich.table import Table
 
 from proxy.access.client_keys import short_id
@@ -152,13 +153,13 @@ def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
     ends, note = _end("--expires", terms.expires), _note(terms.note)
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    say(f"name: {name}")
+    say(f"name: {_written(name)}")
     say(f"key: {key}")
     say(f"key_sha256: {digest}")
     known = next((client for client in config.clients if client.name == name), None) if config else None
     present = known.all_keys if known is not None else ()
     tell("\nGive `key` to the client; it is not shown again. Add its digest to the configuration, under `clients:`,")
-    tell(f"  - name: {name}")
+    tell(f"  - name: {_written(name)}")
     tell("    keys:")
     for entry in (*(_entry(key.sha256, key.expires, key.note or "") for key in present), _entry(digest, ends, note)):
         tell(f"      - {entry}")
@@ -205,7 +206,7 @@ def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
         )
     ends = _end("--on", asked.on) or now.replace(microsecond=0)
     chosen = _chosen(client.all_keys, asked.key)
-    say(f"  - name: {name}")
+    say(f"  - name: {_written(name)}")
     say("    keys:")
     for key in client.all_keys:
         say(f"      - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
@@ -225,6 +226,11 @@ def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:
     raise ConfigurationError(
         (f"keys expire: {'several keys match KEY' if found else 'unknown KEY'}; the keys are: {ids}",)
     )
+
+
+def _written(name: str) -> str:
+    """A name as YAML has it: `007` and `true` would be no names without quotes."""
+    return str(yaml.safe_dump(name)).removesuffix("...\n").strip()
 
 
 def _entry(digest: str, ends: datetime | None, note: str) -> str:

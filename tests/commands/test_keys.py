@@ -118,6 +118,16 @@ def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]
     assert made["key"] not in printed.err
 
 
+@pytest.mark.parametrize("name", ["007", "true", "1e5", "2027-02-30", "reporting"])
+def test_a_name_is_printed_so_that_it_stays_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As YAML, some are numbers, days or truths without quotes."""
+    assert new_key(name, KeyTerms()) == 0
+    printed = capsys.readouterr()
+    assert yaml.safe_load(printed.out)["name"] == name
+    (entry,) = yaml.safe_load(printed.err[printed.err.index("  - name:") : printed.err.index("next to")])
+    assert entry["name"] == name
+
+
 @pytest.mark.parametrize("name", ["reporting", "free"])
 def test_a_second_key_is_printed_beside_those_of_the_client(
     configured: Config, capsys: pytest.CaptureFixture[str], name: str
