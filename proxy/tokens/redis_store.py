@@ -551,10 +551,10 @@ class RedisFleet:
                 if not last:
                     last = f"{await self._now() - int(MEMORY * 1000)}-0"
                 for _, id_, fields in await self._connection.news({_TOLD: last}):
-                    last = id_
                     told = self._open(fields)
                     if told is not None:
                         yield (await self._now() - int(id_.partition("-")[0])) / 1000, told
+                    last = id_
             except StateError:
                 await asyncio.sleep(_PAUSE)
 

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
+from proxy.tokens import redis_store
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.store import StoreChange, StoredSource, StoredToken
@@ -51,6 +52,24 @@ async def test_what_one_wrote_the_other_reads(stores: tuple[RedisStore, RedisSto
     assert await other.read("acme") == ENTRY
     assert await other.read("Acme") == signed_in_at(3.0, "Atzr|other")
     assert await other.read("nobody") is None
+
+
+async def test_news_comes_although_the_clock_of_the_store_could_not_be_read(
+    stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read again, not skipped."""
+    one, other = stores
+    await one.fleet.share({"a": 1})
+    read_clock, working = other.fleet._now, iter((True, False))
+
+    async def read_clock_or_fail() -> int:
+        if next(working, True):
+            return await read_clock()
+        raise StateUnavailable("The store did not answer.")
+
+    monkeypatch.setattr(other.fleet, "_now", read_clock_or_fail)
+    monkeypatch.setattr(redis_store, "_PAUSE", 0)
+    assert (await asyncio.wait_for(anext(other.fleet.heard()), PATIENCE))[1] == {"a": 1}
 
 
 async def test_documents_are_kept(stores: tuple[RedisStore, RedisStore]) -> None:
