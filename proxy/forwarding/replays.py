@@ -84,7 +84,7 @@ class Replays:
         """What to send on: one that may have died unnoticed is hedged, where the request may be sent twice."""
         pool = self._context.pool
         after = hedge_delay(connection.rest, pool.recent)
-        if after is None or not self.reads:
+        if after is None or not self.reads or self._context.endpoint is TargetKind.MCP:  # its GET opens a stream
             return connection
         return HedgedConnection(pool, connection, after, self._begin_hedge)
 

@@ -13,6 +13,7 @@ from tests.support.wire import GET, HELLO, Wire
 RESTED = 30.0
 LIST = b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 CREATE = LIST.replace(b"/list", b"")
+STREAM = b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 class Dying:
@@ -117,12 +118,15 @@ async def test_a_replay_that_is_sent_twice_has_not_failed(running: Running, monk
         assert bench.events.replays == [("silence", "recovered")]
 
 
-async def test_what_writes_is_not_sent_twice(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for as long as `response_timeout` says."""
+@pytest.mark.parametrize("request_", [CREATE, STREAM], ids=["a write", "a stream of MCP's messages"])
+async def test_what_writes_or_opens_a_stream_is_not_sent_twice(
+    running: Running, monkeypatch: pytest.MonkeyPatch, request_: bytes
+) -> None:
+    """It waits for as long as `response_timeout` says. Of streams a session may have one, and the second is refused."""
     upstream = Dying(1)
     async with running(upstream) as bench:
         await rested(bench, monkeypatch, 1)
-        client = await bench.client(CREATE)
+        client = await bench.client(request_)
         await bench.settled(lambda: len(upstream.heard) == 2)
         bench.sweep(30)
         assert len(bench.upstream.wires) == 1
