@@ -366,6 +366,15 @@ def test_a_directory_for_reports_starts_where_the_program_was_started(
     assert config.reports is not None and config.reports.keep.dir == tmp_path / "kept"
 
 
+def test_the_folder_of_spilled_tokens_starts_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`off` is no folder."""
+    monkeypatch.chdir(tmp_path)
+    shared = {**ONE, "ADS_PROXY_STATE__URL": "redis://127.0.0.1", "ADS_PROXY_STATE__KEY": "k" * 43 + "="}
+    spilled = {value: load(None, {**shared, "ADS_PROXY_STATE__SPILL": value}).state.spill for value in ("here", "off")}
+    assert spilled["here"] == tmp_path / "here"
+    assert spilled["off"] != tmp_path / "off"
+
+
 def test_the_values_of_the_file_stay_as_they_are() -> None:
     """Variables are laid over a copy: a later reload compares with what the file said."""
     values = {"log": {"level": "info"}}

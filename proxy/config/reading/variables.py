@@ -141,8 +141,9 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
     return word.lower()
 
 
+_SPILL: Path = ("state", "spill")
 PATHS: frozenset[Path] = frozenset(
-    {("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file"), ("reports", "keep", "dir")}
+    {("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file"), ("reports", "keep", "dir"), _SPILL}
 )
 """Files and directories: those of the environment start where the program was started."""
 
@@ -150,7 +151,7 @@ PATHS: frozenset[Path] = frozenset(
 def _interpret(text: str, path: Path, key: Key) -> Any:
     """A variable's text as YAML would have given it: sections and lists of sections are YAML or JSON."""
     if path in PATHS:
-        return _absolute(text)
+        return text if (path, text) == (_SPILL, "off") else _absolute(text)
     if path == ("state", "url") and text.startswith("file:") and text != "file:":
         return "file:" + _absolute(text.removeprefix("file:"))
     if not key.is_structured:
