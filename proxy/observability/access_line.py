@@ -55,22 +55,24 @@ class Timestamps:
     """The present millisecond as lines have it (RFC 3339, without the Z), written out once: under load many requests
     end within one. `moment` is wall-clock time in milliseconds."""
 
-    __slots__ = ("_second", "_second_text", "moment", "text")
+    __slots__ = ("_second", "moment", "text")
 
     def __init__(self) -> None:
         self.moment, self.text = -1, ""
-        self._second, self._second_text = -1, ""
+        self._second = -1, ""
 
     def __repr__(self) -> str:
         return f"<Timestamps at {self.text or 'nothing yet'}>"
 
     def turn(self, moment: int) -> None:
-        """Another millisecond began."""
+        """Another millisecond began. Threads share this object: none sees a moment before its text is here."""
         second, milliseconds = divmod(moment, 1000)
-        if second != self._second:
-            self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        self.moment, self.text = moment, self._second_text + _THOUSANDTHS[milliseconds]
+        known, text = self._second
+        if second != known:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = second, text
+        self.text = text + _THOUSANDTHS[milliseconds]
+        self.moment = moment
 
     def now(self) -> str:
         """The present moment, to the millisecond."""
