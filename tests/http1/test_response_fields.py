@@ -69,6 +69,7 @@ def test_the_chunked_coding_ends_here(coding: bytes, more: bytes) -> None:
         ((b"Content-Length: 1", b"Content-Length: 2"), 1),
         ((b"Content-Length: x",), 1),
         ((b"Content-Length: 1", b"Transfer-Encoding: chunked"), 1),
+        ((b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Odd:1"), 1),
         ((b"Transfer-Encoding: gzip",), 1),
         ((b"Transfer-Encoding: chunked",), 0),
         ((b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 1),
