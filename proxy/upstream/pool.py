@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from operator import contains, itemgetter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from proxy.errors import UpstreamTimeout
 from proxy.net.dialing import Dialer, Origin, origin_of
@@ -590,6 +591,8 @@ class Pools:
         self._dialer: Dialer
         self._by_origin: dict[Origin, Pool] = {}
         self._by_endpoint: dict[tuple[str, str], Pool] = {}
+        self._made: WeakSet[Pool] = WeakSet()
+        """Also those that were replaced: requests may still wait in them."""
 
     def __repr__(self) -> str:
         return f"<Pools of {', '.join(sorted(pool.name for pool in self._by_origin.values())) or 'no host'}>"
@@ -621,7 +624,7 @@ class Pools:
 
     def use_free_slots(self) -> None:
         """Other processes gave places back, or want some."""
-        for pool in self._by_origin.values():
+        for pool in tuple(self._made):
             pool.use_free_slots()
 
     def close(self) -> None:
@@ -630,4 +633,6 @@ class Pools:
             pool.close()
 
     def _make(self, origin: Origin, settings: PoolSettings) -> Pool:
-        return Pool(origin, self._dialer, self._deadlines, self._make_slots(origin, settings.max_connections))
+        pool = Pool(origin, self._dialer, self._deadlines, self._make_slots(origin, settings.max_connections))
+        self._made.add(pool)
+        return pool

@@ -465,12 +465,13 @@ class Two:
     def __init__(self, counts: SharedCounts, port: int, limit: int) -> None:
         loop = asyncio.get_running_loop()
         self.counts, self.names, self.deadlines = counts, Names(), Deadlines(loop)
+        self.endpoints = {("api", "na"): f"http://127.0.0.1:{port}"}
         self.all: list[Pools] = []
         self.tasks: list[asyncio.Task[UpstreamConnection]] = []
         for number in range(2):
             sharing = SlotSharing(counts.connections, number, loop, partial(self._tell, 1 - number))
             pools = Pools(self.deadlines, self.names, sharing.slots)
-            pools.apply(PoolSettings(5.0, limit), {("api", "na"): f"http://127.0.0.1:{port}"})
+            pools.apply(PoolSettings(5.0, limit), self.endpoints)
             self.all.append(pools)
 
     def _tell(self, number: int) -> None:
@@ -534,6 +535,25 @@ async def test_a_place_given_back_goes_to_the_process_that_waits(running: Runnin
         first.close()
         assert (await waiting).usable
         assert (both.pool(0).sizes, both.pool(1).sizes) == ((1, 0), (1, 0))
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_who_waits_gets_a_place_of_another_process_also_after_a_reload(ends: bool, running: Running) -> None:
+    """It waits in a pool that the reload replaced; the other process closes its connection, or no longer uses it."""
+    async with two(running, 1) as both:
+        [busy] = await both.take(0)
+        waiting = both.waiting(1)
+        await asyncio.sleep(0)
+        both.all[1].apply(PoolSettings(6.0, 1), both.endpoints)
+        both.all[1].use_free_slots()  # as each worker does four times a second
+        if ends:
+            busy.close()
+        else:
+            both.pool(0).release(busy)
+            both.pool(0).use_free_slots()
+        connection = await asyncio.wait_for(waiting, 2.0)
+        assert connection.usable
+        connection.close()
 
 
 async def test_a_connection_that_nobody_uses_makes_room_for_another_process(running: Running) -> None:

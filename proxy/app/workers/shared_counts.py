@@ -283,6 +283,7 @@ class SharedSlots:
         self.limit, self.processes = limit, sharing.memory.workers
         self._sharing, self._row, self._number = sharing, row, sharing.number
         self._taken, self._wants, self._used = sharing.memory.hosts[row]
+        self._wanted = False
 
     def __repr__(self) -> str:
         return f"<SharedSlots: {self._taken[self._number]} here, {self.free} of {self.limit} free>"
@@ -317,8 +318,9 @@ class SharedSlots:
             self._sharing.tell()
 
     def want(self, wanted: bool) -> None:
-        if wanted != self._wants[self._number]:
-            self._wants[self._number] = wanted
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wants[self._number] += 1 if wanted else -1  # a pool that a reload replaced may want places, too
             if wanted:
                 self._sharing.tell()
 
