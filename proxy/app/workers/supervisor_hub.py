@@ -144,6 +144,7 @@ class SupervisorHub:
             for region in REGION_NAMES:
                 listing, reading = self.directory.listing(account, region), self.directory.reading(account, region)
                 if listing is not None or reading is not None:
+                    self._given.setdefault((account, region), (listing, reading))  # no event tells what a store had
                     yield pack("lists", **write_lists(account, region, listing, reading))
         yield self._failed_listings()
         for limit in parts.throttles.snapshot(asyncio.get_running_loop().time()):

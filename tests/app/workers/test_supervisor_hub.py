@@ -293,6 +293,15 @@ async def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
     assert bench.workers.kinds() == [("token", None), ("lists", None)]
 
 
+async def test_a_reload_takes_back_lists_that_only_a_welcome_gave(bench: Bench) -> None:
+    """The store had them at the start, and their account left before Amazon listed anything."""
+    assert [message for message in bench.welcomed() if message["kind"] == "lists"]
+    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # a list that nobody has
+    await bench.hub.tell_all({})
+    [(gone, _)] = bench.workers.frames
+    assert gone == {"kind": "lists", "account": "default", "region": "na", "listing": None, "reach": None}
+
+
 async def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
     """Unless it is another one, or its account was gone meanwhile: the workers have forgotten it."""
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # there are tokens alone
