@@ -98,20 +98,34 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
     else:
         companion.install()
     manager.begin()
+    code = 0
     try:
-        await program.start()
-        reloader.start()
-        manager.ready(f"Serving clients on {program.listening}.")
-        ObjectFreezer().begin()
-        code = await (companion.run(program) if companion else signals.stop_asked())
-        await reloader.stop()
-        settings = program.config.drain
-        manager.stopping(program.in_flight, settings.delay + settings.timeout)
-        await drain(program, signals.stop_at_once)
+        if await start(program, signals.stop):
+            reloader.start()
+            manager.ready(f"Serving clients on {program.listening}.")
+            ObjectFreezer().begin()
+            code = await (companion.run(program) if companion else signals.stop_asked())
+            await reloader.stop()
+            settings = program.config.drain
+            manager.stopping(program.in_flight, settings.delay + settings.timeout)
+            await drain(program, signals.stop_at_once)
     finally:
         await stop(program, signals.stop_at_once)
         manager.end()
     return 1 if signals.stop_at_once.is_set() else code
+
+
+async def start(program: Program, stop_asked: asyncio.Event) -> bool:
+    """Start the program; False if it is to stop first: with workers that do not begin to serve it takes minutes."""
+    starting, asked = asyncio.create_task(program.start()), asyncio.create_task(stop_asked.wait())
+    try:
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (asked, starting):
+            task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    return not starting.cancelled()
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:

@@ -27,11 +27,12 @@ from proxy.app.run import (
     drain,
     notify_settings,
     read,
+    start,
     stop,
 )
 from proxy.config import AccountFileReader, Config, load, stamps_of
 from proxy.downstream.ports import Availability
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, StartupError
 from proxy.events import DrainStarted, Event, ServerStopped
 from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
@@ -146,6 +147,38 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)
     assert (await drained(program, later))[-1] == "ServerStopped 1"
+
+
+async def test_a_signal_ends_a_start_that_takes_long() -> None:
+    """Workers that do not begin to serve may hold it up for minutes; what it opened is for the stop behind it."""
+    begun, asked, ended = asyncio.Event(), asyncio.Event(), list[bool]()
+
+    async def begin_for_ever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        starting = group.create_task(start(cast(Program, SimpleNamespace(start=begin_for_ever)), asked))
+        await begun.wait()
+        asked.set()
+        assert await starting is False
+    assert ended == [True]
+
+
+async def test_a_start_that_no_signal_ends_is_complete_or_raises() -> None:
+    """As if nothing had waited for a signal."""
+
+    async def fail() -> None:
+        raise StartupError("the port is taken")
+
+    async def succeed() -> None: ...
+
+    with pytest.raises(StartupError, match="taken"):
+        await start(cast(Program, SimpleNamespace(start=fail)), asyncio.Event())
+    assert await start(cast(Program, SimpleNamespace(start=succeed)), asyncio.Event())
 
 
 async def test_hurry_ends_the_closing_that_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
