@@ -276,13 +276,14 @@ class SharedReport:
 
     async def resolve(self, attempt: Attempt) -> OwnAnswer | None:
         """The report that a held 425 names, if the order asks for just that; None if the 425 is to pass."""
-        order, token, response = self._order, self._token, attempt.response
-        assert order is not None and token is not None and response is not None
+        order, response = self._order, attempt.response
+        assert order is not None and response is not None
         body = decode_body(await attempt.gather(MAX_READ, PATIENCE), response.fields.content_encoding, MAX_READ)
         identifier = read_duplicate(body) if body is not None and attempt.trailers is not None else ""
         if not identifier:
             return None
-        shown = (await ReportLook(self._dependencies, self._context, token).look(self._operation, identifier)).report
+        look = ReportLook(self._dependencies, self._context, attempt.token)  # may be newer than `self._token`
+        shown = (await look.look(self._operation, identifier)).report
         made = self._made_by(shown, 200, b"") if shown is not None and agrees(order.content, shown.content) else None
         if made is None:
             return None

@@ -22,7 +22,7 @@ from proxy.forwarding import report_look
 from proxy.reports import pace
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
-from tests.support.wire import Wire
+from tests.support.wire import UNAUTHORIZED, Wire, value_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -624,6 +624,19 @@ async def test_a_425_passes_with_duplicates_off(running: Running, amazon: Amazon
         assert (await bench.ask(order())).status == 425
         assert (await bench.ask(order())).status == 200
     assert amazon.orders() == 2
+
+
+async def test_a_report_is_looked_at_with_the_token_that_amazon_took(running: Running, amazon: Amazon) -> None:
+    """Not with the one that it refused before."""
+    amazon.reports["report-9"] = {**ORDER, "reportId": "report-9", "status": "PROCESSING"}
+    amazon.answers = [UNAUTHORIZED, amazon.duplicate("report-9")]
+    async with sharing(running, amazon) as bench:
+        assert told(await bench.ask(order())) == (200, "report-9", True)
+    assert [value_of(head, b"authorization") for head in amazon.heads] == [
+        b"Bearer Atza|0",
+        b"Bearer Atza|1",
+        b"Bearer Atza|1",
+    ]
 
 
 async def test_a_client_may_leave_while_its_425_is_looked_at(running: Running, amazon: Amazon) -> None:
