@@ -661,13 +661,14 @@ class Exchange:
         status, fields = response.status, response.fields
         self._stats.upstream_status = status
         self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
-        if self._report is not None and self._report.answered(response):
-            self._hold_duplicate(self._report)
-            return
         if status == 429 and self._attempt is not None:
             self._limited().refused(self._attempt.token, fields.retry_after)
         elif self._throttled is not None:
             self._throttled.passed()
+        if self._report is not None and self._report.answered(response):
+            self._replays.answered(status)
+            self._hold_duplicate(self._report)
+            return
         needs_body = self._context.route.endpoint is TargetKind.MCP and may_refuse_token(response)
         if needs_body or status in retry.DECIDING_STATUSES:
             decision = retry.decide(self._situation(), retry.Answered(status, fields.retry_after, needs_body))

@@ -18,7 +18,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import CounterRaised
-from proxy.forwarding import report_look
+from proxy.forwarding import report_look, throttles
 from proxy.reports import pace
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
@@ -134,6 +134,10 @@ class Amazon:
 
     def duplicate(self, identifier: str) -> bytes:
         return answer(425, {"code": "425", "detail": f"The Request is a duplicate of : {identifier}"})
+
+
+class LimitedOrder:
+    client = ""
 
 
 class Clock:
@@ -637,6 +641,38 @@ async def test_a_report_is_looked_at_with_the_token_that_amazon_took(running: Ru
         b"Bearer Atza|1",
         b"Bearer Atza|1",
     ]
+
+
+async def test_a_425_ends_the_replay_that_it_answers(running: Running, amazon: Amazon) -> None:
+    """Also if its client gets a report instead: Amazon took the newer token."""
+    amazon.reports["report-9"] = {**ORDER, "reportId": "report-9", "status": "PROCESSING"}
+    amazon.answers = [UNAUTHORIZED, amazon.duplicate("report-9")]
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        assert bench.events.replays == [("unauthorized", "recovered")]
+
+
+async def test_a_425_shows_that_the_limit_of_orders_is_not_reached(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as Amazon answered leave at once after the next Retry-After."""
+    monkeypatch.setattr(throttles, "_BURST", 600.0)
+    days = ["2026-11-03", "2026-11-04", "2026-11-05"]
+    for day in days:
+        amazon.reports[day] = {**ORDER, "endDate": day, "reportId": day, "status": "PENDING"}
+    amazon.answers = [answer(429, {"code": "429"}, b"Retry-After: 600"), *map(amazon.duplicate, days)]
+    async with sharing(running, amazon, reports=replace(RULES, paces=False)) as bench:
+        loop = asyncio.get_running_loop()
+        await bench.ask(order())
+        (limit,) = bench.throttles.snapshot(loop.time())
+        bench.throttles.forget()
+        bench.throttles.pause(limit.key, 0.0, loop)
+        for day in days:
+            assert told(await bench.ask(order({**ORDER, "endDate": day}))) == (200, day, True)
+        bench.throttles.pause(limit.key, 0.0, loop)
+        throttle = bench.throttles.find(limit.key, loop.time())
+        assert throttle is not None
+        assert [throttle.admit(LimitedOrder(), 0.0) for _ in days] == [True] * 3
 
 
 async def test_a_client_may_leave_while_its_425_is_looked_at(running: Running, amazon: Amazon) -> None:
