@@ -51,7 +51,7 @@ async def test_small_ones_count_what_they_hold() -> None:
     rejections = TokenRejections(0.0)
     rejections.accepted(TokenUse("secret-client", "secret-profile"))
     assert repr(rejections) == "<TokenRejections: 0 uses rejected, 1 accepted>"
-    hedged = HedgedConnection(cast(Any, None), cast(Any, "the first"), 1.0, lambda: True)
+    hedged = HedgedConnection(cast(Any, None), cast(Any, "the first"), 1.0, cast(Any, None))
     assert repr(hedged) == "<HedgedConnection: 'the first'>"
     assert repr(DiscardedBody(cast(Any, None))) == "<DiscardedBody>"
 

@@ -86,24 +86,29 @@ class Replays:
         after = hedge_delay(connection.rest, pool.recent)
         if after is None or not self.reads or self._context.endpoint is TargetKind.MCP:  # its GET opens a stream
             return connection
-        return HedgedConnection(pool, connection, after, self._begin_hedge)
+        return HedgedConnection(pool, connection, after, self)
 
-    def _begin_hedge(self) -> bool:
-        """The answer is later than usual: whether to send the request a second time."""
-        now = self._context.pool.loop.time()
-        if not may_hedge(self.situation(Progress.WHOLE, now, replayable=True)):
+    def may_hedge(self) -> bool:
+        """The answer is later than usual: whether to send the request a second time, once there is a connection."""
+        if not may_hedge(self.situation(Progress.WHOLE, self._context.pool.loop.time(), replayable=True)):
             return False
-        self.begin(ReplayReason.SILENCE, now)
-        self.sent(perf_counter())
+        self._budget.promised += 1
         return True
+
+    def settle_hedge(self, *, sent: bool) -> None:
+        """It is sent a second time, or no longer has to be. What it was sent again for before may still succeed."""
+        self._budget.promised -= 1
+        if sent:
+            self._budget.spend(self._context.pool.loop.time())
+            self.current = ReplayReason.SILENCE
+            self.attempts += 1
 
     def begin(self, reason: ReplayReason, now: float, status: int = 0) -> None:
         """The request is to be sent again instead of passing on a response of this status; 0 where none came. All but a
         replay for 401 cost the host's budget."""
         if status:
             self.answered(status)
-        if reason is not ReplayReason.SILENCE:  # the first one may still succeed
-            self.failed()
+        self.failed()
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
         if reason is ReplayReason.UNAUTHORIZED:

@@ -215,13 +215,15 @@ FLOOR_INTERVAL = 10.0
 
 
 class RetryBudget:
-    """That of one host. Moments are of a clock that never runs backwards, in seconds."""
+    """That of one host. Moments are of a clock that never runs backwards, in seconds. `promised` are the retries that
+    `affords` allowed, and that wait for a connection."""
 
-    __slots__ = ("_earned", "_floor")
+    __slots__ = ("_earned", "_floor", "promised")
 
     def __init__(self, now: float) -> None:
         self._earned = 0.0
         self._floor = TokenBucket.full(FLOOR, FLOOR_INTERVAL, now)
+        self.promised = 0
 
     def __repr__(self) -> str:
         return f"<RetryBudget: {self._earned:.1f} earned, {self._floor.level:.1f} given>"
@@ -233,7 +235,7 @@ class RetryBudget:
 
     def affords(self, now: float) -> bool:
         """Whether one more retry can be paid."""
-        return self._earned >= 1 or self._floor.wait(now) == 0
+        return int(self._earned) + int(self._floor.level_at(now)) > self.promised
 
     def spend(self, now: float) -> None:
         """Pay a retry that `affords` allowed: from what was earned first."""

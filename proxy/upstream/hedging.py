@@ -16,7 +16,7 @@ from proxy.net.deadlines import NEVER
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
@@ -54,17 +54,26 @@ class ConnectionSource(Protocol):
     async def acquire(self, *, fresh: bool, patience: float, family: str) -> UpstreamConnection: ...
 
 
-class HedgedConnection:
-    """See the module's docstring. `may_hedge` is called once, when the answer is `after` seconds late."""
+class HedgeOwner(Protocol):
+    """Who decides whether a request is sent a second time."""
 
-    def __init__(
-        self, pool: ConnectionSource, first: UpstreamConnection, after: float, may_hedge: Callable[[], bool]
-    ) -> None:
+    def may_hedge(self) -> bool:
+        """Called once, when the answer is late. After True, `settle_hedge` follows."""
+        ...
+
+    def settle_hedge(self, *, sent: bool) -> None:
+        """The request is sent a second time; or that is over without it, `sent` is False then."""
+
+
+class HedgedConnection:
+    """See the module's docstring. An answer is late after so many seconds."""
+
+    def __init__(self, pool: ConnectionSource, first: UpstreamConnection, after: float, owner: HedgeOwner) -> None:
         self._pool = pool
         self._first = first
         self._family = ""
         self._after = after
-        self._may_hedge = may_hedge
+        self._owner = owner
         self._sink: ResponseSink | None = None
         """Who hears of the exchange; None once a response was chosen, or none can come."""
         self._timeouts: Timeouts
@@ -138,7 +147,7 @@ class HedgedConnection:
     def expire(self, now: float) -> None:
         """The answer is later than usual."""
         self._stop_waiting()
-        if self._whole and self._size <= _MAX_KEPT and self._may_hedge():
+        if self._whole and self._size <= _MAX_KEPT and self._owner.may_hedge():
             self._asking = self._pool.loop.create_task(self._ask())
             self._asking.add_done_callback(self._asked)
 
@@ -146,10 +155,10 @@ class HedgedConnection:
         try:
             connection = await self._pool.acquire(fresh=True, patience=self._timeouts.response, family=self._family)
         except Refused as error:
-            self._asking = None
+            self._stop_asking(sent=False)
             self._failed(self._error or error)
             return
-        self._asking = None
+        self._stop_asking(sent=True)
         assert self._sink is not None
         attempt = _Attempt(self, connection, self._sink)
         self._connections.append(connection)
@@ -181,6 +190,10 @@ class HedgedConnection:
         else:
             self._kept = []
 
+    def _stop_asking(self, *, sent: bool) -> None:
+        self._asking = None
+        self._owner.settle_hedge(sent=sent)
+
     def _stop_waiting(self) -> None:
         self.deadline = NEVER
         self._pool.deadlines.discard(self)
@@ -191,7 +204,7 @@ class HedgedConnection:
         self._kept, self._sink = [], None
         if self._asking is not None:
             self._asking.cancel()
-            self._asking = None
+            self._stop_asking(sent=False)
 
     # --- what the attempts tell
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 
@@ -163,3 +164,31 @@ async def test_the_budget_bounds_what_is_asked_twice(running: Running, monkeypat
         assert len(bench.upstream.wires) == 34
         for client in clients:
             client.close()
+
+
+async def test_a_second_sending_that_finds_no_connection_is_not_counted(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one answers while the second still waits: it costs no budget and is no attempt."""
+    heard: list[Wire] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            heard.append(wire)
+            if len(heard) == 1:
+                wire.send(HELLO)
+
+    async with running(script, pool_limit=1) as bench:
+        await bench.ask()
+        moments = count(boot_time() + RESTED, RESTED)
+        monkeypatch.setattr("proxy.upstream.connection.boot_time", lambda: next(moments))
+        for number in range(2, 14):
+            client = await bench.client(GET)
+            await bench.settled(lambda: len(heard) == len(bench.events.finished) + 1)
+            bench.sweep(1.1)
+            await bench.settled(lambda: len(bench.pools.find("api", "na")._waiting) == 1)
+            heard[-1].send(HELLO)
+            assert (await client.answer()).status == 200
+            assert (await bench.events.last(number)).attempts == 1
+        assert bench.events.replays == []

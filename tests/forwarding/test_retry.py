@@ -269,6 +269,15 @@ def test_ten_requests_earn_one_retry() -> None:
     assert 99 <= retries <= 100
 
 
+def test_a_promised_retry_is_left_for_the_one_that_waits() -> None:
+    """And can be had again if it was not sent."""
+    budget = RetryBudget(0.0)
+    budget.promised = 3
+    assert spend_all(budget, 0.0) == FLOOR - 3
+    budget.promised = 0
+    assert spend_all(budget, 0.0) == 3
+
+
 def test_no_more_is_saved_than_a_storm_may_cost() -> None:
     """An hour without trouble does not pay for a hundred retries in a second."""
     budget = RetryBudget(0.0)

@@ -82,6 +82,7 @@ class Hedging:
     def __init__(self, *, allowed: bool = True) -> None:
         self.allowed = allowed
         self.asked = 0
+        self.sent: list[bool] = []
         self.heard = 0
         self.sink = Sink()
         self.bench: ProxyBench
@@ -90,6 +91,9 @@ class Hedging:
     def may_hedge(self) -> bool:
         self.asked += 1
         return self.allowed
+
+    def settle_hedge(self, *, sent: bool) -> None:
+        self.sent.append(sent)
 
     async def script(self, wire: Wire) -> None:
         await wire.request()
@@ -107,7 +111,7 @@ class Hedging:
         pool = self.bench.pools.find("api", "na")
         first = pool.take("sp/campaigns:read")
         assert first is not None
-        self.connection = HedgedConnection(pool, first, AFTER, self.may_hedge)
+        self.connection = HedgedConnection(pool, first, AFTER, self)
         self.connection.send(self.sink, data, to_head=False, timeouts=Timeouts(60, 60))
         if whole:
             self.connection.request_sent()
@@ -269,7 +273,7 @@ async def test_where_no_second_can_be_made_the_first_is_waited_for(running: Runn
         assert not hedge.sink.told
         failed.set()
         await hedge.sink.ended.wait()
-        assert hedge.sink.told == ["UpstreamClosed"]
+        assert (hedge.sink.told, hedge.sent) == (["UpstreamClosed"], [False])
 
 
 async def test_a_defect_while_asking_leaves_nobody_waiting(running: Running) -> None:
@@ -285,7 +289,7 @@ async def test_a_defect_while_asking_leaves_nobody_waiting(running: Running) -> 
         hedge.connection._pool.acquire = acquire  # type: ignore[method-assign]  # of this one object alone
         hedge.bench.sweep(AFTER + 0.1)
         await hedge.sink.ended.wait()
-        assert hedge.sink.told == [defect]
+        assert (hedge.sink.told, hedge.sent) == ([defect], [False])
 
 
 async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
@@ -296,7 +300,7 @@ async def test_who_leaves_leaves_nothing_behind(running: Running) -> None:
         hedge.bench.sweep(AFTER + 0.1)
         hedge.connection.abandon()
         await hedge.bench.settled(lambda: hedge.bench.pools.find("api", "na").sizes == (0, 0))
-        assert not hedge.sink.told
+        assert (hedge.sink.told, hedge.sent) == ([], [False])
         pool = hedge.bench.pools.find("api", "na")
         assert pool.slots.free == pool.limit
 
