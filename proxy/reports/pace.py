@@ -118,6 +118,7 @@ class OrderQueue:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pace: Pace | None = None
+        self._paused_until = -math.inf
         self._waiting: dict[str, list[_Waiting]] = {}
         self._served: dict[str, int] = {}
         self._turns = 0
@@ -153,7 +154,9 @@ class OrderQueue:
 
     def throttled(self, sent_at: float, retry_after: float | None) -> None:
         """Amazon answered 429 to an order that left at `sent_at`."""
-        self._pace = slow_down(self._pace, sent_at, self._loop.time(), retry_after)
+        now = self._loop.time()
+        self._pace = slow_down(self._pace, sent_at, now, retry_after)
+        self._paused_until = max(self._paused_until, now + min(retry_after or 0.0, LONGEST_PAUSE))
         self._plan()
 
     def taken(self, sent_at: float) -> None:
@@ -190,9 +193,10 @@ class OrderQueue:
             self._plan()
 
     def give_back(self) -> None:
-        """An order whose turn it was leaves without having been sent: the next one may leave now."""
+        """An order whose turn it was leaves without having been sent: the next one may leave now, or after
+        Amazon's Retry-After."""
         if self._pace is not None:
-            self._pace = replace(self._pace, opens_at=self._loop.time())
+            self._pace = replace(self._pace, opens_at=max(self._loop.time(), self._paused_until))
             self._plan()
 
     def _let_go(self, client: str) -> None:

@@ -205,6 +205,21 @@ async def test_a_turn_of_a_client_that_left_with_it_is_the_next_ones() -> None:
 
 
 @virtual_time
+async def test_a_turn_that_is_given_back_ends_no_retry_after() -> None:
+    """Amazon may have asked for the pause after the turn came."""
+    queues, loop = OrderQueues(), asyncio.get_running_loop()
+    queues.throttled(LIMIT, loop.time(), None)
+    await queues.wait(LIMIT, "a", NOVEMBER, 60.0)
+    queues.throttled(LIMIT, loop.time() - 3.0, 600.0)
+    queues.give_back(LIMIT)
+    assert queues.snapshot()[0].next_in == 600.0
+    await asyncio.sleep(600)
+    await queues.wait(LIMIT, "a", NOVEMBER, 0.0)
+    queues.give_back(LIMIT)
+    assert queues.snapshot()[0].next_in == 0.0
+
+
+@virtual_time
 async def test_a_turn_that_comes_at_the_last_moment_is_taken() -> None:
     """It is lost to nobody."""
     queues, loop = OrderQueues(), asyncio.get_running_loop()

@@ -12,6 +12,7 @@ import pytest
 from proxy.app.workers.channel import Channel, Message
 from proxy.app.workers.worker_reports import MESSAGES, QUESTIONS, WorkerReports, WorkersReports
 from proxy.errors import Throttled
+from proxy.reports import pace
 from proxy.reports.orders import Report, ReportStatus
 from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import PollAnswer
@@ -174,23 +175,29 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
         await other.wait_for_turn(QueuedOrder(LIMIT._replace(region="eu"), "client", ("", ""), 0.0))
 
 
-async def test_a_turn_that_one_worker_gives_back_is_anothers() -> None:
+async def test_a_turn_that_one_worker_gives_back_is_anothers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its order does not leave."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
-        one.throttled(LIMIT, asyncio.get_running_loop().time(), 600.0)
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
         waiting = asyncio.create_task(other.wait_for_turn(QueuedOrder(LIMIT, "client", ("", ""), 700.0)))
         await bench.waiting(1)
         one.give_back(LIMIT)
         await waiting
 
 
-async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent() -> None:
+async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The other gets its report; one that leaves loses its place."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     newest, middle, oldest = (QueuedOrder(LIMIT, "a", (f"2026-11-0{day}", ""), 700.0) for day in (9, 8, 7))
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
-        one.throttled(LIMIT, asyncio.get_running_loop().time(), 600.0)
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
         busy = asyncio.create_task(one.claim_order("busy", "a", newest))
         await bench.waiting(1)
         far = asyncio.create_task(one.claim_order("order", "b", oldest))
