@@ -102,6 +102,11 @@ _GIVE_WAY = 0.001
 """Seconds that a process with fewer connections has to accept the next one; whatever it does, one accepts then."""
 
 
+_LAST_WORDS = 3600.0
+"""Seconds that the end of TLS may take, which includes the rest of the last response. A connection's own deadlines end
+it earlier; this is for a client that ended its side first, while a stream has nothing more for it."""
+
+
 class LimitsSource(Protocol):
     """Whose limits hold; a reload changes them."""
 
@@ -180,11 +185,18 @@ class Acceptor:
 
     async def _set_up(self, accepted: socket.socket) -> None:
         """Make a transport of a socket, with TLS if configured; then it enters the table as a connection."""
-        patience = self._service.limits.header_timeout if self._context is not None else None
+        patience, last_words = None, None
+        if self._context is not None:
+            limits = self._service.limits
+            patience, last_words = limits.header_timeout, max(limits.send_timeout, _LAST_WORDS)
         try:
             with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
                 await self._loop.connect_accepted_socket(
-                    self._factory, accepted, ssl=self._context, ssl_handshake_timeout=patience
+                    self._factory,
+                    accepted,
+                    ssl=self._context,
+                    ssl_handshake_timeout=patience,
+                    ssl_shutdown_timeout=last_words,
                 )
         finally:
             self._table.give_place()

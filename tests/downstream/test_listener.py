@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -191,14 +191,27 @@ async def test_silent_tls_peers_count_and_end_in_time(tmp_path: Path, running: R
         await bench.settled(lambda: len(bench.server) == 0)
 
 
+class HastyLoop:
+    """An event loop whose TLS gives up at once on a connection that ends, where it is not told how long to wait."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.create_task = loop.create_task
+        self.remove_reader = loop.remove_reader
+        self._loop = loop
+
+    async def connect_accepted_socket(self, *given: Any, **named: Any) -> Any:
+        return await self._loop.connect_accepted_socket(*given, **{"ssl_shutdown_timeout": 1e-6, **named})
+
+
 async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tls_client(tmp_path: Path, running: Running) -> None:
     """TLS does not tell what it still holds: the client has its time, and a stop waits for it."""
     authority, body = Authority(tmp_path), bytes(60_000)
     trusting = ssl.create_default_context(cafile=authority.ca_file)
     async with (
         running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))) as bench,
-        accepting(bench, authority.context("localhost")),
+        accepting(bench, authority.context("localhost")) as (_, acceptor),
     ):
+        acceptor._loop = cast(asyncio.AbstractEventLoop, HastyLoop(acceptor._loop))
 
         def connect() -> ssl.SSLSocket:
             raw = socket.socket()
