@@ -136,13 +136,14 @@ class ConnectionTable:
     def take_place(self, limits: ConnectionLimits) -> bool:
         """Count a socket that was accepted, if there is a place for it; `give_place` once it is set up or lost.
 
-        Where there is none, the connection that has been closing for longest makes room.
+        Where there is none, the connection that has been closing for longest makes room, unless its client still takes
+        the rest of its last response.
         """
         self.being_set_up += 1
         opened, _ = self._count()
         beyond = _beyond(limits, opened, len(self))
-        if beyond > 0 and self._ending:
-            oldest = next(iter(self._ending))
+        waits = (connection for connection in self._ending if not connection.unsent)
+        if beyond > 0 and (oldest := next(waits, None)) is not None:
             del self._ending[oldest]
             oldest.drop()
         elif beyond > _TOLD:

@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 
 from proxy.downstream.connection import ClientConnection, ReadingState
+from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.exchange import Exchange, Phase
 from proxy.net.deadlines import NEVER
 from proxy.upstream.connection import UpstreamConnection
@@ -316,6 +317,20 @@ async def test_a_slow_tool_has_its_whole_time_for_the_last_of_an_answer(running:
         bench.sweep(59)
         client.transport.resume_reading()
         assert (await client.answer()).body == bytes(size)
+
+
+async def test_the_last_of_an_answer_makes_no_room_for_others(running: Running) -> None:
+    """Whoever comes beyond the limit is told so; nothing is torn away for it."""
+    size = 60_000
+    async with running(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as bench:
+        client, connection = await narrow(bench)
+        client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        await bench.events.last()
+        assert connection.unsent
+        assert bench.server.take_place(ConnectionLimits(max_connections=1))
+        client.transport.resume_reading()
+        assert (await client.answer()).body == bytes(size)
+        bench.server.give_place()
 
 
 @pytest.mark.parametrize("closing", [True, False])
