@@ -56,7 +56,7 @@ def rules_of(config: Config, sources: RuleSources) -> Rules:
     """The rules of a process. Raises `ConfigurationError`."""
     table = make_routing_table(config, sources.directory)
     clients = make_clients(config, signing_key(config), sources.budgets, sources.uses)
-    rules = make_rules(config, table, clients, ca_digest=sources.authorities.digest, demo=sources.demo)
+    rules = make_rules(config, table, clients, authorities=sources.authorities, demo=sources.demo)
     limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
     return replace(rules, connection_limits=limits)
 
@@ -71,8 +71,10 @@ def signing_key(config: Config) -> bytes:
 DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
 
 
-def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_digest: str = "", demo: bool) -> Rules:
-    """What the configuration says of requests. `ca_digest` tells which content `upstream.ca_file` has."""
+def make_rules(
+    config: Config, table: RoutingTable, clients: Clients, *, authorities: Authorities | None = None, demo: bool
+) -> Rules:
+    """What the configuration says of requests. `authorities` are what was read of `upstream.ca_file`."""
     return Rules(
         table=table,
         clients=clients,
@@ -80,7 +82,7 @@ def make_rules(config: Config, table: RoutingTable, clients: Clients, *, ca_dige
         head_limits=HeadLimits(
             config.limits.max_header_bytes, config.limits.max_target_bytes, config.limits.max_header_fields
         ),
-        pool_settings=pool_settings(config, ca_digest),
+        pool_settings=pool_settings(config, authorities),
         timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),
         endpoints=_endpoints(config),
         api_hosts=_location_hosts(config),
@@ -125,14 +127,14 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
-def pool_settings(config: Config, ca_digest: str) -> PoolSettings:
+def pool_settings(config: Config, authorities: Authorities | None) -> PoolSettings:
     upstream = config.upstream
     return PoolSettings(
         connect_timeout=upstream.connect_timeout,
         max_connections=upstream.max_connections,
         proxy=upstream.proxy.reveal() if upstream.proxy else None,
-        ca_file=str(upstream.ca_file) if upstream.ca_file else None,
-        ca_digest=ca_digest,
+        context=authorities.context if authorities else None,
+        ca_digest=authorities.digest if authorities else "",
     )
 
 

@@ -88,20 +88,21 @@ class RedialBackoff:
 
 
 class Dialer:
-    """Opens connections to origins. `names` is shared by all: it outlives a change of the dialling settings."""
+    """Opens connections to origins. `names` is shared by all: it outlives a change of the dialling settings. Without a
+    `context` the system's authorities are believed."""
 
     def __init__(
         self,
         names: Names,
         *,
         connect_timeout: float,
-        ca_file: str | None = None,
+        context: ssl.SSLContext | None = None,
         proxy: str | None = None,
         backoff: RedialBackoff | None = None,
     ) -> None:
         self._names = names
         self._timeout = connect_timeout
-        self._context = client_context(ca_file)
+        self._context = context or client_context(None)
         self._sessions: LRUCache[str, ssl.SSLSession] = LRUCache(_MAX_SESSIONS)
         self._proxy = urlsplit(proxy) if proxy else None
         self._backoff = backoff or RedialBackoff()

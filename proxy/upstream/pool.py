@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from operator import contains, itemgetter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -21,6 +21,7 @@ from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.hedging import RESTED
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
 
     from proxy.net.deadlines import Deadlines
@@ -565,13 +566,14 @@ class LocalSlots:
 class PoolSettings:
     """How hosts are reached, and how many connections each may have; a change replaces all pools.
 
-    `connect_timeout` is in seconds. Another `ca_digest` tells that `ca_file` has another content.
+    `connect_timeout` is in seconds. `context` is TLS's, None to believe the system's authorities; another `ca_digest`
+    tells that it believes others.
     """
 
     connect_timeout: float
     max_connections: int
     proxy: str | None = None
-    ca_file: str | None = None
+    context: ssl.SSLContext | None = field(default=None, compare=False)
     ca_digest: str = ""
 
 
@@ -604,7 +606,7 @@ class Pools:
             old = {}
             self._settings = settings
             self._dialer = Dialer(
-                self._names, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file, proxy=settings.proxy
+                self._names, connect_timeout=settings.connect_timeout, context=settings.context, proxy=settings.proxy
             )
         origins = {key: origin_of(url) for key, url in endpoints.items()}
         pools = {origin: old.get(origin) or self._make(origin, settings) for origin in set(origins.values())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import sys
@@ -11,10 +12,16 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from proxy.access.clients import Budgets
+from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.app.server_tls import ServerCertificate, ServerTls, as_file
 from proxy.config import Config, load
 from proxy.config.model.sections import TlsSection
 from proxy.errors import ConfigurationError, ListenError
+from proxy.net.deadlines import Deadlines
+from proxy.net.names import Names
+from proxy.routing.table import EmptyDirectory
+from proxy.upstream.pool import Pools
 from tests.support.certificates import Authority
 
 NAME = "127.0.0.1"
@@ -112,6 +119,23 @@ def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
         tls.reread(config)
     assert passed(tls) == before
     assert files.shown(tls) == serial
+
+
+async def test_connections_to_amazon_believe_whom_the_process_was_told_to_believe(files: Files) -> None:
+    """A worker that starts again after its file was broken serves on, as the others do."""
+    config = files.config()
+    ours, theirs = ServerTls(), ServerTls()
+    ours.begin(config)
+    files.ca_file.write_text(BROKEN)
+    theirs.take(passed(ours))
+    table = make_routing_table(config, EmptyDirectory())
+    rules = make_rules(
+        config, table, make_clients(config, b"key", Budgets()), authorities=theirs.authorities, demo=False
+    )
+    loop = asyncio.get_running_loop()
+    pools = Pools(Deadlines(loop), Names())
+    pools.apply(rules.pool_settings, rules.endpoints)
+    assert pools._dialer._context is theirs.authorities.context
 
 
 def test_without_files_there_is_nothing_to_hand_on() -> None:

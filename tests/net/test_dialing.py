@@ -342,7 +342,7 @@ async def test_a_reset_in_the_handshake_is_dialled_again(tmp_path: Path) -> None
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     patience = Patience()
     origin = Origin("https", "localhost", server.sockets[0].getsockname()[1])
-    protocol = await patience.dialer(ca_file=str(authority.ca_file)).dial(origin, Wire)
+    protocol = await patience.dialer(context=client_context(str(authority.ca_file))).dial(origin, Wire)
     assert (met, len(patience.pauses)) == (3, 2)
     protocol.close()
     server.close()

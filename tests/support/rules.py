@@ -14,6 +14,7 @@ from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.decision import Rules
+from proxy.net.dialing import client_context
 from proxy.routing.table import EmptyDirectory
 from tests.support.certificates import Authority
 
@@ -33,8 +34,7 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
         "pool_limit": ("pool_settings", "max_connections"),
         "connect_timeout": ("pool_settings", "connect_timeout"),
         "outbound_proxy": ("pool_settings", "proxy"),
-        "ca_file": ("pool_settings", "ca_file"),
-        "ca_digest": ("pool_settings", "ca_digest"),
+        "context": ("pool_settings", "context"),
         "response_timeout": ("timeouts", "response"),
         "idle_timeout": ("timeouts", "idle"),
         "max_header_bytes": ("head_limits", "max_bytes"),
@@ -68,7 +68,8 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
     config = load(None, environment)
     table = make_routing_table(config, EmptyDirectory())
     rules = make_rules(config, table, make_clients(config, b"key", Budgets()), demo=False)
-    return changed_rules(rules, {"ca_file": _one_authority(), **changed})
+    ca_file = changed.pop("ca_file", _one_authority())
+    return changed_rules(rules, {"context": client_context(ca_file), **changed})
 
 
 @functools.cache
