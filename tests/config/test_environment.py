@@ -231,7 +231,9 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(name: str
             "log.level: is not one of debug, info, warning, error (from ADS_PROXY_LOG__LEVEL)",
         ),
         ({"ADS_PROXY_CLIENTS": "[{"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
-        ({"ADS_PROXY_CLIENTS": "[{expires: 2027-02-30}]"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
+        ({"ADS_PROXY_ROUTES": "{a: {account: default}, a: {}}"}, "ADS_PROXY_ROUTES: holds a key twice; keep one"),
+        ({"ADS_PROXY_ROUTES": "{[a]: {}}"}, "ADS_PROXY_ROUTES: is neither YAML nor JSON"),
+        ({"ADS_PROXY_ROUTES": "&a {b: *a}"}, "ADS_PROXY_ROUTES: is neither YAML nor JSON"),
         ({"ADS_PROXY_CLIENTS": "!!bool maybe"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
         ({"ADS_PROXY_CLIENTS": "!!timestamp later"}, "ADS_PROXY_CLIENTS: is neither YAML nor JSON"),
         (
@@ -380,3 +382,11 @@ def test_the_values_of_the_file_stay_as_they_are() -> None:
     values = {"log": {"level": "info"}}
     assert lay_over(values, {"ADS_PROXY_LOG__LEVEL": "debug"}).values == {"log": {"level": "debug"}}
     assert values == {"log": {"level": "info"}}
+
+
+def test_a_variable_is_read_as_a_file_is() -> None:
+    """No `no` that becomes false, no number to another base."""
+    routes = load(
+        None, {**ONE, "ADS_PROXY_ROUTES": "{no: {account: default, profile: 0123}, 1_0: {account: default}}"}
+    ).routes
+    assert {name: route.profile for name, route in routes.items()} == {"no": "123", "1_0": None}

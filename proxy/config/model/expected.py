@@ -99,6 +99,7 @@ class Expected(StrEnum):
     SPILL = "is neither a directory nor off; write an absolute directory, or off"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"
     STATE_URL = "is not a state store; write file:DIR or memory:, or redis://HOST/DB"
+    KEYS_ONCE = "holds a key twice; keep one"
     STRUCTURE = "is neither YAML nor JSON; quote a text with special characters"
     TEXT = "must be a text"
     TITLE = "must be a name of 1 to 100 printable characters"

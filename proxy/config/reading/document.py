@@ -111,6 +111,19 @@ def parse_document(content: bytes, name: str) -> Document:
     return found
 
 
+def parse_value(text: str) -> Any:
+    """One value, as strict as a file. Raises `WrongValue`."""
+    try:
+        _, value, reader = _read_value(text, "", _FastLoader)
+    except (_Forbidden, yaml.YAMLError, ValueError):  # the last for half of a surrogate pair
+        raise WrongValue(Expected.STRUCTURE) from None
+    if reader.twice:
+        raise WrongValue(Expected.KEYS_ONCE)
+    if reader.problems:
+        raise WrongValue(Expected.STRUCTURE)
+    return value
+
+
 def _read(text: str, name: str, loader: Any) -> Document:
     """The document as this loader reads it, or what is wrong with it as YAML."""
     try:
@@ -124,26 +137,32 @@ def _read(text: str, name: str, loader: Any) -> Document:
 
 
 def _read_events(text: str, name: str, make_loader: Any) -> Document:
-    """The one document of a stream, without building nodes first: a large file would take twice as long."""
+    top, values, reader = _read_value(text, name, make_loader)
+    if isinstance(top, yaml.MappingStartEvent):
+        return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
+    if top is None or (isinstance(top, yaml.ScalarEvent) and not top.value):
+        return Document({}, {})
+    return Document({}, {}, (f"{name}: must hold keys such as 'listen:' at its top, not {_kind(top)}",))
+
+
+def _read_value(text: str, name: str, make_loader: Any) -> tuple[Any, Any, _Reader]:
+    """The one document of a stream, without building nodes first: a large file would take twice as long. Gives its
+    first event, None where there is no document, its value, and who read it."""
     loader = make_loader(text)
     try:
         reader = _Reader(loader, name)
         loader.get_event()
         if loader.check_event(yaml.StreamEndEvent):
-            return Document({}, {})
+            return None, None, reader
         loader.get_event()
         top = reader.next()
-        values = reader.value(top, ())
+        value = reader.value(top, ())
         loader.get_event()
         if not loader.check_event(yaml.StreamEndEvent):
             raise yaml.MarkedYAMLError(None, None, "single document", loader.get_event().start_mark)
     finally:
         loader.dispose()
-    if isinstance(top, yaml.MappingStartEvent):
-        return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
-    if isinstance(top, yaml.ScalarEvent) and not top.value:
-        return Document({}, {})
-    return Document({}, {}, (f"{name}: must hold keys such as 'listen:' at its top, not {_kind(top)}",))
+    return top, value, reader
 
 
 class _Forbidden(Exception):

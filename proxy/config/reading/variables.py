@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
-from proxy.config.model.expected import Expected, WrongValue
+from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import RENAMED, shown_variable
 from proxy.config.model.section import Holds, Key, Path, holds_secret, keys_of
 from proxy.config.model.sections import Config
+from proxy.config.reading.document import parse_value
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
@@ -154,12 +154,7 @@ def _interpret(text: str, path: Path, key: Key) -> Any:
         return text if (path, text) == (_SPILL, "off") else _absolute(text)
     if path == ("state", "url") and text.startswith("file:") and text != "file:":
         return "file:" + _absolute(text.removeprefix("file:"))
-    if not key.is_structured:
-        return text
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # for 2027-02-30, `!!bool x`
-        raise WrongValue(Expected.STRUCTURE) from None
+    return parse_value(text) if key.is_structured else text
 
 
 def _absolute(name: str) -> str:
