@@ -175,8 +175,8 @@ class Dialer:
         loop = asyncio.get_running_loop()
         name = f"[{origin.host}]" if ":" in origin.host else origin.host
         request = f"CONNECT {name}:{origin.port} HTTP/1.1\r\nHost: {name}:{origin.port}\r\n"
-        if self._proxy.username:
-            login = f"{unquote(self._proxy.username)}:{unquote(self._proxy.password or '')}"
+        if self._proxy.username or self._proxy.password:
+            login = f"{unquote(self._proxy.username or '')}:{unquote(self._proxy.password or '')}"
             request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
         await loop.sock_sendall(connected, request.encode() + b"\r\n")
         answer = b""

@@ -83,14 +83,16 @@ async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: b
             assert tunnel.asked == [b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n"]
 
 
-async def test_an_outbound_proxy_is_given_its_credentials(running: Running) -> None:
+@pytest.mark.parametrize(
+    ("user", "login"), [("us%40er:p%3Ass", b"us@er:p:ss"), (":token", b":token")], ids=["both", "password alone"]
+)
+async def test_an_outbound_proxy_is_given_its_credentials(user: str, login: bytes, running: Running) -> None:
     """Percent-decoded, as Basic."""
     async with Tunnel() as tunnel:
-        url = f"http://us%40er:p%3Ass@127.0.0.1:{tunnel.port}"
+        url = f"http://{user}@127.0.0.1:{tunnel.port}"
         async with running(answering(HELLO), outbound_proxy=url) as bench:
             assert (await bench.ask()).body == b"hello"
-            login = base64.b64encode(b"us@er:p:ss")
-            assert b"\r\nProxy-Authorization: Basic " + login + b"\r\n" in tunnel.asked[0]
+            assert b"\r\nProxy-Authorization: Basic " + base64.b64encode(login) + b"\r\n" in tunnel.asked[0]
             assert b"Proxy-Authorization" not in bytes(bench.upstream.wires[0].received)
 
 
