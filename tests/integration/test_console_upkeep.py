@@ -182,3 +182,31 @@ def test_a_screen_reader_is_told_news_and_nothing_else(browser: webdriver.Chrome
             refreshed(browser)
         console.see("#failures .failure", "2 times")
         assert browser.execute_script(SAID) == ["New failures: 500 failed-at-amazon · acme."]
+
+
+PAGES = """
+const real = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await real(path, options);
+  if (!path.startsWith('/console/state')) return answer;
+  const page = Number(new URL(path, location).searchParams.get('page'));
+  const state = {...await answer.json(), page, pages: 3};
+  await window.held;
+  return new Response(JSON.stringify(state));
+};
+"""
+HOLD = "window.held = new Promise(release => window.release = release)"
+IS_ASKING = "return polling !== null"
+
+
+def test_a_page_turned_while_news_are_on_their_way_is_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The answer that was asked for before the click shows the page before; it does not undo the click."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        browser.execute_script(PAGES)
+        console.see("#account-page", "Page 1 of 3")
+        browser.execute_script(HOLD)
+        until(lambda: browser.execute_script(IS_ASKING))
+        console.see("#next-accounts").click()
+        browser.execute_script("window.release(); window.held = null")
+        console.see("#account-page", "Page 2 of 3")

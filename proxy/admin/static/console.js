@@ -104,9 +104,10 @@ function showPages() {
   });
 }
 
+// An answer on its way still shows the page before.
 async function turnTo(number) {
-  page = number;
   await polling;
+  page = number;
   await poll();
 }
 
