@@ -64,7 +64,9 @@ async def form_of(request: web.Request) -> dict[str, str]:
         raise errors.MalformedRequest("Send the form as application/x-www-form-urlencoded.")
     try:
         async with asyncio.timeout(FORM_SECONDS):
-            return {name: str(value) for name, value in (await request.post()).items()}
+            form = {name: str(value) for name, value in (await request.post()).items()}
+            "".join(form.values()).encode()  # some charsets decode to halves of characters, which are no text
+            return form
     except TimeoutError:
         raise errors.RequestTimeout(f"The form was not complete within {FORM_SECONDS:g} s.") from None
     except (web.RequestPayloadError, HttpProcessingError, ValueError, LookupError):

@@ -374,6 +374,19 @@ async def test_a_client_that_expects_100_continue_is_told_to_go_on() -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape"])
+async def test_forms_with_half_a_character_are_refused(charset: str) -> None:
+    """Some charsets decode to what no text holds: the form is at fault, not the proxy."""
+    program = FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))
+    body = "key=\ud800".encode(charset)
+    content = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    async with administer(program) as knocker:
+        url = f"http://127.0.0.1:{knocker.port}/console/session"
+        async with knocker.session.post(url, data=body, headers=content) as answer:
+            assert answer.status == 400
+    assert not any(isinstance(event, DefectMet) for event in program.seen)
+
+
 async def test_large_forms_are_refused() -> None:
     """The listener reads no more than it needs."""
     form = {"key": "x" * 100_000}
