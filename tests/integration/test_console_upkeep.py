@@ -5,6 +5,7 @@ News is asked for every two seconds. `refreshed` waits until that has happened s
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,32 @@ def test_a_page_turned_while_news_are_on_their_way_is_shown(browser: webdriver.C
         console.see("#next-accounts").click()
         browser.execute_script("window.release(); window.held = null")
         console.see("#account-page", "Page 2 of 3")
+
+
+CHANGES = """
+const change = (account, outcome) => ({
+  at: '2027-01-15T10:30:00.000Z', what: 'Account pending', detail: '', who: '', account, place: '', outcome, count: 1,
+});
+const table = TABLES.find(each => each.id === 'changes');
+const shown = () => [...document.querySelectorAll('#changes-rows .line')].map(line => line.textContent);
+const found = [];
+for (let times = 0; times < 3; times += 1) {
+  showTable(table, {...state, changes: ['c', 'b', 'a'].map(name => change(name, 'success'))});
+  found.push(shown().join());
+}
+const request = (path) => ({...arguments[0], path});
+const paths = () => [...document.querySelectorAll('#request-rows code')].map(code => code.textContent).join();
+for (let times = 0; times < 3; times += 1) {
+  showRequests({known: 3, total: 3, requests: ['/c', '/b', '/a'].map(request)});
+  found.push(paths());
+}
+return found;
+"""
+
+
+def test_changes_of_one_moment_keep_their_rows(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A reload that repairs several accounts changes all of them at once; each stays in the table."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        opened(browser, running)
+        request = json.loads(running.admin_get("/console/requests")[1])["requests"][0]
+        assert browser.execute_script(CHANGES, request) == ["c,b,a"] * 3 + ["GET /c,GET /b,GET /a"] * 3

@@ -103,6 +103,7 @@ function keepRows(parent, rows) {
   const known = new Map([...parent.children].map((row) => [row.dataset.key, row]));
   arrange(parent, rows.map(([key, row]) => {
     const kept = known.get(key);
+    known.delete(key); // another row with the same key is a row of its own
     row.dataset.key = key;
     if (!kept) return row;
     [...row.children].forEach((cell, index) => {

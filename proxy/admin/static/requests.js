@@ -120,8 +120,9 @@ function requestRow(request) {
 }
 
 function keptRow(request, keep) {
-  const key = `${request.at} ${request.request_id}`;
+  const key = JSON.stringify(request); // a client may send one id with many requests
   const row = requestRows.get(key) ?? requestRow(request);
+  requestRows.delete(key);
   keep.set(key, row);
   return row;
 }
