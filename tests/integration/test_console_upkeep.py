@@ -240,3 +240,27 @@ def test_changes_of_one_moment_keep_their_rows(browser: webdriver.Chrome, tmp_pa
         opened(browser, running)
         request = json.loads(running.admin_get("/console/requests")[1])["requests"][0]
         assert browser.execute_script(CHANGES, request) == ["c,b,a"] * 3 + ["GET /c,GET /b,GET /a"] * 3
+
+
+LATE = """
+const done = arguments[0], real = window.fetch, release = [];
+const words = (typed) => { document.getElementById('words').value = typed; };
+window.fetch = (path) => new Promise(resolve => release.push(() => {
+  const found = path.includes('search=new') ? {total: 1, profiles: []} : {total: 9, profiles: []};
+  resolve(new Response(JSON.stringify(found)));
+}));
+words('old');
+const first = findProfiles();
+words('new');
+const second = findProfiles();
+release[1]();
+second.then(() => release[0]());
+first.then(() => { window.fetch = real; done(document.getElementById('found').textContent); });
+"""
+
+
+def test_a_late_answer_to_a_search_shows_nothing(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """What is found belongs to the words that stand in the field, also where an earlier answer comes last."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        opened(browser, running)
+        assert browser.execute_async_script(LATE) == "1 found, the first 0 shown."

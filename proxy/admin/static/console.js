@@ -287,9 +287,11 @@ function profileRow(profile) {
 }
 
 async function findProfiles() {
-  const answer = await ask(`/console/profiles?search=${encodeURIComponent($("words").value)}`);
+  const words = $("words").value;
+  const answer = await ask(`/console/profiles?search=${encodeURIComponent(words)}`);
   if (!answer.ok) return;
   const { total, profiles } = await answer.json();
+  if ($("words").value !== words) return; // the next answer is for what was typed since
   showFound("found", total, profiles.length);
   $("profile-box").hidden = profiles.length === 0;
   keepRows($("profile-rows"), profiles.map((profile) => [JSON.stringify(profile), profileRow(profile)]));
@@ -317,9 +319,11 @@ function adsAccountRow(account) {
 }
 
 async function findAdsAccounts() {
-  const answer = await ask(`/console/ads-accounts?search=${encodeURIComponent($("ads-words").value)}`);
+  const words = $("ads-words").value;
+  const answer = await ask(`/console/ads-accounts?search=${encodeURIComponent(words)}`);
   if (!answer.ok) return;
   const { total, ads_accounts: accounts } = await answer.json();
+  if ($("ads-words").value !== words) return; // the next answer is for what was typed since
   showFound("ads-found", total, accounts.length);
   $("ads-box").hidden = accounts.length === 0;
   keepRows($("ads-rows"), accounts.map((account) => [JSON.stringify(account), adsAccountRow(account)]));
