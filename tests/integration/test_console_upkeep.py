@@ -264,3 +264,21 @@ def test_a_late_answer_to_a_search_shows_nothing(browser: webdriver.Chrome, tmp_
     with rig(tmp_path, clients=CLIENTS) as running:
         opened(browser, running)
         assert browser.execute_async_script(LATE) == "1 found, the first 0 shown."
+
+
+SILENCE = """
+AbortSignal.timeout = () => {
+  const ended = new AbortController();
+  setTimeout(() => ended.abort(), 0);  // the time is over at once
+  return ended.signal;
+};
+window.fetch = (path, {signal}) => new Promise((_, reject) => signal?.addEventListener('abort', reject));
+"""
+
+
+def test_a_proxy_that_is_silent_is_told(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A connection that is lost without a word, as by the sleep of a laptop, is not waited for without end."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        console = opened(browser, running)
+        browser.execute_script(SILENCE)
+        console.see("#notices", "The proxy does not answer.")

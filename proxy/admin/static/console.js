@@ -3,6 +3,7 @@
 
 const POLL_MS = 2000;
 const INVITATIONS_MS = 60000;
+const ANSWER_MS = 20000;
 const TONES = { valid: "good", degraded: "busy", pending: "busy", expired: "bad", revoked: "bad", misconfigured: "bad" };
 const cards = new Map();
 let state = null;
@@ -332,7 +333,9 @@ async function findAdsAccounts() {
 // --- asking
 
 async function ask(path, method = "GET") {
-  const answer = await fetch(path, { method, headers: { "X-Ads-Proxy-Console": "1", Accept: "application/json" } });
+  const headers = { "X-Ads-Proxy-Console": "1", Accept: "application/json" };
+  const signal = method === "GET" ? AbortSignal.timeout(ANSWER_MS) : null; // browsers wait for minutes
+  const answer = await fetch(path, { method, headers, signal });
   if (answer.status === 401) location.reload();
   return answer;
 }
