@@ -283,8 +283,9 @@ class AdminHandlers:
 
 def after_key(request: web.Request) -> str:
     """Where the key form leads. A sign-in that was not begun here is asked about, now that the form's step is one."""
-    asks = request.path.startswith("/login/") and not guard.is_own_step(request.headers)
-    return f"{request.path}?ask" if asks else request.path
+    if not request.path.startswith("/login/"):
+        return request.path_qs
+    return request.path if guard.is_own_step(request.headers) else f"{request.path}?ask"
 
 
 def make_admin(

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from typing import cast
 
 import pytest
@@ -282,6 +283,17 @@ async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
         ending = {**session, "X-Ads-Proxy-Console": "1"}
         assert await knocker.status("/console/session/end", "POST", ending) == 303
         assert await knocker.status("/status", headers=session) == 401
+
+
+async def test_the_key_form_leads_to_what_was_asked_for() -> None:
+    """With its query: without it, the answer would be to another question."""
+    target = "/console/requests?status=failed&client=a%20b"
+    async with administer(FakeProgram(rules=KEYED)) as knocker:
+        async with knocker.ask(target, headers={"Accept": "text/html"}) as answer:
+            assert f'name="next" value="{escape(target)}"' in await answer.text()
+        form = {"key": KEY.reveal(), "next": target}
+        async with knocker.ask("/console/session", "POST", None, form) as answer:
+            assert answer.headers["Location"] == target
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "/a\r\nX: y", ""])
