@@ -282,3 +282,33 @@ def test_a_proxy_that_is_silent_is_told(browser: webdriver.Chrome, tmp_path: Pat
         console = opened(browser, running)
         browser.execute_script(SILENCE)
         console.see("#notices", "The proxy does not answer.")
+
+
+AGAIN = """
+const done = arguments[0], real = window.fetch;
+let searches = 0;
+window.fetch = async (path, options) => {
+  if (path.startsWith('/console/profiles')) {
+    searches += 1;
+    if (searches === 1) throw new TypeError('the connection was lost');
+  }
+  const answer = await real(path, options);
+  if (!path.startsWith('/console/state')) return answer;
+  const state = await answer.json();
+  state.accounts[0].profiles.fe = 99;
+  return new Response(JSON.stringify(state));
+};
+(async () => {
+  await polling;
+  await poll();
+  await poll();
+  done(searches);
+})();
+"""
+
+
+def test_lists_are_asked_for_again_after_a_lost_connection(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The lists follow the state; where they could not be asked for, the next look at the state does."""
+    with rig(tmp_path, clients=CLIENTS) as running:
+        opened(browser, running)
+        assert browser.execute_async_script(AGAIN) == 2

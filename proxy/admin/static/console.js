@@ -10,6 +10,7 @@ let state = null;
 let failures = 0;
 let polling = null;
 let page = 1;
+let listed = ""; // the counts of what the lists show
 let openInvitations = { total: 0, invitations: [] };
 
 function say(text) {
@@ -341,7 +342,7 @@ async function ask(path, method = "GET") {
 }
 
 function listedCount() {
-  return state ? JSON.stringify(state.accounts.map((account) => [account.profiles, account.ads_accounts])) : "";
+  return JSON.stringify(state.accounts.map((account) => [account.profiles, account.ads_accounts]));
 }
 
 // One at a time: a late answer must not replace a newer one.
@@ -356,13 +357,14 @@ async function askState() {
   try {
     const answer = await ask(`/console/state?page=${page}`);
     if (!answer.ok) throw new Error(String(answer.status));
-    const before = listedCount();
     state = { ...(await answer.json()), invitations: openInvitations };
     skew = state.clock * 1000 - Date.now();
     failures = 0;
     forget("gone");
     show();
-    if (listedCount() !== before) await Promise.all([findProfiles(), findAdsAccounts()]);
+    const counts = listedCount();
+    if (counts !== listed) await Promise.all([findProfiles(), findAdsAccounts()]);
+    listed = counts;
   } catch {
     failures += 1;
     if (failures > 1) notice("gone", "The proxy does not answer. This page tries again every two seconds.", true);
