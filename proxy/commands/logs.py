@@ -177,7 +177,7 @@ class LogFile:
             yield self._rest.decode("utf-8", "replace")
 
     def _lines(self) -> Iterator[str]:
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+        if self._file.seekable() and os.fstat(self._file.fileno()).st_size < self._file.tell():  # a pipe has no place
             self._file.seek(0)
             self._rest = b""
         while piece := self._file.read(1 << 20):

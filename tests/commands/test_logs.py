@@ -259,6 +259,18 @@ def test_a_pipe_is_read_and_filtered(tmp_path: Path) -> None:
     assert (ended.returncode, only[-3:]) == (0, "[a]")
 
 
+def test_a_pipe_with_a_name_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell's `<(zcat proxy.log.1.gz)` is a pipe, which has no place to go back to."""
+    reading, writing = os.pipe()
+    os.write(writing, (json.dumps({**LINE, "detail": "shown"}) + "\n").encode())
+    os.close(writing)
+    try:
+        assert print_logs(Path(f"/dev/fd/{reading}"), LogFilter(), follow=False, last=None) == OK
+    finally:
+        os.close(reading)
+    assert "shown" in capsys.readouterr().out
+
+
 def test_the_last_lines_of_a_pipe_are_those_that_are_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
