@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from proxy.commands.terminal import options_in_use
+from proxy.config.model.values import parse_address
+from proxy.errors import ConfigurationError
 
 
 def remember(option: str) -> Callable[[Path | None], Path | None]:
@@ -43,12 +45,27 @@ EnvFileOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_address(text: str | None) -> str | None:
+    """A callback that refuses a value that is no address: a broken `admin_listen` elsewhere counts as absent."""
+    try:
+        return text and str(parse_address(text))
+    except ValueError as error:
+        raise ConfigurationError((f"--admin-listen: {error}",)) from None
+
+
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="HOST:PORT", help="The address for clients. Default: 127.0.0.1:8080.")
 ]
 AdminListenOption = Annotated[
     str | None,
-    typer.Option("--admin-listen", metavar="HOST:PORT", help="Metrics, health and console. Default: 127.0.0.1:8081."),
+    typer.Option(
+        "--admin-listen",
+        metavar="HOST:PORT",
+        help="Metrics, health and console. Default: 127.0.0.1:8081.",
+        callback=check_address,
+    ),
 ]
 EchoOption = Annotated[
     bool,

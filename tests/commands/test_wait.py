@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from proxy.commands.cli import main
 from proxy.commands.terminal import FAILED, OK
 from proxy.commands.wait import INTERVAL, wait_until_ready
 from proxy.config import Address
@@ -108,3 +109,18 @@ def test_no_patience_is_one_question(admin: Admin) -> None:
     admin.statuses = [503]
     assert waited(admin.address, 0.0) == (FAILED, 0)
     assert len(admin.asked) == 1
+
+
+@pytest.mark.parametrize("command", ["wait", "status"])
+@pytest.mark.parametrize("address", ["9081", ":9081", "a..b:9081"])
+def test_an_address_that_is_none_is_refused(
+    command: str, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The proxy at the default address is another one: its answer would be taken for that of the asked one."""
+    monkeypatch.setattr("proxy.commands.wait.wait_until_ready", lambda *_: OK)
+    monkeypatch.setattr("proxy.commands.status.print_status", lambda *_, **__: OK)
+    monkeypatch.setattr("sys.argv", ["ads-proxy", command, "--admin-listen", address])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "ads-proxy: --admin-listen: " in capsys.readouterr().err
