@@ -109,9 +109,9 @@ def ask_on(admin: Address, key: Secret | None, first: Mapping[str, Any]) -> Stat
 def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "") -> StatusAnswer:
     """The `/status` of the program at this address, for one account or for the page after a name; or the problem."""
     query = urlencode({name: value for name, value in (("account", account), ("after", after)) if value})
-    headers = {"Connection": "close"}
+    headers = {"Connection": b"close"}
     if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
+        headers["Authorization"] = f"Bearer {key.reveal()}".encode()  # a text would leave as Latin-1
     connection = http.client.HTTPConnection(reachable(admin.host), admin.port, timeout=TIMEOUT)
     try:
         connection.request("GET", f"/status?{query}" if query else "/status", headers=headers)

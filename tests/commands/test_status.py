@@ -154,6 +154,13 @@ async def test_the_admin_key_is_shown_where_one_is_wanted(capsys: pytest.Capture
         assert "canary" not in err
 
 
+@pytest.mark.parametrize("text", ["schlüssel-der-verwaltung", "ключ-от-управления"])
+async def test_an_admin_key_may_have_any_letters(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """It is sent as the listener reads it: in UTF-8."""
+    key = Secret(text)
+    assert (await shown(FakeProgram(rules=AccessRules(key, True, "127.0.0.1")), capsys, key))[0] == OK
+
+
 async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints what `/status` says: throttles and refusals are in it."""
     limit = ThrottleView(("acme",), "na", "sp/campaigns:read", "111", 90.44)
