@@ -8,6 +8,7 @@ from the docstrings: a file is imported only when its command runs or shows its 
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -138,6 +139,7 @@ def _common(
 def main() -> None:
     """Run the command line; a failure with a name becomes its lines and its exit code."""
     name = Path(sys.argv[0]).name
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())  # it is None if it was closed at the start
     try:
         app(prog_name=name if name in NAMES else NAMES[0])
     except StartupError as error:

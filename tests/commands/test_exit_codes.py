@@ -4,7 +4,9 @@ tests/integration/test_run_command.py."""
 from __future__ import annotations
 
 import re
+import shlex
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,3 +70,11 @@ def test_every_code_of_the_table_is_tried() -> None:
     assert rows == ["0", "1", "2", "126", "127", "130", "any other"]
     elsewhere = (ROOT / "tests" / "integration" / "test_run_command.py").read_text(encoding="utf-8")
     assert [code for code in OF_RUN if code not in elsewhere] == []
+
+
+def test_a_closed_standard_input_is_an_empty_one(tmp_path: Path) -> None:
+    """A supervisor may start a command without any: it asks nothing, and says which options it needs."""
+    command = f"{shlex.quote(sys.executable)} -m proxy init {shlex.quote(str(tmp_path / 'new'))} <&-"
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("ads-proxy: --client-id and --client-secret-file: missing, and there is no terminal")
