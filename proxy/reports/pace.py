@@ -239,7 +239,7 @@ class OrderQueue:
     def _refusal(self) -> Throttled:
         pace, now = self._pace, self._loop.time()
         wait = 1.0 if pace is None else max(pace.opens_at - now, pace.interval)
-        seconds = max(1, math.ceil(wait))
+        seconds = max(1, math.ceil(round(wait, 3)))  # a sum of moments is a little more or less than what was added
         return Throttled(
             f"Amazon throttles orders for reports of this login in this region: send it again in {seconds} s.",
             retry_after=float(seconds),

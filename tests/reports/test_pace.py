@@ -254,6 +254,18 @@ async def test_a_pause_beyond_the_patience_is_refused_at_once() -> None:
 
 
 @virtual_time
+async def test_a_refusal_tells_no_second_more_than_amazon_asked_for() -> None:
+    """Whatever the moment: added to it and taken from it again, 600 s may be a little more."""
+    clock = asyncio.get_running_loop().time
+    while clock() + 600.0 - clock() <= 600.0:
+        await asyncio.sleep(0.1)
+    orders = Orders(retry_after=600.0)
+    with pytest.raises(Throttled) as caught:
+        await orders.queues.wait(LIMIT, "b", NOVEMBER, 60.0)
+    assert caught.value.retry_after == 600.0
+
+
+@virtual_time
 async def test_endless_patience_waits_for_its_turn() -> None:
     """The proxy's own orders have it."""
     orders = Orders(retry_after=600.0)
