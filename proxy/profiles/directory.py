@@ -342,7 +342,7 @@ class ProfileDirectory:
         """Ask Amazon, with the right to it, and tell the fleet what came of it."""
         source, region = watch.source, watch.region
         try:
-            profiles = await list_profiles(self._session, source.endpoint(region), token.value)
+            profiles = await list_profiles(self._session, source.endpoint(region, token.client_id), token.value)
         except ProfilesUnavailable as error:
             if self._is_newest(watch):
                 watch.note(error, self._schedule.wall())

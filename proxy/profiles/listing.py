@@ -301,5 +301,6 @@ class ProfileSource:
         """The source of a listing: a listing from another origin does not count here."""
         return f"{self.api_urls[region]} {self.client_id}"
 
-    def endpoint(self, region: str) -> Endpoint:
-        return Endpoint(self.api_urls[region], self.client_id, proxy=self.proxy, ssl_context=self.ssl_context)
+    def endpoint(self, region: str, client_id: str) -> Endpoint:
+        """For an access token of this application, which after a reload may still be the one before."""
+        return Endpoint(self.api_urls[region], client_id, proxy=self.proxy, ssl_context=self.ssl_context)

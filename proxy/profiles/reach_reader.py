@@ -89,7 +89,7 @@ class ReachReader:
     ) -> ReadResult:
         """Ask Amazon, with the right to it, and tell the fleet what came of it."""
         old = self.index.reading(source.account, region) or Reach(source.origin(region))
-        reach, problem = await read_reach(self._session, source.endpoint(region), token.value, old)
+        reach, problem = await read_reach(self._session, source.endpoint(region, token.client_id), token.value, old)
         if not is_current():
             return ReadResult(changed=False, problem=problem)
         changed = (problem is None or reach != old) and self._put(source, region, reach)
@@ -140,6 +140,9 @@ class Token(Protocol):
 
     @property
     def value(self) -> Secret: ...
+
+    @property
+    def client_id(self) -> str: ...
 
     @property
     def lineage(self) -> str:

@@ -88,7 +88,7 @@ class ReportApi:
             return Answer(AnswerKind.REFUSED, words=f"The account '{account}' is not configured any more.")
         try:
             token = await self.tokens.get(account)
-            response = await ask(self.session, source.endpoint(order.region), token.value, request)
+            response = await ask(self.session, source.endpoint(order.region, token.client_id), token.value, request)
             if response.status == 401:
                 await self.tokens.renewed(token, TokenUse(_CLIENT, order.profile))
         except NoUsableToken as error:

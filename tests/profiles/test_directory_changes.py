@@ -41,6 +41,18 @@ async def test_a_reload_leaves_alone_what_did_not_change(running: RunningDirecto
     assert running.directory.first("acme", "na") is None
 
 
+async def test_each_list_is_asked_for_with_the_client_id_of_its_token(running: RunningDirectory) -> None:
+    """A reload puts another application in force for the tokens first: what is listed in between has a new one."""
+    await running.directory.start([running.source()])
+    await running.settle(1)
+    assert set(running.client_ids) == {"app-of-acme"}
+    running.client_ids.clear()
+    running.application, running.generation = "other", 2
+    running.directory.list_again("acme")
+    await running.settle(1)
+    assert set(running.client_ids) == {"other-of-acme"}
+
+
 @virtual_time
 async def test_a_newly_configured_refresh_token_lists_again_once_its_access_token_is_there() -> None:
     """The one before serves until then, and lists what another person may reach; a rotation is the same person's."""

@@ -7,12 +7,16 @@ from typing import Any, NoReturn, cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver
+from aiohttp.test_utils import RawTestServer
 
 from proxy.profiles.listing import ProfileSource
 from proxy.reports.amazon import DownloadFailed, ReportApi
 from proxy.reports.answers import AnswerKind
 from proxy.reports.templates import PlannedOrder, Version3Template
+from proxy.secret import Secret
+from proxy.tokens.values import AccessToken
 
 
 class NoNames(AbstractResolver):
@@ -52,3 +56,22 @@ async def test_without_its_account_nothing_is_asked() -> None:
     assert {(each.kind, each.words) for each in answers} == {
         (AnswerKind.REFUSED, "The account 'main' is not configured any more.")
     }
+
+
+async def test_an_order_is_sent_with_the_client_id_of_its_token() -> None:
+    """A reload may put another application in force while the order waits for a token."""
+    sent = list[str]()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        sent.append(request.headers["Amazon-Ads-ClientId"])
+        return web.json_response({"reportId": "r-1"})
+
+    class NextTokens:
+        async def get(self, account: str) -> AccessToken:
+            return AccessToken(account, Secret("Atza|next"), 2, 3600.0, "next")
+
+    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    async with RawTestServer(answer) as server, aiohttp.ClientSession() as session:
+        source = ProfileSource("main", "before", {"na": str(server.make_url("")).rstrip("/")}, pins_first=False)
+        await ReportApi(session, cast(Any, NextTokens()), lambda _: source).order("main", order, template)
+    assert sent == ["next"]

@@ -105,6 +105,7 @@ class DocumentStore:
 @dataclass(frozen=True)
 class Token:
     value: Secret
+    client_id: str
     lineage: str
 
 
@@ -112,7 +113,7 @@ class RunningDirectory:
     """A directory before a scripted Amazon: `/REGION/v2/profiles` answers with that region's ids.
 
     `further` answers by region and the rest of the target what else is asked for; it is empty where nothing is said.
-    `asked` holds the usual lists alone, `asked_further` the targets of all others.
+    `asked` holds the usual lists alone, `asked_further` the targets of all others, `client_ids` those of both.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -130,6 +131,8 @@ class RunningDirectory:
         self.asked_further: list[str] = []
         self.tokens: set[str] = {"acme", "zeta"}
         self.generation = 1
+        self.application = "app"
+        self.client_ids: list[str] = []
         self.gate: asyncio.Event | None = None
         self.directory = self.open()
 
@@ -140,10 +143,12 @@ class RunningDirectory:
     async def token(self, account: str, *, hastens: bool) -> Token:
         if account not in self.tokens:
             raise NoUsableToken(f"{account} has to sign in", retryable=False)
-        return Token(Secret(f"Atza|{account}|{self.generation}"), self.lineage)
+        client_id = f"{self.application}-of-{account}"
+        return Token(Secret(f"Atza|{account}|{self.generation}"), client_id, self.lineage)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region, _, target = request.path_qs[1:].partition("/")
+        self.client_ids.append(request.headers["Amazon-Ads-ClientId"])
         if target != "v2/profiles":
             self.asked_further.append(target)
             nothing: Any = [] if target.startswith("v2/profiles") else {}
