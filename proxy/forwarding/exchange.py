@@ -850,7 +850,7 @@ class Exchange:
         context = self._context
         response, body = (None, None) if fault or stats.refusal is not None else self._relay.response
         if self._report is not None:
-            self._report.ended(response, body)
+            self._report.ended(response, body, sent=bool(stats.attempts))
         if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         accounting = self._dependencies.accounting

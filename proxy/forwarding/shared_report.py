@@ -302,11 +302,13 @@ class SharedReport:
 
     # --- the end
 
-    def ended(self, response: Response | None, body: bytes | None) -> None:
+    def ended(self, response: Response | None, body: bytes | None, *, sent: bool) -> None:
         """The request is over: this is what Amazon answered, None if nothing came, or not all of it."""
         if self._over:
             return
         self._over = True
+        if self._left_at and not sent:
+            self._give_back_turn()
         if response is not None and body is not None:
             body = decode_body(body, response.fields.content_encoding, MAX_DECODED)
         report = read_report(self._operation, body) if response is not None and body and response.status < 300 else None

@@ -1055,3 +1055,27 @@ async def test_a_client_that_leaves_its_place_is_not_sent(
         bench.reports.queues.give_back(limit)
         assert told(await staying)[0] == 200
     assert [each["endDate"] for each in amazon.reports.values()] == ["2026-11-07"]
+
+
+async def test_an_order_that_was_not_sent_gives_its_turn_back(
+    running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client left while it waited for a token: the next one does not wait for another interval."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
+    amazon.answers = [answer(429, {"code": "429"})]
+    async with sharing(running, amazon, response_timeout=1000.0) as bench:
+        await bench.ask(order())
+        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
+        leaving = await bench.client(order({**ORDER, "endDate": "2026-11-09"}))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+        staying = asyncio.create_task(bench.ask(order()))
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 2)
+        bench.tokens.cold = True
+        bench.tokens.gate.clear()
+        bench.reports.queues.give_back(limit)
+        await bench.settled(lambda: len(bench.reports._claims._claimed) == 1)
+        leaving.abort()
+        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 0)
+        bench.tokens.gate.set()
+        assert told(await staying)[0] == 200
+    assert [each["endDate"] for each in amazon.reports.values()] == ["2026-11-07"]
