@@ -12,6 +12,8 @@ from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from cachetools import LRUCache
+
 from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.errors import Throttled
 from proxy.reports.orders import Report, ReportStatus
@@ -29,6 +31,8 @@ QUESTIONS: Final = frozenset(("report-order", "report-poll", "report-turn"))
 MESSAGES: Final = frozenset(
     f"report-{name}" for name in ("left", "ordered", "polled", "saw", "gone", "given-back", "throttled", "taken")
 )
+_MAX_TURNS: Final = 1024
+"""More than are on their way to workers at one time."""
 
 
 # --- In a worker -------------------------------------------------------------------------------------------------
@@ -112,11 +116,13 @@ class WorkerReports:
 
 
 class WorkersReports:
-    """Answers the workers from the one memory. `answering` are those that wait, by ticket."""
+    """Answers the workers from the one memory. `answering` are those that wait, by ticket, and `turns` the last turns
+    that orders got: a client may leave before its worker reads of it."""
 
     def __init__(self, reports: SharedReports) -> None:
         self._reports = reports
         self._answering: dict[str, asyncio.Task[Any] | None] = {}
+        self._turns: LRUCache[str, OrderLimit] = LRUCache(_MAX_TURNS)
 
     def __repr__(self) -> str:
         return f"<WorkersReports: {len(self._answering)} waiting, {self._reports!r}>"
@@ -125,6 +131,7 @@ class WorkersReports:
         """Answer one of `QUESTIONS`."""
         ticket = message["ticket"]
         self._answering[ticket] = asyncio.current_task()
+        self._turns.pop(ticket, None)  # of a worker before, whose number this one has
         try:
             return await self._answer(message, ticket)
         except Throttled as error:
@@ -136,11 +143,15 @@ class WorkersReports:
         if message["question"] == "report-order":
             queued = _queued(message["queued"]) if message["queued"] is not None else None
             order = await self._reports.claim_order(message["key"], ticket, queued, message["unfit"])
+            if queued is not None and order.granted and order.made is None:
+                self._turns[ticket] = queued.limit
             return {"made": asdict(order.made) if order.made is not None else None, "granted": order.granted}
         if message["question"] == "report-poll":
             poll = await self._reports.claim_poll(message["key"], ticket)
             return {"answer": asdict(poll.answer) if poll.answer is not None else None, "granted": poll.granted}
-        await self._reports.wait_for_turn(_queued(message["queued"]))
+        queued = _queued(message["queued"])
+        await self._reports.wait_for_turn(queued)
+        self._turns[ticket] = queued.limit
         return {}
 
     def heard(self, message: Message) -> None:
@@ -176,11 +187,14 @@ class WorkersReports:
         self._reports.lost(f"{number}:")
 
     def _left(self, ticket: str, key: str) -> None:
-        """A client left: it waits no longer, and what it claimed meanwhile is free."""
+        """A client left: it waits no longer, and what it got meanwhile is free."""
         task = self._answering.get(ticket)
         if task is not None:
             task.cancel()
-        elif key:
+            return
+        if (limit := self._turns.pop(ticket, None)) is not None:
+            self._reports.give_back(limit)
+        if key:
             self._reports.settle_order(key, ticket, None)
             self._reports.settle_poll(key, ticket, None)
 

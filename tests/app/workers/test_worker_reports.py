@@ -189,6 +189,26 @@ async def test_a_turn_that_one_worker_gives_back_is_anothers(
         await waiting
 
 
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_turn_whose_client_leaves_before_its_worker_reads_of_it_is_anothers(
+    monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    """The supervisor has answered its question already."""
+    monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
+    queued = QueuedOrder(LIMIT, "client", ("", ""), 700.0)
+    async with office() as bench:
+        one, other = bench.worker(1), bench.worker(2)
+        one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
+        asking = other.claim_order("order", "a", queued) if shared else other.wait_for_turn(queued)
+        asking.send(None)
+        await bench.waiting(1)
+        bench.shared.give_back(LIMIT)
+        await bench.waiting(0)
+        with pytest.raises(asyncio.CancelledError):
+            asking.throw(asyncio.CancelledError())
+        await one.wait_for_turn(queued)
+
+
 async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
