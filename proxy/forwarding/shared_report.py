@@ -96,8 +96,7 @@ class SharedReport:
         self._order: Order | None = None
         self._id = self._key = self._claimed = ""
         self._deleted: tuple[str, ...] = ()
-        self._patient_until = self._loop.time() + context.rules.timeouts.response
-        self._left_at = 0.0
+        self._patient_until = self._left_at = 0.0
         self._over = False
 
     def __repr__(self) -> str:
@@ -159,6 +158,7 @@ class SharedReport:
         """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`, and
         what forbids the request after a wait: it may have been for minutes, and its client's key revoked meanwhile."""
         operation = self._operation
+        self._patient_until = self._loop.time() + self._context.rules.timeouts.response
         if operation.is_poll:
             answer = await self._share_poll() if self._key and self._rules.poll_interval else None
             self._permit(self._context, self._body)

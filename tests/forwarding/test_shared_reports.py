@@ -20,8 +20,11 @@ from proxy.access.policy import Policy
 from proxy.events import CounterRaised
 from proxy.forwarding import report_look, throttles
 from proxy.reports import pace
+from proxy.reports.pace import OrderLimit
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
+from tests.support.memory_bench import MemoryBench
+from tests.support.tokens import virtual_time
 from tests.support.wire import UNAUTHORIZED, Wire, value_of
 
 if TYPE_CHECKING:
@@ -1079,3 +1082,23 @@ async def test_an_order_that_was_not_sent_gives_its_turn_back(
         bench.tokens.gate.set()
         assert told(await staying)[0] == 200
     assert [each["endDate"] for each in amazon.reports.values()] == ["2026-11-07"]
+
+
+@virtual_time
+async def test_a_slow_upload_shortens_no_wait_for_a_turn() -> None:
+    """Its client's patience begins when the body is whole."""
+    bench = MemoryBench(reports=RULES, response_timeout=8.0)
+    loop, reports = asyncio.get_running_loop(), bench.forwarder._dependencies.reports
+    limit = OrderLimit("default", "amzn1.test", "na")
+    request, client = order(), bench.client()
+    client.send(request[:-1])
+    await bench.rest(client)
+    await asyncio.sleep(5.0)
+    reports.throttled(limit, loop.time(), 6.0)
+    client.send(request[-1:])
+    await bench.rest(client)
+    assert not bench.sent
+    await asyncio.sleep(6.0)
+    await bench.rest(client)
+    assert (len(bench.sent), client.pipe.written[:15]) == (1, b"HTTP/1.1 200 OK")
+    await bench.stop(client)
