@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 INTERVAL = 1.0
 """Seconds between two looks at the folder."""
 TAKEN_WITHIN = 30.0
-"""Seconds after which a proxy that runs has taken a request for a run."""
+"""Seconds after which a proxy that runs has taken a request for a run, or goes on with one that a stop cut off."""
 
 
 def report(  # noqa: PLR0913 - each is an option of the command
@@ -108,10 +108,13 @@ class NextResult:
     name: str
     clock: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
+    _kept_at: float = field(default=0.0, init=False)
+    """When a proxy had the run that is under way, or none was."""
 
     def wait(self) -> str:
         """The problem, if there is none to be had; else empty. Raises `ReportFolderError`."""
         folder, began = self.reports.folder, self.clock()
+        self._kept_at = began
         overview = self._look()
         if not overview.is_under_way:
             folder.ask_for_run(self.name)
@@ -147,6 +150,13 @@ class NextResult:
                 else f"no running proxy took the request within {TAKEN_WITHIN:g} s;"
             )
             return f"{self.name}: {what} start one with this configuration. It will begin the run then."
+        if not overview.is_running or self.reports.folder.is_kept(self.name):
+            self._kept_at = self.clock()
+        elif self.clock() - self._kept_at > TAKEN_WITHIN:
+            return (
+                f"{self.name}: the proxy stopped during the run, and none continued it within {TAKEN_WITHIN:g} s; "
+                "start one with this configuration. It will continue the run then."
+            )
         return ""
 
 

@@ -228,6 +228,11 @@ class ReportFolder:
         """Whether a run was asked for that has not begun."""
         return (self.path(name) / RUN_NOW).exists()
 
+    def is_kept(self, name: str) -> bool:
+        """Whether a program runs the report now, or waits for its next run. Raises `ReportFolderError`."""
+        with locked(self.path(name)) as is_locked:
+            return not is_locked
+
     def path(self, name: str) -> Path:
         """A report's folder, which need not exist. Raises `ValueError` for what is no report's name."""
         if not NAME.fullmatch(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from proxy.commands.kept_reports import configured_reports
 from proxy.commands.report import INTERVAL, TAKEN_WITHIN, NextResult
 from proxy.errors import StateError
 from proxy.reports.overview import NamedReports
-from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State
+from proxy.reports.store import ReportFolder, Run, RunProgress, RunResult, State, locked
 from tests.support.named_reports import COMPLETED, ROWS, csv_of, failed_run, publish, tell
 from tests.support.ready_program import run_ready
 from tests.support.running import SimulatedAmazon, simulated_amazon
@@ -234,6 +235,17 @@ def test_wait_says_what_a_run_waits_for(folder: ReportFolder, named: NamedReport
     problem, _ = waited(named)
     assert problem.startswith(f"sp-daily: no run began within 30 s. {why} If no proxy runs, start one")
     assert folder.run_is_asked_for("sp-daily")
+
+
+def test_wait_ends_if_the_proxy_stops_during_the_run(folder: ReportFolder, named: NamedReports) -> None:
+    """The status still says that it runs; another proxy may continue it, which takes a moment."""
+    tell(folder, "sp-daily", State.RUNNING)
+    with ExitStack() as proxy:
+        assert proxy.enter_context(locked(folder.path("sp-daily")))
+        stops = (*[lambda: None] * 40, proxy.close, *[lambda: None] * 40, lambda: pytest.fail("it waits for ever"))
+        problem, pauses = waited(named, *stops)
+    assert "the proxy stopped during the run, and none continued it within 30 s" in problem
+    assert pauses == 41 + TAKEN_WITHIN / INTERVAL
 
 
 # --- --dry-run
