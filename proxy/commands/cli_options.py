@@ -48,7 +48,7 @@ EnvFileOption = Annotated[
 
 
 def check_address(text: str | None) -> str | None:
-    """A callback that refuses a value that is no address: a broken `admin_listen` elsewhere counts as absent."""
+    """A callback that refuses a value that is no address."""
     try:
         return text and str(parse_address(text))
     except ValueError as error:

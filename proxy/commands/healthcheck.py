@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain
-from proxy.config import admin_address, environment
+from proxy.config import DEFAULT_ADMIN, admin_address, environment
+from proxy.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from proxy.config import Address
@@ -22,7 +23,12 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def healthcheck(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
-    return check_health(admin_address(config, environment(env_file)))
+    environ = environment(env_file)
+    try:
+        admin = admin_address(config, environ)
+    except ConfigurationError:
+        admin = DEFAULT_ADMIN  # what breaks after the start must not make a running proxy look dead
+    return check_health(admin)
 
 
 def reachable(host: str) -> str:

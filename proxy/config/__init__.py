@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.config.account_files import AccountFileReader
 from proxy.config.checks.notes import notes
 from proxy.config.loading import (
+    DEFAULT_ADMIN,
     ConfiguredNames,
     admin_address,
     admin_key,
@@ -43,6 +44,7 @@ from proxy.config.model.values import Address
 from proxy.config.reading.files import Stamp, is_folder, stamps_of
 
 __all__ = [
+    "DEFAULT_ADMIN",
     "AccessField",
     "Account",
     "AccountFileReader",

@@ -28,7 +28,7 @@ from proxy.config.reading.files import ReferenceReader
 from proxy.config.reading.variables import CONFIG_VARIABLE, PREFIX, lay_over
 from proxy.secret import Secret
 
-DEFAULT_ADMIN = "127.0.0.1:8081"
+DEFAULT_ADMIN = Address("127.0.0.1", 8081)
 
 
 def environment(env_file: Path | None = None) -> Mapping[str, str]:
@@ -69,7 +69,7 @@ def load(
     """
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
-    document = read_document(file, CONFIG_VARIABLE if path is None else "--config") if file else Document({}, {})
+    document = _read_file(path, environ)
     if document.problems and not document.values:
         raise errors.ConfigurationError(document.problems)
     renaming = rename_keys(document.values, deprecations)
@@ -100,18 +100,22 @@ def load(
 
 
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
-    """Where the admin listener of a running program is, even where the rest of the configuration is broken by now."""
-    values = _present_values(config_path(path, environ), environ)
+    """Where the admin listener of a running program is, even where the rest of the configuration is broken by now.
+    Raises `ConfigurationError` if it is no address, or may be in a file that cannot be read."""
+    document = _read_file(path, environ)
+    named = _present_values(document, environ).get("admin_listen")
+    if not named and document.problems and not document.values:
+        raise errors.ConfigurationError(document.problems)
     try:
-        return parse_address(values.get("admin_listen") or DEFAULT_ADMIN)
-    except ValueError:
-        return parse_address(DEFAULT_ADMIN)
+        return parse_address(named or DEFAULT_ADMIN)
+    except ValueError as error:
+        raise errors.ConfigurationError((f"admin_listen: {error}",)) from None
 
 
 def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
     """What opens the admin listener of a running program; None where there is no key, or none that can be read."""
     file = config_path(path, environ)
-    admin = _present_values(file, environ).get("admin")
+    admin = _present_values(_read_file(path, environ), environ).get("admin")
     key = admin.get("key") if isinstance(admin, dict) else None
     references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
@@ -123,7 +127,7 @@ def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
 def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Where the audit stream of a running program is written; None where there is none, or no file can be told."""
     file = config_path(path, environ)
-    audit = _present_values(file, environ).get("audit")
+    audit = _present_values(_read_file(path, environ), environ).get("audit")
     named = audit.get("file") if isinstance(audit, dict) else None
     references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
@@ -147,7 +151,7 @@ def configured_names(path: Path | None, environ: Mapping[str, str]) -> Configure
     read."""
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
-    values = _present_values(file, environ)
+    values = _present_values(_read_file(path, environ), environ)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
     main = MainFile(file, values, {}, references, DEPRECATIONS)
     values = read_further_accounts(main, None, AccountFileReader()).named_in(values)
@@ -163,9 +167,16 @@ def configured_names(path: Path | None, environ: Mapping[str, str]) -> Configure
     )
 
 
-def _present_values(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+def _read_file(path: Path | None, environ: Mapping[str, str]) -> Document:
+    """The configuration file as it is now; an empty one if there is none."""
+    file = config_path(path, environ)
+    named_by = CONFIG_VARIABLE if path is None else "--config"
+    return read_document(file.absolute(), named_by) if file is not None else Document({}, {})
+
+
+def _present_values(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:
     """What file and environment say, unchecked, under the present names."""
-    renaming = rename_keys(read_document(file, CONFIG_VARIABLE).values if file else {}, DEPRECATIONS)
+    renaming = rename_keys(document.values, DEPRECATIONS)
     return lay_over(renaming.values, rename_variables(environ, PREFIX, DEPRECATIONS)[0]).values
 
 

@@ -28,8 +28,8 @@ from proxy.commands import terminal
 from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.entry import ServeRequest
-from proxy.commands.healthcheck import check_health
-from proxy.config import Address, load
+from proxy.commands.healthcheck import check_health, healthcheck
+from proxy.config import DEFAULT_ADMIN, Address, load
 from proxy.config.reference import json_schema, tables
 from proxy.simulator import SimulatorSettings
 from tests.support.ready_program import run_ready
@@ -363,6 +363,18 @@ def test_the_health_check_fails_where_nobody_listens(tmp_path: Path) -> None:
     result = run(tmp_path, "healthcheck", ADS_PROXY_ADMIN_LISTEN="127.0.0.1:9")
     assert result.returncode == 1
     assert result.stderr.startswith("ads-proxy: 127.0.0.1:9 does not answer")
+
+
+@pytest.mark.parametrize("environ", [{}, {"ADS_PROXY_ADMIN_LISTEN": "nonsense"}])
+def test_the_health_check_of_a_broken_configuration_asks_the_default_address(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was broken after the start must not make a running server look dead."""
+    asked = list[Address]()
+    monkeypatch.setattr("proxy.commands.healthcheck.check_health", asked.append)
+    monkeypatch.setattr("os.environ", environ)
+    healthcheck(tmp_path / "none.yaml")
+    assert asked == [DEFAULT_ADMIN]
 
 
 SIMULATOR = {

@@ -124,3 +124,17 @@ def test_an_address_that_is_none_is_refused(
         main()
     assert ended.value.code == 2
     assert "ads-proxy: --admin-listen: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["wait", "status"])
+def test_a_configuration_that_cannot_be_read_is_told(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may name another address than the default one."""
+    monkeypatch.setattr("proxy.commands.wait.wait_until_ready", lambda *_: OK)
+    monkeypatch.setattr("proxy.commands.status.print_status", lambda *_, **__: OK)
+    monkeypatch.setattr("sys.argv", ["ads-proxy", command, "--config", "none.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "none.yaml does not exist" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Address, Config, admin_address, environment, load
+from proxy.config import DEFAULT_ADMIN, Address, Config, admin_address, environment, load
 from proxy.config.reading.variables import known_variables, lay_over
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
@@ -313,13 +313,26 @@ def test_the_redirect_follows_the_admin_listener() -> None:
     assert config.accounts["default"].redirect_uri == "http://localhost:9999/login/callback"
 
 
-def test_the_health_check_finds_the_listener_of_a_broken_configuration(tmp_path: Path) -> None:
-    """A file that was broken after the start must not make a running server look dead."""
+def test_the_admin_listener_of_a_broken_configuration_is_found(tmp_path: Path) -> None:
+    """A running proxy can be asked what is wrong with the file."""
     path = write(tmp_path, "admin_listen: 127.0.0.1:7777\nbroken: true\n")
     assert admin_address(path, {}) == Address("127.0.0.1", 7777)
     assert admin_address(path, {"ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:7778"}).port == 7778
-    assert admin_address(tmp_path / "none.yaml", {}) == Address("127.0.0.1", 8081)
-    assert admin_address(None, {"ADS_PROXY_ADMIN_LISTEN": "nonsense"}) == Address("127.0.0.1", 8081)
+    assert admin_address(tmp_path / "none.yaml", {"ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:7778"}).port == 7778
+    assert admin_address(write(tmp_path, "broken: true\n"), {}) == admin_address(None, {}) == DEFAULT_ADMIN
+
+
+def test_an_admin_listener_that_cannot_be_found_is_a_problem(tmp_path: Path) -> None:
+    """Whoever answers at the default address may be another proxy."""
+    missing, folder = tmp_path / "none.yaml", str(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"--config: the file .*none\.yaml does not exist"):
+        admin_address(missing, {})
+    with pytest.raises(ConfigurationError, match=r"ADS_PROXY_CONFIG: .* is a directory"):
+        admin_address(None, {"ADS_PROXY_CONFIG": folder})
+    with pytest.raises(ConfigurationError, match=r"proxy\.yaml: line"):
+        admin_address(write(tmp_path, "admin_listen: [\n"), {})
+    with pytest.raises(ConfigurationError, match="admin_listen: is not an address"):
+        admin_address(None, {"ADS_PROXY_ADMIN_LISTEN": "nonsense"})
 
 
 def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
