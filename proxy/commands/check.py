@@ -42,7 +42,7 @@ from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from proxy.access.mcp_tools import ToolRules
     from proxy.commands.amazon_session import Finding
@@ -90,7 +90,8 @@ def check(  # noqa: PLR0913 - each is an option of the command
         if client or offline or request or profile or account_id or mcp_tool:
             raise _misused("check: --diff OLD_CONFIG accepts no other option than --config; remove the others")
 
-        return print_difference(load(diff, environment(env_file)), load(config, environment(env_file)))
+        environ = environment(env_file)
+        return print_difference(_load_old(diff, environ), load(config, environ))
     if client is None:
         if request or profile or account_id or mcp_tool:
             raise _misused("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it")
@@ -305,6 +306,15 @@ def _tell_destination(chosen: Route, account_id: str) -> None:
 
 
 # --- `check --diff` --------------------------------------------------------------------------------------
+
+
+def _load_old(file: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration before the change. Raises `ConfigurationError` with problems that name the option."""
+    try:
+        return load(file, environ)
+    except ConfigurationError as error:
+        problems = (problem.removeprefix("--config: ") for problem in error.problems)
+        raise ConfigurationError(tuple(f"--diff: {problem}" for problem in problems)) from None
 
 
 def print_difference(old: Config, new: Config) -> int:

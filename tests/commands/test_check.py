@@ -81,6 +81,24 @@ def test_the_command_compares_two_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert (same.exit_code, "No consent is lost" in same.output) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "--diff: the file {old} does not exist"),
+        (f"acounts: {{acme: {BEFORE}}}", "--diff: acounts: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_the_old_file_is_told_of_that_file(tmp_path: Path, content: str | None, said: str) -> None:
+    """The present one has nothing wrong."""
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    new.write_text(f"accounts: {{acme: {BEFORE}}}")
+    if content is not None:
+        old.write_text(content)
+    result = CliRunner().invoke(app, ["check", "--diff", str(old), "--config", str(new)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert str(result.exception).startswith(said.format(old=old))
+
+
 CLIENTS = f"""
 accounts: {{acme: {{client_id: app-1, client_secret: one, refresh_token: token-1}}}}
 routes: {{brand: {{account: acme, region: eu, profile: "124"}}}}
