@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
-    from proxy.config import Config, Stamp
+    from proxy.config import Address, Config, Stamp
 
 
 _STOP_AT_ONCE_TIMEOUT = 1.0
@@ -49,18 +49,20 @@ def serve(
     notes_on: Callable[[Config], tuple[str, ...]],
     *,
     known: tuple[Path, ...] = (),
-    demo: bool = False,
+    demo: Callable[[Address, Address], None] | None = None,
 ) -> int:
     """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
 
     Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
+    `demo` is called with the addresses for clients and of the admin listener once a demo serves.
     """
     forbid_core_dumps()
     require_compiled_parser()
     loaded = read(load, known=known)
-    program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
+    notes, is_demo = notes_on(loaded.config), demo is not None
+    program = Program(loaded.config, notes=notes, demo=is_demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(program, load, loaded))
+        return runner.run(_serve(program, load, loaded, demo=demo))
 
 
 def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...]) -> int:
@@ -88,7 +90,13 @@ def require_compiled_parser() -> None:
         )
 
 
-async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion: Companion | None = None) -> int:
+async def _serve(
+    program: Program,
+    load: Loader,
+    loaded: LoadedConfig,
+    companion: Companion | None = None,
+    demo: Callable[[Address, Address], None] | None = None,
+) -> int:
     signals = StopSignals()
     manager = ServiceManager(notify_settings(environment(), os.getpid()) if companion is None else None)
     reloader = Reloader(program, load, loaded, manager)
@@ -103,6 +111,8 @@ async def _serve(program: Program, load: Loader, loaded: LoadedConfig, companion
         if await start(program, signals.stop):
             reloader.start()
             manager.ready(f"Serving clients on {program.listening}.")
+            if demo is not None:
+                demo(program.listening, program.admin_listening)
             ObjectFreezer().begin()
             code = await (companion.run(program) if companion else signals.stop_asked())
             await reloader.stop()

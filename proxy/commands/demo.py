@@ -56,11 +56,14 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
         config = load(None, variables)
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
             _try_to_listen(option, address)
-        tell(banner(config, key))
+
+        def show(listening: Address, admin: Address) -> None:
+            tell(banner(config.model_copy(update={"listen": listening, "admin_listen": admin}), key))
+
         from proxy.app.run import serve
 
         notes = ("This is a demo: the answers come from the built-in simulator, not from Amazon.",)
-        return serve(lambda *_: config, lambda _: notes, demo=True)
+        return serve(lambda *_: config, lambda _: notes, demo=show)
 
 
 @contextmanager
@@ -136,7 +139,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _try_to_listen(option: str, address: Address) -> None:
-    """Complain of a port in use before the banner, not after it."""
+    """Complain of a port in use, and name the option."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -153,7 +156,8 @@ def _try_to_listen(option: str, address: Address) -> None:
 
 def banner(config: Config, key: str) -> str:
     """What to try first."""
-    url, admin = f"http://{_reachable(config.listen)}", f"http://{_reachable(config.admin_listen)}"
+    scheme = "https" if config.tls else "http"
+    url, admin = f"{scheme}://{_reachable(config.listen)}", f"http://{_reachable(config.admin_listen)}"
     lines = [
         "ads-proxy demo: no credentials, no Amazon; a built-in simulator answers.",
         "",

@@ -29,7 +29,7 @@ from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, 
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.entry import ServeRequest
 from proxy.commands.healthcheck import check_health, healthcheck
-from proxy.config import DEFAULT_ADMIN, Address, load
+from proxy.config import DEFAULT_ADMIN, Address, TlsSection, load
 from proxy.config.reference import json_schema, tables
 from proxy.simulator import SimulatorSettings
 from tests.support.ready_program import run_ready
@@ -429,6 +429,14 @@ def test_the_banner_can_be_pasted() -> None:
     assert "curl -s http://127.0.0.1:8080/v2/profiles" in text
     assert "made-key" in text
     assert "canary" not in text
+
+
+def test_the_banner_of_a_demo_with_a_certificate_says_https(tmp_path: Path) -> None:
+    """To clients alone: the admin listener has none."""
+    config = load(None, demo_environment(SIMULATOR, {}))
+    text = banner(config.model_copy(update={"tls": TlsSection(cert=tmp_path / "cert", key=tmp_path / "key")}), "")
+    assert "curl -s https://127.0.0.1:8080/v2/profiles" in text
+    assert "curl -s http://127.0.0.1:8081/metrics" in text
 
 
 @pytest.mark.parametrize(("options", "strict"), [((), True), (("--echo",), False)])

@@ -47,7 +47,8 @@ async def running(folder: Path, environ: Mapping[str, str], *arguments: str) -> 
         async with asyncio.timeout(PATIENCE):
             while b"server_started" not in (line := await process.stdout.readline()):
                 assert line, await process.stderr.read()
-        said = await process.stderr.readline() if "demo" in arguments else b""
+        async with asyncio.timeout(PATIENCE):
+            said = await process.stderr.readuntil(b"console: ") if "demo" in arguments else b""
         yield json.loads(line), said
     finally:
         if process.returncode is None:
@@ -76,6 +77,13 @@ async def test_the_demo_answers_at_once(tmp_path: Path) -> None:
         assert answer.status == 200
         assert "X-Ads-Proxy-Demo" in answer.headers
         assert len(json.loads(body)) == 3
+
+
+async def test_the_banner_of_the_demo_has_the_ports_that_the_system_chose(tmp_path: Path) -> None:
+    """The addresses are those at which it answers."""
+    async with running(tmp_path, {}, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, said):
+        for address in (f"http://{started['listen']}/v2/profiles", f"http://{started['admin_listen']}/metrics"):
+            assert f"curl -s {address}\n".encode() in said
 
 
 @pytest.mark.integration
