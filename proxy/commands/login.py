@@ -16,7 +16,7 @@ import time
 import webbrowser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import typer
 
@@ -139,7 +139,7 @@ def read_answer(pasted: str, state: str) -> Secret:
         if not _CODE.fullmatch(text):
             raise SignInRefused("that is neither an address nor a code; copy the whole address from the address bar")
         return Secret(text)
-    query = parse_qs(urlsplit(text).query or text.partition("?")[2])
+    query = parse_qs(text.partition("?")[2].partition("#")[0])
     if "error" in query:
         raise SignInRefused(_explain_denial(query["error"][0], query.get("error_description", [""])[0]))
     if "code" not in query:
