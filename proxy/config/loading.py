@@ -70,8 +70,7 @@ def load(
     file = config_path(path, environ)
     file = None if file is None else file.absolute()
     document = _read_file(path, environ)
-    if document.problems and not document.values:
-        raise errors.ConfigurationError(document.problems)
+    _refuse_unread(document)
     renaming = rename_keys(document.values, deprecations)
     environ, *told = rename_variables(environ, PREFIX, deprecations)
     overlay = lay_over(renaming.values, environ)
@@ -104,8 +103,8 @@ def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
     Raises `ConfigurationError` if it is no address, or may be in a file that cannot be read."""
     document = _read_file(path, environ)
     named = _present_values(document, environ).get("admin_listen")
-    if not named and document.problems and not document.values:
-        raise errors.ConfigurationError(document.problems)
+    if not named:
+        _refuse_unread(document)
     try:
         return parse_address(named or DEFAULT_ADMIN)
     except ValueError as error:
@@ -125,10 +124,13 @@ def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
 
 
 def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Where the audit stream of a running program is written; None where there is none, or no file can be told."""
-    file = config_path(path, environ)
-    audit = _present_values(_read_file(path, environ), environ).get("audit")
+    """Where the audit stream of a running program is written; None where there is none, or no file can be told.
+    Raises `ConfigurationError` if that may be in a file that cannot be read."""
+    file, document = config_path(path, environ), _read_file(path, environ)
+    audit = _present_values(document, environ).get("audit")
     named = audit.get("file") if isinstance(audit, dict) else None
+    if not named:
+        _refuse_unread(document)
     references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
         return AuditSection.model_validate({"file": named}, context=references).file
@@ -172,6 +174,12 @@ def _read_file(path: Path | None, environ: Mapping[str, str]) -> Document:
     file = config_path(path, environ)
     named_by = CONFIG_VARIABLE if path is None else "--config"
     return read_document(file.absolute(), named_by) if file is not None else Document({}, {})
+
+
+def _refuse_unread(document: Document) -> None:
+    """Raise `ConfigurationError` for a file of which nothing could be read."""
+    if document.problems and not document.values:
+        raise errors.ConfigurationError(document.problems)
 
 
 def _present_values(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:

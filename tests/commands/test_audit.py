@@ -308,6 +308,8 @@ def test_the_file_of_the_configuration_is_shown(tmp_path: Path, capsys: pytest.C
     config.write_text("audit: {file: 7}\n")
     with pytest.raises(ConfigurationError, match=r"audit.file: is not set"):
         show_files(None, config=config)
+    with pytest.raises(ConfigurationError, match=r"--config: the file .*none.yaml does not exist"):
+        show_files(None, config=tmp_path / "none.yaml")
     with pytest.raises(ConfigurationError, match=r"none.jsonl: cannot be read"):
         show_files([tmp_path / "none.jsonl"])
 
