@@ -61,6 +61,7 @@ class TokenManager:
         self._dependencies = CredentialDependencies(lwa, observer, settings, timing, *shared)
         self._clock, self._wall = timing.clock, timing.wall
         self._credentials: dict[str, Credential] = {}
+        self._removing: dict[str, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
         self._write_retries = WriteRetries()
         self._watchers: list[asyncio.Task[None]] = []
@@ -91,7 +92,8 @@ class TokenManager:
     ) -> None:
         """Adds, removes and changes accounts; unchanged ones keep token and timer, a changed secret is tried at once.
 
-        Raises `StateError` where a new account's stored token cannot be read; nothing has changed then.
+        Raises `StateError` where a new account's stored token cannot be read; nothing has changed then. The end of a
+        removed account is not waited for, unless it is added again: its token request may take seconds.
         """
         async with self._changing:
             wanted = {source.account: source for source in sources}
@@ -106,12 +108,12 @@ class TokenManager:
                 source = wanted.get(credential.source.account, credential.source)
                 if credential.source != source:
                     await credential.reconfigure(source)
-            gone = [self._credentials.pop(name) for name in tuple(self._credentials) if name not in wanted]
+            for name in [name for name in self._credentials if name not in wanted]:
+                self._removing[name] = asyncio.create_task(self._remove(self._credentials.pop(name)))
             for credential in added:
                 credential.dependencies = self._dependencies
                 self._credentials[credential.source.account] = credential
                 credential.start()
-            await asyncio.gather(*(self._remove(credential) for credential in gone))
             self._look_at_consents()
 
     async def stop(self, grace: float = STOP_GRACE) -> None:
@@ -127,7 +129,7 @@ class TokenManager:
             await self._consents.save()
             credentials = tuple(self._credentials.values())
             self._credentials.clear()
-            await asyncio.gather(*(credential.stop(grace) for credential in credentials))
+            await asyncio.gather(*(credential.stop(grace) for credential in credentials), *self._removing.values())
 
     def current(self, account: str) -> AccessToken | None:
         """The cached token, never an expired one."""
@@ -207,14 +209,20 @@ class TokenManager:
         return self._credentials[account]
 
     async def _prepare(self, source: TokenSource) -> Credential:
+        if source.account in self._removing:
+            await asyncio.shield(self._removing[source.account])
         observer, timing = self._dependencies.observer, self._dependencies.timing
         keeper = RefreshTokenKeeper(source.account, self._store, observer, timing, self._write_retries)
         await keeper.load(source.refresh_token)
         return Credential(source, keeper, self._dependencies)
 
     async def _remove(self, credential: Credential) -> None:
-        await credential.stop(STOP_GRACE)
-        self._dependencies.observer.observe(AccountRemoved(credential.source.account))
+        account = credential.source.account
+        try:
+            await credential.stop(STOP_GRACE)
+            self._dependencies.observer.observe(AccountRemoved(account))
+        finally:
+            del self._removing[account]
 
     async def _watch(self) -> None:
         """Notices what other processes write into the store, as long as this one runs."""

@@ -281,6 +281,50 @@ async def test_accounts_come_and_go() -> None:
 
 
 @virtual_time
+async def test_a_reload_does_not_wait_for_the_token_request_of_a_removed_account() -> None:
+    """The rest of the new configuration, such as a key that is revoked, is in force at once."""
+
+    async def hang() -> Grant:
+        await asyncio.sleep(1e6)
+        raise AssertionError("nobody waits so long")
+
+    async with RunningManager(ScriptedLogin(hang)) as running:
+        await running.manager.start([source("old")])
+        await asyncio.sleep(1)
+        before = running.clock()
+        await running.manager.reconfigure([source("new")])
+        assert running.clock() == before
+        assert running.manager.accounts() == ("new",)
+        assert running.events.of(AccountRemoved) == []
+        await asyncio.sleep(10)
+        assert running.events.of(AccountRemoved) == [AccountRemoved("old")]
+
+
+@virtual_time
+@pytest.mark.parametrize("added_again", [True, False])
+async def test_the_token_request_of_a_removed_account_still_brings_its_refresh_token(added_again: bool) -> None:
+    """By then it is the only good one: the account waits for it where it is added again, and so does a stop."""
+
+    async def slowly() -> Grant:
+        await asyncio.sleep(7)
+        return grant("a", refresh="refresh-1")
+
+    store = MemoryStore()
+    running = RunningManager(ScriptedLogin(slowly), store)
+    await running.manager.start([source()])
+    await asyncio.sleep(1)
+    await running.manager.reconfigure([])
+    if added_again:
+        await running.manager.reconfigure([source()])
+        await running.manager.get("acme")
+        assert [sent for _, sent in running.login.asked] == ["refresh-0", "refresh-1"]
+    await running.manager.stop()
+    kept = await store.read("acme")
+    assert kept is not None
+    assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
 async def test_a_stop_during_a_reload_ends_the_accounts_that_it_removes() -> None:
     """What of theirs is not written yet is tried, and told, as of all others."""
 
