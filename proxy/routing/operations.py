@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    Ending = tuple[tuple[bytes, ...], "Operation"]
-    """What is left of a template's segments, and its row."""
+    Ending = tuple[bytes, tuple[bytes, ...]]
+    """A method, and what is left of a template's segments."""
+    Endings = dict[Ending, "Operation"]
 
 PLACEHOLDER = b"{}"
 _NOTHING = "-"
@@ -105,37 +106,46 @@ class _Node:
     """All that fits the beginning of a path: the rows that end there, by method, and the nodes of one more segment.
 
     A template with a placeholder is also behind each literal at its place. So a lookup goes one way and never back.
-    The 556 published rows make 755 nodes; a tree that has each template once makes 640.
     """
 
-    rows: dict[bytes, Operation]
-    literals: dict[bytes, _Node]
+    rows: dict[bytes, Operation] = field(default_factory=dict)
+    literals: dict[bytes, _Node] = field(default_factory=dict)
     other: _Node = field(init=False)
 
 
-_NOWHERE = _Node({}, {})
+_NOWHERE = _Node()
 """Fits no template, however the path goes on."""
 _NOWHERE.other = _NOWHERE
 
 
-def _grow(endings: list[Ending]) -> _Node:
-    """The node of these; the most literal comes first."""
-    if not endings:
-        return _NOWHERE
-    rows: dict[bytes, Operation] = {}
-    literals: dict[bytes, list[Ending]] = {}
-    others: list[Ending] = []
-    for segments, row in endings:
-        if not segments:
-            rows.setdefault(row.method.encode(), row)
-        elif segments[0] == PLACEHOLDER:
-            for fitting in (others, *literals.values()):
-                fitting.append((segments[1:], row))
-        else:
-            literals.setdefault(segments[0], others.copy()).append((segments[1:], row))
-    node = _Node(rows, {segment: _grow(fitting) for segment, fitting in literals.items()})
-    node.other = _grow(others)
-    return node
+def _grow(endings: Endings) -> _Node:
+    """The node of these; the most literal comes first.
+
+    Paths of one length after which the same can follow share a node, and of rows with the same ending only the first
+    can be found. Otherwise rows that each have a literal at another place would double the nodes one by one.
+    """
+    root = _Node()
+    level = {tuple(endings.items()): root}
+    while level:
+        below: dict[tuple[tuple[Ending, Operation], ...], _Node] = {(): _NOWHERE}
+        for fitting, node in level.items():
+            literals: dict[bytes, Endings] = {}
+            others: Endings = {}
+            for (method, segments), row in fitting:
+                if not segments:
+                    node.rows[method] = row
+                elif segments[0] == PLACEHOLDER:
+                    for left in (others, *literals.values()):
+                        left.setdefault((method, segments[1:]), row)
+                else:
+                    left = literals.setdefault(segments[0], others.copy())
+                    left.setdefault((method, segments[1:]), row)
+            for segment, left in literals.items():
+                node.literals[segment] = below.setdefault(tuple(left.items()), _Node())
+            node.other = below.setdefault(tuple(others.items()), _Node())
+        del below[()]
+        level = below
+    return root
 
 
 class Operations:
@@ -143,9 +153,9 @@ class Operations:
 
     def __init__(self, rows: Iterable[Operation]) -> None:
         self._rows = tuple(rows)
-        endings = [(row.segments, row) for row in reversed(self._rows)]
-        endings.sort(key=lambda ending: [segment == PLACEHOLDER for segment in ending[0]])
-        self._root = _grow(endings)
+        endings = {(row.method.encode(), row.segments): row for row in self._rows}
+        by_literalness = sorted(endings, key=lambda ending: [segment == PLACEHOLDER for segment in ending[1]])
+        self._root = _grow({ending: endings[ending] for ending in by_literalness})
 
     def find(self, method: bytes, segments: tuple[bytes, ...]) -> Operation | None:
         """The operation of a request; `segments` are its path's, percent-decoded, without selecting prefix.

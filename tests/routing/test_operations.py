@@ -321,6 +321,45 @@ def test_the_row_that_is_found_is_the_most_literal_that_fits(method: bytes, path
     assert PUBLISHED.find(method, path) is (fitting[0] if fitting else None)
 
 
+def table_of(*templates: str) -> Operations:
+    """GET at each of these."""
+    return Operations(replace(ROWS[0], method="GET", template=template, name=template) for template in templates)
+
+
+@given(
+    st.sets(st.lists(st.sampled_from(("a", "b", "{p}")), min_size=1, max_size=5).map("/".join), max_size=12),
+    st.lists(st.sampled_from((b"a", b"b", b"c", b"{}")), max_size=6).map(tuple),
+)
+def test_the_most_literal_row_is_found_in_any_table(templates: set[str], path: tuple[bytes, ...]) -> None:
+    """However its templates overlap."""
+    table = table_of(*sorted(templates))
+    fitting = sorted((row for row in table if _fits(row, b"GET", path)), key=_literalness, reverse=True)
+    assert table.find(b"GET", path) is (fitting[0] if fitting else None)
+
+
+def test_rows_with_a_literal_at_different_places_do_not_double_the_table() -> None:
+    """Fourteen took a start 89 seconds."""
+    places = range(10)
+    table = table_of(*("/".join("x" if place == own else "{p}" for place in places) for own in places))
+    seen, left = set(), [table._root]
+    while left:
+        node = left.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            left += [*node.literals.values(), node.other]
+    assert len(seen) < len(places) ** 2
+    found = table.find(b"GET", (b"1", b"2", b"x", b"4", b"x", b"6", b"7", b"8", b"9", b"x"))
+    assert found is not None
+    assert found.template.index("x") == len("{p}/{p}/")
+
+
+def test_a_template_may_have_any_number_of_segments() -> None:
+    """More than Python calls deep."""
+    table = table_of("/a" * 5000)
+    assert table.find(b"GET", (b"a",) * 5000) is not None
+    assert table.find(b"GET", (b"a",) * 4999) is None
+
+
 def test_a_path_of_any_length_is_looked_up_and_forgotten() -> None:
     """Thousands of segments, or one of a megabyte, find what they are."""
     profile = PUBLISHED.find(b"GET", (b"v2", b"profiles", b"1" * 1_000_000))
