@@ -186,6 +186,8 @@ class Program:
         self._tls.begin(config)
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
+        self.invitations.begin()
+        opened.push_async_callback(self.invitations.stop)
         self.notes += (*store.notes, *connection_notes(config, self._max_connections))
         self._names = Names()
         opened.callback(self._names.stop)

@@ -1,6 +1,6 @@
 """When a document of the store is written: a moment after a change, and at the end. What is written is the owner's.
 
-Losing the last changes is harmless for the documents that are written so.
+A crash loses the last changes. Where that would do harm, the owner writes at once, and later here only what failed.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.tokens.delayed_writer import DelayedWriter
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,15 +34,27 @@ REMEMBERED_SECONDS: Final = 90 * 86400.0
 
 
 class InvitationLedger:
-    """The links of all accounts. Raises `StateError` where the store cannot be written."""
+    """The links of all accounts. Raises `StateError` where the store cannot be written.
+
+    Between `begin` and `stop`, a use that could not be written is written later.
+    """
 
     def __init__(self, store: Store, wall: Callable[[], float]) -> None:
         self._store, self._wall = store, wall
         self._used: dict[str, float] = {}
         self._changing = asyncio.Lock()
+        self._writer = DelayedWriter(self._write_used)
 
     def __repr__(self) -> str:
         return f"<InvitationLedger: {len(self._used)} used since the start>"
+
+    def begin(self) -> None:
+        """Try again what cannot be written."""
+        self._writer.begin()
+
+    async def stop(self) -> None:
+        """Write what is not written yet."""
+        await self._writer.stop()
 
     async def all(self) -> tuple[Invitation, ...]:
         """Every link that is remembered, the newest last."""
@@ -76,6 +90,13 @@ class InvitationLedger:
     async def use(self, id_: str) -> None:
         """The link did what it was made for. It counts as used from now on, also where that cannot be written."""
         self._used[id_] = self._wall()
+        try:
+            await self._write_used()
+        except BaseException:
+            self._writer.changed()
+            raise
+
+    async def _write_used(self) -> None:
         async with self._changing:
             used = {**_used(await self._store.read_document(USED)), **self._used}
             oldest = self._wall() - REMEMBERED_SECONDS

@@ -18,10 +18,11 @@ from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader
 from proxy.config import AccountFileReader, Config, load
-from proxy.errors import ConfigurationError, ListenError
+from proxy.errors import ConfigurationError, ListenError, StateError
 from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
+from proxy.tokens.invitation import USED
 from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 
@@ -91,6 +92,32 @@ async def test_a_refused_reload_leaves_the_authorities_in_force(tmp_path: Path) 
         assert program._tls.authorities.pem == older.read_bytes()
     finally:
         await program.stop()
+
+
+async def test_a_stop_writes_the_use_of_an_invitation_that_the_store_did_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next program knows it."""
+
+    async def refuse(*_: object) -> None:
+        raise StateError("The disk is full.")
+
+    state = f"file:{tmp_path / 'state'}"
+    program = Program(configured(state__url=state))
+    try:
+        await program.start()
+        with monkeypatch.context() as broken:
+            broken.setattr(program._store, "write_document", refuse)
+            with pytest.raises(StateError):
+                await program.invitations.use("id-1")
+    finally:
+        await program.stop()
+    restarted = Program(configured(state__url=state))
+    try:
+        await restarted.start()
+        assert await restarted._store.read_document(USED) == {"id-1": pytest.approx(time.time(), abs=3600)}
+    finally:
+        await restarted.stop()
 
 
 async def test_a_program_that_never_started_can_be_stopped() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.errors import StateError
 from proxy.secret import Secret
 from proxy.tokens.invitation import (
     MADE,
@@ -24,6 +25,7 @@ from proxy.tokens.invitation import (
     state_of,
 )
 from proxy.tokens.store import MemoryStore
+from tests.support.tokens import virtual_time
 
 KEY = signing_key(Secret("s"))
 INVITATION = Invitation("id-1", "acme", 100.0, 200.0, "Example Ltd")
@@ -91,6 +93,36 @@ async def test_what_became_of_links_is_remembered() -> None:
     await other.use("e")
     assert [each.account for each in await other.all()] == ["e"]
     assert list(json.loads(json.dumps(await store.read_document(USED)))) == ["e"]
+
+
+@virtual_time
+@pytest.mark.parametrize("seconds", [0, 70])
+async def test_a_use_that_the_store_does_not_take_is_written_later(seconds: float) -> None:
+    """At a stop, or as soon as the store takes it: the link must not be good again after a restart."""
+
+    class Broken(MemoryStore):
+        is_broken = False
+
+        async def write_document(self, name: str, data: object) -> None:
+            if self.is_broken:
+                raise StateError("The disk is full.")
+            await super().write_document(name, data)
+
+    store = Broken()
+    ledger = InvitationLedger(store, lambda: 1000.0)
+    ledger.begin()
+    made = await ledger.make("a", 50, "Us")
+    store.is_broken = True
+    with pytest.raises(StateError):
+        await ledger.use(made.id)
+    await asyncio.sleep(seconds / 2)
+    store.is_broken = False
+    await asyncio.sleep(seconds)
+    if not seconds:
+        await ledger.stop()
+    found = await InvitationLedger(store, lambda: 1000.0).find(made.id)
+    assert state_of(found, 1000.0) is InvitationState.USED
+    await ledger.stop()
 
 
 async def test_a_link_is_known_for_90_days_after_its_end() -> None:
