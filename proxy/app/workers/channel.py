@@ -118,6 +118,7 @@ class Channel:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
+        del self._heard, self._asked  # they may lead to the owner, who has the channel
         for task in self._answering:
             task.cancel()
         for question in self._pending_calls.values():

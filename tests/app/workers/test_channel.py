@@ -19,6 +19,7 @@ from proxy.app.workers.channel import (
     RemoteCallFailed,
     pack,
 )
+from tests.support.garbage import in_cycles
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("every_loop")
@@ -68,6 +69,14 @@ async def run(work: Callable[[End, End], Awaitable[Any]]) -> None:
     finally:
         for end in ends:
             end.channel.close()
+
+
+async def test_a_closed_channel_leaves_no_cycle(garbage: list[object]) -> None:
+    """Its owner has it, and hears from it: nothing of both waits for the garbage collector."""
+    for each in [End(each) for each in socket.socketpair()]:
+        each.channel.close()
+    del each
+    assert in_cycles(garbage) == {}
 
 
 async def test_a_message_leaves_within_the_call() -> None:
