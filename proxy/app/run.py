@@ -163,7 +163,8 @@ async def stop(program: Program, at_once: asyncio.Event) -> None:
 NO_KEYS = ("sources", "remarks", "account_files", "refused")
 """What a configuration holds of itself."""
 RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
-"""Keys that are read at start alone; so are `log.format`, and whether there is `tls`."""
+"""Keys that are read at start alone; so are `log.format`, and whether there is `tls`. A listener that others reach also
+keeps what guards it."""
 POLL = 2.0
 STEP_MS = 100
 SETTLE = 0.3
@@ -192,6 +193,12 @@ def compare(running: Config, new: Config) -> Change:
     if new.log.format != running.log.format:
         unchanged["log"] = new.log.model_copy(update={"format": running.log.format})
         waiting.append("log.format")
+    if not (running.listen.is_loopback or new.clients or new.allow_unauthenticated) and running.clients:
+        unchanged["clients"] = running.clients
+        waiting.append("clients")
+    if not running.admin_listen.is_loopback and new.admin.key is None and running.admin.key is not None:
+        unchanged["admin"] = new.admin.model_copy(update={"key": running.admin.key})
+        waiting.append("admin.key")
     return Change(new.model_copy(update=unchanged), changed, tuple(waiting))
 
 

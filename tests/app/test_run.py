@@ -283,6 +283,18 @@ def test_what_waits_keeps_waiting_through_further_changes() -> None:
     assert compare(second.config, configured(drain__delay="1")).needs_restart == ()
 
 
+def test_a_listener_that_others_reach_keeps_its_keys_until_it_moves() -> None:
+    """New addresses on loopback need no keys, and wait for a restart: anyone would get in at the old ones."""
+    key, clients = "k" * 43, f'[{{"name": "shop", "key_sha256": "{"a" * 64}"}}]'
+    running = configured(listen="0.0.0.0:8080", admin_listen="0.0.0.0:8081", clients=clients, admin__key=key)
+    change = compare(running, configured(admin__open_metrics="false"))
+    assert change.needs_restart == ("listen", "admin_listen", "clients", "admin.key")
+    assert (change.config.clients, change.config.admin.key) == (running.clients, running.admin.key)
+    assert not change.config.admin.open_metrics
+    allowed = compare(running, configured(allow_unauthenticated="true", admin__key=key))
+    assert allowed.needs_restart == ("listen", "admin_listen")
+
+
 class Files:
     """A `load` over real files, which does something each time it is called."""
 
