@@ -396,13 +396,13 @@ class Program:
         self.logs.redact(config.secrets())
         try:
             rules, lwa = self.rules(config), self._login_with_amazon(config)
+            # With thousands of accounts this takes a while, and requests are served meanwhile.
+            sources = await asyncio.to_thread(token_sources, config)
+            lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
+            await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         except StartupError:
             self._tls.authorities.take(authorities)
             raise
-        # With thousands of accounts this takes a while, and requests are served meanwhile.
-        sources = await asyncio.to_thread(token_sources, config)
-        lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
-        await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         if certificate is not None:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -118,6 +119,27 @@ async def test_a_stop_writes_the_use_of_an_invitation_that_the_store_did_not_tak
         assert await restarted._store.read_document(USED) == {"id-1": pytest.approx(time.time(), abs=3600)}
     finally:
         await restarted.stop()
+
+
+async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the store has of a new account is read last."""
+
+    async def fail(_account: str) -> NoReturn:
+        raise StateError("The state file cannot be read.")
+
+    new = configured(upstream__ca_file=str(Authority(tmp_path).ca_file))
+    new = new.model_copy(update={"accounts": {**new.accounts, "other": new.accounts["default"]}})
+    program = Program(configured())
+    try:
+        await program.start()
+        monkeypatch.setattr(program._store, "read", fail)
+        with pytest.raises(StateError):
+            await program.apply(new)
+        assert program.trusted is None
+    finally:
+        await program.stop()
 
 
 async def test_a_program_that_never_started_can_be_stopped() -> None:
