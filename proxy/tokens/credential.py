@@ -280,7 +280,9 @@ class Credential:
         urgency = lifecycle.urgency_of(cause, self._waiters.count)
         try:
             async with self._sharing.lease(source, sent, urgency) as lease:
-                if lease.held_back is not None:
+                if (source.application, sent) != (self.source.application, self._keeper.refresh_token):
+                    pass  # other credentials came in force during the wait for the lease
+                elif lease.held_back is not None:
                     self._hold_back(lease.held_back)
                 elif lease.shared is not None:
                     self._take(lease.shared, sent)
@@ -334,8 +336,9 @@ class Credential:
         self._alarm.ring()
 
     def _take(self, shared: SharedContent[Grant], refresh_token: Secret) -> None:
-        """Another replica got a token for this refresh token."""
-        if refresh_token == self._keeper.refresh_token and self._sharing.is_news(shared):
+        """Another replica got a token for this refresh token, perhaps for an application that a reload replaced."""
+        is_for_now = (shared.value.client_id, refresh_token) == (self.source.client_id, self._keeper.refresh_token)
+        if is_for_now and self._sharing.is_news(shared):
             self._apply(shared.value, self.dependencies.timing.clock() - shared.value.took, RefreshCause.SHARED)
 
     def _apply(self, grant: Grant, sent_at: float, cause: RefreshCause) -> None:

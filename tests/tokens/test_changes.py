@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,6 +17,7 @@ from proxy.events import (
     TokenUnpersisted,
 )
 from proxy.secret import Secret
+from proxy.tokens.leases import FailedAttempt, Lease, LeaseRequest, LocalLease, LocalLeases, SharedContent, Urgency
 from proxy.tokens.store import (
     MemoryStore,
     RefreshTokenChoice,
@@ -25,7 +28,7 @@ from proxy.tokens.store import (
     fingerprint,
 )
 from proxy.tokens.token_response import Grant
-from proxy.tokens.values import TokenSettings
+from proxy.tokens.values import TokenSettings, TokenSource
 from tests.support.tokens import BrokenStore, RunningManager, ScriptedLogin, grant, source, virtual_time
 
 A, B, NEW = Secret("token-a"), Secret("token-b"), Secret("token-new")
@@ -433,6 +436,67 @@ async def test_a_failure_for_old_credentials_is_dropped() -> None:
         await asyncio.sleep(0.05)
         await running.manager.reconfigure([source(refresh="new")])
         assert (await running.manager.get("acme")).value.reveal() == "fresh"
+
+
+class LateLeases(LocalLeases[Grant]):
+    """Another replica has the lease for a second; so long take its `news`, too. The first lease `ends` as it says."""
+
+    def __init__(self, *ends: LocalLease[Grant], news: SharedContent[Grant] | None = None) -> None:
+        self.ends, self.news = list(ends), news
+
+    @contextlib.asynccontextmanager
+    async def lease(self, request: LeaseRequest, urgency: Urgency) -> AsyncIterator[Lease[Grant]]:
+        await asyncio.sleep(1)
+        yield self.ends.pop() if self.ends else LocalLease()
+
+    async def newest(self, request: LeaseRequest) -> SharedContent[Grant] | None:
+        news, self.news = self.news, None
+        await asyncio.sleep(1)
+        return news
+
+
+SHARED = SharedContent(grant("shared", client="one"), 7, 3600.0)
+REFUSED: LocalLease[Grant] = LocalLease(held_back=FailedAttempt("invalid_grant", True, 1, 600.0, 600.0))
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("end", "changed"),
+    [
+        (LocalLease(SHARED), source(client="two")),
+        (REFUSED, source(client="two")),
+        (REFUSED, source(client="one", refresh="new")),
+    ],
+)
+async def test_what_another_replica_did_with_old_credentials_is_dropped(
+    end: LocalLease[Grant], changed: TokenSource
+) -> None:
+    """It had the lease while a reload put others in force: these are tried at once, and not held back for its sake."""
+    store = MemoryStore()
+    store.leases = LateLeases(end)
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(client="one")])
+        await asyncio.sleep(0.5)
+        await running.manager.reconfigure([changed])
+        token = await running.manager.get("acme")
+        assert (token.value.reveal(), token.client_id) == ("access-1", changed.client_id)
+
+
+@virtual_time
+async def test_a_shared_token_that_is_read_across_a_reload_is_dropped() -> None:
+    """News of it came before."""
+    store = MemoryStore()
+    leases = store.leases = LateLeases()
+    async with RunningManager(store=store) as running:
+        await running.manager.start([source(client="one")])
+        await running.manager.get("acme")
+        leases.news = SHARED
+        reading = asyncio.create_task(running.manager._credentials["acme"].reread_store())
+        await asyncio.sleep(0.5)
+        await running.manager.reconfigure([source(client="two")])
+        await reading
+        assert running.manager.current("acme") is None
+        assert (await running.manager.get("acme")).client_id == "two"
 
 
 class SlowStore(MemoryStore):
