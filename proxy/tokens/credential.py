@@ -123,9 +123,9 @@ class Credential:
 
     async def reconfigure(self, source: TokenSource) -> None:
         """Puts a changed source in force; a changed secret is tried at once."""
-        old, self.source = self.source, source
         had_refresh_token = self._keeper.refresh_token is not None
         token_changed = await self._keeper.reconfigure(source.refresh_token)
+        old, self.source = self.source, source  # only now: a refresh token is sent for its own application alone
         if had_refresh_token and self._keeper.refresh_token is None:
             self._report_missing()
         app_changed = old.application != source.application

@@ -529,6 +529,22 @@ async def test_a_rotation_while_a_reload_reads_the_store_belongs_to_the_token_be
 
 
 @virtual_time
+async def test_no_refresh_token_is_sent_for_the_application_after_it() -> None:
+    """The store is read for a second before another login is in force, whose halves only work together."""
+    async with RunningManager(store=SlowStore()) as running:
+        await running.manager.start([source(client="one")])
+        await running.manager.get("acme")
+        reload = asyncio.create_task(running.manager.reconfigure([source(client="two", refresh="new")]))
+        await asyncio.sleep(0.5)
+        await running.manager.refresh_now("acme")
+        await reload
+        await running.manager.get("acme")
+        sent = [token for _, token in running.login.asked]
+        used = zip((credentials.client_id for credentials in running.login.credentials), sent, strict=True)
+        assert list(used) == [("one", "refresh-0"), ("one", "refresh-0"), ("two", "new")]
+
+
+@virtual_time
 async def test_a_removed_configured_token_ends_the_account() -> None:
     """Without any refresh token the account is pending again."""
     async with RunningManager() as running:
