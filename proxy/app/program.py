@@ -399,9 +399,11 @@ class Program:
             # With thousands of accounts this takes a while, and requests are served meanwhile.
             sources = await asyncio.to_thread(token_sources, config)
             lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
+            self.metrics.accounts({*self.config.accounts, *config.accounts})  # new ones before their first token
             await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         except StartupError:
             self._tls.authorities.take(authorities)
+            self.metrics.accounts(self.config.accounts)
             raise
         if certificate is not None:
             self._tls.show(certificate)

@@ -8,6 +8,7 @@ import io
 import socket
 import threading
 import time
+from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,8 +25,12 @@ from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
 from proxy.tokens.invitation import USED
+
+
+from proxy.secret import Secret
 from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
+from tests.support.scraping import scraped
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.canary",
@@ -138,6 +143,23 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
         with pytest.raises(StateError):
             await program.apply(new)
         assert program.trusted is None
+    finally:
+        await program.stop()
+
+
+async def test_an_account_that_returns_is_shown_with_the_end_of_its_consent() -> None:
+    """It is told while the tokens take the reload, as the account's state is and perhaps its first token."""
+    alone = configured(regions__na__token_url="http://127.0.0.1:9/auth/o2/token")
+    account, consent = alone.accounts["default"], {"refresh_token": Secret("r"), "consented_on": date(2026, 7, 1)}
+    both = alone.model_copy(update={"accounts": {**alone.accounts, "other": account.model_copy(update=consent)}})
+    program, shown = Program(both), 'ads_proxy_consent_expiry_timestamp_seconds{account="other"}'
+    try:
+        await program.start()
+        assert shown in scraped(program.metrics, "").decode()
+        await program.apply(alone)
+        assert shown not in scraped(program.metrics, "").decode()
+        await program.apply(both)
+        assert shown in scraped(program.metrics, "").decode()
     finally:
         await program.stop()
 
