@@ -30,6 +30,8 @@ class WorkerTokens:
         self._channel, self._clock = channel, clock
         self._tokens: dict[str, AccessToken] = {}
         self._problems: dict[str, str] = {}
+        self._news: dict[str, int] = {}
+        """How many messages there were about each account."""
         self._told: set[tuple[str, TokenUse]] = set()
         self._watch_until = 0.0
         self.watchful = False
@@ -44,6 +46,7 @@ class WorkerTokens:
         account = message["account"]
         if "trouble" in message:
             self._problems[account] = message["trouble"]
+            self._news[account] = self._news.get(account, 0) + 1
         token = read_token(message["token"])
         held = self._tokens.get(account)
         if token is None:
@@ -55,7 +58,7 @@ class WorkerTokens:
     def keep(self, accounts: Iterable[str]) -> None:
         """Forget all other accounts."""
         kept = frozenset(accounts)
-        for held in (self._tokens, self._problems):
+        for held in (self._tokens, self._problems, self._news):
             for account in [account for account in held if account not in kept]:
                 held.pop(account)
 
@@ -95,7 +98,11 @@ class WorkerTokens:
         return self._problems.get(account, "")
 
     async def _ask(self, question: str, account: str, **values: Any) -> AccessToken | None:
-        """The supervisor waits as long as a request may wait. Raises `NoUsableToken`."""
+        """The supervisor waits as long as a request may wait. Raises `NoUsableToken`.
+
+        What it tells behind an answer may be heard before that is read here, and stays then.
+        """
+        news = self._news.get(account)
         try:
             answer = await self._channel.ask(question, account=account, **values)
         except ChannelClosed:
@@ -107,7 +114,9 @@ class WorkerTokens:
             raise NoUsableToken(
                 refused["detail"], retry_after=refused["retry_after"], retryable=refused["retryable"]
             ) from None
-        return self.take(answer) if answer["token"] is not None else None
+        if answer["token"] is None:
+            return None
+        return self.take(answer) if self._news.get(account) == news else self._tokens.get(account)
 
 
 def write_token(token: AccessToken | None) -> list[Any] | None:

@@ -123,6 +123,18 @@ async def test_a_401_is_told_and_the_answer_is_held() -> None:
     assert await tokens.renewed(newest, USE) is None
 
 
+@pytest.mark.parametrize("newest", [None, token(2)])
+async def test_an_answer_replaces_nothing_that_was_told_behind_it(newest: AccessToken | None) -> None:
+    """A reload puts another application in force just behind it: what the answer has is the former one's."""
+    supervisor = Supervisor({"account": "acme", "token": write_token(token())})
+    getting = asyncio.create_task(supervisor.tokens.get("acme"))
+    await asyncio.sleep(0)
+    supervisor.tokens.take(told(newest))
+    await asyncio.wait((getting,))
+    assert supervisor.tokens.current("acme") == newest
+    assert (getting.exception() is None) == (newest is not None)
+
+
 async def test_what_amazon_accepts_is_told_once_while_it_is_of_interest() -> None:
     """For a while after a 401, and each use one time."""
     supervisor = Supervisor()
