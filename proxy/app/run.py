@@ -26,7 +26,7 @@ from proxy.app.process import (
     loop_factory,
 )
 from proxy.app.program import Program
-from proxy.config import AccountFileReader, environment, is_folder, stamps_of
+from proxy.config import AccountFileReader, environment, is_folder, redirect_to, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
-    from proxy.config import Address, Config, Stamp
+    from proxy.config import Account, Address, Config, Stamp
 
 
 _STOP_AT_ONCE_TIMEOUT = 1.0
@@ -182,6 +182,8 @@ class Change:
 
 def compare(running: Config, new: Config) -> Change:
     """Tell what changed, and leave as it is what only a restart can change. Pure."""
+    if new.admin_listen != running.admin_listen:
+        new = new.model_copy(update={"accounts": _come_back(running, new)})
     changed = tuple(
         key for key in type(new).model_fields if key not in NO_KEYS and getattr(new, key) != getattr(running, key)
     )
@@ -200,6 +202,15 @@ def compare(running: Config, new: Config) -> Change:
         unchanged["admin"] = new.admin.model_copy(update={"key": running.admin.key})
         waiting.append("admin.key")
     return Change(new.model_copy(update=unchanged), changed, tuple(waiting))
+
+
+def _come_back(running: Config, new: Config) -> dict[str, Account]:
+    """The new accounts with sign-ins that end at the admin listener, where it is until a restart."""
+    old, newer = redirect_to(running.admin_listen.port), redirect_to(new.admin_listen.port)
+    return {
+        name: account.model_copy(update={"redirect_uri": old}) if account.redirect_uri == newer else account
+        for name, account in new.accounts.items()
+    }
 
 
 class Reloader:

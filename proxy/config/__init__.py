@@ -21,7 +21,7 @@ from proxy.config.loading import (
     load,
     wants_colours,
 )
-from proxy.config.model.accounts import Account
+from proxy.config.model.accounts import Account, redirect_to
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
 from proxy.config.model.reports import ReportsSection
@@ -77,6 +77,7 @@ __all__ = [
     "is_folder",
     "load",
     "notes",
+    "redirect_to",
     "stamps_of",
     "wants_colours",
 ]

@@ -24,10 +24,8 @@ from proxy.errors import ConfigurationError, ListenError, StateError
 from proxy.observability import audit_stream
 from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
-from proxy.tokens.invitation import USED
-
-
 from proxy.secret import Secret
+from proxy.tokens.invitation import USED
 from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 from tests.support.scraping import scraped

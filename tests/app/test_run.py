@@ -250,7 +250,7 @@ def test_nothing_changed_is_nothing_to_tell() -> None:
     ("variables", "changed", "waiting"),
     [
         ({"listen": "127.0.0.1:9999"}, ("listen",), ("listen",)),
-        ({"admin_listen": "127.0.0.1:9998"}, ("admin_listen", "accounts"), ("admin_listen",)),
+        ({"admin_listen": "127.0.0.1:9998"}, ("admin_listen",), ("admin_listen",)),
         ({"state__url": "file:/var/lib/x"}, ("state",), ("state",)),
         ({"telemetry__trust_traceparent": "true"}, ("telemetry",), ("telemetry",)),
         ({"log__format": "json"}, ("log",), ("log.format",)),
@@ -281,6 +281,15 @@ def test_what_waits_keeps_waiting_through_further_changes() -> None:
     second = compare(first.config, configured(listen="127.0.0.1:9999", drain__delay="1"))
     assert (second.needs_restart, second.config.drain.delay) == (("listen",), 1)
     assert compare(second.config, configured(drain__delay="1")).needs_restart == ()
+
+
+def test_a_sign_in_comes_back_to_the_admin_listener_until_that_moves() -> None:
+    """Nothing answers yet at its new address; a redirect address of one's own leads wherever it says."""
+    running, moved = configured(), configured(admin_listen="127.0.0.1:9998")
+    assert compare(running, moved).config.accounts == running.accounts
+    account = moved.accounts["default"].model_copy(update={"redirect_uri": "https://amazon.com"})
+    change = compare(running, moved.model_copy(update={"accounts": {"default": account}}))
+    assert change.config.accounts["default"].redirect_uri == "https://amazon.com"
 
 
 def test_a_listener_that_others_reach_keeps_its_keys_until_it_moves() -> None:

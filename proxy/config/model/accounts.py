@@ -94,16 +94,21 @@ class Account(NamedSection):
         return self.refresh_token if isinstance(self.refresh_token, tuple) else (self.refresh_token, None)
 
 
+def redirect_to(port: int) -> str:
+    """How a sign-in comes back to the admin listener at this port, 0 for any."""
+    return DEFAULT_REDIRECT_URI.replace(f":{DEFAULT_ADMIN_PORT}", f":{port or DEFAULT_ADMIN_PORT}")
+
+
 def fill_in_redirects(values: Mapping[str, Any], admin_listen: Any) -> None:
     """Sign-in comes back to the admin listener, wherever that is: put that into the unchecked `accounts` of a file."""
     try:
-        port = (parse_address(admin_listen).port if admin_listen else 0) or DEFAULT_ADMIN_PORT
+        port = parse_address(admin_listen).port if admin_listen else 0
     except ValueError:
         return
     accounts = values.get("accounts")
     for account in accounts.values() if isinstance(accounts, Mapping) else ():
         if isinstance(account, dict) and account.get("redirect_uri") is None:
-            account["redirect_uri"] = DEFAULT_REDIRECT_URI.replace(f":{DEFAULT_ADMIN_PORT}", f":{port}")
+            account["redirect_uri"] = redirect_to(port)
 
 
 class InvitesSection(Section):
