@@ -418,9 +418,9 @@ class Program:
         for change in compare_keys(keys, self._client_keys()):
             self.observers.observe(change)
         await self.directory.reconfigure(lists)
-        await self._follow_reports(config)
         if self.workers is not None:
             await self.workers.apply(config)
+        await self._follow_reports(config)  # last: the file of an order may have changed since it was checked
 
     def rules(self, config: Config) -> Rules:
         """What the configuration says of traffic, with this program's directory and signing key. Raises

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import json
 import socket
 import threading
 import time
@@ -141,6 +142,41 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
         with pytest.raises(StateError):
             await program.apply(new)
         assert program.trusted is None
+    finally:
+        await program.stop()
+
+
+async def test_workers_get_a_configuration_whose_order_broke_since_it_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in force here, and in each worker that starts: the others may not keep clients that it lacks."""
+    order = tmp_path / "order.json"
+    columns = {"groupBy": ["campaign"], "columns": ["campaignId", "date"]}
+    kind = {
+        "adProduct": "SPONSORED_PRODUCTS",
+        "reportTypeId": "spCampaigns",
+        "timeUnit": "DAILY",
+        "format": "GZIP_JSON",
+    }
+    order.write_text(json.dumps({"configuration": {**kind, **columns}}))
+    report = {"account": "default", "every": "6h", "order": {"file": str(order)}}
+    reports = json.dumps({"named": {"r": report}, "keep": {"dir": str(tmp_path / "kept")}})
+    new, told, program = configured(reports=reports), list[Config](), Program(configured())
+
+    class Workers:
+        async def apply(self, config: Config) -> None:
+            told.append(config)
+
+    async def reconfigure(*_: object, **__: object) -> None:
+        order.write_text("{")
+
+    try:
+        await program.start()
+        monkeypatch.setattr(program.tokens, "reconfigure", reconfigure)
+        monkeypatch.setattr(program, "workers", Workers())
+        with pytest.raises(ConfigurationError, match=r"order\.file"):
+            await program.apply(new)
+        assert told == [program.config] == [new]
     finally:
         await program.stop()
 
