@@ -13,8 +13,8 @@ from proxy.observability.journal import Journal
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from proxy.errors import Refused
     from proxy.events import ChangedObjects, Observer, WriteOutcome
@@ -96,7 +96,7 @@ class RequestStats:
     refusal: Refused | None = None
     explanation: Explanation | None = None
     mcp_tools: tuple[str, ...] = ()
-    naming: Future[tuple[str, ...]] | None = None
+    naming: asyncio.Future[tuple[str, ...]] | None = None
     trace: RequestTrace | None = None
     write: WriteOutcome | None = None
     changes: ChangedObjects | None = None
@@ -231,7 +231,11 @@ class Accounting:
         self.observer.observe(event)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """An exchange is over; one that ended well makes no event."""
+        """An exchange is over; one that ended well makes no event. If a thread still names its MCP tools, its account
+        waits for that."""
+        if stats.naming is not None and not stats.naming.done():
+            stats.naming.add_done_callback(lambda _: self.exchanged(stats, status, context, now))
+            return
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
             return

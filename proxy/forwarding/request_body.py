@@ -168,7 +168,8 @@ class McpReplayBuffer(ReplayBuffer):
                 self._stats.mcp_tools = name_tools(bytes(self._message))
                 self._note_effect(bytes(self._message))
             else:
-                self._stats.naming = READER.submit(name_tools, bytes(self._message))
+                loop = self._context.pool.loop
+                self._stats.naming = loop.run_in_executor(READER, name_tools, bytes(self._message))
             self._message = None
         return super().end(trailers, sent=sent)
 

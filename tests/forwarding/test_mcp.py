@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 
 import pytest
 
@@ -11,6 +12,8 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.forwarding.request_body import READER
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -274,3 +277,22 @@ async def test_a_call_that_breaks_off_has_a_tool_that_nobody_can_tell(running: R
         client = await bench.client(calling(call_of("a-update_b"))[:-1])
         client.close()
         assert (await bench.events.last()).mcp_tools == ("?",)
+
+
+async def test_no_request_waits_while_a_thread_names_the_tools_of_one_that_is_over(running: Running) -> None:
+    """Its client is gone, others are served, and its account has the tools in the end."""
+    go = threading.Event()
+    busy = READER.submit(go.wait, PATIENCE)
+    try:
+        async with running(answering(HELLO)) as bench:
+            client = await bench.client(calling(call_of("a-update_b") + b" " * 100_000))
+            await bench.settled(lambda: bool(bench.upstream.wires))
+            client.abort()
+            await bench.settled(lambda: not bench.server.connections)
+            assert (await bench.ask()).body == b"hello"
+            assert not busy.done()
+            go.set()
+            await bench.settled(lambda: not bench.accounting.in_flight)
+            assert sorted(event.mcp_tools for event in bench.events.finished) == [(), ("a-update_b",)]
+    finally:
+        go.set()

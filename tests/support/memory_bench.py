@@ -20,6 +20,7 @@ from proxy.forwarding.decision import Rules
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.forwarding.request_body import READER
 from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
@@ -228,6 +229,8 @@ class MemoryBench:
         """Let everything go on until nothing moves any more."""
         still, before = 0, self._moves(clients)
         for _ in range(TURNS):
+            if still == 4 and self.accounting.flight.value:
+                READER.submit(int).result()  # what came before, such as the tools of a large message, is done then
             await asyncio.sleep(0)
             moved = False
             for end in (*clients, *self.upstreams):
