@@ -73,25 +73,28 @@ MAX_CONNECTIONS = 128
 HEAD_TIMEOUT = 10.0
 """Seconds until the first head must be complete."""
 MAX_AGE = 900.0
-"""Seconds that a connection lives at all; browsers and Prometheus connect again by themselves."""
+"""Seconds after which a connection answers no more requests; browsers and Prometheus connect again by themselves. The
+response that is under way then gets as many again."""
 _UNDECIDED_BYTES = len(b"\r\n\r\n") - 1
 
 
 class ConnectionLimiter:
     """Makes the protocols of all connections; `inner` makes those that they lead to.
 
-    Beyond `max_connections` the oldest is ended. `head_timeout` is in seconds.
+    Beyond `max_connections` the oldest is ended. `head_timeout` and `max_age` are in seconds.
     """
 
     def __init__(
         self,
-        inner: Callable[[], asyncio.Protocol],
+        inner: Callable[[], web.RequestHandler],
         max_connections: int = MAX_CONNECTIONS,
         head_timeout: float = HEAD_TIMEOUT,
+        max_age: float = MAX_AGE,
     ) -> None:
         self.inner = inner
         self.max_connections = max_connections
         self.head_timeout = head_timeout
+        self.max_age = max_age
         self.connections: dict[LimitedConnection, None] = {}
 
     def __repr__(self) -> str:
@@ -116,6 +119,7 @@ class LimitedConnection(asyncio.Protocol):
         self._inner = limiter.inner()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._end = b""
         self._asked = False
 
@@ -126,6 +130,13 @@ class LimitedConnection(asyncio.Protocol):
         """End the connection now."""
         self._limiter.connections.pop(self, None)
         self._transport.abort()
+
+    def retire(self) -> None:
+        """Answer no more requests: end the connection once the response that is under way is sent."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(MAX_AGE, self.abort)
+        self._inner.close()
+        self._ending = loop.create_task(self._inner.shutdown(None))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -138,13 +149,15 @@ class LimitedConnection(asyncio.Protocol):
             self._look_for_a_head(data)
         self._inner.data_received(data)
 
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+    def eof_received(self) -> None:
+        self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._limiter.connections.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -158,4 +171,4 @@ class LimitedConnection(asyncio.Protocol):
         self._asked, self._end = b"\r\n\r\n" in tail, tail[-_UNDECIDED_BYTES:]
         if self._asked and self._timer is not None:
             self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_later(MAX_AGE, self.abort)
+            self._timer = asyncio.get_running_loop().call_later(self._limiter.max_age, self.retire)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from html import escape
 from typing import cast
@@ -456,7 +456,7 @@ async def limited(
     max_connections: int = 10, head_timeout: float = 30.0
 ) -> AsyncIterator[tuple[ConnectionLimiter, int]]:
     """A limiter in front of an echo, and its port."""
-    limiter = ConnectionLimiter(Echo, max_connections, head_timeout)
+    limiter = ConnectionLimiter(cast(Callable[[], web.RequestHandler], Echo), max_connections, head_timeout)
     server = await asyncio.get_running_loop().create_server(limiter.protocol, "127.0.0.1", 0)
     try:
         yield limiter, server.sockets[0].getsockname()[1]
@@ -530,6 +530,63 @@ async def test_the_listener_limits_its_connections_and_lets_go_of_them() -> None
     writer.close()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+@asynccontextmanager
+async def half_answering(go: asyncio.Event) -> AsyncIterator[tuple[ConnectionLimiter, int]]:
+    """A listener that sends the second half of each response when it may, its limiter, and its port."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        await go.wait()
+        await response.write(b" and half")
+        return response
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    listener, bound = AdminListener(application), socket.create_server(("127.0.0.1", 0))
+    await listener.start([bound])
+    assert listener._limiter is not None
+    try:
+        yield listener._limiter, bound.getsockname()[1]
+    finally:
+        go.set()
+        await listener.stop()
+
+
+async def test_an_old_connection_ends_behind_its_response() -> None:
+    """Not in the middle, and the next request gets none."""
+    go = asyncio.Event()
+    async with half_answering(go) as (limiter, port):
+        limiter.max_age = 0.0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"half")
+        async with asyncio.timeout(PATIENCE):
+            while any(connection._ending is None for connection in limiter.connections):
+                await asyncio.sleep(0)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        go.set()
+        assert await end_of(reader) == b"\r\n9\r\n and half\r\n0\r\n\r\n"
+        writer.close()
+
+
+async def test_an_old_connection_without_a_request_ends_at_once() -> None:
+    """As its client connects again by itself."""
+    go = asyncio.Event()
+    go.set()
+    async with half_answering(go) as (limiter, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n0\r\n\r\n")
+        (connection,) = limiter.connections
+        assert connection._timer is not None
+        connection._timer.cancel()
+        connection.retire()
+        assert await end_of(reader) in (b"", b"reset")
+        writer.close()
 
 
 async def test_what_is_logged_of_a_limiter_and_a_connection_says_how_they_are() -> None:
