@@ -384,7 +384,7 @@ class ClientConnection(asyncio.Protocol):
                     close=True,
                 )
             )
-        else:
+        elif not self._transport.is_closing():  # closed twice, TLS of asyncio's own loop forgets what is unsent
             self._transport.close()
 
     # --- ends

@@ -231,6 +231,8 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tls_client(tmp_path
         client.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         await bench.events.last()
         assert bench.server.unsent
+        bench.server.end_all()
+        assert bench.server.unsent
         bench.sweep(3)
         assert (await asyncio.to_thread(read, client)).endswith(b"\r\n\r\n" + body)
         await bench.settled(lambda: not bench.server.unsent)
