@@ -64,6 +64,11 @@ class Replays:
         """Whether the request changes nothing at Amazon."""
         return self._context.decision.reads
 
+    @property
+    def client(self) -> str:
+        """The name of the client that sent the request."""
+        return self._context.client
+
     def situation(self, progress: Progress, now: float, *, replayable: bool) -> Situation:
         """What there is to decide by. `now` is on the event loop's clock, `replayable` tells that the body is kept."""
         rules = self._context.rules

@@ -51,11 +51,16 @@ class ConnectionSource(Protocol):
     @property
     def deadlines(self) -> Deadlines: ...
 
-    async def acquire(self, *, fresh: bool, patience: float, family: str) -> UpstreamConnection: ...
+    async def acquire(self, *, fresh: bool, patience: float, client: str, family: str) -> UpstreamConnection: ...
 
 
 class HedgeOwner(Protocol):
     """Who decides whether a request is sent a second time."""
+
+    @property
+    def client(self) -> str:
+        """The name of the client that sent it."""
+        ...
 
     def may_hedge(self) -> bool:
         """Called once, when the answer is late. After True, `settle_hedge` follows."""
@@ -153,7 +158,8 @@ class HedgedConnection:
 
     async def _ask(self) -> None:
         try:
-            connection = await self._pool.acquire(fresh=True, patience=self._timeouts.response, family=self._family)
+            patience, client = self._timeouts.response, self._owner.client
+            connection = await self._pool.acquire(fresh=True, patience=patience, client=client, family=self._family)
         except Refused as error:
             self._stop_asking(sent=False)
             self._failed(self._error or error)

@@ -79,6 +79,8 @@ class Hedging:
     """An exchange on a connection that has served before: `wires` has its first connection, and the second where one is
     made; `heard` counts the whole requests that came."""
 
+    client = "reporting"
+
     def __init__(self, *, allowed: bool = True) -> None:
         self.allowed = allowed
         self.asked = 0
@@ -164,6 +166,24 @@ async def test_the_second_connection_counts_as_its_familys(running: Running) -> 
         hedge.wires[1].send(HELLO)
         await hedge.sink.ended.wait()
         await hedge.bench.settled(lambda: pool.held_by("sp/campaigns:read") == 0)
+
+
+async def test_the_second_connection_is_waited_for_as_its_clients(running: Running) -> None:
+    """With all connections in use, in its client's turn and behind its client's other requests."""
+    async with hedging(running) as hedge:
+        pool = hedge.bench.pools.find("api", "na")
+        hedge.send()
+        await hedge.heard_by(1)
+        taken = 0
+        while pool.slots.take():
+            taken += 1
+        hedge.bench.sweep(AFTER + 0.1)
+        await hedge.bench.settled(lambda: bool(pool._waiting.queues))
+        assert [*pool._waiting.queues] == ["reporting"]
+        for _ in range(taken):
+            pool.slots.give()
+        hedge.wires[0].send(HELLO)
+        await hedge.sink.ended.wait()
 
 
 async def test_a_slow_answer_that_comes_first_is_taken(running: Running) -> None:
