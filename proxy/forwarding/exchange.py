@@ -301,9 +301,8 @@ class Exchange:
         elif unchecked.complete:
             self._check_body(unchecked)
         elif fields.expects_continue:
-            self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
+            self._relay.ask_for_body()
             self._client.flush()
-            self._client.expect_body()
 
     def _add_to_body(self, unchecked: UncheckedBody, pieces: list[Buffer]) -> None:
         unchecked.add(pieces)

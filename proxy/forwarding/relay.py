@@ -119,8 +119,16 @@ class ResponseRelay:
             return
         self._client.send([b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, response.reason, without_length(response.fields))])
         if status == 100:
-            self._continued = True
-            self._client.expect_body()
+            self._note_continued()
+
+    def ask_for_body(self) -> None:
+        """Send a 100 of the proxy's own, and pass on none of Amazon's."""
+        self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
+        self._note_continued()
+
+    def _note_continued(self) -> None:
+        self._continued = True
+        self._client.expect_body()
 
     def learn_tools(self, learn: Callable[[list[Any]], None]) -> None:
         """The response that begins next lists MCP tools: `learn` is called with them."""
