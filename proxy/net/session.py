@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -62,6 +62,20 @@ def make_session(names: Names) -> aiohttp.ClientSession:
         force_close=True,
     )
     return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+# --- The outbound proxy --------------------------------------------------------------------------------------
+
+
+def proxy_url(proxy: Secret | None) -> str | None:
+    """An outbound proxy's URL for aiohttp, which would send its credentials in Latin-1: with this one it sends them in
+    UTF-8 (RFC 7617, 2.1), as the `Dialer` does."""
+    if not proxy:
+        return None
+    url = proxy.reveal()
+    login, at, _ = urlsplit(url).netloc.rpartition("@")
+    parts = [quote(unquote(part).encode().decode("latin-1"), safe="") for part in login.split(":", 1)]
+    return url.replace(f"//{login}{at}", f"//{':'.join(parts)}{at}", 1)
 
 
 # --- Causes of connection failures ----------------------------------------------------------------------------

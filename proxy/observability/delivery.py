@@ -16,7 +16,7 @@ import aiohttp
 
 from proxy import __version__
 from proxy.errors import AdsProxyError
-from proxy.net.session import why_unreachable
+from proxy.net.session import proxy_url, why_unreachable
 from proxy.observability.notices import body_of, signature
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class WebhookChannel:
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(WEBHOOK_TIMEOUT),
-                proxy=proxy.reveal() if proxy is not None else None,
+                proxy=proxy_url(proxy),
                 ssl=self._ssl if self._ssl is not None else True,
             ) as answer:
                 if not 200 <= answer.status < 300:

@@ -136,7 +136,7 @@ async def ask(
     # Not above: a worker has the values of this file, and asks for no list.
     from aiohttp import ClientError, ClientTimeout
 
-    from proxy.net.session import through, why_unreachable
+    from proxy.net.session import proxy_url, through, why_unreachable
 
     headers = {
         **authorization_headers(access_token.reveal(), endpoint.client_id),
@@ -151,7 +151,7 @@ async def ask(
             headers=headers,
             allow_redirects=False,
             timeout=ClientTimeout(total=endpoint.timeout),
-            proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
+            proxy=proxy_url(endpoint.proxy),
             ssl=endpoint.ssl_context or True,
         ) as response:
             return ListResponse(response.status, await _read(response), response.headers.get("Retry-After", ""))

@@ -104,7 +104,7 @@ class ReportApi:
         from aiohttp import ClientError, ClientTimeout
         from yarl import URL
 
-        from proxy.net.session import why_unreachable
+        from proxy.net.session import proxy_url, why_unreachable
 
         source = self.source(account)
         if (fault := find_fault(url)) or source is None:
@@ -115,7 +115,7 @@ class ReportApi:
                 headers={"User-Agent": "ads-proxy", "Accept": "*/*", "Accept-Encoding": "identity"},
                 allow_redirects=False,
                 timeout=ClientTimeout(total=DOWNLOAD_SECONDS, sock_connect=30, sock_read=STALLED_SECONDS),
-                proxy=source.proxy.reveal() if source.proxy else None,
+                proxy=proxy_url(source.proxy),
                 ssl=source.ssl_context or True,
             ) as response:
                 if response.status != 200:

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode, urljoin
 import aiohttp
 
 from proxy.errors import AppMisconfigured, TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
-from proxy.net.session import through, why_unreachable
+from proxy.net.session import proxy_url, through, why_unreachable
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
     TokenRequest,
@@ -175,7 +175,7 @@ class LoginWithAmazon:
                 allow_redirects=False,
                 timeout=self._timeout,
                 ssl=self._ssl,
-                proxy=self._proxy.reveal() if self._proxy is not None else None,
+                proxy=proxy_url(self._proxy),
             ) as response:
                 body = await _read(response.content)
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))

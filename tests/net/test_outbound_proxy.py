@@ -9,9 +9,13 @@ import socket
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from proxy.net.dialing import RedialBackoff
+from proxy.net.names import Names
+from proxy.net.session import make_session, proxy_url
+from proxy.secret import Secret
 from tests.support.certificates import Authority
 from tests.support.proxy_bench import Running
 from tests.support.wire import HELLO, answering
@@ -84,16 +88,27 @@ async def test_an_outbound_proxy_is_asked_for_a_tunnel(tmp_path: Path, answer: b
 
 
 @pytest.mark.parametrize(
-    ("user", "login"), [("us%40er:p%3Ass", b"us@er:p:ss"), (":token", b":token")], ids=["both", "password alone"]
+    ("user", "login"),
+    [
+        ("us%40er:p%3Ass", b"us@er:p:ss"),
+        (":token", b":token"),
+        ("j%C3%BCrgen:\u20ac", "j\u00fcrgen:\u20ac".encode()),
+    ],
+    ids=["both", "password alone", "not ASCII"],
 )
 async def test_an_outbound_proxy_is_given_its_credentials(user: str, login: bytes, running: Running) -> None:
-    """Percent-decoded, as Basic."""
+    """Percent-decoded, as Basic, in UTF-8; by the session of tokens and lists, too."""
     async with Tunnel() as tunnel:
         url = f"http://{user}@127.0.0.1:{tunnel.port}"
         async with running(answering(HELLO), outbound_proxy=url) as bench:
             assert (await bench.ask()).body == b"hello"
             assert b"\r\nProxy-Authorization: Basic " + base64.b64encode(login) + b"\r\n" in tunnel.asked[0]
             assert b"Proxy-Authorization" not in bytes(bench.upstream.wires[0].received)
+            tunnel.answer = b"HTTP/1.1 407 Enough\r\n\r\n"
+            async with make_session(Names()) as session:
+                with pytest.raises(aiohttp.ClientHttpProxyError):
+                    await session.get("https://lwa.example/", proxy=proxy_url(Secret(url)))
+            assert b"\r\nProxy-Authorization: Basic " + base64.b64encode(login) + b"\r\n" in tunnel.asked[1]
 
 
 @pytest.mark.parametrize(

@@ -270,7 +270,7 @@ class UpstreamSection(Section):
     ] = 0.0
     proxy: Annotated[
         OutboundProxy,
-        Field(description="An outbound HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`. HTTPS_PROXY has no effect."),
+        Field(description="Outbound proxy, `http://[USER:PASSWORD@]HOST:PORT`, in UTF-8. HTTPS_PROXY has no effect."),
     ] = None
     ca_file: Annotated[
         ReadableFile | None,
