@@ -250,11 +250,13 @@ class ProfileCounts(dict[str, int]):
 async def console_status(
     view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
 ) -> dict[str, Any]:
-    """What the console asks for every few seconds: accounts that need attention first, the others on pages."""
+    """What the console asks for every few seconds: a page full of accounts that need attention first, and the others on
+    pages, those that need it before the calm ones."""
     pause = Pauses()
-    pages = max(1, -(-len(survey.calm) // PAGE))
+    others = survey.attention[PAGE:] + survey.calm
+    pages = max(1, -(-len(others) // PAGE))
     page = min(page, pages)
-    shown = (*survey.attention[:PAGE], *survey.calm[(page - 1) * PAGE : page * PAGE])
+    shown = (*survey.attention[:PAGE], *others[(page - 1) * PAGE : page * PAGE])
     accounts = await account_entries(view, shown, now)
     tables = await request_status(view, history, survey)
     traffic = [asdict(step) for step in await history.steps()]

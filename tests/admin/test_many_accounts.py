@@ -109,6 +109,18 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
     assert (beyond["page"], odd["page"]) == (3, 1)
 
 
+async def test_accounts_that_need_somebody_are_all_on_some_page_of_the_console() -> None:
+    """More of them than a page holds go on in front of the others, with no account twice."""
+    broken = [credential(name, "revoked", expires_at=None) for name in names(PAGE + 60)[PAGE:]]
+    async with administer(many(PAGE + 60, *broken)) as knocker:
+        pages = [await asked(knocker, f"/console/state?page={page}") for page in (1, 2)]
+    need = names(PAGE + 60)[PAGE:]
+    others = [*need[PAGE:], *names(PAGE)]
+    assert [page["pages"] for page in pages] == [2, 2]
+    shown = [[each["name"] for each in page["accounts"]] for page in pages]
+    assert shown == [[*need[:PAGE], *others[:PAGE]], [*need[:PAGE], *others[PAGE:]]]
+
+
 @pytest.mark.parametrize(
     ("changes", "needed"),
     [

@@ -89,7 +89,7 @@ function showAccount(account) {
   if (before && before !== account.state) say(`${account.name}: ${account.title}. ${account.advice}`);
 }
 
-// Accounts that need attention are on every page, before the others.
+// The first accounts that need attention are on every page, before the others.
 function showPages() {
   const { total, attention, states } = state.account_counts;
   page = state.page;
