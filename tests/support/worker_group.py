@@ -28,8 +28,9 @@ NEVER = float("inf")
 @dataclass(frozen=True)
 class Behaviour:
     """Seconds: a process is there `begun` after it was asked for, and from then on counts when it `serves`, `ends` by
-    itself, and turns its event loop for the last time (`stands_still`). `applies` and `drains` tell how long it takes
-    to do what it is told. `cut` is what it says to have cut, `in_flight` what it serves."""
+    itself, and turns its event loop for the last time (`stands_still`). `applies`, `drains` and `cuts` tell how long it
+    takes to do what it is told; to drain, for the second time. `cut` is what it says to have cut, `in_flight` what it
+    serves."""
 
     begun: float = 0.0
     serves: float = 0.1
@@ -37,6 +38,7 @@ class Behaviour:
     stands_still: float = NEVER
     applies: float = 0.1
     drains: float = 0.1
+    cuts: float = 0.1
     cut: int = 0
     in_flight: int = 0
 
@@ -81,7 +83,8 @@ class Process:
                     begins = max(self.began + self.behaviour.serves - time.monotonic(), 0.0)
                     self._later(begins + self.behaviour.applies, self.say, told)
                 case "drain":
-                    self._later(self.behaviour.drains, self._drained)
+                    again = self.said.count("drain") > 1
+                    self._later(self.behaviour.cuts if again else self.behaviour.drains, self._drained)
 
     def say(self, message: Any) -> None:
         if not self.over.is_set():

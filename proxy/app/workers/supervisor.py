@@ -52,6 +52,8 @@ _BEGIN_SECONDS: Final = 240.0
 _APPLY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 5.0
 """What a worker may take beyond the drain's own times."""
+_CUT_SECONDS: Final = 0.5
+"""What a worker may take to cut its requests once the program is to stop at once."""
 _POLL: Final = 0.02
 
 
@@ -165,8 +167,11 @@ class Supervisor:
         ending = tuple(self._living.values())
         while self._living and loop.time() < until and not at_once.is_set():
             await wait(at_once, _POLL)
+        if at_once.is_set():
+            self.send_all(pack("drain"))  # the second time, they cut what still runs, and hand over its records
+            await asyncio.wait(self._keepers, timeout=_CUT_SECONDS)
         cut = sum(worker.unfinished if worker.cut is None else worker.cut for worker in ending)
-        return cut + sum(worker.in_flight for worker in self._living.values())
+        return cut + sum(worker.in_flight for worker in self._living.values() if worker.cut is None)
 
     # --- reload
 

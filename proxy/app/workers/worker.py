@@ -317,8 +317,11 @@ class Worker:
             self._ending = self._loop.create_task(self._let_end(ALONE_SECONDS))
 
     def _end(self) -> None:
+        """Told once, let requests end; told again, cut them."""
         if self._ending is None:
             self._ending = self._loop.create_task(self._let_end(0.0))
+        else:
+            self._at_once.set()
 
     async def _let_end(self, patience: float) -> None:
         try:

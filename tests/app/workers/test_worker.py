@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -185,6 +186,18 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
         await running.worker.ended.wait()
     text = "2 audit records are lost: their requests were under way when the supervisor ended.\n"
     assert capfd.readouterr().err == f"ads-proxy worker 3: {text}"
+
+
+async def test_requests_are_cut_once_the_worker_is_told_again_to_end() -> None:
+    """A second signal: what runs is answered and recorded by the worker, which ends long before its time."""
+    async with begun(ADS_PROXY_DRAIN__TIMEOUT="3600") as running:
+        running.worker.acceptors.append(cast(Any, SimpleNamespace(close=lambda: None)))
+        running.worker.accounting.started()
+        for _ in range(2):
+            running.say("drain")
+        [told] = await running.hear("drained")
+        assert told["cut"] == 0  # no connection has it
+        await running.worker.ended.wait()
 
 
 @pytest.mark.usefixtures("unfrozen")
