@@ -171,7 +171,10 @@ class Supervisor:
             self.send_all(pack("drain"))  # the second time, they cut what still runs, and hand over its records
             await asyncio.wait(self._keepers, timeout=_CUT_SECONDS)
         cut = sum(worker.unfinished if worker.cut is None else worker.cut for worker in ending)
-        return cut + sum(worker.in_flight for worker in self._living.values() if worker.cut is None)
+        cut += sum(worker.in_flight for worker in self._living.values() if worker.cut is None)
+        for worker in self._living.values():
+            worker.kill(WorkerEnd.HUNG)
+        return cut
 
     # --- reload
 
@@ -216,8 +219,8 @@ class Supervisor:
                     self._forget(worker)
             except Exception as error:  # noqa: BLE001 - whatever it is, this number goes on with another worker
                 detail = await self._give_up(worker, error)
-            if self._ending.is_set():
-                break
+            if self._ending.is_set() and (worker.cut is not None or not worker.unfinished):
+                break  # nothing is without a record
             failures = failures_after(failures, worker.served)
             retry_in = wait_before(failures)
             self._restarts[number] += 1

@@ -49,7 +49,7 @@ class Process:
         self.number, self.pid, self.served, self.killed_for = number, 0, 0.0, None
         self.phase, self.numbers, self.channel = WorkerPhase.STARTING, None, self
         self.said: list[bytes] = []
-        self.unfinished = 0
+        self.unfinished, self.cut = 0, None
         self.over = asyncio.Event()
         self.all.append(self)
 
