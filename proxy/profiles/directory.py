@@ -433,11 +433,11 @@ MISS_MEMORY = 900.0
 
 
 class EarlyListings:
-    """Which early listings were made. `clock` gives seconds that never go back."""
+    """Which early listings were made. `clock` gives seconds that never go back, `memory` is how long an id is known."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], memory: float = MISS_MEMORY) -> None:
         self._clock = clock
-        self._asked: TTLCache[str, set[str]] = TTLCache(MAX_MISSES, MISS_MEMORY, timer=clock)
+        self._asked: TTLCache[str, set[str]] = TTLCache(MAX_MISSES, memory, timer=clock)
         self._listed_at: dict[str, float] = {}
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.profiles.directory import EarlyListings
+from proxy.profiles.directory import MISS_INTERVAL, EarlyListings
 from proxy.profiles.index import ListingFailure, ProfileIndex, read_listing, write_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 
@@ -28,7 +28,7 @@ class DirectoryCopy:
         self._index, self._reach = ProfileIndex(), ReachIndex()
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
-        self._misses = EarlyListings(time.monotonic)
+        self._misses = EarlyListings(time.monotonic, MISS_INTERVAL)  # the supervisor may list none, and knows the ids
         self.version = 0
 
     def __repr__(self) -> str:

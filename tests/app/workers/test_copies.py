@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from proxy.app.workers.request_reporter import LIMIT, RequestReporter, read_requ
 from proxy.app.workers.worker_tokens import WorkerTokens, read_token, write_refusal, write_token
 from proxy.errors import NoUsableToken
 from proxy.events import RequestFinished
+from proxy.profiles.directory import MISS_INTERVAL
 from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.profiles.listing import Profile
 from proxy.profiles.reach import Reach
@@ -207,6 +209,19 @@ def test_an_id_that_nobody_lists_is_told_once_in_a_while() -> None:
         assert directory.owners("none") == ()
         assert directory.ads_account_owners("not one") == ()
     assert missed == [("profile", "99", "acme"), ("ads-account", "amzn1.ads-account.g.x", "other")]
+
+
+def test_an_id_that_is_still_asked_for_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor may have had no early listing left for it, after the miss of another worker: it alone knows which
+    ids it has looked for."""
+    clock, missed = [1000.0], list[tuple[str, str, str]]()
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory.keep(["acme"])
+    for after in (0.0, MISS_INTERVAL - 1.0, 1.0, 1.0):
+        clock[0] += after
+        assert directory.owners("99", "acme") == ()
+    assert missed == 2 * [("profile", "99", "acme")]
 
 
 def test_why_a_list_failed_is_known() -> None:
