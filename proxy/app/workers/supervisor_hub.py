@@ -53,6 +53,7 @@ _CREDENTIAL_EVENTS: Final = (
     events.AccessTokenRefused,
     events.CredentialStateChanged,
     events.ConsentRecorded,
+    events.ConsentEnded,
     events.SignInNeeded,
 )
 _LIST_EVENTS: Final = (events.ProfilesListed, events.AdsAccountsListed)

@@ -21,7 +21,7 @@ from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
 from proxy.config.serialization import from_document, from_pieces
 from proxy.errors import NoUsableToken
-from proxy.events import ProfilesListed, RefreshCause, TokenRefreshed
+from proxy.events import ConsentEnded, ProfilesListed, RefreshCause, TokenRefreshed
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey
 from proxy.forwarding.tool_hints import ToolHints
@@ -224,6 +224,13 @@ def test_events_are_told_to_all(bench: Bench) -> None:
     assert [message["failures"] for message, _ in bench.workers.frames[2:]] == [
         [["default", "eu", "No.", 1.0, True, True]]
     ]
+
+
+def test_the_end_of_a_consent_is_a_trouble_that_workers_are_told(bench: Bench) -> None:
+    """At once: the explanations of Amazon's errors name it, and the next token may come an hour later, or never."""
+    bench.hub.observe(ConsentEnded("acme", 5.0, "Sign in."))
+    [(token, _)] = bench.workers.frames
+    assert (token["kind"], token["account"], token["trouble"]) == ("token", "acme", "acme is well")
 
 
 async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
