@@ -355,6 +355,7 @@ class Program:
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
         for each in hub:
             each.tokens, each.directory = self.tokens, self.directory
+            self.tokens.rejected = each.watch
         loop = asyncio.get_running_loop()
         self.accounting.journal.gather(loop.call_soon)
         deadlines = Deadlines(loop)

@@ -23,7 +23,7 @@ from proxy.tokens.token_request_queue import TokenRequestQueue
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus, Timing, TokenSettings, TokenSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from proxy.events import Observer
     from proxy.tokens.consent import Consent
@@ -70,6 +70,8 @@ class TokenManager:
         """When all are to be looked at again, on the event loop's clock, however many of them move until then."""
         self._rejected_at = 0.0
         self.watchful = False
+        self.rejected: Callable[[], None] = lambda: None
+        """Called with each 401, of whatever request."""
 
     def __repr__(self) -> str:
         return f"<TokenManager of {len(self._credentials)} accounts>"
@@ -153,6 +155,7 @@ class TokenManager:
         """After Amazon's 401 to this use: a token of another generation, or None where the 401 does not convince that
         it is about the token. Raises `NoUsableToken` where it does, and none comes within `request_wait`."""
         self.watchful, self._rejected_at = True, self._clock()
+        self.rejected()
         credential = self._credentials.get(rejected.account)
         return await credential.renew(rejected, use) if credential is not None else None
 

@@ -11,7 +11,7 @@ import threading
 import time
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,6 +20,8 @@ from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
 from proxy.app.run import LoadedConfig, Reloader
+from proxy.app.workers.channel import pack
+from proxy.app.workers.supervisor import Supervisor
 from proxy.config import AccountFileReader, Config, load
 from proxy.errors import ConfigurationError, ListenError, StateError
 from proxy.observability import audit_stream
@@ -27,6 +29,8 @@ from proxy.observability.audit import ClientKeyChanged, KeyChange
 from proxy.observability.audit_file import AuditFile
 from proxy.secret import Secret
 from proxy.tokens.invitation import USED
+from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.values import AccessToken
 from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
 from tests.support.scraping import scraped
@@ -66,6 +70,24 @@ async def test_what_start_opens_stop_closes() -> None:
     await program.stop()
     assert all(can_be_bound(port) for port in ports)
     assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+
+
+async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in one process: to a named report, for instance. What their clients show of the token counts from then on."""
+
+    async def begin_none(*_: Any) -> None: ...
+
+    monkeypatch.setattr(Supervisor, "start", begin_none)
+    told: list[bytes] = []
+    monkeypatch.setattr(Supervisor, "send_all", lambda _, packed: told.append(packed))
+    program = Program(configured(workers="2"))
+    try:
+        await program.start()
+        assert pack("watch") not in told
+        await program.tokens.renewed(AccessToken("default", Secret("canary"), 1, 0.0, ""), TokenUse("report", ""))
+        assert told.count(pack("watch")) == 1
+    finally:
+        await program.stop()
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:

@@ -201,6 +201,10 @@ class SupervisorHub:
     def _stream_takes_writes(self) -> bool:
         return self._parts.audit is None or self._parts.audit.takes_writes()
 
+    def watch(self) -> None:
+        """Amazon answered 401, to a worker or to the program itself: all tell which uses it accepts."""
+        self.workers.send_all(pack("watch"))
+
     # --- events
 
     def observe(self, event: Event) -> None:
@@ -285,9 +289,8 @@ class SupervisorHub:
                 return {"account": account, "token": write_token(await self.tokens.get(account))}
             rejected = read_token(message["rejected"])
             assert rejected is not None
-            waiting = self.tokens.renewed(rejected, TokenUse(*message["use"]))
-            self.workers.send_all(pack("watch"))
-            return {"account": account, "token": write_token(await waiting)}
+            renewed = await self.tokens.renewed(rejected, TokenUse(*message["use"]))
+            return {"account": account, "token": write_token(renewed)}
         except NoUsableToken as error:
             return {"account": account, "token": None, "refused": write_refusal(error)}
 

@@ -250,7 +250,7 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
 
 
 async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:
-    """And a 401 makes everybody watchful."""
+    """Also after a 401."""
     assert await bench.hub.asked({"question": "token", "account": "acme"}) == {
         "account": "acme",
         "token": write_token(TOKEN),
@@ -259,7 +259,6 @@ async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench:
     assert refused["refused"] == {"detail": "Sign in.", "retry_after": 60, "retryable": False}
     question = {"question": "renew", "account": "acme", "rejected": write_token(TOKEN), "use": ["tool", "123"]}
     assert (await bench.hub.asked(question))["token"] is None
-    assert bench.workers.kinds() == [("watch", None)]
 
 
 def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) -> None:
