@@ -459,7 +459,10 @@ class DeferringTransport(asyncio.Transport):
             transport.writelines(held)
         if (end := self._end) is not None:
             self._end = None
-            end()
+            try:
+                end()
+            except OSError:  # asyncio's own loop raises it if the client has reset the connection
+                transport.abort()
 
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self._held)) + self._transport.get_write_buffer_size()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -364,6 +365,23 @@ async def test_an_abort_is_at_once_and_drops_what_is_held() -> None:
     await asyncio.sleep(0)
     assert under.done == ["abort"]
     assert transport.is_closing()
+
+
+class Reset(Recording):
+    """A transport of asyncio's own loop whose client reset the connection, which nobody noticed yet."""
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+async def test_the_end_of_a_connection_that_was_reset_is_no_defect() -> None:
+    """It ends at once, as in one process."""
+    loop, told = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    under = Reset()
+    DeferringTransport(cast(asyncio.Transport, under), DeferredWrites(loop)).write_eof()
+    await asyncio.sleep(0)
+    assert (under.done, told) == (["abort"], [])
 
 
 async def test_what_is_to_be_counted_is_counted_before_anything_is_sent() -> None:
