@@ -1,12 +1,8 @@
-"""A worker's process. Only the supervisor starts it, and passes it descriptors; everything else comes through them.
-
-Signals are the supervisor's: those that a terminal or a service manager sends to all processes are not listened to.
-"""
+"""A worker's process. Only the supervisor starts it, and passes it descriptors; everything else comes through them."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 
 from proxy.app.process import forbid_core_dumps, loop_factory
@@ -24,8 +20,6 @@ async def _run(given: Descriptors) -> None:
 
 def main() -> None:
     """Serve until the end."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     forbid_core_dumps()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(Descriptors.read(sys.argv[1:])))

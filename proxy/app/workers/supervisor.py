@@ -342,11 +342,13 @@ def _assess(worker: WorkerProcess, now: float, looked_at: float) -> None:
 # --- The process of one worker --------------------------------------------------------------------------------
 
 _CODE: Final = (
-    "import gc, sys; gc.disable(); sys.path.append(sys.argv.pop(1)); "
-    "from proxy.app.workers.__main__ import main; main()"
+    "import gc, signal, sys; gc.disable(); "
+    "[signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]; "
+    "sys.path.append(sys.argv.pop(1)); from proxy.app.workers.__main__ import main; main()"
 )
 """Where the program lies is looked at last, and the directory that it was started in not at all. What a start makes is
-kept: a worker looks for garbage from when it serves."""
+kept: a worker looks for garbage from when it serves. Signals are the supervisor's, also while a worker begins: those
+that a terminal or a service manager sends to all processes are not listened to."""
 _LAST_WORDS: Final = 1.0
 """Seconds that what a dead worker still said may take to be read."""
 

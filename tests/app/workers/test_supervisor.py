@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +207,19 @@ async def test_a_worker_that_does_not_serve_yet_is_ended_by_a_stop() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert supervisor.states()[0].pid == 0
+
+
+def test_signals_are_ignored_before_a_worker_imports_anything(tmp_path: Path) -> None:
+    """At Ctrl-C they all begin, for seconds: none ends with a traceback, or as one that crashed."""
+    package = tmp_path / "proxy" / "app" / "workers"
+    package.mkdir(parents=True)
+    (tmp_path / "proxy" / "__init__.py").write_text(
+        "import signal\nprint([signal.getsignal(each) is signal.SIG_IGN for each in (2, 15, 1)])\n"
+    )
+    (package / "__main__.py").write_text("def main(): print('began')\n")
+    command = sys.executable, "-S", "-P", "-c", supervisor._CODE, str(tmp_path)
+    said = subprocess.run(command, env={}, capture_output=True, check=True, text=True)
+    assert said.stdout.splitlines() == ["[True, True, True]", "began"]
 
 
 NOW = 1000.0
