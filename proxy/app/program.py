@@ -692,7 +692,8 @@ def token_settings(config: Config) -> TokenSettings:
 
 
 def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
-    """What is to be said where open files allow so few connections of clients; 0 is any number."""
+    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
+    allowed *= config.workers
     if not allowed or allowed >= config.limits.max_connections:
         return ()
     return (

@@ -18,7 +18,7 @@ import pytest
 from proxy.access.client_keys import ClientKey
 from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
-from proxy.app.program import OwnedKey, Program, compare_keys, ended_between
+from proxy.app.program import OwnedKey, Program, compare_keys, connection_notes, ended_between
 from proxy.app.run import LoadedConfig, Reloader
 from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
@@ -88,6 +88,14 @@ async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: p
         assert told.count(pack("watch")) == 1
     finally:
         await program.stop()
+
+
+@pytest.mark.parametrize(("workers", "accepted"), [(1, "300"), (2, "600"), (4, "")])
+def test_too_low_a_limit_of_open_files_is_noted(workers: int, accepted: str) -> None:
+    """Each worker has its own limit: together they accept as many times the connections."""
+    config = load(None, {**ENVIRONMENT, "ADS_PROXY_WORKERS": str(workers), "ADS_PROXY_LIMITS__MAX_CONNECTIONS": "1000"})
+    notes = connection_notes(config, 300)
+    assert [f"accepts {accepted} client connections" in note for note in notes] == ([True] if accepted else [])
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:
