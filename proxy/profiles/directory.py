@@ -410,6 +410,7 @@ class ProfileDirectory:
         if reading.problem is None:
             watch.reach_failures = 0
             watch.reported.pop(AdsAccountsFailed, None)
+        if reading.changed or reading.problem is None:
             account, region = watch.source.account, watch.region
             found = self._reader.index.reading(account, region)
             count = len(found.ads_accounts) if found is not None else 0

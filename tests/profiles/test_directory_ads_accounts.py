@@ -66,6 +66,21 @@ async def test_ads_accounts_that_are_known_stay_while_their_list_fails(running: 
     assert running.directory.failures() == ()
 
 
+async def test_what_was_read_before_another_list_failed_is_told(running: RunningDirectory) -> None:
+    """It is in use: metrics count it, and workers get it. Once, as long as it stays the same."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    running.further["na", "managerAccounts"] = []
+    await running.directory.start([running.source("acme", "na")])
+    assert await running.settle(1) == [FIRST_RETRY]
+    running.pauses.end()
+    assert await running.settle(1) == [2 * FIRST_RETRY]
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+    told = running.events.of_ads_accounts
+    assert told.get_nowait() == AdsAccountsListed("acme", "na", 1, 1)
+    assert isinstance(told.get_nowait(), AdsAccountsFailed)
+    assert told.empty()
+
+
 async def test_a_list_that_was_never_read_is_not_an_empty_one(running: RunningDirectory) -> None:
     """Who must know all ads accounts of a login sees the difference."""
     running.further["na", "adsAccounts/list"] = LISTED
