@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Channel, Message
     from proxy.tokens.token_rejections import TokenUse
 
-_MAX_TOLD: Final = 1024
+_MAX_TOLD: Final = 16384
+"""Uses that are remembered as told, of all accounts."""
 _UNANSWERED: Final = "No access token because of a defect of the program; its log has the traceback."
 _ALONE: Final = "This worker lost its supervisor and stops; send the request again on a new connection."
 
@@ -90,7 +91,9 @@ class WorkerTokens:
         """Tell the supervisor, once for each use: it remembers which were ever accepted."""
         if self._clock() > self._watch_until:
             self.watchful = False
-        elif (token.account, use) not in self._told and len(self._told) < _MAX_TOLD:
+        elif (token.account, use) not in self._told:
+            if len(self._told) >= _MAX_TOLD:
+                self._told.clear()
             self._told.add((token.account, use))
             self._channel.send("accepted", token=write_token(token), use=dataclasses.astuple(use))
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
+from proxy.app.workers import worker_tokens
 from proxy.app.workers.channel import Channel, ChannelClosed, Message, RemoteCallFailed
 from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
 from proxy.app.workers.request_reporter import LIMIT, RequestReporter, read_request
@@ -150,6 +151,17 @@ async def test_what_amazon_accepts_is_told_once_while_it_is_of_interest() -> Non
     supervisor.now += WATCHFUL + 1
     tokens.accepted(token(), USE)
     assert not tokens.watchful
+
+
+async def test_with_many_uses_each_is_told_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told is forgotten where it becomes too much: told twice, a use is no harm; a use that is not told is."""
+    monkeypatch.setattr(worker_tokens, "_MAX_TOLD", 2)
+    supervisor = Supervisor()
+    supervisor.tokens.watch()
+    uses = [TokenUse("tool", str(number)) for number in range(5)]
+    for use in uses:
+        supervisor.tokens.accepted(token(), use)
+    assert [TokenUse(*values["use"]) for _, values in supervisor.said] == uses
 
 
 async def test_after_each_401_what_amazon_accepts_is_told_again() -> None:
