@@ -102,7 +102,8 @@ def _examine(found: Examination, file: Path, look: Callable[[bytes], None]) -> N
     try:
         found.feed(str(file), lines())
     except OSError as error:
-        raise ConfigurationError((f"{file}: cannot be read: {reason(error)}",)) from None
+        why = "it does not exist; correct its name" if isinstance(error, FileNotFoundError) else reason(error)
+        raise ConfigurationError((f"{file}: cannot be read: {why}",)) from None
 
 
 def _ignore(line: bytes) -> None:

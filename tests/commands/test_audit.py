@@ -163,7 +163,10 @@ def test_a_torn_line_that_is_told_of_is_no_trouble(path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        (AuditChain((Path("/nonexistent/audit.jsonl"),)), "/nonexistent/audit.jsonl: cannot be read"),
+        (
+            AuditChain((Path("/nonexistent/audit.jsonl"),)),
+            "/nonexistent/audit.jsonl: cannot be read: it does not exist; correct its name",
+        ),
         (AuditChain((Path("/"),)), "/: cannot be read: it is a directory"),
         (AuditChain((Path("/"),), head="abc"), "--head: must be the 64 hexadecimal digits"),
     ],
@@ -310,7 +313,7 @@ def test_the_file_of_the_configuration_is_shown(tmp_path: Path, capsys: pytest.C
         show_files(None, config=config)
     with pytest.raises(ConfigurationError, match=r"--config: the file .*none.yaml does not exist"):
         show_files(None, config=tmp_path / "none.yaml")
-    with pytest.raises(ConfigurationError, match=r"none.jsonl: cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"none.jsonl: cannot be read: it does not exist"):
         show_files([tmp_path / "none.jsonl"])
 
 
