@@ -119,7 +119,7 @@ class RequestHistory:
         self._note_refusal(request)
 
     def _note_refusal(self, request: RecentRequest) -> None:
-        if request.refusal or request.detail:
+        if request.failed and (request.refusal or request.detail):
             self._refused.append(request)
 
 

@@ -53,8 +53,8 @@ class RecentRequest(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether an operator may ask why: it was refused, answered with an error, cut or not answered, or its write
-        failed in whole or in part, whatever its status."""
-        return not 0 < self.status < 400 or bool(self.refusal or self.detail or self.fault) or self.outcome in _FAILED
+        failed in whole or in part, whatever its status. A `detail` alone says where a good answer came from."""
+        return not 0 < self.status < 400 or bool(self.refusal or self.fault) or self.outcome in _FAILED
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""

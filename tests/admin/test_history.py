@@ -247,7 +247,7 @@ async def test_failures_are_told_together_with_their_next_step() -> None:
         ({"status": 429}, "throttled-by-amazon"),
         ({"status": 429, "refusal": "budget-spent"}, "budget-spent"),
         ({"status": 403}, "refused-by-amazon"),
-        ({"status": 200, "detail": "A partial failure."}, "refused-by-amazon"),
+        ({"status": 200, "detail": "The poll was answered from memory, 2 s old."}, ""),
         ({"status": 502}, "failed-at-amazon"),
         ({"status": 207, "write": WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 1))}, "partly-failed"),
         ({"status": 200, "write": WriteOutcome(Outcome.FAILURE)}, "refused-by-amazon"),
@@ -284,6 +284,15 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
         ("/v2/profiles", "***"),
         ("/***/x", ""),
     ]
+
+
+def test_an_answer_from_memory_is_no_refusal() -> None:
+    """Its `detail` says where it came from; that of an error says why Amazon refused."""
+    history = RequestHistory(Metrics("1"))
+    history.observe(finished(status=200, detail="The poll was answered from memory, 2 s old."))
+    history.observe(finished(status=403, detail="The profile is another's."))
+    assert [request.status for request in history.refused()] == [403]
+    assert [request.status for request in history.failures()] == [403]
 
 
 def test_a_call_of_mcp_is_found_by_its_tools() -> None:
