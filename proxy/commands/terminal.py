@@ -43,7 +43,9 @@ def with_options_in_use(text: str) -> str:
 def _with_options(found: re.Match[str]) -> str:
     if " --config" in found["rest"] or not _takes_configuration(found["name"]):
         return found[0]
-    return found[0] + "".join(f" {option} {shlex.quote(path)}" for option, path in options_in_use.items())
+    asked, dashes, other_command = found[0].partition(" -- ")
+    options = "".join(f" {option} {shlex.quote(path)}" for option, path in options_in_use.items())
+    return f"{asked}{options}{dashes}{other_command}"
 
 
 def _takes_configuration(name: str) -> bool:

@@ -36,6 +36,7 @@ def saying(text: str, **options: str) -> str:
         ("`ads-proxy login a` or `ads-proxy invite a`", "`ads-proxy login a --config my.yaml` or `ads-proxy invite a"),
         ("try `ads-proxy demo`", "try `ads-proxy demo`"),
         ("`ads-proxy serve --config other.yaml`", "`ads-proxy serve --config other.yaml`"),
+        ("`ads-proxy run -- python a.py`", "`ads-proxy run --config my.yaml -- python a.py`"),
         ("the log of ads-proxy says more", "the log of ads-proxy says more"),
         ("ads-proxy: accounts: missing", "ads-proxy: accounts: missing"),
     ],
