@@ -7,7 +7,7 @@ import logging
 
 from proxy.simulator.credentials import moment_of
 from proxy.simulator.server import run, tell_programs
-from proxy.simulator.settings import PortPlan, SimulatorSettings
+from proxy.simulator.settings import PortPlan, SimulatorSettings, problem_with
 
 
 def day(text: str) -> str:
@@ -39,6 +39,8 @@ def read_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--tls-cert", help="certificate file for the API's ports")
     parser.add_argument("--tls-key", help="its private key")
     given = parser.parse_args(arguments)
+    if problem := problem_with("token_length", given.token_length):
+        parser.error(problem)
     return SimulatorSettings(
         host=given.host,
         advertised_host=given.advertised_host,

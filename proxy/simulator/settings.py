@@ -152,7 +152,8 @@ CHANGEABLE = (
 )
 """What may be changed while the simulator runs."""
 
-MOST_ROWS = 5_000_000
+MOST = {"report_rows": 5_000_000, "token_length": 2048}
+"""The largest values; other numbers have none."""
 
 WORDS: dict[str, tuple[str, ...]] = {
     "ads_account_lists": get_args(AccountLists),
@@ -175,7 +176,7 @@ def problem_with(name: str, value: object) -> str | None:
         return None if isinstance(value, bool) else f"{name} is true or false"
     if SimulatorSettings.__annotations__[name] == "int":
         least = 1 if name in ("report_rows", "report_parts") else 0
-        most = MOST_ROWS if name == "report_rows" else math.inf
+        most = MOST.get(name, math.inf)
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         return None if good else f"{name} is a whole number from {least}" + (f" to {most}" if most < math.inf else "")
     number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

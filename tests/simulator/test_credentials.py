@@ -144,3 +144,13 @@ def test_day_of_consent_on_the_command_line_is_a_day(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         read_arguments(["--consented-on", "soon"])
     assert "'soon' is no day" in capsys.readouterr().err
+
+
+async def test_no_token_is_longer_than_the_longest(client: SimulatorClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither by a setting nor by the command line."""
+    told = "token_length is a whole number from 0 to 2048"
+    reply = await client.control("POST", "/settings", {"token_length": 2049})
+    assert (reply.status, reply.json()) == (400, {"error": told})
+    with pytest.raises(SystemExit):
+        read_arguments(["--token-length", "2049"])
+    assert told in capsys.readouterr().err
