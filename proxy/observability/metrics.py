@@ -167,6 +167,7 @@ _counter(
     "Orders for reports by what became of them: `created` at Amazon; `reused`, the report of an identical order; "
     "`duplicate`, a 425 answered with the report that it names; `throttled`, by Amazon or in the proxy; `failed`.",
     ("outcome",),
+    known=product(("created", "reused", "duplicate", "throttled", "failed")),
 )
 _gauge(
     "report_order_interval_seconds",

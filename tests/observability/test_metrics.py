@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import events
-from proxy.observability.metrics import Metrics
+from proxy.observability.instruments import InstrumentKind
+from proxy.observability.metrics import DECLARED, Metrics
 from proxy.observability.request_metrics import refusal_slugs
 from tests.support.costs import cost_of
 from tests.support.scraping import scraped
@@ -258,6 +259,16 @@ def test_refusals_are_all_counted_from_zero() -> None:
     metrics = made()
     assert len(refusal_slugs()) > 25
     assert all(value(metrics, "refused_total", reason=slug) == 0 for slug in refusal_slugs())
+
+
+def test_counters_of_known_labels_start_at_zero() -> None:
+    """As docs/reference/metrics.md says, but for those that only some configurations have."""
+    metrics, unknown = made(), {"client", "account", "host", "report"}
+    counters = [each.instrument for each in DECLARED if each.instrument.kind is InstrumentKind.COUNTER]
+    sometimes = {"audit_records_total", "worker_restarts_total", "trace_spans_total"}
+    expected = {f"ads_proxy_{each.name}" for each in counters if not unknown & {*each.labels}}
+    shown = {name for name, _ in samples(metrics)}
+    assert expected - shown == {f"ads_proxy_{name}" for name in sometimes}
 
 
 def test_a_token_that_was_taken_over_is_no_token_request() -> None:
