@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from proxy.config.model.reports import KeepSection
+from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 OF_OTHERS = {each["image"] for each in SERVICES.values() if not each["image"].startswith("${IMAGE:-")}
@@ -30,6 +38,32 @@ def test_all_replicas_keep_named_reports_in_one_volume() -> None:
         assert mounted[folder] == "reports", name
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert f"install -d -m 0700 -o 65532 -g 65532 {folder} " in text
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AMAZON_ADS_CLIENT_ID",
+        "AMAZON_ADS_CLIENT_ID_FILE",
+        "ADS_PROXY_CONFIG",
+        "ADS_PROXY_ACCOUNTS",
+        "ADS_PROXY_ACCOUNTS__ACME__CLIENT_ID",
+    ],
+)
+def test_credentials_are_served_and_keep_the_demo_away(variable: str, tmp_path: Path) -> None:
+    """Whichever variable has them."""
+    program = tmp_path / "ads-proxy"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+
+    def ran(service: str) -> subprocess.CompletedProcess[str]:
+        (command,) = SERVICES[service]["command"]
+        environ = {"PATH": f"{tmp_path}:{os.defpath}", "ADS_PROXY_ADMIN__KEY": "x", variable: "x"}
+        shell = ["/bin/sh", "-euc", command.replace("$$", "$")]
+        return subprocess.run(shell, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    assert ran("proxy").stdout == "serve\n"
+    assert ran("demo").returncode == 2
 
 
 def test_images_of_others_have_a_version() -> None:
