@@ -507,7 +507,8 @@ STEPS_OF_REFUSALS: Final = {
     "removed.",
     "not-permitted": _CLIENTS_POLICY,
     "tool-not-permitted": _CLIENTS_POLICY,
-    "budget-spent": "Ask why the client sends so many requests. If that is right, raise its `requests_per_minute`.",
+    "budget-spent": "Ask why the client sends so many requests. If that is right, raise its `requests_per_minute` or "
+    "`max_in_flight`, whichever is spent.",
     "too-many-connections": "Find the address that holds them. Then raise `limits.max_connections` or correct that "
     "client.",
     "account-required": "Let the client name an account, or give it a single one under `accounts`.",

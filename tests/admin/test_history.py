@@ -360,6 +360,6 @@ def test_no_step_is_for_a_refusal_that_there_is_not() -> None:
 
 def test_the_proxys_own_answer_speaks_before_the_status() -> None:
     """429 of the proxy's budget is no 429 of Amazon's."""
-    assert "requests_per_minute" in next_step(429, "budget-spent", "")
+    assert "`requests_per_minute` or `max_in_flight`" in next_step(429, "budget-spent", "")
     assert "Amazon limits" in next_step(429, "", "")
     assert "requests_per_minute" not in next_step(200, "", "upstream-died")
