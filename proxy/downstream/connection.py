@@ -139,8 +139,10 @@ class ClientConnection(asyncio.Protocol):
         """No request is running: a head that began is answered, an idle connection just ends, and so does that of a
         client that does not take its answers."""
         if self._buffer and self.writable:
-            seconds = self._limits.header_timeout
-            self._refuse(RequestTimeout(f"The request's head was not complete within {seconds:g} s.", close=True))
+            error = RequestTimeout(
+                f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
+            )
+            self._refuse(error, unread_request(self._buffer, self._service.new_request_id()))
         else:
             self._close()
 

@@ -28,6 +28,19 @@ async def test_a_slow_head_is_answered_and_ends(running: Running) -> None:
         assert await client.end() == b""
 
 
+async def test_a_head_that_came_too_slowly_is_answered_as_its_request_line_says(running: Running) -> None:
+    """HEAD without a body (RFC 9110, 9.3.2), and the log has what came."""
+    head = b"HEAD /v2/profiles HTTP/1.1\r\nHost: 127"
+    async with running(echo, header_timeout=10.0) as bench:
+        client = await bench.client(head)
+        await bench.settled(lambda: bool(bench.server.connections) and bench.connection()._buffer == head)
+        bench.sweep(11)
+        answer = await client.answer(to_head=True)
+        assert (answer.status, await client.end()) == (408, b"")
+        event = await bench.events.last()
+        assert (event.method, event.path, event.status) == ("HEAD", "/v2/profiles", 408)
+
+
 async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
     """Without an answer: nothing was asked."""
     async with running(echo, header_timeout=10.0) as bench:
