@@ -775,7 +775,8 @@ class Exchange:
         elif attempt.error is not None:
             self._break(Fault.UPSTREAM_DIED)
         else:
-            attempt.resume()
+            if self._client.writable:
+                attempt.resume()
             if not self._body.complete and attempt.writable:
                 self._client.resume_reading()
         self._client.flush()
@@ -791,6 +792,8 @@ class Exchange:
                 self._relay.learn_tools(partial(learn_tools, hints, observer, self._context))
         self._body.forget()
         self._relay.begin(response)
+        if not self._client.writable and self._attempt is not None:
+            self._attempt.pause()  # interim responses may have filled what waits for the client
 
     def attempt_ended(self, trailers: bytes) -> None:
         relay = self._relay

@@ -10,6 +10,7 @@ import pytest
 from proxy.forwarding.exchange import Exchange, Phase
 from proxy.net.deadlines import NEVER
 from proxy.tokens.token_rejections import TokenUse
+from proxy.upstream.connection import UpstreamConnection
 from tests.forwarding.test_exchange import CHUNKED, COUNTED, EXPECTING, POST, exchange_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
@@ -342,3 +343,34 @@ async def test_a_tool_that_leaves_while_a_token_is_awaited(running: Running) -> 
         bench.tokens.cold = False
         assert (await bench.ask()).body == b"hello"
         assert [bytes(wire.received).count(b"GET /") for wire in bench.upstream.wires] == [1]
+
+
+@pytest.mark.usefixtures("still_ages")
+@pytest.mark.parametrize("fruitless", [True, False])
+async def test_a_client_that_takes_nothing_meanwhile_is_waited_for(fruitless: bool, running: Running) -> None:
+    """Neither the response that was held nor the next one is read without limit for it."""
+    body, more = b"x" * 9000, asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        head, _ = await wire.request()
+        status = b"401 No" if b"Atza|0" in head else b"200 OK"
+        wire.send(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), body[:5000])
+        await more.wait()
+        wire.send(body[5000:])
+
+    async with running(script) as bench:
+        bench.tokens.fruitless = fruitless
+        bench.tokens.gate.clear()
+        client = await bench.client(GET)
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        bench.connection().pause_writing()
+        bench.tokens.gate.set()
+        exchange = exchange_of(bench)
+        await bench.settled(lambda: exchange.phase is Phase.RELAYING)
+        assert exchange._attempt is not None
+        connection = exchange._attempt._connection
+        assert isinstance(connection, UpstreamConnection)
+        assert connection._paused
+        bench.connection().resume_writing()
+        more.set()
+        assert (await client.answer()).body == body
