@@ -482,7 +482,8 @@ class Exchange:
         if self.phase is not Phase.DONE:
             self._stop()
             self._entered = perf_counter()
-            self._finish(self._relay.status, fault=Fault.CLIENT_GONE)
+            relay = self._relay
+            self._finish(relay.status if relay.began else 0, fault=Fault.CLIENT_GONE)
 
     def client_writable(self, writable: bool) -> None:
         if self._is_sent and self._attempt is not None:

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from proxy.forwarding.exchange import Exchange
-from tests.forwarding.test_exchange import COUNTED, LISTING
+from proxy.forwarding.exchange import Exchange, Phase
+from tests.forwarding.test_exchange import COUNTED, LISTING, exchange_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -32,6 +32,24 @@ async def test_a_tool_that_leaves_closes_amazons_connection(early: bool, running
         finished = await bench.events.last()
         assert (finished.status, finished.fault) == (0 if early else 200, "client-gone")
         await bench.upstream.wires[0].until(lambda: bench.upstream.wires[0].ended)
+
+
+async def test_a_client_that_leaves_while_a_location_is_looked_for_got_no_status(running: Running) -> None:
+    """The head waits for the whole body then: nothing of the response went to the client."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        await wire.end()
+
+    async with running(script) as bench:
+        client = await bench.client(GET.replace(b"/v2/profiles", b"/v2/reports/1"))
+        await bench.settled(lambda: bool(bench.server.connections) and bench.connection().busy)
+        exchange = exchange_of(bench)
+        await bench.settled(lambda: exchange.phase is Phase.RELAYING)
+        client.drop()
+        finished = await bench.events.last()
+        assert (finished.status, finished.upstream_status, finished.fault) == (0, 200, "client-gone")
 
 
 async def test_a_pooled_connection_that_dies_under_a_get_is_replaced(running: Running) -> None:
