@@ -551,7 +551,7 @@ async def test_who_waits_gets_a_place_of_another_process_also_after_a_reload(end
         else:
             both.pool(0).release(busy)
             both.pool(0).use_free_slots()
-        connection = await asyncio.wait_for(waiting, 2.0)
+        connection = await waiting
         assert connection.usable
         connection.close()
 
