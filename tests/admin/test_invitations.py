@@ -37,7 +37,7 @@ class Invited:
     def __init__(self, knocker: Knocker, ledger: InvitationLedger, url: str) -> None:
         self.knocker, self.ledger, self.url = knocker, ledger, url
 
-    async def invitation(self, account: str = "acme", seconds: float = 60.0) -> tuple[Invitation, str]:
+    async def invitation(self, account: str = "acme", seconds: float = 3600.0) -> tuple[Invitation, str]:
         made = await self.ledger.make(account, seconds, "Example <Ltd>")
         return made, link(self.url, made, KEY).removeprefix(self.url)
 
