@@ -103,8 +103,8 @@ async def test_lists_that_could_not_be_written_are_written_later() -> None:
     async def fail() -> None:
         raise StateError("the disk is full")
 
-    store = FailingStore(fail)
-    kept = StoredLists(store, ProfileIndex(), ReachIndex(), ListingSchedule())
+    store, schedule = FailingStore(fail), ListingSchedule(clock=asyncio.get_running_loop().time)
+    kept = StoredLists(store, ProfileIndex(), ReachIndex(), schedule)
     kept.begin()
     kept.changed(*DOCUMENTS[:2])
     await asyncio.sleep(SAVE_DELAY + RETRY_DELAY - 1)
