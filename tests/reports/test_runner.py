@@ -23,7 +23,7 @@ from proxy.reports.converter import ConversionFailed
 from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
-from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
+from proxy.reports.runner import LOOK, LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
 from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
@@ -184,7 +184,7 @@ async def test_an_account_without_such_profiles_is_told(bench: Bench) -> None:
 async def test_a_profile_that_is_named_twice_has_its_rows_once(bench: Bench) -> None:
     async with bench.running(make_report(profiles=("11", "22", "11"))):
         run = (await bench.runs(1))[0]
-    assert [order.profile for order in bench.amazon.ordered] == ["11", "22"]
+    assert sorted(order.profile for order in bench.amazon.ordered) == ["11", "22"]
     assert run.rows == 2
 
 
@@ -242,18 +242,20 @@ async def test_a_run_that_is_asked_for_when_another_begins_follows_it(
     asked: list[str] = []
 
     def look(folder: ReportFolder, name: str) -> bool:
+        """Of the first look behind the first run, the moment is read already: the next one finds a run due."""
         found = is_asked_for(folder, name)
         if bench.now >= due_at and not asked:
             asked.append(name)
             folder.ask_for_run(name)
+        if bench.observed.finished:
+            bench.now = max(bench.now, due_at)
         return found
 
     monkeypatch.setattr(ReportFolder, "run_is_asked_for", look)
     async with bench.running(make_report(at=time(6))):
-        await bench.runs(1)
-        bench.now = due_at
         await bench.runs(3)
-    assert [order.profile for order in bench.amazon.ordered] == ["11", "22", "22", "11", "22"]
+    ordered = [order.profile for order in bench.amazon.ordered]
+    assert [sorted(run) for run in (ordered[:2], ordered[2:3], ordered[3:])] == [["11", "22"], ["22"], ["11", "22"]]
 
 
 async def test_a_profile_that_the_account_lost_goes(bench: Bench) -> None:
@@ -511,7 +513,8 @@ async def test_who_runs_a_report_without_the_store_asks_again_for_the_lease(
     bench.leases = lending = Lending(fence)
     bench.ticks, began = 10.0, bench.now
     async with bench.running():
-        await bench.until(lambda: bench.now > began + 2000)
+        await bench.until(lambda: len(lending.lent) == leases and bench.now > began + 3 * LOOK)
+        assert bench.now < began + 6 * LOOK  # a run of two orders takes one or two of these
     assert len(lending.lent) == leases
     assert len(bench.amazon.ordered) == 2
 
