@@ -373,7 +373,7 @@ def test_what_load_raises_comes_through() -> None:
 def test_the_page_names_what_waits_for_a_restart() -> None:
     """All of it, in docs/how-to/configure.md: who changes such a key and waits would wait for ever."""
     page = (ROOT / "docs" / "how-to" / "configure.md").read_text(encoding="utf-8")
-    found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so does turning TLS on or off", page)
+    found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so do environment\s+variables", page)
     assert found is not None
     assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, "log.format"}
 
