@@ -21,6 +21,9 @@ MIN_SECRET: Final = 4
 """A known secret shorter than this is masked by its shape only: `abc` would mask half of a log."""
 MIN_SECRET_IN_WORDS: Final = 8
 """A known secret shorter than this is masked where it stands as a word of its own, and not within another one."""
+MIN_CUT, MAX_CUT = 16, 32
+"""Where a message cuts a known secret, what is left of it is masked if it is half of it: at least the first of these
+many characters, and at most the second."""
 
 _FIELDS: Final = r"\b(?:client_secret|refresh_token|access_token|id_token|code_verifier)"
 _HEADERS: Final = r"\b(?:x-ads-proxy-key|authorization|cookie)"
@@ -92,9 +95,9 @@ class Redaction:
         done = at = 0
         while (found := beginnings.search(text, at)) is not None:
             start = found.start()
-            secret = next((each for each in self._by_beginning[found[0]] if _stands_at(text, start, each)), "")
-            at = start + (len(secret) or 1)
-            if secret:
+            length = max(_length_at(text, start, each) for each in self._by_beginning[found[0]])
+            at = start + (length or 1)
+            if length:
                 parts += (text[done:start], MASK)
                 done = at
         return "".join((*parts, text[done:]))
@@ -128,11 +131,18 @@ def _spellings(text: str) -> frozenset[str]:
     return frozenset({text, quoted, quoted.replace("%20", "+"), json.dumps(text)[1:-1], repr(text)[1:-1]})
 
 
-def _stands_at(text: str, start: int, spelling: str) -> bool:
-    """Whether this is there, and as a word of its own where it is short."""
-    if not text.startswith(spelling, start):
-        return False
-    if len(spelling) >= MIN_SECRET_IN_WORDS:
-        return True
-    around = text[start - 1 : start] if start else "", text[start + len(spelling) :][:1]
-    return not any(map(_IN_WORDS.match, around))
+def _length_at(text: str, start: int, spelling: str) -> int:
+    """How many characters of a spelling stand here: all, as a word of its own where it is short, or what a cut within
+    one of its words left; else 0."""
+    least = max(MIN_CUT, min(MAX_CUT, len(spelling) // 2))
+    if not text.startswith(spelling[:least], start):
+        return 0
+    shown = text[start : start + len(spelling)]
+    if shown == spelling:
+        around = text[start - 1 : start] if start else "", text[start + len(spelling) :][:1]
+        is_within_word = any(map(_IN_WORDS.match, around))
+        return 0 if is_within_word and len(spelling) < MIN_SECRET_IN_WORDS else len(spelling)
+    pairs = enumerate(zip(spelling, shown, strict=False))
+    length = next((at for at, (known, there) in pairs if known != there), len(shown))
+    is_cut = all(map(_IN_WORDS.match, spelling[length - 1 : length + 1])) and not _IN_WORDS.match(shown[length:])
+    return length if is_cut else 0

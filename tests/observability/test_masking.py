@@ -122,6 +122,20 @@ def test_a_short_secret_is_masked_as_a_word_only() -> None:
     assert redaction.clean("xlongsecrety") == "x***y"
 
 
+@pytest.mark.parametrize("cut", [48, 64, 79])
+def test_a_secret_that_a_message_cuts_is_masked(cut: int) -> None:
+    """Messages show the first characters of a wrong name, and the console those of a path: not those of a secret."""
+    secret = "amzn1.oa2-cs.v1." + "0123456789abcdef" * 4
+    redaction = Redaction()
+    redaction.know([Secret(secret), Secret("https://user:canary-canary@proxy.corp:3128")])
+    kept = secret[:cut]
+    assert redaction.clean(f"Unknown route or account '{kept}. Did you") == "Unknown route or account '***. Did you"
+    assert redaction.clean(f"/sp/{kept}") == "/sp/***"
+    assert redaction.holds_known(kept)
+    for text in ("a secret begins with amzn1.oa2-cs.v1.", f"{kept}-of-another", "https://user:canary is no secret"):
+        assert redaction.clean(text) == text
+
+
 def test_a_secret_object_in_a_line_is_stars(start: Start) -> None:
     """Whoever hands a Secret to the log by mistake has its stars logged."""
     stream = io.StringIO()
