@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from proxy.observability.redaction import MASK, MIN_SECRET_IN_WORDS, Redaction
 from proxy.secret import Secret
 from tests.observability.test_logs import Start, lines
 from tests.observability.test_metrics import finished
+from tests.support.costs import cost_of
 
 
 def test_known_secrets_are_masked_in_every_spelling(start: Start) -> None:
@@ -176,3 +178,16 @@ def test_secrets_of_ten_thousand_accounts_are_masked() -> None:
     redaction.know(map(Secret, secrets))
     assert redaction.clean(f"a {secrets[0]}, b {secrets[9_999]}: c") == "a ***, b ***: c"
     assert redaction.clean("amzn1.oa2-cs.v1.canary") == "amzn1.oa2-cs.v1.canary"
+
+
+def test_a_path_that_begins_like_secrets_costs_the_same_with_ten_thousand() -> None:
+    """Anybody can send the first characters of Amazon's secrets again and again: the event loop reads each path."""
+    path = "/" + "amzn1.oa2-cs.v1." * 100
+    costs = []
+    for accounts in (100, 10_000):
+        redaction = Redaction()
+        redaction.know(Secret(f"amzn1.oa2-cs.v1.{number:032x}") for number in range(accounts))
+        redaction.clean(path)
+        costs.append(cost_of(partial(redaction.clean, path)))
+    few, many = costs
+    assert many.instructions < 2 * few.instructions
