@@ -13,6 +13,7 @@ from proxy.errors import MalformedRequest
 from proxy.unchanging import unchanging
 
 _HEX = b"0123456789ABCDEFabcdef"
+_QUERY_OR_FRAGMENT = re.compile(rb"[?#]")
 _CODE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BYTES = {b"%c%c" % (high, low): bytes.fromhex(chr(high) + chr(low)) for high in _HEX for low in _HEX}
 
@@ -53,8 +54,8 @@ class Target:
 
     @property
     def shown(self) -> bytes:
-        """What a log says of it: its path, or all of another form, and never its query."""
-        return self.path or self.raw.partition(b"?")[0]
+        """What a log says of it: its path, or what is no secret of another form."""
+        return self.path or _without_secrets(self.raw)
 
 
 def parse_target(raw: bytes) -> Target:
@@ -86,8 +87,14 @@ def path_segments(path: bytes) -> tuple[bytes, ...]:
 
 def unread_target(raw: bytes) -> Target:
     """What can be said of a target whose request could not be read: its path, as it came."""
-    path = raw.partition(b"?")[0]
+    path = _without_secrets(raw)
     return Target(raw, TargetForm.ORIGIN, b"", b"", path, path)
+
+
+def _without_secrets(raw: bytes) -> bytes:
+    """A target that may not be valid, without query and fragment, and without a user and password before its host."""
+    shown = _QUERY_OR_FRAGMENT.split(raw, maxsplit=1)[0]
+    return shown if shown.startswith(b"/") else shown.rpartition(b"@")[2]
 
 
 def percent_decoded(text: bytes) -> bytes:

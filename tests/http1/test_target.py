@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MalformedRequest
-from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_parameters
+from proxy.http1.target import TargetForm, parse_target, percent_decoded, query_parameters, unread_target
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,24 @@ def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, pat
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"), [(b"/a?b", b"/a"), (b"http://h/a?b", b"/a"), (b"*", b"*"), (b"a?b", b"a"), (b"?b?c", b"")]
+    ("raw", "shown"),
+    [
+        *((b"/a?b", b"/a"), (b"http://h/a?b", b"/a"), (b"*", b"*"), (b"a?b", b"a"), (b"?b?c", b"")),
+        *((b"/@a/b", b"/@a/b"), (b"http://h/@a", b"/@a"), (b"user:word@h:443", b"h:443"), (b"u:w@rd@h?b", b"h")),
+    ],
 )
 def test_what_is_shown_of_a_target_has_no_query(raw: bytes, shown: bytes) -> None:
-    """In every form, as a query may hold a secret."""
+    """Nor a password before a host, in every form."""
     assert parse_target(raw).shown == shown
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [(b"/@a/b?c", b"/@a/b"), (b"/a#b?c", b"/a"), (b"http://user:word@h/a?b", b"h/a"), (b"http://h/a", b"http://h/a")],
+)
+def test_what_is_shown_of_an_unread_target_has_no_secret(raw: bytes, shown: bytes) -> None:
+    """Neither query nor fragment, and no password before a host: some clients leave it in the address."""
+    assert (unread_target(raw).shown, unread_target(raw).path) == (shown, shown)
 
 
 def test_the_other_forms_have_no_path() -> None:
