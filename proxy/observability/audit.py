@@ -247,7 +247,10 @@ def _by_status(event: RequestFinished) -> str:
     return SUCCESS if event.status < 400 else FAILURE
 
 
-def _sign_in(event: events.SignInFinished) -> dict[str, Any]:
+def _sign_in(event: events.SignInFinished) -> dict[str, Any] | None:
+    """Only one that began here: any stranger can call the redirect address, as often as they like."""
+    if not event.account:
+        return None
     outcome = SUCCESS if event.outcome is SignInOutcome.CONNECTED else FAILURE
     return {
         **_event("sign-in", "authentication", "start", outcome, event.outcome.value),

@@ -65,6 +65,7 @@ SILENT = [
     events.CredentialStateChanged("acme", "revoked", "revoked"),
     events.ProfilesListed("acme", "na", 3),
     audit.AuditFailed("full", 1),
+    events.SignInFinished("", SignInOutcome.STATE_UNKNOWN, "A stranger called the redirect address."),
 ]
 
 
