@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -95,7 +95,8 @@ class ReportApi:
             return Answer(AnswerKind.AGAIN, words=str(error), retry_after=error.retry_after)
         except ProfilesUnavailable as error:
             return Answer(AnswerKind.AGAIN, words=_sentence(str(error)))
-        return response
+        # A gateway may repeat an Authorization that it does not accept, and clients are shown what Amazon said.
+        return replace(response, body=response.body.replace(token.value.reveal().encode(), b"***"))
 
     # --- rows
 

@@ -58,6 +58,13 @@ async def test_without_its_account_nothing_is_asked() -> None:
     }
 
 
+class NextTokens:
+    """One token, of the application `next`."""
+
+    async def get(self, account: str) -> AccessToken:
+        return AccessToken(account, Secret("Atza|next"), 2, 3600.0, "next")
+
+
 async def test_an_order_is_sent_with_the_client_id_of_its_token() -> None:
     """A reload may put another application in force while the order waits for a token."""
     sent = list[str]()
@@ -66,12 +73,25 @@ async def test_an_order_is_sent_with_the_client_id_of_its_token() -> None:
         sent.append(request.headers["Amazon-Ads-ClientId"])
         return web.json_response({"reportId": "r-1"})
 
-    class NextTokens:
-        async def get(self, account: str) -> AccessToken:
-            return AccessToken(account, Secret("Atza|next"), 2, 3600.0, "next")
-
     order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
     async with RawTestServer(answer) as server, aiohttp.ClientSession() as session:
         source = ProfileSource("main", "before", {"na": str(server.make_url("")).rstrip("/")}, pins_first=False)
         await ReportApi(session, cast(Any, NextTokens()), lambda _: source).order("main", order, template)
     assert sent == ["next"]
+
+
+async def test_an_access_token_that_amazon_repeats_is_not_shown() -> None:
+    """Clients of the report see what Amazon said, and a gateway may repeat what it does not accept."""
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        sent = request.headers["Authorization"]
+        words = f"Not a valid key=value pair (missing equal-sign) in Authorization header: '{sent}'"
+        return web.json_response({"message": words}, status=403)
+
+    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    async with RawTestServer(refuse) as server, aiohttp.ClientSession() as session:
+        source = ProfileSource("main", "next", {"na": str(server.make_url("")).rstrip("/")}, pins_first=False)
+        answer = await ReportApi(session, cast(Any, NextTokens()), lambda _: source).order("main", order, template)
+    assert answer.words == (
+        "Amazon answered 403: Not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer ***'."
+    )
