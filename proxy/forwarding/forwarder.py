@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
-from proxy.errors import Draining, NotImplementedHere, Refused
+from proxy.errors import Draining, NotImplementedHere, Refused, UnknownRoute
 from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
@@ -126,7 +126,11 @@ class Forwarder:
                 )
             identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
             self._undecided = UndecidedRequest(request, identity.name)
-            destination, asked = self._decisions.read(request, identity.reading)
+            try:
+                destination, asked = self._decisions.read(request, identity.reading)
+            except UnknownRoute:
+                self.rules.clients.charge(identity, time.monotonic())  # as all others that are refused
+                raise
             if destination.kind is TargetKind.TOKEN:
                 accounting = self._dependencies.accounting
                 accounting.started()

@@ -165,6 +165,16 @@ async def test_a_spent_budget_is_reported_with_client_and_operation(running: Run
         assert bench.accounting.in_flight == bench.accounting.client_cell("reporting").value == 0
 
 
+@pytest.mark.parametrize("path", [b"/@/x", b"/na/@nobody/x"])
+async def test_a_prefix_that_cannot_be_read_costs_the_budget_too(path: bytes, running: Running) -> None:
+    """As every other request that is refused: a client sends no more of them than of any."""
+    policy = Policy("reporting", (ClientKey(hashlib.sha256(KEY).hexdigest()),), requests_per_minute=1)
+    clients = Clients([policy], Placeholders(b"key"), Budgets())
+    odd = GET.replace(b"/v2/profiles", path).replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n")
+    async with running(answering(HELLO), clients=clients) as bench:
+        assert [(await bench.ask(odd)).status for _ in range(2)] == [404, 429]
+
+
 async def test_the_time_that_a_response_takes_to_come_is_not_the_proxys(running: Running) -> None:
     """However many reads it takes."""
     go = asyncio.Event()
