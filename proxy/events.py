@@ -236,7 +236,7 @@ class StoredTokenDamaged(Event):
 
 @dataclass(frozen=True, slots=True)
 class AccountRemoved(Event):
-    """An account left the configuration: its series end."""
+    """An account left the configuration, and its last token request is over."""
 
     account: str
 

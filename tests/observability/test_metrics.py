@@ -152,12 +152,12 @@ def test_outcomes_of_writes_are_counted_by_client_and_account() -> None:
 
 def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
     """So many times; of a removed account, never again."""
-    metrics = made()
+    metrics = made("acme", "other")
     metrics.observe(events.CounterRaised("trace_spans_total", ("dropped",), 3))
     metrics.observe(events.CounterRaised("throttled_total", ("acme", "na")))
     assert value(metrics, "trace_spans_total", result="dropped") == 3
     assert value(metrics, "throttled_total", account="acme", region="na") == 1
-    metrics.observe(events.AccountRemoved("acme"))
+    metrics.accounts(["other"])
     metrics.observe(events.CounterRaised("throttled_total", ("acme", "na")))
     assert value(metrics, "throttled_total", account="acme", region="na") is None
 
@@ -325,17 +325,27 @@ def test_exactly_one_state_is_one_through_every_change() -> None:
 
 
 def test_a_removed_account_has_no_series_and_gets_none_back() -> None:
-    """AccountRemoved ends all series of the account, and late news of it do not revive them."""
+    """Late news of it do not revive them."""
     metrics = made("acme", "gone")
     metrics.observe(finished(account="gone"))
     metrics.observe(events.ProfilesListed("gone", "na", 3))
-    metrics.observe(events.AccountRemoved("gone"))
+    metrics.accounts(["acme"])
     metrics.observe(finished(account="gone"))
     metrics.observe(events.TokenRefreshed("gone", 2, 0.1, 2.0, events.RefreshCause.AHEAD))
     metrics.observe(events.CredentialStateChanged("gone", "valid", "expired"))
     assert [key for key in samples(metrics) if ("account", "gone") in key[1]] == []
     metrics.accounts(["acme", "gone"])
     assert value(metrics, "credential_state", account="gone", state="pending") == 1
+
+
+def test_an_account_that_returns_is_shown_also_if_its_former_end_is_told_late() -> None:
+    """A reload that adds it again waits for the token request that it had when it was removed."""
+    metrics, shown = made("acme"), {"account": "acme", "state": "valid"}
+    metrics.accounts([])
+    metrics.accounts(["acme"])
+    metrics.observe(events.AccountRemoved("acme"))
+    metrics.observe(events.CredentialStateChanged("acme", "pending", "valid"))
+    assert value(metrics, "credential_state", **shown) == 1
 
 
 def test_the_rest_of_the_events_have_their_series() -> None:
