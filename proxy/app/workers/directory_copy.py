@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.profiles.directory import MISS_INTERVAL, EarlyListings
+from proxy.profiles.directory import EarlyListings
 from proxy.profiles.index import ListingFailure, ProfileIndex, read_listing, write_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from proxy.profiles.index import ProfileListing
     from proxy.profiles.reach import Reach
 
+MISS_MEMORY: Final = 60.0
+"""Seconds until an unlisted id is told again: the supervisor may have read no list for it, after another worker's miss.
+Not sooner, or one id that a client never gives up would leave others no chance."""
 _ADS_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -28,7 +31,7 @@ class DirectoryCopy:
         self._index, self._reach = ProfileIndex(), ReachIndex()
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
-        self._misses = EarlyListings(time.monotonic, MISS_INTERVAL)  # the supervisor may list none, and knows the ids
+        self._misses = EarlyListings(time.monotonic, MISS_MEMORY)
         self.version = 0
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.app.workers import worker_tokens
 from proxy.app.workers.channel import Channel, ChannelClosed, Message, RemoteCallFailed
-from proxy.app.workers.directory_copy import DirectoryCopy, write_lists
+from proxy.app.workers.directory_copy import MISS_MEMORY, DirectoryCopy, write_lists
 from proxy.app.workers.request_reporter import LIMIT, RequestReporter, read_request
 from proxy.app.workers.worker_tokens import WorkerTokens, read_token, write_refusal, write_token
 from proxy.errors import NoUsableToken
@@ -230,10 +230,23 @@ def test_an_id_that_is_still_asked_for_is_told_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     directory = DirectoryCopy(lambda *told: missed.append(told))
     directory.keep(["acme"])
-    for after in (0.0, MISS_INTERVAL - 1.0, 1.0, 1.0):
+    for after in (0.0, MISS_MEMORY - 1.0, 1.0, 1.0):
         clock[0] += after
         assert directory.owners("99", "acme") == ()
     assert missed == 2 * [("profile", "99", "acme")]
+
+
+def test_ids_that_clients_never_give_up_leave_others_a_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is told once in a while, and looked for by the supervisor less often still."""
+    clock, missed = [1000.0], list[tuple[str, str, str]]()
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory.keep(["acme"])
+    for _ in range(3):
+        for identifier in ("deleted", "gone", "new"):
+            directory.ads_account_owners(identifier, "acme")
+        clock[0] += MISS_INTERVAL
+    assert [identifier for _, identifier, _ in missed] == ["deleted", "gone", "new"]
 
 
 def test_why_a_list_failed_is_known() -> None:
