@@ -213,7 +213,7 @@ class TokenManager:
 
     async def _prepare(self, source: TokenSource) -> Credential:
         if source.account in self._removing:
-            await asyncio.shield(self._removing[source.account])
+            await asyncio.wait((self._removing[source.account],))
         observer, timing = self._dependencies.observer, self._dependencies.timing
         keeper = RefreshTokenKeeper(source.account, self._store, observer, timing, self._write_retries)
         await keeper.load(source.refresh_token)

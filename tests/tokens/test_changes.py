@@ -17,6 +17,7 @@ from proxy.events import (
     TokenUnpersisted,
 )
 from proxy.secret import Secret
+from proxy.tokens.credential import Credential
 from proxy.tokens.leases import FailedAttempt, Lease, LeaseRequest, LocalLease, LocalLeases, SharedContent, Urgency
 from proxy.tokens.store import (
     MemoryStore,
@@ -325,6 +326,29 @@ async def test_the_token_request_of_a_removed_account_still_brings_its_refresh_t
     kept = await store.read("acme")
     assert kept is not None
     assert kept.refresh_token.reveal() == "refresh-1"
+
+
+@virtual_time
+async def test_an_account_is_added_again_also_if_its_former_end_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is a defect, which is reported; the reload that waited for the end did nothing wrong."""
+    reported: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(repr(context["exception"])))
+    async with RunningManager() as running:
+        await running.manager.start([source()])
+        await running.manager.get("acme")
+        removed = running.manager._credentials["acme"]
+
+        async def fail(grace: float) -> None:
+            await Credential.stop(removed, grace)
+            await asyncio.sleep(1)
+            raise ValueError("An observer failed.")
+
+        monkeypatch.setattr(removed, "stop", fail)
+        await running.manager.reconfigure([])
+        await running.manager.reconfigure([source()])
+        assert (await running.manager.get("acme")).value.reveal() == "access-2"
+        assert reported == ["ValueError('An observer failed.')"]
 
 
 @virtual_time
