@@ -52,8 +52,8 @@ _BEGIN_SECONDS: Final = 240.0
 _APPLY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 5.0
 """What a worker may take beyond the drain's own times."""
-_CUT_SECONDS: Final = 0.5
-"""What a worker may take to cut its requests once the program is to stop at once."""
+_CUT_SECONDS: Final = 3.0
+"""What a worker may take to cut its requests once the program is to stop at once: thousands take more than one."""
 _POLL: Final = 0.02
 
 

@@ -187,28 +187,28 @@ def test_the_requests_of_a_worker_that_dies_during_a_drain_count_as_cut(monkeypa
 
 
 def test_at_the_second_signal_workers_cut_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They end by themselves, so that the clients get an answer and the requests their records."""
+    """They end by themselves, so that clients get an answer and requests their records. Thousands take a while."""
 
     async def drain(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
         began, at_once = time.monotonic(), asyncio.Event()
         asyncio.get_running_loop().call_later(2.0, at_once.set)
         assert await group.supervisor.drain(at_once) == 2
-        assert 2.09 < time.monotonic() - began < 2.2
+        assert 3.49 < time.monotonic() - began < 3.6
 
-    group = with_worker_group(monkeypatch, drain, 1, Behaviour(in_flight=3, drains=NEVER, cut=2))
+    group = with_worker_group(monkeypatch, drain, 1, Behaviour(in_flight=3, drains=NEVER, cuts=1.5, cut=2))
     assert [(process.said, process.by_signal) for process in group.begun] == [(["serve", "drain", "drain"], False)]
 
 
-def test_the_second_signal_waits_half_a_second_for_a_worker_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What still runs counts as cut, and its worker is ended by the stop behind it."""
+def test_the_second_signal_waits_three_seconds_for_a_worker_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still runs counts as cut, and its worker is killed."""
 
     async def drain(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
         began, at_once = time.monotonic(), asyncio.Event()
         asyncio.get_running_loop().call_later(2.0, at_once.set)
         assert await group.supervisor.drain(at_once) == 3
-        assert 2.49 < time.monotonic() - began < 2.6
+        assert 4.99 < time.monotonic() - began < 5.1
 
     group = with_worker_group(monkeypatch, drain, 1, Behaviour(in_flight=3, drains=NEVER, cuts=NEVER))
     assert [process.by_signal for process in group.begun] == [True]
