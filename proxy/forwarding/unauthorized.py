@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken
 from proxy.forwarding.refusal import MAX_READ, readable
 from proxy.forwarding.retry import ReplayReason
-from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.token_rejections import TokenUse, is_about_scope
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import Attempt
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.25
 """Seconds that the body may lag behind its head before the answer is checked without it."""
-_ABOUT_SCOPE = (
-    b"no matching advertiser found for scope",
-    b"scope header is missing",
-    b"not authorized to access scope",
-)
-"""Rights or consent are wanting: another token would change nothing (docs/development/amazon.md, Unauthorized)."""
 _MCP_REFUSALS = (b"no authorization", b"client initialization failed")
 """How the MCP endpoint says that a token is missing, or is over (docs/development/amazon.md, MCP)."""
 _MCP_STATUSES = frozenset((400, 403, 500))
@@ -53,7 +47,7 @@ def refuses_token(status: int, body: bytes, content_encoding: bytes) -> bool:
     """
     text = readable(body, content_encoding)
     if status == 401:
-        return not any(words in text for words in _ABOUT_SCOPE)
+        return not is_about_scope(text)
     if status == 200:
         text = _rpc_error(text)
     return any(words in text for words in _MCP_REFUSALS)

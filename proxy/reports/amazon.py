@@ -15,7 +15,7 @@ from proxy.errors import AdsProxyError, NoUsableToken
 from proxy.profiles.listing import ProfilesUnavailable, ask
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 from proxy.reports.disk import finish
-from proxy.tokens.token_rejections import TokenUse
+from proxy.tokens.token_rejections import TokenUse, is_about_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ class ReportApi:
         try:
             token = await self.tokens.get(account)
             response = await ask(self.session, source.endpoint(order.region, token.client_id), token.value, request)
-            if response.status == 401:
+            if response.status == 401 and not is_about_scope(response.body.lower()):
                 await self.tokens.renewed(token, TokenUse(_CLIENT, order.profile))
         except NoUsableToken as error:
             return Answer(AnswerKind.AGAIN, words=str(error), retry_after=error.retry_after)

@@ -1,9 +1,9 @@
 """Whether a 401 of Amazon's is a reason to ask for another access token. Decisions, and the bounded memory behind them.
 
-A 401 can be about the token or about what it was presented for, and the answer does not say which. So it is judged by
-the use that got it: one that was accepted before, or a second one after the first, is believed at once; one that never
-worked is believed a few times. Each spends an allowance of its own, so that a client with a foreign Scope takes nothing
-from the others.
+A 401 can be about the token or about what it was presented for, and the answer tells only if it is about the Scope.
+All others are judged by the use that got them: one that was accepted before, or a second one after the first, is
+believed at once; one that never worked is believed a few times. Each spends an allowance of its own, so that a client
+with a foreign Scope takes nothing from the others.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from proxy.token_bucket import TokenBucket
 MAX_REMEMBERED = 1024
 WATCHFUL = 900.0
 """Seconds after a 401 for which it is of interest which uses of a token are accepted."""
+_ABOUT_SCOPE = (
+    b"no matching advertiser found for scope",
+    b"scope header is missing",
+    b"not authorized to access scope",
+)
+"""Rights or consent are wanting: another token would change nothing (docs/development/amazon.md, Unauthorized)."""
+
+
+def is_about_scope(text: bytes) -> bool:
+    """Whether the body of a 401, in lower case, tells that it is not about the token."""
+    return any(words in text for words in _ABOUT_SCOPE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from proxy.reports.amazon import DownloadFailed, ReportApi
 from proxy.reports.answers import AnswerKind
 from proxy.reports.templates import PlannedOrder, Version3Template
 from proxy.secret import Secret
+from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import AccessToken
 
 
@@ -95,3 +96,30 @@ async def test_an_access_token_that_amazon_repeats_is_not_shown() -> None:
     assert answer.words == (
         "Amazon answered 403: Not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer ***'."
     )
+
+
+@pytest.mark.parametrize(
+    ("details", "renewed"),
+    [("Not authorized to access scope 11", []), ("Unauthorized", [TokenUse("named reports", "11")])],
+)
+async def test_a_401_about_the_scope_is_no_reason_for_another_token(details: str, renewed: list[TokenUse]) -> None:
+    """Two profiles without rights would have the account's token taken for dead, which serves all its clients."""
+    uses = list[TokenUse]()
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"code": "401", "details": details}, status=401)
+
+    class Tokens:
+        async def get(self, account: str) -> AccessToken:
+            return AccessToken(account, Secret("Atza|1"), 1, 3600.0, "client")
+
+        async def renewed(self, _: AccessToken, use: TokenUse) -> AccessToken | None:
+            uses.append(use)
+            return None
+
+    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    async with RawTestServer(answer) as server, aiohttp.ClientSession() as session:
+        source = ProfileSource("main", "client", {"na": str(server.make_url("")).rstrip("/")}, pins_first=False)
+        told = await ReportApi(session, Tokens(), lambda _: source).order("main", order, template)
+    assert told.kind is AnswerKind.UNAUTHORIZED
+    assert uses == renewed
