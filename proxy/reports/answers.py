@@ -148,12 +148,12 @@ def _other(response: ListResponse) -> Answer:
     words, status = _words(response), _status(response)
     if status == 401:
         return Answer(AnswerKind.UNAUTHORIZED, words=words)
+    asked = response.retry_after
+    seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
     if status == 429:
-        asked = response.retry_after
-        seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
         return Answer(AnswerKind.THROTTLED, words=words, retry_after=seconds)
     if status >= 500 or status in _TEMPORARY:
-        return Answer(AnswerKind.AGAIN, words=words)
+        return Answer(AnswerKind.AGAIN, words=words, retry_after=seconds)
     return Answer(AnswerKind.REFUSED, words=words)
 
 

@@ -46,6 +46,7 @@ def report(status: str, **changes: Any) -> dict[str, Any]:
         (answer(500, b"[" * 100_000), Answer(AnswerKind.AGAIN, words="Amazon answered 500.")),
         (answer(504, ["x"]), Answer(AnswerKind.AGAIN, words="Amazon answered 504.")),
         (answer(408), Answer(AnswerKind.AGAIN, words="Amazon answered 408.")),
+        (answer(503, b"", "600"), Answer(AnswerKind.AGAIN, words="Amazon answered 503.", retry_after=600.0)),
         (
             answer(401, {"details": "Not authorized"}),
             Answer(AnswerKind.UNAUTHORIZED, words="Amazon answered 401: Not authorized."),
