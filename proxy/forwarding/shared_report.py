@@ -20,10 +20,13 @@ from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.report_look import ReportLook
 from proxy.forwarding.unauthorized import PATIENCE
+from proxy.forwarding.write_outcome import MULTI_STATUS
 from proxy.http1.fields import plain_name
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
 from proxy.problem import reason_phrase
+from proxy.profiles.listing import ListResponse
+from proxy.reports.answers import status_of
 from proxy.reports.orders import (
     VERSION_1,
     ReportOperation,
@@ -266,13 +269,20 @@ class SharedReport:
         """Amazon's answer began. Whether it is held until it is known if a better one can be had."""
         if not self._operation.is_order:
             return False
-        status, limit = response.status, self._limit
-        if limit is not None and self._rules.paces:
-            if status == 429:
-                self._sharing.throttled(limit, self._left_at, response.fields.retry_after)
-            elif status < 300 or status == 425:
-                self._sharing.taken(limit, self._left_at)
+        status = response.status
+        if status != MULTI_STATUS:
+            self._learn_pace(status, response)
         return status == 425 and self._order is not None and self._rules.reuses
+
+    def _learn_pace(self, status: int, response: Response) -> None:
+        """Take the answer to an order into the pace of the next ones; `status` is that of the order itself."""
+        limit = self._limit
+        if limit is None or not self._rules.paces:
+            return
+        if status == 429:
+            self._sharing.throttled(limit, self._left_at, response.fields.retry_after)
+        elif status < 300 or status == 425:
+            self._sharing.taken(limit, self._left_at)
 
     async def resolve(self, attempt: Attempt) -> OwnAnswer | None:
         """The report that a held 425 names, if the order asks for just that; None if the 425 is to pass."""
@@ -320,7 +330,9 @@ class SharedReport:
             self._forget()
 
     def _order_ended(self, response: Response | None, body: bytes | None, report: Report | None) -> None:
-        status = response.status if response is not None else 0
+        status = _status(response, body)
+        if response is not None and response.status == MULTI_STATUS:
+            self._learn_pace(status, response)
         if self._left_at:
             created = 200 <= status < 300 and (report is not None or body is None)
             self._count("created" if created else "throttled" if status == 429 else "failed")
@@ -337,7 +349,7 @@ class SharedReport:
         if not self._key:
             return
         answer = None
-        if response is not None and response.status == 404:
+        if _status(response, body) == 404:
             self._sharing.forget(self._key)
         if response is not None and body is not None and report is not None and report.id == self._id:
             self._sharing.saw(self._key, report, shows_answer=self._operation is ReportOperation.POLL)
@@ -348,6 +360,11 @@ class SharedReport:
 
     def _count(self, outcome: str) -> None:
         self._dependencies.accounting.observer.observe(CounterRaised("report_orders_total", (outcome,)))
+
+
+def _status(response: Response | None, body: bytes | None) -> int:
+    """The status of an order or a poll, which in version 1 may be inside of a 207; 0 without a response."""
+    return status_of(ListResponse(response.status, body or b"")) if response is not None else 0
 
 
 def _reused(made: MadeReport, note: str) -> OwnAnswer:

@@ -77,7 +77,7 @@ class Answer:
 
 def read_order_answer(operation: ReportOperation, response: ListResponse) -> Answer:
     """The answer to an order."""
-    if _status(response) // 100 == 2:
+    if status_of(response) // 100 == 2:
         report = read_report(operation, response.body)
         if report is None:
             return Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")
@@ -89,7 +89,7 @@ def read_order_answer(operation: ReportOperation, response: ListResponse) -> Ans
 
 def read_poll(operation: ReportOperation, response: ListResponse, report_id: str) -> Answer:
     """The answer to a poll of the report with this id."""
-    status = _status(response)
+    status = status_of(response)
     if status == 404:
         return Answer(AnswerKind.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
     if status // 100 != 2:
@@ -115,7 +115,7 @@ def read_poll(operation: ReportOperation, response: ListResponse, report_id: str
 
 def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedOrder, report_id: str) -> bool:
     """Whether the report of a poll is one that an order may take: it has the same data, and has not failed."""
-    report = read_report(template.poll_operation, response.body) if _status(response) // 100 == 2 else None
+    report = read_report(template.poll_operation, response.body) if status_of(response) // 100 == 2 else None
     if report is None or report.id != report_id or report.status is ReportStatus.FAILED:
         return False
     return template.has_data_of(order, report)
@@ -145,7 +145,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _other(response: ListResponse) -> Answer:
-    words, status = _words(response), _status(response)
+    words, status = _words(response), status_of(response)
     if status == 401:
         return Answer(AnswerKind.UNAUTHORIZED, words=words)
     asked = response.retry_after
@@ -157,7 +157,7 @@ def _other(response: ListResponse) -> Answer:
     return Answer(AnswerKind.REFUSED, words=words)
 
 
-def _status(response: ListResponse) -> int:
+def status_of(response: ListResponse) -> int:
     """The status of an answer, or what the error inside of a 207 means."""
     error = _error(response)
     return _STATUSES.get(read_text(error.get("code")), 400) if error else response.status

@@ -86,6 +86,8 @@ class Amazon:
         """While it is not set, no answer leaves."""
         self.looks: list[bytes] = []
         """Answers to the next polls; without a byte, the connection ends."""
+        self.retrieved: list[bytes] = []
+        """Answers to the next polls of version 1."""
 
     async def __call__(self, wire: Wire) -> None:
         while True:
@@ -111,6 +113,8 @@ class Amazon:
         if method == "GET" and self.looks:
             return self.looks.pop(0)
         is_v1 = method == "POST"
+        if is_v1 and self.retrieved:
+            return self.retrieved.pop(0)
         identifier = json.loads(body)["reportIds"][0] if is_v1 else target.rpartition("/")[2].partition("?")[0]
         report = self.reports.get(identifier)
         if report is None:
@@ -904,6 +908,38 @@ async def test_after_a_429_orders_wait_for_their_turn(
         assert {each.status for each in await asyncio.gather(*asking)} == {200}
     assert [each["endDate"] for each in amazon.reports.values()] == sorted(days, reverse=True)
     assert outcomes(bench) == ["throttled", "created", "created", "created"]
+
+
+async def test_an_order_of_version_1_may_be_throttled_inside_of_a_207(running: Running, amazon: Amazon) -> None:
+    """The error of its one report tells it; an order that was taken makes the pace faster."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    error = {"index": 0, "errors": [{"code": "TOO_MANY_REQUESTS", "message": "Slow down"}]}
+    amazon.answers = [answer(207, {"success": [], "error": [error]}, b"Retry-After: 1")]
+    async with sharing(running, amazon) as bench:
+        assert (await bench.ask(request)).status == 207
+        (throttled,) = bench.reports.queues.snapshot()
+        bench.reports.queues.give_back(throttled.limit)
+        asking = asyncio.create_task(bench.ask(request))
+        await bench.settled(lambda: bool(bench.reports.queues.snapshot()[0].waiting))
+        bench.reports.queues.give_back(throttled.limit)
+        assert (await asking).status == 207
+        (taken,) = bench.reports.queues.snapshot()
+    assert taken.interval < throttled.interval
+    assert outcomes(bench) == ["throttled", "created"]
+
+
+async def test_a_report_of_version_1_may_be_unknown_inside_of_a_207(running: Running, amazon: Amazon) -> None:
+    """As after a 404, the next identical order makes another one."""
+    request = post("/adsApi/v1/create/reports", V1).replace(MEDIA.encode(), b"application/json")
+    error = {"index": 0, "errors": [{"code": "RESOURCE_ID_NOT_FOUND", "message": "Gone"}]}
+    async with sharing(running, amazon) as bench:
+        first = (await bench.ask(request)).body
+        name = json.loads(first)["success"][0]["report"]["reportId"]
+        amazon.retrieved = [answer(207, {"success": [], "error": [error]})]
+        polling = post("/adsApi/v1/retrieve/reports", {"reportIds": [name]})
+        await bench.ask(polling.replace(MEDIA.encode(), b"application/json"))
+        assert (await bench.ask(request)).body != first
+    assert amazon.orders() == 2
 
 
 async def test_a_client_far_back_in_its_queue_delays_no_other(
