@@ -387,18 +387,17 @@ class ProfileDirectory:
         if watch.is_news(kind, error.detail, self._schedule.clock()):
             self._observer.observe(kind(watch.source.account, watch.region, error.detail, retry_in))
 
-    async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> ProfilesUnavailable | None:
-        """Read the account's ads accounts after its profiles, with the same access token."""
-        source, region, token = watch.source, watch.region, watch.token
+    async def _read_reach(self, watch: RegionWatch, urgency: Urgency) -> Problem | None:
+        """Read the account's ads accounts after its profiles."""
+        key, token = (watch.source.account, watch.region), watch.token
         if token is None:
             return None
-        reading = await self._reader.read(
-            source,
-            region,
-            token,
-            urgency,
-            lambda: watch.token is token and self._watches.get((source.account, region)) is watch,
-        )
+        try:
+            reading = await self._reader.read(
+                watch, self._token, urgency, lambda: watch.token is token and self._watches.get(key) is watch
+            )
+        except NoUsableToken as error:
+            return error
         self._note_reading(watch, reading)
         return reading.problem
 

@@ -24,6 +24,7 @@ from proxy.profiles.reach import (
     list_linked_accounts,
 )
 from proxy.profiles.stored_lists import SharedLists, attempt_after, failure_elsewhere
+from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.profiles.listing import Endpoint, ProfileSource
     from proxy.secret import Secret
-    from proxy.tokens.leases import Lease, Leases, Urgency
+    from proxy.tokens.leases import Lease, Leases
 
 
 MAX_PARALLEL = 3
@@ -63,17 +64,21 @@ class ReachReader:
         return f"<ReachReader: {self.index!r}>"
 
     async def read(
-        self, source: ProfileSource, region: str, token: Token, urgency: Urgency, is_current: Callable[[], bool]
+        self, watch: RegionWatch, get_token: TokenGetter, urgency: Urgency, is_current: Callable[[], bool]
     ) -> ReadResult:
-        """Read one region, unless another replica reads it, or did.
+        """Read one region, unless another replica reads it, or did. Raises `NoUsableToken`.
 
-        What is read with a token that is the account's no more (`is_current`) is dropped.
+        What is read for a login that is the account's no more (`is_current`) is dropped. The wait for others may take
+        longer than a token lives, and a 401 to an expired one would pass for a refusal: so the token comes behind it.
         """
-        async with self._slots, self.shared.lease(source, region, token.lineage, urgency) as lease:
-            if lease.held_back is not None:
-                return ReadResult(changed=False, problem=failure_elsewhere(lease.held_back, awaited=False))
-            if lease.shared is None:
-                return await self._ask(source, region, token, lease, is_current)
+        source, region = watch.source, watch.region
+        async with self._slots:
+            token = await get_token(source.account, hastens=urgency is not Urgency.PLANNED)
+            async with self.shared.lease(source, region, token.lineage, urgency) as lease:
+                if lease.held_back is not None:
+                    return ReadResult(changed=False, problem=failure_elsewhere(lease.held_back, awaited=False))
+                if lease.shared is None:
+                    return await self._ask(source, region, token, lease, is_current)
         is_news = self.shared.see(source, region, lease.shared.fence)
         changed = is_news and is_current() and self._put(source, region, lease.shared.value)
         return ReadResult(changed, taken_over=True)

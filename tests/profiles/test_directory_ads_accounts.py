@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.events import (
     AdsAccountsFailed,
     AdsAccountsListed,
+    ProfilesListed,
 )
 from proxy.profiles.listing import (
     FIRST_RETRY,
     LIST_INTERVAL,
 )
+from proxy.profiles.reach_reader import MAX_PARALLEL
 from tests.profiles.test_directory import ADS_ACCOUNT, LISTED
 from tests.support.listings import RunningDirectory
 
@@ -103,6 +107,37 @@ async def test_a_list_that_is_not_for_a_login_is_empty(running: RunningDirectory
     await running.directory.start([running.source("acme", "na")])
     assert await running.settle(1) == [LIST_INTERVAL]
     assert running.events.of_ads_accounts.get_nowait() == AdsAccountsListed("acme", "na", 0, 0)
+
+
+async def test_a_token_that_ends_in_the_wait_is_not_taken_for_a_refusal(running: RunningDirectory) -> None:
+    """Three regions are read at once: with a thousand accounts, the last one waits for longer than a token lives."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    reading = [running.directory._reader._slots.acquire() for _ in range(MAX_PARALLEL)]
+    await asyncio.gather(*reading)
+    await running.directory.start([running.source("acme", "na")])
+    assert isinstance(await running.events.next(), ProfilesListed)
+    running.generation, running.ended = 2, {1}
+    for _ in reading:
+        running.directory._reader._slots.release()
+    assert await running.settle(1) == [LIST_INTERVAL]
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
+
+
+async def test_without_a_token_behind_the_wait_the_lists_stay(running: RunningDirectory) -> None:
+    """It is looked for soon again."""
+    running.further["na", "adsAccounts/list"] = LISTED
+    await running.directory.start([running.source("acme", "na")])
+    await running.settle(1)
+    reading = [running.directory._reader._slots.acquire() for _ in range(MAX_PARALLEL)]
+    await asyncio.gather(*reading)
+    assert isinstance(await running.events.next(), ProfilesListed)
+    running.pauses.end()
+    assert isinstance(await running.events.next(), ProfilesListed)
+    running.tokens.clear()
+    for _ in reading:
+        running.directory._reader._slots.release()
+    assert await running.settle(1) == [FIRST_RETRY]
+    assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)
 
 
 async def test_a_restart_knows_the_ads_accounts(running: RunningDirectory) -> None:

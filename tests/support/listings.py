@@ -131,6 +131,8 @@ class RunningDirectory:
         self.asked_further: list[str] = []
         self.tokens: set[str] = {"acme", "zeta"}
         self.generation = 1
+        self.ended: set[int] = set()
+        """Generations of tokens that are refused."""
         self.application = "app"
         self.client_ids: list[str] = []
         self.gate: asyncio.Event | None = None
@@ -149,6 +151,8 @@ class RunningDirectory:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         region, _, target = request.path_qs[1:].partition("/")
         self.client_ids.append(request.headers["Amazon-Ads-ClientId"])
+        if int(request.headers["Authorization"].rpartition("|")[2]) in self.ended:
+            return web.Response(status=401)
         if target != "v2/profiles":
             self.asked_further.append(target)
             nothing: Any = [] if target.startswith("v2/profiles") else {}
