@@ -73,7 +73,7 @@ def token_use(context: RequestContext) -> TokenUse:
 
 def tell_accepted(attempt: Attempt | None, tokens: AccessTokens, context: RequestContext) -> None:
     """Amazon took the token for this request, unless its answer is an error: told to who wants to know."""
-    if tokens.watchful and attempt is not None and attempt.status < 400:
+    if tokens.watchful and attempt is not None and attempt.status < 400 and not attempt.refused:
         tokens.accepted(attempt.token, token_use(context))
 
 

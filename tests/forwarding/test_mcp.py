@@ -120,6 +120,14 @@ async def test_a_refused_call_is_a_503_while_login_is_away(running: Running) -> 
         assert "may have carried it out" not in said["detail"]
 
 
+async def test_a_refusal_with_status_200_does_not_show_that_the_token_works(running: Running) -> None:
+    """Or each use of a dead token could ask for another one, beyond what all of them share."""
+    async with running(answering(refusal(200, IS_OVER))) as bench:
+        bench.tokens.fruitless = bench.tokens.watchful = True
+        assert (await bench.ask(CALL)).body == IS_OVER
+        assert (bench.tokens.renewals, len(bench.tokens.uses)) == (1, 1)
+
+
 async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Running) -> None:
     """Whole, and the connection serves the next request."""
     async with running(answering(REFUSALS[1], HELLO)) as bench:
