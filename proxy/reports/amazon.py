@@ -79,6 +79,11 @@ class ReportApi:
             return response
         if is_of_order(response, template, order, report_id):
             return Answer(AnswerKind.ORDERED, report_id)
+        shown = read_poll(template.poll_operation, response, report_id)
+        if shown.kind is AnswerKind.THROTTLED:  # it was a poll: orders are limited by themselves
+            return replace(shown, kind=AnswerKind.AGAIN)
+        if shown.kind in (AnswerKind.AGAIN, AnswerKind.UNAUTHORIZED, AnswerKind.REFUSED):
+            return shown
         words = f"Amazon takes this order for one of report {report_id}, which need not have the same data."
         return Answer(AnswerKind.AGAIN, words=words)
 

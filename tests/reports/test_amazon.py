@@ -13,11 +13,13 @@ from aiohttp.test_utils import RawTestServer
 
 from proxy.profiles.listing import ProfileSource
 from proxy.reports.amazon import DownloadFailed, ReportApi
-from proxy.reports.answers import AnswerKind
+from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.templates import PlannedOrder, Version3Template
 from proxy.secret import Secret
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import AccessToken
+
+OTHER_DATA = "Amazon takes this order for one of report r-1, which need not have the same data."
 
 
 class NoNames(AbstractResolver):
@@ -123,3 +125,35 @@ async def test_a_401_about_the_scope_is_no_reason_for_another_token(details: str
         told = await ReportApi(session, Tokens(), lambda _: source).order("main", order, template)
     assert told.kind is AnswerKind.UNAUTHORIZED
     assert uses == renewed
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (429, {"message": "slow"}, Answer(AnswerKind.AGAIN, words="Amazon answered 429: slow.", retry_after=600.0)),
+        (503, {}, Answer(AnswerKind.AGAIN, words="Amazon answered 503.", retry_after=600.0)),
+        (401, {"message": "no"}, Answer(AnswerKind.UNAUTHORIZED, words="Amazon answered 401: no.")),
+        (403, {"message": "no"}, Answer(AnswerKind.REFUSED, words="Amazon answered 403: no.")),
+        (404, {}, Answer(AnswerKind.AGAIN, words=OTHER_DATA)),
+        (200, {"reportId": "r-1", "status": "PENDING"}, Answer(AnswerKind.AGAIN, words=OTHER_DATA)),
+    ],
+)
+async def test_a_report_that_amazon_does_not_show_is_not_taken_for_one_with_other_data(
+    status: int, content: dict[str, str], expected: Answer
+) -> None:
+    """What Amazon answered decides how long to wait, and whether that helps."""
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response(content, status=status, headers={"Retry-After": "600"})
+
+    class Tokens:
+        async def get(self, account: str) -> AccessToken:
+            return AccessToken(account, Secret("Atza|1"), 1, 3600.0, "client")
+
+        async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
+            return None
+
+    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    async with RawTestServer(answer) as server, aiohttp.ClientSession() as session:
+        source = ProfileSource("main", "client", {"na": str(server.make_url("")).rstrip("/")}, pins_first=False)
+        assert await ReportApi(session, Tokens(), lambda _: source).compare("main", order, template, "r-1") == expected
