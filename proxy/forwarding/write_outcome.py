@@ -54,6 +54,8 @@ _SAID: Final = frozenset(("description", "details", "detail", "message", "errors
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _MARK: Final = b"\xef\xbb\xbf"
+_MESSAGE_TYPES: Final = frozenset((b"event: message", b"event:message", b"event:", b"event: "))
+"""The lines of an event's type by which it is a message, as it is without one."""
 
 
 def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> WriteOutcome:
@@ -191,9 +193,14 @@ def _is_message(content: Any) -> bool:
 
 
 def _messages(body: bytes) -> Iterator[Any]:
-    """The messages of a stream of events that has ended. An event without an end was never sent (WHATWG HTML, 9.2)."""
+    """The messages of a stream of events that has ended. An event without an end was never sent (WHATWG HTML, 9.2).
+
+    One of another type than `message`, such as `ping`, holds none, whatever its data are.
+    """
     for event in _EVENT_END.split(body.removeprefix(_MARK))[:-1]:
         lines = _LINE_END.split(event)
+        if not _MESSAGE_TYPES.issuperset(line for line in lines if line.startswith(b"event:")):
+            continue
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
         if data:
             content = read(data)

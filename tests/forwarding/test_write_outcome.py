@@ -137,6 +137,7 @@ RAW: list[tuple[str, int, bytes, bytes | None, str]] = [
     ("events: an answer without an end", 200, EVENTS, stream(tool("done"))[:-2], "unknown"),
     ("events: none", 200, EVENTS, b": ping\n\n", "unknown"),
     ("events: no JSON", 200, EVENTS, b"data: x\n\n", "unknown"),
+    ("events: with a ping", 200, EVENTS, b"event: ping\ndata: x\n\nevent: message\n" + stream(tool("done")), "success"),
     ("events: a batch", 200, EVENTS, stream([tool("done"), tool("done")]), "success"),
     ("events: without a blank", 200, EVENTS, b'data:{"jsonrpc": "2.0", "result": {}}\n\n', "success"),
     ("events: in several lines", 200, EVENTS, b'data: {"jsonrpc": "2.0",\ndata: "result": {}}\n\n', "success"),
