@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
 from proxy.access.policy import may_override
-from proxy.errors import Refused, Throttled
+from proxy.errors import Throttled
 from proxy.events import CounterRaised
 from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.refusal import MAX_READ
@@ -174,14 +174,10 @@ class SharedReport:
         except Throttled:
             self._count("throttled")
             raise
-        try:
-            self._permit(self._context, self._body)
-        except Refused:
-            if made is None:
-                self._give_back_turn()
-            raise
         if made is None:
             self._left_at = self._loop.time()
+        self._permit(self._context, self._body)
+        if made is None:
             return None
         self._over = True
         self._count("reused")
@@ -194,11 +190,6 @@ class SharedReport:
             return None
         days = self._order.days if self._order is not None else ("", "")
         return QueuedOrder(self._limit, self._context.client, days, max(0.0, self._patient_until - self._loop.time()))
-
-    def _give_back_turn(self) -> None:
-        """The order does not leave: another one may, in its turn."""
-        if self._rules.paces and self._limit is not None:
-            self._sharing.give_back(self._limit)
 
     async def _share_order(self) -> MadeReport | None:
         """The report that an identical order made; None once it is this order's turn."""
@@ -317,8 +308,8 @@ class SharedReport:
         if self._over:
             return
         self._over = True
-        if self._left_at and not sent:
-            self._give_back_turn()
+        if self._left_at and not sent and self._rules.paces and self._limit is not None:
+            self._sharing.give_back(self._limit, self._left_at)
         if response is not None and body is not None:
             body = decode_body(body, response.fields.content_encoding, MAX_DECODED)
         report = read_report(self._operation, body) if response is not None and body and response.status < 300 else None

@@ -118,7 +118,7 @@ class OrderQueue:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pace: Pace | None = None
-        self._paused_until = -math.inf
+        self._paused_until = self._left_at = -math.inf
         self._waiting: dict[str, list[_Waiting]] = {}
         self._served: dict[str, int] = {}
         self._turns = 0
@@ -192,17 +192,18 @@ class OrderQueue:
             self._forget(client, waiting)
             self._plan()
 
-    def give_back(self) -> None:
-        """An order whose turn it was leaves without having been sent: the next one may leave now, or after
-        Amazon's Retry-After."""
-        if self._pace is not None:
+    def give_back(self, left_at: float = math.inf) -> None:
+        """An order whose turn came at `left_at`, or just now, was not sent: the next one may leave now, or after
+        Amazon's Retry-After. Not if another one left since, or Amazon slowed them down."""
+        if self._pace is not None and left_at >= max(self._left_at, self._pace.slowed_at):
             self._pace = replace(self._pace, opens_at=max(self._loop.time(), self._paused_until))
             self._plan()
 
     def _let_go(self, client: str) -> None:
         """An order of this client leaves now."""
+        self._left_at = self._loop.time()
         if self._pace is not None:
-            self._pace = self._pace.left(self._loop.time())
+            self._pace = self._pace.left(self._left_at)
         self._turns += 1
         self._served[client] = self._turns
 
@@ -264,11 +265,11 @@ class OrderQueues:
         if queue is not None:
             await queue.wait(client, days, patience)
 
-    def give_back(self, limit: OrderLimit) -> None:
+    def give_back(self, limit: OrderLimit, left_at: float = math.inf) -> None:
         """See `OrderQueue.give_back`."""
         queue = self._queues.get(limit)
         if queue is not None:
-            queue.give_back()
+            queue.give_back(left_at)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         """Amazon answered 429 to an order that left at `sent_at`."""

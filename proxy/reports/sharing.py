@@ -226,7 +226,7 @@ class ReportSharing(Protocol):
 
     async def wait_for_turn(self, queued: QueuedOrder) -> None: ...
 
-    def give_back(self, limit: OrderLimit) -> None: ...
+    def give_back(self, limit: OrderLimit, left_at: float) -> None: ...
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None: ...
 
@@ -361,9 +361,9 @@ class SharedReports:
         """See `OrderQueues.wait`."""
         await self.queues.wait(*queued)
 
-    def give_back(self, limit: OrderLimit) -> None:
+    def give_back(self, limit: OrderLimit, left_at: float) -> None:
         """See `OrderQueues.give_back`."""
-        self.queues.give_back(limit)
+        self.queues.give_back(limit, left_at)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         """See `OrderQueues.throttled`."""

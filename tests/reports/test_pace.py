@@ -220,6 +220,25 @@ async def test_a_turn_that_is_given_back_ends_no_retry_after() -> None:
 
 
 @virtual_time
+async def test_a_turn_that_is_given_back_late_lets_nobody_leave_early() -> None:
+    """Its order waited for a token: another one left since, or Amazon slowed orders down."""
+    queues, clock = OrderQueues(), asyncio.get_running_loop().time
+    queues.throttled(LIMIT, clock(), None)
+    left_at = []
+    for _ in range(2):
+        await queues.wait(LIMIT, "a", NOVEMBER, 60.0)
+        left_at.append(clock())
+    await asyncio.sleep(0.5)
+    queues.give_back(LIMIT, left_at[0])
+    assert queues.snapshot()[0].next_in == pytest.approx(1.5)
+    queues.give_back(LIMIT, left_at[1])
+    assert queues.snapshot()[0].next_in == 0.0
+    queues.throttled(LIMIT, clock(), None)
+    queues.give_back(LIMIT, left_at[1])
+    assert queues.snapshot()[0].next_in == pytest.approx(4.0)
+
+
+@virtual_time
 async def test_a_turn_that_comes_at_the_last_moment_is_taken() -> None:
     """It is lost to nobody."""
     queues, loop = OrderQueues(), asyncio.get_running_loop()

@@ -84,8 +84,8 @@ class WorkerReports:
     async def wait_for_turn(self, queued: QueuedOrder) -> None:
         await self._ask("report-turn", f"turn {next(self._turns)}", queued=queued)
 
-    def give_back(self, limit: OrderLimit) -> None:
-        self._channel.send("report-given-back", limit=limit)
+    def give_back(self, limit: OrderLimit, left_at: float) -> None:
+        self._channel.send("report-given-back", limit=limit, left_at=left_at)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
         self._channel.send("report-throttled", limit=limit, sent_at=sent_at, retry_after=retry_after)
@@ -176,7 +176,7 @@ class WorkersReports:
             case "report-gone":
                 reports.forget(message["key"])
             case "report-given-back":
-                reports.give_back(OrderLimit(*message["limit"]))
+                reports.give_back(OrderLimit(*message["limit"]), message["left_at"])
             case "report-throttled":
                 reports.throttled(OrderLimit(*message["limit"]), message["sent_at"], message["retry_after"])
             case "report-taken":
@@ -193,7 +193,7 @@ class WorkersReports:
             task.cancel()
             return
         if (limit := self._turns.pop(ticket, None)) is not None:
-            self._reports.give_back(limit)
+            self._reports.queues.give_back(limit)
         if key:
             self._reports.settle_order(key, ticket, None)
             self._reports.settle_poll(key, ticket, None)

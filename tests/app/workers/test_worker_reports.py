@@ -185,7 +185,7 @@ async def test_a_turn_that_one_worker_gives_back_is_anothers(
         one.throttled(LIMIT, asyncio.get_running_loop().time(), None)
         waiting = asyncio.create_task(other.wait_for_turn(QueuedOrder(LIMIT, "client", ("", ""), 700.0)))
         await bench.waiting(1)
-        one.give_back(LIMIT)
+        one.give_back(LIMIT, asyncio.get_running_loop().time())
         await waiting
 
 
@@ -202,7 +202,7 @@ async def test_a_turn_whose_client_leaves_before_its_worker_reads_of_it_is_anoth
         asking = other.claim_order("order", "a", queued) if shared else other.wait_for_turn(queued)
         asking.send(None)
         await bench.waiting(1)
-        bench.shared.give_back(LIMIT)
+        bench.shared.queues.give_back(LIMIT)
         await bench.waiting(0)
         with pytest.raises(asyncio.CancelledError):
             asking.throw(asyncio.CancelledError())
@@ -228,9 +228,9 @@ async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_
         await bench.waiting(2)
         near = asyncio.create_task(other.claim_order("order", "a", oldest._replace(client="b")))
         await bench.waiting(3)
-        one.give_back(LIMIT)  # so that the next turn comes now
+        one.give_back(LIMIT, asyncio.get_running_loop().time())  # so that the next turn comes now
         await busy
-        one.give_back(LIMIT)
+        one.give_back(LIMIT, asyncio.get_running_loop().time())
         assert await near == OrderClaim(None, granted=True)
         assert not far.done()
         other.settle_order("order", "a", MADE)
