@@ -240,7 +240,7 @@ class Accounting:
             self.passed_on(stats, status, context, now)
             return
         decision = context.decision
-        self.finished(stats.finished(status, kind_of(decision), context.path, now), decision.in_flight)
+        self.finished(stats.finished(status, kind_of(decision), context.path, now))
         stats.refusal = None  # its traceback leads back to the exchange, and would keep it for the garbage collector
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
@@ -255,7 +255,6 @@ class Accounting:
         stats.path = path = context.path
         stats.text = self.journal.text(path, stats.user_agent)
         self.flight.value -= 1
-        decision.in_flight.value -= 1
         entry.note(stats)
 
     def refused(self, request: Request, error: Refused, kind: RequestKind) -> None:

@@ -284,6 +284,7 @@ class Exchange:
         now = perf_counter()
         stats.attempts, stats.bytes_in = 1, self._body.size
         stats.overhead += now - attempt.entered
+        context.decision.in_flight.value -= 1
         if context.decision.has_outcome:
             self._account_for_write(status, now, response, body)
         else:
@@ -857,6 +858,7 @@ class Exchange:
         if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         accounting = self._dependencies.accounting
+        context.decision.in_flight.value -= 1  # not with its account, which may wait for a thread
         if not context.decision.has_outcome or not stats.attempts:
             accounting.exchanged(stats, status, context, now)
         else:

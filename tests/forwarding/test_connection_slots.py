@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 
 import pytest
 
@@ -11,6 +12,9 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.forwarding.request_body import READER
+from proxy.forwarding.write_reading import WRITE_READER
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -103,6 +107,28 @@ async def test_one_client_cannot_have_everything_under_way(running: Running) -> 
             assert (await each.answer()).body == b"hello"
         assert (await bench.ask(asking("greedy", "quick"))).body == b"hello"
         assert bench.accounting.client_cell("greedy").value == 0
+
+
+@pytest.mark.parametrize("path", [b"/sp/campaigns", b"/mcp"])
+async def test_a_client_that_has_its_response_may_send_the_next_request(path: bytes, running: Running) -> None:
+    """Also while its account waits for a thread, which reads large bodies."""
+    clients = Clients([Policy("one", (key_of("one"),), max_in_flight=1)], Placeholders(b"key"), Budgets())
+    large = b"{" + b" " * 100_000 + b"}"
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: one\r\nContent-Type: application/json\r\n" % path
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(large) + large
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(large) + large
+    go = threading.Event()
+    busy = [reader.submit(go.wait, PATIENCE) for reader in (READER, WRITE_READER)]
+    try:
+        async with running(answering(answer), clients=clients) as bench:
+            assert [(await bench.ask(sent)).status for _ in range(2)] == [200, 200]
+            assert not any(each.done() for each in busy)
+            assert bench.accounting.in_flight == 2
+            go.set()
+            await bench.settled(lambda: not bench.accounting.in_flight)
+            assert bench.accounting.client_cell("one").value == 0
+    finally:
+        go.set()
 
 
 async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:
