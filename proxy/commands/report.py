@@ -25,7 +25,7 @@ from proxy.commands.consoles import remarks
 from proxy.commands.kept_reports import check_name, configured_reports
 from proxy.commands.terminal import FAILED, OK, complain, tell
 from proxy.errors import ConfigurationError
-from proxy.reports.overview import look_at
+from proxy.reports.overview import ShownState, look_at
 from proxy.reports.requested import ReadForm
 from proxy.reports.responses import content_of
 from proxy.reports.store import ReportFolderError, RunResult
@@ -108,60 +108,51 @@ class NextResult:
     name: str
     clock: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
-    _kept_at: float = field(default=0.0, init=False)
-    """When a proxy had the run that is under way, or none was."""
+    _had_at: float = field(default=0.0, init=False)
+    """When a proxy was seen to have the run, or the wait began."""
 
     def wait(self) -> str:
         """The problem, if there is none to be had; else empty. Raises `ReportFolderError`."""
-        folder, began = self.reports.folder, self.clock()
-        self._kept_at = began
+        self._had_at = self.clock()
         overview = self._look()
         if not overview.is_under_way:
-            folder.ask_for_run(self.name)
-        run, last = _published(overview), _last_run(overview)
+            self.reports.folder.ask_for_run(self.name)
+        last = _last_run(overview)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("orders"))
         with Progress(*columns, console=remarks(), transient=True) as progress:
             task = progress.add_task(self.name, total=None)
-            while True:
-                overview = self._look()
-                if _published(overview) != run:
-                    return ""
-                problem = self._problem(overview, last, began)
-                if problem:
+            while _last_run(overview := self._look()) in ("", last):
+                if problem := self._problem(overview):
                     return problem
                 counts = overview.status.progress if overview.status is not None else None
                 if counts is not None and counts.orders:
                     progress.update(task, completed=counts.downloaded, total=counts.orders)
                 self.pause(INTERVAL)
+        if overview.history[0].result is RunResult.FAILURE:
+            return f"{self.name}: the run failed. {' '.join(overview.history[0].errors)}".rstrip()
+        return ""
 
     def _look(self) -> ReportOverview:
         return look_at(self.reports, self.name, self.clock())
 
-    def _problem(self, overview: ReportOverview, last: str, began: float) -> str:
-        """Why there will be no result."""
-        if _last_run(overview) != last and overview.history[0].result is RunResult.FAILURE:
-            return f"{self.name}: the run failed. {' '.join(overview.history[0].errors)}".rstrip()
-        asked = self.reports.folder.run_is_asked_for(self.name)
-        if asked and not overview.is_running and self.clock() - began > TAKEN_WITHIN:
-            why = overview.status.waits_for if overview.status is not None else ""
-            what = (
-                f"no run began within {TAKEN_WITHIN:g} s. {why} If no proxy runs,"
-                if why
-                else f"no running proxy took the request within {TAKEN_WITHIN:g} s;"
-            )
-            return f"{self.name}: {what} start one with this configuration. It will begin the run then."
-        if not overview.is_running or self.reports.folder.is_kept(self.name):
-            self._kept_at = self.clock()
-        elif self.clock() - self._kept_at > TAKEN_WITHIN:
+    def _problem(self, overview: ReportOverview) -> str:
+        """Why no run will end."""
+        if overview.is_running and self.reports.folder.is_kept(self.name):
+            self._had_at = self.clock()
+        if self.clock() - self._had_at <= TAKEN_WITHIN:
+            return ""
+        if overview.state is not ShownState.ASKED:
             return (
-                f"{self.name}: the proxy stopped during the run, and none continued it within {TAKEN_WITHIN:g} s; "
-                "start one with this configuration. It will continue the run then."
+                f"{self.name}: the run was cut off, and no proxy continued it within {TAKEN_WITHIN:g} s; "
+                "start one with this configuration, or ask again if one runs."
             )
-        return ""
-
-
-def _published(overview: ReportOverview) -> str:
-    return overview.result.run if overview.result is not None else ""
+        why = overview.status.waits_for if overview.status is not None else ""
+        what = (
+            f"no run began within {TAKEN_WITHIN:g} s. {why} If no proxy runs,"
+            if why
+            else f"no running proxy took the request within {TAKEN_WITHIN:g} s;"
+        )
+        return f"{self.name}: {what} start one with this configuration. It will begin the run then."
 
 
 def _last_run(overview: ReportOverview) -> str:

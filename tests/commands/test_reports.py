@@ -192,13 +192,19 @@ def waited(named: NamedReports, *steps: Callable[[], object]) -> tuple[str, int]
     return NextResult(named, "sp-daily", clock, clock.pause).wait(), clock.pauses
 
 
+def end_run(folder: ReportFolder, run: str) -> None:
+    """What a proxy does last: the result first, and then the status."""
+    publish(folder, "sp-daily", run, account="acme")
+    tell(folder, "sp-daily", history=(Run(run, COMPLETED, COMPLETED, RunResult.SUCCESS, len(ROWS)),))
+
+
 def test_wait_asks_for_a_run_and_ends_with_its_result(folder: ReportFolder, named: NamedReports) -> None:
     """The present result is not the next one, and a status is none."""
     publish(folder, "sp-daily", account="acme")
     steps = (
         lambda: folder.take_request("sp-daily") and tell(folder, "sp-daily", State.RUNNING),
         lambda: tell(folder, "sp-daily", State.RUNNING, progress=RunProgress(4, 4, 2)),
-        lambda: publish(folder, "sp-daily", "r2", account="acme"),
+        lambda: end_run(folder, "r2"),
     )
     assert waited(named, *steps) == ("", 3)
 
@@ -206,8 +212,15 @@ def test_wait_asks_for_a_run_and_ends_with_its_result(folder: ReportFolder, name
 def test_wait_takes_the_run_that_is_under_way(folder: ReportFolder, named: NamedReports) -> None:
     """And orders none of its own."""
     tell(folder, "sp-daily", State.RUNNING)
-    assert waited(named, lambda: publish(folder, "sp-daily", account="acme")) == ("", 1)
+    assert waited(named, lambda: end_run(folder, "r1")) == ("", 1)
     assert not folder.run_is_asked_for("sp-daily")
+
+
+def test_wait_ends_with_a_run_whose_result_is_there_already(folder: ReportFolder, named: NamedReports) -> None:
+    """The proxy had put it there, but not told so, when the wait began."""
+    publish(folder, "sp-daily", account="acme")
+    tell(folder, "sp-daily", State.RUNNING)
+    assert waited(named, lambda: end_run(folder, "r1"), lambda: pytest.fail("it waits for ever")) == ("", 1)
 
 
 def test_wait_ends_with_a_run_that_failed(folder: ReportFolder, named: NamedReports) -> None:
@@ -244,8 +257,16 @@ def test_wait_ends_if_the_proxy_stops_during_the_run(folder: ReportFolder, named
         assert proxy.enter_context(locked(folder.path("sp-daily")))
         stops = (*[lambda: None] * 40, proxy.close, *[lambda: None] * 40, lambda: pytest.fail("it waits for ever"))
         problem, pauses = waited(named, *stops)
-    assert "the proxy stopped during the run, and none continued it within 30 s" in problem
+    assert "the run was cut off, and no proxy continued it within 30 s" in problem
     assert pauses == 41 + TAKEN_WITHIN / INTERVAL
+
+
+def test_wait_ends_if_the_next_proxy_drops_the_run(folder: ReportFolder, named: NamedReports) -> None:
+    """Its order has changed: the next run begins as planned, hours later."""
+    tell(folder, "sp-daily", State.RUNNING)
+    steps = (lambda: tell(folder, "sp-daily"), *[lambda: None] * 40, lambda: pytest.fail("it waits for ever"))
+    problem, _ = waited(named, *steps)
+    assert "the run was cut off, and no proxy continued it within 30 s" in problem
 
 
 # --- --dry-run
