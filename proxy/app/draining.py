@@ -22,6 +22,8 @@ _POLL_INTERVAL = 0.02
 """Seconds between looks at what still runs."""
 _LAST_REQUEST_WAIT = 0.2
 """Seconds that idle connections are kept at least behind the closing of the listener: their clients may be asking."""
+_CUT_WAIT = 0.2
+"""Seconds behind a cut: clients take their last answers, and a thread may have to read a body for the account."""
 
 
 class ServingProcess(Protocol):
@@ -68,7 +70,9 @@ async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
     _refuse_requests(serving)
     await wait(at_once, _POLL_INTERVAL)
     await _emptied(serving, at_once, began + settings.timeout)
-    return serving.client_connections.end_all()
+    cut = serving.client_connections.end_all()
+    await _emptied(serving, asyncio.Event(), loop.time() + _CUT_WAIT)
+    return cut
 
 
 async def _emptied(serving: ServingProcess, at_once: asyncio.Event, until: float) -> None:

@@ -121,7 +121,7 @@ async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
     assert await drained(program) == [DrainStarted.__name__, "reports stopped", "closed", "refusing", "ServerStopped 0"]
-    assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 2
+    assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 3
     assert program.looks >= 3
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +15,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.app import draining
 from proxy.forwarding.request_body import READER
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
@@ -302,5 +306,41 @@ async def test_no_request_waits_while_a_thread_names_the_tools_of_one_that_is_ov
             go.set()
             await bench.settled(lambda: not bench.accounting.in_flight)
             assert sorted(event.mcp_tools for event in bench.events.finished) == [(), ("a-update_b",)]
+    finally:
+        go.set()
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+async def test_a_request_that_a_stop_cuts_has_its_account(
+    running: Running, monkeypatch: pytest.MonkeyPatch, *, hurried: bool
+) -> None:
+    """Also if a thread still has to name its tools."""
+    monkeypatch.setattr(draining, "_CUT_WAIT", PATIENCE)
+    at_once, go = asyncio.Event(), threading.Event()
+    if hurried:
+        at_once.set()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await asyncio.Event().wait()
+
+    busy = READER.submit(go.wait, PATIENCE)
+    try:
+        async with running(script) as bench:
+            client = await bench.client(calling(call_of("a-update_b") + b" " * 100_000))
+            await bench.settled(lambda: bool(bench.upstream.wires))
+            serving = SimpleNamespace(
+                config=SimpleNamespace(drain=SimpleNamespace(delay=0.0, timeout=0.0)),
+                forwarder=bench.forwarder,
+                accounting=bench.accounting,
+                client_connections=bench.server,
+                acceptors=(),
+            )
+            ending = asyncio.create_task(draining.let_end(cast(Any, serving), at_once))
+            assert (await client.answer()).status == 503
+            assert not (busy.done() or ending.done())
+            go.set()
+            assert await ending == 1
+            assert [event.mcp_tools for event in bench.events.finished] == [("a-update_b",)]
     finally:
         go.set()
