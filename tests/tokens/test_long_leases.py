@@ -14,7 +14,7 @@ from proxy.reports.runner import LeaseFormat
 from proxy.secret import Secret
 from proxy.tokens.leases import Lease, LeaseRequest, Urgency
 from proxy.tokens.redis_connection import PATIENCE
-from proxy.tokens.redis_store import LEASE, RedisLeases
+from proxy.tokens.redis_store import LEASE, RENEWAL, RedisLeases
 from proxy.tokens.sealing import make_cipher
 from tests.support.fleet import VirtualConnection
 from tests.support.redis_server import KEY, RedisServer
@@ -74,6 +74,18 @@ async def test_a_long_run_keeps_the_lease(server: RedisServer) -> None:
         await asyncio.sleep(RUN)
         assert one.lease is not None
         assert (one.lease.lost.is_set(), two.lease) == (False, None)
+
+
+@virtual_time
+async def test_the_server_forgets_no_lease_that_is_renewed(server: RedisServer) -> None:
+    """It keeps one for two days from the last renewal, however long ago it was granted."""
+    async with two_replicas(server) as (one, _, _):
+        [key] = server.client.keys("*named-report:*")
+        server.client.pexpire(key, 3_600_000)  # as if it had been granted almost two days ago
+        await asyncio.sleep(2 * RENEWAL)
+        assert server.client.pttl(key) > 3_600_000
+        assert one.lease is not None
+        assert not one.lease.lost.is_set()
 
 
 @virtual_time
