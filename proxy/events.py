@@ -226,8 +226,8 @@ class RefreshTokenLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoredTokenDamaged(Event):
-    """What the store holds of an account cannot be used, or is gone. `restored`: it is written again from memory;
-    otherwise the account has the configured refresh token, or none."""
+    """What the store holds of an account cannot be used, is gone, or is older than what it held. `restored`: it is
+    written again from memory; otherwise the account has the configured refresh token, or none."""
 
     account: str
     restored: bool

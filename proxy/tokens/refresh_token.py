@@ -104,6 +104,7 @@ class RefreshTokenKeeper:
 
     async def reread(self) -> StoredSource | None:
         """Puts in force what another process wrote, and tells its source; None where there is nothing new."""
+        settled = self._stored if self._unsaved is None else None
         try:
             entry = await self._store.read(self._account)
         except StateFileDamaged as error:
@@ -113,7 +114,10 @@ class RefreshTokenKeeper:
             return None
         if entry is None:
             self._restore("The stored refresh token is gone.")
-        if entry is None or _identity(entry) in self._known:
+            return None
+        if _identity(entry) in self._known:
+            if settled is not None and settled is self._stored and outranks(settled, entry):
+                self._restore("The store has an older refresh token again.")
             return None
         self._known.append(_identity(entry))
         if self._unsaved is not None and outranks(self._unsaved, entry):

@@ -212,3 +212,29 @@ async def test_a_server_that_loses_its_data_unnoticed_gets_it_back(server: Redis
         await machines[victim].kill()
         await machines[victim].start_again()
         await until(lambda: all(machine.unsound() == [] for machine in machines), 5)
+
+
+@virtual_time
+async def test_a_server_that_comes_back_with_older_data_gets_the_newest(server: RedisServer) -> None:
+    """As after a failover to a standby that had not got the last writes: all replicas may start again then."""
+    async with two_machines(server, None) as (login, machines):
+        [*keys] = server.client.keys("*account:*")
+        older = {key: server.client.dump(key) for key in keys}
+        before = dict(login.alive)
+        await until(lambda: login.under_way == 0 and all(login.alive[name] > before[name] for name in ACCOUNTS), LIFE)
+        await asyncio.sleep(1)
+        for machine in machines:
+            machine.connection.cut = True
+        await asyncio.sleep(1)
+        for key, content in older.items():
+            server.client.restore(key, 0, content, replace=True)
+        for machine in machines:
+            machine.connection.cut = False
+        await asyncio.sleep(2)
+        await until(lambda: login.under_way == 0, 1)
+        await asyncio.sleep(0.01)
+        for machine in machines:
+            await machine.kill()
+        for machine in machines:
+            await machine.start_again()
+        await until(lambda: all(machine.unsound() == [] for machine in machines), 5)
