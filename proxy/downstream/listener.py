@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 
 BACKLOG = 1024
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 15))
+        if hasattr(socket, name)
+    ),
+)
+"""A silent event stream has no deadline: a client that is gone without a word would keep it for ever. It ends after
+a quarter of an hour, as the system ends a connection whose peer acknowledges nothing."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -71,6 +81,8 @@ def _listening(family: int, where: Any) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in _KEEPALIVE:  # what is accepted has them, too
+            bound.setsockopt(*option)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)

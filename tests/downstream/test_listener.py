@@ -48,6 +48,20 @@ def test_a_bound_address_listens_at_once() -> None:
         close(sockets)
 
 
+def test_the_system_asks_silent_clients_whether_they_are_there() -> None:
+    """As long as it waits for an acknowledgement, so a laptop may sleep for a while. Event streams have no deadline."""
+    sockets = bind("listen", Address("127.0.0.1", 0))
+    try:
+        with socket.create_connection(sockets[0].getsockname()), sockets[0].accept()[0] as accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+            if sys.platform == "linux":
+                names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                quiet, interval, probes = (accepted.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+                assert 600 <= quiet + interval * probes <= 1000
+    finally:
+        close(sockets)
+
+
 def resolving_to(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, tuple[Any, ...]]) -> None:
     """Let every name stand for these addresses."""
     answer = [(family, socket.SOCK_STREAM, 6, "", where) for family, where in found]
