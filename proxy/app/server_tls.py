@@ -14,6 +14,7 @@ import ssl
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,13 @@ class ServerTls:
         return certificate
 
     def show(self, certificate: ServerCertificate) -> None:
-        """To clients that connect from now on."""
+        """To clients that connect from now on. One context would keep a certificate of each kind of key (RSA, ECDSA),
+        and let the client choose."""
+        context = certificate.context()
         if self.context is None:
-            self.context = certificate.context()
+            self.context = context
         else:
-            certificate.show(self.context)
+            self.context.sni_callback = partial(_answer_with, context)
         self.certificate = certificate
 
     # --- for other processes of the program
@@ -76,6 +79,11 @@ class ServerTls:
         if document["certificate"] is not None:
             chain, key = document["certificate"]
             self.show(ServerCertificate(chain.encode("latin-1"), Secret(key)))
+
+
+def _answer_with(context: ssl.SSLContext, tls: ssl.SSLSocket | ssl.SSLObject, *_named: object) -> None:
+    """Shows the certificate of this context in a handshake that began with another one."""
+    tls.context = context
 
 
 # --- The certificate that the clients' listener shows ------------------------------------------------------
@@ -101,17 +109,13 @@ class ServerCertificate:
         return found
 
     def context(self) -> ssl.SSLContext:
-        """The clients' listener's TLS. A reload has another certificate shown by the same context."""
+        """The clients' listener's TLS, with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        self.show(context)
-        return context
-
-    def show(self, context: ssl.SSLContext) -> None:
-        """Handshakes of this context show it from now on."""
         with as_file(self.chain) as chain, as_file(self.key.reveal().encode("latin-1")) as key:
             context.load_cert_chain(chain, key, password=lambda: "")
+        return context
 
     @property
     def ends_at(self) -> float:

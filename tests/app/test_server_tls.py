@@ -36,9 +36,9 @@ class Files:
         self.pair, self.ca_file = path / f"{NAME}.pem", path / "trusted.pem"
         self.write()
 
-    def write(self) -> int:
+    def write(self, *, is_rsa: bool = False) -> int:
         """The serial number of the certificate."""
-        self.authority.context(NAME)
+        self.authority.context(NAME, is_rsa=is_rsa)
         self.ca_file.write_bytes(self.authority.ca_file.read_bytes())
         return x509.load_pem_x509_certificate(self.pair.read_bytes()).serial_number
 
@@ -105,6 +105,18 @@ def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> 
     theirs.take(passed(ours))
     assert files.shown(theirs) == serial
     assert theirs.context is context
+
+
+def test_a_certificate_with_another_kind_of_key_replaces_the_one_before(files: Files) -> None:
+    """OpenSSL keeps one of each kind, and lets the client choose: the old one would be shown until it has expired."""
+    config, tls = files.config(), ServerTls()
+    tls.begin(config)
+    for is_rsa in (True, False, True):
+        serial = files.write(is_rsa=is_rsa)
+        certificate = tls.reread(config)
+        assert certificate is not None
+        tls.show(certificate)
+        assert files.shown(tls) == serial
 
 
 @pytest.mark.parametrize("name", ["pair", "ca_file"])
