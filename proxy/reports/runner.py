@@ -222,13 +222,13 @@ class ReportKeeper:
     # --- while the report is ours
 
     async def _work(self, folder: Path, *, alone: bool) -> None:
-        """Until it is cancelled; `alone`, without a store that replicas share, until it is time to ask whether that is
-        back, and not during a run."""
+        """Until it is cancelled, or the folder and its lock were removed; `alone`, without a store that replicas share,
+        until it is time to ask whether that is back, and not during a run."""
         clock = self.parts.run.clock
         began = clock.now()
         await finish(self._begin, folder)
         journal = await finish(self._resumable, folder)
-        while True:
+        while await finish((folder / PARTS).is_dir):
             if journal is None:
                 if clock.now() - self._looked_at >= LOOK:
                     self._looked_at = clock.now()

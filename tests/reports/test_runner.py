@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import gzip
 import json
+import shutil
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -519,6 +520,22 @@ async def test_who_runs_a_report_without_the_store_asks_again_for_the_lease(
         assert bench.now < began + 6 * LOOK  # a run of two orders takes one or two of these
     assert len(lending.lent) == leases
     assert len(bench.amazon.ordered) == 2
+
+
+@pytest.mark.parametrize("fence", [0, 1])
+async def test_a_folder_that_was_removed_is_made_again_before_anything_is_ordered(bench: Bench, fence: int) -> None:
+    """And locked again. Rows that no folder takes would be ordered again and again."""
+    bench.leases = lending = Lending(fence)
+    async with bench.running():
+        await bench.runs(1)
+        await bench.until(lambda: (s := bench.folder.status("sp-daily")) and s.next_run)
+        shutil.rmtree(bench.folder.directory)
+        await bench.runs(2)
+        assert _is_locked(bench)
+        assert len(lending.lent) == 2
+    assert [(run.result, run.rows) for run in bench.observed.finished[:2]] == [(RunResult.SUCCESS, 2)] * 2
+    assert bench.folder.account("sp-daily") == "main"
+    assert len(bench.amazon.ordered) == 4
 
 
 @pytest.mark.parametrize("others", [{"sp-daily": make_report(account="other")}, {}], ids=["account", "removed"])
