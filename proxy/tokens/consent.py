@@ -282,11 +282,11 @@ class ConsentLedger:
 
     def _first_seen(self, account: str, lineage: str) -> float:
         kept = self._records.get(account, ConsentRecord())
-        if kept.lineage == lineage and kept.first_seen is not None:
-            return kept.first_seen
-        now = self._wall()
-        self._keep(account, replace(kept, lineage=lineage, first_seen=now))
-        return now
+        seen = kept.first_seen if kept.lineage == lineage else None
+        if seen is None or seen < _ENDLESS_BEFORE:  # by a clock that was wrong: this program is newer than that day
+            seen = self._wall()
+            self._keep(account, replace(kept, lineage=lineage, first_seen=seen))
+        return max(seen, _ENDLESS_BEFORE)
 
     def _record(self, account: str, consent: Consent) -> None:
         if self._told.get(account) == consent:

@@ -104,6 +104,18 @@ async def test_what_came_while_nobody_looked_is_told_by_the_last_mark() -> None:
     assert repr(ledger) == "<ConsentLedger of 1 accounts, unsaved>"
 
 
+async def test_a_clock_that_is_not_set_yet_makes_no_consent_endless() -> None:
+    """As after the boot of a machine without a battery; the next start that knows the day corrects it."""
+    clock, store = Calendar(CUT_OFF - 365 * DAY), MemoryStore()
+    ledger, _ = await opened(store, clock)
+    seen = ledger.consent("acme", Secret("a"), None, None)
+    assert phase(seen, GIVEN) is ConsentPhase.UNKNOWN
+    await ledger.save()
+    clock.now = GIVEN
+    ledger, _ = await opened(store, clock)
+    assert ledger.consent("acme", Secret("a"), None, None).first_seen == GIVEN
+
+
 async def test_a_store_that_fails_is_written_again() -> None:
     """What was announced is kept as soon as the disk takes it."""
 
