@@ -94,7 +94,7 @@ async def _simulate(server: RedisServer, herd: Herd, replicas: int, accounts: in
     fleet, ads = Fleet(server, 0, HOUR), ScriptedAds()
     members = [Dice(server, fleet.login, ads) for _ in range(replicas)]
     names = [f"account-{number}" for number in range(accounts)]
-    sources = [source(name, f"refresh-{name}") for name in names]
+    sources = [source(name, f"refresh-{name}", client=f"app-of-{name}") for name in names]
     began, hour, without = asyncio.get_running_loop().time(), HOUR, 0.0
     if herd is Herd.OUTAGE:
         fleet.login.outage = (3200.0, 3200.0 + OUTAGE)
