@@ -1136,5 +1136,6 @@ async def test_a_slow_upload_shortens_no_wait_for_a_turn() -> None:
     assert not bench.sent
     await asyncio.sleep(6.0)
     await bench.rest(client)
-    assert (len(bench.sent), client.pipe.written[:15]) == (1, b"HTTP/1.1 200 OK")
+    assert len(bench.sent) == 1
+    assert client.pipe.written.startswith(b"HTTP/1.1 200 OK")
     await bench.stop(client)
