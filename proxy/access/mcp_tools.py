@@ -86,10 +86,11 @@ def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = 
     except (ValueError, RecursionError):
         raise UnclearMessage("the body is not plain JSON in UTF-8, or has a name twice") from None
     batch = isinstance(content, list)
-    found = tuple(_message(entry, fields, own) for entry in (content if batch else [content])[:_MAX_MESSAGES])
+    entries = content if batch else [content]
+    found = tuple(_message(entry, fields, own) for entry in entries[:_MAX_MESSAGES])
     if not found or (batch and len(content) > _MAX_MESSAGES):
         raise UnclearMessage(f"a list holds 1 to {_MAX_MESSAGES} messages")
-    _check_headers(found, fields)
+    _check_headers(entries, fields)
     return McpBody(found, batch)
 
 
@@ -168,8 +169,8 @@ def _tool_name(name: Any) -> str:
     return name
 
 
-def _check_headers(messages: tuple[McpMessage, ...], fields: RequestFields) -> None:
-    """Headers that repeat what the body says must say the same: some servers go by them."""
+def _check_headers(messages: list[dict[str, Any]], fields: RequestFields) -> None:
+    """Headers that repeat what the messages, which were read, say must say the same: some servers go by them."""
     sent = [(name, value) for name, value in fields.every if name in (_METHOD_HEADER, _NAME_HEADER)]
     if not sent:
         return
@@ -178,9 +179,9 @@ def _check_headers(messages: tuple[McpMessage, ...], fields: RequestFields) -> N
         raise UnclearMessage("a list of messages is sent without Mcp-Method and Mcp-Name")
     for name, value in sent:
         text = value.decode("latin-1")
-        if name == _METHOD_HEADER and text != message.method:
+        if name == _METHOD_HEADER and text != message.get("method", ""):
             raise UnclearMessage("Mcp-Method names another method than the body")
-        if name == _NAME_HEADER and message.method == CALL and text not in (message.tool, INVOKE):
+        if name == _NAME_HEADER and message.get("method") == CALL and text != message["params"]["name"]:
             raise UnclearMessage("Mcp-Name names another tool than the body")
 
 

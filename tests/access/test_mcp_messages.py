@@ -142,6 +142,8 @@ def test_headers_that_make_a_doubt_are_refused(lines: tuple[bytes, ...], sent: d
     [
         (call(name="a"), (b"Mcp-Method: tools/call", b"Mcp-Name: a"), True),
         (call(name="a"), (b"Mcp-Name: b",), False),
+        (call(name="a", arguments={"name": "b"}), (b"Mcp-Name: " + INVOKE.encode(),), False),
+        (body(id=1, result={}), (b"Mcp-Method: tools/call",), False),
         (invoked(name="a"), (b"Mcp-Name: " + INVOKE.encode(),), True),
         (invoked(name="a"), (b"Mcp-Name: b",), False),
         (invoked(name="a"), (b"Mcp-Param-Name: b",), False),
@@ -150,7 +152,7 @@ def test_headers_that_make_a_doubt_are_refused(lines: tuple[bytes, ...], sent: d
     ],
 )
 def test_headers_that_repeat_the_body_say_the_same(content: bytes, lines: tuple[bytes, ...], clear: bool) -> None:
-    """Some servers go by them."""
+    """Some servers go by them: one could take the arguments of a permitted tool for those of `invoke_tool`."""
     if clear:
         assert read(content, *lines)
     else:
