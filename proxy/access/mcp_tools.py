@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.json_body import find_odd_form
@@ -211,8 +211,8 @@ _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
     may do. `own` are the accounts that messages may name, None where they may name any. `writers` are the tools that
-    read by their names, and that the server does not call read-only. `paging` tells that a request goes on with a list,
-    of which the client has seen other pages."""
+    read by their names, and that the server does not call read-only. `asked` is the body of a request that `check` let
+    pass, and `paging` tells that it goes on with a list, of which the client has seen other pages."""
 
     client: str
     access: Effect
@@ -221,6 +221,13 @@ class ToolRules:
     own: OwnAccounts | None = None
     writers: frozenset[str] = frozenset()
     paging: bool = False
+    asked: bytes = field(default=b"", repr=False)
+
+    @property
+    def asked_id(self) -> object:
+        """The JSON-RPC id of the request, None where it has none, or several."""
+        message = json.loads(self.asked) if self.asked else None
+        return message.get("id") if isinstance(message, dict) else None
 
     def forbids(self, tool: str) -> str:
         """Why a tool may not be called, empty where it may."""

@@ -361,8 +361,8 @@ class Exchange:
         """Go on with this body, or with what is here of it."""
         self._unchecked = None
         decision = self._context.decision
-        if decision.tools is not None and b"cursor" in body:
-            decision.tools = replace(decision.tools, paging=True)
+        if decision.tools is not None:
+            decision.tools = replace(decision.tools, asked=body, paging=b"cursor" in body)
         self.phase = follow(self.phase, Phase.RECEIVING)
         self._begin(self._entered)
         if body:

@@ -21,9 +21,8 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
 _MARK: Final = b"\xef\xbb\xbf"
 _UNREADABLE: Final = {
-    "jsonrpc": "2.0",
-    "id": None,
-    "error": {"code": -32603, "message": "Amazon's answer could not be read, and the client may not see all of it."},
+    "code": -32603,
+    "message": "Amazon's answer could not be read, and the client may not see all of it.",
 }
 
 
@@ -136,7 +135,7 @@ class ToolListFilter:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError):
-            return json.dumps(_UNREADABLE).encode()
+            return self._unreadable()
         changed = [self._cut(message) for message in (content if isinstance(content, list) else [content])]
         return json.dumps(content).encode() if any(changed) else None
 
@@ -153,12 +152,16 @@ class ToolListFilter:
             message["error"] = self._rules.missing(len(tools))
         return len(result["tools"]) < len(tools)
 
+    def _unreadable(self) -> bytes:
+        """With the request's id: without it, its client would wait on."""
+        return json.dumps({"jsonrpc": "2.0", "id": self._rules.asked_id, "error": _UNREADABLE}).encode()
+
     def _say_unreadable(self) -> bytes:
         """Once, in the answer's place."""
         if self._told:
             return b""
         self._told = True
-        text = json.dumps(_UNREADABLE).encode()
+        text = self._unreadable()
         return b"event: message\ndata: " + text + b"\n\n" if self._events else text
 
 

@@ -164,15 +164,17 @@ async def test_a_later_page_of_a_list_may_be_empty(running: Running) -> None:
         assert "may call none of the 1 tools" in json.loads((await bench.ask(post(LIST))).body)["error"]["message"]
 
 
-async def test_a_compressed_list_is_not_shown(running: Running) -> None:
-    """It cannot be read on its way."""
+@pytest.mark.parametrize(("asked", "identifier"), [(LIST, LIST["id"]), ([LIST, LIST], None)])
+async def test_a_compressed_list_is_not_shown(asked: Any, identifier: object, running: Running) -> None:
+    """It cannot be read on its way. The error says which request it answers: its client would wait on otherwise."""
     endpoint = Endpoint(
         answer(b"\x1f\x8b" + json.dumps(LISTED).encode(), b"application/json", b"Content-Encoding: gzip\r\n")
     )
     async with running(endpoint, clients=clients()) as bench:
-        got = await bench.ask(post(LIST))
+        got = await bench.ask(post(asked))
         assert got.value(b"content-encoding") is None
-        assert json.loads(got.body)["error"]["code"] == -32603
+        said = json.loads(got.body)
+        assert (said["id"], said["error"]["code"]) == (identifier, -32603)
 
 
 async def test_another_client_sees_all_as_it_came(running: Running) -> None:
