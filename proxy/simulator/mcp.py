@@ -256,7 +256,7 @@ def refuse_mcp(state: SimulatorState, refusal: Refusal, body: bytes) -> Answer:
     if refusal.kind.startswith("token-"):
         try:
             sent = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             sent = None
         message_id = sent.get("id") if isinstance(sent, dict) else None
         return json_answer(_failure(message_id, -32000, TOKEN_IS_OVER), state.settings.mcp_token_status)
@@ -279,7 +279,7 @@ def answer_mcp(asked: Message) -> Answer:
         return error_answer(406, "NOT_ACCEPTABLE", "Accept must name application/json and text/event-stream")
     try:
         message = json.loads(asked.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return json_answer(_failure(None, -32700, "Parse error"), 400)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return json_answer(_failure(None, -32600, "Invalid Request"), 400)
@@ -293,7 +293,7 @@ def answer_mcp(asked: Message) -> Answer:
         if begun is not None and begun[:2] == owner[:2]:
             asked.refuse("session-account", f"the session began with {sorted(begun[2]) or 'no account'}")
         return json_answer(_failure(message.get("id"), -32001, "Session not found"), 404)
-    if "id" not in message:
+    if "id" not in message or "method" not in message:
         return Answer(202, ((SESSION, session),), b"", "counted")
     headers = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache, no-transform"), (SESSION, session))
     return Answer(200, headers, stream=_events(asked, message))
@@ -302,6 +302,9 @@ def answer_mcp(asked: Message) -> Answer:
 async def _events(asked: Message, message: dict[str, Any]) -> AsyncIterator[bytes]:
     """The messages that answer a request, each as one event."""
     params = message.get("params") or {}
+    if not isinstance(params, dict) or not isinstance(params.get("arguments") or {}, dict):
+        yield _event(_failure(message["id"], -32602, "Invalid params"))
+        return
     called = params.get("name") if message["method"] == "tools/call" else None
     if called == "count":
         arguments = params.get("arguments") or {}

@@ -85,6 +85,28 @@ async def test_count_streams_progress(client: SimulatorClient) -> None:
     assert seen[3]["id"] == 2
 
 
+@pytest.mark.parametrize("answer", [{"result": {}}, {"error": {"code": -1, "message": "no"}}])
+async def test_an_answer_of_a_client_is_taken(client: SimulatorClient, answer: dict[str, Any]) -> None:
+    """It has an id, and asks for nothing, as a notification does."""
+    session = await initialize(client)
+    assert (await post(client, {"jsonrpc": "2.0", "id": 2, **answer}, Mcp_Session_Id=session)).status == 202
+
+
+@pytest.mark.parametrize("params", [["count"], "count", {"name": "count", "arguments": ["3"]}])
+async def test_odd_parameters_are_an_error(client: SimulatorClient, params: Any) -> None:
+    """In MCP they are objects: the request that has others gets an answer, and its stream an end."""
+    session = await initialize(client)
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+    (answer,) = events(await post(client, asked, Mcp_Session_Id=session))
+    assert (answer["id"], answer["error"]["code"]) == (2, -32602)
+
+
+async def test_a_message_that_is_nested_too_deeply_is_no_json(client: SimulatorClient) -> None:
+    """As for any other text that cannot be read."""
+    reply = await post(client, b"[" * 100_000)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (400, -32700)
+
+
 async def test_session_ends_by_delete(client: SimulatorClient) -> None:
     """A deleted session is not found any more."""
     session = await initialize(client)
