@@ -852,7 +852,8 @@ class Exchange:
             if self._context.decision.tools is not None and unchecked.data:
                 stats.mcp_tools = unchecked.tools
         context = self._context
-        response, body = (None, None) if fault or stats.refusal is not None else self._relay.response
+        is_cut = fault and not self._may_be_answered
+        response, body = (None, None) if is_cut or stats.refusal is not None else self._relay.response
         if self._report is not None:
             self._report.ended(response, body, sent=bool(stats.attempts))
         if self._relay.may_be_explained:
@@ -865,6 +866,11 @@ class Exchange:
             self._account_for_write(status, now, response, body)
         if attempt is not None and not attempt.live:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector
+
+    @property
+    def _may_be_answered(self) -> bool:
+        """Whether what came of a stream can hold the answer: clients of MCP leave once they have it."""
+        return self._relay.is_stream and self._body.one_message
 
     def _account_for_write(self, status: int, now: float, response: Response | None, body: bytes | None) -> None:
         """The account of a write that was sent: what its bodies say belongs to it. Without a response its outcome is

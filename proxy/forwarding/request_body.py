@@ -29,10 +29,10 @@ class ReplayBuffer:
 
     While `replayable`, `data` holds all of it. `size` is the payload's, in bytes; `complete` tells that its end came.
     However many pieces a body came in, it is kept in one: a piece of one byte takes one byte. `lists_tools` tells that
-    it asks the MCP endpoint for its tools.
+    it asks the MCP endpoint for its tools, and `one_message` that it is one message to it, not a list of them.
     """
 
-    lists_tools = False
+    lists_tools = one_message = False
 
     __slots__ = ("_chunked", "_expects_continue", "_first", "_max_bytes", "_more", "complete", "replayable", "size")
 
@@ -142,7 +142,7 @@ class McpReplayBuffer(ReplayBuffer):
     A body that is incomplete or too large has an unknown MCP tool. A large one counts as a write, as it is not read
     before it is sent."""
 
-    __slots__ = ("_context", "_hints", "_message", "_stats", "lists_tools")
+    __slots__ = ("_context", "_hints", "_message", "_stats", "lists_tools", "one_message")
 
     def __init__(self, context: RequestContext, stats: RequestStats, hints: ToolHints) -> None:
         super().__init__(context.request.fields, context.rules.replay_bytes)
@@ -150,7 +150,7 @@ class McpReplayBuffer(ReplayBuffer):
         self._hints = hints
         self._stats = stats
         self._message: bytearray | None = bytearray()
-        self.lists_tools = False
+        self.lists_tools = self.one_message = False
 
     def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
         self._stats.mcp_tools = (UNTOLD,)
@@ -163,6 +163,7 @@ class McpReplayBuffer(ReplayBuffer):
 
     def end(self, trailers: bytes, *, sent: bool) -> list[Buffer]:
         if self._message is not None:
+            self.one_message = self._message.lstrip().startswith(b"{")
             if len(self._message) < LARGE:
                 self.lists_tools = any(name in self._message for name in _LIST)
                 self._stats.mcp_tools = name_tools(bytes(self._message))

@@ -55,7 +55,7 @@ class WriteRequest:
 @unchanging
 class WriteBodies:
     """What came back for a write, and what it asked for if that is read too. `response` is None if it did not come, or
-    not whole; `body` also if it was too large to be kept."""
+    not whole, unless it is a stream that may hold the answer; `body` also if it was too large to be kept."""
 
     response: Response | None
     body: bytes | None

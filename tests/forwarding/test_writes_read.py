@@ -148,6 +148,36 @@ async def test_a_tool_that_fails_is_a_failure(running: Running) -> None:
         assert (await bench.events.last()).outcome == "failure"
 
 
+@pytest.mark.parametrize(
+    ("answer", "asked", "outcome"),
+    [
+        ({"result": {"content": [], "isError": True}}, b"{}", "failure"),
+        ({"result": {"content": []}}, b"{}", "success"),
+        ({"method": "notifications/progress"}, b"{}", "unknown"),
+        ({"result": {"content": []}}, b"[]", "unknown"),
+    ],
+)
+async def test_a_client_of_mcp_may_leave_with_its_answer(
+    answer: dict[str, Any], asked: bytes, outcome: str, running: Running
+) -> None:
+    """It does not wait for the end of the stream. Of a list, the other calls may have been carried out or not."""
+    event = b"data: %b\n\n" % json.dumps({"jsonrpc": "2.0", "id": 1, **answer}).encode()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wire.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await wire.end()
+
+    async with running(script) as bench:
+        client = await bench.client(MCP[:-2] + asked)
+        await client.until(lambda: event in client.received)
+        client.drop()
+        finished = await bench.events.last()
+        assert (finished.fault, finished.outcome) == ("client-gone", outcome)
+        assert outcomes(bench) == {outcome: 1}
+
+
 async def test_the_first_bytes_leave_before_the_last_were_sent(running: Running) -> None:
     """A response of 20 MB to a write streams, to a client that reads slowly, and no more of it than a megabyte is
     kept."""
