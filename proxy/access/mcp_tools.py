@@ -203,6 +203,7 @@ _UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe")
 """What they reach is told by an address that can mean anything."""
 _REPORTS: Final = b"reports"
 _ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
+_EVERYBODYS: Final = frozenset((SEARCH, DESCRIBE, INVOKE))
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -234,7 +235,9 @@ class ToolRules:
         return self._forbids(tool, reads=tool not in self.writers)
 
     def _forbids(self, tool: str, *, reads: bool) -> str:
-        """The same; `reads` is what the server says of it."""
+        """The same; `reads` is what the server says of it. What the tools of `/mcp/lite` call is checked by itself."""
+        if tool in _EVERYBODYS:
+            return ""
         if self.patterns is not None and not any(pattern.matches(tool.encode()) for pattern in self.patterns):
             return f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
         effect = effect_of(tool, self.operations)
@@ -252,6 +255,8 @@ class ToolRules:
     def describe(self, tool: str) -> str:
         """What decides about a tool that is not forbidden, in a sentence or two."""
         operation = operation_of(tool, self.operations)
+        if tool in _EVERYBODYS:
+            return f"Every client may call {tool}. A running proxy checks the tool that {INVOKE} is to call."
         if operation is None:
             return f"No operation has the verb and the resource of the name {tool}, so that it counts as a write."
         does = f"By its name, {tool} does what {operation.method} {operation.template} does: `{operation.effect}`."
@@ -260,13 +265,13 @@ class ToolRules:
         return f"{does} A running proxy refuses it if the server's list of tools says that it is not read-only."
 
     def shows(self, tool: object) -> bool:
-        """Whether a tool of a list is one that the client may call; those of `/mcp/lite` are checked by each call."""
+        """Whether a tool of a list is one that the client may call."""
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(name, str):
             return False
         hint = read_only_hint(tool)
         reads = name not in self.writers if hint is None else hint
-        return name in (SEARCH, DESCRIBE, INVOKE) or not self._forbids(name, reads=reads)
+        return not self._forbids(name, reads=reads)
 
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
@@ -302,8 +307,7 @@ class ToolRules:
         if self.own is not None and message.method in _UNGOVERNED_METHODS:
             return f"Client {self.client} is limited, and no account governs what the method {message.method} reaches."
         if message.method == CALL:
-            lite = message.tool in (SEARCH, DESCRIBE)
-            return "" if lite else self.forbids(message.tool)
+            return self.forbids(message.tool)
         if not message.method or message.method in METHODS | NOTIFICATIONS:
             return ""
         return f"Client {self.client} is limited, and may not use the method {message.method[:64]}."
