@@ -789,7 +789,8 @@ class Exchange:
         tell_accepted(self._attempt, self._dependencies.tokens, self._context)
         if self._context.route.endpoint is TargetKind.MCP:
             self._dependencies.sessions.answered(self._context, response)
-            if self._body.lists_tools and response.status == 200:
+            may_list = self._body.lists_tools or self._context.decision.tools is not None  # what it gets is read anyway
+            if may_list and response.status == 200:
                 hints, observer = self._dependencies.hints, self._dependencies.accounting.observer
                 self._relay.learn_tools(partial(learn_tools, hints, observer, self._context))
         self._body.forget()

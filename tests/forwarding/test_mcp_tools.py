@@ -155,6 +155,22 @@ async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -
         assert (await client.answer()).status == 200
 
 
+RESUMED = b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: %b\r\nLast-Event-ID: 7\r\n\r\n" % KEY
+
+ESCAPED = post(LIST).replace(b'": ', b'":').replace(b', "', b',"').replace(b"s/l", b"s\\u002fl")
+"""As long as it was."""
+
+
+@pytest.mark.parametrize("sent", [post(LIST), ESCAPED, RESUMED])
+async def test_a_list_is_learned_however_it_was_asked_for(sent: bytes, running: Running) -> None:
+    """Also one whose stream is taken up again: the server's word holds for the calls that follow."""
+    content = json.dumps({"id": 5, "result": {"tools": [{"name": GOOD, "annotations": {"readOnlyHint": False}}]}})
+    listed = answer(b"data: %b\n\n" % content.encode(), b"text/event-stream")
+    async with running(Endpoint(listed), clients=clients()) as bench:
+        assert (await bench.ask(sent)).status == 200
+        assert b"is not read-only" in (await bench.ask(post(call(GOOD)))).body
+
+
 async def test_a_later_page_of_a_list_may_be_empty(running: Running) -> None:
     """A request with a cursor has had other pages; without one, a list without a permitted tool is an error."""
     content = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"tools": [{"name": "odd"}]}}).encode()
