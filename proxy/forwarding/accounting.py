@@ -77,7 +77,8 @@ def kind_of(decision: Decision) -> RequestKind:
 
 
 class RequestStats:
-    """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 until sent.
+    """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
+    is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
@@ -89,10 +90,9 @@ class RequestStats:
     path: str
     text: str
     duration: float
-    upstream: float
     amazon_request_id = fault = note = ""
     attempts = bytes_in = bytes_out = upstream_status = 0
-    overhead = sent_at = 0.0
+    overhead = sent_at = upstream = 0.0
     refusal: Refused | None = None
     explanation: Explanation | None = None
     mcp_tools: tuple[str, ...] = ()
@@ -112,8 +112,8 @@ class RequestStats:
         self.duration = duration = now - self.began
         if self.overhead > duration:
             self.overhead = duration
-        upstream, left = now - self.sent_at if self.sent_at else 0.0, duration - self.overhead
-        self.upstream = min(left, upstream)
+        upstream = self.upstream + (now - self.sent_at if self.sent_at else 0.0)
+        self.upstream = min(duration - self.overhead, upstream)
 
     def ended_well(self, status: int) -> bool:
         """Whether Amazon's response went to the client whole, and all that is to be said of it is what others share."""

@@ -846,7 +846,8 @@ class Exchange:
         entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
         if entered > stats.sent_at:
             stats.overhead += now - entered
-        stats.attempts = self._replays.attempts
+        replays = self._replays
+        stats.attempts, stats.sent_at, stats.upstream = replays.attempts, replays.sent_at, replays.upstream
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, self._relay.bytes_out, fault
         if (unchecked := self._unchecked) is not None:
             stats.bytes_in = len(unchecked.data)

@@ -29,9 +29,22 @@ if TYPE_CHECKING:
 
 class Replays:
     """Those of one request. `attempts` counts the heads that were sent, `waited` is the seconds spent waiting for
-    Amazon's sake; `current` is the reason of a replay under way."""
+    Amazon's sake; `current` is the reason of a replay under way. `sent_at` is when the attempt under way was sent, 0
+    without one; `upstream` is the seconds that Amazon took for the attempts before it."""
 
-    __slots__ = ("_401s", "_budget", "_context", "_first_sent_at", "_observer", "attempts", "current", "cut", "waited")
+    __slots__ = (
+        "_401s",
+        "_budget",
+        "_context",
+        "_first_sent_at",
+        "_observer",
+        "attempts",
+        "current",
+        "cut",
+        "sent_at",
+        "upstream",
+        "waited",
+    )
 
     def __init__(self, context: RequestContext, observer: Observer) -> None:
         self._context = context
@@ -42,7 +55,7 @@ class Replays:
         self.attempts = 0
         self.current: ReplayReason | None = None
         self.cut = 0
-        self.waited = 0.0
+        self.waited = self.sent_at = self.upstream = 0.0
 
     def __repr__(self) -> str:
         return f"<Replays: {self.attempts} attempts, {self._401s} for 401, {self.cut} cut, {self.waited:g} s waited>"
@@ -57,6 +70,7 @@ class Replays:
         """As `sent`, of a request that has earned its share already."""
         if not self.attempts:
             self._first_sent_at = now
+        self.sent_at = now
         self.attempts += 1
 
     @property
@@ -114,6 +128,9 @@ class Replays:
         if status:
             self.answered(status)
         self.failed()
+        if self.sent_at:
+            self.upstream += perf_counter() - self.sent_at
+            self.sent_at = 0.0
         self.current = reason
         self.cut += reason is ReplayReason.CONNECTION
         if reason is ReplayReason.UNAUTHORIZED:

@@ -23,7 +23,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What all that measures a request reads."""
     clock = Clock()
-    for module in ("downstream.connection", "forwarding.exchange", "upstream.connection"):
+    for module in ("downstream.connection", "forwarding.exchange", "forwarding.replays", "upstream.connection"):
         monkeypatch.setattr(f"proxy.{module}.perf_counter", clock)
     return clock
 
@@ -97,4 +97,30 @@ async def test_a_renewal_without_a_newer_token_is_no_time_of_the_proxys_own(runn
         bench.tokens.gate.set()
         assert (await client.answer()).status == 401
         event = await bench.events.last()
-        assert (event.duration, event.overhead) == (6.0, 0.0)
+        assert (event.duration, event.overhead, event.upstream) == (6.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_amazons_time_is_that_of_all_attempts_without_what_lies_between_them(
+    away: bool, running: Running, clock: Clock
+) -> None:
+    """Neither is the wait for a newer token Amazon's time, nor is the attempt before it forgotten."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        clock.now += 1.0
+        wire.send(UNAUTHORIZED)
+        await wire.request()
+        clock.now += 2.0
+        wire.send(HELLO)
+
+    async with running(script) as bench:
+        bench.tokens.away = away
+        bench.tokens.gate.clear()
+        client = await bench.client(GET)
+        await bench.settled(lambda: bench.tokens.renewals == 1)
+        clock.now += 5.0
+        bench.tokens.gate.set()
+        assert (await client.answer()).status == (503 if away else 200)
+        event = await bench.events.last()
+        assert (event.duration, event.overhead, event.upstream) == ((6.0, 0.0, 1.0) if away else (8.0, 0.0, 3.0))
