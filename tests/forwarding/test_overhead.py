@@ -6,6 +6,8 @@ import pytest
 
 from tests.forwarding.test_checked_bodies import FOREIGN, HEAD, MINE, clients
 from tests.forwarding.test_exchange import POST
+from tests.forwarding.test_local import COUNTED as TOKEN_HEAD
+from tests.forwarding.test_local import FORM
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
 
@@ -23,7 +25,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What all that measures a request reads."""
     clock = Clock()
-    for module in ("downstream.connection", "forwarding.exchange", "forwarding.replays", "upstream.connection"):
+    forwarding = ("forwarding.exchange", "forwarding.local", "forwarding.replays")
+    for module in ("downstream.connection", *forwarding, "upstream.connection"):
         monkeypatch.setattr(f"proxy.{module}.perf_counter", clock)
     return clock
 
@@ -124,3 +127,21 @@ async def test_amazons_time_is_that_of_all_attempts_without_what_lies_between_th
         assert (await client.answer()).status == (503 if away else 200)
         event = await bench.events.last()
         assert (event.duration, event.overhead, event.upstream) == ((6.0, 0.0, 1.0) if away else (8.0, 0.0, 3.0))
+
+
+@pytest.mark.parametrize("how", ["whole", "left", "too slow"])
+async def test_the_body_of_a_token_request_costs_its_client_alone(how: str, running: Running, clock: Clock) -> None:
+    """However long it takes to come, and if it never comes whole."""
+    async with running(answering(HELLO)) as bench:
+        client = await bench.client(TOKEN_HEAD, FORM[:5])
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        clock.now += 5.0
+        if how == "whole":
+            client.send(FORM[5:])
+        elif how == "left":
+            client.close()
+        else:
+            bench.sweep(31.0)
+        event = await bench.events.last()
+        assert event.status == {"whole": 200, "left": 0, "too slow": 408}[how]
+        assert (event.duration, event.overhead) == (5.0, 0.0)
