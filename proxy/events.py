@@ -93,11 +93,13 @@ class TokenRefreshed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TokenTakenOver(Event):
-    """An access token that another replica got is in use here. `expires_at` is wall-clock time."""
+    """An access token that another replica got is in use here. `expires_at` and `asked_at`, when that one asked for it,
+    are wall-clock time."""
 
     account: str
     generation: int
     expires_at: float
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ LAST_SUCCESS = _gauge(
     "token_last_success_timestamp_seconds",
     "When a token request last succeeded, here or at another replica, as Unix time; absent before the first.",
     ("account",),
+    on={events.TokenTakenOver: "asked_at"},
 )
 CREDENTIAL_STATES = _gauge(
     "credential_state", "1 for the state the account is in, 0 for the others.", ("account", "state")
@@ -281,7 +282,6 @@ class Metrics(Collector):
         self._distributions = (self._refresh_durations, *self.requests.distributions)
         of_accounts: dict[type[Event], Callable[[Any], None]] = {
             events.TokenRefreshed: self._token_refreshed,
-            events.TokenTakenOver: lambda e: self.put(LAST_SUCCESS, e.account, value=self._wall()),
             events.RefreshFailed: self._refresh_failed,
             events.CredentialStateChanged: lambda e: self._enter(e.account, e.new),
             events.ConsentRecorded: self._consent_recorded,

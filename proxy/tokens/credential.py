@@ -350,13 +350,15 @@ class Credential:
         self._generation, self._older_secret = self._generation + 1, grant.older_secret
         expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
-        self._last_failure, self._last_success, self.rejections.unresolved_use = None, timing.wall(), None
+        asked_at, is_shared = timing.wall_at(sent_at), cause is RefreshCause.SHARED
+        self._last_success = asked_at if is_shared else timing.wall()
+        self._last_failure = self.rejections.unresolved_use = None
         self._probe_at = probe_at(sent_at, settings.probe_interval, timing.random())
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
         self.dependencies.observer.observe(
-            TokenTakenOver(account, self._generation, ends)
-            if cause is RefreshCause.SHARED
+            TokenTakenOver(account, self._generation, ends, asked_at)
+            if is_shared
             else TokenRefreshed(account, self._generation, duration, ends, cause)
         )
         self._transition(Trigger.GRANTED)

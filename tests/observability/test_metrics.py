@@ -272,13 +272,13 @@ def test_counters_of_known_labels_start_at_zero() -> None:
 
 
 def test_a_token_that_was_taken_over_is_no_token_request() -> None:
-    """It has its own count, and the same time stamps."""
+    """It has its own count, and the time stamps of the request that the other replica made."""
     metrics = made()
-    metrics.observe(events.TokenTakenOver("acme", 1, 4_600.0))
+    metrics.observe(events.TokenTakenOver("acme", 1, 4_500.0, 900.0))
     assert value(metrics, "tokens_taken_over_total", account="acme") == 1
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 0
-    assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_600.0
-    assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 1_000.0
+    assert value(metrics, "token_expiry_timestamp_seconds", account="acme") == 4_500.0
+    assert value(metrics, "token_last_success_timestamp_seconds", account="acme") == 900.0
 
 
 def test_a_store_in_trouble_is_seen() -> None:

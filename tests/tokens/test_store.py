@@ -60,7 +60,7 @@ async def test_what_another_was_granted_is_told_as_such(server: RedisServer) -> 
 
 @virtual_time
 async def test_a_new_replica_takes_what_is_there(server: RedisServer) -> None:
-    """It serves at once, without asking Amazon, and renews it with the others."""
+    """It serves at once, without asking Amazon, renews it with the others, and says how old the last success is."""
     fleet = Fleet(server, 1)
     await fleet.start()
     await asyncio.sleep(60)
@@ -69,6 +69,9 @@ async def test_a_new_replica_takes_what_is_there(server: RedisServer) -> None:
     await fleet.replicas[1].manager.get("acme")
     assert fleet.mints == 1
     assert len(set(fleet.tokens())) == 1
+    asked = [replica.manager.statuses()[0].last_success or 0.0 for replica in fleet.replicas]
+    assert asked[1] == pytest.approx(asked[0], abs=1.0)
+    assert fleet.replicas[1].events.of(TokenTakenOver)[0].asked_at == asked[1]
     await asyncio.sleep(LIFE - 60)
     assert fleet.mints == 2
     await fleet.stop()
