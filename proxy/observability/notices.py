@@ -28,6 +28,8 @@ MAX_ATTEMPTS: Final = 20
 """About an hour and a quarter, as `delay` has it."""
 MAX_DELAY: Final = 300.0
 _CODED: Final = "whsec_"
+_WITH_TOKEN: Final = frozenset({"valid", "degraded"})
+"""States in which an account has an access token; in others it may have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ def notice_of(event: Event, identity: str, now: float) -> Notice | None:
         text = f"{event.account}: no sign-in yet, so the proxy refuses its requests. {event.advice}"
         return Notice(identity, NoticeKind.SIGN_IN_NEEDED, event.account, text, now)
     if isinstance(event, CredentialStateChanged) and event.new == "revoked" != event.old:
+        until = "; requests are served until the access token expires" if event.old in _WITH_TOKEN else ""
         text = (
-            f"{event.account}: Amazon no longer accepts its refresh token; requests are served until the access token "
-            f"expires. Reconnect in the console, or run `ads-proxy login {event.account}`."
+            f"{event.account}: Amazon no longer accepts its refresh token{until}. Reconnect in the console, or run "
+            f"`ads-proxy login {event.account}`."
         )
         return Notice(identity, NoticeKind.ACCOUNT_REVOKED, event.account, text, now)
     if isinstance(event, ConsentEnding):

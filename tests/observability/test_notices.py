@@ -55,6 +55,17 @@ def test_what_a_person_must_mend_is_a_notice(event: Event, kind: str, words: str
 
 
 @pytest.mark.parametrize(
+    ("old", "serves"),
+    [("valid", True), ("degraded", True), ("pending", False), ("expired", False), ("misconfigured", False)],
+)
+def test_an_account_that_may_have_no_access_token_is_not_said_to_serve(old: str, serves: bool) -> None:
+    """At the start, or after the end of the last token, its requests get 503."""
+    notice = notice_of(CredentialStateChanged("acme", old, "revoked"), "id-1", NOW)
+    assert notice is not None
+    assert ("requests are served until the access token expires" in notice.text) is serves
+
+
+@pytest.mark.parametrize(
     "event",
     [
         CredentialStateChanged("acme", "pending", "valid"),
