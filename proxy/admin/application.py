@@ -169,6 +169,8 @@ class AdminHandlers:
     async def _ready(self, _request: web.Request) -> web.Response:
         if self._view.draining():
             return web.Response(text="draining\n", status=503)
+        if not self._view.accepts():
+            return web.Response(text="no worker serves\n", status=503)
         if not self._view.ready():
             return web.Response(text="no account has been able to serve yet\n", status=503)
         return web.Response(text="ready\n")

@@ -178,9 +178,13 @@ class AdminView:
         """Both listeners are open."""
         return self._program.started
 
+    def accepts(self) -> bool:
+        """Whether some process serves; only with workers there can be none."""
+        return self._program.accepts
+
     def ready(self) -> bool:
         """Once any account has been able to serve, for good; only draining takes it back, and that no worker serves."""
-        if not self._program.accepts:
+        if not self.accepts():
             return False
         if not self._was_ready:
             self._was_ready = self._program.tokens.has_served

@@ -75,5 +75,6 @@ def _ask(admin: Address, timeout: float) -> str:
     if status == 200:
         return ""
     if status == 503:
-        return f"{admin} answers 503: no account can serve yet, or the proxy is stopping; run `ads-proxy check`"
+        why = "no account can serve yet, no worker serves, or the proxy is stopping"
+        return f"{admin} answers 503: {why}; run `ads-proxy check`"
     return f"{admin} answers {status}; give the admin_listen of ads-proxy with --admin-listen or --config"

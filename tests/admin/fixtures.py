@@ -66,6 +66,7 @@ class FakeProgram(AdminView):
     is_started: bool = True
     is_ready: bool = True
     is_draining: bool = False
+    is_accepting: bool = True
     rules: AccessRules = field(default_factory=lambda: AccessRules(None, True, "127.0.0.1"))
     statuses: tuple[CredentialStatus, ...] = field(default_factory=lambda: (credential(),))
     known_profiles: tuple[ReachedProfile, ...] = (
@@ -104,6 +105,9 @@ class FakeProgram(AdminView):
 
     def started(self) -> bool:
         return self.is_started
+
+    def accepts(self) -> bool:
+        return self.is_accepting
 
     def ready(self) -> bool:
         return self.is_ready

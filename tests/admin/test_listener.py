@@ -48,6 +48,21 @@ async def test_health_tells_what_orchestrators_ask(
         assert (live, usable, await knocker.status("/startup")) == ({expected[0]}, {expected[1]}, expected[2])
 
 
+@pytest.mark.parametrize(
+    ("draining", "accepting", "why"),
+    [
+        (True, False, "draining\n"),
+        (False, False, "no worker serves\n"),
+        (False, True, "no account has been able to serve yet\n"),
+    ],
+)
+async def test_who_is_not_ready_says_why(draining: bool, accepting: bool, why: str) -> None:
+    """Without any worker, accounts may have served for days."""
+    program = FakeProgram(is_ready=False, is_draining=draining, is_accepting=accepting)
+    async with administer(program) as knocker, knocker.ask("/readyz") as answer:
+        assert (answer.status, await answer.text()) == (503, why)
+
+
 async def test_metrics_are_served_in_both_formats() -> None:
     """A scrape gets text, or OpenMetrics where it asks."""
     async with administer(FakeProgram()) as knocker:
