@@ -53,6 +53,13 @@ def why_not_serving(status: CredentialStatus) -> Outage:
     return Outage.REFUSED if status.refused else Outage.RENEWAL
 
 
+NO_WORKER: Final = {
+    "tone": "bad",
+    "sentence": "No worker serves: clients cannot connect. `worker_lost` in the log says why.",
+}
+"""The verdict then, whatever the accounts are."""
+
+
 def verdict(
     total: int, attention: int, stopped: Mapping[Outage, Sequence[str]], *, draining: bool, troubled: bool
 ) -> dict[str, str]:

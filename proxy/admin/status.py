@@ -281,8 +281,10 @@ def overview_status(view: AdminView, history: RequestHistory, survey: Survey, no
     audit_failing = program.audit is not None and program.audit.failing
     troubled = bool(program.config_problems or program.store.problem or audit_failing)
     total, attention, records = len(survey.names), len(survey.attention), view.audit_records()
+    draining = view.draining()
+    verdict = overview.verdict(total, attention, survey.stopped, draining=draining, troubled=troubled)
     return {
-        "verdict": overview.verdict(total, attention, survey.stopped, draining=view.draining(), troubled=troubled),
+        "verdict": verdict if draining or view.accepts() else overview.NO_WORKER,
         "expiring": overview.expiring(survey.consents, view.client_keys(), now, invites=program.invites),
         "undated_consents": overview.undated(survey.undated),
         "refusals": overview.refusals(history.failures()),

@@ -69,6 +69,16 @@ async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
     assert (state["refusals"], state["changes"]) == ({"count": 0, "groups": 0, "lines": []}, None)
 
 
+@pytest.mark.parametrize("draining", [False, True])
+async def test_without_a_worker_nothing_works(draining: bool) -> None:
+    """However well the accounts are; a program that stops says that instead."""
+    program = FakeProgram(is_ready=False, is_accepting=False, is_draining=draining)
+    async with administer(program) as knocker, knocker.ask("/console/state") as answer:
+        verdict = json.loads(await answer.text())["verdict"]
+    assert verdict["tone"] == ("busy" if draining else "bad")
+    assert verdict["sentence"].startswith("The proxy is stopping" if draining else "No worker serves")
+
+
 async def test_what_changed_is_what_the_audit_stream_took() -> None:
     """As the program hands the records over."""
     record = dated(record_of(ConfigReloaded(True, (), ("clients",), ())) or {}, 1_700_000_000.0)
