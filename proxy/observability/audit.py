@@ -7,7 +7,7 @@ secret.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy import events
 from proxy.events import (
     NEEDS_OPERATOR,
+    CredentialState,
     CredentialStateChanged,
     Event,
     Outcome,
@@ -152,14 +153,26 @@ class AuditTrail:
 
     def __init__(self, put: RecordSink, clean: Callable[[str], str], wall: Callable[[], float]) -> None:
         self._put, self._clean, self._wall = put, clean, wall
+        self._in_need: dict[str, str] = {}
+        """The state in which an account last needed a person; such an account does not work again yet."""
 
     def __repr__(self) -> str:
         return "<AuditTrail>"
 
     def observe(self, event: Event) -> None:
+        if isinstance(event, CredentialStateChanged):
+            event = self._since_need(event)
         record = record_of(event)
         if record is not None:
             self._put(dated(self._cleaned(record), self._wall()), write=isinstance(event, RequestFinished))
+
+    def _since_need(self, event: CredentialStateChanged) -> CredentialStateChanged:
+        """An account can work again after states in between, in which other credentials are tried."""
+        if event.new in NEEDS_OPERATOR:
+            self._in_need[event.account] = event.new
+        elif event.new == CredentialState.VALID:
+            return replace(event, old=self._in_need.pop(event.account, event.old))
+        return event
 
     def _cleaned(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -259,10 +272,11 @@ def _sign_in(event: events.SignInFinished) -> dict[str, Any] | None:
 
 
 def _state(event: CredentialStateChanged) -> dict[str, Any] | None:
-    """Only states that a person must fix, and their end."""
-    if event.old == event.new or not NEEDS_OPERATOR & {event.old, event.new}:
+    """Only states that a person must fix, and that the account works again."""
+    needs = event.new in NEEDS_OPERATOR
+    if event.old == event.new or not (needs or (event.old in NEEDS_OPERATOR and event.new == CredentialState.VALID)):
         return None
-    outcome = FAILURE if event.new in NEEDS_OPERATOR else SUCCESS
+    outcome = FAILURE if needs else SUCCESS
     return {**_event(f"account-{event.new}", "iam", "change", outcome), **_own(account=event.account)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -63,6 +64,8 @@ SILENT = [
     events.TokenRefreshed("acme", 1, 0.1, 9.0, RefreshCause.AHEAD),
     events.CredentialStateChanged("acme", "valid", "degraded"),
     events.CredentialStateChanged("acme", "revoked", "revoked"),
+    events.CredentialStateChanged("acme", "revoked", "pending"),
+    events.CredentialStateChanged("acme", "misconfigured", "degraded"),
     events.ProfilesListed("acme", "na", 3),
     audit.AuditFailed("full", 1),
     events.SignInFinished("", SignInOutcome.STATE_UNKNOWN, "A stranger called the redirect address."),
@@ -139,6 +142,30 @@ def test_what_changes_something_is_recorded(event: Event, action: str, outcome: 
 def test_what_changes_nothing_is_not(event: Event) -> None:
     """Nor what never left for Amazon: the log has it."""
     assert record_of(event) is None
+
+
+def test_an_account_works_again_only_once_it_does() -> None:
+    """Other credentials of one that needed a person are tried first; an account that renews as usual is no news."""
+    records: list[Mapping[str, Any]] = []
+
+    def take(record: Mapping[str, Any], *, write: bool = False) -> None:
+        records.append(record)
+
+    trail = AuditTrail(take, str, lambda: 1.5)
+    for account, *states in (
+        ("acme", "pending", "valid", "degraded", "valid", "revoked", "pending", "valid", "degraded", "valid"),
+        ("globex", "valid", "misconfigured", "degraded", "revoked", "degraded", "expired", "valid", "expired", "valid"),
+    ):
+        for old, new in pairwise(states):
+            trail.observe(events.CredentialStateChanged(account, old, new))
+    told = [(record["ads_proxy"]["account"], record["event"]["action"]) for record in records]
+    assert told == [
+        ("acme", "account-revoked"),
+        ("acme", "account-valid"),
+        ("globex", "account-misconfigured"),
+        ("globex", "account-revoked"),
+        ("globex", "account-valid"),
+    ]
 
 
 def test_a_write_says_who_did_what_to_whom() -> None:
