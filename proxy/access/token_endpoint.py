@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
-from proxy.errors import ClientKeyEnded
+from proxy.errors import ClientKeyEnded, ClientUnknown
 
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity, Clients
@@ -115,7 +115,8 @@ def _identity(request: Request, fields: dict[str, str], clients: Clients, now: f
     except ClientKeyEnded as ended:
         raise _TokenRequestError(401, "invalid_client", ended.detail, ended) from None
     if identity is None:
-        raise _TokenRequestError(401, "invalid_client", "Client authentication failed")
+        failed = "Client authentication failed"
+        raise _TokenRequestError(401, "invalid_client", failed, ClientUnknown(f"{failed} at the token endpoint."))
     return identity
 
 

@@ -108,7 +108,14 @@ def test_the_token_endpoint_refuses_a_key_that_has_ended() -> None:
     assert given.status == 401
     assert b'"error": "invalid_client"' in given.body and b"expired at 2027-02-01" in given.body
     assert given.refusal is not None and given.refusal.slug == "client-key-ended"
-    assert at_token_endpoint(b"another", ENDS).refusal is None
+
+
+@pytest.mark.parametrize("secret", [b"another", b""])
+def test_the_token_endpoint_refuses_a_key_that_no_client_has(secret: bytes) -> None:
+    """As invalid_client for the client, and for log and metric as at any other path: else Amazon seems to refuse."""
+    given = at_token_endpoint(secret, BEFORE)
+    assert (given.status, b'"error": "invalid_client"' in given.body) == (401, True)
+    assert given.refusal is not None and given.refusal.slug == "client-unknown"
 
 
 @pytest.mark.parametrize(
