@@ -87,7 +87,10 @@ class Redaction:
             self._longest = max(self._longest, *map(len, found))
         if changed:
             self._count = sum(map(len, self._by_beginning.values()))
-            self._beginnings = re.compile("|".join(map(re.escape, sorted(self._by_beginning))))
+            # As much as all have in common of those that begin alike: many an id begins with `amzn1.`, too.
+            ends = ((each[0][:MIN_CUT], each[-1]) for each in self._by_beginning.values())
+            shared = [first[: _shared_length(first, last)] for first, last in ends]
+            self._beginnings = re.compile("|".join(map(re.escape, sorted(shared))))
 
     def _mask_known(self, text: str, beginnings: re.Pattern[str]) -> str:
         """The text without what is known, the first and the longest of it first."""
@@ -96,7 +99,7 @@ class Redaction:
         while (found := beginnings.search(text, at)) is not None:
             start = found.start()
             before, there = text[max(0, start - 1) : start], text[start : start + self._longest + 1]
-            length = _length_at(there, before, self._by_beginning[found[0]])
+            length = _length_at(there, before, self._by_beginning[found[0][:MIN_SECRET]])
             at = start + (length or 1)
             if length:
                 parts += (text[done:start], MASK)

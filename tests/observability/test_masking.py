@@ -191,3 +191,13 @@ def test_a_path_that_begins_like_secrets_costs_the_same_with_ten_thousand() -> N
         costs.append(cost_of(partial(redaction.clean, path)))
     few, many = costs
     assert many.instructions < 2 * few.instructions
+
+
+def test_ids_that_begin_like_secrets_cost_no_more_than_other_texts() -> None:
+    """Ids of applications and ads accounts are in many a line, and begin with `amzn1.`, as client secrets do."""
+    redaction = Redaction()
+    redaction.know([Secret("amzn1.oa2-cs.v1.canary-1"), Secret("amzn1.oa2-cs.v1.canary-2")])
+    texts = ("amzn1.ads-account.g.1/" * 100, "other.ads-account.g.1/" * 100)
+    alike, other = (cost_of(partial(redaction.clean, text)) for text in texts)
+    assert alike.instructions < 2 * other.instructions
+    assert redaction.clean("amzn1.oa2-cs.v1.canary-1 amzn1.oa2-cs.v1.canary") == "*** ***"
