@@ -254,7 +254,7 @@ class ConsentLedger:
             return Consent()
         inputs = configured, stored, consented_on, self._records.get(account)
         known = self._known.get(account)
-        if known is not None and known[0] == inputs:
+        if known is not None and known[0] == inputs and known[1].first_seen != _ENDLESS_BEFORE:
             return known[1]
         consent = consent_in_force(stored, consented_on, self._first_seen(account, fingerprint(configured)))
         self._known[account] = (configured, stored, consented_on, self._records.get(account)), consent
@@ -282,11 +282,13 @@ class ConsentLedger:
 
     def _first_seen(self, account: str, lineage: str) -> float:
         kept = self._records.get(account, ConsentRecord())
-        seen = kept.first_seen if kept.lineage == lineage else None
-        if seen is None or seen < _ENDLESS_BEFORE:  # by a clock that was wrong: this program is newer than that day
-            seen = self._wall()
-            self._keep(account, replace(kept, lineage=lineage, first_seen=seen))
-        return max(seen, _ENDLESS_BEFORE)
+        if kept.lineage == lineage and kept.first_seen is not None:
+            return kept.first_seen
+        now = self._wall()
+        if now < _ENDLESS_BEFORE:  # this program is newer than that day: the clock is not set yet
+            return _ENDLESS_BEFORE
+        self._keep(account, replace(kept, lineage=lineage, first_seen=now))
+        return now
 
     def _record(self, account: str, consent: Consent) -> None:
         if self._told.get(account) == consent:
@@ -336,9 +338,10 @@ def read_records(document: object) -> dict[str, ConsentRecord]:
     found = {}
     for account, kept in document.items():
         if isinstance(kept, dict):
+            seen = _number(kept.get("first_seen"))
             found[str(account)] = ConsentRecord(
                 str(kept.get("lineage", "")),
-                _number(kept.get("first_seen")),
+                None if seen is None or seen < _ENDLESS_BEFORE else seen,  # the clock was not set yet
                 _number(kept.get("ends_at")),
                 kept["mark"] if isinstance(kept.get("mark"), int) else None,
             )

@@ -33,7 +33,7 @@ from proxy.tokens.consent import (
 )
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken, rotated, signed_in
+from proxy.tokens.store import MemoryStore, StoreChange, StoredSource, StoredToken, fingerprint, rotated, signed_in
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import Timing, TokenSettings
 from tests.support.events import EventRecorder
@@ -105,15 +105,31 @@ async def test_what_came_while_nobody_looked_is_told_by_the_last_mark() -> None:
 
 
 async def test_a_clock_that_is_not_set_yet_makes_no_consent_endless() -> None:
-    """As after the boot of a machine without a battery; the next start that knows the day corrects it."""
+    """As after the boot of a machine without a battery; once the clock is set, the sight is of that day, and stays."""
     clock, store = Calendar(CUT_OFF - 365 * DAY), MemoryStore()
     ledger, _ = await opened(store, clock)
     seen = ledger.consent("acme", Secret("a"), None, None)
     assert phase(seen, GIVEN) is ConsentPhase.UNKNOWN
     await ledger.save()
     clock.now = GIVEN
+    assert ledger.consent("acme", Secret("a"), None, None).first_seen == GIVEN
+    await ledger.save()
+    clock.now += DAY
     ledger, _ = await opened(store, clock)
     assert ledger.consent("acme", Secret("a"), None, None).first_seen == GIVEN
+
+
+async def test_a_sight_that_a_wrong_clock_left_is_replaced_for_good() -> None:
+    """What the store has of it does not pass for the earlier of two sights when it is read again."""
+    clock, store = Calendar(GIVEN), MemoryStore()
+    token = Secret("a")
+    wrong = {"lineage": fingerprint(token), "first_seen": CUT_OFF - 365 * DAY, "ends_at": None, "mark": None}
+    await store.write_document("consents", {"acme": wrong})
+    ledger, _ = await opened(store, clock)
+    assert ledger.consent("acme", token, None, None).first_seen == GIVEN
+    await ledger.load()
+    clock.now += DAY
+    assert ledger.consent("acme", token, None, None).first_seen == GIVEN
 
 
 async def test_a_store_that_fails_is_written_again() -> None:

@@ -18,7 +18,7 @@ from proxy.errors import (
 )
 from proxy.events import RefreshFailed, TokenRefreshed, TokenTakenOver
 from proxy.secret import Secret
-from proxy.tokens.consent import Consent, ConsentLedger
+from proxy.tokens.consent import CUT_OFF, Consent, ConsentLedger, start_of
 from proxy.tokens.token_rejections import TokenUse
 from tests.support.events import EventRecorder
 from tests.support.fleet import LIFE, Fleet, Replica, hanging
@@ -312,9 +312,8 @@ async def test_a_store_that_comes_late_is_taken_up(server: RedisServer) -> None:
 async def test_replicas_keep_each_others_records_of_consents(server: RedisServer) -> None:
     """Each writes beside what the other wrote, and an account that left here is not brought back from the store."""
     fleet = Fleet(server, 2)
-    one, other = (
-        ConsentLedger(replica.store, replica.events, asyncio.get_running_loop().time) for replica in fleet.replicas
-    )
+    now = start_of(CUT_OFF)
+    one, other = (ConsentLedger(replica.store, replica.events, lambda: now) for replica in fleet.replicas)
     one.consent("acme", Secret("a"), None, None)
     await one.save()
     other.consent("second", Secret("b"), None, None)
@@ -323,7 +322,7 @@ async def test_replicas_keep_each_others_records_of_consents(server: RedisServer
     assert repr(one) == "<ConsentLedger of 2 accounts>"
     other.look({"acme": Consent()})
     await other.save()
-    late = ConsentLedger(fleet.make().store, EventRecorder(), asyncio.get_running_loop().time)
+    late = ConsentLedger(fleet.make().store, EventRecorder(), lambda: now)
     await late.load()
     assert repr(late) == "<ConsentLedger of 1 accounts>"
 
