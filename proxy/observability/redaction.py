@@ -154,9 +154,10 @@ def _length_at(there: str, before: str, spellings: list[str]) -> int:
 
 def _cut_length(there: str, spelling: str) -> int:
     """How many characters a cut within a word of a spelling left of it; 0 where it did not."""
-    length = _shared_length(there, spelling)
-    if not max(MIN_CUT, min(MAX_CUT, len(spelling) // 2)) <= length < len(spelling):
+    least = max(MIN_CUT, min(MAX_CUT, len(spelling) // 2))
+    if not there.startswith(spelling[:least]) or there.startswith(spelling):
         return 0
+    length = _shared_length(there, spelling)
     is_cut = all(map(_IN_WORDS.match, spelling[length - 1 : length + 1])) and not _IN_WORDS.match(there[length:])
     return length if is_cut else 0
 
