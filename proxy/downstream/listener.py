@@ -81,8 +81,9 @@ def _listening(family: int, where: Any) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for option in _KEEPALIVE:  # what is accepted has them, too
-            bound.setsockopt(*option)
+        with contextlib.suppress(OSError):  # some systems that run Linux programs do not have them
+            for option in _KEEPALIVE:  # what is accepted has them, too
+                bound.setsockopt(*option)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)

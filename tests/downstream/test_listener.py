@@ -18,6 +18,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.config import Address
+from proxy.downstream import listener
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, take_all
 from proxy.downstream.ports import ConnectionLimits
@@ -60,6 +61,12 @@ def test_the_system_asks_silent_clients_whether_they_are_there() -> None:
                 assert 600 <= quiet + interval * probes <= 1000
     finally:
         close(sockets)
+
+
+def test_an_address_serves_also_where_the_system_cannot_ask_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every system that runs programs for Linux knows its options: no start fails for them."""
+    monkeypatch.setattr(listener, "_KEEPALIVE", ((socket.IPPROTO_TCP, 9999, 1),))
+    close(bind("listen", Address("127.0.0.1", 0)))
 
 
 def resolving_to(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, tuple[Any, ...]]) -> None:
