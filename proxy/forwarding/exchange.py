@@ -677,7 +677,7 @@ class Exchange:
                 self._hold(decision)
                 return
             self._replays.impossible(decision.impossible)
-        self._deliver(response)
+        self._deliver(response, shows_token=not needs_body)
 
     def attempt_data(self, pieces: list[Buffer]) -> None:
         self._relay.data(pieces)
@@ -783,10 +783,12 @@ class Exchange:
                 self._client.resume_reading()
         self._client.flush()
 
-    def _deliver(self, response: Response) -> None:
+    def _deliver(self, response: Response, *, shows_token: bool = True) -> None:
+        """Pass it on. It does not show that Amazon took the token if an unread body may say the contrary."""
         self.phase = follow(self.phase, Phase.RELAYING)
         self._replays.answered(response.status)
-        tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        if shows_token:
+            tell_accepted(self._attempt, self._dependencies.tokens, self._context)
         if self._context.route.endpoint is TargetKind.MCP:
             self._dependencies.sessions.answered(self._context, response)
             may_list = self._body.lists_tools or self._context.decision.tools is not None  # what it gets is read anyway

@@ -132,6 +132,14 @@ async def test_a_refusal_with_status_200_does_not_show_that_the_token_works(runn
         assert (bench.tokens.renewals, len(bench.tokens.uses)) == (1, 1)
 
 
+async def test_a_second_refusal_with_status_200_does_not_show_that_the_new_token_works(running: Running) -> None:
+    """It is passed on unread, as nothing more is asked for."""
+    async with running(answering(refusal(200, IS_OVER), refusal(200, IS_OVER))) as bench:
+        bench.tokens.watchful = True
+        assert (await bench.ask(CALL)).body == IS_OVER
+        assert (bench.tokens.renewals, len(bench.tokens.uses)) == (1, 1)
+
+
 async def test_a_renewal_that_does_not_convince_delivers_the_answer(running: Running) -> None:
     """Whole, and the connection serves the next request."""
     async with running(answering(REFUSALS[1], HELLO)) as bench:
