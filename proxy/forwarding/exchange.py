@@ -863,7 +863,10 @@ class Exchange:
         if self._relay.may_be_explained:
             stats.explanation = self._relay.explain(self._dependencies.tokens.problem(context.route.account))
         accounting = self._dependencies.accounting
-        context.decision.in_flight.value -= 1  # not with its account, which may wait for a thread
+        if fault and stats.naming is not None:  # or a client that always leaves could have any number of bodies read
+            stats.naming.add_done_callback(self._leave)
+        else:
+            self._leave()  # not with its account, which may wait for a thread
         if not context.decision.has_outcome or not stats.attempts:
             accounting.exchanged(stats, status, context, now)
         else:
@@ -875,6 +878,10 @@ class Exchange:
     def _may_be_answered(self) -> bool:
         """Whether what came of a stream can hold the answer: clients of MCP leave once they have it."""
         return self._relay.is_stream and self._body.one_message
+
+    def _leave(self, _named: object = None) -> None:
+        """It is not under way for its client any more."""
+        self._context.decision.in_flight.value -= 1
 
     def _account_for_write(self, status: int, now: float, response: Response | None, body: bytes | None) -> None:
         """The account of a write that was sent: what its bodies say belongs to it. Without a response its outcome is

@@ -131,6 +131,33 @@ async def test_a_client_that_has_its_response_may_send_the_next_request(path: by
         go.set()
 
 
+async def test_a_client_that_leaves_has_no_more_messages_read_than_it_may_have_requests(running: Running) -> None:
+    """They wait for a thread, which names their tools: with a place each, the memory that they take has a bound."""
+    clients = Clients([Policy("one", (key_of("one"),), max_in_flight=1)], Placeholders(b"key"), Budgets())
+    large = b"{" + b" " * 100_000 + b"}"
+    head = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: one\r\nContent-Type: application/json\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(large) + large
+    go = threading.Event()
+    busy = READER.submit(go.wait, PATIENCE)
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    try:
+        async with running(script, clients=clients) as bench:
+            client = await bench.client(sent)
+            await bench.settled(lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received.endswith(b"}"))
+            client.abort()
+            await bench.settled(lambda: not bench.server.connections)
+            assert (await bench.ask(sent)).status == 429
+            assert not busy.done()
+            go.set()
+            await bench.settled(lambda: not bench.accounting.client_cell("one").value)
+    finally:
+        go.set()
+
+
 async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tuple[int, int]]:
     """A client asks for much and reads nothing for so long: what ended it, and the connections (all, idle) to
     Amazon."""
