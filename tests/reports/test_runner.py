@@ -25,7 +25,7 @@ from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LOOK, LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
-from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunResult, State
+from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunnerStatus, RunResult, State
 from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report, moment
@@ -523,16 +523,26 @@ async def test_who_runs_a_report_without_the_store_asks_again_for_the_lease(
 
 
 @pytest.mark.parametrize("fence", [0, 1])
-async def test_a_folder_that_was_removed_is_made_again_before_anything_is_ordered(bench: Bench, fence: int) -> None:
+async def test_a_folder_that_was_removed_is_made_again_before_anything_is_ordered(
+    bench: Bench, fence: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And locked again. Rows that no folder takes would be ordered again and again."""
-    bench.leases = lending = Lending(fence)
+    bench.leases, removed = Lending(fence), list[RunnerStatus]()
+
+    async def sleep(seconds: float) -> None:
+        """Of who runs the report: no thread of it writes anything then."""
+        status = bench.folder.status("sp-daily")
+        if status is not None and status.next_run and not removed:
+            shutil.rmtree(bench.folder.directory)
+            removed.append(status)
+        await Bench.sleep(bench, seconds)
+
+    monkeypatch.setattr(bench, "sleep", sleep)
     async with bench.running():
-        await bench.runs(1)
-        await bench.until(lambda: (s := bench.folder.status("sp-daily")) and s.next_run)
-        shutil.rmtree(bench.folder.directory)
         await bench.runs(2)
         assert _is_locked(bench)
-        assert len(lending.lent) == 2
+        assert len(bench.leases.lent) == 2
+    assert removed
     assert [(run.result, run.rows) for run in bench.observed.finished[:2]] == [(RunResult.SUCCESS, 2)] * 2
     assert bench.folder.account("sp-daily") == "main"
     assert len(bench.amazon.ordered) == 4
