@@ -312,7 +312,7 @@ def test_the_file_of_the_configuration_is_shown(tmp_path: Path, capsys: pytest.C
     with pytest.raises(ConfigurationError, match=r"audit.file: is not set"):
         show_files(None, config=config)
     with pytest.raises(ConfigurationError, match=r"--config: the file .*none.yaml does not exist"):
-        show_files(None, config=tmp_path / "none.yaml")
+        show_files(None, config=Path("/nonexistent/none.yaml"))
     with pytest.raises(ConfigurationError, match=r"none.jsonl: cannot be read: it does not exist"):
         show_files([tmp_path / "none.jsonl"])
 

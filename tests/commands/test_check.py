@@ -90,9 +90,10 @@ def test_the_command_compares_two_files(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_what_is_wrong_with_the_old_file_is_told_of_that_file(tmp_path: Path, content: str | None, said: str) -> None:
     """The present one has nothing wrong."""
-    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old, new = Path("/nonexistent/old.yaml"), tmp_path / "new.yaml"
     new.write_text(f"accounts: {{acme: {BEFORE}}}")
     if content is not None:
+        old = tmp_path / "old.yaml"
         old.write_text(content)
     result = CliRunner().invoke(app, ["check", "--diff", str(old), "--config", str(new)])
     assert isinstance(result.exception, ConfigurationError)

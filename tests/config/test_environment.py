@@ -324,7 +324,7 @@ def test_the_admin_listener_of_a_broken_configuration_is_found(tmp_path: Path) -
 
 def test_an_admin_listener_that_cannot_be_found_is_a_problem(tmp_path: Path) -> None:
     """Whoever answers at the default address may be another proxy."""
-    missing, folder = tmp_path / "none.yaml", str(tmp_path)
+    missing, folder = Path("/nonexistent/none.yaml"), str(tmp_path)
     with pytest.raises(ConfigurationError, match=r"--config: the file .*none\.yaml does not exist"):
         admin_address(missing, {})
     with pytest.raises(ConfigurationError, match=r"ADS_PROXY_CONFIG: .* is a directory"):
