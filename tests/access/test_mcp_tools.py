@@ -351,6 +351,7 @@ def test_a_body_does_what_the_most_of_its_messages_do(
         (rules(), QUERY, "does what POST /adsApi/v1/query/campaigns does: `read`."),
         (REPORTING, REPORT, "does what POST /adsApi/v1/create/reports does: `report`."),
         (rules(), "x-do", "counts as a write."),
+        (READ, INVOKE, "A running proxy checks the tool that amazon_ads_mcp-invoke_tool is to call."),
     ],
 )
 def test_what_decides_is_said(allowed: ToolRules, tool: str, said: str) -> None:
