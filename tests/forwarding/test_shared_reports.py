@@ -1077,6 +1077,17 @@ async def test_without_pace_orders_do_not_wait(running: Running, amazon: Amazon)
         assert [(await bench.ask(order())).status for _ in range(2)] == [429, 200]
 
 
+async def two_that_wait(bench: ProxyBench) -> tuple[OrderLimit, Wire, asyncio.Task[Answer]]:
+    """Behind a 429: the limit for which they wait, the client of the first order, and the answer to the second."""
+    await bench.ask(order())
+    (limit,) = (each.limit for each in bench.reports.queues.snapshot())
+    first = await bench.client(order({**ORDER, "endDate": "2026-11-09"}))
+    await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
+    second = asyncio.create_task(bench.ask(order()))
+    await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 2)
+    return limit, first, second
+
+
 async def test_a_client_that_leaves_its_place_is_not_sent(
     running: Running, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1084,12 +1095,7 @@ async def test_a_client_that_leaves_its_place_is_not_sent(
     monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     amazon.answers = [answer(429, {"code": "429"})]
     async with sharing(running, amazon, response_timeout=1000.0) as bench:
-        await bench.ask(order())
-        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
-        leaving = await bench.client(order({**ORDER, "endDate": "2026-11-09"}))
-        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
-        staying = asyncio.create_task(bench.ask(order()))
-        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 2)
+        limit, leaving, staying = await two_that_wait(bench)
         leaving.abort()
         await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
         bench.reports.queues.give_back(limit)
@@ -1104,12 +1110,7 @@ async def test_an_order_that_was_not_sent_gives_its_turn_back(
     monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     amazon.answers = [answer(429, {"code": "429"})]
     async with sharing(running, amazon, response_timeout=1000.0) as bench:
-        await bench.ask(order())
-        (limit,) = (each.limit for each in bench.reports.queues.snapshot())
-        leaving = await bench.client(order({**ORDER, "endDate": "2026-11-09"}))
-        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 1)
-        staying = asyncio.create_task(bench.ask(order()))
-        await bench.settled(lambda: bench.reports.queues.snapshot()[0].waiting == 2)
+        limit, leaving, staying = await two_that_wait(bench)
         bench.tokens.cold = True
         bench.tokens.gate.clear()
         bench.reports.queues.give_back(limit)
