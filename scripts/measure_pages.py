@@ -56,6 +56,8 @@ DIALECT = {
 }
 """Phrases that the style guide replaces, and what to write."""
 _DIALECT = [(re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE), instead) for phrase, instead in DIALECT.items()]
+_GENERATED = re.compile(r"<!-- made by `make reference`.*?<!-- end -->", re.DOTALL)
+"""A block of a page that `make reference` writes."""
 _CODE_SPAN = re.compile(r"(`+)[^`]*?\1")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _WORD = re.compile(r"\S*\w\S*")
@@ -159,7 +161,8 @@ def sentences(passage: str) -> list[str]:
 
 
 def measure(text: str) -> Measures:
-    """Measure a page. All its words count, code too; sentences and phrases are those of its prose."""
+    """Measure what people wrote of a page. All its words count, code too; sentences and phrases are its prose's."""
+    text = _GENERATED.sub("", text)
     found = passages(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL))
     counts = [(_words(sentence), is_prose) for passage, is_prose in found for sentence in sentences(passage)]
     prose = "\n".join(_LINK.sub(r"\1", _CODE_SPAN.sub("", passage)) for passage, _ in found)
