@@ -175,8 +175,11 @@ class Clients:
         placeholders: Placeholders,
         budgets: Budgets,
         uses: KeyUses | None = None,
+        keyless: str = "",
     ) -> None:
+        """`keyless` names the client to which requests belong that show no client's key: none but in a demo."""
         self._policies = {policy.name: policy for policy in policies}
+        self._keyless = self._policies.get(keyless)
         self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
         self._placeholders = placeholders
         self.sessions = FixedSessions(placeholders.key)
@@ -187,8 +190,8 @@ class Clients:
 
     @property
     def exist(self) -> bool:
-        """Whether any client is configured: requests need a key then."""
-        return bool(self._policies)
+        """Whether any client is configured: requests need a key then, but in a demo."""
+        return bool(self._policies) and self._keyless is None
 
     # --- who
 
@@ -235,8 +238,7 @@ class Clients:
             return self._of_placeholder(credential, keyed, now)
         if keyed is None:
             keyed = self._of_key(credential, now)
-        assert keyed.key is not None
-        return VerifiedCredential(keyed, keyed.key.until)
+        return VerifiedCredential(keyed, math.inf if keyed.key is None else keyed.key.until)
 
     def _of_key(self, key: bytes, now: float) -> ClientIdentity:
         """The client that has this key. Every digest is compared, so that time tells nothing."""
@@ -245,6 +247,8 @@ class Clients:
         for each, policy in self._keys:
             if hmac.compare_digest(digest, each.digest):
                 found = each, policy
+        if found is None and self._keyless is not None:
+            return self._identity(self._keyless, "", None)
         if found is None or not key:
             raise ClientUnknown(f"{'No client has this key' if key else 'A key is needed here'}. {_GET_A_KEY}")
         _refuse_ended(*found, now)
@@ -302,6 +306,8 @@ class Clients:
         for key in policy.keys if policy is not None else (_NO_KEY,):
             if hmac.compare_digest(digest, key.digest):
                 found = key
+        if found is None and self._keyless is not None:
+            policy, found = self._keyless, self._keyless.keys[0]
         if policy is None or found is None:
             return None
         _refuse_ended(found, policy, now)

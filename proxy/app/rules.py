@@ -55,7 +55,8 @@ class RuleSources:
 def rules_of(config: Config, sources: RuleSources) -> Rules:
     """The rules of a process. Raises `ConfigurationError`."""
     table = make_routing_table(config, sources.directory)
-    clients = make_clients(config, signing_key(config), sources.budgets, sources.uses)
+    keyless = DEMO_CLIENT if sources.demo else ""
+    clients = make_clients(config, signing_key(config), sources.budgets, sources.uses, keyless=keyless)
     rules = make_rules(config, table, clients, authorities=sources.authorities, demo=sources.demo)
     limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
     return replace(rules, connection_limits=limits)
@@ -69,6 +70,8 @@ def signing_key(config: Config) -> bytes:
 
 
 DEMO_LINE = b"X-Ads-Proxy-Demo: simulated; nothing here is Amazon's\r\n"
+DEMO_CLIENT = "visitor"
+"""The client of a demo to which requests without a key belong."""
 
 
 def make_rules(
@@ -153,11 +156,14 @@ def _location_hosts(config: Config) -> frozenset[bytes]:
 # --- clients ------------------------------------------------------------------------------------------------
 
 
-def make_clients(config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None) -> Clients:
+def make_clients(
+    config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None, *, keyless: str = ""
+) -> Clients:
     """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` and `uses` outlive
-    reloads."""
+    reloads. `keyless` names the client to which requests without a key belong."""
     share = max(1, config.upstream.max_connections // 4)
-    return Clients((make_policy(client, share) for client in config.clients), Placeholders(key), budgets, uses)
+    policies = (make_policy(client, share) for client in config.clients)
+    return Clients(policies, Placeholders(key), budgets, uses, keyless)
 
 
 def make_policy(client: Client, share: int | None = None) -> Policy:

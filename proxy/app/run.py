@@ -49,20 +49,20 @@ def serve(
     notes_on: Callable[[Config], tuple[str, ...]],
     *,
     known: tuple[Path, ...] = (),
-    demo: Callable[[Address, Address], None] | None = None,
+    announce: Callable[[Address, Address], None] | None = None,
+    demo: bool = False,
 ) -> int:
     """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
 
     Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
-    `demo` is called with the addresses for clients and of the admin listener once a demo serves.
+    `announce` is called with the addresses for clients and of the admin listener once the program serves.
     """
     forbid_core_dumps()
     require_compiled_parser()
     loaded = read(load, known=known)
-    notes, is_demo = notes_on(loaded.config), demo is not None
-    program = Program(loaded.config, notes=notes, demo=is_demo, open_files=allow_open_files())
+    program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(program, load, loaded, demo=demo))
+        return runner.run(_serve(program, load, loaded, announce=announce))
 
 
 def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...]) -> int:
@@ -95,7 +95,7 @@ async def _serve(
     load: Loader,
     loaded: LoadedConfig,
     companion: Companion | None = None,
-    demo: Callable[[Address, Address], None] | None = None,
+    announce: Callable[[Address, Address], None] | None = None,
 ) -> int:
     signals = StopSignals()
     manager = ServiceManager(notify_settings(environment(), os.getpid()) if companion is None else None)
@@ -111,8 +111,8 @@ async def _serve(
         if await start(program, signals.stop):
             reloader.start()
             manager.ready(f"Serving clients on {program.listening}.")
-            if demo is not None:
-                demo(program.listening, program.admin_listening)
+            if announce is not None:
+                announce(program.listening, program.admin_listening)
             ObjectFreezer().begin()
             code = await (companion.run(program) if companion else signals.stop_asked())
             await reloader.stop()

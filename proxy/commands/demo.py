@@ -1,6 +1,7 @@
 """`demo`: Run the proxy with a simulator: no credentials needed.
 
-Nothing goes to Amazon. The built-in simulator answers.
+Nothing goes to Amazon. The built-in simulator answers. There are two accounts, a limited key, a named report, an open
+invitation and a week of audit.
 
 Example: ads-proxy demo --listen 127.0.0.1:9090
 """
@@ -12,24 +13,30 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.app.process import end_with_parent
 from proxy.commands.cli_options import AdminListenOption, EchoOption, ListenOption
+from proxy.commands.demo_folder import ACCOUNTS, AGENT, REPORT, DemoFolder, prepare
 from proxy.commands.terminal import tell
 from proxy.config import Address, Config, environment, load
 from proxy.config.model.values import parse_address
 from proxy.errors import ListenError, StartupError
-from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
-_OWN = ("ADS_PROXY_CONFIG", "ADS_PROXY_ACCOUNTS", "ADS_PROXY_CLIENTS", "ADS_PROXY_ROUTES", "ADS_PROXY_REGIONS")
-"""Variables, and beginnings of variables, that describe the real thing; a demo does not look at them."""
+_OWN = tuple(
+    f"ADS_PROXY_{name}"
+    for name in ("CONFIG", "ACCOUNTS", "CLIENTS", "ROUTES", "REGIONS", "STATE", "AUDIT", "INVITES", "REPORTS", "NOTIFY")
+)
+"""Beginnings of variables that describe the real thing; a demo does not look at them."""
 
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_")
 
@@ -48,22 +55,33 @@ class SimulatorFailed(StartupError):
 
 def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str | None, *, echo: bool = False) -> int:
     """Serve until stopped. Every answer carries a header that says it is a demo."""
-    with running_simulator(environ, *(("--echo",) if echo else ())) as simulator:
-        variables = demo_environment(simulator, environ)
-        variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
-        variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
-        key = _add_admin_key(variables)
-        config = load(None, variables)
+    variables = demo_environment(environ)
+    variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
+    variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
+    key = _add_admin_key(variables)
+    with _folder() as folder, running_simulator(environ, *(("--echo",) if echo else ())) as simulator:
+        made = prepare(folder, simulator, variables, time.time())
+        config = load(made.config, variables)
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
             _try_to_listen(option, address)
 
         def show(listening: Address, admin: Address) -> None:
-            tell(banner(config.model_copy(update={"listen": listening, "admin_listen": admin}), key))
+            tell(banner(config.model_copy(update={"listen": listening, "admin_listen": admin}), made, key))
 
         from proxy.app.run import serve
 
         notes = ("This is a demo: the answers come from the built-in simulator, not from Amazon.",)
-        return serve(lambda *_: config, lambda _: notes, demo=show)
+        return serve(lambda *_: config, lambda _: notes, announce=show, demo=True)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that is removed when the demo ends."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="ads-proxy-demo-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except FileNotFoundError as error:
+        raise StartupError(f"demo: {error.strerror}; set TMPDIR to a folder that can be written") from None
 
 
 @contextmanager
@@ -102,24 +120,11 @@ def _read_addresses(process: subprocess.Popen[bytes]) -> Mapping[str, Any]:
     return found
 
 
-def demo_environment(simulator: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that put the proxy in front of the simulator; settings of the real environment stay in force."""
-    variables = {
+def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those settings of the real environment that stay in force in a demo."""
+    return {
         name: value for name, value in environ.items() if name.startswith("ADS_PROXY_") and not name.startswith(_OWN)
     }
-    variables |= {
-        "ADS_PROXY_STATE__URL": "memory:",
-        "ADS_PROXY_ALLOW_UNAUTHENTICATED": "true",
-        "AMAZON_ADS_CLIENT_ID": simulator["client_id"],
-        "AMAZON_ADS_CLIENT_SECRET": simulator["client_secret"],
-        "AMAZON_ADS_REFRESH_TOKEN": simulator["refresh_token"],
-        "AMAZON_ADS_REGION": "na",
-        "AMAZON_ADS_PROFILE_ID": "first",
-    }
-    for region in REGION_NAMES:
-        for key in ("api_url", "token_url", "auth_grant_url", "mcp_url"):
-            variables[f"ADS_PROXY_REGIONS__{region.upper()}__{key.upper()}"] = simulator[f"{key}s"][region]
-    return variables
 
 
 def _add_admin_key(variables: dict[str, str]) -> str:
@@ -154,22 +159,26 @@ def _try_to_listen(option: str, address: Address) -> None:
             ) from None
 
 
-def banner(config: Config, key: str) -> str:
-    """What to try first."""
+def banner(config: Config, made: DemoFolder, key: str) -> str:
+    """What to try first. `key` is the admin key, if the demo made one."""
     scheme = "https" if config.tls else "http"
-    url, admin = f"{scheme}://{_reachable(config.listen)}", f"http://{_reachable(config.admin_listen)}"
+    url, admin = f"{scheme}://{config.listen.reachable}", f"http://{config.admin_listen.reachable}"
     lines = [
         "ads-proxy demo: no credentials, no Amazon; a built-in simulator answers.",
         "",
         f"  curl -s {url}/v2/profiles",
         f"  curl -s {url}/eu/v2/profiles",
+        f"  curl -s {url}/-/reports/{REPORT}.csv",
         f"  curl -s {admin}/metrics",
         "",
+        f"The key of the client {AGENT}, which reads one profile of {ACCOUNTS[0]}; for curl, and for MCP at {url}/mcp:",
+        f"  curl -s {url}/v2/profiles -H 'Authorization: Bearer {made.agent_key}'",
+        "",
+        "A week of changes; other commands take the same --config:",
+        f"  ads-proxy audit show --config {made.config}",
+        "",
+        *([f"An invitation for {ACCOUNTS[1]}: {admin}{made.invitation}", ""] if made.invitation else []),
         f"  console: {admin}/" + (f"   (key: {key})" if key else ""),
         "",
     ]
     return "\n".join(lines)
-
-
-def _reachable(address: Address) -> str:
-    return str(Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host), address.port))

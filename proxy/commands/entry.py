@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proxy.commands.addresses import at_addresses
-from proxy.commands.terminal import INTERRUPTED, complain, options_in_use
+from proxy.commands.terminal import INTERRUPTED, complain, options_in_use, tell
 from proxy.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.config import AccountFileReader, Config
+    from proxy.config import AccountFileReader, Address, Config
 
 SERVE_OPTIONS: Final = {
     "--config": "config",
@@ -59,13 +59,21 @@ class ServeRequest:
         named = config_path(self.config, environment(self.env_file)), self.env_file
         return tuple(file.absolute() for file in named if file is not None)
 
+    def announce(self, listening: Address, admin: Address) -> None:
+        """Tell the person at a terminal where clients and the console go."""
+        from proxy.config import admin_key_place, environment
+
+        place = admin_key_place(self.config, environment(self.env_file))
+        key = f" (its key: {place})" if place else ""
+        tell(f"console: http://{admin.reachable}/{key}; clients: {listening.reachable}")
+
 
 def serve_as_asked(asked: ServeRequest) -> int:
     """Serve what the file and the environment say, now and after each change; the exit code."""
     from proxy.app.run import serve
     from proxy.config import notes
 
-    return serve(asked.load, notes, known=asked.files())
+    return serve(asked.load, notes, known=asked.files(), announce=asked.announce if sys.stdout.isatty() else None)
 
 
 def main() -> None:

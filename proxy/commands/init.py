@@ -24,7 +24,7 @@ import yaml
 from proxy.commands.keys import KEY_PREFIX
 from proxy.commands.prompts import AccountAnswers, HomeRegion, ProvidedAnswers, answer_all
 from proxy.commands.terminal import OK, say, tell
-from proxy.config import is_folder, load
+from proxy.config import DEFAULT_ADMIN, is_folder, load
 from proxy.config.reference import commented_yaml
 from proxy.errors import ConfigurationError, StartupError
 
@@ -231,3 +231,5 @@ def next_steps(folder: Path, answers: AccountAnswers, key: str) -> Iterator[str]
         yield f"  ads-proxy login {answers.account} {config}"
     yield f"  ads-proxy check {config}"
     yield f"  ads-proxy serve {config}"
+    yield ""
+    yield f"The console is then at http://{DEFAULT_ADMIN}/; its key is in {folder / SECRETS / 'admin-key'}."

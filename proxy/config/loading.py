@@ -123,6 +123,24 @@ def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
         return None
 
 
+def admin_key_place(path: Path | None, environ: Mapping[str, str]) -> str:
+    """Where people find the key of the admin listener: a file's path, or a variable or key of the configuration. Empty
+    without a key."""
+    file = config_path(path, environ)
+    admin = _present_values(_read_file(path, environ), environ).get("admin")
+    key = admin.get("key") if isinstance(admin, dict) else None
+    match key:
+        case None | "":
+            return ""
+        case {"file": str(named)}:
+            return str((file.absolute().parent if file else Path.cwd()) / named)
+        case {"env": str(name)}:
+            return f"the variable {name}"
+        case _:
+            written = f"{PREFIX}ADMIN__KEY"
+            return f"the variable {written}" if environ.get(written) else f"admin.key in {file}"
+
+
 def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Where the audit stream of a running program is written; None where there is none, or no file can be told.
     Raises `ConfigurationError` if that may be in a file that cannot be read."""

@@ -7,7 +7,7 @@ import json
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -211,9 +211,23 @@ def tell_people(simulator: Simulator) -> None:
         f"  client id      {simulator.app.client_id}",
         f"  client secret  {simulator.app.client_secret}",
         f"  refresh token  {simulator.refresh_token}",
+        "",
+        "For proxy.yaml:",
+        "",
+        *regions_block(simulator),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def regions_block(simulator: Simulator) -> Iterator[str]:
+    """The lines of a proxy's configuration that lead all its requests here."""
+    yield "regions:"
+    addresses = {"api_url": simulator.api_urls, "token_url": simulator.token_urls}
+    addresses |= {"auth_grant_url": simulator.auth_grant_urls, "mcp_url": simulator.mcp_urls}
+    for region in simulator.api_urls:
+        yield f"  {region}:"
+        yield from (f"    {key}: {urls[region]}" for key, urls in addresses.items())
 
 
 def tell_programs(simulator: Simulator) -> None:

@@ -12,6 +12,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,9 +28,10 @@ from proxy import __version__
 from proxy.commands import terminal
 from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
+from proxy.commands.demo_folder import DemoFolder, DemoSecrets, configuration
 from proxy.commands.entry import ServeRequest
 from proxy.commands.healthcheck import check_health, healthcheck
-from proxy.config import DEFAULT_ADMIN, Address, TlsSection, load
+from proxy.config import DEFAULT_ADMIN, Address, Config, TlsSection, load
 from proxy.config.reference import json_schema, tables
 from proxy.simulator import SimulatorSettings
 from tests.support.ready_program import run_ready
@@ -391,9 +393,18 @@ SIMULATOR = {
         )
     },
 }
+ADDRESSES = {"ADS_PROXY_LISTEN": "127.0.0.1:8080", "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8081"}
 
 
-def test_a_demo_never_meets_amazon() -> None:
+def demo_config(folder: Path, environ: Mapping[str, str], addresses: Mapping[str, str] = ADDRESSES) -> Config:
+    """The configuration of a demo whose simulator is said to listen."""
+    variables = {**demo_environment(environ), **addresses}
+    path = folder / "proxy.yaml"
+    path.write_text(configuration(SIMULATOR, DemoSecrets("Atzr|second", "adsproxy_agent"), variables), encoding="utf-8")
+    return load(path, variables)
+
+
+def test_a_demo_never_meets_amazon(tmp_path: Path) -> None:
     """Every address is the simulator's; real credentials and accounts of the environment are not looked at."""
     environ = {
         "AMAZON_ADS_CLIENT_ID": "real",
@@ -403,10 +414,10 @@ def test_a_demo_never_meets_amazon() -> None:
         "ADS_PROXY_LOG__LEVEL": "debug",
         "ADS_PROXY_STATE__URL": "file:/real",
     }
-    config = load(None, demo_environment(SIMULATOR, environ))
-    assert [*config.accounts] == ["default"]
-    assert config.accounts["default"].client_id == SIMULATOR["client_id"]
-    assert config.state.url == "memory:"
+    config = demo_config(tmp_path, environ)
+    assert [*config.accounts] == ["default", "globex"]
+    assert {account.client_id for account in config.accounts.values()} == {SIMULATOR["client_id"]}
+    assert config.state.url == f"file:{tmp_path / 'state'}"
     assert config.log.level == "debug"
     for region in config.regions.values():
         assert {url.partition("900")[0] for url in region.model_dump().values()} == {"http://127.0.0.1:"}
@@ -415,17 +426,20 @@ def test_a_demo_never_meets_amazon() -> None:
 def test_the_simulator_of_a_demo_ends_with_it() -> None:
     """It listens while the demo runs, tells its addresses, and is gone afterwards."""
     with running_simulator({}) as simulator:
-        config = load(None, demo_environment(simulator, {}))
-        address = urlsplit(config.regions["na"].api_url)
+        address = urlsplit(simulator["api_urls"]["na"])
         socket.create_connection((address.hostname, address.port), 5).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.hostname, address.port), 5)
 
 
-def test_the_banner_can_be_pasted() -> None:
-    """A wildcard listener is shown with an address that curl reaches, and a key that was made is shown."""
-    environ = {"ADS_PROXY_LISTEN": "0.0.0.0:8080", "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8081"}
-    text = banner(load(None, demo_environment(SIMULATOR, environ) | environ), "made-key")
+def test_the_banner_can_be_pasted(tmp_path: Path) -> None:
+    """A wildcard listener is shown with an address that curl reaches, and the keys that were made are shown."""
+    config = demo_config(tmp_path, {}, {**ADDRESSES, "ADS_PROXY_LISTEN": "0.0.0.0:8080"})
+    made = DemoFolder(tmp_path / "proxy.yaml", "adsproxy_agent", "/invite/x.y")
+    text = banner(config, made, "made-key")
+    assert "Authorization: Bearer adsproxy_agent" in text
+    assert f"ads-proxy audit show --config {tmp_path / 'proxy.yaml'}" in text
+    assert "http://127.0.0.1:8081/invite/x.y" in text
     assert "curl -s http://127.0.0.1:8080/v2/profiles" in text
     assert "made-key" in text
     assert "canary" not in text
@@ -433,8 +447,11 @@ def test_the_banner_can_be_pasted() -> None:
 
 def test_the_banner_of_a_demo_with_a_certificate_says_https(tmp_path: Path) -> None:
     """To clients alone: the admin listener has none."""
-    config = load(None, demo_environment(SIMULATOR, {}))
-    text = banner(config.model_copy(update={"tls": TlsSection(cert=tmp_path / "cert", key=tmp_path / "key")}), "")
+    config = demo_config(tmp_path, {}).model_copy(
+        update={"tls": TlsSection(cert=tmp_path / "cert", key=tmp_path / "key")}
+    )
+    text = banner(config, DemoFolder(tmp_path, "", ""), "")
+    assert "invitation" not in text
     assert "curl -s https://127.0.0.1:8080/v2/profiles" in text
     assert "curl -s http://127.0.0.1:8081/metrics" in text
 

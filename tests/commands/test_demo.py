@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.commands.audit import AuditChain, verify
 from tests.support.patience import PATIENCE
 from tests.support.ready_program import ready
 
@@ -86,6 +88,44 @@ async def test_the_banner_of_the_demo_has_the_ports_that_the_system_chose(tmp_pa
             assert f"curl -s {address}\n".encode() in said
 
 
+def free_ports() -> tuple[str, str]:
+    """Two addresses at which nothing listens at the moment."""
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
+
+
+async def test_the_demo_shows_the_product(tmp_path: Path) -> None:
+    """Two accounts, a limited key, a named report, an invitation and an unbroken week of audit, all from the banner."""
+    listen, admin = free_ports()
+    async with running(tmp_path, {}, "demo", "--listen", listen, "--admin-listen", admin) as (started, said):
+        assert started["accounts"] == ["default", "globex"]
+        answer, body = await ask(f"http://{listen}/-/reports")
+        assert [each["name"] for each in json.loads(body)["reports"]] == ["campaigns"]
+        key = re.search(rb"Bearer (adsproxy_[\w-]+)", said)
+        path = re.search(rb"--config (\S+proxy\.yaml)", said)
+        invitation = re.search(rb"http://\S+/invite/\S+", said)
+        assert key and path and invitation
+        status = await asked_with(key[1].decode(), "POST", f"http://{listen}/sp/campaigns")
+        assert status == 403
+        assert await asked_with("any", "GET", f"http://{listen}/v2/profiles") == 200
+        answer, body = await ask(invitation[0].decode())
+        assert (answer.status, b"globex" in body) == (200, True)
+        audit = Path(path[1].decode()).with_name("audit.jsonl")
+        assert verify(AuditChain((audit,))) == 0
+        days = {json.loads(line)["@timestamp"][:10] for line in audit.read_text().splitlines()}
+        assert len(days) >= 7
+    assert not audit.parent.exists()
+
+
+async def asked_with(key: str, method: str, url: str) -> int:
+    """The status that a client with this key gets."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with asyncio.timeout(PATIENCE), aiohttp.request(method, url, headers=headers) as answer:
+        return answer.status
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(("options", "status"), [((), 404), (("--echo",), 200)])
 async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], status: int) -> None:
@@ -107,6 +147,29 @@ async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
         check = await start(tmp_path, environ, "healthcheck")
         _, said = await check.communicate()
         assert (said, check.returncode) == (b"", 0)
+
+
+async def test_serve_on_a_terminal_says_where_the_console_and_its_key_are(tmp_path: Path) -> None:
+    """One line on standard error, with the path of the key's file and never the key."""
+    (tmp_path / "admin-key").write_text("canary-key-of-the-admin")
+    (tmp_path / "proxy.yaml").write_text("admin: {key: {file: admin-key}}")
+    screen, terminal = os.openpty()
+    environ = {**ONE, "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    options = ("--config", "proxy.yaml", "--listen", ANY, "--admin-listen", ANY)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, "serve", *options, env=environ, cwd=tmp_path, stdout=terminal, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            said = await process.stderr.readline()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+        os.close(terminal)
+        os.close(screen)
+    pattern = rf"console: http://127\.0\.0\.1:\d+/ \(its key: {tmp_path}/admin-key\); clients: 127\.0\.0\.1:\d+\n"
+    assert re.fullmatch(pattern, said.decode()), said
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])

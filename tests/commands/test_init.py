@@ -58,6 +58,7 @@ def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFix
     assert not [path for path in folder.rglob("*") if path.is_file() and key in path.read_text()]
     assert "canary" not in out + err
     assert f"ads-proxy serve --config {folder}/proxy.yaml" in err
+    assert f"The console is then at http://127.0.0.1:8081/; its key is in {folder}/secrets/admin-key." in err
     assert "ads-proxy login" not in err
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -119,3 +120,8 @@ async def test_people_are_told_addresses_and_credentials(
     said = capsys.readouterr().out
     for text in (*simulator.api_urls.values(), simulator.s3_url, simulator.control_url, simulator.refresh_token):
         assert text in said
+    block = yaml.safe_load(said.partition("For proxy.yaml:\n")[2])
+    about = simulator.about()
+    assert block["regions"]["eu"] == {
+        key: about[f"{key}s"]["eu"] for key in ("api_url", "token_url", "auth_grant_url", "mcp_url")
+    }

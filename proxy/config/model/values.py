@@ -51,6 +51,11 @@ class Address:
         mapped = getattr(ip, "ipv4_mapped", None)
         return bool((mapped or ip).is_loopback)
 
+    @property
+    def reachable(self) -> Address:
+        """An address of this machine that leads to the listener: a wildcard is none."""
+        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
