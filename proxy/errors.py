@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class AdsProxyError(Exception):
@@ -33,6 +33,9 @@ class Refused(AdsProxyError):
     proxy_error: ClassVar[str] = "http_request_error"
     """The error type of RFC 9209, section 2.3, for `Proxy-Status`."""
     retryable: bool = False
+    answer: bytes = b""
+    """JSON that is sent instead of a problem document, empty for none: messages of MCP have refusals of their own."""
+    _answer_status: int = 0
 
     def __init__(
         self, detail: str, *, retry_after: float | None = None, close: bool = False, retryable: bool | None = None
@@ -43,6 +46,16 @@ class Refused(AdsProxyError):
         self.close = close
         if retryable is not None:
             self.retryable = retryable
+
+    @property
+    def sent_status(self) -> int:
+        """The status of the response: JSON-RPC says no in a 200, too."""
+        return self._answer_status or self.status
+
+    def answered(self, answer: bytes, status: int) -> Self:
+        """This refusal, which is sent as such an answer with such a status."""
+        self.answer, self._answer_status = answer, status
+        return self
 
 
 # --- invalid requests ---------------------------------------------------------------------------------------
@@ -159,18 +172,9 @@ class NotPermitted(Refused):
 
 
 class ToolNotPermitted(NotPermitted):
-    """A message to the MCP endpoint that a client may not send. It is answered in JSON-RPC: `answer` is the body,
-    `sent_status` what it is sent with, 200 where the message has an id."""
+    """A message to the MCP endpoint that a client may not send. Its `answer` is one of JSON-RPC."""
 
     slug, title = "tool-not-permitted", "The client may not call this tool"
-    answer: bytes = b""
-    sent_status: int = 403
-
-    @classmethod
-    def answered(cls, detail: str, answer: bytes, sent_status: int) -> ToolNotPermitted:
-        made = cls(detail)
-        made.answer, made.sent_status = answer, sent_status
-        return made
 
 
 class BudgetSpent(Refused):

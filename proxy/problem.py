@@ -79,6 +79,11 @@ def date_line(now: int) -> bytes:
     return f"Date: {formatdate(now, usegmt=True)}\r\n".encode("ascii")
 
 
+def proxy_status(error: Refused) -> str:
+    """The header line by which a refusal is told from what Amazon answers (RFC 9209), without its end."""
+    return f"Proxy-Status: ads-proxy; error={error.proxy_error}"
+
+
 def json_answer(body: bytes, status: int, request_id: str, *, close: bool, extra: bytes) -> bytes:
     """The whole answer to a message that is not answered by a problem document; `extra` as for `answer`."""
     lines = [
@@ -101,7 +106,7 @@ def answer(error: Refused, request_id: str, form: BodyForm, *, close: bool, extr
         f"Content-Type: application/{'json' if form is BodyForm.MESSAGE else 'problem+json'}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        f"Proxy-Status: ads-proxy; error={error.proxy_error}",
+        proxy_status(error),
         f"X-Request-Id: {request_id}",
     ]
     if error.retry_after is not None:

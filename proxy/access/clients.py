@@ -403,15 +403,15 @@ class Clients:
         operations: Operations = PUBLISHED,
         writers: frozenset[str] = _NO_TOOLS,
         *,
-        fixed: bool = False,
+        fixed: FixedAccount | None = None,
     ) -> ToolRules | None:
         """The MCP tools that a client may call, and for which accounts, where its session is `fixed` to
         one; None for all. `writers` are those that the endpoint does not call read-only."""
         policy = identity.policy
         if policy is None or not (policy.checks_tools or fixed):
             return None
-        own = policy.own if fixed else None
-        return ToolRules(policy.name, policy.access, policy.mcp_tools, operations, own, writers)
+        rules = ToolRules(policy.name, policy.access, policy.mcp_tools, operations, writers=writers)
+        return rules if fixed is None else replace(rules, own=policy.own, fixed=fixed)
 
     def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""

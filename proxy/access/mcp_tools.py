@@ -11,17 +11,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import find_foreign_member
 from proxy.errors import ToolNotPermitted
+from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
 from proxy.strict_json import differ_clearly, read_json
 
 if TYPE_CHECKING:
-    from proxy.access.own_accounts import OwnAccounts
+    from collections.abc import Sequence
+
+    from proxy.access.own_accounts import ForeignMember, OwnAccounts
     from proxy.access.paths import PathPattern
+    from proxy.errors import Refused
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operation, Operations
@@ -33,6 +37,8 @@ LITE: Final = "amazon_ads_mcp-"
 SEARCH, DESCRIBE, INVOKE = (f"{LITE}{verb}" for verb in ("search_tools", "describe_tools", "invoke_tool"))
 """The tools of `/mcp/lite`: by them the others are found and called (docs/development/amazon.md, MCP)."""
 CALL: Final = "tools/call"
+_BY_ADDRESS: Final = frozenset(("resources/read", "resources/subscribe"))
+"""What they reach is told by an address that can mean anything."""
 
 _MEMBERS: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
 _INVOKED: Final = ("name", "tool_name", "toolName", "tool")
@@ -55,14 +61,16 @@ class McpMessage:
     """One message. `identifier` is its JSON-RPC id, and `asks` whether it has one: otherwise it gets no answer.
 
     `method` is empty for an answer to the server. `tool` is the one that it calls, itself or by `invoke_tool`; else
-    empty. `foreign` is what of it names an account that is not the client's own, empty for nothing.
+    empty. What of it names an account that is not the client's own is `foreign`. `is_ungoverned` tells that
+    it may ask for resources, of whatever account. Both are told only where the client's accounts are known.
     """
 
     identifier: str | int | float | None
     asks: bool
     method: str
     tool: str = ""
-    foreign: str = ""
+    foreign: ForeignMember | None = None
+    is_ungoverned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +138,12 @@ def _message(content: Any, fields: RequestFields, own: OwnAccounts | None) -> Mc
     if not method and not content.keys() & {"result", "error"}:
         raise UnclearMessage("a message has a method, or is an answer")
     tool = _called(params or {}, fields) if method == CALL else ""
+    asks = "id" in content and bool(method)
+    if own is None:
+        return McpMessage(identifier, asks, method, tool)
     said = {name: value for name, value in content.items() if name != "id"}
-    foreign = find_foreign_member(own, said) if own is not None else ""
-    return McpMessage(identifier, "id" in content and bool(method), method, tool, foreign)
+    is_ungoverned = method in _BY_ADDRESS
+    return McpMessage(identifier, asks, method, tool, find_foreign_member(own, said), is_ungoverned)
 
 
 def _called(params: dict[str, Any], fields: RequestFields) -> str:
@@ -199,8 +210,7 @@ tool."""
 NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initialized", "cancelled", "progress")) | {
     "notifications/roots/list_changed"
 }
-_UNGOVERNED_METHODS: Final = frozenset(("resources/read", "resources/subscribe"))
-"""What they reach is told by an address that can mean anything."""
+_LIMITS: Final = "Call a tool that works for one advertiser, or ask the operator for a key without these limits."
 _REPORTS: Final = b"reports"
 _ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
 _EVERYBODYS: Final = frozenset((SEARCH, DESCRIBE, INVOKE))
@@ -208,12 +218,25 @@ _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
 
+class Objection(NamedTuple):
+    """Why a message may not be sent, and what its sender can do instead: sentences for people and language models."""
+
+    reason: str
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """All of it. An agent that is not told otherwise tries the same again."""
+        return f"{self.reason} {self.remedy} Do not retry."
+
+
 @dataclass(frozen=True, slots=True)
 class ToolRules:
     """What one client may call. `patterns` are those of `mcp_tools`, None for all tools; `access` is how much a tool
-    may do. `own` are the accounts that messages may name, None where they may name any. `writers` are the tools that
-    read by their names, and that the server does not call read-only. `asked` is the body of a request that `check` let
-    pass, and `paging` tells that it goes on with a list, of which the client has seen other pages."""
+    may do. `own` are the accounts that messages may name, None where they may name any, and `fixed` is the one of them
+    that the session is for. `writers` are the tools that read by their names, and that the server does not call
+    read-only. `asked` is the body of a request that `check` let pass, and `paging` tells that it goes on with a list,
+    of which the client has seen other pages."""
 
     client: str
     access: Effect
@@ -221,6 +244,7 @@ class ToolRules:
     operations: Operations
     own: OwnAccounts | None = None
     writers: frozenset[str] = frozenset()
+    fixed: FixedAccount | None = None
     paging: bool = False
     asked: bytes = field(default=b"", repr=False)
 
@@ -230,27 +254,29 @@ class ToolRules:
         message = json.loads(self.asked) if self.asked else None
         return message.get("id") if isinstance(message, dict) else None
 
-    def forbids(self, tool: str) -> str:
-        """Why a tool may not be called, empty where it may."""
-        return self._forbids(tool, reads=tool not in self.writers)
+    def find_objection(self, tool: str) -> Objection | None:
+        """What forbids to call a tool, None where it may be called."""
+        return self._find_objection(tool, reads=tool not in self.writers)
 
-    def _forbids(self, tool: str, *, reads: bool) -> str:
+    def _find_objection(self, tool: str, *, reads: bool) -> Objection | None:
         """The same; `reads` is what the server says of it. What the tools of `/mcp/lite` call is checked by itself."""
         if tool in _EVERYBODYS:
-            return ""
+            return None
         if self.patterns is not None and not any(pattern.matches(tool.encode()) for pattern in self.patterns):
-            return f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
+            reason = f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
+            return Objection(reason, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`.")
+        has_access = f"Client {self.client} has `access: {self.access}`, and {tool}"
         effect = effect_of(tool, self.operations)
         if effect not in PERMITTED_EFFECTS[self.access]:
-            return f"Client {self.client} has `access: {self.access}`, and {tool} may do more."
+            does = "orders a report" if effect is Effect.REPORT else "may change something"
+            return Objection(f"{has_access} {does}.", _ask_for_access(effect))
         if effect is Effect.READ and not reads and self.access is not Effect.WRITE:
-            return (
-                f"Client {self.client} has `access: {self.access}`, and {tool} may do more: its name says that it "
-                "reads, but the server says that it is not read-only (readOnlyHint)."
-            )
+            reason = f"{has_access} reads by its name, but the server says that it is not read-only (readOnlyHint)."
+            return Objection(reason, _ask_for_access(Effect.WRITE))
         if self.own is not None and _is_ungoverned(tool, self.operations):
-            return f"Client {self.client} is limited, and no account governs what {tool} reaches."
-        return ""
+            reason = f"Client {self.client} is limited, and no account governs what {tool} reaches."
+            return Objection(reason, _LIMITS)
+        return None
 
     def describe(self, tool: str) -> str:
         """What decides about a tool that is not forbidden, in a sentence or two."""
@@ -271,7 +297,7 @@ class ToolRules:
             return False
         hint = read_only_hint(tool)
         reads = name not in self.writers if hint is None else hint
-        return not self._forbids(name, reads=reads)
+        return self._find_objection(name, reads=reads) is None
 
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
@@ -297,20 +323,43 @@ class ToolRules:
             read = read_messages(request.fields, body, self.own)
         except UnclearMessage as error:
             raise _unclear(str(error)) from None
-        refused = [self._forbidden(message) for message in read.messages]
-        if any(refused):
-            raise _refusal(read, refused)
+        objections = [self._judge(message) for message in read.messages]
+        texts = [objection.text if objection is not None else "" for objection in objections]
+        why = next(filter(None, texts), "")
+        if why:
+            raise refuse_messages(ToolNotPermitted(why), read, texts)
 
-    def _forbidden(self, message: McpMessage) -> str:
-        if message.foreign:
-            return f"Client {self.client} may only name accounts of its own, and the {message.foreign} does."
-        if self.own is not None and message.method in _UNGOVERNED_METHODS:
-            return f"Client {self.client} is limited, and no account governs what the method {message.method} reaches."
-        if message.method == CALL:
-            return self.forbids(message.tool)
-        if not message.method or message.method in METHODS | NOTIFICATIONS:
-            return ""
-        return f"Client {self.client} is limited, and may not use the method {message.method[:64]}."
+    def _judge(self, message: McpMessage) -> Objection | None:
+        objection = self.find_objection(message.tool) if message.method == CALL else self._object_to_method(message)
+        if objection is None and message.foreign is not None:
+            return self._object_to_account(message.foreign)
+        return objection
+
+    def _object_to_method(self, message: McpMessage) -> Objection | None:
+        """What forbids a message that calls no tool, whatever it names."""
+        method = message.method
+        if message.is_ungoverned:
+            return Objection(f"Client {self.client} is limited, and no account governs what {method} reaches.", _LIMITS)
+        if not method or method in METHODS | NOTIFICATIONS:
+            return None
+        return Objection(f"Client {self.client} is limited, and may not use the method {method[:64]}.", _LIMITS)
+
+    def _object_to_account(self, foreign: ForeignMember) -> Objection:
+        """What names another account, and the one to name instead, if it can have a place there."""
+        reason = f"Client {self.client} may only name accounts of its own, and {foreign} may name another."
+        if foreign.is_text:
+            return Objection(reason, f"Leave accounts out of {foreign}.")
+        name, fixed = foreign.shown, self.fixed or FixedAccount()
+        own = self.own.fitting_member(foreign.name) if self.own is not None else frozenset()
+        if fixed.profile in own:
+            return Objection(reason, f"Use profile {fixed.profile.decode('latin-1')}, or leave {name} out.")
+        if fixed.ads_account in own:
+            return Objection(reason, f"Use ads account {fixed.ads_account.decode('latin-1')}, or leave {name} out.")
+        return Objection(reason, f"Leave {name} out.")
+
+
+def _ask_for_access(effect: Effect) -> str:
+    return f"Ask the operator for a key with `access: {effect}`."
 
 
 def effect_of(tool: str, operations: Operations) -> Effect:
@@ -385,22 +434,40 @@ def _is_ungoverned(tool: str, operations: Operations) -> bool:
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
-def _unclear(flaw: str) -> ToolNotPermitted:
-    detail = f"The client is limited, and this cannot be judged: {flaw}."
-    return ToolNotPermitted.answered(detail, json.dumps(_error(None, _UNCLEAR, detail)).encode(), 400)
+def tool_refusal(identifier: object, text: str) -> dict[str, Any]:
+    """The result of a tool call that the proxy refuses. Agents stop at a JSON-RPC error, but hand a result with
+    `isError` on to their language model: `text` tells it what to send instead, or whom to ask."""
+    content = [{"type": "text", "text": text}]
+    return {"jsonrpc": "2.0", "id": identifier, "result": {"content": content, "isError": True}}
 
 
-def _refusal(read: McpBody, refused: list[str]) -> ToolNotPermitted:
-    """The answer to a body of which a part is forbidden: none of it is sent. Each message that asks has its error."""
+def refuse_messages(error: Refused, read: McpBody, refused: Sequence[str]) -> Refused:
+    """`error` with an answer to each message of a body of which nothing is sent. `refused` has a text for each message,
+    empty for one that could have been sent alone; not all are empty.
+
+    A call that asks is answered by the result of a tool, any other message by a JSON-RPC error.
+    """
     why = next(filter(None, refused))
     answers = [
-        _error(message.identifier, _NOT_PERMITTED if reason else _NOT_SENT, reason or f"Not sent either: {why}")
-        for message, reason in zip(read.messages, refused, strict=True)
+        _refused_message(message, text, why)
+        for message, text in zip(read.messages, refused, strict=True)
         if message.asks
     ]
     if not answers:
-        return ToolNotPermitted.answered(why, json.dumps(_error(None, _NOT_PERMITTED, why)).encode(), 403)
-    return ToolNotPermitted.answered(why, json.dumps(answers if read.batch else answers[0]).encode(), 200)
+        return error.answered(json.dumps(_error(None, _NOT_PERMITTED, why)).encode(), 403)
+    return error.answered(json.dumps(answers if read.batch else answers[0]).encode(), 200)
+
+
+def _refused_message(message: McpMessage, text: str, why: str) -> dict[str, Any]:
+    said = text or f"Not sent, because another message of the same list was refused: {why}"
+    if message.method == CALL:
+        return tool_refusal(message.identifier, said)
+    return _error(message.identifier, _NOT_PERMITTED if text else _NOT_SENT, said)
+
+
+def _unclear(flaw: str) -> ToolNotPermitted:
+    detail = f"The client is limited, and this cannot be judged: {flaw}."
+    return ToolNotPermitted(detail).answered(json.dumps(_error(None, _UNCLEAR, detail)).encode(), 400)
 
 
 def _error(identifier: object, code: int, text: str) -> dict[str, Any]:

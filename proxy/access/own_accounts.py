@@ -63,9 +63,10 @@ class OwnAccounts:
             return False
         if isinstance(value, int) and abs(value) > _MAX_NUMBER:
             return False
-        return str(value).encode("utf-8", "surrogatepass") in self._fitting_member(name)
+        return str(value).encode("utf-8", "surrogatepass") in self.fitting_member(name)
 
-    def _fitting_member(self, name: str) -> frozenset[bytes]:
+    def fitting_member(self, name: str) -> frozenset[bytes]:
+        """The client's own values for a member of JSON of this name; none for a name that is not clear."""
         plain = name.lower().encode("utf-8", "surrogatepass").translate(None, _NO_LETTERS)
         if b"manager" in plain:
             return _NOBODYS
@@ -170,12 +171,30 @@ _MAY_BE_ID = re.compile(r"[0-9.]")
 """Of a name below an account's: `{"profiles": {"123": {}}}`."""
 _BLANK = re.compile(r"\s")
 _KIND = re.compile(r"(?i)type|kind|level|scope")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
 """Characters of a name that are told."""
 
 
-def find_foreign_member(own: OwnAccounts, content: Any) -> str:
-    """The first member of a JSON value, at any depth, that names an account which is not the client's own; empty for
+@dataclass(frozen=True, slots=True)
+class ForeignMember:
+    """A member of JSON that names another account; `is_text` tells that a text below it may do so."""
+
+    name: str
+    is_text: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The name, quoted unless it is plain: it comes from the client."""
+        name = self.name[:_LONGEST]
+        return name if _PLAIN_NAME.fullmatch(name) else repr(name)
+
+    def __str__(self) -> str:
+        return f"a text in {self.shown}" if self.is_text else self.shown
+
+
+def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
+    """The first member of a JSON value, at any depth, that names an account which is not the client's own; None for
     none. The names in `content` are plain and differ clearly, as `read_json` has them strictly.
 
     All values below such a member count, and so do texts that hold JSON, or a name with a value in another notation.
@@ -187,23 +206,19 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> str:
             by_value = _named_by_value(value)
             for name, each in value.items():
                 if naming and _MAY_BE_ID.search(name) and not own.hold_member(naming, name):
-                    return _shown_member(naming)
+                    return ForeignMember(naming)
                 waiting.append((each, name, _naming(name, above) or _of_entry(name, by_value) or naming))
         elif isinstance(value, list):
             waiting += [(each, above, naming) for each in value]
         elif naming:
             if not own.hold_member(naming, value):
-                return _shown_member(naming)
+                return ForeignMember(naming)
         elif isinstance(value, str):
             try:
                 waiting.append((_nested(value), above, naming))
             except UnclearBody:
-                return f"text in {_shown_member(above)}"
-    return ""
-
-
-def _shown_member(name: str) -> str:
-    return repr(name[:_LONGEST])
+                return ForeignMember(above, is_text=True)
+    return None
 
 
 def _naming(name: str, above: str) -> str:

@@ -248,7 +248,7 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
     if asked.tool and verdict.refusal is None:
         if chosen.endpoint is not TargetKind.MCP:
             raise ConfigurationError(("--mcp-tool: goes with a path of the MCP endpoint, /mcp or /mcp/lite",))
-        return _tell_tool(clients.tool_rules(identity, table.operations, fixed=fixed is not None), asked, chosen)
+        return _tell_tool(clients.tool_rules(identity, table.operations, fixed=fixed), asked, chosen)
     return _tell(verdict, chosen, asked.account_id)
 
 
@@ -288,9 +288,9 @@ def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
 
 def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) -> int:
     """Whether the client may call an MCP tool, and what decides that."""
-    forbidden = rules.forbids(asked.tool) if rules is not None else ""
-    if forbidden:
-        say(f"No: {forbidden}")
+    objection = rules.find_objection(asked.tool) if rules is not None else None
+    if objection is not None:
+        say(f"No: {objection.reason}")
         return FAILED
     say(f"Yes: {rules.describe(asked.tool) if rules is not None else f'Client {asked.client} may call every tool.'}")
     _tell_destination(chosen, asked.account_id)

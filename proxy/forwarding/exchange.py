@@ -23,7 +23,7 @@ from proxy.forwarding.body_copy import LARGE, BodyCopy
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
-from proxy.forwarding.refusal import internal_error, refusal_response, sent_status
+from proxy.forwarding.refusal import internal_error, refusal_response
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import READER, UncheckedBody, body_of
@@ -825,7 +825,7 @@ class Exchange:
         client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
         client.finish(keep=keep)
         self._stats.refusal = error
-        self._finish(sent_status(error))
+        self._finish(error.sent_status)
 
     def _stop(self) -> None:
         if self._task is not None and self._task is not asyncio.current_task():

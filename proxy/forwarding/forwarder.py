@@ -198,7 +198,7 @@ class Forwarder:
         """The MCP tools that the client may call there."""
         writers = self._dependencies.hints.writers(chosen.account, chosen.region)
         operations = self.rules.table.operations
-        return self.rules.clients.tool_rules(identity, operations, writers, fixed=chosen.fixed is not None)
+        return self.rules.clients.tool_rules(identity, operations, writers, fixed=chosen.fixed)
 
     def _find_session(
         self, request: Request, identity: ClientIdentity, screened: Verdict

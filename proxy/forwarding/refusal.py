@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from proxy import problem
-from proxy.errors import InternalError, ToolNotPermitted
+from proxy.errors import InternalError
 from proxy.routing.target import ends_like_mcp
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def refusal_response(error: Refused, request: Request, further: bytes, *, close:
     lines = problem.own_lines(time.time(), further)
     if not close and request.minor == 0:
         lines += b"Connection: keep-alive\r\n"
-    if isinstance(error, ToolNotPermitted) and error.answer:
+    if error.answer:
+        lines += problem.proxy_status(error).encode() + b"\r\n"
         return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
     return problem.answer(error, request.id, _form(request), close=close, extra=lines)
 
@@ -30,11 +31,6 @@ def _form(request: Request) -> problem.BodyForm:
         return problem.BodyForm.NONE
     to_mcp = request.method == b"POST" and ends_like_mcp(request.target)
     return problem.BodyForm.MESSAGE if to_mcp else problem.BodyForm.PROBLEM
-
-
-def sent_status(error: Refused) -> int:
-    """What a refusal is sent with: JSON-RPC has its own way to say no."""
-    return error.sent_status if isinstance(error, ToolNotPermitted) else error.status
 
 
 def internal_error() -> InternalError:

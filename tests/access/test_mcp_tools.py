@@ -20,8 +20,10 @@ from proxy.access.mcp_tools import (
 from proxy.access.own_accounts import OwnAccounts
 from proxy.access.paths import PathPattern
 from proxy.errors import ToolNotPermitted
+from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PUBLISHED, Effect
 from tests.support.deciding import fields, request
+from tests.support.tool_results import refusal_text
 
 QUERY, UPDATE, REPORT = (
     "campaign_management-query_campaign",
@@ -55,6 +57,13 @@ def judged(allowed: ToolRules, content: Any, method: bytes = b"POST") -> ToolNot
     except ToolNotPermitted as error:
         return error
     return None
+
+
+def told(refused: ToolNotPermitted) -> str:
+    """What the language model behind a refused call reads, and the log has."""
+    text = refusal_text(refused.answer)
+    assert text == refused.detail
+    return text
 
 
 @pytest.mark.parametrize(
@@ -102,9 +111,7 @@ def test_both_rules_hold(allowed: ToolRules, permitted: set[str], lite: bool) ->
         assert (refused is None) is (tool in permitted)
         if refused is not None:
             assert (refused.sent_status, refused.slug, refused.status) == (200, "tool-not-permitted", 403)
-            said = json.loads(refused.answer)
-            assert (said["jsonrpc"], said["id"], said["error"]["code"]) == ("2.0", 1, -32010)
-            assert tool in said["error"]["message"]
+            assert tool in told(refused)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +143,41 @@ def test_finding_tools_is_open_to_everybody() -> None:
 def test_of_a_list_nothing_is_sent_where_a_part_is_forbidden() -> None:
     """Each message with an id has an answer, which says whether it was that one."""
     silent = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-    refused = judged(READ, [call(QUERY, 1), call(UPDATE, "two"), silent])
+    ping = {"jsonrpc": "2.0", "id": 3, "method": "ping"}
+    refused = judged(READ, [call(QUERY, 1), call(UPDATE, "two"), silent, ping])
     assert refused is not None
-    first, second = json.loads(refused.answer)
-    assert (first["id"], first["error"]["code"]) == (1, -32011)
-    assert (second["id"], second["error"]["code"]) == ("two", -32010)
+    first, second, third = json.loads(refused.answer)
+    assert (first["id"], first["result"]["isError"]) == (1, True)
+    assert first["result"]["content"][0]["text"].startswith("Not sent, because another message")
+    assert (second["id"], second["result"]["content"][0]["text"]) == ("two", refused.detail)
+    assert (third["id"], third["error"]["code"]) == (3, -32011)
     assert judged(READ, [call(QUERY, 1), call(QUERY, 2)]) is None
+
+
+@pytest.mark.parametrize("identifier", [0, -1, 2**70, 1.5, "", "7", "\u00e4\ud800", None])
+def test_an_answer_has_the_id_of_its_call(identifier: Any) -> None:
+    """Whatever an id may be, and of the same type."""
+    refused = judged(READ, call(UPDATE, identifier))
+    assert refused is not None
+    found = json.loads(refused.answer)["id"]
+    assert (found, type(found)) == (identifier, type(identifier))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tool", "advice"),
+    [
+        (READ, UPDATE, "may change something. Ask the operator for a key with `access: write`. Do not retry."),
+        (REPORTING, UPDATE, "may change something. Ask the operator for a key with `access: write`. Do not retry."),
+        (READ, "nobody_knows", "may change something. Ask the operator for a key with `access: write`. Do not retry."),
+        (READ, REPORT, "orders a report. Ask the operator for a key with `access: report`. Do not retry."),
+        (QUERIES, UPDATE, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`. Do not retry."),
+    ],
+)
+def test_a_refused_call_says_what_to_do(allowed: ToolRules, tool: str, advice: str) -> None:
+    """A language model reads it: whom to ask, and that the same call is refused again."""
+    refused = judged(allowed, call(tool))
+    assert refused is not None
+    assert told(refused).endswith(advice)
 
 
 def test_a_call_that_nobody_answers_is_refused_by_its_status() -> None:
@@ -199,9 +235,34 @@ def test_a_message_names_no_foreign_account(arguments: dict[str, Any], permitted
     refused = judged(LIMITED, call(INVOKE, name=QUERY, arguments=arguments) if lite else call(QUERY, **arguments))
     assert (refused is None) is permitted
     if refused is not None:
-        said = json.loads(refused.answer)
-        assert (refused.sent_status, said["id"], said["error"]["code"]) == (200, 1, -32010)
-        assert "may only name accounts of its own" in said["error"]["message"]
+        assert "may only name accounts of its own" in told(refused)
+
+
+MINE, BOTH = (OwnAccounts(frozenset((b"123",)), frozenset(ids)) for ids in ((), (b"amzn1.own",)))
+PROFILE, ADS_ACCOUNT = FixedAccount(b"123"), FixedAccount(b"", b"amzn1.own")
+
+
+@pytest.mark.parametrize(
+    ("own", "fixed", "arguments", "advice"),
+    [
+        (MINE, PROFILE, {"profileId": "124"}, "Use profile 123, or leave profileId out."),
+        (MINE, PROFILE, {"profile": {"x": 9}}, "Use profile 123, or leave profile out."),
+        (MINE, PROFILE, {"adsAccountId": "x"}, "another. Leave adsAccountId out."),
+        (MINE, PROFILE, {"managerId": "x"}, "another. Leave managerId out."),
+        (MINE, PROFILE, {"profile id!": "124"}, "or leave 'profile id!' out."),
+        (MINE, PROFILE, {"body": "profileId=124"}, "another. Leave accounts out of a text in body."),
+        (BOTH, ADS_ACCOUNT, {"accountId": "x"}, "Use ads account amzn1.own, or leave accountId out."),
+        (BOTH, ADS_ACCOUNT, {"profileId": "124"}, "another. Leave profileId out."),
+        (MINE, None, {"profileId": "124"}, "another. Leave profileId out."),
+    ],
+)
+def test_a_call_for_another_account_says_which_one_to_name(
+    own: OwnAccounts, fixed: FixedAccount | None, arguments: dict[str, Any], advice: str
+) -> None:
+    """The one that the session is for, where it can stand; nothing tells whether the other one exists."""
+    refused = judged(replace(LIMITED, own=own, fixed=fixed), call(QUERY, **arguments))
+    assert refused is not None
+    assert told(refused).endswith(f"{advice} Do not retry.")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +328,7 @@ def test_the_server_can_contradict_a_name_that_reads(allowed: ToolRules, tool: s
     refused = judged(allowed, call(tool))
     assert (refused is None) is permitted
     if refused is not None:
-        assert "says that it is not read-only (readOnlyHint)" in json.loads(refused.answer)["error"]["message"]
+        assert "says that it is not read-only (readOnlyHint). Ask the operator for a key with" in told(refused)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from proxy.access.policy import Policy
 from proxy.events import ToolHintsContradicted
 from proxy.routing.operations import Effect
 from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.tool_results import refusal_text
 from tests.support.wire import Wire
 
 QUERY = "campaign_management-query_campaign"
@@ -203,7 +204,9 @@ async def test_a_message_in_pieces_is_read_as_a_whole(running: Running) -> None:
         for at in range(0, len(sent), 5):
             wire.send(sent[at : at + 5])
             await asyncio.sleep(0)
-        assert b"profileId" in (await wire.answer()).body
+        assert refusal_text((await wire.answer()).body, 3).endswith(
+            "Use profile 123, or leave profileId out. Do not retry."
+        )
         assert endpoint.heads == []
         assert (await bench.events.last()).refusal == "tool-not-permitted"
 
@@ -220,13 +223,13 @@ async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes
     """From whoever's list it comes: the reader cannot call what the server does not call read-only."""
     endpoint = Endpoint(OPENED, answer(LISTED, kind=kind), OPENED)
     async with running(endpoint, clients=clients()) as bench:
-        assert b"result" in (await bench.ask(message("reader", CALL))).body
+        assert b'"result": {}' in (await bench.ask(message("reader", CALL))).body
         got = await bench.ask(message(client, LIST))
         if client == "free":
             assert got.body == answer(LISTED, kind=kind).partition(b"\r\n\r\n")[2]
         await bench.settled(lambda: bool(bench.forwarder._dependencies.hints.writers("default", "na")))
-        assert "readOnlyHint" in json.loads((await bench.ask(message("reader", CALL))).body)["error"]["message"]
-        assert b"result" in (await bench.ask(message("free", CALL))).body
+        assert "readOnlyHint" in refusal_text((await bench.ask(message("reader", CALL))).body, 3)
+        assert b'"result": {}' in (await bench.ask(message("free", CALL))).body
         told = [event for event in bench.events.events if isinstance(event, ToolHintsContradicted)]
         assert told == [ToolHintsContradicted("default", "na", (QUERY,))]
 
@@ -238,7 +241,7 @@ async def test_many_tools_that_write_crowd_out_no_contradiction(running: Running
     endpoint = Endpoint(answer(listed), OPENED)
     async with running(endpoint, clients=clients()) as bench:
         await bench.ask(message("reader", LIST))
-        assert "readOnlyHint" in json.loads((await bench.ask(message("reader", CALL))).body)["error"]["message"]
+        assert "readOnlyHint" in refusal_text((await bench.ask(message("reader", CALL))).body, 3)
 
 
 @pytest.mark.parametrize("client", ["free", "one"])
@@ -267,12 +270,12 @@ async def test_a_contradiction_is_told_once(running: Running) -> None:
     async with running(endpoint, clients=clients()) as bench:
         await bench.ask(message("reader", LIST))
         await bench.ask(message("reader", LIST))
-        assert b"error" in (await bench.ask(message("reader", CALL))).body
+        assert refusal_text((await bench.ask(message("reader", CALL))).body, 3)
         assert sum(isinstance(event, ToolHintsContradicted) for event in bench.events.events) == 1
         assert QUERY.encode() not in (await bench.ask(message("reader", LIST))).body
-        assert b"error" in (await bench.ask(message("reader", CALL))).body
+        assert refusal_text((await bench.ask(message("reader", CALL))).body, 3)
         assert QUERY.encode() in (await bench.ask(message("reader", LIST))).body
-        assert b"result" in (await bench.ask(message("reader", CALL))).body
+        assert b'"result": {}' in (await bench.ask(message("reader", CALL))).body
 
 
 async def test_a_slash_may_be_escaped(running: Running) -> None:
@@ -281,7 +284,7 @@ async def test_a_slash_may_be_escaped(running: Running) -> None:
     asked = json.dumps(LIST).replace("/", "\\/").encode()
     async with running(endpoint, clients=clients()) as bench:
         await bench.ask(message("reader", asked))
-        assert b"error" in (await bench.ask(message("reader", CALL))).body
+        assert refusal_text((await bench.ask(message("reader", CALL))).body, 3)
 
 
 @pytest.mark.parametrize(
@@ -299,4 +302,4 @@ async def test_nothing_else_is_believed(content: Any, response: bytes, running: 
     async with running(endpoint, clients=clients()) as bench:
         await bench.ask(message("free", content))
         await bench.ask(message("free", CALL))
-        assert b"result" in (await bench.ask(message("reader", CALL))).body
+        assert b'"result": {}' in (await bench.ask(message("reader", CALL))).body

@@ -16,6 +16,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.routing.operations import Effect
 from tests.support.proxy_bench import Running
+from tests.support.tool_results import refusal_text
 from tests.support.wire import HELLO, Wire, answering
 
 KEY = b"a key of an agent"
@@ -92,7 +93,7 @@ async def test_a_large_forbidden_call_is_recorded_with_its_tool(path: bytes, pie
     content = call(BAD, "x") | {"params": {"name": BAD, "arguments": {"text": "x" * 50_000}}}
     async with running(endpoint, clients=clients()) as bench:
         got = await bench.ask(post(content, path=path, pieces=pieces and 1000))
-        assert json.loads(got.body)["error"]["code"] == -32010
+        assert BAD in refusal_text(got.body, "x")
         assert (await bench.events.last()).mcp_tools == (BAD,)
         assert not endpoint.bodies
 
@@ -100,15 +101,15 @@ async def test_a_large_forbidden_call_is_recorded_with_its_tool(path: bytes, pie
 @pytest.mark.parametrize("path", [b"/mcp", b"/mcp/lite", b"/eu/mcp"])
 @pytest.mark.parametrize("pieces", [0, 7])
 async def test_a_forbidden_call_never_leaves(path: bytes, pieces: int, running: Running) -> None:
-    """It is answered in JSON-RPC, with its id; the connection stays, and log and metrics have the reason."""
+    """A result of a tool answers it, with its id; the connection stays, and log and metrics have the reason."""
     endpoint = Endpoint(OK)
     async with running(endpoint, clients=clients()) as bench:
         client = await bench.client(post(call(BAD, "x"), path=path, pieces=pieces))
         got = await client.answer()
         assert (got.status, got.value(b"content-type")) == (200, b"application/json")
-        said = json.loads(got.body)
-        assert (said["id"], said["error"]["code"]) == ("x", -32010)
+        assert got.value(b"proxy-status") == b"ads-proxy; error=http_request_denied"
         event = await bench.events.last()
+        assert refusal_text(got.body, "x") == event.detail
         assert (event.client, event.status, event.refusal, event.attempts) == ("agent", 200, "tool-not-permitted", 0)
         assert event.mcp_tools == (BAD,)
         client.send(post(call(GOOD)))
@@ -207,7 +208,7 @@ async def test_patterns_limit_beside_access(running: Running) -> None:
     """What reads is not permitted either, where no pattern names it."""
     limits = {"mcp_tools": (PathPattern.read("reporting-*"),)}
     async with running(Endpoint(OK), clients=clients(**limits)) as bench:
-        assert "error" in json.loads((await bench.ask(post(call(GOOD)))).body)
+        assert "`mcp_tools`" in refusal_text((await bench.ask(post(call(GOOD)))).body)
         assert "result" in json.loads((await bench.ask(post(call("reporting-retrieve_report")))).body)
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.integration.attacking import FIRST, FOREIGN, OWN, SCOPE, SECOND, Asked, Attacker, key, request, values
 from tests.integration.rig import rig
 from tests.support.processes import until
+from tests.support.tool_results import refusal_text
 
 pytestmark = pytest.mark.integration
 QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-update_campaign"
@@ -75,12 +76,14 @@ def lite(arguments: Any, name: str = QUERY) -> dict[str, Any]:
 
 
 def refused(asked: Asked) -> None:
-    """By an error in JSON-RPC, or a 4xx; and nothing left."""
+    """By the result of a tool, an error in JSON-RPC, or a 4xx; and nothing left."""
     assert asked.seen == [], asked.seen
     assert asked.status == 200 or 400 <= asked.status < 500, asked
     if asked.status == 200:
+        assert b"Proxy-Status: ads-proxy; error=http_request_denied" in asked.head
         said = json.loads(asked.body)
-        assert all("error" in each and "result" not in each for each in (said if isinstance(said, list) else [said]))
+        for each in said if isinstance(said, list) else [said]:
+            assert each["result"]["isError"] is True if "result" in each else each["error"]["code"] in (-32010, -32011)
 
 
 # --- what a limited client may do
@@ -460,7 +463,7 @@ def test_the_server_is_the_second_witness(attacker: McpAttacker) -> None:
         assert QUERY in told["tools"]
         asked = attacker.post("reader", call(), reader)
         refused(asked)
-        assert "readOnlyHint" in json.loads(asked.body)["error"]["message"]
+        assert "readOnlyHint" in refusal_text(asked.body, 7)
         refused(attacker.post("reader", call({}, UPDATE), reader))
         listed = attacker.post("reader", {"jsonrpc": "2.0", "id": 1, "method": LIST}, reader).body
         assert QUERY.encode() not in listed

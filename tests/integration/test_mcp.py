@@ -207,7 +207,7 @@ def invoked(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 @pytest.mark.parametrize("limits", [{"access": "read"}, {"mcp_tools": ["*-query_*"]}])
 def test_read_only_is_read_only(python: Interpreter, tmp_path: Path, path: str, limits: dict[str, Any]) -> None:
-    """The real client sees and calls what reads; a write is an error to it, and Amazon hears nothing of it."""
+    """The real client sees and calls what reads; a write fails with a reason, and Amazon hears nothing of it."""
     calls = [{"name": name, "arguments": {"body": {}}} for name in (QUERY, UPDATE)]
     if path == "/mcp/lite":
         calls = [invoked(QUERY), invoked(UPDATE)]
@@ -216,17 +216,16 @@ def test_read_only_is_read_only(python: Interpreter, tmp_path: Path, path: str, 
         given = {"PROXY_URL": proxy.proxy_url, "CLIENT_KEY": flows.KEY, "MCP_PATH": path}
         with started_script(python, HERE / "tools.py", "legacy", json.dumps(calls), **given) as told:
             tools = told.wait_for(lambda line: "tools" in line)["tools"]
-            called = told.wait_for(lambda line: "said" in line)
-            refused = told.wait_for(lambda line: "refused" in line)
             told.wait_for(lambda line: "done" in line)
+            called, refused = (line for line in told.entries() if "called" in line)
         proxy.log.wait_for(lambda line: "tool-not-permitted" in str(line))
     if path == "/mcp":
         assert QUERY in tools and UPDATE not in tools
         assert all("-query_" in tool or "-retrieve_" in tool for tool in tools)
     else:
         assert INVOKE in tools
-    assert called["called"] == calls[0]["name"]
-    assert UPDATE in refused["refused"] and "may" in refused["refused"]
+    assert called["called"] == calls[0]["name"] and "Do not retry." not in called["said"][0]
+    assert refused["failed"] and UPDATE in refused["said"][0] and refused["said"][0].endswith("Do not retry.")
     assert sum('"tool-not-permitted"' in line for line in proxy.log.lines) == 1
 
 
@@ -236,7 +235,7 @@ FOREIGN_PROFILE = "1110000000000002"
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_a_limited_key_works_for_its_own_profile(python: Interpreter, tmp_path: Path, path: str, mode: str) -> None:
-    """The real client, with a key for one profile: it gets that one's campaigns, and an error for any other."""
+    """The real client, with a key for one profile: it gets that one's campaigns, and a reason for any other."""
     body = {"body": {"adProductFilter": {"include": ["SPONSORED_PRODUCTS"]}}}
     own = ({**body}, {**body, "profileId": flows.FIRST_PROFILE})
     foreign = ({**body, "profileId": FOREIGN_PROFILE}, {"body": {"accessRequestedAccounts": [{"profileId": "1"}]}})
@@ -252,7 +251,9 @@ def test_a_limited_key_works_for_its_own_profile(python: Interpreter, tmp_path: 
         assert flows.refusals(proxy) == []
         seen = flows.asked(proxy, "/control/requests?listener=mcp")
     assert ["campaigns" in str(line.get("said")) for line in said] == [True, True, False, False]
-    assert ["may only name accounts" in line.get("refused", "") for line in said] == [False, False, True, True]
+    assert ["may only name accounts" in line["said"][0] for line in said] == [False, False, True, True]
+    assert [line["failed"] for line in said] == [False, False, True, True]
+    assert f"Use profile {flows.FIRST_PROFILE}, or leave profileId out. Do not retry." in said[2]["said"][0]
     headers = [{name.lower(): value for name, value in request["headers"]} for request in seen]
     assert {head.get("amazon-advertising-api-scope") for head in headers} == {flows.FIRST_PROFILE}
     assert {head.get("amazon-ads-ai-account-selection-mode") for head in headers} == {"FIXED"}

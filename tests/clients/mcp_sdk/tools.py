@@ -40,7 +40,8 @@ async def main(mode: str, calls: list[dict[str, Any]], command: list[str]) -> No
         for call in calls:
             try:
                 result = await client.call_tool(call["name"], call["arguments"])
-                tell(called=call["name"], said=[part.text for part in result.content if part.type == "text"])
+                texts = [part.text for part in result.content if part.type == "text"]
+                tell(called=call["name"], said=texts, failed=bool(result.is_error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the test reads it
                 tell(called=call["name"], refused=str(error), kind=type(error).__name__)
         tell(done=True)
