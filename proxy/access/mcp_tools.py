@@ -37,6 +37,7 @@ LITE: Final = "amazon_ads_mcp-"
 SEARCH, DESCRIBE, INVOKE = (f"{LITE}{verb}" for verb in ("search_tools", "describe_tools", "invoke_tool"))
 """The tools of `/mcp/lite`: by them the others are found and called (docs/development/amazon.md, MCP)."""
 CALL: Final = "tools/call"
+LISTEN: Final = "subscriptions/listen"
 _BY_ADDRESS: Final = frozenset(("resources/read", "resources/subscribe"))
 """What they reach is told by an address that can mean anything."""
 
@@ -142,8 +143,16 @@ def _message(content: Any, fields: RequestFields, own: OwnAccounts | None) -> Mc
     if own is None:
         return McpMessage(identifier, asks, method, tool)
     said = {name: value for name, value in content.items() if name != "id"}
-    is_ungoverned = method in _BY_ADDRESS
+    is_ungoverned = method in _BY_ADDRESS or (method == LISTEN and not _hears_of_lists_alone(params or {}))
     return McpMessage(identifier, asks, method, tool, find_foreign_member(own, said), is_ungoverned)
+
+
+def _hears_of_lists_alone(params: dict[str, Any]) -> bool:
+    """Whether a client that listens asks only to hear that lists have changed: all else that it may name are addresses
+    of resources."""
+    asked = params.get("notifications")
+    known = params.keys() <= {"notifications", "_meta"}
+    return known and isinstance(asked, dict | None) and all(isinstance(each, bool) for each in (asked or {}).values())
 
 
 def _called(params: dict[str, Any], fields: RequestFields) -> str:
@@ -202,7 +211,7 @@ METHODS: Final = frozenset(
     (
         *("initialize", "ping", "server/discover", "tools/list", CALL, "prompts/list", "prompts/get"),
         *("resources/list", "resources/read", "resources/templates/list", "resources/subscribe"),
-        *("resources/unsubscribe", "subscriptions/listen", "completion/complete", "logging/setLevel"),
+        *("resources/unsubscribe", LISTEN, "completion/complete", "logging/setLevel"),
     )
 )
 """The methods for a client whose MCP tools are limited, in addition to notifications and answers: no other calls a

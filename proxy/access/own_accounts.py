@@ -154,7 +154,7 @@ def _values(lines: Iterable[bytes], wanted: bytes) -> Iterator[bytes]:
 _MAX_NUMBER: Final = 2**53 - 1
 """A larger number is another one to readers that keep numbers as JavaScript does (RFC 8259, 6)."""
 _ALIKE = re.compile(
-    rb"accessrequestedaccount|managerid|apiscope\Z"
+    rb"accessrequestedaccount|managerid|accountselectionmode|apiscope\Z"
     rb"|(?:account|advertiser|manager|profile)s?(?:context|filter|list|scope|selection|selector)?\Z"
 )
 """Names that are accounts in JSON only, in addition to those that are everywhere; without case and punctuation."""
@@ -171,6 +171,13 @@ _MAY_BE_ID = re.compile(r"[0-9.]")
 """Of a name below an account's: `{"profiles": {"123": {}}}`."""
 _BLANK = re.compile(r"\s")
 _KIND = re.compile(r"(?i)type|kind|level|scope")
+_HOLDS_VALUE = re.compile(r"(?i)value|operand|literal|equals|(?:eq|in|right|rhs)\Z")
+_NO_ID = re.compile(r"[^0-9\x80-\U0010ffff]*|(?!amzn)[a-z][A-Za-z_.]*[0-9]{1,2}[A-Za-z]{0,4}")
+"""Texts next to an account's name that are no account: without a digit, such as `EQUALS`, or columns, such as
+`sales14d`."""
+_MAX_COUNT = 1000
+"""Smaller numbers are none either, but limits and offsets."""
+_BARE_NAME = re.compile(rb"(?:account|advertiser|profile)s?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
 """Characters of a name that are told."""
@@ -207,9 +214,10 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
             for name, each in value.items():
                 if naming and _MAY_BE_ID.search(name) and not own.hold_member(naming, name):
                     return ForeignMember(naming)
-                waiting.append((each, name, _naming(name, above) or _of_entry(name, by_value) or naming))
+                waiting.append((each, name, _naming(name, above) or _of_entry(name, each, by_value) or naming))
         elif isinstance(value, list):
-            waiting += [(each, above, naming) for each in value]
+            named = _named_in_list(value)
+            waiting += [(each, above, naming or (named if _may_be_id(each) else "")) for each in value]
         elif naming:
             if not own.hold_member(naming, value):
                 return ForeignMember(naming)
@@ -236,20 +244,57 @@ def _names(name: str) -> bool:
 
 
 def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
-    """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "values": []}`, and
-    the name of that member; empty for none."""
+    """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "operand": "1"}`,
+    and the name of that member; empty for none."""
     for name, value in entry.items():
-        if isinstance(value, str) and not _BLANK.search(value.strip()) and _names(value):
-            return value, name
+        if isinstance(value, str):
+            if not _BLANK.search(value.strip()) and _names(value):
+                return value, name
+        elif isinstance(value, list):
+            named = _named_in_list(value)
+            if named:
+                return named, name
     return "", ""
 
 
-def _of_entry(name: str, by_value: tuple[str, str]) -> str:
-    """The account's name that a member of an entry has its value for: `values`, or `id` next to a `type`."""
+def _of_entry(name: str, value: Any, by_value: tuple[str, str]) -> str:
+    """The account's name that a member of an entry has its value for: `operand`, or `id` next to a `type`. Next to a
+    name such as `profileId`, all that may be an id counts; `profile` may be a word like any other."""
     named, holder = by_value
-    lower = name.lower()
-    is_value = lower.startswith("value") or (lower.startswith("id") and _KIND.search(holder) is not None)
-    return named if is_value else ""
+    if not named or name == holder:
+        return ""
+    if _HOLDS_VALUE.match(name) or (name.lower().startswith("id") and _KIND.search(holder)):
+        return named
+    return named if _is_clear_name(named) and _may_be_id(value) else ""
+
+
+def _named_in_list(entries: list[Any]) -> str:
+    """The account's name that an entry of a list is, as in `["profileId", "=", "1"]`; empty for none. A word such as
+    `profile` counts before a single other entry only: it may be one of many keywords."""
+    for each in entries:
+        if isinstance(each, str) and len(each) <= _LONGEST and _is_clear_name(each):
+            return each
+    if len(entries) == 2 and isinstance(entries[0], str) and _BARE_NAME.fullmatch(_plain_text(entries[0])):
+        return entries[0]
+    return ""
+
+
+def _is_clear_name(name: str) -> bool:
+    """Whether a text is the name of nothing but an account: `profileId`, not `profile`."""
+    if _BLANK.search(name.strip()):
+        return False
+    return names_account(name.encode("utf-8", "surrogatepass")) or _plain_text(name).endswith(_SCOPE)
+
+
+def _plain_text(name: str) -> bytes:
+    return name.lower().encode("utf-8", "surrogatepass").translate(None, _NO_PLAIN)
+
+
+def _may_be_id(value: Any) -> bool:
+    """Whether a value next to an account's name may be an account, or hold one."""
+    if isinstance(value, str):
+        return _NO_ID.fullmatch(value) is None
+    return value is not None and not (isinstance(value, int) and abs(value) <= _MAX_COUNT)
 
 
 def _nested(text: str) -> Any:

@@ -20,14 +20,13 @@ from proxy.access.own_accounts import ORDINARY, OwnAccounts, checked_parameters,
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.http1.target import percent_decoded
-from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account
+from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account, sent_scope
 from proxy.routing.mcp_session import (
     ACCOUNT_HEADER,
     FIXED,
     FixedAccount,
     McpSession,
     elsewhere,
-    sent_session_id,
 )
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.target import TargetKind
@@ -444,8 +443,6 @@ def evaluate_run(policy: Policy) -> Verdict:
 
 _NOBODY = FixedAccount()
 _MODE = b"accountselectionmode"
-_RESUMES = b"last-event-id"
-"""By it alone, a stream of anybody's session could be meant."""
 _MAX_CHOICES = 20
 
 
@@ -461,8 +458,6 @@ def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
         return _forbid(rule, f"Client {policy.name} is limited, and the account selection mode of MCP is FIXED for it.")
     if asked.query:
         return _forbid(rule, f"Client {policy.name} is limited, and sends no query to the MCP endpoint.")
-    if any(name == _RESUMES for name, _ in fields.every) and not sent_session_id(fields):
-        return _forbid(rule, f"Client {policy.name} is limited, and resumes a stream with its Mcp-Session-Id only.")
     if any(fields.values(SCOPE)) and sent_ads_account(fields):
         choice = f"Amazon-Advertising-API-Scope or {ACCOUNT_HEADER.decode()}"
         return _forbid(rule, f"Client {policy.name} uses MCP for one profile or ads account: send {choice}, not both.")
@@ -471,7 +466,7 @@ def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
 
 def find_named_account(fields: RequestFields, route_profile: str) -> FixedAccount:
     """The advertiser that a request names: by its headers, else by its route, whose profile may be empty."""
-    scope = next(filter(None, fields.values(SCOPE)), b"")
+    scope = sent_scope(fields)
     ads_account = b"" if scope else sent_ads_account(fields)
     return FixedAccount(scope or (b"" if ads_account else route_profile.encode("latin-1")), ads_account)
 

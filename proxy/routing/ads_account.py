@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from proxy.errors import ConflictingAdsAccount
+from proxy.errors import ConflictingAdsAccount, ConflictingScope
 from proxy.routing.operations import AccountRule, Operation, ScopeRule
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ _AMC = b"amc"
 """What is below it holds an account of Amazon Marketing Cloud, which no default can be."""
 
 _BOTH = (ScopeRule.REQUIRED, AccountRule.REQUIRED)
+
+
+def sent_scope(fields: RequestFields) -> bytes:
+    """The Scope that the client sent, empty for none. Two values are refused, a list in one field counts as two."""
+    values = fields.named.get(SCOPE)
+    if values is None:
+        return b""
+    if len(values) == 1 and b"," not in values[0]:
+        return values[0]
+    found = set(filter(None, values))
+    if len(found) > 1 or any(b"," in value for value in found):
+        raise ConflictingScope("Amazon-Advertising-API-Scope was sent with more than one profile; send one.")
+    return found.pop() if found else b""
 
 
 def sent_ads_account(fields: RequestFields) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import MalformedRequest, SessionElsewhere
+from proxy.errors import MalformedRequest, NotPermitted, SessionElsewhere
 from proxy.routing.table import Selection
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.routing.table import RoutingTable
 
 SESSION_ID = b"mcp-session-id"
-
+_RESUMES = b"last-event-id"
 
 ACCOUNT_HEADER = b"Amazon-Ads-AccountID"
 """How the MCP endpoint spells the header of an ads account."""
@@ -47,11 +47,15 @@ class McpSession:
 
 
 def sent_session_id(fields: RequestFields) -> bytes:
-    """The session that a request says it belongs to, empty for none."""
+    """The session that a request says it belongs to, empty for none. Raises `NotPermitted` for one that resumes a
+    stream without it: the id of an event could be one of anybody's session."""
     found = {value for name, value in fields.every if name == SESSION_ID}
     if len(found) > 1:
         raise MalformedRequest("Mcp-Session-Id was sent more than once, with different values.")
-    return found.pop() if found else b""
+    session = found.pop() if found else b""
+    if not session and any(name == _RESUMES for name, _ in fields.every):
+        raise NotPermitted("A stream is resumed in its session only: send Last-Event-ID with its Mcp-Session-Id.")
+    return session
 
 
 def stay(

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from proxy.errors import (
     AccountRequired,
     ConflictingAdsAccount,
-    ConflictingScope,
     MalformedRequest,
     NeverForwarded,
     NotPermitted,
@@ -31,10 +30,10 @@ from proxy.errors import (
 )
 from proxy.regions import REGION_NAMES
 from proxy.routing.ads_account import (
-    SCOPE,
     names_another,
     sent_ads_account,
     sent_manager,
+    sent_scope,
     takes_default_ads_account,
     takes_default_scope,
 )
@@ -122,7 +121,7 @@ def route(
     if kind in _NEVER_FORWARDED:
         raise NeverForwarded(_NEVER_FORWARDED[kind])
     if fixed is None:
-        sent, ads_account = _sent_scope(fields), sent_ads_account(fields)
+        sent, ads_account = sent_scope(fields), sent_ads_account(fields)
     else:
         sent, ads_account = fixed.profile, fixed.ads_account
     selection = select(asked.name, fields, table, scope)
@@ -327,19 +326,6 @@ def _region_of_ads_account(account: AccountEntry, homes: _Owners) -> str:
 
 
 # --- profile ------------------------------------------------------------------------------------------------
-
-
-def _sent_scope(fields: RequestFields) -> bytes:
-    """The Scope that the client sent, empty for none. Two values are refused, a list in one field counts as two."""
-    values = fields.named.get(SCOPE)
-    if values is None:
-        return b""
-    if len(values) == 1 and b"," not in values[0]:
-        return values[0]
-    found = set(filter(None, values))
-    if len(found) > 1 or any(b"," in value for value in found):
-        raise ConflictingScope("Amazon-Advertising-API-Scope was sent with more than one profile; send one.")
-    return found.pop() if found else b""
 
 
 def _default_scope(default: str, account: str, region: str, table: RoutingTable) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from proxy.access.mcp_tools import (
     DESCRIBE,
     INVOKE,
+    LISTEN,
     SEARCH,
     ToolRules,
     effect_of,
@@ -274,12 +275,24 @@ def test_a_call_for_another_account_says_which_one_to_name(
         {"method": "notifications/progress", "params": {"profileId": "124"}},
         {"id": 1, "method": "resources/read", "params": {"uri": "ads://124"}},
         {"id": 1, "method": "resources/subscribe", "params": {"uri": "ads://124"}},
+        {"id": 1, "method": LISTEN, "params": {"notifications": {"resourceSubscriptions": ["ads://124"]}}},
+        {"id": 1, "method": LISTEN, "params": {"notifications": {"x": ["ads://124"]}}},
+        {"id": 1, "method": LISTEN, "params": {"notifications": ["ads://124"]}},
+        {"id": 1, "method": LISTEN, "params": {"notifications": {}, "resourceSubscriptions": ["ads://124"]}},
     ],
 )
 def test_nor_does_any_other_message(message: dict[str, Any]) -> None:
     """Nor is there an address that could mean one."""
     assert judged(LIMITED, {"jsonrpc": "2.0", **message}) is not None
     assert judged(rules(), {"jsonrpc": "2.0", **message}) is None
+
+
+@pytest.mark.parametrize(
+    "params", [None, {}, {"notifications": None}, {"notifications": {"toolsListChanged": True}, "_meta": {"x": 1}}]
+)
+def test_a_limited_client_may_hear_of_changed_lists(params: Any) -> None:
+    """They are the server's, not an account's."""
+    assert judged(LIMITED, {"jsonrpc": "2.0", "id": 1, "method": LISTEN, "params": params}) is None
 
 
 def test_names_are_read_strictly_at_any_depth() -> None:

@@ -41,6 +41,10 @@ MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
         {"note": "Ask for the account id of this profile"},
         {"query": "SELECT advertiser_id, SUM(cost) FROM x GROUP BY advertiser_id LIMIT 1000"},
         {"columns": ["profileId", "account.id", "date"]},
+        {"fields": ["profileId", "attributedSales14d", "metric.clicks7d"], "limit": 1000, "order": "DESC"},
+        {"keywordText": "profile", "matchType": "BROAD", "bid": 1.5, "campaignId": "77"},
+        {"keywords": ["account", "iphone 15", "mp3 player"]},
+        {"fields": ["cost"], "values": ["77"]},
         {"landingPage": "https://shop.example/?colour=red&size=4"},
         {"name": "\ud800"},
         [],
@@ -51,6 +55,36 @@ MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
 def test_what_names_no_foreign_account(content: Any) -> None:
     """The client's own in any form that has one meaning, what is empty, and words that select nothing."""
     assert find_foreign_member(OWN, content) is None
+
+
+def pairs(account: str) -> list[Any]:
+    """An account whose name is a value itself, in the notations of filters, headers and tables."""
+    return [
+        {"field": "profileId", "operand": account},
+        {"field": "profileId", "operator": "EQUALS", "operand": account, "limit": 1000, "negate": False},
+        {"field": "profileId", "comparison": ">=", "operands": [account], "label": "sales14d", "note": None},
+        {"field": "profileId", "predicate": {"x": account}},
+        {"field": "profileId", "anything": account},
+        {"field": "profileId", "anything": [[account]]},
+        {"lhs": "profileId", "rhs": account},
+        {"field": "profile", "operand": account},
+        {"key": "Amazon-Advertising-API-Scope", "val": account},
+        {"header": "amazon_advertising_api_scope", "content": account},
+        {"headers": [["Amazon-Advertising-API-Scope", account]]},
+        {"rawHeaders": ["accept", "*/*", "Amazon-Advertising-API-Scope", account]},
+        {"filter": ["profileId", "=", account]},
+        {"filter": ["profileId", "in", [account]]},
+        {"filters": [["profile", account]]},
+        {"fields": ["profileId", "cost"], "values": [[account]]},
+        {"body": json.dumps({"field": "profileId", "operand": account})},
+    ]
+
+
+@pytest.mark.parametrize("place", range(17))
+def test_an_account_may_be_named_by_a_value(place: int) -> None:
+    """Beside a name such as `profileId`, all that may be an account is the client's own."""
+    assert find_foreign_member(OWN, pairs("124")[place])
+    assert find_foreign_member(OWN, pairs("123")[place]) is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +132,10 @@ def test_what_names_no_foreign_account(content: Any) -> None:
         {"headers": [{"name": "Amazon-Advertising-API-Scope", "value": "124"}]},
         {"headers": "Amazon-Advertising-API-Scope: 124"},
         {"apiScope": "124"},
+        {"Amazon-Ads-AI-Account-Selection-Mode": "DYNAMIC"},
+        {"field": "entityId", "operand": "ENTITY"},
+        {"field": "profileId", "anything": 1110000000000002},
+        {"filter": ["profileId", "=", "\u0661\u0662"]},
         {"field": "profileId", "values": ["124"]},
         {"field": " profileId\t", "values": ["124"]},
         {"scope": {"type": "PROFILE", "id": "124"}},

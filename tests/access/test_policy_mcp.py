@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.access.policy import find_named_account, fix_account
-from proxy.errors import ConflictingAdsAccount, NotPermitted, SessionElsewhere
+from proxy.errors import ConflictingAdsAccount, ConflictingScope, NotPermitted, SessionElsewhere
 from proxy.routing.mcp_session import FixedAccount, McpSession
 from tests.access.test_policy import OTHER, OWN, account, decided, policy
 from tests.support.deciding import fields
@@ -88,13 +88,16 @@ def test_no_query_is_sent(target: bytes) -> None:
     assert isinstance(decided(ONE, b"POST", target).refusal, NotPermitted)
 
 
-@pytest.mark.parametrize("sent", [(), (b"Mcp-Session-Id: ",)])
-def test_no_stream_is_resumed_without_a_session(sent: tuple[bytes, ...]) -> None:
-    """An event's id alone could be that of anybody's stream."""
-    event = b"Last-Event-ID: 7"
-    assert isinstance(decided(ONE, b"GET", b"/mcp", event, *sent).refusal, NotPermitted)
-    assert decided(ONE, b"GET", b"/mcp", event, b"Mcp-Session-Id: x").is_fixed
-    assert decided({"access": "read"}, b"GET", b"/mcp", event).refusal is None
+@pytest.mark.parametrize("scopes", [(b"123", b"124"), (b"123,124",), (b"", b"124", b"123")])
+def test_two_profiles_are_no_choice(scopes: tuple[bytes, ...]) -> None:
+    """As for every other request: none of them is the first."""
+    with pytest.raises(ConflictingScope):
+        find_named_account(fields(scopes=scopes), "")
+
+
+def test_a_profile_may_be_named_twice() -> None:
+    """It is one choice."""
+    assert find_named_account(fields(scopes=(b"123", b"", b"123")), "124") == FixedAccount(b"123")
 
 
 def test_two_ads_accounts_are_no_choice() -> None:

@@ -156,7 +156,10 @@ async def test_a_list_shows_what_may_be_called(events: bool, running: Running) -
         assert (await client.answer()).status == 200
 
 
-RESUMED = b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: %b\r\nLast-Event-ID: 7\r\n\r\n" % KEY
+RESUMED = (
+    b"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: %b\r\n"
+    b"Last-Event-ID: 7\r\nMcp-Session-Id: s\r\n\r\n" % KEY
+)
 
 ESCAPED = post(LIST).replace(b'": ', b'":').replace(b', "', b',"').replace(b"s/l", b"s\\u002fl")
 """As long as it was."""

@@ -157,6 +157,9 @@ def test_an_open_path_is_passed_as_it_is(attacker: McpAttacker) -> None:
         ("single", (), f"/mcp?profileId={SECOND}"),
         ("single", (), "/mcp?sessionId=x"),
         ("double", (), "/mcp"),
+        ("double", (SCOPE, f"Amazon-Advertising-API-Scope: {SECOND}"), "/mcp"),
+        ("double", (f"Amazon-Advertising-API-Scope: {FIRST},{SECOND}",), "/mcp/lite"),
+        ("free", (SCOPE, f"Amazon-Advertising-API-Scope: {SECOND}", f"{MODE}: FIXED"), "/mcp"),
         ("mixed", (), "/mcp"),
     ],
 )
@@ -245,6 +248,9 @@ def test_a_stream_is_resumed_in_its_session_only(attacker: McpAttacker) -> None:
     resume = ("Accept: text/event-stream", "Last-Event-ID: 7")
     refused(attacker.ask("single", "GET", "/mcp", *resume))
     refused(attacker.ask("single", "GET", "/mcp", *resume, session))
+    for client in ("reader", "opened", "free"):
+        asked = attacker.ask(client, "GET", "/mcp", *resume)
+        assert (asked.status, asked.seen) == (403, [])
     assert attacker.ask("double", "GET", "/mcp", *resume, session).seen
 
 
@@ -284,6 +290,9 @@ FOREIGN_ARGUMENTS: list[Any] = [
     {"headers": {"amazon_advertising_api_scope": SECOND}},
     {"headers": [{"name": "Amazon-Advertising-API-Scope", "value": SECOND}]},
     {"headers": f"Amazon-Advertising-API-Scope: {SECOND}"},
+    {"headers": [["Amazon-Advertising-API-Scope", SECOND]]},
+    {"headers": [{"key": "Amazon-Advertising-API-Scope", "val": SECOND}]},
+    {"headers": {MODE: "DYNAMIC"}},
     {"body": {"profileId": SECOND}},
     {"body": {"a": [{"b": [[{"profileId": SECOND}]]}]}},
     {"advertiserAccountId": FOREIGN},
@@ -306,6 +315,11 @@ FOREIGN_ARGUMENTS: list[Any] = [
     {"body": {"accessRequestedAccounts": [{"managerAccountId": "m"}]}},
     {"body": {"accessRequestedAccounts": [{"id": SECOND}]}},
     {"filters": [{"field": "profileId", "values": [SECOND]}]},
+    {"filters": [{"field": "profileId", "operator": "EQUALS", "operand": SECOND}]},
+    {"filters": [{"field": "profileId", "operator": "EQUALS", "operand": int(SECOND)}]},
+    {"filters": [{"attribute": "advertiserAccountId", "anything": [FOREIGN]}]},
+    {"filter": ["profileId", "=", SECOND]},
+    {"fields": ["profileId"], "values": [[SECOND]]},
     {"scope": {"type": "PROFILE", "id": SECOND}},
     {"profiles": {SECOND: {}}},
     {"patch": [{"op": "replace", "path": "/profileId", "value": SECOND}]},
@@ -368,6 +382,8 @@ HIDDEN: list[bytes] = [
     % SECOND.encode(),
     b'{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"ads://%b"}}' % SECOND.encode(),
     b'{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"ads://%b"}}' % SECOND.encode(),
+    b'{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":'
+    b'["ads://%b"]}}}' % SECOND.encode(),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.app.rules import make_routing_table
-from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, SessionElsewhere
+from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, NotPermitted, SessionElsewhere
 from proxy.routing.mcp_session import McpSession, sent_session_id
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope
@@ -139,3 +139,13 @@ def test_two_sessions_in_one_request_are_refused() -> None:
     """Nobody could say which of them a server takes."""
     with pytest.raises(MalformedRequest, match="more than once"):
         sent_session_id(fields(b"Mcp-Session-Id: s1", b"Mcp_Session_Id: s2"))
+
+
+@pytest.mark.parametrize("sent", [(), (b"Mcp-Session-Id: ",)])
+@pytest.mark.parametrize("event", [b"Last-Event-ID: 7", b"last_event_id: 7", b"Last-Event-ID:"])
+def test_no_stream_is_resumed_without_a_session(event: bytes, sent: tuple[bytes, ...]) -> None:
+    """An event's id alone could be that of anybody's stream."""
+    with pytest.raises(NotPermitted) as caught:
+        sent_session_id(fields(event, *sent))
+    assert "send Last-Event-ID with its Mcp-Session-Id" in caught.value.detail
+    assert sent_session_id(fields(event, b"Mcp-Session-Id: x")) == b"x"
