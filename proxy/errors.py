@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class AdsProxyError(Exception):
@@ -36,6 +40,8 @@ class Refused(AdsProxyError):
     answer: bytes = b""
     """JSON that is sent instead of a problem document, empty for none: messages of MCP have refusals of their own."""
     _answer_status: int = 0
+    further: Mapping[str, object] = MappingProxyType({})
+    """Members of the problem document that only this one has."""
 
     def __init__(
         self, detail: str, *, retry_after: float | None = None, close: bool = False, retryable: bool | None = None
@@ -55,6 +61,11 @@ class Refused(AdsProxyError):
     def answered(self, answer: bytes, status: int) -> Self:
         """This refusal, which is sent as such an answer with such a status."""
         self.answer, self._answer_status = answer, status
+        return self
+
+    def saying(self, **further: object) -> Self:
+        """This refusal, with these members in its problem document, too."""
+        self.further = further
         return self
 
 

@@ -54,6 +54,7 @@ def document(error: Refused, request_id: str) -> dict[str, object]:
         "details": error.detail,
         "retryable": error.retryable,
         "request_id": request_id,
+        **error.further,
     }
 
 

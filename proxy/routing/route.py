@@ -61,12 +61,12 @@ _FIRST_KNOWN_IN = 2.0
 """Seconds until a client should ask again while the first profile is not known yet."""
 
 _SIGN_IN = "/auth and /ap are never forwarded: the proxy signs in by itself."
-_NEVER_FORWARDED = {
-    TargetKind.SIGN_IN: _SIGN_IN,
-    TargetKind.TOKEN: _SIGN_IN,
-    TargetKind.LOGIN: "There is no OAuth login here, as the proxy itself signs in to Amazon: switch off OAuth in the "
-    "MCP client. If the proxy wants a key, have the client send it as the header Authorization: Bearer KEY.",
-}
+_NO_LOGIN = (
+    "There is no OAuth login here, as the proxy itself signs in to Amazon. If it answered 401, the key in the header "
+    "Authorization is missing, unknown or expired: ask the operator of the proxy for a key, and have the MCP client "
+    "send it as Authorization: Bearer KEY. Switch off OAuth in the client."
+)
+_NEVER_FORWARDED = frozenset((TargetKind.SIGN_IN, TargetKind.TOKEN, TargetKind.LOGIN))
 
 
 @unchanging
@@ -119,7 +119,7 @@ def route(
     """
     kind, fields = asked.kind, asked.fields
     if kind in _NEVER_FORWARDED:
-        raise NeverForwarded(_NEVER_FORWARDED[kind])
+        raise _never_forwarded(kind)
     if fixed is None:
         sent, ads_account = sent_scope(fields), sent_ads_account(fields)
     else:
@@ -150,6 +150,14 @@ def route(
         table.mcp_paths[region] if kind is TargetKind.MCP else b"",
         fixed,
     )
+
+
+def _never_forwarded(kind: TargetKind) -> NeverForwarded:
+    """MCP clients that look for a login show the error of an answer as OAuth has it (RFC 6749, 5.2; RFC 7591, 3.2.2),
+    and nothing of a problem document."""
+    if kind is not TargetKind.LOGIN:
+        return NeverForwarded(_SIGN_IN)
+    return NeverForwarded(_NO_LOGIN).saying(error="access_denied", error_description=_NO_LOGIN)
 
 
 def _account_header(defaults: _Defaults, fixed: FixedAccount | None) -> bytes:

@@ -7,6 +7,8 @@ API itself. A real MCP client starts each of them, lists its tools, and calls so
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,27 @@ def test_mcp_remote(proxy: Rig, tmp_path: Path, path: str) -> None:
     assert "may only name accounts of its own" in other
     assert "has `access: read`" in write
     assert scopes(proxy, "mcp", "/mcp") == {flows.FIRST_PROFILE}
+    assert flows.refusals(proxy) == []
+
+
+@pytest.mark.newman
+def test_mcp_remote_with_a_wrong_key(proxy: Rig, tmp_path: Path) -> None:
+    """It looks for a login of its own, and ends with what is wrong: the key, not OAuth."""
+    node, place = require_program("node"), environments.node_environment("mcp_remote")
+    program = place / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
+    command = [node, str(program), f"{proxy.proxy_url}/mcp", "--header", "Authorization: Bearer wrong"]
+    ended = subprocess.run(
+        command,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=flows.LONGEST,
+    )
+    assert ended.returncode == 1
+    assert '"error": "access_denied", "error_description": "There is no OAuth login here' in ended.stderr
+    assert "the key in the header Authorization is missing, unknown or expired" in ended.stderr
     assert flows.refusals(proxy) == []
 
 

@@ -297,7 +297,7 @@ def test_a_client_begins_no_login_of_its_own(python: Interpreter, tmp_path: Path
     with flows.keyed(tmp_path) as proxy:
         with started_script(python, HERE / "login.py", PROXY_URL=proxy.proxy_url) as told:
             said = told.wait_for(lambda line: True)
-        assert "no OAuth login here" in " ".join(said["failed"])
+        assert '"error_description": "There is no OAuth login here' in " ".join(said["failed"])
         reached = [request["target"] for request in flows.asked(proxy, "/control/requests?last=1000")]
         assert [target for target in reached if "mcp" in target or "register" in target or "known" in target] == []
 
