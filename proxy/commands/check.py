@@ -30,7 +30,7 @@ from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, StateKind, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
-from proxy.errors import ConfigurationError, Refused
+from proxy.errors import AccountRequired, ConfigurationError, Refused
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
@@ -243,6 +243,8 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         chosen = route(summary, table, identity.scope, fixed=fixed)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
+        if isinstance(refusal, AccountRequired):
+            _advise_prefix(asked, [name for name in table.accounts if identity.scope.admits(name)])
         return FAILED
     verdict = evaluate_route(identity.policy, before, chosen)
     if asked.tool and verdict.refusal is None:
@@ -295,6 +297,12 @@ def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) 
     say(f"Yes: {rules.describe(asked.tool) if rules is not None else f'Client {asked.client} may call every tool.'}")
     _tell_destination(chosen, asked.account_id)
     return OK
+
+
+def _advise_prefix(asked: DescribedRequest, accounts: list[str]) -> None:
+    """What to check instead of a request that chooses none of several accounts."""
+    if accounts:
+        say(f"Name one in the path, here and in the client's URL: {asked.method} /@{min(accounts)}{asked.path}")
 
 
 def _tell_destination(chosen: Route, account_id: str) -> None:

@@ -159,3 +159,27 @@ def test_a_tool_goes_with_a_client_and_a_path_of_mcp(tmp_path: Path, arguments: 
     (tmp_path / "some.yaml").write_text(CLIENTS)
     result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "some.yaml"), *arguments])
     assert isinstance(result.exception, ConfigurationError) and said in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("free --mcp-tool anything", 1, "client's URL: POST /@acme/mcp"),
+        ("reader POST /mcp/lite --mcp-tool x", 1, "client's URL: POST /@acme/mcp/lite"),
+        ("free GET /v2/profiles", 1, "client's URL: GET /@acme/v2/profiles"),
+        ("bound --mcp-tool anything", 1, "client's URL: POST /@globex/mcp"),
+        ("free POST /@acme/mcp --mcp-tool anything", 0, "It would go to account acme"),
+    ],
+)
+def test_a_request_without_an_account_is_told_where_to_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, code: int, said: str
+) -> None:
+    """Where several could be meant, of those that the client may use."""
+    monkeypatch.setenv("COLUMNS", "400")
+    more = ["globex", "initech"]
+    accounts = ", ".join(f"{name}: {{client_id: app-2, client_secret: two}}" for name in more)
+    content = CLIENTS.replace("accounts: {", f"accounts: {{{accounts}, ")
+    (tmp_path / "some.yaml").write_text(content + f'  - {{name: bound, key_sha256: "{5:064}", accounts: {more}}}\n')
+    result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "some.yaml"), "--as", *arguments.split()])
+    assert (result.exit_code, said in result.output) == (code, True), result.output or result.exception
+    assert ("Name one in the path" in result.output) is bool(code)
