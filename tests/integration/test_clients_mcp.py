@@ -1,7 +1,7 @@
 """Programs for MCP that other people wrote, each with a key for one profile.
 
 mcp-remote is what desktop assistants start to reach a server over HTTP; amazon-ads-mcp is a server that calls the Ads
-API itself. A real MCP client starts each of them, lists its tools, and calls some.
+API itself. A real MCP client starts each of them, lists its tools, and calls some. LangChain makes agents.
 """
 
 from __future__ import annotations
@@ -117,4 +117,19 @@ def test_amazon_ads_mcp(proxy: Rig, tmp_path: Path) -> None:
     assert "access: read" in write
     assert f"may not use profile {FOREIGN_PROFILE}" in other
     assert scopes(proxy, "api", "/adsApi") == {flows.FIRST_PROFILE}
+    assert flows.refusals(proxy) == []
+
+
+def test_an_agent_of_langchain(proxy: Rig) -> None:
+    """Refused calls do not end it: its model reads what to send instead, and goes on."""
+    python, script = environments.python_environment("langchain"), environments.CLIENTS / "langchain" / "agent.py"
+    query = "campaign_management-query_campaign"
+    calls = [(query, {"body": BODY, "profileId": FOREIGN_PROFILE}), (query, {"body": BODY})]
+    named = json.dumps([{"name": name, "arguments": arguments} for name, arguments in calls])
+    with started(python, script, named, PROXY_URL=proxy.proxy_url, CLIENT_KEY=flows.KEY) as told:
+        assert told.wait_for(lambda line: "said" in line)["said"] == "finished"
+        foreign, own = (line for line in told.entries() if "read" in line)
+    advice = f"Use profile {flows.FIRST_PROFILE}, or leave profileId out. Do not retry."
+    assert (foreign["failed"], foreign["read"].endswith(advice)) == (True, True)
+    assert (own["failed"], "campaigns" in own["read"]) == (False, True)
     assert flows.refusals(proxy) == []
