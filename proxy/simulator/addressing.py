@@ -36,6 +36,9 @@ SCOPE_TAKEN_ANYWAY = (
 )
 """Paths whose specification has no Scope although Amazon's own Postman collections send one."""
 
+SCOPE_IGNORED = "/v2/profiles"
+"""Amazon is believed to ignore a Scope here, whatever it holds (docs/development/amazon.md, Scope)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
@@ -61,6 +64,8 @@ class Addressed:
 def check_scope(state: SimulatorState, asked: Addressed) -> Refusal | None:
     """The Scope header by the operation's rule, and whether the user may use that profile here."""
     rule = asked.operation.scope if asked.operation else "optional"
+    if asked.path.startswith(SCOPE_IGNORED):
+        return None
     if asked.scope is None:
         if rule != "required":
             return None

@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.calls import BodyUnreadable, Call
-from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Entity, Kind, StoredObject, page
+from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Kind, StoredObject, page
 
 if TYPE_CHECKING:
     from proxy.simulator.answers import Answer
+    from proxy.simulator.campaign_terms import Entity
 
 Match = re.Match[str]
 

@@ -2,16 +2,19 @@
 
 The unified API (`unified_api`) and the operations before it (`campaign_api`) read and write the same objects. Name,
 state, product and parents are the same in both; all other members are kept apart, since both have them in other shapes.
+A campaign's budget and dates are translated (`campaign_terms`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
-Entity = dict[str, Any]
-"""An object as one of the two shows it."""
-Generation = Literal["unified", "earlier"]
+from proxy.simulator.campaign_terms import OTHER, Entity, Generation, Terms, seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Place = tuple[str, str, str]
 """Whose objects, in which region, of which resource. Profiles have their own; what has no profile is an ads account's
 or a user's."""
@@ -87,27 +90,32 @@ NOT_UNIFIED = {kind.resource: Seeds({}) for kind in (*SP_KINDS.values(), BUDGET_
 
 @dataclass(slots=True)
 class StoredObject:
-    """One object: the members that both generations have, and those of each."""
+    """One object: the members that both generations have, those of each, and the `terms` of a campaign."""
 
     object_id: str
+    terms: Terms | None = None
     shared: Entity = field(default_factory=dict)
     own: dict[Generation, Entity] = field(default_factory=dict)
 
     def change(self, generation: Generation, given: Entity) -> None:
         """Sets the members that one generation gives."""
-        own = self.own.setdefault(generation, {})
+        own, others = self.own.setdefault(generation, {}), self.own.setdefault(OTHER[generation], {})
         for name, value in given.items():
             (self.shared if name in SHARED else own)[name] = value
+        for outdated in self.terms.take(generation, given) if self.terms else ():
+            others.pop(outdated, None)
 
     def shown(self, generation: Generation) -> Entity:
         """All members that one generation knows of."""
-        return {**self.shared, **self.own.get(generation, {})}
+        terms = self.terms.show(generation, self.shared.get("adProduct", "")) if self.terms else {}
+        return {**terms, **self.shared, **self.own.get(generation, {})}
 
 
 @dataclass(slots=True)
 class ObjectStore:
-    """Place -> id -> object. Ids count up over all advertisers."""
+    """Place -> id -> object. Ids count up over all advertisers. `currency` is that of an advertiser in a region."""
 
+    currency: Callable[[str, str], str]
     shelves: dict[Place, dict[str, StoredObject]] = field(default_factory=dict)
     last_id: int = FIRST_ID
 
@@ -122,13 +130,17 @@ class ObjectStore:
                 made |= {name: self._first((owner, region, PARENTS[name]), product) for name in seeds.parents}
                 for number in range(1, count + 1):
                     named = {"name": f"{product} {resource} {number}"} if seeds.named else {}
-                    self.create(place, "unified", {**named, **made})
+                    stored = self.create(place, "unified", {**named, **made})
+                    if stored.terms is not None:
+                        stored.terms = seeded(number, stored.terms.currency)
         return self.shelves[place]
 
     def create(self, place: Place, generation: Generation, given: Entity) -> StoredObject:
         """Adds an object with a new id."""
         self.last_id += 1
-        made = StoredObject(str(self.last_id))
+        owner, region, resource = place
+        terms = Terms(self.currency(owner, region)) if resource == "campaigns" else None
+        made = StoredObject(str(self.last_id), terms)
         made.change(generation, given)
         self.shelves.setdefault(place, {})[made.object_id] = made
         return made

@@ -170,3 +170,8 @@ class ProfileBook:
     def region_of(self, profile_id: str) -> str | None:
         """Where a profile lives."""
         return next((region for region, there in self.by_region.items() if profile_id in there), None)
+
+    def currency(self, owner: str, region: str) -> str:
+        """The currency of a profile; for any other owner, that of the region's first marketplace."""
+        profile = self.by_region[region].get(owner)
+        return profile.currency if profile is not None else COUNTRIES[region][0][1]

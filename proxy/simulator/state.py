@@ -59,7 +59,7 @@ class SimulatorState:
         self.faults = FaultBook()
         self.limits = Limits()
         self.reports = ReportStore(self.now, self.today)
-        self.objects = ObjectStore()
+        self.objects = ObjectStore(self.profiles.currency)
         self.sessions: dict[str, tuple[str, str, frozenset[str]]] = {}
 
     def now(self) -> float:

@@ -12,7 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from proxy.simulator.campaigns import Entity, StoredObject
+    from proxy.simulator.campaign_terms import Entity
+    from proxy.simulator.campaigns import StoredObject
 
 Verb = Literal["create", "query", "update", "delete", "retrieve", "list"]
 

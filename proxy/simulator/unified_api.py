@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proxy.simulator.answers import Answer
-    from proxy.simulator.campaigns import Entity, StoredObject
+    from proxy.simulator.campaign_terms import Entity
+    from proxy.simulator.campaigns import StoredObject
     from proxy.simulator.reports import Report
 
 

@@ -230,6 +230,109 @@ async def test_a_unified_campaign_is_listed_by_its_product_only(
     assert here[-1] == {"campaignId": chosen, "name": "new", "state": "enabled" if path == "/sd" else "ENABLED"}
 
 
+def budgets(amount: float, currency: str = "USD") -> list[dict[str, Any]]:
+    """A daily budget, as the unified API writes it."""
+    money = {"monetaryBudget": {"currencyCode": currency, "value": amount}}
+    return [{"budgetType": "MONETARY", "budgetValue": {"monetaryBudgetValue": money}, "recurrenceTimePeriod": "DAILY"}]
+
+
+SP_MEDIA, SB_MEDIA = "application/vnd.spCampaign.v3+json", "application/vnd.sbcampaignresource.v4+json"
+
+
+async def fifth(client: SimulatorClient, product: str) -> dict[str, Any]:
+    """The fifth campaign of a product, as its own API lists it: one with an end."""
+    if product == "SPONSORED_DISPLAY":
+        shown: dict[str, Any] = (await earlier(client, "GET", "/sd/campaigns?startIndex=4&count=1", None, JSON))[0]
+        return shown
+    path, media = (
+        ("/sp/campaigns/list", SP_MEDIA) if product == "SPONSORED_PRODUCTS" else ("/sb/v4/campaigns/list", SB_MEDIA)
+    )
+    found: dict[str, Any] = (await earlier(client, "POST", path, {"maxResults": 5}, media))["campaigns"][4]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("product", "budget", "days"),
+    [
+        ("SPONSORED_PRODUCTS", {"budget": {"budget": 10.0, "budgetType": "DAILY"}}, ("2026-01-01", "2027-12-31")),
+        ("SPONSORED_BRANDS", {"budget": 10.0, "budgetType": "DAILY"}, ("2026-01-01", "2027-12-31")),
+        ("SPONSORED_DISPLAY", {"budget": 10.0, "budgetType": "daily"}, ("20260101", "20271231")),
+    ],
+)
+async def test_a_campaign_has_its_budget_and_dates_in_every_shape(
+    client: SimulatorClient, product: str, budget: dict[str, Any], days: tuple[str, str]
+) -> None:
+    """Each of the earlier APIs writes them differently, and the unified API with the profile's currency."""
+    shown = await fifth(client, product)
+    assert {name: shown[name] for name in ("budget", "budgetType", "startDate", "endDate") if name in shown} == {
+        **budget,
+        "startDate": days[0],
+        "endDate": days[1],
+    }
+    wanted = {"adProductFilter": {"include": [product]}, "campaignIdFilter": {"include": [str(shown["campaignId"])]}}
+    (unified,) = (await post(client, "query/campaigns", wanted))["campaigns"]
+    assert unified["budgets"] == budgets(10.0)
+    assert (unified["startDateTime"], unified["endDateTime"]) == ("2026-01-01T00:00:00Z", "2027-12-31T23:59:59Z")
+
+
+async def test_most_campaigns_have_no_end(client: SimulatorClient) -> None:
+    """One in five has."""
+    (first, *_) = (await earlier(client, "POST", "/sp/campaigns/list", {"maxResults": 1}, SP_MEDIA))["campaigns"]
+    assert "startDate" in first
+    assert "endDate" not in first
+
+
+@pytest.mark.parametrize(
+    ("change", "budget"),
+    [
+        ({"budget": {"budget": 50, "budgetType": "DAILY"}}, budgets(50)),
+        ({"budget": {"budget": 50}}, budgets(50)),
+        ({"endDate": None}, budgets(10)),
+        ({"name": "other"}, budgets(10)),
+    ],
+)
+async def test_the_unified_api_shows_what_an_earlier_one_set(
+    client: SimulatorClient, change: dict[str, Any], budget: list[dict[str, Any]]
+) -> None:
+    """A budget, and that there is no end any more; the rest stays."""
+    chosen = (await fifth(client, "SPONSORED_PRODUCTS"))["campaignId"]
+    await earlier(client, "PUT", "/sp/campaigns", {"campaigns": [{"campaignId": chosen, **change}]}, SP_MEDIA)
+    wanted = {**PRODUCT, "campaignIdFilter": {"include": [chosen]}}
+    (unified,) = (await post(client, "query/campaigns", wanted))["campaigns"]
+    assert unified["budgets"] == budget
+    assert ("endDateTime" in unified) == ("endDate" not in change)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"budgets": budgets(7.5)}, {"budget": {"budget": 7.5, "budgetType": "DAILY"}}),
+        ({"startDateTime": "2026-05-01T08:00:00Z"}, {"startDate": "2026-05-01"}),
+        ({"endDateTime": "not a date"}, {"endDate": None}),
+        ({"budgets": budgets(7.5) * 2}, {"budget": None}),
+        ({"budgets": [{**budgets(7.5)[0], "recurrenceTimePeriod": "MONTHLY"}]}, {"budget": None}),
+    ],
+)
+async def test_an_earlier_api_shows_what_the_unified_one_set(
+    client: SimulatorClient, change: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """What it cannot express is not shown there; the unified API shows all as it was given."""
+    chosen = (await fifth(client, "SPONSORED_PRODUCTS"))["campaignId"]
+    first = {"budget": {"budget": 1, "budgetType": "DAILY"}, "startDate": "2026-02-02", "endDate": "2026-03-03"}
+    await earlier(client, "PUT", "/sp/campaigns", {"campaigns": [{"campaignId": chosen, **first}]}, SP_MEDIA)
+    updated = (await post(client, "update/campaigns", {"campaigns": [{"campaignId": chosen, **change}]}))["success"][0]
+    assert updated["campaign"].items() >= change.items()
+    found = await fifth(client, "SPONSORED_PRODUCTS")
+    assert {name: found.get(name) for name in shown} == shown
+
+
+async def test_the_currency_is_the_profiles(client: SimulatorClient) -> None:
+    """A profile of Canada has its budgets in CAD."""
+    scope = {**V3, "Amazon_Advertising_API_Scope": "1110000000000002"}
+    found = (await post(client, "query/campaigns", {**PRODUCT, "maxResults": 1}, **scope))["campaigns"][0]
+    assert found["budgets"] == budgets(10.0, "CAD")
+
+
 async def test_profiles_of_one_ads_account_have_their_own_campaigns(client: SimulatorClient) -> None:
     """A profile lists its own, and the ads account those of all its profiles in the region."""
     second = "1110000000000002"
