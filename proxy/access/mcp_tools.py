@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
+from proxy.access.mcp_protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.access.own_accounts import find_foreign_member
 from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount
@@ -46,7 +47,7 @@ _INVOKED: Final = ("name", "tool_name", "toolName", "tool")
 _GIVEN: Final = frozenset(("arguments", "args", "parameters", "params", "input"))
 """What the arguments of `invoke_tool` may be called; which of them Amazon's server reads is not written down."""
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
-_METHOD_HEADER, _NAME_HEADER, _PARAM_HEADER = b"mcp-method", b"mcp-name", b"mcp-param-"
+_PARAM_HEADER: Final = b"mcp-param-"
 _MAX_MESSAGES: Final = 64
 UNTOLD: Final = "?"
 """The name in a record for an MCP tool of unknown name; no tool has it."""
@@ -55,6 +56,14 @@ MAX_NAMED: Final = 16
 
 class UnclearMessage(ValueError):
     """What is wrong with a body, in words."""
+
+
+class HeaderMismatch(UnclearMessage):
+    """A header that contradicts the message with this JSON-RPC id, or is missing."""
+
+    def __init__(self, flaw: str, identifier: object) -> None:
+        super().__init__(flaw)
+        self.identifier = identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,9 @@ def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = 
     found = tuple(_message(entry, fields, own) for entry in entries[:_MAX_MESSAGES])
     if not found or (batch and len(content) > _MAX_MESSAGES):
         raise UnclearMessage(f"a list holds 1 to {_MAX_MESSAGES} messages")
-    _check_headers(entries, fields)
+    mismatch = find_mismatch(fields, entries)
+    if mismatch:
+        raise HeaderMismatch(mismatch, None if batch else found[0].identifier)
     return McpBody(found, batch)
 
 
@@ -142,9 +153,8 @@ def _message(content: Any, fields: RequestFields, own: OwnAccounts | None) -> Mc
     asks = "id" in content and bool(method)
     if own is None:
         return McpMessage(identifier, asks, method, tool)
-    said = {name: value for name, value in content.items() if name != "id"}
     is_ungoverned = method in _BY_ADDRESS or (method == LISTEN and not _hears_of_lists_alone(params or {}))
-    return McpMessage(identifier, asks, method, tool, find_foreign_member(own, said), is_ungoverned)
+    return McpMessage(identifier, asks, method, tool, find_foreign_member(own, judged_content(content)), is_ungoverned)
 
 
 def _hears_of_lists_alone(params: dict[str, Any]) -> bool:
@@ -187,22 +197,6 @@ def _tool_name(name: Any) -> str:
     if not isinstance(name, str) or not _TOOL.fullmatch(name):
         raise UnclearMessage("a tool's name has 1 to 128 letters, digits, '_', '-', '.' or '/'")
     return name
-
-
-def _check_headers(messages: list[dict[str, Any]], fields: RequestFields) -> None:
-    """Headers that repeat what the messages, which were read, say must say the same: some servers go by them."""
-    sent = [(name, value) for name, value in fields.every if name in (_METHOD_HEADER, _NAME_HEADER)]
-    if not sent:
-        return
-    (message, *others) = messages
-    if others:
-        raise UnclearMessage("a list of messages is sent without Mcp-Method and Mcp-Name")
-    for name, value in sent:
-        text = value.decode("latin-1")
-        if name == _METHOD_HEADER and text != message.get("method", ""):
-            raise UnclearMessage("Mcp-Method names another method than the body")
-        if name == _NAME_HEADER and message.get("method") == CALL and text != message["params"]["name"]:
-            raise UnclearMessage("Mcp-Name names another tool than the body")
 
 
 # --- Which tools of the hosted MCP endpoint a client may call, and which it is shown ---------------------
@@ -330,6 +324,8 @@ class ToolRules:
             return
         try:
             read = read_messages(request.fields, body, self.own)
+        except HeaderMismatch as error:
+            raise _mismatched(error) from None
         except UnclearMessage as error:
             raise _unclear(str(error)) from None
         objections = [self._judge(message) for message in read.messages]
@@ -447,7 +443,11 @@ def tool_refusal(identifier: object, text: str) -> dict[str, Any]:
     """The result of a tool call that the proxy refuses. Agents stop at a JSON-RPC error, but hand a result with
     `isError` on to their language model: `text` tells it what to send instead, or whom to ask."""
     content = [{"type": "text", "text": text}]
-    return {"jsonrpc": "2.0", "id": identifier, "result": {"content": content, "isError": True}}
+    return {
+        "jsonrpc": "2.0",
+        "id": identifier,
+        "result": {"content": content, "isError": True, "resultType": "complete"},
+    }
 
 
 def refuse_messages(error: Refused, read: McpBody, refused: Sequence[str]) -> Refused:
@@ -477,6 +477,12 @@ def _refused_message(message: McpMessage, text: str, why: str) -> dict[str, Any]
 def _unclear(flaw: str) -> ToolNotPermitted:
     detail = f"The client is limited, and this cannot be judged: {flaw}."
     return ToolNotPermitted(detail).answered(json.dumps(_error(None, _UNCLEAR, detail)).encode(), 400)
+
+
+def _mismatched(error: HeaderMismatch) -> ToolNotPermitted:
+    detail = f"Header mismatch: {error}."
+    answer = json.dumps(_error(error.identifier, HEADER_MISMATCH, detail)).encode()
+    return ToolNotPermitted(detail).answered(answer, 400)
 
 
 def _error(identifier: object, code: int, text: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.access.mcp_protocol import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -140,7 +142,8 @@ class ToolListFilter:
         return json.dumps(content).encode() if any(changed) else None
 
     def _cut(self, message: Any) -> bool:
-        """Take out of a message's list of tools what is not the client's; tells whether there was any."""
+        """Take out of a message's list of tools what is not the client's, and keep the list private. Tells whether that
+        changed anything."""
         tools = _tools_of(message)
         if tools is None:
             return False
@@ -150,7 +153,7 @@ class ToolListFilter:
         if tools and not result["tools"] and not result.get("nextCursor") and not self._rules.paging:
             del message["result"]
             message["error"] = self._rules.missing(len(tools))
-        return len(result["tools"]) < len(tools)
+        return make_private(result) or len(result["tools"]) < len(tools)
 
     def _unreadable(self) -> bytes:
         """With the request's id: without it, its client would wait on."""

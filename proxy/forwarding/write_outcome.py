@@ -220,10 +220,13 @@ def _of_messages(messages: Iterable[Any]) -> WriteOutcome:
 
 
 def _of_answer(message: dict[str, Any]) -> WriteOutcome:
-    """The result of an MCP tool may hold what the API answered it with, as an object or as text."""
+    """The result of an MCP tool may hold what the API answered it with, as an object or as text; or it asks for more,
+    and the call is sent again with that."""
     result = message.get("result")
     if "error" in message:
         return FAILURE
+    if isinstance(result, dict) and result.get("resultType") == "input_required":
+        return UNKNOWN
     said = next((each for each in map(_of_content, _contents(result)) if each is not None), None)
     if isinstance(result, dict) and result.get("isError"):
         return said if said is not None and said.outcome is not Outcome.SUCCESS else FAILURE

@@ -44,6 +44,24 @@ def test_a_body_with_a_list_shows_what_may_be_called(pieces: int) -> None:
 
 
 @pytest.mark.parametrize("events", [False, True])
+@pytest.mark.parametrize("tools", [TOOLS, TOOLS[:1]])
+def test_a_list_that_a_cache_may_share_becomes_private(tools: list[dict[str, Any]], events: bool) -> None:
+    """Also one of which the client may call all: the next client may not."""
+    result = {"tools": tools, "ttlMs": 60000, "cacheScope": "public", "resultType": "complete"}
+    listed = dumped({"jsonrpc": "2.0", "id": 1, "result": result})
+    passed = body(b"data: " + listed + b"\n\n" if events else listed, events=events)
+    shown = [tool for tool in tools if tool["name"] != "bad"]
+    expected = {**result, "tools": shown, "cacheScope": "private"}
+    assert json.loads(passed.strip().removeprefix(b"data: "))["result"] == expected
+
+
+def test_a_private_list_of_permitted_tools_passes_byte_for_byte() -> None:
+    """There is nothing to change."""
+    listed = b'{"id":1, "jsonrpc":"2.0", "result":{"tools":[{"name":"good-1"}], "cacheScope":"private"}}'
+    assert body(listed) == listed
+
+
+@pytest.mark.parametrize("events", [False, True])
 def test_a_list_without_a_tool_for_the_client_says_why(events: bool) -> None:
     """An empty list would look like a server without clients."""
     listed = dumped({"jsonrpc": "2.0", "id": 7, "result": {"tools": [{"name": "bad"}, {"name": "worse"}]}})

@@ -107,6 +107,8 @@ PLAIN: list[tuple[str, int, Any, str]] = [
     ("MCP: an error of the tool, as items that succeeded", 200, tool(lists(1, 0), failed=True), "failure"),
     ("MCP: a failed call that says otherwise", 200, tool({"code": "UNAUTHORIZED", "details": "x"}), "failure"),
     ("MCP: a text in braces", 200, tool("{not JSON}"), "success"),
+    ("MCP: it asks for more first", 200, answer({"resultType": "input_required", "requestState": "s"}), "unknown"),
+    ("MCP: complete", 200, answer({"content": [], "resultType": "complete"}), "success"),
     ("MCP: content of another kind", 200, answer({"content": [7, {"type": "image"}], "isError": False}), "success"),
     ("MCP: no content", 200, answer({"content": None}), "success"),
     ("MCP: any result", 200, answer("pong"), "success"),
