@@ -147,6 +147,7 @@ TOOL_KINDS = frozenset(
         "body-account-forbidden",
         "body-account-unknown",
         "content-type",
+        "header-mismatch",
         "operation-unknown",
         "report-order",
         "s3-authorization",

@@ -186,8 +186,8 @@ async def serve_mcp(context: CallContext, around: ListenerAddresses) -> web.Stre
         def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
             return ask_operation(call, path, wanted, named)
 
-        def refuse(kind: str, reason: str) -> None:
-            state.ledger.refused(context.record, 200, kind, reason)
+        def refuse(status: int, kind: str, reason: str) -> None:
+            state.ledger.refused(context.record, status, kind, reason)
 
         where = state, region, context.path, context.request.method, context.head
         message = mcp.Message(*where, caller, body, ask, refuse)

@@ -1,4 +1,4 @@
-"""The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions.
+"""The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions and without.
 
 What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a token that
 is over shows as a JSON-RPC error; an account is named in headers in FIXED mode only, where it holds for the whole
@@ -21,6 +21,17 @@ from proxy.simulator.ads_account_api import MANAGER_ID
 from proxy.simulator.answers import Answer, error_answer, json_answer
 from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, Refusal, check_client, check_token, find_leak
 from proxy.simulator.limits import Caller
+from proxy.simulator.mcp_sessionless import (
+    HEADER_MISMATCH,
+    SERVER,
+    VERSION,
+    Wrong,
+    ask_first,
+    completed,
+    discovered,
+    find_wrong,
+    is_sessionless,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -119,6 +130,13 @@ def find_tool(name: Any) -> Tool | None:
     return next((tool for tool in CATALOGUE if tool.name == name), None)
 
 
+def find_called(name: Any, arguments: JsonObject) -> tuple[Tool | None, JsonObject]:
+    """Which of Amazon's tools a call is for in the end, and with which arguments."""
+    if name == INVOKE:
+        name, arguments = arguments.get("name"), _object(arguments.get("arguments"))
+    return find_tool(name), arguments
+
+
 def call_tool(name: Any, arguments: JsonObject, ask: Ask) -> JsonObject | None:
     """The result of a call of one of Amazon's tools; None where there is none of this name."""
     if name == SEARCH:
@@ -128,9 +146,7 @@ def call_tool(name: Any, arguments: JsonObject, ask: Ask) -> JsonObject | None:
     if name == DESCRIBE:
         described = [tool.as_json() for tool in map(find_tool, arguments.get("names") or ()) if tool is not None]
         return _tool_result(json.dumps({"tools": described}))
-    if name == INVOKE:
-        name, arguments = arguments.get("name"), _object(arguments.get("arguments"))
-    tool = find_tool(name)
+    tool, arguments = find_called(name, arguments)
     if tool is None:
         return None
     answer = ask(tool.path, _object(arguments.get("body")), arguments)
@@ -187,6 +203,7 @@ PROTOCOL_VERSION = "2025-06-18"
 SESSION = "Mcp-Session-Id"
 MODE = "amazon-ads-ai-account-selection-mode"
 ACCOUNT, MANAGER = "amazon-ads-accountid", "amazon-ads-manager-accountid"
+EVENT_STREAM = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache, no-transform"))
 NO_AUTHORIZATION = b"no authorization"
 TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a token, not one
 
@@ -194,7 +211,7 @@ TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a
 @dataclass(frozen=True, slots=True)
 class Message:
     """One request to the endpoint, and who sent it. `ask` puts a tool's question to the unified API, and `refuse` notes
-    the kind of a broken rule, and the reason."""
+    the status, the kind of a broken rule, and the reason."""
 
     state: SimulatorState
     region: str
@@ -204,7 +221,7 @@ class Message:
     caller: Caller
     body: bytes
     ask: Ask
-    refuse: Callable[[str, str], None]
+    refuse: Callable[[int, str, str], None]
 
     @property
     def fixed(self) -> frozenset[str]:
@@ -264,15 +281,16 @@ def refuse_mcp(state: SimulatorState, refusal: Refusal, body: bytes) -> Answer:
 
 
 def answer_mcp(asked: Message) -> Answer:
-    """One message of a client."""
-    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user, asked.fixed)
-    session = asked.head.first(SESSION.lower())
-    if asked.method == "DELETE":
-        sessions.pop(session or "", None)
-        return Answer(204)
+    """One message of a client, in whichever version it is written."""
+    spoken = asked.state.settings.mcp_versions
     if asked.method != "POST":
-        return error_answer(405, "METHOD_NOT_ALLOWED", "POST a message, or DELETE a session").with_headers(
-            ("Allow", "POST, DELETE")
+        has_sessions = spoken != "sessionless" and (spoken == "sessions" or not is_sessionless(asked.head))
+        if asked.method == "DELETE" and has_sessions:
+            asked.state.sessions.pop(asked.head.first(SESSION.lower()) or "", None)
+            return Answer(204)
+        allowed = "POST, DELETE" if has_sessions else "POST"
+        return error_answer(405, "METHOD_NOT_ALLOWED", f"this endpoint takes {allowed}").with_headers(
+            ("Allow", allowed)
         )
     accepted = ",".join(asked.head.all("accept"))
     if "text/event-stream" not in accepted or "application/json" not in accepted:
@@ -283,6 +301,15 @@ def answer_mcp(asked: Message) -> Answer:
         return json_answer(_failure(None, -32700, "Parse error"), 400)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return json_answer(_failure(None, -32600, "Invalid Request"), 400)
+    if spoken == "sessionless" or (spoken == "both" and is_sessionless(asked.head, message)):
+        return _answer_sessionless(asked, message)
+    return _answer_in_session(asked, message)
+
+
+def _answer_in_session(asked: Message, message: JsonObject) -> Answer:
+    """The answer of the versions with sessions: all of it as events."""
+    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user, asked.fixed)
+    session = asked.head.first(SESSION.lower())
     if message.get("method") == "initialize":
         session = secrets.token_hex(16)
         sessions[session] = owner
@@ -291,16 +318,49 @@ def answer_mcp(asked: Message) -> Answer:
     elif sessions.get(session) != owner:
         begun = sessions.get(session)
         if begun is not None and begun[:2] == owner[:2]:
-            asked.refuse("session-account", f"the session began with {sorted(begun[2]) or 'no account'}")
+            asked.refuse(404, "session-account", f"the session began with {sorted(begun[2]) or 'no account'}")
         return json_answer(_failure(message.get("id"), -32001, "Session not found"), 404)
     if "id" not in message or "method" not in message:
         return Answer(202, ((SESSION, session),), b"", "counted")
-    headers = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache, no-transform"), (SESSION, session))
-    return Answer(200, headers, stream=_events(asked, message))
+    return Answer(200, (*EVENT_STREAM, (SESSION, session)), stream=_events(asked, message))
 
 
-async def _events(asked: Message, message: dict[str, Any]) -> AsyncIterator[bytes]:
-    """The messages that answer a request, each as one event."""
+def _answer_sessionless(asked: Message, message: JsonObject) -> Answer:
+    """The counting tool and results of tools come as events, all else as JSON; errors have a status of their own."""
+    wrong = find_wrong(asked.head, message)
+    if wrong is not None:
+        if wrong.code == HEADER_MISMATCH:
+            asked.refuse(400, "header-mismatch", wrong.text)
+        return json_answer(wrong.as_json(message.get("id")), wrong.status)
+    if "id" not in message:
+        return Answer(202, (), b"", "counted")
+    method, params = message["method"], message["params"]
+    if method == "server/discover":
+        return json_answer(_success(message, completed(discovered())))
+    if method == "tools/list":
+        return json_answer(_success(message, completed({"tools": listed(asked.path, asked.state.settings)})))
+    first = _ask_first(asked, message) if isinstance(params.get("arguments") or {}, dict) else None
+    if isinstance(first, Wrong):
+        return json_answer(first.as_json(message["id"]), first.status)
+    if first is not None:
+        return json_answer(_success(message, completed(first)))
+    return Answer(200, EVENT_STREAM, stream=_events(asked, message, completed))
+
+
+def _ask_first(asked: Message, message: JsonObject) -> JsonObject | Wrong | None:
+    """What a call that changes something is answered instead, until it is confirmed."""
+    params = message["params"]
+    tool, _ = find_called(params.get("name"), _object(params.get("arguments")))
+    asks = asked.state.settings.mcp_confirms and tool is not None and not tool.reads
+    if not asks or find_foreign_account(asked.body, asked.fixed):
+        return None
+    return ask_first(message, (asked.caller.user, asked.region, *sorted(asked.fixed)))
+
+
+async def _events(
+    asked: Message, message: JsonObject, complete: Callable[[JsonObject], JsonObject] = dict
+) -> AsyncIterator[bytes]:
+    """The messages that answer a request, each as one event; `complete` gives its result what the version wants."""
     params = message.get("params") or {}
     if not isinstance(params, dict) or not isinstance(params.get("arguments") or {}, dict):
         yield _event(_failure(message["id"], -32602, "Invalid params"))
@@ -313,19 +373,21 @@ async def _events(asked: Message, message: dict[str, Any]) -> AsyncIterator[byte
             progress = {"progressToken": token, "progress": number, "total": goal}
             yield _event({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress})
             await asyncio.sleep(float(arguments.get("interval", 0)))
-    yield _event(_result(asked, message, params))
+    last = _result(asked, message, params)
+    yield _event({**last, "result": complete(last["result"])} if "result" in last else last)
 
 
 def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The last message: the result of a request, or why there is none."""
     method = message["method"]
     if method == "initialize":
+        version = params.get("protocolVersion")
         return _success(
             message,
             {
-                "protocolVersion": params.get("protocolVersion", PROTOCOL_VERSION),
+                "protocolVersion": version if isinstance(version, str) and version < VERSION else PROTOCOL_VERSION,
                 "capabilities": {"tools": {}},
-                "serverInfo": {"name": "ads-simulator", "version": "1"},
+                "serverInfo": SERVER,
             },
         )
     if method == "ping":
@@ -335,7 +397,7 @@ def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> 
     if method == "tools/call":
         foreign = find_foreign_account(asked.body, asked.fixed)
         if foreign:
-            asked.refuse("argument-account", f"{foreign} is not the account of this session")
+            asked.refuse(200, "argument-account", f"{foreign} is not the account of this session")
             return _success(message, _tool_result(f"Not authorized to access account {foreign}", failed=True))
         return _called(asked, message, params)
     return _failure(message["id"], -32601, "Method not found")

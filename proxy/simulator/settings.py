@@ -16,6 +16,7 @@ Rotation = Literal["none", "at_once", "grace"]
 AccountLists = Literal["region", "all"]
 McpTools = Literal["own", "amazon"]
 McpHints = Literal["honest", "contrary", "none"]
+McpVersions = Literal["both", "sessions", "sessionless"]
 Duplicates = Literal["refuse", "return", "accept"]
 
 
@@ -61,6 +62,8 @@ class SimulatorSettings:
 
     Of MCP: `mcp_tools` is which tools are listed, the simulator's "own" or such as "amazon" has; all can be called.
     `mcp_hints` is what the list says of their reading: an "honest" hint, the "contrary", or "none".
+    `mcp_versions` is which versions it implements: those with "sessions", the "sessionless" one, or "both". With
+    `mcp_confirms`, tools that change something ask first, without a session.
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
     Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
@@ -104,6 +107,8 @@ class SimulatorSettings:
     report_url_lifetime: float = 3600
     mcp_tools: McpTools = "own"
     mcp_hints: McpHints = "honest"
+    mcp_versions: McpVersions = "both"
+    mcp_confirms: bool = False
     mcp_token_status: int = 400
     strict_paths: bool = True
     strict_reports: bool = False
@@ -124,9 +129,11 @@ CHANGEABLE = (
     "ads_account_lists",
     "answer_refresh_token",
     "code_lifetime",
+    "mcp_confirms",
     "mcp_hints",
     "mcp_token_status",
     "mcp_tools",
+    "mcp_versions",
     "presigned_lifetime",
     "report_duplicate_window",
     "report_duplicates",
@@ -159,6 +166,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "ads_account_lists": get_args(AccountLists),
     "mcp_hints": get_args(McpHints),
     "mcp_tools": get_args(McpTools),
+    "mcp_versions": get_args(McpVersions),
     "report_duplicates": get_args(Duplicates),
     "rotation": get_args(Rotation),
 }

@@ -21,7 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-OF_THE_MESSAGE = (b"content-length", b"transfer-encoding", b"host", b"mcp-session-id", b"accept", b"content-type")
+OF_THE_MESSAGE = (
+    *(b"content-length", b"transfer-encoding", b"host", b"accept", b"content-type"),
+    *(b"mcp-session-id", b"mcp-protocol-version", b"mcp-method", b"mcp-name"),
+)
 HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
 
 
