@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
-from proxy.routing.ads_account import names_account
+from proxy.routing.ads_account import any_names_account, names_account
 from proxy.strict_json import UnclearBody, read_json
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS
 
@@ -217,7 +217,10 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
                 waiting.append((each, name, _naming(name, above) or _of_entry(name, each, by_value) or naming))
         elif isinstance(value, list):
             named = _named_in_list(value)
-            waiting += [(each, above, naming or (named if _may_be_id(each) else "")) for each in value]
+            if named and not naming:
+                waiting += [(each, above, named if _may_be_id(each) else "") for each in value]
+            else:
+                waiting += [(each, above, naming) for each in value]
         elif naming:
             if not own.hold_member(naming, value):
                 return ForeignMember(naming)
@@ -271,12 +274,16 @@ def _of_entry(name: str, value: Any, by_value: tuple[str, str]) -> str:
 def _named_in_list(entries: list[Any]) -> str:
     """The account's name that an entry of a list is, as in `["profileId", "=", "1"]`; empty for none. A word such as
     `profile` counts before a single other entry only: it may be one of many keywords."""
-    for each in entries:
-        if isinstance(each, str) and len(each) <= _LONGEST and _is_clear_name(each):
-            return each
-    if len(entries) == 2 and isinstance(entries[0], str) and _BARE_NAME.fullmatch(_plain_text(entries[0])):
-        return entries[0]
-    return ""
+    texts = [each for each in entries if isinstance(each, str) and len(each) <= _LONGEST]
+    if len(entries) == 2 and texts[:1] == entries[:1] and _BARE_NAME.fullmatch(_plain_text(texts[0])):
+        return texts[0]
+    return next(filter(_is_clear_name, texts), "") if _may_hold_name(texts) else ""
+
+
+def _may_hold_name(texts: list[str]) -> bool:
+    """Whether one of many texts may be a clear name: to read each by itself would take thrice as long."""
+    written = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return any_names_account(written) or _SCOPE in _plain_text("".join(texts))
 
 
 def _is_clear_name(name: str) -> bool:
