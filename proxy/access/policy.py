@@ -10,7 +10,6 @@ of operations has it, and nothing else (docs/reference/permissions.md, Limited c
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import ORDINARY, OwnAccounts, checked_parameters, find_foreign_name, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
-from proxy.http1.target import percent_decoded
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account, sent_scope
 from proxy.routing.mcp_session import (
     ACCOUNT_HEADER,
@@ -29,6 +27,7 @@ from proxy.routing.mcp_session import (
     elsewhere,
 )
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
+from proxy.routing.overrides import PUNCTUATION, may_override
 from proxy.routing.target import TargetKind
 from proxy.strict_json import read_json
 from proxy.unchanging import unchanging
@@ -88,55 +87,6 @@ def _names_accounts(value: object) -> bool:
             continue
         waiting += [each for each in found if isinstance(each, dict | list)]
     return any_names_account(name.encode() for name in names)
-
-
-# --- Headers and parameters that override the method, path or operation ---------------------------------------
-
-OVERRIDES = frozenset(
-    b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
-    b"x-rewrite-url x-rewrite-uri x-override-url x-original-path x-original-request-uri x-envoy-original-path "
-    b"x-request-uri x-waws-unencoded-url x-http-path-override method-override http-method-override x-amz-target".split()
-)
-"""The known headers. Parameters may have these names, too."""
-_ALIKE = re.compile(rb"(?:x|https?|goog(?:le)?|amzn?|override|original|real|actual|requested)+method(?:override)?")
-"""All of a name without punctuation. A bare `method` is a parameter like any other, and `Mcp-Method` is checked."""
-_WITHIN = re.compile(
-    rb"methodoverride|overridemethod|httpmethod|httpverb|verboverride|pathoverride|overridepath|unencodedurl"
-    rb"|(?:original|rewrite|override|rewritten|overridden)(?:request)?(?:ur[il]|path)"
-)
-"""A part of such a name that suffices."""
-_HINT = re.compile(rb"method|verb|path|ur[il]|target")
-"""What each of these names has, without punctuation: almost no other name is looked at further."""
-_PARAMETER = re.compile(rb"[^a-z0-9]+method(?:[^a-z0-9].*)?", re.DOTALL)
-"""`_method` as frameworks for forms read it: PHP takes a dot, a blank and an opening bracket for `_`."""
-_PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
-_KNOWN = frozenset(name.translate(None, _PUNCTUATION) for name in OVERRIDES)
-_DECODINGS = 3
-_MAX_OVERRIDES = 1024
-_MAX_REMEMBERED_BYTES = 128
-
-
-def may_override(name: bytes) -> bool:
-    """Whether a header or parameter of this name may stand for another request line."""
-    return _remembered(name) if len(name) <= _MAX_REMEMBERED_BYTES else _find(name)
-
-
-def _find(name: bytes) -> bool:
-    for _ in range(_DECODINGS):
-        lower = name.lower()
-        plain = lower.translate(None, _PUNCTUATION)
-        if _HINT.search(plain) is None and b"%" not in name:
-            return False
-        if plain in _KNOWN or _ALIKE.fullmatch(plain) or _WITHIN.search(plain) or _PARAMETER.fullmatch(lower):
-            return True
-        decoded = percent_decoded(name)
-        if decoded == name:
-            return False
-        name = decoded
-    return False
-
-
-_remembered = lru_cache(maxsize=_MAX_OVERRIDES)(_find)
 
 
 # --- What a client may do --------------------------------------------------------------------------------
@@ -448,7 +398,7 @@ _MAX_CHOICES = 20
 
 def names_mode(name: bytes) -> bool:
     """Whether a header of this name may choose how the MCP endpoint finds an account."""
-    return _MODE in name.lower().translate(None, _PUNCTUATION)
+    return _MODE in name.lower().translate(None, PUNCTUATION)
 
 
 def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.policy import may_override, names_mode
+from proxy.access.policy import names_mode
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.fields import plain_name
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
 from proxy.routing.mcp_session import FIXED, MODE_HEADER, SESSION_ID
+from proxy.routing.overrides import may_override
 from proxy.routing.route import ACCOUNT, REGION
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS, authorization_headers
 

@@ -13,7 +13,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
-from proxy.access.policy import may_override
 from proxy.errors import Throttled
 from proxy.events import CounterRaised
 from proxy.forwarding.body_copy import decode_body
@@ -40,6 +39,7 @@ from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import MAX_ANSWER, answer_to_poll
 from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
+from proxy.routing.overrides import may_override
 
 if TYPE_CHECKING:
     from collections.abc import Callable

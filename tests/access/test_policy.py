@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from proxy.access.policy import OVERRIDES, Policy, Verdict, evaluate_request, evaluate_run, may_override
+from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_run
 from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.http1.target import parse_target
 from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.overrides import OVERRIDES
 from proxy.routing.route import Route
 from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
 from tests.support.deciding import OVERRIDING, fields, judged, request
@@ -303,49 +304,6 @@ def test_access_holds_for_every_published_operation() -> None:
     reads = {row.name for row in PUBLISHED if row.effect is Effect.READ}
     assert permitted["read"] == reads
     assert permitted["report"] == reads | {row.name for row in PUBLISHED if row.effect is Effect.REPORT}
-
-
-@pytest.mark.parametrize("name", sorted(OVERRIDES))
-def test_a_known_name_is_known_in_any_spelling(name: bytes) -> None:
-    """In any case, with other punctuation, encoded once or twice."""
-    spellings = (name, name.upper(), name.replace(b"-", b"_"), name.replace(b"-", b""), name.replace(b"-", b"%2d"))
-    assert all(map(may_override, (*spellings, name.replace(b"-", b"%252D"), name + b"[]")))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            b"X-Method",
-            b"X-Override-Method",
-            b"X-Goog-Method-Override",
-            b"X-HTTP-Method-Override-2",
-            b"Override-Method",
-        ),
-        *(b"X-Google-Method", b"X-Original-Request-Path", b"X-Rewritten-Url", b"X-HTTP-Verb", b"X-Requested-Method"),
-        *(b"_method", b"_METHOD", b"_method[]", b"_method[0]", b"%255fmethod", b"%5F%6Dethod", b".method", b" _method"),
-    ],
-)
-def test_a_similar_name_is_treated_as_a_known_one(name: bytes) -> None:
-    """Other vendors' headers, and what frameworks for forms take for `_method`."""
-    assert may_override(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(b"method", b"a_method", b"paymentMethod", b"Mcp-Method", b"Access-Control-Request-Method", b"methodology"),
-        *(b"Content-Location", b"Referer", b"url", b"landing_page_url", b"imagePath", b"", b"_", b"%", b"x"),
-    ],
-)
-def test_another_name_is_left_alone(name: bytes) -> None:
-    """A parameter that holds the word, and headers of browsers and of MCP."""
-    assert not may_override(name)
-
-
-def test_a_name_that_is_encoded_more_often_than_anybody_decodes_is_left_alone() -> None:
-    """Each server and framework on the way decodes once; four times is nobody's reading."""
-    assert not may_override(b"%25252525255Fmethod")
 
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 5}, {"max_in_flight": 1}, {"methods": ["GET"]}, {}])

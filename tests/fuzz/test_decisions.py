@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.access.admission import admit, check_host
-from proxy.access.policy import Policy, may_override
+from proxy.access.policy import Policy
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.clients import Client
 from proxy.errors import Refused
@@ -19,6 +19,7 @@ from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target, path_segments
 from proxy.routing.ads_account import NAMES_ACCOUNT
 from proxy.routing.operations import PUBLISHED, Effect, ScopeRule
+from proxy.routing.overrides import may_override
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, RoutingTable
 from proxy.routing.target import TargetKind, find_destination

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from proxy.access.policy import Policy, may_override
+from proxy.access.policy import Policy
 from proxy.app.rules import make_policy, make_routing_table
 from proxy.config.model.clients import Client
 from proxy.errors import Refused
@@ -20,6 +20,7 @@ from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
+from proxy.routing.overrides import may_override
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory, RoutingTable
 from proxy.routing.target import TargetKind, find_destination
