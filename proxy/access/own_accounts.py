@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import any_names_account, names_account
+from proxy.routing.overrides import MAX_PARAMETERS, has_too_many
 from proxy.strict_json import UnclearBody, read_json
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from proxy.http1.request_fields import RequestFields
 
-MAX_PARAMETERS = 80
-"""How many parameters of a query are checked, within ten times what a plain 401 costs."""
 _READINGS = 4
 """How often a query is decoded in search of names: more than any server is known to do."""
 ORDINARY = frozenset(
@@ -112,11 +111,16 @@ def _find_in_query(own: OwnAccounts, query: bytes) -> str:
 
 def checked_parameters(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """`query_parameters` of a query that decides what a client may do. Raises `TooManyParameters`."""
-    if query.count(b"&") + query.count(b";") >= MAX_PARAMETERS:
+    check_count(query)
+    return query_parameters(query)
+
+
+def check_count(query: bytes) -> None:
+    """Raise `TooManyParameters` for a query with more parameters than are looked at."""
+    if has_too_many(query):
         raise TooManyParameters(
             f"This client is limited, and its query has more than {MAX_PARAMETERS} parameters; send fewer at once."
         )
-    return query_parameters(query)
 
 
 def _is_scope(name: bytes) -> bool:

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.access.json_body import find_odd_form
-from proxy.access.own_accounts import ORDINARY, OwnAccounts, checked_parameters, find_foreign_name, sent_account_ids
+from proxy.access.own_accounts import OwnAccounts, check_count, find_foreign_name, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account, sent_scope
@@ -27,7 +27,7 @@ from proxy.routing.mcp_session import (
     elsewhere,
 )
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
-from proxy.routing.overrides import PUNCTUATION, may_override
+from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
 from proxy.strict_json import read_json
 from proxy.unchanging import unchanging
@@ -232,7 +232,8 @@ def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
     path = asked.path
     if policy.checks_paths:
         path = unambiguous_path(path, asked.segments, policy.unscoped_paths)
-    if _overrides(asked):
+    check_count(asked.query)
+    if asked.overrides:
         return _forbid(
             policy.checks_requests,
             f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
@@ -244,13 +245,6 @@ def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
     if not policy.names_path(path):
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
     return _evaluate_operation(policy, asked)
-
-
-def _overrides(asked: RequestSummary) -> bool:
-    names = [name for name, _ in asked.fields.every if name not in ORDINARY]
-    if asked.query:
-        names += [name for name, _ in checked_parameters(asked.query)]
-    return any(map(may_override, names))
 
 
 def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:

@@ -39,8 +39,8 @@ def method_name(method: bytes) -> str:
     return _NAMES.get(method, "other")
 
 
-def kind_of_route(client: str, method: bytes, route: Route, effect: str = "") -> RequestKind:
-    """That of a request which was routed; its `effect` is that of its operation, if it is not told."""
+def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> RequestKind:
+    """That of a request which was routed, and has this effect at Amazon."""
     operation = route.operation
     return RequestKind(
         client,
@@ -50,7 +50,7 @@ def kind_of_route(client: str, method: bytes, route: Route, effect: str = "") ->
         route.ads_account.decode("latin-1"),
         method_name(method),
         UNKNOWN if operation is None else operation.name,
-        effect or (UNKNOWN if operation is None else operation.effect),
+        effect,
     )
 
 
@@ -67,7 +67,7 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
         ads_account[:_MAX_NAMED].decode("latin-1"),
         method_name(asked.method),
         UNKNOWN if operation is None else operation.name,
-        UNKNOWN if operation is None else operation.effect.value,
+        asked.effect,
     )
 
 

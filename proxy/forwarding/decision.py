@@ -196,9 +196,10 @@ class Decision:
 
     def note_effect(self, effect: str) -> None:
         """What it does at Amazon: by its operation, or by its body, for a request that is decided by itself."""
-        self.effect = effect
+        asked = self.asked
+        self.effect = effect = UNKNOWN if asked.overrides else effect
         self.is_write = effect == UNKNOWN or may_change(effect)
-        self.has_outcome = self.is_write and self.asked.method not in SAFE_METHODS
+        self.has_outcome = self.is_write and (asked.overrides or asked.method not in SAFE_METHODS)
         self.reads_request = self.has_outcome and self.rules.recorded_values is not None
 
     def __repr__(self) -> str:
@@ -218,7 +219,7 @@ class Decision:
     @property
     def reads(self) -> bool:
         """Whether it changes nothing at Amazon."""
-        return is_read(self.asked.method, self.route.operation)
+        return not self.asked.overrides and is_read(self.asked.method, self.route.operation)
 
     def section(self, token: AccessToken, account_lines: AccountLines) -> bytes:
         """What leaves behind the request line with this token."""
@@ -232,7 +233,7 @@ class Decision:
 def _effect_of(asked: RequestSummary) -> str:
     """What a request does at Amazon, as far as its head tells. MCP's GET and DELETE open a stream and end a session."""
     if asked.operation is not None:
-        return asked.operation.effect
+        return asked.effect
     has_body = asked.fields.chunked or asked.fields.content_length
     is_without_message = asked.kind is TargetKind.MCP and asked.method in _WITHOUT_MESSAGE and not has_body
     return Effect.READ if is_without_message else UNKNOWN

@@ -68,11 +68,11 @@ class UndecidedRequest:
     def kind(self) -> RequestKind:
         """Its account for log and metrics: the destination, or what it asked for."""
         method = self.request.method if self.request is not None else b""
-        if self.route is not None:
-            return kind_of_route(self.client, method, self.route)
-        if self.asked is not None:
+        if self.asked is None:
+            return RequestKind(self.client, method=method_name(method))
+        if self.route is None:
             return kind_of_summary(self.client, self.asked)
-        return RequestKind(self.client, method=method_name(method))
+        return kind_of_route(self.client, method, self.route, self.asked.effect)
 
 
 class Forwarder:
@@ -215,8 +215,8 @@ class Forwarder:
             self.rules.clients.note_use(decision.identity, time.time())
         if decision.budgeted or decision.is_write:
             undecided = self._undecided = UndecidedRequest(request, decision.client)
+            undecided.asked = decision.asked
             if decision.budgeted:
-                undecided.asked = decision.asked
                 self.rules.clients.charge(decision.identity, time.monotonic())
             undecided.route = decision.route
 

@@ -39,7 +39,6 @@ from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import MAX_ANSWER, answer_to_poll
 from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
-from proxy.routing.overrides import may_override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +111,7 @@ class SharedReport:
         self._body = body
         operation, fields = self._operation, self._context.request.fields
         deletes = not (operation.is_order or operation.is_poll)  # in whatever form: Amazon may have done it
-        is_odd = any(may_override(name) for name, _ in fields.every) or (body and find_odd_form(fields))
+        is_odd = self._context.decision.asked.overrides or (body and find_odd_form(fields))
         if self._token is None or (is_odd and not deletes):
             return
         if operation.is_order:

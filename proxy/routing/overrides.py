@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from proxy.http1.target import percent_decoded
+from proxy.http1.target import percent_decoded, query_parameters
+
+if TYPE_CHECKING:
+    from proxy.http1.request_fields import RequestFields
 
 OVERRIDES = frozenset(
     b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
@@ -30,9 +34,32 @@ _PARAMETER = re.compile(rb"[^a-z0-9]+method(?:[^a-z0-9].*)?", re.DOTALL)
 """`_method` as frameworks for forms read it: PHP takes a dot, a blank and an opening bracket for `_`."""
 PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
 _KNOWN = frozenset(name.translate(None, PUNCTUATION) for name in OVERRIDES)
+_VALUE = re.compile(rb"=[^&;]*")
+MAX_PARAMETERS = 80
+"""How many parameters of a query are looked at, within ten times what a plain 401 costs."""
 _DECODINGS = 3
 _MAX_OVERRIDES = 1024
 _MAX_REMEMBERED_BYTES = 128
+
+
+def find_override(fields: RequestFields, query: bytes) -> bool:
+    """Whether a header or a query parameter may stand for another request line.
+
+    `query` may begin with its question mark. One of more than `MAX_PARAMETERS` may, if a name in it looks like it.
+    """
+    if any(may_override(name) for name, _ in fields.every):
+        return True
+    names = _VALUE.sub(b"", query)
+    if b"%" not in names and _HINT.search(names.lower().translate(None, PUNCTUATION)) is None:
+        return False
+    if has_too_many(query):
+        return True
+    return any(may_override(name) for name, _ in query_parameters(query))
+
+
+def has_too_many(query: bytes) -> bool:
+    """Whether a query has more than `MAX_PARAMETERS`."""
+    return query.count(b"&") + query.count(b";") >= MAX_PARAMETERS
 
 
 def may_override(name: bytes) -> bool:

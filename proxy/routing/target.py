@@ -11,9 +11,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import UnknownRoute
+from proxy.events import UNKNOWN
 from proxy.http1.target import Target, path_segments, percent_decoded
 from proxy.regions import REGION_NAMES
 from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
+from proxy.routing.overrides import find_override
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class RequestSummary(NamedTuple):
 
     `kind`, `name`, `region`, `prefix` and `authority` are those of a `Destination`. `operation` is the table's row,
     None where it has none. `path` is without the selecting prefix, and `query` holds its question mark. Both are empty
-    where nothing reads them; the path of a request without an operation is always read.
+    where nothing reads them; the path of a request without an operation is always read. `overrides` tells that a header
+    or a query parameter may stand for another request line.
     """
 
     method: bytes
@@ -52,11 +55,17 @@ class RequestSummary(NamedTuple):
     operation: Operation | None
     path: bytes
     query: bytes
+    overrides: bool
 
     @property
     def segments(self) -> tuple[bytes, ...]:
         """The parts of `path`, percent-decoded once."""
         return path_segments(self.path)
+
+    @property
+    def effect(self) -> str:
+        """What its operation does at Amazon, or `unknown`."""
+        return UNKNOWN if self.operation is None or self.overrides else self.operation.effect.value
 
 
 def summarise(
@@ -65,7 +74,8 @@ def summarise(
     """The summary of a request to this destination, whose client's requests are decided by what `reading` says."""
     kind, path = destination.kind, destination.path
     operation = operations.find(method, destination.segments) if kind is _API else _OWN_OPERATIONS.get(kind)
-    query = destination.target[len(path) :] if reading.query else b""
+    query = destination.target[len(path) :]
+    overrides = find_override(fields, query)
     if operation is not None and not reading.path:
         path = b""
     return RequestSummary(
@@ -78,7 +88,8 @@ def summarise(
         destination.authority,
         operation,
         path,
-        query,
+        query if reading.query else b"",
+        overrides,
     )
 
 

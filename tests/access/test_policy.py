@@ -173,7 +173,7 @@ def test_a_long_method_is_not_said_back_whole() -> None:
     ],
 )
 def test_a_limited_client_may_not_send_another_method_or_path_in_a_header(limits: dict[str, Any], rule: str) -> None:
-    """Some servers obey X-HTTP-Method-Override and X-Original-URL; for who is not limited they pass as they are."""
+    """Some servers obey X-HTTP-Method-Override and X-Original-URL; of other clients they pass, and count as writes."""
     verdict = decided(limits, b"GET", b"/v2/campaigns", OVERRIDING, scope=b"123")
     assert (verdict.refusal is not None) is (rule != "")
     if rule:

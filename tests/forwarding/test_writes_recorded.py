@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.forwarding.body_copy import LARGE
+from proxy.observability.audit import record_of
 from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
 from tests.forwarding.test_checked_bodies import MINE, clients
 from tests.support.proxy_bench import ProxyBench, Running
@@ -124,6 +125,53 @@ async def test_what_may_write_by_mcp_has_a_record(running: Running, name: str) -
         assert (await bench.ask(WRITES[name])).status == 200
         event = await bench.events.last(2)
         assert (event.operation_class, event.attempts) == ("unknown", 1)
+
+
+OVERRIDING: dict[str, bytes] = {
+    "a header": GET[:-2] + b"X-HTTP-Method-Override: DELETE\r\n\r\n",
+    "the header of another framework": GET[:-2] + b"x_method_override: PUT\r\n\r\n",
+    "a header with another path": GET[:-2] + b"X-Original-URL: /sp/campaigns\r\n\r\n",
+    "a parameter": GET.replace(b"/v2/profiles", b"/v2/profiles?apiProgram=billing&_method=PUT"),
+    "an encoded parameter": GET.replace(b"/v2/profiles", b"/v2/profiles?%5fme%74hod=PUT"),
+    "a list by POST": LISTING.replace(b"Host", b"X-HTTP-Method: PUT\r\nHost", 1),
+    "a tool that reads": mcp(call(QUERY), b"X-HTTP-Method-Override: DELETE"),
+    "a stream of MCP": GET.replace(b"/v2/profiles", b"/mcp?_method=DELETE"),
+}
+
+
+@pytest.mark.parametrize("name", OVERRIDING)
+async def test_a_request_that_may_mean_another_method_or_path_has_a_record(running: Running, name: str) -> None:
+    """Whoever sends it, the first time and again: it is forwarded as it came, and its effect is unknown."""
+    sent = OVERRIDING[name]
+    async with running(answering(*[HELLO] * 2)) as bench:
+        stream = FullStream(bench)
+        assert (await bench.ask(sent)).status == 503
+        assert bench.upstream.wires == []
+        stream.full = False
+        for number in (2, 3):
+            assert (await bench.ask(sent)).status == 200
+            event = await bench.events.last(number)
+            record = record_of(event)
+            assert (event.operation_class, event.attempts) == ("unknown", 1)
+            assert record is not None and record["event"]["action"] == "amazon-write"
+            assert record["ads_proxy"]["operation_class"] == "unknown"
+
+
+@pytest.mark.parametrize(("line", "attempts"), [(b"", 2), (b"X-HTTP-Method-Override: DELETE\r\n", 1)])
+async def test_a_request_that_may_mean_another_method_is_not_sent_twice(
+    running: Running, line: bytes, attempts: int
+) -> None:
+    """A GET without a complete response is sent again; with such a header, it may be a DELETE that succeeded."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        if len(bench.upstream.wires) > 1:
+            wire.send(HELLO)
+        wire.close()
+
+    async with running(script) as bench:
+        status = (await bench.ask(GET[:-2] + line + b"\r\n")).status
+        assert (status, len(bench.upstream.wires)) == ({1: 502, 2: 200}[attempts], attempts)
 
 
 async def test_writes_go_on_when_the_stream_takes_records_again(running: Running) -> None:

@@ -1,10 +1,12 @@
-"""Names of headers and parameters that may stand for another method, path or operation."""
+"""Headers and parameters that may stand for another method, path or operation."""
 
 from __future__ import annotations
 
 import pytest
 
-from proxy.routing.overrides import OVERRIDES, may_override
+from proxy.routing.overrides import MAX_PARAMETERS, OVERRIDES, find_override, has_too_many, may_override
+from proxy.routing.target import EVERYTHING, PathReading
+from tests.support.deciding import OVERRIDING, fields, request, summary
 
 
 @pytest.mark.parametrize("name", sorted(OVERRIDES))
@@ -48,3 +50,65 @@ def test_another_name_is_left_alone(name: bytes) -> None:
 def test_a_name_that_is_encoded_more_often_than_anybody_decodes_is_left_alone() -> None:
     """Each server and framework on the way decodes once; four times is nobody's reading."""
     assert not may_override(b"%25252525255Fmethod")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(b"?_method=PUT", b"?a=1&_method", b"a=1;_METHOD=x", b"?X-HTTP-Method-Override=PUT", b"?%5f%6dethod=x"),
+        *(b"?%255fmethod=x", b"?+method=x", b"?me=1&_method[]=x"),
+    ],
+)
+def test_a_parameter_is_found_among_others(query: bytes) -> None:
+    """In every spelling that some server reads."""
+    assert find_override(fields(), query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"",
+        b"?",
+        b"?a=_method",
+        b"?a=%26_method%3DPUT",
+        b"?targetIdFilter=1",
+        b"?path=/x&url=y",
+        b"?%61=1",
+        b"?me&thod=1",
+    ],
+)
+def test_other_parameters_override_nothing(query: bytes) -> None:
+    """Values do not count, nor do names that only look like it."""
+    assert not find_override(fields(), query)
+
+
+def test_a_header_is_found_among_others() -> None:
+    """In addition to the ordinary ones."""
+    assert find_override(fields(OVERRIDING), b"")
+    assert not find_override(fields(b"X-Other: _method"), b"")
+
+
+@pytest.mark.parametrize(("name", "overrides"), [(b"a", False), (b"targetId", True), (b"%61", True)])
+def test_of_very_many_parameters_those_that_look_like_it_count(name: bytes, overrides: bool) -> None:
+    """To look at each of them would cost more than a refusal may."""
+    queries = [b"?" + b"&".join([name + b"=1"] * number) for number in (MAX_PARAMETERS, MAX_PARAMETERS + 1)]
+    assert [find_override(fields(), query) for query in queries] == [False, overrides]
+    assert [has_too_many(query) for query in queries] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "effect"),
+    [
+        (b"/v2/profiles", (), "read"),
+        (b"/v2/profiles?a=1", (), "read"),
+        (b"/v2/profiles", (OVERRIDING,), "unknown"),
+        (b"/v2/profiles?_method=PUT", (), "unknown"),
+        (b"/nobody/knows", (), "unknown"),
+    ],
+)
+@pytest.mark.parametrize("reading", [EVERYTHING, PathReading(path=False, query=False)])
+def test_the_effect_of_an_operation_holds_without_overrides(
+    target: bytes, lines: tuple[bytes, ...], effect: str, reading: PathReading
+) -> None:
+    """Also for a client whose requests are decided without their query."""
+    assert summary(request(b"GET", target, fields(*lines)), reading=reading).effect == effect
