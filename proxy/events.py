@@ -517,14 +517,17 @@ class MemberValue(NamedTuple):
 
 
 class ChangedObjects(NamedTuple):
-    """What a write names and sets: objects as `KIND/ID`, and how many `further` ones there were; the names of members;
-    the values that are to be recorded. `unread` names the bodies, `request` or `response`, that could not be read."""
+    """What a write names and sets: objects as `KIND/ID`, the names of members, and the values that are to be recorded;
+    and how many further ones of each are left out. `unread` names the bodies, `request` or `response`, that could not
+    be read, or that different readers understand differently."""
 
     objects: tuple[str, ...] = ()
     further: int = 0
     members: tuple[str, ...] = ()
     values: tuple[MemberValue, ...] = ()
     unread: tuple[str, ...] = ()
+    further_members: int = 0
+    further_values: int = 0
 
 
 class RequestKind(NamedTuple):

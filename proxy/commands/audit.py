@@ -209,7 +209,8 @@ class ChangeFilter:
     def may_take(self, record: Mapping[str, Any]) -> bool:
         """Whether a record could be wanted if it held everything: some of its objects or members are not recorded."""
         own = _part(record, "ads_proxy")
-        if not (own.get("unread") or own.get("further_objects")):
+        objects, members = self.object and own.get("further_objects"), self.member and own.get("further_members")
+        if not (own.get("unread") or objects or members):
             return False
         return ChangeFilter(self.day, self.client).takes(record) and not self.takes(record)
 
@@ -282,9 +283,14 @@ def _cells(record: Mapping[str, Any]) -> Iterator[str]:
     items = _part(own, "items")
     yield f"{outcome} ({items.get('succeeded')} of {_total(items)})" if items else outcome
     unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
-    further = [f"and {own['further_objects']} more"] if own.get("further_objects") else []
-    yield " ".join([*map(str, _list(own, "objects")), *further, *unread]) or "-"
-    yield " ".join(_member(str(name), own) for name in _list(own, "members")) or "-"
+    yield " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]) or "-"
+    members = [_member(str(name), own) for name in _list(own, "members")]
+    yield " ".join([*members, *_further(own, "further_members")]) or "-"
+
+
+def _further(own: Mapping[str, Any], name: str) -> list[str]:
+    """How many more a record leaves out."""
+    return [f"and {own[name]} more"] if own.get(name) else []
 
 
 def _total(items: Mapping[str, Any]) -> int:

@@ -2,7 +2,8 @@
 
 An object is known by the name of the member that holds its id, `campaignId` or `campaignIdFilter`; ids are texts, also
 where they came as numbers. Members are those of the objects in the request, one level deep. Their values are recorded
-only if the configuration lists them (docs/reference/audit.md, What was changed).
+only if the configuration lists them (docs/reference/audit.md, What was changed). What cannot be named is counted, so
+that a record never seems complete where it is not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ChangedObjects, MemberValue
-from proxy.forwarding.write_outcome import find_results, read
+from proxy.forwarding.write_outcome import find_results
+from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +26,6 @@ MAX_MEMBERS: Final = 100
 MAX_VALUES: Final = 100
 MAX_VALUE: Final = 256
 """Characters of a value."""
-MAX_DEPTH: Final = 40
-"""Levels of a body that are looked at."""
 
 
 class ObjectKind(StrEnum):
@@ -66,8 +66,11 @@ _HOLDERS: Final = {
 """The kind of the objects in a list, by the list's name or by the last segment of the path."""
 _WRAPPERS: Final = frozenset(("body", "arguments", "args", "parameters", "params", "input"))
 """Members of the arguments of an MCP tool that hold the body, or the arguments of another tool."""
+_TOOL_NAMES: Final = frozenset(("name", "tool", "toolname"))
+"""Members next to the arguments of another tool that name it."""
 _TOOL_CALL: Final = "tools/call"
-_ID: Final = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+_ID: Final = re.compile(r"(?!0[0-9])[A-Za-z0-9._:~-]{1,128}")
+"""An id in its only spelling: Amazon may read `" 5"`, `5.0` and `05` as 5, and a record would name another object."""
 _MEMBER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
@@ -102,7 +105,9 @@ def find_changes(
         found.take(name, value)
     unread = []
     try:
-        found.read_request(_read(request))
+        content, is_clear = _read_request(_present(request))
+        found.read_request(content)
+        unread += [] if is_clear else ["request"]
     except (ValueError, RecursionError):
         unread.append("request")
     content_type, body = response
@@ -120,56 +125,77 @@ def _present(body: bytes | None) -> bytes:
     return body
 
 
-def _read(body: bytes | None) -> Any:
-    found = _present(body)
-    return read(found) if found.strip() else None
+def _read_request(body: bytes) -> tuple[Any, bool]:
+    """The JSON of a request, and whether no object in it has a name twice: readers differ in which of the values they
+    take, and the last is here. Raises `ValueError` or `RecursionError`."""
+    is_clear = True
+
+    def make(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_clear
+        found = dict(members)
+        is_clear = is_clear and len(found) == len(members)
+        return found
+
+    content = json.loads(body.decode("utf-8-sig"), object_pairs_hook=make) if body.strip() else None
+    return content, is_clear
 
 
 @dataclass(slots=True)
 class _Findings:
-    """What was found so far, each thing once."""
+    """What was found so far, each thing once. `unnamed` counts ids that are in no spelling by which an object is known,
+    `further_members` are the members beyond `MAX_MEMBERS`, and those whose names are not recorded."""
 
     path: WrittenPath
     recorded: frozenset[str]
     objects: dict[str, None] = field(default_factory=dict)
     members: dict[str, None] = field(default_factory=dict)
     values: list[MemberValue] = field(default_factory=list)
+    unnamed: int = 0
+    further_members: set[str] = field(default_factory=set)
+    further_values: int = 0
 
     def changes(self, unread: tuple[str, ...]) -> ChangedObjects:
         objects = tuple(self.objects)
         return ChangedObjects(
             objects=objects[:MAX_OBJECTS],
-            further=max(0, len(objects) - MAX_OBJECTS),
+            further=max(0, len(objects) - MAX_OBJECTS) + self.unnamed,
             members=tuple(self.members),
             values=tuple(self.values),
             unread=unread,
+            further_members=len(self.further_members),
+            further_values=self.further_values,
         )
 
     def read_request(self, content: Any) -> None:
-        for body in _bodies(content):
+        for body, parts in _bodies(content):
             self.walk(body)
-            for holder, item in _items(body):
-                self._read_item(holder or self.path.collection, item)
+            for part in parts:
+                for holder, item in _items(part):
+                    self._read_item(holder or self.path.collection, item)
 
     def walk(self, content: Any) -> None:
         """Every id at any level, in their order."""
-        left = [(content, 0)]
+        left = [content]
         while left:
-            value, depth = left.pop()
+            value = left.pop()
             if isinstance(value, dict):
                 for name, each in value.items():
                     self.take(name, each)
                 inner: Iterable[Any] = value.values()
             else:
                 inner = value if isinstance(value, list) else ()
-            if depth < MAX_DEPTH:
-                left.extend((each, depth + 1) for each in reversed([*inner]) if isinstance(each, dict | list))
+            left.extend(each for each in reversed([*inner]) if isinstance(each, dict | list))
 
     def take(self, name: str, value: Any) -> None:
         """The ids in a member of this name, if it is one that holds ids."""
         kind = self._kind_of(name)
-        if kind is not None:
-            self.objects.update((f"{kind}/{identifier}", None) for identifier in _ids(value))
+        if kind is None:
+            return
+        for identifier in _ids(value):
+            if identifier:
+                self.objects[f"{kind}/{identifier}"] = None
+            else:
+                self.unnamed += 1
 
     def _kind_of(self, name: str) -> ObjectKind | None:
         plain = _plain(name)
@@ -180,14 +206,18 @@ class _Findings:
         """One object that is to be made or changed: the names of its members, and the values that are kept."""
         kind = _HOLDERS.get(_plain(holder))
         own = [each for name, value in item.items() if self._kind_of(name) is kind for each in _ids(value)]
-        object_ = f"{kind}/{own[0]}" if kind is not None and own else ""
+        object_ = f"{kind}/{own[0]}" if kind is not None and own and own[0] else ""
         for name, value in item.items():
-            if self._kind_of(name) is not None or not _MEMBER.fullmatch(name):
+            if self._kind_of(name) is not None:
                 continue
-            if len(self.members) < MAX_MEMBERS:
+            if name not in self.members and (len(self.members) >= MAX_MEMBERS or not _MEMBER.fullmatch(name)):
+                self.further_members.add(name)
+            else:
                 self.members[name] = None
             if name in self.recorded and len(self.values) < MAX_VALUES:
                 self.values.append(MemberValue(object_, name, _text(value)))
+            elif name in self.recorded:
+                self.further_values += 1
 
 
 # --- The parts of a body ---------------------------------------------------------------------------------
@@ -198,33 +228,48 @@ def _plain(name: str) -> str:
 
 
 def _ids(value: Any) -> Iterator[str]:
-    """The ids of a member: one, a list of them, or a filter that includes some."""
-    given = value.get("include") if isinstance(value, dict) else value
+    """The ids of a member: one, a list of them, or a filter that includes some; empty for each that has another form,
+    which may be an id to Amazon."""
+    given = value.get("include", value) if isinstance(value, dict) else value
     for each in given if isinstance(given, list) else [given]:
         text = str(each) if isinstance(each, str | int) and not isinstance(each, bool) else ""
-        if _ID.fullmatch(text):
-            yield text
+        if each not in (None, ""):
+            yield text if _ID.fullmatch(text) else ""
 
 
-def _bodies(content: Any) -> Iterator[Any]:
-    """The body of a request to the API: itself, or what the arguments of MCP's tools hold."""
+def _bodies(content: Any) -> Iterator[tuple[Any, Iterable[Any]]]:
+    """The body of a request to the API, or the arguments of each tool that it calls by MCP; with the parts of it that
+    hold objects."""
     messages = content if isinstance(content, list) else [content]
     if not any(isinstance(each, dict) and "jsonrpc" in each for each in messages):
-        yield content
+        yield content, (content,)
         return
     for message in messages:
         params = message.get("params") if isinstance(message, dict) and message.get("method") == _TOOL_CALL else None
         if isinstance(params, dict):
-            yield from _unwrapped(params.get("arguments"), MAX_DEPTH)
+            arguments = params.get("arguments")
+            yield arguments, _unwrapped(arguments)
 
 
-def _unwrapped(arguments: Any, levels: int) -> Iterator[Any]:
-    inner = [arguments[name] for name in sorted(_WRAPPERS & arguments.keys())] if isinstance(arguments, dict) else []
-    inner = [each for each in inner if isinstance(each, dict)]
-    if not inner or not levels:
-        yield arguments
-    for each in inner:
-        yield from _unwrapped(each, levels - 1)
+def _unwrapped(arguments: Any) -> Iterator[Any]:
+    """The arguments of a tool without their wrappers: what these hold, and what is next to them, unless that says only
+    which tool is called, and for which account."""
+    left = [arguments]
+    while left:
+        value = left.pop()
+        names = sorted(_WRAPPERS & value.keys()) if isinstance(value, dict) else []
+        wrapped = [name for name in names if isinstance(value[name], dict)]
+        if not wrapped:
+            yield value
+            continue
+        left.extend(value[name] for name in reversed(wrapped))
+        beside = {name: each for name, each in value.items() if name not in wrapped and not _is_address(name)}
+        if beside:
+            yield beside
+
+
+def _is_address(name: str) -> bool:
+    return _plain(name) in _TOOL_NAMES or names_account(name.encode("utf-8", "surrogatepass"))
 
 
 def _items(body: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -248,7 +248,9 @@ def _changes(changes: ChangedObjects) -> dict[str, object]:
         "objects": list(changes.objects),
         "further_objects": changes.further or None,
         "members": list(changes.members),
+        "further_members": changes.further_members or None,
         "values": values,
+        "further_values": changes.further_values or None,
         "unread": list(changes.unread),
     }
 

@@ -267,6 +267,18 @@ def test_what_is_not_recorded_may_be_among_them(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == "No write was found.\n"
 
 
+@pytest.mark.parametrize(("wanted", "incomplete"), [({"member": "state"}, 1), ({"object": "campaign/1"}, 0)])
+def test_members_that_are_not_recorded_may_be_among_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: dict[str, str], incomplete: int
+) -> None:
+    """Where a member is asked for; their number is shown."""
+    path = written(tmp_path / "audit.jsonl", [write("24", members=["bid"], further_members=12, objects=["ad/1"])])
+    assert show((path,), ChangeFilter()) == 0
+    assert "bid and 12 more" in capsys.readouterr().out
+    assert show((path,), ChangeFilter(**wanted)) == 0
+    assert ("1 further writes may be among them" in capsys.readouterr().err) is bool(incomplete)
+
+
 def test_a_changed_file_is_shown_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What stands there is shown; the exit code and a line say that it is not what was written."""
     path = written(tmp_path / "audit.jsonl")

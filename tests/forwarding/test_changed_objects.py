@@ -123,13 +123,9 @@ CASES: list[tuple[str, str, Any, Any, tuple[str, ...], tuple[str, ...]]] = [
         ("startDate", "name"),
     ),
     (
-        "what is no id, and no name",
+        "no ids",
         "/sp/campaigns",
-        {
-            "campaigns": [
-                {"campaignId": True, "adGroupId": 1.5, "adId": "a b", "keywordId": None, "<b>": 1, "x" * 65: 1}
-            ]
-        },
+        {"campaigns": [{"campaignId": None, "adGroupId": "", "adId": [], "keywordIdFilter": {"include": []}}]},
         None,
         (),
         (),
@@ -184,6 +180,50 @@ def test_objects_and_members_are_named(
     assert changes(template, request_, response, path=path) == ChangedObjects(objects=objects, members=members)
 
 
+UNNAMED: dict[str, tuple[Any, int, int]] = {
+    "a number with a point": ({"campaignId": 5.0}, 1, 0),
+    "a number with an exponent": ({"campaignId": 5e3}, 1, 0),
+    "a text with a blank": ({"campaignId": " 5"}, 1, 0),
+    "a text with a zero in front": ({"campaignId": "05"}, 1, 0),
+    "a truth value": ({"campaignId": True}, 1, 0),
+    "several": ({"campaignIds": [1.0, "a b", ["5"], {"id": 5}]}, 4, 0),
+    "an object": ({"campaignId": {"id": "5"}}, 1, 0),
+    "all but some": ({"campaignIdFilter": {"exclude": ["9"]}}, 1, 0),
+    "members with odd names": ({"campaignId": None, "<b>": 1, "x" * 65: 1, "é": 1}, 0, 3),
+}
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_what_cannot_be_named_is_counted(name: str) -> None:
+    """Amazon may take it for an object or a member: the record does not look as if it named all."""
+    body, objects, members = UNNAMED[name]
+    found = changes("/sp/campaigns", {"campaigns": [body, {"campaignId": "1", "state": "PAUSED"}]})
+    assert (found.objects, found.members) == (("campaign/1",), ("state",))
+    assert (found.further, found.further_members, found.unread) == (objects, members, ())
+
+
+def test_an_id_in_the_path_is_counted_too() -> None:
+    """Servers may decode and trim it."""
+    found = changes("/sd/adGroups/{adGroupId}", None, path="/sd/adGroups/ 5")
+    assert (found.objects, found.further) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"campaigns": [{"campaignId": "1", "campaignId": "2", "state": "PAUSED"}]}',
+        b'{"campaigns": [{"campaignId": "2", "state": "ENABLED", "state": "PAUSED"}]}',
+        b'{"campaigns": [{"campaignId": "9"}], "campaigns": [{"campaignId": "2", "state": "PAUSED"}]}',
+        b'{"campaigns": [{"campaign\\u0049d": "1", "campaignId": "2", "state": "PAUSED"}]}',
+    ],
+)
+def test_a_body_with_a_name_twice_counts_as_unread(body: bytes) -> None:
+    """Some readers take the first value and some the last, which is told."""
+    found = find_changes(WrittenPath(collection="campaigns"), body, (JSON, b""), frozenset(("state",)))
+    assert (found.objects, found.members, found.unread) == (("campaign/2",), ("state",), ("request",))
+    assert found.values == (MemberValue("campaign/2", "state", "PAUSED"),)
+
+
 def test_an_unknown_operation_is_read_too() -> None:
     """Its path names nothing, as nobody knows what its segments are."""
     assert read_path("", (b"new", b"campaigns", b"5")) == WrittenPath(collection="campaigns")
@@ -198,13 +238,17 @@ def test_of_many_objects_the_first_are_named() -> None:
     """And how many more there are."""
     found = changes("/sp/campaigns", MANY, recorded=("state",))
     assert (len(found.objects), found.further, found.objects[-1]) == (MAX_OBJECTS, 50, "campaign/99")
-    assert (len(found.values), found.members) == (MAX_VALUES, ("state",))
+    assert (len(found.values), found.further_values, found.members) == (MAX_VALUES, 50, ("state",))
+    more = {"campaigns": [*MANY["campaigns"], {"campaignId": 1.5}]}
+    assert changes("/sp/campaigns", more).further == 51
 
 
 def test_of_many_members_the_first_are_named() -> None:
-    """A body can hold any number."""
-    body = [{f"member{number}": 1 for number in range(150)}]
-    assert len(changes("/sd/campaigns", body).members) == 100
+    """And how many more there are, each counted once."""
+    body = [{f"member{number}": 1 for number in range(150)}] * 2
+    found = changes("/sd/campaigns", [*body, {"member0": 1, "state": 1}], recorded=("state",))
+    assert (len(found.members), found.further_members) == (100, 51)
+    assert found.values == (MemberValue("", "state", "1"),)
 
 
 VALUES: list[tuple[str, str, Any, tuple[tuple[str, str, str], ...]]] = [
@@ -275,14 +319,24 @@ def test_results_that_a_tool_hands_on_are_read() -> None:
     assert find_changes(WrittenPath(), b"{}", (JSON, failed), NOTHING).objects == ()
 
 
-def test_a_deep_body_is_read_to_a_bound() -> None:
-    """Without end it would cost too much."""
+def test_a_deep_body_is_read() -> None:
+    """As deep as JSON is."""
     body: Any = {"campaignId": "1"}
     for _ in range(60):
         body = {"body": body} if _ % 2 else [body]
-    assert changes("/sp/campaigns", body).objects == ()
+    assert changes("/sp/campaigns", body).objects == ("campaign/1",)
     nested: Any = {"campaignId": "1"}
     for _ in range(60):
         nested = {"arguments": nested}
     call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"arguments": nested}}
     assert changes("", call).objects == ("campaign/1",)
+
+
+def test_what_stands_next_to_the_body_of_a_tool_is_read() -> None:
+    """The tool may take it, too; names of tools and accounts say where it goes."""
+    body = {"campaigns": [{"campaignId": "1", "state": "PAUSED"}]}
+    arguments = {"profileId": "9", "adGroupId": "2", "bid": 3, "body": body}
+    params = {"name": "invoke_tool", "arguments": {"tool_name": "t", "arguments": arguments}}
+    found = changes("", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, recorded=("bid",))
+    assert (set(found.objects), set(found.members)) == ({"campaign/1", "ad-group/2"}, {"state", "bid"})
+    assert found.values == (MemberValue("", "bid", "3"),)

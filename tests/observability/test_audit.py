@@ -96,6 +96,8 @@ def test_a_write_names_what_it_changed() -> None:
         members=("state", "bid"),
         values=(events.MemberValue("campaign/1", "state", "PAUSED"), events.MemberValue("", "bid", "0.5")),
         unread=("response",),
+        further_members=4,
+        further_values=5,
     )
     record = record_of(finished(operation_class="write", changes=changes))
     assert record is not None
@@ -106,9 +108,11 @@ def test_a_write_names_what_it_changed() -> None:
         {"member": "bid", "value": "0.5"},
     ]
     assert own["unread"] == ["response"]
+    assert (own["further_members"], own["further_values"]) == (4, 5)
     record = record_of(finished(operation_class="write", changes=events.ChangedObjects()))
     assert record is not None
-    assert not {"objects", "further_objects", "members", "values", "unread"} & record["ads_proxy"].keys()
+    names = {"objects", "members", "values"}
+    assert not (names | {f"further_{name}" for name in names} | {"unread"}) & record["ads_proxy"].keys()
 
 
 def test_a_call_of_mcp_names_its_tools() -> None:
