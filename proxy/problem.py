@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from proxy.errors import MethodNotAllowed
+from proxy.secret import mask_keys
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -45,13 +46,14 @@ def reason_phrase(status: int) -> str:
 
 def document(error: Refused, request_id: str) -> dict[str, object]:
     """The problem document. `type` ends in the stable slug; `detail` says what to do."""
+    detail = mask_keys(error.detail)
     return {
         "type": TYPE_PREFIX + error.slug,
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": detail,
         "code": error.code,
-        "details": error.detail,
+        "details": detail,
         "retryable": error.retryable,
         "request_id": request_id,
         **error.further,
@@ -65,7 +67,7 @@ def message(error: Refused, request_id: str) -> dict[str, object]:
     """
     found = document(error, request_id)
     data = {name: found[name] for name in ("type", "status", "retryable", "request_id")}
-    inner = {"code": _MESSAGE_REFUSED, "message": error.detail, "data": data}
+    inner = {"code": _MESSAGE_REFUSED, "message": found["detail"], "data": data}
     return {"jsonrpc": "2.0", "id": None, "error": inner, **found}
 
 

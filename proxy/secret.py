@@ -1,4 +1,5 @@
-"""The type of everything that must never be read by accident: client secrets, tokens, keys.
+"""The type of everything that must never be read by accident: client secrets, tokens, keys; and the shape of a client's
+key, which is known by it alone, as only digests of keys are configured.
 
 Nothing here logs, stores or compares outside constant time. Code that needs the text calls `reveal`.
 """
@@ -6,7 +7,18 @@ Nothing here logs, stores or compares outside constant time. Code that needs the
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+import re
+from typing import Final, NoReturn
+
+MASK: Final = "***"
+KEY_PREFIX: Final = "adsproxy_"
+"""The beginning of a client's key."""
+_KEY: Final = re.compile(r"(adsproxy(?:_|%5F|\\u005f))[\w%-]{6,}", re.IGNORECASE)
+
+
+def mask_keys(text: str) -> str:
+    """The text with `***` instead of each client's key, behind the key's known beginning."""
+    return _KEY.sub(rf"\1{MASK}", text) if "adsproxy" in text.casefold() else text
 
 
 class Secret:

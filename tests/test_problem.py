@@ -38,6 +38,15 @@ def test_a_message_is_both_a_problem_document_and_a_json_rpc_error() -> None:
     assert data.items() <= said.items() and said["detail"] == "Name one."
 
 
+def test_a_refusal_quotes_no_key() -> None:
+    """A client that wrote its key in the wrong place may show the answer to others."""
+    error = AccountRequired("Unknown account 'adsproxy_SECRETSECRET'; correct it.")
+    for form in (BodyForm.PROBLEM, BodyForm.MESSAGE):
+        sent = answer(error, "r1", form, close=False, extra=b"")
+        assert b"SECRET" not in sent
+        assert b"Unknown account 'adsproxy_***'; correct it." in sent
+
+
 @pytest.mark.parametrize("close", [False, True])
 def test_an_answer_that_is_no_problem_document_is_json_as_it_was_given(close: bool) -> None:
     """With its length, and not to be kept by any cache."""

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from proxy.secret import Secret
+from proxy.secret import KEY_PREFIX, Secret, mask_keys
 
 
 def test_a_secret_shows_only_stars() -> None:
@@ -32,3 +32,16 @@ def test_secrets_compare_by_their_text() -> None:
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
     assert not Secret("")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no key", KEY_PREFIX, "adsproxy_...", "adsproxy_YOUR", "ads_proxy_requests_total"]
+)
+def test_what_is_no_key_stays(text: str) -> None:
+    """A beginning alone tells nothing."""
+    assert mask_keys(text) == text
+
+
+def test_the_beginning_of_a_key_stays() -> None:
+    """So that a reader knows what was there."""
+    assert mask_keys(f"x={KEY_PREFIX}abc-DEF_123, y=ADSPROXY%5Fabcdefg") == "x=adsproxy_***, y=ADSPROXY%5F***"

@@ -371,7 +371,7 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
             "reason": request.refusal or BY_AMAZON,
             "detail": request.detail,
         }
-        for request in history.refused()
+        for request in map(history.cleaned, history.refused())
     ]
 
 

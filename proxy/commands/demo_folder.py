@@ -19,7 +19,6 @@ import yaml
 
 from proxy.app.rules import DEMO_CLIENT
 from proxy.commands.invite import opened_ledger
-from proxy.commands.keys import KEY_PREFIX
 from proxy.config import load
 from proxy.config.model.values import parse_address
 from proxy.events import (
@@ -37,6 +36,7 @@ from proxy.observability.audit import AdminSignedIn, ClientKeyChanged, KeyChange
 from proxy.observability.audit_chain import OPENED, seal
 from proxy.observability.audit_file import AuditFile
 from proxy.regions import REGION_NAMES
+from proxy.secret import KEY_PREFIX
 from proxy.tokens.invitation import link, signing_key
 
 if TYPE_CHECKING:

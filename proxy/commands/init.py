@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 import yaml
 
-from proxy.commands.keys import KEY_PREFIX
 from proxy.commands.prompts import AccountAnswers, HomeRegion, ProvidedAnswers, answer_all
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import DEFAULT_ADMIN, is_folder, load
 from proxy.config.reference import commented_yaml
 from proxy.errors import ConfigurationError, StartupError
+from proxy.secret import KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -29,12 +29,11 @@ from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
+from proxy.secret import KEY_PREFIX
 from proxy.tokens.opening import rotate_keys
 
 if TYPE_CHECKING:
     from proxy.config import Config, KeyConfig
-
-KEY_PREFIX = "adsproxy_"
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)

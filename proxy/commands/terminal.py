@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from proxy.secret import mask_keys
+
 OK, FAILED = 0, 1
 INTERRUPTED = 130
 """A shell's own for a command that Ctrl-C ended."""
@@ -55,8 +57,8 @@ def _takes_configuration(name: str) -> bool:
 
 
 def complain(problems: str) -> None:
-    """Each line of `problems` on a line of its own, with the program's name."""
-    for line in problems.splitlines():
+    """Each line of `problems` on a line of its own, with the program's name and without clients' keys."""
+    for line in mask_keys(problems).splitlines():
         tell(f"ads-proxy: {line}")
 
 

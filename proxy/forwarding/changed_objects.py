@@ -67,7 +67,7 @@ _HOLDERS: Final = {
 _WRAPPERS: Final = frozenset(("body", "arguments", "args", "parameters", "params", "input"))
 """Members of the arguments of an MCP tool that hold the body, or the arguments of another tool."""
 _TOOL_NAMES: Final = frozenset(("name", "tool", "toolname"))
-"""Members next to the arguments of another tool that name it."""
+"""Members next to the arguments of another MCP tool that name it."""
 _TOOL_CALL: Final = "tools/call"
 _ID: Final = re.compile(r"(?!0[0-9])[A-Za-z0-9._:~-]{1,128}")
 """An id in its only spelling: Amazon may read `" 5"`, `5.0` and `05` as 5, and a record would name another object."""
@@ -252,8 +252,8 @@ def _bodies(content: Any) -> Iterator[tuple[Any, Iterable[Any]]]:
 
 
 def _unwrapped(arguments: Any) -> Iterator[Any]:
-    """The arguments of a tool without their wrappers: what these hold, and what is next to them, unless that says only
-    which tool is called, and for which account."""
+    """The arguments of an MCP tool without their wrappers: what these hold, and what is next to them, unless that names
+    only the called MCP tool or the account."""
     left = [arguments]
     while left:
         value = left.pop()

@@ -58,7 +58,9 @@ class RecentRequest(NamedTuple):
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""
+        kind = self.kind
         return self._replace(
+            kind=kind._replace(profile=clean(kind.profile), ads_account=clean(kind.ads_account)),
             path=clean(self.path),
             detail=clean(self.detail),
             mcp_tools=clean(self.mcp_tools),

@@ -1,7 +1,7 @@
 """What must never be printed, and how it is taken out of a text.
 
 Two nets: texts known to be secret, in the spellings they meet (plain, percent-encoded, JSON-escaped), and shapes that
-only secrets have (Amazon's tokens, authorization headers, credential fields). Nothing is logged here.
+only secrets have (Amazon's tokens, clients' keys, authorization headers, credential fields). Nothing is logged here.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from bisect import bisect
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from proxy.secret import KEY_PREFIX, MASK, mask_keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.secret import Secret
 
-MASK: Final = "***"
 MIN_SECRET: Final = 4
 """A known secret shorter than this is masked by its shape only: `abc` would mask half of a log."""
 MIN_SECRET_IN_WORDS: Final = 8
@@ -49,11 +50,12 @@ _SHAPES: Final = (
 
 _HINTS: Final = (
     *("atz", "bearer", "basic", "client_secret", "_token", "code_verifier"),
-    *("x-ads-proxy-key", "authorization", "cookie", "code="),
+    *("x-ads-proxy-key", "authorization", "cookie", "code=", "adsproxy"),
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
 _SIGNS: Final = re.compile(r"[|%\\=:\s]")
-"""Each shape holds one of these, too. Most paths hold none, so they are not searched for the hints."""
+"""Each shape but a client's key holds one of these, too. Most paths hold none, so they are not searched for the hints.
+"""
 _IN_WORDS: Final = re.compile(r"[\w-]")
 
 
@@ -114,7 +116,7 @@ class Redaction:
         if self._beginnings is not None:
             text = self._mask_known(text, self._beginnings)
         if _SIGNS.search(text) is None:
-            return text
+            return mask_keys(text) if KEY_PREFIX in text else text
         folded = text.casefold()
         for hint in _HINTS:
             if hint in folded:
@@ -125,7 +127,7 @@ class Redaction:
 def _mask_shapes(text: str) -> str:
     for shape, replacement in _SHAPES:
         text = shape.sub(replacement, text)
-    return text
+    return mask_keys(text)
 
 
 def _spellings(text: str) -> frozenset[str]:

@@ -24,6 +24,7 @@ from proxy.admin.view import AccessRules, AdminView, ProgramView, SignInSource, 
 from proxy.config import Account
 from proxy.events import Event, Observers
 from proxy.observability.metrics import Metrics
+from proxy.observability.redaction import Redaction
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
@@ -238,7 +239,7 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     """The real admin listener in front of a program, on a free port."""
     metrics = Metrics("1.2.3")
     metrics.accounts([status.account for status in program.statuses])
-    history = RequestHistory(metrics)
+    history = RequestHistory(metrics, clean=Redaction().clean)
     app = make_admin(program, metrics, history, Observers((metrics, history, program)))
     bound = socket.create_server(("127.0.0.1", 0))
     listener = AdminListener(app)

@@ -286,6 +286,19 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
     ]
 
 
+async def test_the_status_shows_refused_requests_without_secrets() -> None:
+    """As the log does: keys that a client wrote in the wrong place are nowhere."""
+    key = "adsproxy_SECRET-SECRET"
+    program = FakeProgram()
+    async with administer(program) as knocker:
+        sent = {"path": f"/{key}/v2", "profile": key, "ads_account": key, "detail": f"unknown account {key}"}
+        knocker.history.observe(finished(status=404, refusal="unknown-account", **sent))
+        for path in ("/status", "/console/state", "/console/requests"):
+            text = json.dumps(await asked(knocker, path))
+            assert "adsproxy_***" in text or path == "/console/state"
+            assert "SECRET" not in text
+
+
 def test_an_answer_from_memory_is_no_refusal() -> None:
     """Its `detail` says where it came from; that of an error says why Amazon refused."""
     history = RequestHistory(Metrics("1"))

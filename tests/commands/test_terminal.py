@@ -83,3 +83,9 @@ async def test_status_says_what_to_type(monkeypatch: pytest.MonkeyPatch, capsys:
         address = Address("127.0.0.1", knocker.port)
         await asyncio.to_thread(print_status, address, None, as_json=False)
     assert "`ads-proxy login acme --config my.yaml`" in capsys.readouterr().out
+
+
+def test_problems_are_told_without_keys_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever wrote one in the wrong place may show the line to others."""
+    terminal.complain("--admin: adsproxy_SECRETSECRET is no address\nclients: incomplete")
+    assert capsys.readouterr().err == "ads-proxy: --admin: adsproxy_*** is no address\nads-proxy: clients: incomplete\n"

@@ -11,8 +11,8 @@ import pytest
 
 from proxy import events
 from proxy.config import load, notes
-from proxy.observability.redaction import MASK, MIN_SECRET_IN_WORDS, Redaction
-from proxy.secret import Secret
+from proxy.observability.redaction import MIN_SECRET_IN_WORDS, Redaction
+from proxy.secret import MASK, Secret
 from tests.observability.test_logs import Start, lines
 from tests.observability.test_metrics import finished
 from tests.support.costs import cost_of
@@ -60,10 +60,15 @@ def test_known_secrets_are_masked_in_every_spelling(start: Start) -> None:
         "client_secret: amzn1.SECRET.v1.SECRET",
         "client_secret%3DSECRET",
         "cookie: session=SECRET",
+        "adsproxy_SECRET-with-43-characters",
+        "/adsproxy_SECRETSECRET/v2",
+        "adsproxy%5FSECRETSECRET",
+        "adsproxy%5fSECRETSECRET?",
+        '"adsproxy\\u005fSECRETSECRET"',
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
-    """Tokens, authorization headers and credential fields are masked by their shape alone, with or without a text."""
+    """Tokens, keys of clients, authorization headers and credential fields are masked by their shape alone."""
     assert "SECRET" not in Redaction().clean(text)
     cleaned = Redaction().clean(f"before {text} after")
     assert "SECRET" not in cleaned
