@@ -34,6 +34,7 @@ from proxy.reports.orders import (
     read_duplicate,
     read_order,
     read_report,
+    with_name,
 )
 from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import MAX_ANSWER, answer_to_poll
@@ -180,7 +181,7 @@ class SharedReport:
             return None
         self._over = True
         self._count("reused")
-        return _reused(made, f"The order got report {made.id}, which an identical one made.")
+        return self._reused(made, f"The order got report {made.id}, which an identical one made.")
 
     @property
     def _queued(self) -> QueuedOrder | None:
@@ -290,7 +291,9 @@ class SharedReport:
         self._settle_order(made)
         self._over = True
         self._count("duplicate")
-        return _reused(made, f"Amazon refused the order as a duplicate of report {identifier}, which it got instead.")
+        return self._reused(
+            made, f"Amazon refused the order as a duplicate of report {identifier}, which it got instead."
+        )
 
     def _made_by(self, report: Report, status: int, body: bytes) -> MadeReport | None:
         """The report of this order; `body` is the answer in version 1. None if it failed, or is too large to keep."""
@@ -299,6 +302,14 @@ class SharedReport:
         made = MadeReport(self._report_key(report.id), report.id, status, text, made_at=now, seen_at=now)
         seen = see(made, report, now, shows_answer=version_3)
         return seen if seen is not None and len(seen.text) <= MAX_ANSWER else None
+
+    def _reused(self, made: MadeReport, note: str) -> OwnAnswer:
+        """The answer to this order, as if it had made the report itself: of version 3 with its own name of it."""
+        body = made.text.encode()
+        if self._operation is ReportOperation.ORDER and self._order is not None:
+            body = with_name(made.text, self._order.name)
+        lines = b"Content-Type: application/json\r\nX-Ads-Proxy-Report: reused\r\n"
+        return own_answer(made.status, lines, body, note)
 
     # --- the end
 
@@ -355,8 +366,3 @@ class SharedReport:
 def _status(response: Response | None, body: bytes | None) -> int:
     """The status of an order or a poll, which in version 1 may be inside of a 207; 0 without a response."""
     return status_of(ListResponse(response.status, body or b"")) if response is not None else 0
-
-
-def _reused(made: MadeReport, note: str) -> OwnAnswer:
-    lines = b"Content-Type: application/json\r\nX-Ads-Proxy-Report: reused\r\n"
-    return own_answer(made.status, lines, made.text.encode(), note)

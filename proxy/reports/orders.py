@@ -67,13 +67,14 @@ class Order:
     """What a client asks Amazon to report.
 
     `digest` is the same for the same JSON, whatever its spacing, the order of members and the spelling of strings; the
-    name of a report is left out. `days` are the last and the first day that it covers, empty if it does not say:
-    orders of newer days compare as larger.
+    `name` of a report of version 3 is left out, and None if there is none. `days` are the last and the first day that
+    it covers, empty if it does not say: orders of newer days compare as larger.
     """
 
     digest: bytes
     days: tuple[str, str] = ("", "")
     content: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    name: str | None = field(default=None, compare=False)
 
 
 def read_order(operation: ReportOperation, body: bytes) -> Order | None:
@@ -82,12 +83,13 @@ def read_order(operation: ReportOperation, body: bytes) -> Order | None:
         content = read_json(body, strictly=True)
         if not isinstance(content, dict):
             return None
+        name = None
         if operation is ReportOperation.ORDER and isinstance(content.get("name"), str | None):
-            content.pop("name", None)
+            name = content.pop("name", None)
         digest = _digest(content)
     except (ValueError, RecursionError):
         return None
-    return Order(digest, _days(operation, content), content)
+    return Order(digest, _days(operation, content), content, name)
 
 
 def _digest(content: Mapping[str, Any]) -> bytes:
@@ -264,3 +266,11 @@ def answer_of(report: Report) -> bytes:
     """The body of Amazon's answer to the order of this report, without the address that may have expired."""
     content = {name: None if name in ("url", "urlExpiresAt") else value for name, value in report.content.items()}
     return json.dumps(content, separators=(",", ":")).encode()
+
+
+def with_name(answer: str, name: str | None) -> bytes:
+    """An answer to an order of version 3, with the name that another order gives the same report; None for none."""
+    content = json.loads(answer)
+    if content.get("name") == name:
+        return answer.encode()
+    return json.dumps({**content, "name": name}, separators=(",", ":")).encode()

@@ -201,10 +201,12 @@ async def test_an_identical_order_gets_the_report_of_the_first(running: Running,
         assert told(first) == (200, "report-1", False)
         assert told(again) == (200, "report-1", True)
         finished = await bench.events.last(2)
+        nameless = await bench.ask(order({name: value for name, value in ORDER.items() if name != "name"}))
+        assert [json.loads(each.body)["name"] for each in (first, again, nameless)] == ["mine", "other", None]
     assert amazon.orders() == 1
     assert (finished.status, finished.upstream_status, finished.attempts) == (200, 0, 0)
     assert finished.detail == "The order got report report-1, which an identical one made."
-    assert outcomes(bench) == ["created", "reused"]
+    assert outcomes(bench) == ["created", "reused", "reused"]
 
 
 @pytest.mark.parametrize(
@@ -582,7 +584,8 @@ async def test_a_425_becomes_the_report_that_it_names(running: Running, amazon: 
     amazon.reports["report-9"] = {**ORDER, "reportId": "report-9", "status": "PROCESSING", "name": "theirs"}
     amazon.answers = [amazon.duplicate("report-9")]
     async with sharing(running, amazon) as bench:
-        assert told(await bench.ask(order())) == (200, "report-9", True)
+        got = await bench.ask(order())
+        assert (*told(got), json.loads(got.body)["name"]) == (200, "report-9", True, "mine")
         finished = await bench.events.last()
         assert told(await bench.ask(order())) == (200, "report-9", True)
     assert (finished.status, finished.upstream_status, finished.attempts) == (200, 425, 1)

@@ -21,6 +21,7 @@ from proxy.reports.orders import (
     read_duplicate,
     read_order,
     read_report,
+    with_name,
 )
 
 V3, V1 = ReportOperation.ORDER, ReportOperation.ORDER_V1
@@ -387,3 +388,26 @@ def test_the_answer_has_no_address_that_may_have_expired() -> None:
     report = read_report(ReportOperation.POLL, json.dumps(shown).encode())
     assert report is not None
     assert json.loads(answer_of(report)) == {**shown, "url": None, "urlExpiresAt": None}
+
+
+@pytest.mark.parametrize(
+    ("shown", "name", "expected"),
+    [
+        ({"reportId": "r", "name": "first"}, "own", {"reportId": "r", "name": "own"}),
+        ({"reportId": "r", "name": "first"}, None, {"reportId": "r", "name": None}),
+        ({"reportId": "r"}, "own \ud800", {"reportId": "r", "name": "own \ud800"}),
+        ({"reportId": "r"}, None, {"reportId": "r"}),
+    ],
+)
+def test_the_answer_has_the_name_of_the_order(
+    shown: dict[str, str], name: str | None, expected: dict[str, str]
+) -> None:
+    """Whatever the order that made the report called it."""
+    assert json.loads(with_name(json.dumps(shown), name)) == expected
+
+
+def test_the_name_of_an_order_is_known_and_makes_no_other_order() -> None:
+    """In version 1 a name is one of many members."""
+    orders = [read({**ORDER, "name": name}) for name in ("a", "b", None)]
+    assert [each.name for each in orders if each is not None] == ["a", "b", None]
+    assert orders[0] == orders[1] == orders[2]
