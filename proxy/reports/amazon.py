@@ -105,16 +105,19 @@ class ReportApi:
 
     # --- rows
 
-    async def download(self, account: str, url: str, target: Path, limit: int) -> None:
-        """Put the rows at an address into a file. `limit` is in bytes, 0 for any number. Raises `DownloadFailed`."""
+    async def download(self, account: str, order: PlannedOrder, url: str, target: Path, limit: int) -> None:
+        """Put rows of an order into a file, from the address that a poll told. `limit` is in bytes, 0 for any number.
+        Raises `DownloadFailed`."""
         from aiohttp import ClientError, ClientTimeout
         from yarl import URL
 
         from proxy.net.session import proxy_url, why_unreachable
 
         source = self.source(account)
-        if (fault := find_fault(url)) or source is None:
-            raise DownloadFailed(_sentence(fault or f"the account '{account}' is not configured any more"))
+        if source is None:
+            raise DownloadFailed(f"The account '{account}' is not configured any more.")
+        if fault := find_fault(url, source.api_urls.get(order.region, "")):
+            raise DownloadFailed(_sentence(fault))
         try:
             async with self.session.get(
                 URL(url, encoded=True),

@@ -31,6 +31,10 @@ MAX_FILES: Final = 100
 _URL: Final = re.compile(r"[!-Z^-~\[\]]+")
 """The characters of an address (RFC 3986, 2): readers understand others differently."""
 _NO_ADDRESS: Final = "the address of the rows is not one"
+_AMAZON: Final = (".amazonaws.com", ".amazon.com")
+"""The ends of the names of hosts that rows are fetched from (docs/development/amazon.md, Locations)."""
+_LONGEST: Final = 100
+"""Characters of a host that are told."""
 _TEMPORARY: Final = frozenset({408, 425, 429})
 _MULTI_STATUS: Final = 207
 _STATUSES: Final = {
@@ -121,8 +125,9 @@ def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedO
     return template.has_data_of(order, report)
 
 
-def find_fault(url: str) -> str:
-    """Why rows are not fetched from an address, empty if they are: it must be HTTPS, or on this machine."""
+def find_fault(url: str, api_url: str) -> str:
+    """Why rows are not fetched from an address, empty if they are: it must be Amazon's and HTTPS, or on this machine if
+    the API that told it is there, too."""
     if not _URL.fullmatch(url):
         return _NO_ADDRESS
     try:
@@ -132,9 +137,12 @@ def find_fault(url: str) -> str:
         return _NO_ADDRESS
     if not host or parts.username is not None:
         return "the address of the rows has no plain host"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
-        return ""
-    return "the address of the rows is not https://"
+    if _is_loopback(host) and parts.scheme in ("http", "https"):
+        is_local = _is_loopback(urlsplit(api_url).hostname or "")
+        return "" if is_local else "the address of the rows is on the proxy's own machine"
+    if parts.scheme != "https":
+        return "the address of the rows is not https://"
+    return "" if host.endswith(_AMAZON) else f"the rows are at a host that is not Amazon's ({host[:_LONGEST]})"
 
 
 def _is_loopback(host: str) -> bool:

@@ -200,7 +200,7 @@ class ReportRun:
         sources = [target.with_suffix(f".{number}.amazon") for number in range(len(urls))]
         profile = next(each for each in self.journal.plan.profiles if each.id == order.profile)
         try:
-            await self._download(urls, sources)
+            await self._download(order, urls, sources)
             told = await self._parts.converter.run(
                 {
                     "do": "convert",
@@ -225,14 +225,14 @@ class ReportRun:
             for source in sources:
                 source.unlink(missing_ok=True)
 
-    async def _download(self, urls: tuple[str, ...], targets: list[Path]) -> None:
+    async def _download(self, order: PlannedOrder, urls: tuple[str, ...], targets: list[Path]) -> None:
         """Get the files of a report, several at a time: their addresses may end within minutes. Raises what the first
         failure is."""
         slots = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def get(url: str, target: Path) -> None:
             async with slots:
-                await self._parts.api.download(self._report.account, url, target, self._parts.max_bytes)
+                await self._parts.api.download(self._report.account, order, url, target, self._parts.max_bytes)
 
         downloads = [asyncio.create_task(get(url, target)) for url, target in zip(urls, targets, strict=True)]
         try:

@@ -22,6 +22,9 @@ from proxy.tokens.values import AccessToken
 OTHER_DATA = "Amazon takes this order for one of report r-1, which need not have the same data."
 
 
+ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
+
+
 class NoNames(AbstractResolver):
     """Knows no name."""
 
@@ -33,20 +36,24 @@ class NoNames(AbstractResolver):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://xn--a/x", "https://xn--%/x", "https://a][::/x", "https://..a/x", "https://a\\b"]
+    "url",
+    [
+        *("https://xn--a.amazonaws.com/x", "https://xn--%.amazonaws.com/x", "https://a][::/x", "https://a\\b"),
+        *("https://..a.amazonaws.com/x", "https://rows.test/x", "http://127.0.0.1:1/x"),
+    ],
 )
-async def test_rows_at_an_address_that_cannot_be_read_are_not_fetched(url: str, tmp_path: Path) -> None:
+async def test_rows_at_an_address_that_is_not_amazons_are_not_fetched(url: str, tmp_path: Path) -> None:
     """Whatever it is: the order is given up later, and the others of the run go on."""
     source = ProfileSource("main", "client", {}, pins_first=False)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NoNames())) as session:
         api = ReportApi(session, cast(Any, None), lambda _: source)
         with pytest.raises(DownloadFailed):
-            await api.download("main", url, tmp_path / "rows", 0)
+            await api.download("main", ORDER, url, tmp_path / "rows", 0)
 
 
 async def test_without_its_account_nothing_is_asked() -> None:
     """A reload may have removed it while its report runs: orders, polls and comparisons are refused."""
-    order, template = PlannedOrder("11", "na", "2026-10-01", "2026-10-31"), Version3Template({"columns": ["date"]})
+    order, template = ORDER, Version3Template({"columns": ["date"]})
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NoNames())) as session:
         api = ReportApi(session, cast(Any, None), lambda _: None)
         answers = (
@@ -55,7 +62,7 @@ async def test_without_its_account_nothing_is_asked() -> None:
             await api.compare("main", order, template, "r-1"),
         )
         with pytest.raises(DownloadFailed, match="The account 'main' is not configured any more"):
-            await api.download("main", "https://rows.test/", Path("unused"), 0)
+            await api.download("main", ORDER, "https://rows.test/", Path("unused"), 0)
     assert {(each.kind, each.words) for each in answers} == {
         (AnswerKind.REFUSED, "The account 'main' is not configured any more.")
     }

@@ -233,9 +233,22 @@ def test_no_report_of_version_1_is_adopted() -> None:
     ("url", "fault"),
     [
         ("https://offline-report-storage.s3.amazonaws.com/x.json.gz?X-Amz-Signature=a%2Fb", ""),
-        ("http://127.0.0.1:9001/x", ""),
-        ("http://[::1]:9001/x", ""),
-        ("http://localhost:9001/x", ""),
+        ("https://s3.us-east-1.amazonaws.com/bucket/x", ""),
+        ("https://reports.amazon.com:443/x", ""),
+        ("https://S3.AMAZONAWS.COM/x", ""),
+        ("https://amazonaws.com/x", "the rows are at a host that is not Amazon's (amazonaws.com)"),
+        ("https://s3.amazonaws.com./x", "the rows are at a host that is not Amazon's (s3.amazonaws.com.)"),
+        (
+            "https://s3.amazonaws.com.evil.example/x",
+            "the rows are at a host that is not Amazon's (s3.amazonaws.com.evil.example)",
+        ),
+        ("https://evilamazonaws.com/x", "the rows are at a host that is not Amazon's (evilamazonaws.com)"),
+        ("https://10.0.0.1/x", "the rows are at a host that is not Amazon's (10.0.0.1)"),
+        ("https://[::ffff:127.0.0.1]/x", "the rows are at a host that is not Amazon's (::ffff:127.0.0.1)"),
+        ("https://" + "a" * 300 + "/x", f"the rows are at a host that is not Amazon's ({'a' * 100})"),
+        ("http://127.0.0.1:9001/x", "the address of the rows is on the proxy's own machine"),
+        ("https://127.0.0.1:9001/x", "the address of the rows is on the proxy's own machine"),
+        ("http://localhost/x", "the address of the rows is on the proxy's own machine"),
         ("http://s3.amazonaws.com/x", "the address of the rows is not https://"),
         ("http://127.0.0.1.evil.example/x", "the address of the rows is not https://"),
         ("http://169.254.169.254/latest", "the address of the rows is not https://"),
@@ -251,5 +264,14 @@ def test_no_report_of_version_1_is_adopted() -> None:
         ("https://\x1b[31mhost/", "the address of the rows is not one"),
     ],
 )
-def test_rows_are_fetched_over_https_alone(url: str, fault: str) -> None:
-    assert find_fault(url) == fault
+def test_rows_are_fetched_from_amazon_over_https_alone(url: str, fault: str) -> None:
+    """An answer of Amazon's, or of who speaks for it, makes the proxy ask no other host."""
+    assert find_fault(url, "https://advertising-api.amazon.com") == fault
+
+
+@pytest.mark.parametrize("api_url", ["http://127.0.0.1:9000", "http://localhost:9000", "https://[::1]"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9001/x", "http://[::1]:9001/x", "https://localhost:9001/x"])
+def test_rows_are_on_this_machine_where_the_api_is(api_url: str, url: str) -> None:
+    """As those of the simulator."""
+    assert find_fault(url, api_url) == ""
+    assert find_fault("ftp://127.0.0.1/x", api_url) == "the address of the rows is not https://"

@@ -59,7 +59,7 @@ class Script:
     async def compare(self, *asked: Any) -> Answer:
         return cast(Answer, self._next(f"compare {asked[-1]}", self.comparisons))
 
-    async def download(self, _account: str, _url: str, target: Path, _limit: int) -> None:
+    async def download(self, _account: str, _order: PlannedOrder, _url: str, target: Path, _limit: int) -> None:
         if error := self._next("download", self.downloads):
             raise error
         target.write_bytes(b"rows")
@@ -206,7 +206,7 @@ async def test_a_run_ends_while_the_files_of_a_report_break_off(
     several = Answer(AnswerKind.COMPLETED, urls=("https://s3/broken", "https://s3/slow"))
     running, writing, written = begin(tmp_path, Script(polls=[several])), asyncio.Event(), asyncio.Event()
 
-    async def download(_account: str, url: str, _target: Path, _limit: int) -> None:
+    async def download(_account: str, _order: PlannedOrder, url: str, _target: Path, _limit: int) -> None:
         if url.endswith("broken"):
             raise DownloadFailed("Cut.")
         try:

@@ -53,7 +53,7 @@ class Amazon:
     async def poll(self, _account: str, _order: PlannedOrder, _template: OrderTemplate, report_id: str) -> Answer:
         return Answer(AnswerKind.COMPLETED, urls=(f"https://s3/{report_id}",))
 
-    async def download(self, _account: str, url: str, target: Path, _limit: int) -> None:
+    async def download(self, _account: str, _order: PlannedOrder, url: str, target: Path, _limit: int) -> None:
         rows = [{"date": url[-10:], "campaignId": len(self.ordered), "cost": 1.5}]
         target.write_bytes(gzip.compress(json.dumps(rows).encode()))
 
