@@ -31,7 +31,10 @@ FIRST_COLUMNS: Final = ("profileId", "countryCode", "currencyCode")
 MAX_MEMORY: Final = 1 << 30
 """Bytes of address space: what needs more is no report."""
 MAX_SECONDS: Final = 3600
-"""Seconds of the processor: fifty times what five million rows take. One text of many megabytes would take hours."""
+"""Seconds of the processor: fifty times what five million rows take."""
+MAX_TEXT: Final = 1 << 18
+"""Bytes of one text in a row, in its JSON form. The parser begins a text again with each piece of the file that it goes
+on in, so that one of 16 MB took five seconds, and one of a gigabyte would take hours."""
 NICENESS: Final = 10
 _PR_SET_PDEATHSIG: Final = 1
 _LEVEL: Final = 3
@@ -72,6 +75,30 @@ def convert(
     return {"rows": rows}
 
 
+class BoundedTexts:
+    """A file of JSON that ends with `DamagedRows` at a text, a number or blanks of more than `MAX_TEXT` bytes: what is
+    between two quotes of its texts. It is read in smaller pieces than that."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._since = 0
+        """Bytes since the last quote."""
+        self._held = b""
+        """A backslash that ended a piece: it belongs to the next byte."""
+
+    def read(self, size: int) -> bytes:
+        """The next piece."""
+        piece: bytes = self._file.read(size)
+        plain = (self._held + piece).replace(b"\\\\", b"..").replace(b'\\"', b"..")
+        self._held = plain[-1:] if plain.endswith(b"\\") else b""
+        first = plain.find(b'"')
+        longest = self._since + (len(plain) if first < 0 else first)
+        self._since = longest if first < 0 else len(plain) - plain.rfind(b'"') - 1
+        if longest > MAX_TEXT:
+            raise DamagedRows(f"one of its texts has more than {MAX_TEXT} bytes")
+        return piece
+
+
 def read_rows(source: Path) -> Iterator[Mapping[str, Any]]:
     """The objects of a JSON array, which may be compressed. Raises `DamagedRows`."""
     import ijson  # type: ignore[import-untyped]  # here: merging does not need it
@@ -83,7 +110,7 @@ def read_rows(source: Path) -> Iterator[Mapping[str, Any]]:
         try:
             if not file.peek(64).lstrip()[:1] == b"[":
                 raise DamagedRows("it holds no list of rows")
-            for row in ijson.items(file, "item", use_float=True):
+            for row in ijson.items(BoundedTexts(file), "item", use_float=True):
                 if not isinstance(row, dict):
                     raise DamagedRows("it holds something else than rows")
                 yield row

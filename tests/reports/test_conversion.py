@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ijson  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from proxy.reports.conversion import as_cell, run
+from proxy.reports.conversion import MAX_TEXT, BoundedTexts, DamagedRows, as_cell, run
 
 ROWS = [
     {"date": "2026-11-01", "campaignId": 388123456789012345, "campaignName": 'A "b", c', "cost": 1.5, "clicks": 3},
@@ -104,6 +105,42 @@ def test_what_is_damaged_leaves_nothing(tmp_path: Path, content: bytes, words: s
     assert not (tmp_path / "part.jsonl.gz").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"' + "x" * (MAX_TEXT + 1) + '"',
+        '"' + '\\"' * MAX_TEXT + '"',
+        '"' + "\\\\" * MAX_TEXT + '"',
+        "1" * (MAX_TEXT + 1),
+    ],
+    ids=["letters", "escaped quotes", "escaped backslashes", "digits"],
+)
+def test_rows_with_a_text_longer_than_any_of_amazons_are_refused(tmp_path: Path, text: str) -> None:
+    """However it is written: the parser would begin it anew for each piece of the file."""
+    content = f'[{{"date": {text}}}]'.encode()
+    for body in (content, gzip.compress(content)):
+        told = converted(tmp_path, body)
+        assert told == {"problem": "damaged", "words": f"one of its texts has more than {MAX_TEXT} bytes"}
+
+
+def test_a_long_text_is_read_no_further_than_its_bound() -> None:
+    """What is behind it costs nothing."""
+    file = io.BytesIO(b'[{"date":"' + b"x" * (16 << 20) + b'"}]')
+    with pytest.raises(DamagedRows):
+        for _ in ijson.items(BoundedTexts(file), "item"):
+            raise AssertionError
+    assert file.tell() <= 2 * MAX_TEXT
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_texts_up_to_the_bound_are_read_unharmed(tmp_path: Path, start: int) -> None:
+    """Wherever the pieces of the file end: amid escapes, too."""
+    texts = ["a" * start, '\\"' * (MAX_TEXT // 9), "\\" * (MAX_TEXT // 3), "é" * (MAX_TEXT // 7), '"\\']
+    rows = [{"date": text, "clicks": 1} for text in texts * 3]
+    assert converted(tmp_path, json.dumps(rows).encode()) == {"rows": len(rows)}
+    assert [row["date"] for row in lines_of(tmp_path / "part.jsonl.gz")] == texts * 3
+
+
 def test_a_result_beyond_its_limit_is_refused(tmp_path: Path) -> None:
     """Also where only the last rows exceed it: nothing of them stays."""
     assert converted(tmp_path, zipped(ROWS), limit=100)["problem"] == "too-large"
@@ -111,9 +148,9 @@ def test_a_result_beyond_its_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_that_take_too_long_to_read_are_refused(tmp_path: Path) -> None:
-    """A text of many megabytes is read again and again, as its file comes in small pieces."""
+    """Whatever it is that takes long."""
     source, target = tmp_path / "from-amazon", tmp_path / "part.jsonl.gz"
-    source.write_bytes(gzip.compress(b'[{"date":"' + b"x" * (100 << 20) + b'"}]', 1))
+    source.write_bytes(gzip.compress(b'[{"date":"x"}' + b',{"date":"x"}' * (8 << 20) + b"]", 1))
     task = {"do": "convert", "sources": [str(source)], "target": str(target), "first": FIRST, "columns": ["date"]}
     code = "from proxy.reports import conversion; conversion.MAX_SECONDS = 1; conversion.main()"
     command = [sys.executable, "-c", code, str(os.getpid())]
