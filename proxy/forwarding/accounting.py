@@ -58,7 +58,7 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
     """That of a request which was refused before it was routed: what it named itself."""
     fields, operation = asked.fields, asked.operation
     profile = next((value for value in fields.values(SCOPE) if value), b"")
-    ads_account = next((value for name in ADS_ACCOUNT for value in fields.values(name) if value), b"")
+    ads_account = next((value for name, value in fields.every if name in ADS_ACCOUNT and value), b"")
     return RequestKind(
         client,
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, answering
 
+HEAD = "GET /adsApi/v1/query/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 FORGED = b'","client":"alice","path":"/other'
 TARGETS = (
     b"/v2/campaigns/1?q=/0?",
@@ -62,3 +64,13 @@ async def test_a_malformed_target_is_logged_without_its_query(target: bytes, pat
         assert (await bench.ask(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")).status == 400
         await bench.settled(lambda: not bench.accounting.in_flight)
         assert [line["path"] for line in logged(bench)] == [path]
+
+
+@pytest.mark.parametrize("names", list(permutations(("Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"))))
+async def test_of_two_ads_accounts_the_first_is_logged(names: tuple[str, str], running: Running) -> None:
+    """The request is refused for both; what the log says of it does not depend on the process."""
+    lines = "".join(f"{name}: amzn1.{number}\r\n" for number, name in enumerate(names, 1))
+    async with running(answering(HELLO)) as bench:
+        assert (await bench.ask(f"{HEAD}{lines}\r\n".encode())).status == 400
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        assert [line["ads_account"] for line in logged(bench)] == ["amzn1.1"]
