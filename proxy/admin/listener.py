@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import HttpVersion11, web
@@ -37,8 +38,8 @@ class AdminListener:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        server.request_handler = refusing_expectations(server.request_handler)
         limiter = self._limiter = ConnectionLimiter(server)
+        server.request_handler = limiter.noting(refusing_expectations(server.request_handler))
         loop = asyncio.get_running_loop()
         for bound in sockets:
             self._servers.append(await loop.create_server(limiter.protocol, sock=bound, backlog=MAX_CONNECTIONS))
@@ -71,7 +72,7 @@ def refusing_expectations(handler: Handler) -> Handler:
 MAX_CONNECTIONS = 128
 """Connections at a time."""
 HEAD_TIMEOUT = 10.0
-"""Seconds until the first head must be complete."""
+"""Seconds until the first head must be complete, and the body of the last request of an old connection."""
 MAX_AGE = 900.0
 """Seconds after which a connection answers no more requests; browsers and Prometheus connect again by themselves. The
 response that is under way then gets as many again."""
@@ -96,6 +97,8 @@ class ConnectionLimiter:
         self.head_timeout = head_timeout
         self.max_age = max_age
         self.connections: dict[LimitedConnection, None] = {}
+        self._requests: dict[asyncio.BaseProtocol, web.BaseRequest] = {}
+        """Those that are being handled, by the inner protocol of their connection."""
 
     def __repr__(self) -> str:
         return f"<ConnectionLimiter {len(self.connections)} of {self.max_connections} connections>"
@@ -103,6 +106,23 @@ class ConnectionLimiter:
     def protocol(self) -> LimitedConnection:
         """A new connection's protocol: the factory for `create_server`."""
         return LimitedConnection(self)
+
+    def noting(self, handler: Handler) -> Handler:
+        """The same handler, of whose requests it is known whether their bodies are there."""
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            self._requests[request.protocol] = request
+            try:
+                return await handler(request)
+            finally:
+                self._requests.pop(request.protocol, None)
+
+        return handle
+
+    def waits_for_body(self, inner: asyncio.BaseProtocol) -> bool:
+        """Whether a request that is being handled has a body that is not there yet."""
+        request = self._requests.get(inner)
+        return request is not None and not request.content.is_eof()
 
     def admit(self, connection: LimitedConnection) -> None:
         """Count one more, at the cost of the oldest where there are too many."""
@@ -131,9 +151,16 @@ class LimitedConnection(asyncio.Protocol):
         self._limiter.connections.pop(self, None)
         self._transport.abort()
 
-    def retire(self) -> None:
-        """Answer no more requests: end the connection once the response that is under way is sent."""
+    def retire(self, *, is_late: bool = False) -> None:
+        """Answer no more requests: end the connection once the response that is under way is sent. What arrives then is
+        not read, so a request's body may come first, unless `is_late`."""
         loop = asyncio.get_running_loop()
+        if self._limiter.waits_for_body(self._inner):
+            if is_late:
+                self.abort()
+            else:
+                self._timer = loop.call_later(self._limiter.head_timeout, partial(self.retire, is_late=True))
+            return
         self._timer = loop.call_later(MAX_AGE, self.abort)
         self._inner.close()
         self._ending = loop.create_task(self._inner.shutdown(None))

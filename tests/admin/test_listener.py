@@ -559,8 +559,12 @@ async def half_answering(go: asyncio.Event) -> AsyncIterator[tuple[ConnectionLim
         await response.write(b" and half")
         return response
 
+    async def repeat(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
     application = web.Application()
     application.router.add_get("/", answer)
+    application.router.add_post("/", repeat)
     listener, bound = AdminListener(application), socket.create_server(("127.0.0.1", 0))
     await listener.start([bound])
     assert listener._limiter is not None
@@ -586,6 +590,44 @@ async def test_an_old_connection_ends_behind_its_response() -> None:
         go.set()
         assert await reader.readuntil(b"\r\n0\r\n\r\n") == b"\r\n9\r\n and half\r\n0\r\n\r\n"
         assert await end_of(reader) in (b"", b"reset")
+        writer.close()
+
+
+async def half_asked(
+    limiter: ConnectionLimiter, port: int, patience: float = 10.0
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that became old while the body of its request was under way."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+    async with asyncio.timeout(PATIENCE):
+        while not limiter._requests:
+            await asyncio.sleep(0)
+    (connection,) = limiter.connections
+    assert connection._timer is not None
+    connection._timer.cancel()
+    limiter.head_timeout = patience
+    connection.retire()
+    return reader, writer
+
+
+async def test_an_old_connection_waits_for_the_body_of_its_request() -> None:
+    """And for the response, but for no further request."""
+    async with half_answering(asyncio.Event()) as (limiter, port):
+        reader, writer = await half_asked(limiter, port)
+        writer.write(b" and 1")
+        assert (await reader.readuntil(b"half and 1")).startswith(b"HTTP/1.1 200 OK")
+        (connection,) = limiter.connections
+        connection.retire(is_late=True)
+        assert await end_of(reader) in (b"", b"reset")
+        writer.close()
+
+
+async def test_an_old_connection_does_not_wait_long_for_a_body() -> None:
+    """As nothing of the request can be answered without it."""
+    async with half_answering(asyncio.Event()) as (limiter, port):
+        reader, writer = await half_asked(limiter, port, 0.0)
+        assert await end_of(reader) in (b"", b"reset")
+        assert not limiter.connections
         writer.close()
 
 
