@@ -15,7 +15,7 @@ from urllib.parse import quote
 from proxy.secret import KEY_PREFIX, MASK, mask_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from proxy.secret import Secret
 
@@ -62,7 +62,7 @@ _IN_WORDS: Final = re.compile(r"[\w-]")
 class Redaction:
     """Masks secrets in texts. Cheap where there are none to be seen."""
 
-    __slots__ = ("_beginnings", "_by_beginning", "_count", "_longest", "_secrets")
+    __slots__ = ("_beginnings", "_by_beginning", "_count", "_cuts", "_longest", "_secrets")
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
@@ -70,6 +70,8 @@ class Redaction:
         self._by_beginning: dict[str, list[str]] = {}
         """Spellings by their first characters, in order. Those of ten thousand accounts have few beginnings in
         common with each other and with a text, while one pattern of them all takes twelve seconds to compile."""
+        self._cuts: set[str] = set()
+        """What a cut can leave of short spellings, with fewer than `MAX_CUT` characters."""
         self._beginnings: re.Pattern[str] | None = None
 
     def __repr__(self) -> str:
@@ -83,6 +85,7 @@ class Redaction:
         for spelling in {spelling for text in new for spelling in _spellings(text)}:
             alike = self._by_beginning.setdefault(spelling[:MIN_SECRET], [])
             alike.append(spelling)
+            self._cuts.update(_short_cuts(spelling))
             changed.add(spelling[:MIN_SECRET])
         for beginning in changed:
             found = self._by_beginning[beginning] = sorted({*self._by_beginning[beginning]})
@@ -101,7 +104,7 @@ class Redaction:
         while (found := beginnings.search(text, at)) is not None:
             start = found.start()
             before, there = text[max(0, start - 1) : start], text[start : start + self._longest + 1]
-            length = _length_at(there, before, self._by_beginning[found[0][:MIN_SECRET]])
+            length = _length_at(there, before, self._by_beginning[found[0][:MIN_SECRET]], self._cuts)
             at = start + (length or 1)
             if length:
                 parts += (text[done:start], MASK)
@@ -137,14 +140,19 @@ def _spellings(text: str) -> frozenset[str]:
     return frozenset({text, quoted, quoted.replace("%20", "+"), json.dumps(text)[1:-1], repr(text)[1:-1]})
 
 
-def _length_at(there: str, before: str, spellings: list[str]) -> int:
+def _length_at(there: str, before: str, spellings: list[str], cuts: set[str]) -> int:
     """How many characters at the beginning of a text are secret, of all spellings that begin alike, in order: the
-    longest of them that is whole, or what a cut left of one. `before` is the character before the text.
+    longest of them that is whole, or what a cut left of one. `before` is the character before the text, `cuts` are
+    `_short_cuts` of all spellings.
 
     It costs no more with ten thousand spellings: anybody can send their beginning a thousand times in a path.
     """
     at = bisect(spellings, there)
-    length = max(_cut_length(there, each) for each in spellings[max(0, at - 1) : at + 1])
+    beside = spellings[max(0, at - 1) : at + 1]
+    length = max(_cut_length(there, each) for each in beside)
+    left = there[: max(_shared_length(there, each) for each in beside)]
+    if left in cuts and not _IN_WORDS.match(there[len(left) :]):  # of a shorter spelling, too
+        length = max(length, len(left))
     while at:
         spelling = spellings[at - 1]
         shared = _shared_length(there, spelling)
@@ -156,12 +164,28 @@ def _length_at(there: str, before: str, spellings: list[str]) -> int:
 
 def _cut_length(there: str, spelling: str) -> int:
     """How many characters a cut within a word of a spelling left of it; 0 where it did not."""
-    least = max(MIN_CUT, min(MAX_CUT, len(spelling) // 2))
+    least = _least_cut(spelling)
     if not there.startswith(spelling[:least]) or there.startswith(spelling):
         return 0
     length = _shared_length(there, spelling)
-    is_cut = all(map(_IN_WORDS.match, spelling[length - 1 : length + 1])) and not _IN_WORDS.match(there[length:])
-    return length if is_cut else 0
+    return length if _is_within_word(spelling, length) and not _IN_WORDS.match(there[length:]) else 0
+
+
+def _least_cut(spelling: str) -> int:
+    """How many characters of a spelling are masked where a cut left no more."""
+    return max(MIN_CUT, min(MAX_CUT, len(spelling) // 2))
+
+
+def _is_within_word(spelling: str, length: int) -> bool:
+    """Whether a cut behind so many characters is within a word."""
+    return all(map(_IN_WORDS.match, spelling[length - 1 : length + 1]))
+
+
+def _short_cuts(spelling: str) -> Iterator[str]:
+    """What a cut within a word can leave of a spelling, with fewer than `MAX_CUT` characters."""
+    for length in range(_least_cut(spelling), min(MAX_CUT, len(spelling))):
+        if _is_within_word(spelling, length):
+            yield spelling[:length]
 
 
 def _shared_length(text: str, spelling: str) -> int:

@@ -143,6 +143,17 @@ def test_a_secret_that_a_message_cuts_is_masked(cut: int) -> None:
         assert redaction.clean(text) == text
 
 
+@pytest.mark.parametrize("others", [("a" * 80,), ("m" * 80,), ("m" * 80, "n" * 90), ("1" * 70, "m" * 80)])
+def test_a_secret_that_is_cut_is_masked_next_to_longer_ones(others: tuple[str, ...]) -> None:
+    """Of secrets that begin alike, half of the shortest is secret."""
+    shared = "0123456789abcdefghij"
+    redaction = Redaction()
+    redaction.know(Secret(shared + end) for end in (*others, "z" * 20))
+    assert redaction.clean(f"'{shared}. Did you") == "'***. Did you"
+    assert redaction.clean(f"/{shared[:19]}.") == f"/{shared[:19]}."
+    assert redaction.clean(f"/{shared}-else") == f"/{shared}-else"
+
+
 def test_a_secret_object_in_a_line_is_stars(start: Start) -> None:
     """Whoever hands a Secret to the log by mistake has its stars logged."""
     stream = io.StringIO()
