@@ -257,10 +257,10 @@ class Accounting:
         self.flight.value -= 1
         entry.note(stats)
 
-    def refused(self, request: Request, error: Refused, kind: RequestKind) -> None:
-        """A request was answered before anybody served it."""
+    def refused(self, request: Request, error: Refused, kind: RequestKind, bytes_out: int) -> None:
+        """A request was answered before anybody served it, with a body of so many bytes."""
         stats = self.begin(request, 0.0)
-        stats.refusal = error
+        stats.refusal, stats.bytes_out = error, bytes_out
         path = request.target.shown
         self.started()
         self.finished(stats.finished(error.status, kind, path.decode("latin-1")[:_MAX_PATH], 0.0))

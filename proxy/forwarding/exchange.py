@@ -23,7 +23,7 @@ from proxy.forwarding.body_copy import LARGE, BodyCopy
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
-from proxy.forwarding.refusal import internal_error, refusal_response
+from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import READER, UncheckedBody, body_of
@@ -822,8 +822,10 @@ class Exchange:
         error = retry.told(error, self._replays.reads, self._progress)
         context, client = self._context, self._client
         keep = not error.close and client.stays_open(context.request)
-        client.send([refusal_response(error, context.request, context.rules.response_lines, close=not keep)])
+        response = refusal_response(error, context.request, context.rules.response_lines, close=not keep)
+        client.send([response])
         client.finish(keep=keep)
+        self._relay.bytes_out = payload_size(response)
         self._stats.refusal = error
         self._finish(error.sent_status)
 

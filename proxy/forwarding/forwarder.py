@@ -23,7 +23,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
-from proxy.forwarding.refusal import internal_error, refusal_response
+from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.shared_report import SharedReport
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
@@ -258,8 +258,9 @@ class Forwarder:
         if request is None:
             request = unread_request(b"", self.new_request_id())
         undecided = self._undecided if self._undecided.request is request else UndecidedRequest(request)
-        self._dependencies.accounting.refused(request, error, undecided.kind)
-        return refusal_response(error, request, self.rules.response_lines, close=close)
+        response = refusal_response(error, request, self.rules.response_lines, close=close)
+        self._dependencies.accounting.refused(request, error, undecided.kind, payload_size(response))
+        return response
 
     def defect(self, where: str, error: BaseException) -> None:
         self._dependencies.accounting.defect(where, error)

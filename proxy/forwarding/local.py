@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from proxy.access import token_endpoint
 from proxy.events import Fault, RequestKind
 from proxy.forwarding.accounting import method_name
-from proxy.forwarding.refusal import refusal_response
+from proxy.forwarding.refusal import payload_size, refusal_response
 from proxy.forwarding.relay import connection_line
 from proxy.problem import own_lines, reason_phrase
 
@@ -126,9 +126,10 @@ class LocalRequest:
         )
 
     def refuse(self, error: Refused, *, keep: bool) -> None:
-        self.client.send([refusal_response(error, self.request, self.rules.response_lines, close=not keep)])
+        response = refusal_response(error, self.request, self.rules.response_lines, close=not keep)
+        self.client.send([response])
         self.client.finish(keep=keep)
-        self.stats.refusal = error
+        self.stats.refusal, self.stats.bytes_out = error, payload_size(response)
         self.finish(error.status)
 
     def finish(self, status: int, fault: str = "") -> None:

@@ -26,6 +26,11 @@ def refusal_response(error: Refused, request: Request, further: bytes, *, close:
     return problem.answer(error, request.id, _form(request), close=close, extra=lines)
 
 
+def payload_size(response: bytes) -> int:
+    """Bytes of the body of a whole response."""
+    return len(response) - response.index(b"\r\n\r\n") - 4
+
+
 def _form(request: Request) -> problem.BodyForm:
     if request.method == b"HEAD":
         return problem.BodyForm.NONE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.proxy_bench import ProxyBench, Running
-from tests.support.wire import HELLO, answering
+from tests.support.wire import GET, HELLO, Wire, answering
 
 HEAD = "GET /adsApi/v1/query/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 FORGED = b'","client":"alice","path":"/other'
@@ -64,6 +64,42 @@ async def test_a_malformed_target_is_logged_without_its_query(target: bytes, pat
         assert (await bench.ask(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")).status == 400
         await bench.settled(lambda: not bench.accounting.in_flight)
         assert [line["path"] for line in logged(bench)] == [path]
+
+
+REFUSED: dict[str, tuple[bytes, int]] = {
+    "an unknown account": (b"GET /@nobody/v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+    "no HTTP": (b"GET /v2/profiles\r\n\r\n", 400),
+    "MCP": (b"POST /@nobody/mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}", 404),
+    "by the local token endpoint": (b"PUT /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
+    "as Amazon does not answer": (GET, 502),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_the_size_of_an_error_of_the_proxys_own_is_logged(name: str, running: Running) -> None:
+    """As that of a response of Amazon's is: of the body."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.close()
+
+    sent, status = REFUSED[name]
+    async with running(script) as bench:
+        answer = await bench.ask(sent)
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        (line,) = logged(bench)
+    assert answer.status == status
+    assert line["bytes_out"] == len(answer.body) > 0
+
+
+async def test_the_answer_to_a_head_has_no_size(running: Running) -> None:
+    """Its header says how large it would be."""
+    async with running(answering(HELLO)) as bench:
+        client = await bench.client()
+        client.send(REFUSED["an unknown account"][0].replace(b"GET", b"HEAD"))
+        assert (await client.answer(to_head=True)).status == 404
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        assert [line["bytes_out"] for line in logged(bench)] == [0]
 
 
 @pytest.mark.parametrize("names", list(permutations(("Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"))))
