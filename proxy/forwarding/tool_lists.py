@@ -101,7 +101,7 @@ class ToolListFilter:
     def feed(self, data: bytes) -> bytes:
         """What may pass now that this came."""
         if self._failed:
-            return self._say_unreadable()
+            return self._say_unreadable() if data else b""
         passing = b"".join(map(self._event, self._split.feed(data)))
         if self._split.waiting > MAX_MESSAGE:
             self._failed = True
@@ -112,8 +112,8 @@ class ToolListFilter:
     def finish(self) -> bytes:
         """What is left at the end: the body, or an event that nothing ended, which its readers drop."""
         rest = self._split.rest()
-        if self._failed or not rest:
-            return self._say_unreadable() if self._failed else b""
+        if self._failed or not rest:  # an empty body is readable in any coding, and of another one it was said
+            return b""
         return self._event(rest) if self._events else self._body(rest)
 
     def _event(self, event: bytes) -> bytes:

@@ -197,6 +197,14 @@ async def test_a_compressed_list_is_not_shown(asked: Any, identifier: object, ru
         assert (said["id"], said["error"]["code"]) == (identifier, -32603)
 
 
+async def test_a_response_without_a_body_gets_none(running: Running) -> None:
+    """Whatever coding it names: an accepted notification has no answer."""
+    accepted = b"HTTP/1.1 202 Accepted\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"
+    async with running(Endpoint(accepted), clients=clients()) as bench:
+        got = await bench.ask(post({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        assert (got.status, got.body) == (202, b"")
+
+
 async def test_another_client_sees_all_as_it_came(running: Running) -> None:
     """Nothing is read of what it sends and gets."""
     content = json.dumps({"result": {"tools": LISTED}}).encode()
