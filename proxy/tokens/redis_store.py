@@ -20,9 +20,9 @@ from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
-from proxy.tokens import redis_connection as scripts
+from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
-from proxy.tokens.redis_connection import CHECK, NEWS, SETTLE, SHARE, digest
+from proxy.tokens.redis_connection import CHECK, NEWS, digest
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, StoreHealth, outranks
 from proxy.tokens.token_response import Grant
@@ -540,7 +540,7 @@ class RedisFleet:
     async def share(self, told: dict[str, Any]) -> None:
         try:
             content = self._cipher.encrypt(json.dumps(told).encode())
-            await self._connection.run(SHARE, (_TOLD,), int(MEMORY * 1000), content)
+            await self._connection.run(scripts.SHARE, (_TOLD,), int(MEMORY * 1000), content)
         except StateError:
             return
 
@@ -561,7 +561,7 @@ class RedisFleet:
     async def settle(self, name: str, capacity: float, interval: float, spent: int) -> float | None:
         words = capacity, interval * 1000, spent
         try:
-            return float(await self._connection.run(SETTLE, (f"budget:{digest(name)}",), *words))
+            return float(await self._connection.run(scripts.SETTLE, (f"budget:{digest(name)}",), *words))
         except StateError:
             return None
 

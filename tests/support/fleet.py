@@ -11,7 +11,8 @@ from proxy.config.model.redis_address import parse_redis_address
 from proxy.errors import RefreshTokenRevoked, StateUnavailable, TokenServerError
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
-from proxy.tokens.redis_connection import BEAT, BLOCK, CHECK, PREFIX, RedisConnection
+from proxy.tokens.redis_connection import BLOCK, CHECK, PREFIX, RedisConnection
+from proxy.tokens.redis_scripts import BEAT
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import TokenSettings, TokenSource

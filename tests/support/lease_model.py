@@ -1,4 +1,4 @@
-"""The protocol of a fleet's leases as plain functions, apart from the scripts in `redis_connection`.
+"""The protocol of a fleet's leases as plain functions, apart from the scripts in `redis_scripts`.
 
 A state and what is asked come in, the next state and the answer go out. Moments are in milliseconds.
 """

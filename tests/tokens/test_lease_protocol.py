@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from proxy.tokens import redis_connection as scripts
+from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import Urgency
 from tests.support import lease_model as model
 from tests.support.redis_server import RedisServer
