@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from json import JSONDecodeError
+from typing import Any
 
 import pytest
 
-from proxy.strict_json import UnclearBody, differ_clearly, read_json
+from proxy.strict_json import MAX_COST, JsonBody, TooCostly, UnclearBody, cost_of, differ_clearly, read_json
 
 
 def test_a_plain_body_is_read() -> None:
@@ -55,3 +57,42 @@ def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
 def test_names_that_differ_clearly(names: tuple[str, ...], differ: bool) -> None:
     """No name, one, or several."""
     assert differ_clearly(names) is differ
+
+
+def test_a_body_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all readers, strict or not; a reader of a body that cannot be decoded gets the same answer each time."""
+    texts: list[str] = []
+    loads = json.loads
+
+    def counted(text: str, **how: Any) -> Any:
+        texts.append(text)
+        return loads(text, **how)
+
+    monkeypatch.setattr(json, "loads", counted)
+    body, alike, broken = JsonBody(b'{"a": [1]}'), JsonBody(b'{"a": 1, "A": 2}'), JsonBody(b"{")
+    assert body.read(strictly=True) is body.read(strictly=False)
+    assert alike.read(strictly=False) == {"a": 1, "A": 2}
+    for _ in range(2):
+        with pytest.raises(UnclearBody):
+            alike.read(strictly=True)
+        with pytest.raises(ValueError):
+            broken.read(strictly=False)
+    assert texts == ['{"a": [1]}', '{"a": 1, "A": 2}', "{"]
+    assert repr(body) == "<JsonBody of 10 bytes>"
+
+
+@pytest.mark.parametrize("unit", [b"{},", b"[],", b'"",', b'"[0]",', b'"\\u0061",', b'{"a":1},', b'"%41",'])
+def test_every_part_of_a_body_has_its_cost(unit: bytes) -> None:
+    """Each kind of part counts, and what costs too much is not decoded."""
+    assert cost_of(unit * 80) >= 2 * 80
+    body = JsonBody(b"[%b0]" % (unit * (MAX_COST // 2)))
+    with pytest.raises(TooCostly):
+        body.read(strictly=False)
+
+
+@pytest.mark.parametrize("body", [b"", b"a" * 8, b"," * 8, b"a" * 800, b"{" * 800, b"a," * 400, b"a" * 80_000])
+def test_whether_a_body_costs_more_is_told_by_its_cost(body: bytes) -> None:
+    """Also if its size alone tells."""
+    cost = cost_of(body)
+    for limit in range(max(0, cost - 2), cost + 3):
+        assert JsonBody(body).costs_more_than(limit) is (cost > limit)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import RequestSummary
+    from proxy.strict_json import JsonBody
 
 AUTHORIZATION = b"authorization"
 PROXY_KEY = b"x-ads-proxy-key"
@@ -413,7 +414,7 @@ class Clients:
         rules = ToolRules(policy.name, policy.access, policy.mcp_tools, operations, writers=writers)
         return rules if fixed is None else replace(rules, own=policy.own, fixed=fixed)
 
-    def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
+    def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: JsonBody) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""
         verdict = evaluate_body(identity.policy, fields, body) if identity.policy is not None else _UNLIMITED
         if verdict.refusal is not None:

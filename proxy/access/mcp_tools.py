@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
 from proxy.access.mcp_protocol import HEADER_MISMATCH, find_mismatch, judged_content
-from proxy.access.own_accounts import find_foreign_member
+from proxy.access.own_accounts import TooManyTexts, find_foreign_member
 from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
-from proxy.strict_json import differ_clearly, read_json
+from proxy.strict_json import TooCostly, differ_clearly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.operations import Operation, Operations
+    from proxy.strict_json import JsonBody
 
 
 # --- Messages of MCP as a tool sends them ----------------------------------------------------------------
@@ -91,7 +92,14 @@ class McpBody:
     batch: bool
 
 
-def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = None) -> McpBody:
+class McpCalls(NamedTuple):
+    """What a body calls: `tools` as `name_tools` has them, and the `effect` that they have at most."""
+
+    tools: tuple[str, ...]
+    effect: Effect
+
+
+def read_messages(fields: RequestFields, body: JsonBody, own: OwnAccounts | None = None) -> McpBody:
     """Read a POST's body. `own` are the accounts that its client may name, None where it may name any. Raises
     `UnclearMessage`."""
     odd = find_odd_form(fields)
@@ -100,7 +108,9 @@ def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = 
     if own is not None and _has_parameters(fields):
         raise UnclearMessage("a limited client sends no Mcp-Param headers")
     try:
-        content = read_json(body, strictly=own is not None)
+        content = body.read(strictly=own is not None)
+    except TooCostly as error:
+        raise UnclearMessage(str(error)) from None
     except (ValueError, RecursionError):
         raise UnclearMessage("the body is not plain JSON in UTF-8, or has a name twice") from None
     batch = isinstance(content, list)
@@ -114,13 +124,13 @@ def read_messages(fields: RequestFields, body: bytes, own: OwnAccounts | None = 
     return McpBody(found, batch)
 
 
-def name_tools(body: bytes) -> tuple[str, ...]:
+def name_tools(body: JsonBody) -> tuple[str, ...]:
     """The tools that a body calls as far as it can be told, each once: itself, or by `invoke_tool`. Whatever it holds,
     there are at most `MAX_NAMED`, of letters, digits, and `_-./`; `UNTOLD` stands for all others."""
-    if not body:
+    if not body.raw:
         return ()
     try:
-        content = read_json(body, strictly=False)
+        content = body.read(strictly=False)
     except (ValueError, RecursionError):
         return (UNTOLD,)
     messages = content if isinstance(content, list) else [content]
@@ -154,7 +164,11 @@ def _message(content: Any, fields: RequestFields, own: OwnAccounts | None) -> Mc
     if own is None:
         return McpMessage(identifier, asks, method, tool)
     is_ungoverned = method in _BY_ADDRESS or (method == LISTEN and not _hears_of_lists_alone(params or {}))
-    return McpMessage(identifier, asks, method, tool, find_foreign_member(own, judged_content(content)), is_ungoverned)
+    try:
+        foreign = find_foreign_member(own, judged_content(content))
+    except TooManyTexts as error:
+        raise UnclearMessage(str(error)) from None
+    return McpMessage(identifier, asks, method, tool, foreign, is_ungoverned)
 
 
 def _hears_of_lists_alone(params: dict[str, Any]) -> bool:
@@ -249,13 +263,13 @@ class ToolRules:
     writers: frozenset[str] = frozenset()
     fixed: FixedAccount | None = None
     paging: bool = False
-    asked: bytes = field(default=b"", repr=False)
+    asked_id: object = field(default=None, repr=False)
 
-    @property
-    def asked_id(self) -> object:
-        """The JSON-RPC id of the request, None where it has none, or several."""
-        message = json.loads(self.asked) if self.asked else None
-        return message.get("id") if isinstance(message, dict) else None
+    def after(self, body: JsonBody) -> ToolRules:
+        """The rules for the answer to a request with this body, which `check` let pass."""
+        message = body.read(strictly=False) if body.raw else None
+        asked_id = message.get("id") if isinstance(message, dict) else None
+        return replace(self, asked_id=asked_id, paging=b"cursor" in body.raw)
 
     def find_objection(self, tool: str) -> Objection | None:
         """What forbids to call a tool, None where it may be called."""
@@ -316,10 +330,10 @@ class ToolRules:
             "these in the proxy's configuration.",
         }
 
-    def check(self, request: Request, body: bytes) -> None:
+    def check(self, request: Request, body: JsonBody) -> None:
         """Raise what forbids a request to the endpoint, if anything does."""
         if request.method != b"POST":
-            if body:
+            if body.raw:
                 raise _unclear("only a POST has a body here")
             return
         try:
@@ -373,7 +387,7 @@ def effect_of(tool: str, operations: Operations) -> Effect:
     return Effect.WRITE if operation is None else operation.effect
 
 
-def effect_of_body(fields: RequestFields, body: bytes, operations: Operations, writers: frozenset[str]) -> Effect:
+def effect_of_body(fields: RequestFields, body: JsonBody, operations: Operations, writers: frozenset[str]) -> Effect:
     """What the messages of a POST do at most; a write where that is not clear. `writers` as in `ToolRules`."""
     try:
         messages = read_messages(fields, body).messages
@@ -381,6 +395,13 @@ def effect_of_body(fields: RequestFields, body: bytes, operations: Operations, w
         return Effect.WRITE
     effects = {_effect_of_message(message, operations, writers) for message in messages}
     return next(effect for effect in (Effect.WRITE, Effect.REPORT, Effect.READ) if effect in effects)
+
+
+def read_calls(request: Request, body: JsonBody, operations: Operations, writers: frozenset[str]) -> McpCalls:
+    """The calls of a request's body; a write where it is not a POST. `writers` as in `ToolRules`."""
+    is_post = request.method == b"POST"
+    effect = effect_of_body(request.fields, body, operations, writers) if is_post else Effect.WRITE
+    return McpCalls(name_tools(body), effect)
 
 
 def _effect_of_message(message: McpMessage, operations: Operations, writers: frozenset[str]) -> Effect:

@@ -185,6 +185,14 @@ _BARE_NAME = re.compile(rb"(?:account|advertiser|profile)s?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
 """Characters of a name that are told."""
+MAX_TEXTS: Final = 1000
+"""Texts in one body that look like JSON, and are read as such: as many as keywords that Amazon takes at once."""
+_MAX_CHARACTERS: Final = 1 << 19
+"""All characters of such texts. A text in a text counts again, as it is read again."""
+_CLOSING: Final = {"{": "}", "[": "]", '"': '"'}
+_BLANKS: Final = "\ufeff \t\r\n"
+_SHORTEST: Final = 9
+"""Characters of `apiscope:`, the shortest name with a value; no notation is shorter than what it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +217,9 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
     none. The names in `content` are plain and differ clearly, as `read_json` has them strictly.
 
     All values below such a member count, and so do texts that hold JSON, or a name with a value in another notation.
+    Raises `TooManyTexts`.
     """
+    texts = _NestedTexts()
     waiting: list[tuple[Any, str, str]] = [(content, "", "")]
     while waiting:
         value, above, naming = waiting.pop()
@@ -230,7 +240,7 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
                 return ForeignMember(naming)
         elif isinstance(value, str):
             try:
-                waiting.append((_nested(value), above, naming))
+                waiting.append((texts.read(value), above, naming))
             except UnclearBody:
                 return ForeignMember(above, is_text=True)
     return None
@@ -308,19 +318,41 @@ def _may_be_id(value: Any) -> bool:
     return value is not None and not (isinstance(value, int) and abs(value) <= _MAX_COUNT)
 
 
-def _nested(text: str) -> Any:
-    """The JSON that a text holds, None for another text. Raises `UnclearBody` for one that is read in two ways, or that
-    names an account in another notation."""
-    if text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"'):
-        try:
-            return read_json(text.strip().encode("utf-8", "surrogatepass"), strictly=True)
-        except UnclearBody:
-            raise
-        except (ValueError, RecursionError):
-            pass
-    if _names_in_text(text):
-        raise UnclearBody
-    return None
+class TooManyTexts(ValueError):
+    """A body holds more texts that look like JSON than are looked into."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"it holds more than {MAX_TEXTS} texts that look like JSON (in brackets, braces or quotes), or too long "
+            "ones in one another; send them in several messages, or as JSON that is not in a text"
+        )
+
+
+class _NestedTexts:
+    """The texts of one body, as far as they were read."""
+
+    __slots__ = ("_characters", "_count")
+
+    def __init__(self) -> None:
+        self._count = self._characters = 0
+
+    def read(self, text: str) -> Any:
+        """The JSON that a text holds, None for another text. Raises `UnclearBody` for one that is read in two ways, or
+        that names an account in another notation, and `TooManyTexts`."""
+        bare = text.strip().strip(_BLANKS)
+        if bare and bare[-1] == _CLOSING.get(bare[0]):
+            self._count, self._characters = self._count + 1, self._characters + len(text)
+            if self._count > MAX_TEXTS or self._characters > _MAX_CHARACTERS:
+                raise TooManyTexts
+            try:
+                return read_json(text.strip().encode("utf-8", "surrogatepass"), strictly=True)
+            except UnclearBody:
+                raise
+            except (ValueError, RecursionError):
+                pass
+        if len(text) >= _SHORTEST and _names_in_text(text):
+            raise UnclearBody
+        return None
 
 
 def _names_in_text(text: str) -> bool:

@@ -29,7 +29,7 @@ from proxy.routing.mcp_session import (
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
-from proxy.strict_json import read_json
+from proxy.strict_json import TooCostly
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
     from proxy.routing.target import RequestSummary
+    from proxy.strict_json import JsonBody
 
 
 # --- The body of an order for reports of the unified API, where a limited client sends it ----------------
@@ -45,7 +46,7 @@ ORDER_OF_REPORTS = "/adsApi/v1/create/reports"
 _MAX_ACCOUNTS_NAMED, _REPORTS, _ID = "accessRequestedAccounts", "reports", "advertiserAccountId"
 
 
-def find_flaw(own: frozenset[bytes], fields: RequestFields, body: bytes) -> str:
+def find_flaw(own: frozenset[bytes], fields: RequestFields, body: JsonBody) -> str:
     """Why such an order may not pass, empty where every account that it names is one of `own`.
 
     The answer is the same whether another account exists or not.
@@ -54,7 +55,9 @@ def find_flaw(own: frozenset[bytes], fields: RequestFields, body: bytes) -> str:
     if flaw:
         return flaw
     try:
-        order = read_json(body, strictly=True)
+        order = body.read(strictly=True)
+    except TooCostly as error:
+        return str(error)
     except (ValueError, RecursionError) as error:
         return f"the body is not plain JSON in UTF-8, or has a name twice ({type(error).__name__.strip('_')})"
     if not isinstance(order, dict) or not order.keys() <= {_MAX_ACCOUNTS_NAMED, _REPORTS}:
@@ -369,7 +372,7 @@ def _evaluate_governed(policy: Policy, fields: RequestFields, operation: Operati
     return policy.with_profile
 
 
-def evaluate_body(policy: Policy, fields: RequestFields, body: bytes) -> Verdict:
+def evaluate_body(policy: Policy, fields: RequestFields, body: JsonBody) -> Verdict:
     """Whether a client may order the reports that a whole body asks for; asked where the verdict is `by_body`."""
     flaw = find_flaw(policy.account_ids or _NONE, fields, body)
     return _forbid("account_ids", f"Client {policy.name} is limited, and {flaw}.") if flaw else policy.by_body

@@ -9,7 +9,6 @@ alone needs is made then. Every attempt is made from the request as it came.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from time import perf_counter
@@ -19,14 +18,15 @@ from proxy.errors import ContentTooLarge, NoUsableToken, Refused, Throttled, Ups
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
-from proxy.forwarding.body_copy import LARGE, BodyCopy
+from proxy.forwarding.body_copy import BodyCopy
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import READER, UncheckedBody, body_of
+from proxy.forwarding.request_body import CHECKED_AT_ONCE, McpReplayBuffer, UncheckedBody, body_of
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.tool_hints import learn_tools
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
@@ -34,6 +34,7 @@ from proxy.forwarding.write_reading import WriteBodies, written_request
 from proxy.http1.framing import whole_chunks
 from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind
+from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -191,6 +192,7 @@ class Exchange:
     phase = ADMITTED
     _task: asyncio.Task[None] | None = None
     _waiting: ConnectionWait | None = None
+    _checking: asyncio.Future[Refused | None] | None = None
     _attempt: Attempt | None = None
     _throttled: ThrottledRequest | None = None
     _made_relay: ResponseRelay | None = None
@@ -203,7 +205,7 @@ class Exchange:
         dependencies: Dependencies,
         client: ClientPort,
         context: RequestContext,
-        check: Callable[[bytes], None] | None = None,
+        check: Callable[[JsonBody], None] | None = None,
         report: SharedReport | None = None,
     ) -> None:
         self._dependencies = dependencies
@@ -328,41 +330,49 @@ class Exchange:
             self._spawn(self._share(self._report, unchecked))
 
     def _check_body(self, unchecked: UncheckedBody) -> None:
-        """The body is whole: check it, a large one in a thread."""
+        """The body is whole: check it, a costly one in a thread, when it is its client's turn."""
         if self.phase is DONE:
             return
-        body = bytes(unchecked.data)
-        if len(body) < LARGE:
+        body = JsonBody(bytes(unchecked.data))
+        if not body.costs_more_than(CHECKED_AT_ONCE):
             self._apply_check(unchecked.result_of(body), body)
             return
-        checking = self._client.loop.run_in_executor(READER, unchecked.result_of, body)
-        checking.add_done_callback(partial(self._body_checked, body))
+        context = self._context
+        self._checking = READER.read(self._client.loop, context.client, unchecked.result_of, body)
+        self._checking.add_done_callback(partial(self._body_checked, body))
 
-    def _body_checked(self, body: bytes, checking: asyncio.Future[Refused | None]) -> None:
-        defect = checking.exception()
-        if self.phase is DONE:
+    def _body_checked(self, body: JsonBody, checking: asyncio.Future[Refused | None]) -> None:
+        if self.phase is DONE or checking.cancelled():
             return
+        self._checking = None
+        defect = checking.exception()
         if defect is not None:
             self.defect(defect)
         else:
             self._apply_check(checking.result(), body)
         self._client.flush()
 
-    def _apply_check(self, refusal: Refused | None, body: bytes) -> None:
+    def _apply_check(self, refusal: Refused | None, body: JsonBody) -> None:
         """What the judgement says: the request goes on with this body, or is refused."""
         if refusal is not None:
             self._refuse(refusal)
         elif self._report is not None and self._unchecked is not None:
             self._spawn(self._share(self._report, self._unchecked))
         else:
-            self._pass_body(body)
+            self._expect_answer(body)
+            self._pass_body(body.raw)
+
+    def _expect_answer(self, body: JsonBody) -> None:
+        """A message to the MCP endpoint may pass: what it asks for decides about the answer, and is not read again."""
+        decision, calls = self._context.decision, self._unchecked.calls if self._unchecked is not None else None
+        if decision.tools is not None:
+            decision.tools = decision.tools.after(body)
+        if calls is not None and isinstance(self._body, McpReplayBuffer):
+            self._body.expect(calls)
 
     def _pass_body(self, body: bytes, *, complete: bool = True) -> None:
         """Go on with this body, or with what is here of it."""
         self._unchecked = None
-        decision = self._context.decision
-        if decision.tools is not None:
-            decision.tools = replace(decision.tools, asked=body, paging=b"cursor" in body)
         self.phase = follow(self.phase, Phase.RECEIVING)
         self._begin(self._entered)
         if body:
@@ -836,6 +846,9 @@ class Exchange:
         if self._waiting is not None:
             self._waiting.leave()
             self._waiting = None
+        if self._checking is not None:
+            self._checking.cancel()
+            self._checking = None
         if self._attempt is not None:
             self._attempt.abandon()
 

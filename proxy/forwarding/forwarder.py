@@ -31,6 +31,7 @@ from proxy.reports.requested import read_asked
 from proxy.routing.mcp_session import sent_session_id
 from proxy.routing.route import route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
+from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,9 +246,9 @@ class Forwarder:
         route(asked, rules.table, identity.scope)
         clients.check_route(identity, screened, context.route)
         if screened.by_body:
-            clients.permit_body(identity, request.fields, body)
+            clients.permit_body(identity, request.fields, JsonBody(body))
 
-    def _check_of(self, context: RequestContext) -> Callable[[bytes], None]:
+    def _check_of(self, context: RequestContext) -> Callable[[JsonBody], None]:
         """What may forbid the request for what its body holds."""
         decision = context.decision
         if decision.tools is not None:

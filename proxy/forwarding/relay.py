@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import Draining
 from proxy.forwarding import decision
 from proxy.forwarding.body_copy import BodyCopy
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.forwarding.request_body import READER
 from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
 from proxy.forwarding.write_outcome import may_hold_results
 from proxy.forwarding.write_reading import MAX_JUDGED
@@ -206,7 +206,7 @@ class ResponseRelay:
         learn = self._learn
         assert learn is not None
         for message in messages:
-            reading = self._client.loop.run_in_executor(READER, find_tools, message)
+            reading = READER.read(self._client.loop, self._context.client, find_tools, message)
             reading.add_done_callback(lambda done: None if done.cancelled() else learn(done.result()))
 
     def _relay(self, pieces: list[Buffer]) -> None:

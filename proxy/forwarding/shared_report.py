@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.dependencies import Dependencies
     from proxy.reports.orders import Order, Report
     from proxy.reports.sharing import OrderClaim
+    from proxy.strict_json import JsonBody
     from proxy.tokens.values import AccessToken
 
 MAX_DECODED: Final = 1 << 20
@@ -107,12 +108,12 @@ class SharedReport:
 
     # --- what the request asks
 
-    def read(self, body: bytes) -> None:
-        """Read what the body asks for. Takes long for a large one, and may run in a thread."""
-        self._body = body
+    def read(self, body: JsonBody) -> None:
+        """Read what the body asks for. Takes long for a costly one, and may run in a thread."""
+        self._body = body.raw
         operation, fields = self._operation, self._context.request.fields
         deletes = not (operation.is_order or operation.is_poll)  # in whatever form: Amazon may have done it
-        is_odd = self._context.decision.asked.overrides or (body and find_odd_form(fields))
+        is_odd = self._context.decision.asked.overrides or (body.raw and find_odd_form(fields))
         if self._token is None or (is_odd and not deletes):
             return
         if operation.is_order:
@@ -120,7 +121,7 @@ class SharedReport:
                 self._order = read_order(operation, body)
             self._key = self._digest(operation, self._order.digest) if self._order is not None else ""
             return
-        if body and operation is ReportOperation.POLL:
+        if body.raw and operation is ReportOperation.POLL:
             return  # Amazon specifies no body here: what it makes of one is unknown
         ids = named_ids(operation, self._context.destination.segments, body)
         target = _PATHS[operation] + ("" if operation in VERSION_1 else "".join(ids))

@@ -20,6 +20,8 @@ from proxy.strict_json import UnclearBody, read_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.strict_json import JsonBody
+
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 _MOST_IDS: Final = 100
 _DUPLICATE: Final = re.compile(r"duplicate of\s*:\s*([0-9A-Za-z][0-9A-Za-z-]{7,63})\s*\.?\s*")
@@ -77,15 +79,16 @@ class Order:
     name: str | None = field(default=None, compare=False)
 
 
-def read_order(operation: ReportOperation, body: bytes) -> Order | None:
+def read_order(operation: ReportOperation, body: JsonBody) -> Order | None:
     """The order that a body holds; None if readers could find different ones in it, or none."""
     try:
-        content = read_json(body, strictly=True)
+        content = body.read(strictly=True)
         if not isinstance(content, dict):
             return None
         name = None
         if operation is ReportOperation.ORDER and isinstance(content.get("name"), str | None):
-            name = content.pop("name", None)
+            name = content.get("name")
+            content = {key: value for key, value in content.items() if key != "name"}
         digest = _digest(content)
     except (ValueError, RecursionError):
         return None
@@ -198,11 +201,11 @@ def _of_parts(content: Mapping[str, Any], name: str) -> list[Any]:
     return [part.get(name) if isinstance(part, dict) else None for part in (parts if isinstance(parts, list) else [])]
 
 
-def named_ids(operation: ReportOperation, segments: tuple[bytes, ...], body: bytes) -> tuple[str, ...]:
+def named_ids(operation: ReportOperation, segments: tuple[bytes, ...], body: JsonBody) -> tuple[str, ...]:
     """The reports that a poll or a deletion names; empty if one of them is not plain, or if they are very many."""
     if operation in VERSION_1:
         try:
-            content = read_json(body, strictly=True)
+            content = body.read(strictly=True)
         except (ValueError, RecursionError):
             return ()
         found = content.get("reportIds") if isinstance(content, dict) and len(content) == 1 else None

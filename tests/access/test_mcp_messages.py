@@ -16,7 +16,8 @@ from proxy.access.mcp_tools import (
     name_tools,
     read_messages,
 )
-from proxy.access.own_accounts import OwnAccounts
+from proxy.access.own_accounts import MAX_TEXTS, OwnAccounts
+from proxy.strict_json import MAX_COST, JsonBody
 from tests.support.deciding import fields
 
 JSON: dict[str, Any] = {"content_type": b"application/json"}
@@ -31,7 +32,7 @@ def call(**params: Any) -> bytes:
 
 
 def read(content: bytes, *lines: bytes, **sent: Any) -> tuple[McpMessage, ...]:
-    return read_messages(fields(*lines, **{**JSON, **sent}), content).messages
+    return read_messages(fields(*lines, **{**JSON, **sent}), JsonBody(content)).messages
 
 
 def invoked(**arguments: Any) -> bytes:
@@ -63,7 +64,7 @@ def test_a_message_says_what_it_asks_for(content: bytes, message: McpMessage) ->
 def test_several_messages_come_in_a_list() -> None:
     """Each is read."""
     content = b"[%b,%b]" % (call(name="a"), body(method="notifications/cancelled"))
-    found = read_messages(fields(**JSON), content)
+    found = read_messages(fields(**JSON), JsonBody(content))
     assert (found.batch, [message.tool for message in found.messages]) == (True, ["a", ""])
 
 
@@ -166,7 +167,7 @@ def test_a_limited_client_repeats_no_arguments_in_headers(line: bytes) -> None:
     own = OwnAccounts(frozenset((b"123",)), frozenset())
     assert read(call(name="a"), line)
     with pytest.raises(UnclearMessage):
-        read_messages(fields(line, **JSON), call(name="a"), own)
+        read_messages(fields(line, **JSON), JsonBody(call(name="a")), own)
 
 
 @pytest.mark.parametrize(
@@ -197,12 +198,32 @@ def test_a_limited_client_repeats_no_arguments_in_headers(line: bytes) -> None:
 )
 def test_a_record_names_the_tools_that_a_body_calls(content: bytes, named: tuple[str, ...]) -> None:
     """Also where nothing would be permitted to it; what is no name of a tool does not get into a record."""
-    assert name_tools(content) == named
+    assert name_tools(JsonBody(content)) == named
 
 
 def test_a_record_names_no_more_tools_than_it_has_room_for() -> None:
     """The last place tells that there were others."""
     calls = [call(name=f"tool-{number}") for number in range(1000)]
-    full, more = (name_tools(b"[%b]" % b",".join(calls[:count])) for count in (MAX_NAMED, 1000))
+    full, more = (name_tools(JsonBody(b"[%b]" % b",".join(calls[:count]))) for count in (MAX_NAMED, 1000))
     assert full == tuple(f"tool-{number}" for number in range(MAX_NAMED))
     assert more == (*full[:-1], UNTOLD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([[]] * (MAX_COST // 2), "send fewer of them in one request"),
+        (["[]"] * (MAX_TEXTS + 1), "send them in several messages"),
+    ],
+)
+def test_what_costs_too_much_is_refused_with_what_to_do(arguments: list[Any], said: str) -> None:
+    """For a client whose accounts are looked for in it."""
+    content = call(name="a", arguments=arguments)
+    own = OwnAccounts(frozenset((b"1",)), frozenset())
+    with pytest.raises(UnclearMessage, match=said):
+        read_messages(fields(**JSON), JsonBody(content), own)
+
+
+def test_a_body_that_costs_too_much_names_no_tool() -> None:
+    """It passes where anything may, and its tool is unknown."""
+    assert name_tools(JsonBody(call(name="a", arguments=[[]] * MAX_COST))) == (UNTOLD,)

@@ -13,6 +13,7 @@ from proxy.access.mcp_tools import ToolRules, effect_of_body
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect
+from proxy.strict_json import JsonBody
 from tests.support.deciding import fields, request
 
 VERSION = "2026-07-28"
@@ -127,7 +128,7 @@ def judged(rules: ToolRules, content: Any, *lines: bytes) -> ToolNotPermitted | 
     """What a body is refused with, if it is."""
     body = json.dumps(content).encode()
     try:
-        rules.check(request(b"POST", b"/mcp", fields(*lines, content_type=b"application/json")), body)
+        rules.check(request(b"POST", b"/mcp", fields(*lines, content_type=b"application/json")), JsonBody(body))
     except ToolNotPermitted as error:
         return error
     return None
@@ -159,7 +160,7 @@ def test_a_call_whose_headers_contradict_it_is_recorded_as_a_write() -> None:
     body = json.dumps(CALL).encode()
     for name, effect in ((TOOL, Effect.READ), ("another", Effect.WRITE)):
         sent = fields(*repeated(method="tools/call", name=name), content_type=b"application/json")
-        assert effect_of_body(sent, body, PUBLISHED, frozenset()) is effect
+        assert effect_of_body(sent, JsonBody(body), PUBLISHED, frozenset()) is effect
 
 
 RIGHT = repeated(method="tools/call", name=TOOL)

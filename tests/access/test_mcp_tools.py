@@ -16,6 +16,7 @@ from proxy.access.mcp_tools import (
     ToolRules,
     effect_of,
     effect_of_body,
+    read_calls,
     read_hints,
 )
 from proxy.access.own_accounts import OwnAccounts
@@ -23,6 +24,7 @@ from proxy.access.paths import PathPattern
 from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PUBLISHED, Effect
+from proxy.strict_json import JsonBody
 from tests.support.deciding import fields, request
 from tests.support.tool_results import refusal_text
 
@@ -54,7 +56,7 @@ def judged(allowed: ToolRules, content: Any, method: bytes = b"POST") -> ToolNot
     """What a body is refused with, if it is."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     try:
-        allowed.check(request(method, b"/mcp", fields(content_type=b"application/json")), body)
+        allowed.check(request(method, b"/mcp", fields(content_type=b"application/json")), JsonBody(body))
     except ToolNotPermitted as error:
         return error
     return None
@@ -409,10 +411,38 @@ def test_a_body_does_what_the_most_of_its_messages_do(
     """By both witnesses; a body that is not clear writes."""
     assert (
         effect_of_body(
-            fields(content_type=b"application/json"), json.dumps(messages).encode(), PUBLISHED, frozenset(writers)
+            fields(content_type=b"application/json"),
+            JsonBody(json.dumps(messages).encode()),
+            PUBLISHED,
+            frozenset(writers),
         )
         is effect
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "effect"),
+    [(b"POST", Effect.READ), (b"PUT", Effect.WRITE)],
+)
+def test_a_requests_calls_are_told_with_what_they_do(method: bytes, effect: Effect) -> None:
+    """The endpoint specifies POST alone: what another method does is unknown."""
+    sent = request(method, b"/mcp", fields(content_type=b"application/json"))
+    body = JsonBody(json.dumps(call(QUERY)).encode())
+    assert read_calls(sent, body, PUBLISHED, frozenset()) == ((QUERY,), effect)
+
+
+@pytest.mark.parametrize(
+    ("content", "asked_id", "paging"),
+    [
+        (b'{"id": "x", "params": {"cursor": "1"}}', "x", True),
+        (b'[{"id": 1}, {"id": 2}]', None, False),
+        (b"", None, False),
+    ],
+)
+def test_the_rules_for_an_answer_know_what_was_asked(content: bytes, asked_id: object, paging: bool) -> None:
+    """The id of one message, and whether it goes on with a list."""
+    after = READ.after(JsonBody(content))
+    assert (after.asked_id, after.paging, after.access) == (asked_id, paging, READ.access)
 
 
 # --- what `check` says

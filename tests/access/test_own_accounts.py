@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.own_accounts import OwnAccounts, find_foreign_member
+from proxy.access.own_accounts import MAX_TEXTS, OwnAccounts, TooManyTexts, find_foreign_member
 
 OWN = OwnAccounts(frozenset((b"123",)), frozenset((b"amzn1.ads-account.g.own",)))
 MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
@@ -182,3 +182,26 @@ def test_the_name_that_is_told_is_short() -> None:
     """It comes from the client."""
     assert len(str(find_foreign_member(OWN, {"profileId" + "x" * 1000: "1"}))) <= 66
     assert len(str(find_foreign_member(OWN, {"x" * 1000: "profileId=1"}))) <= 80
+
+
+def nested(depth: int, size: int) -> str:
+    """A text in a text in a text, each with so many characters of its own."""
+    text = json.dumps(["x" * size])
+    for _ in range(depth):
+        text = json.dumps([text, "x" * size])
+    return text
+
+
+def test_texts_that_look_like_json_are_bounded() -> None:
+    """As many as keywords that Amazon takes at once may be in brackets; then it is said what to do."""
+    keywords = ["[running shoes]", '"shoes"', "{sale}"]
+    assert find_foreign_member(OWN, keywords * (MAX_TEXTS // 3)) is None
+    with pytest.raises(TooManyTexts, match="send them in several messages"):
+        find_foreign_member(OWN, ["[]"] * (MAX_TEXTS + 1))
+
+
+def test_long_texts_in_one_another_are_bounded() -> None:
+    """Each reading of one is counted, with all that is in it."""
+    assert find_foreign_member(OWN, nested(3, 20_000)) is None
+    with pytest.raises(TooManyTexts):
+        find_foreign_member(OWN, nested(9, 20_000))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.access.policy import Policy, evaluate_body, find_flaw
 from proxy.errors import NotPermitted
 from proxy.http1.request_fields import RequestFields
+from proxy.strict_json import MAX_COST, JsonBody
 from tests.support.deciding import fields
 
 OWN = frozenset({b"amzn1.own", b"77", b"amzn1.two"})
@@ -34,7 +35,7 @@ def order(*accounts: Any, **more: Any) -> bytes:
 
 
 def flaw(body: bytes, read: RequestFields = JSON) -> str:
-    return find_flaw(OWN, read, body)
+    return find_flaw(OWN, read, JsonBody(body))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,14 @@ def test_no_change_of_an_order_lets_a_foreign_account_pass(data: st.DataObject) 
 
 def test_a_refusal_names_the_client_and_the_rule() -> None:
     """And nothing of the body."""
-    verdict = evaluate_body(Policy("tool", (), account_ids=OWN), JSON, order({"advertiserAccountId": "amzn1.canary"}))
+    verdict = evaluate_body(
+        Policy("tool", (), account_ids=OWN), JSON, JsonBody(order({"advertiserAccountId": "amzn1.canary"}))
+    )
     assert isinstance(verdict.refusal, NotPermitted) and verdict.rule == "account_ids"
     assert "Client tool" in verdict.reason and "canary" not in verdict.refusal.detail
-    assert evaluate_body(Policy("tool", (), account_ids=OWN), JSON, order(MINE)).refusal is None
+    assert evaluate_body(Policy("tool", (), account_ids=OWN), JSON, JsonBody(order(MINE))).refusal is None
+
+
+def test_an_order_of_too_many_parts_is_refused_with_what_to_do() -> None:
+    """It is not decoded."""
+    assert "send fewer of them in one request" in find_flaw(OWN, JSON, JsonBody(b"[%b0]" % (b"{}," * MAX_COST)))

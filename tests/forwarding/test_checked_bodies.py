@@ -16,9 +16,10 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.request_body import READER
 from proxy.http1.request_fields import RequestFields
+from proxy.strict_json import JsonBody
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
@@ -167,7 +168,7 @@ class HeldCheck:
         self.begun, self.go = threading.Event(), threading.Event()
         self.defect: Exception | None = None
 
-    def __call__(self, known: Clients, identity: ClientIdentity, fields: RequestFields, body: bytes) -> None:
+    def __call__(self, known: Clients, identity: ClientIdentity, fields: RequestFields, body: JsonBody) -> None:
         self.begun.set()
         self.go.wait(PATIENCE)
         if self.defect is not None:
@@ -199,9 +200,29 @@ async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(ru
         client.abort()
         assert (await bench.events.last()).fault == "client-gone"
         held.go.set()
-        await asyncio.get_running_loop().run_in_executor(READER, str)
+        await asyncio.get_running_loop().run_in_executor(READER._thread, str)
         assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"))).status
         assert nothing_left(bench)
+
+
+async def test_nothing_is_judged_for_a_client_that_has_left(running: Running) -> None:
+    """Its order waited for its turn."""
+    go = threading.Event()
+    busy = READER.submit("another", go.wait, PATIENCE)
+    try:
+        async with running(answering(HELLO), clients=clients()) as bench:
+            client = await bench.client(counted(MINE + LARGE))
+            await bench.settled(lambda: busy.running() and "1 clients" in repr(READER))
+            client.abort()
+            assert (await bench.events.last()).fault == "client-gone"
+            with pytest.MonkeyPatch.context() as patch:
+                judged: list[object] = []
+                patch.setattr(Clients, "permit_body", lambda *given: judged.append(given))
+                go.set()
+                await asyncio.get_running_loop().run_in_executor(READER._thread, str)
+            assert judged == []
+    finally:
+        go.set()
 
 
 async def test_a_defect_in_judging_a_large_order_is_a_500(running: Running) -> None:

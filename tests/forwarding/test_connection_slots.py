@@ -12,7 +12,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.forwarding.request_body import READER
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.write_reading import WRITE_READER
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
@@ -118,7 +118,7 @@ async def test_a_client_that_has_its_response_may_send_the_next_request(path: by
     sent = head + b"Content-Length: %d\r\n\r\n" % len(large) + large
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(large) + large
     go = threading.Event()
-    busy = [reader.submit(go.wait, PATIENCE) for reader in (READER, WRITE_READER)]
+    busy = [READER.submit("", go.wait, PATIENCE), WRITE_READER.submit(go.wait, PATIENCE)]
     try:
         async with running(answering(answer), clients=clients) as bench:
             assert [(await bench.ask(sent)).status for _ in range(2)] == [200, 200]
@@ -138,7 +138,7 @@ async def test_a_client_that_leaves_has_no_more_messages_read_than_it_may_have_r
     head = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: one\r\nContent-Type: application/json\r\n"
     sent = head + b"Content-Length: %d\r\n\r\n" % len(large) + large
     go = threading.Event()
-    busy = READER.submit(go.wait, PATIENCE)
+    busy = READER.submit("", go.wait, PATIENCE)
 
     async def script(wire: Wire) -> None:
         await wire.request()

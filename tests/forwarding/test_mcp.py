@@ -16,7 +16,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.app import draining
-from proxy.forwarding.request_body import READER
+from proxy.forwarding.body_reader import READER
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
@@ -302,7 +302,7 @@ async def test_a_call_that_breaks_off_has_a_tool_that_nobody_can_tell(running: R
 async def test_no_request_waits_while_a_thread_names_the_tools_of_one_that_is_over(running: Running) -> None:
     """Its client is gone, others are served, and its account has the tools in the end."""
     go = threading.Event()
-    busy = READER.submit(go.wait, PATIENCE)
+    busy = READER.submit("", go.wait, PATIENCE)
     try:
         async with running(answering(HELLO)) as bench:
             client = await bench.client(calling(call_of("a-update_b") + b" " * 100_000))
@@ -332,7 +332,7 @@ async def test_a_request_that_a_stop_cuts_has_its_account(
         await wire.request()
         await asyncio.Event().wait()
 
-    busy = READER.submit(go.wait, PATIENCE)
+    busy = READER.submit("", go.wait, PATIENCE)
     try:
         async with running(script) as bench:
             client = await bench.client(calling(call_of("a-update_b") + b" " * 100_000))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.forwarding.body_copy import LARGE
+from proxy.forwarding.request_body import NAMED_AT_ONCE
 from proxy.observability.audit import record_of
 from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
 from tests.forwarding.test_checked_bodies import MINE, clients
@@ -73,6 +73,7 @@ NOT_WRITES: dict[str, tuple[bytes, str]] = {
     "a tool that reads": (mcp(call(QUERY)), "read"),
     "one behind another": (mcp(call(INVOKE, name=QUERY, arguments={})), "read"),
     "a tool that finds tools": (mcp(call("amazon_ads_mcp-search_tools", query="x")), "read"),
+    "a body of some thousand bytes": (mcp(call(QUERY, padding="x" * 4 * NAMED_AT_ONCE)), "read"),
     "a tool that makes reports": (mcp([call(QUERY), call("reporting-create_report")]), "report"),
     "no tool": (mcp([method("initialize"), method("tools/list"), method("notifications/initialized")]), "read"),
     "an answer": (mcp({"jsonrpc": "2.0", "id": 1, "result": {}}), "read"),
@@ -107,7 +108,7 @@ WRITES: dict[str, bytes] = {
     "a coding": mcp(call(QUERY), b"Content-Encoding: gzip"),
     "another type": mcp(call(QUERY), kind=b"text/plain"),
     "another encoding": mcp(json.dumps(call(QUERY)).encode("utf-16")),
-    "a large body": mcp(call(QUERY, padding="x" * LARGE)),
+    "a costly body": mcp(call(QUERY, padding="x" * 8 * NAMED_AT_ONCE)),
     "a GET with a body": mcp(call(QUERY), method=b"GET"),
     "a PUT": mcp(call(QUERY), method=b"PUT"),
     "a PUT without a body": b"PUT /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",

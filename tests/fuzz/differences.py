@@ -32,8 +32,8 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import Decisions, RequestContext
-from proxy.forwarding.request_body import READER
 from proxy.forwarding.write_reading import WRITE_READER
 from proxy.http1.message import Request
 from proxy.observability.journal import Journal
@@ -167,7 +167,7 @@ class Bench(MemoryBench):
         still = turns = 0
         while still <= 8 or (self.accounting.in_flight and still <= 200):
             if still == 4 and self.accounting.flight.value:
-                READER.submit(int).result()  # what came before, such as the tools of a large message, is done then
+                READER._thread.submit(int).result()  # what came before, such as the tools of a message, is done then
             moved = await self.turn(clients)
             still = 0 if moved else still + 1
             turns += 1

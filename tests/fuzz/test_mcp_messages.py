@@ -19,6 +19,7 @@ from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.simulator.mcp import find_foreign_account
+from proxy.strict_json import JsonBody
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed
 from tests.support.deciding import fields, request
@@ -32,7 +33,7 @@ Pairs = list[tuple[str, Any]]
 
 def may_leave(body: bytes, rules: ToolRules = READ) -> bool:
     try:
-        rules.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), body)
+        rules.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), JsonBody(body))
     except ToolNotPermitted:
         return False
     return True

@@ -23,6 +23,7 @@ from proxy.reports.orders import (
     read_report,
     with_name,
 )
+from proxy.strict_json import JsonBody
 
 V3, V1 = ReportOperation.ORDER, ReportOperation.ORDER_V1
 CONFIGURATION = {
@@ -57,7 +58,7 @@ REPORT = {
 
 
 def read(body: bytes | dict[str, Any], operation: ReportOperation = V3) -> Order | None:
-    return read_order(operation, body if isinstance(body, bytes) else json.dumps(body).encode())
+    return read_order(operation, JsonBody(body if isinstance(body, bytes) else json.dumps(body).encode()))
 
 
 def with_configuration(**changes: Any) -> dict[str, Any]:
@@ -263,11 +264,11 @@ def test_an_answer_that_is_no_json_shows_no_report(body: bytes) -> None:
 
 def test_a_poll_names_its_report() -> None:
     """In the path, or in version 1 in the body."""
-    assert named_ids(ReportOperation.POLL, (b"reporting", b"reports", b"abc-1"), b"") == ("abc-1",)
-    assert named_ids(ReportOperation.DELETE, (b"reporting", b"reports", b"abc-1"), b"") == ("abc-1",)
-    assert named_ids(ReportOperation.POLL_V1, (b"adsApi",), b'{"reportIds": ["abc-1"]}') == ("abc-1",)
-    assert named_ids(ReportOperation.DELETE_V1, (b"adsApi",), b'{"reportIds": ["abc-1"]}') == ("abc-1",)
-    assert named_ids(ReportOperation.DELETE_V1, (b"adsApi",), b'{"reportIds": ["a", "b"]}') == ("a", "b")
+    assert named_ids(ReportOperation.POLL, (b"reporting", b"reports", b"abc-1"), JsonBody(b"")) == ("abc-1",)
+    assert named_ids(ReportOperation.DELETE, (b"reporting", b"reports", b"abc-1"), JsonBody(b"")) == ("abc-1",)
+    assert named_ids(ReportOperation.POLL_V1, (b"adsApi",), JsonBody(b'{"reportIds": ["abc-1"]}')) == ("abc-1",)
+    assert named_ids(ReportOperation.DELETE_V1, (b"adsApi",), JsonBody(b'{"reportIds": ["abc-1"]}')) == ("abc-1",)
+    assert named_ids(ReportOperation.DELETE_V1, (b"adsApi",), JsonBody(b'{"reportIds": ["a", "b"]}')) == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -284,13 +285,13 @@ def test_a_poll_names_its_report() -> None:
 )
 def test_a_poll_of_version_1_without_plain_ids_names_none(body: bytes) -> None:
     """Nor does one with more members than are known."""
-    assert named_ids(ReportOperation.POLL_V1, (), body) == ()
+    assert named_ids(ReportOperation.POLL_V1, (), JsonBody(body)) == ()
 
 
 @pytest.mark.parametrize("segments", [(), (b"..",), (b"a%2e",), (b"\xe4",)])
 def test_a_path_without_a_plain_id_names_none(segments: tuple[bytes, ...]) -> None:
     """An id is letters, digits, hyphens, dots and underscores."""
-    assert named_ids(ReportOperation.POLL, segments, b"") == ()
+    assert named_ids(ReportOperation.POLL, segments, JsonBody(b"")) == ()
 
 
 # --- a 425

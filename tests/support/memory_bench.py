@@ -16,11 +16,11 @@ from typing import Any
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
 from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import Rules
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.request_body import READER
 from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
@@ -230,7 +230,7 @@ class MemoryBench:
         still, before = 0, self._moves(clients)
         for _ in range(TURNS):
             if still == 4 and self.accounting.flight.value:
-                READER.submit(int).result()  # what came before, such as the tools of a large message, is done then
+                READER._thread.submit(int).result()  # what came before, such as the tools of a message, is done then
             await asyncio.sleep(0)
             moved = False
             for end in (*clients, *self.upstreams):
@@ -240,7 +240,8 @@ class MemoryBench:
             still = 0 if moved or now != before else still + 1
             before = now
             if still > 8 and self.accounting.write_reader.waiting:
-                await asyncio.get_running_loop().run_in_executor(WRITE_READER, str)  # what came before is done then
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(WRITE_READER, str)  # what came before is done then
             elif still > 8:
                 return
         raise AssertionError("the proxy does not come to rest")
