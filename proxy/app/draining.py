@@ -72,6 +72,7 @@ async def let_end(serving: ServingProcess, at_once: asyncio.Event) -> int:
     await _emptied(serving, at_once, began + settings.timeout)
     cut = serving.client_connections.end_all()
     await _emptied(serving, asyncio.Event(), loop.time() + _CUT_WAIT)
+    serving.accounting.give_late()
     return cut
 
 

@@ -316,7 +316,8 @@ class Program:
         if self.audit is None:
             return
         self.audit.start()
-        self.accounting.write_gate.takes_writes = self.audit.takes_writes
+        audit, gate = self.audit, self.accounting.write_gate
+        gate.takes_writes = lambda: audit.takes_writes(gate.unrecorded)
         watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
         self._opened.callback(watch.cancel)
         if self.audit.file is not None:

@@ -83,7 +83,9 @@ def verify(asked: AuditChain) -> int:
             "worker-lost): records of its last moments may be missing."
         )
     if beside is not None and not beside.closed:
-        tell("The stream is open: the proxy is running, or it ended without closing it.")
+        tell(
+            "The stream is open: the proxy is running, or it was killed, and records of its last second may be missing."
+        )
     return OK
 
 

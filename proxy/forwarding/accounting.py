@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from proxy.access.mcp_tools import UNTOLD
 from proxy.events import UNKNOWN, DefectMet, Outcome, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
 from proxy.forwarding.write_reading import WriteReader
+from proxy.net.deadlines import NEVER
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.tracing import RequestTrace, Tracing
     from proxy.http1.message import Request
+    from proxy.net.deadlines import Deadlines
     from proxy.routing.route import Route
     from proxy.routing.target import RequestSummary
 
@@ -82,9 +85,9 @@ class RequestStats:
 
     A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
     `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
-    `naming` finds them while it is not None. `note` says how the proxy answered instead of Amazon. `trace` is set with
-    traces on. `write` is what the response to a write says, `changes` what the write names and sets if that is
-    recorded.
+    `naming` finds them while it is not None. `due` is when the account is given at the latest, on the event loop's
+    clock. `note` says how the proxy answered instead of Amazon. `trace` is set with traces on. `write` is what the
+    response to a write says, `changes` what the write names and sets if that is recorded.
     """
 
     path: str
@@ -97,6 +100,7 @@ class RequestStats:
     explanation: Explanation | None = None
     mcp_tools: tuple[str, ...] = ()
     naming: asyncio.Future[tuple[str, ...]] | None = None
+    due = NEVER
     trace: RequestTrace | None = None
     write: WriteOutcome | None = None
     changes: ChangedObjects | None = None
@@ -134,7 +138,7 @@ class RequestStats:
         """The event: answered with `status` (0: not at all)."""
         self.measure(now)
         if self.naming is not None:
-            self.mcp_tools = self.naming.result()
+            self.mcp_tools = (UNTOLD,) if self.naming.cancelled() else self.naming.result()
         refusal, explanation = self.refusal, self.explanation
         detail = explanation.sentence if explanation is not None else self.note
         return RequestFinished(
@@ -169,6 +173,44 @@ class RequestStats:
         )
 
 
+RECORD_WITHIN: Final = 0.75
+"""Seconds that an account waits for threads that read bodies; deadlines are kept to within another quarter. A crash
+costs no older record of a write that was answered, however many bodies are to be read."""
+
+
+class LateAccount:
+    """The account of a request that is over, while a thread reads a body of it. Implements `Timed`.
+
+    `give` is called once: when the `reading` has ended, or at the deadline, at which it is cancelled.
+    """
+
+    __slots__ = ("_deadlines", "_give", "_reading", "deadline")
+
+    def __init__(
+        self, reading: asyncio.Future[Any], deadlines: Deadlines, deadline: float, give: Callable[[LateAccount], None]
+    ) -> None:
+        self.deadline = deadline
+        self._deadlines = deadlines
+        self._reading = reading
+        self._give = give
+        deadlines.add(self)
+        reading.add_done_callback(self._was_read)
+
+    def __repr__(self) -> str:
+        return f"<LateAccount until {self.deadline}>"
+
+    def expire(self, now: float) -> None:
+        """Give the account without what was not read."""
+        self._reading.cancel()
+        self._was_read(self._reading)
+
+    def _was_read(self, _reading: asyncio.Future[Any]) -> None:
+        if self.deadline != NEVER:
+            self.deadline = NEVER  # a sweep that is under way may still look at it
+            self._deadlines.discard(self)
+            self._give(self)
+
+
 class Accounting:
     """Tells what begins and what ends, and counts what runs. Without a `journal` the observer hears of every request,
     also of those that a journal's entry notes. Without `tracing` no request has a span."""
@@ -182,6 +224,8 @@ class Accounting:
         self.flight = self.journal.in_flight
         self.write_reader = WriteReader(self.defect)
         self._of_client: dict[str, Cell] = {}
+        self.record_within = RECORD_WITHIN
+        self._late: set[LateAccount] = set()
 
     def __repr__(self) -> str:
         return f"<Accounting: {self.in_flight} requests in flight>"
@@ -234,7 +278,7 @@ class Accounting:
         """An exchange is over; one that ended well makes no event. If a thread still names its MCP tools, its account
         waits for that."""
         if stats.naming is not None and not stats.naming.done():
-            stats.naming.add_done_callback(lambda _: self.exchanged(stats, status, context, now))
+            self.wait_for(stats.naming, stats, context, lambda: self.exchanged(stats, status, context, now))
             return
         if stats.ended_well(status):
             self.passed_on(stats, status, context, now)
@@ -242,6 +286,27 @@ class Accounting:
         decision = context.decision
         self.finished(stats.finished(status, kind_of(decision), context.path, now))
         stats.refusal = None  # its traceback leads back to the exchange, and would keep it for the garbage collector
+
+    def wait_for(
+        self, reading: asyncio.Future[Any], stats: RequestStats, context: RequestContext, then: Callable[[], None]
+    ) -> None:
+        """Call `then` once a thread has read what is to be said of a request, or when its account is due. While a write
+        waits for that, the gate counts its record."""
+        is_write, pool = context.decision.is_write, context.pool
+        stats.due = min(stats.due, pool.loop.time() + self.record_within)
+
+        def give(late: LateAccount) -> None:
+            self._late.discard(late)
+            self.write_gate.unrecorded -= is_write
+            then()
+
+        self.write_gate.unrecorded += is_write
+        self._late.add(LateAccount(reading, pool.deadlines, stats.due, give))
+
+    def give_late(self) -> None:
+        """Give all accounts that wait for threads: the process ends."""
+        while self._late:
+            next(iter(self._late)).expire(0.0)
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """Amazon's response went to the client whole, and nothing is to be said of it."""

@@ -491,10 +491,12 @@ RETRY_SECONDS: Final = 5.0
 
 
 class WriteGate:
-    """One per process. `takes_writes` tells whether the record of one more write would be kept; `app` sets it."""
+    """One per process. `takes_writes` tells whether the record of one more write would be kept; `app` sets it.
+    `unrecorded` counts writes that are over, and whose record waits until their bodies are read."""
 
     def __init__(self) -> None:
         self.takes_writes: Callable[[], bool] = lambda: True
+        self.unrecorded = 0
 
     def __repr__(self) -> str:
         return f"<WriteGate {'open' if self.takes_writes() else 'closed'}>"

@@ -902,11 +902,16 @@ class Exchange:
         """The account of a write that was sent: what its bodies say belongs to it. Without a response its outcome is
         unknown."""
         accounting, context, stats, copy = self._dependencies.accounting, self._context, self._stats, self._copy
+        reader = accounting.write_reader
 
-        def account(reading: WriteReading) -> None:
-            stats.write, stats.changes = reading
+        def account(said: WriteReading) -> None:
+            stats.write, stats.changes = said
             accounting.exchanged(stats, status, context, now)
 
         request = None if copy is None else written_request(context, copy.whole)
         bodies = WriteBodies(response, body, request)
-        accounting.write_reader.read(bodies, context.client, self._client.loop, account)
+        reading = reader.read(bodies, context.client, self._client.loop)
+        if isinstance(reading, asyncio.Future):
+            accounting.wait_for(reading, stats, context, lambda: account(reader.result_of(reading, bodies)))
+        else:
+            account(reading)

@@ -1,20 +1,22 @@
 """What is read of a write once it is over: its outcome, and what it changed if that is to be recorded.
 
-The bodies have left by then, as they came. Large ones are read in a thread, so that the event loop goes on meanwhile;
-the account of the request waits for that. What bodies say is for `write_outcome` and `changed_objects`.
+The bodies have left by then, as they came. Costly ones are read in a thread, by turns of clients, so that the event
+loop goes on meanwhile; the account of the request waits for that, within a bound. What bodies say is for
+`write_outcome` and `changed_objects`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.events import ChangedObjects, WriteOutcome
-from proxy.forwarding.body_copy import LARGE, decode_body
+from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.body_reader import BodyReader
 from proxy.forwarding.changed_objects import find_changes, read_path
 from proxy.forwarding.write_outcome import UNKNOWN, judge_outcome
+from proxy.strict_json import JsonBody
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
 MAX_JUDGED: Final = 1 << 20
 """Bytes of a response to a write that are read, before and after its decoding."""
 MAX_WAITING: Final = 64
-"""Writes with large bodies that wait for the thread. Those of one client take no more places than they leave free, so
+"""Writes with costly bodies that wait for the thread. Those of one client take no more places than they leave free, so
 that others find one; those beyond are not read."""
+JUDGED_AT_ONCE: Final = 4096
+"""The `cost_of` a response up to which the event loop reads its outcome: less than a millisecond of work."""
+READ_AT_ONCE: Final = 1024
+"""The `cost_of` each body up to which the event loop reads what a write changed, too: about a millisecond of work."""
 _PLAIN: Final = (b"", b"identity")
-WRITE_READER: Final = ThreadPoolExecutor(1, "write-outcomes")
+WRITE_READER: Final = BodyReader("write-outcomes")
 
 
 class WriteReading(NamedTuple):
@@ -62,7 +68,7 @@ class WriteBodies:
     request: WriteRequest | None = None
 
     def read(self) -> WriteReading:
-        """What they say. Takes long for large bodies, and may run in a thread."""
+        """What they say. Takes long for costly bodies, and may run in a thread."""
         response, request = self.response, self.request
         outcome, content_type, body = UNKNOWN, b"", None
         if response is not None:
@@ -82,16 +88,19 @@ class WriteBodies:
         return WriteReading(UNKNOWN, None if self.request is None else ChangedObjects(unread=("request", "response")))
 
     @property
-    def is_large(self) -> bool:
+    def is_costly(self) -> bool:
         """Whether reading takes longer than the way to the thread: a small body that is compressed may."""
         response, request = self.response, self.request
-        if _is_large(self.body, response.fields.content_encoding if response is not None else b""):
+        limit = JUDGED_AT_ONCE if request is None else READ_AT_ONCE
+        if _is_costly(self.body, response.fields.content_encoding if response is not None else b"", limit):
             return True
-        return request is not None and _is_large(request.body, request.content_encoding)
+        return request is not None and _is_costly(request.body, request.content_encoding, limit)
 
 
-def _is_large(body: bytes | None, coding: bytes) -> bool:
-    return body is not None and (len(body) >= LARGE or (len(body) > 0 and coding not in _PLAIN))
+def _is_costly(body: bytes | None, coding: bytes, limit: int) -> bool:
+    if not body:
+        return False
+    return coding not in _PLAIN or JsonBody(body).costs_more_than(limit)
 
 
 def written_request(context: RequestContext, body: bytes | None) -> WriteRequest:
@@ -103,7 +112,7 @@ def written_request(context: RequestContext, body: bytes | None) -> WriteRequest
 
 
 class WriteReader:
-    """One per process: reads the bodies of writes, the large ones in the thread, for which so many are `waiting`.
+    """One per process: reads the bodies of writes, the costly ones in the thread, for which so many are `waiting`.
     `defect` is told what went wrong in reading, which costs no request its account."""
 
     def __init__(self, defect: Callable[[str, BaseException], None]) -> None:
@@ -115,39 +124,32 @@ class WriteReader:
         return f"<WriteReader: {self.waiting} waiting>"
 
     def read(
-        self,
-        bodies: WriteBodies,
-        client: str,
-        loop: asyncio.AbstractEventLoop,
-        then: Callable[[WriteReading], None],
-    ) -> None:
-        """Call `then` with what they say: now, or when the thread has read them."""
-        if not bodies.is_large:
-            then(self._read_now(bodies))
-        elif self._waiting_of[client] >= MAX_WAITING - self.waiting:
-            then(bodies.unread)
-        else:
-            self._count(client, 1)
-
-            def was_read(reading: asyncio.Future[WriteReading]) -> None:
-                self._count(client, -1)
-                then(self._result_of(reading, bodies))
-
-            loop.run_in_executor(WRITE_READER, bodies.read).add_done_callback(was_read)
+        self, bodies: WriteBodies, client: str, loop: asyncio.AbstractEventLoop
+    ) -> WriteReading | asyncio.Future[WriteReading]:
+        """What they say: at once, or when the thread has read them, for `result_of`."""
+        if not bodies.is_costly:
+            try:
+                return bodies.read()
+            except Exception as error:  # noqa: BLE001 - as the docstring says
+                self._defect("write-outcome", error)
+                return bodies.unread
+        if self._waiting_of[client] >= MAX_WAITING - self.waiting:
+            return bodies.unread
+        self._count(client, 1)
+        reading = WRITE_READER.read(loop, client, bodies.read)
+        reading.add_done_callback(lambda _: self._count(client, -1))
+        return reading
 
     def _count(self, client: str, more: int) -> None:
         self.waiting += more
         self._waiting_of[client] += more
 
-    def _read_now(self, bodies: WriteBodies) -> WriteReading:
-        try:
-            return bodies.read()
-        except Exception as error:  # noqa: BLE001 - as the docstring says
-            self._defect("write-outcome", error)
+    def result_of(self, reading: asyncio.Future[WriteReading], bodies: WriteBodies) -> WriteReading:
+        """What was read of them; what is known without reading if that was cancelled, or failed."""
+        if reading.cancelled():
             return bodies.unread
-
-    def _result_of(self, reading: asyncio.Future[WriteReading], bodies: WriteBodies) -> WriteReading:
-        error = None if reading.cancelled() else reading.exception()
+        error = reading.exception()
         if error is not None:
             self._defect("write-outcome", error)
-        return bodies.unread if reading.cancelled() or error is not None else reading.result()
+            return bodies.unread
+        return reading.result()

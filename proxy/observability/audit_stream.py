@@ -111,9 +111,10 @@ class AuditStream:
         self._records.appendleft(self._outputs.make_note(OPENED, self._found()))
         self._thread.start()
 
-    def takes_writes(self) -> bool:
-        """Whether one more write may leave for Amazon: its record is kept, or need not be."""
-        return not self._outputs.required or (self._waiting < MAX_WAITING and self._thread.is_alive())
+    def takes_writes(self, unrecorded: int = 0) -> bool:
+        """Whether one more write may leave for Amazon: its record is kept, or need not be. `unrecorded` counts writes
+        that are over, and whose records are still to come."""
+        return not self._outputs.required or (self._waiting + unrecorded < MAX_WAITING and self._thread.is_alive())
 
     def put(self, record: Mapping[str, Any], *, write: bool = False) -> None:
         """Take a record; it never waits. That of a `write` is kept for certain where records are required: no more of

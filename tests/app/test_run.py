@@ -106,6 +106,9 @@ class Pretended:
     def end_all(self) -> int:
         return self.in_flight
 
+    def give_late(self) -> None:
+        self.told.append("accounts given")
+
     def observe(self, event: Event) -> None:
         cut = f" {event.cut}" if isinstance(event, ServerStopped) else ""
         self.told.append(f"{type(event).__name__}{cut}")
@@ -120,7 +123,9 @@ async def drained(program: Pretended, at_once: asyncio.Event | None = None) -> l
 async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
-    assert await drained(program) == [DrainStarted.__name__, "reports stopped", "closed", "refusing", "ServerStopped 0"]
+    assert await drained(program) == [
+        DrainStarted.__name__, "reports stopped", "closed", "refusing", "accounts given", "ServerStopped 0",
+    ]  # fmt: skip
     assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 3
     assert program.looks >= 3
 
@@ -142,7 +147,7 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     at_once = asyncio.Event()
     at_once.set()
     assert await drained(Pretended([(1, False)], delay=60), at_once) == [
-        "DrainStarted", "reports stopped", "closed", "refusing", "ServerStopped 1",
+        "DrainStarted", "reports stopped", "closed", "refusing", "accounts given", "ServerStopped 1",
     ]  # fmt: skip
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)

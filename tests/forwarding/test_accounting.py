@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from proxy.events import ChangedObjects, Fault, Outcome, WriteOutcome
-from proxy.forwarding.accounting import RequestStats
+from proxy.events import ChangedObjects, Fault, Observers, Outcome, WriteOutcome
+from proxy.forwarding.accounting import Accounting, LateAccount, RequestStats
+from proxy.net.deadlines import INTERVAL, Deadlines
 from tests.support.deciding import request
 
 
@@ -52,3 +54,27 @@ def test_a_request_of_which_something_is_to_be_said_is_no_usual_one(said: dict[s
     for name, value in said.items():
         setattr(stats, name, value)
     assert stats.ended_well(200) is well
+
+
+def test_a_record_is_due_within_a_second() -> None:
+    """A crash costs no older one; deadlines are kept to within an interval."""
+    assert Accounting(Observers(())).record_within + INTERVAL <= 1.0
+
+
+async def test_a_late_account_is_given_once() -> None:
+    """When the reading has ended, or at the deadline, which cancels it."""
+    loop = asyncio.get_running_loop()
+    deadlines, given = Deadlines(loop), list[str]()
+    read, unread = loop.create_future(), loop.create_future()
+    early = LateAccount(read, deadlines, loop.time() + 50, lambda late: given.append("early"))
+    LateAccount(unread, deadlines, loop.time() + 100, lambda late: given.append("late"))
+    assert repr(early).startswith("<LateAccount until ")
+    read.set_result("tools")
+    await asyncio.sleep(0)
+    deadlines.sweep(loop.time() + 75)
+    assert given == ["early"]
+    for _ in range(2):
+        deadlines.sweep(loop.time() + 125)
+        await asyncio.sleep(0)
+    assert (given, unread.cancelled()) == (["early", "late"], True)
+    deadlines.stop()

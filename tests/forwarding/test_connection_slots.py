@@ -118,7 +118,7 @@ async def test_a_client_that_has_its_response_may_send_the_next_request(path: by
     sent = head + b"Content-Length: %d\r\n\r\n" % len(large) + large
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(large) + large
     go = threading.Event()
-    busy = [READER.submit("", go.wait, PATIENCE), WRITE_READER.submit(go.wait, PATIENCE)]
+    busy = [reader.submit("", go.wait, PATIENCE) for reader in (READER, WRITE_READER)]
     try:
         async with running(answering(answer), clients=clients) as bench:
             assert [(await bench.ask(sent)).status for _ in range(2)] == [200, 200]

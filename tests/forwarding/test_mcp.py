@@ -18,7 +18,7 @@ from proxy.access.policy import Policy
 from proxy.app import draining
 from proxy.forwarding.body_reader import READER
 from tests.support.patience import PATIENCE
-from tests.support.proxy_bench import Running
+from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
 INITIALIZE = b'{"jsonrpc":"2.0","id":1,"method":"initialize"}'
@@ -318,6 +318,17 @@ async def test_no_request_waits_while_a_thread_names_the_tools_of_one_that_is_ov
         go.set()
 
 
+def serving(bench: ProxyBench) -> SimpleNamespace:
+    """The process that a stop ends."""
+    return SimpleNamespace(
+        config=SimpleNamespace(drain=SimpleNamespace(delay=0.0, timeout=0.0)),
+        forwarder=bench.forwarder,
+        accounting=bench.accounting,
+        client_connections=bench.server,
+        acceptors=(),
+    )
+
+
 @pytest.mark.parametrize("hurried", [True, False])
 async def test_a_request_that_a_stop_cuts_has_its_account(
     running: Running, monkeypatch: pytest.MonkeyPatch, *, hurried: bool
@@ -337,18 +348,45 @@ async def test_a_request_that_a_stop_cuts_has_its_account(
         async with running(script) as bench:
             client = await bench.client(calling(call_of("a-update_b") + b" " * 100_000))
             await bench.settled(lambda: bool(bench.upstream.wires))
-            serving = SimpleNamespace(
-                config=SimpleNamespace(drain=SimpleNamespace(delay=0.0, timeout=0.0)),
-                forwarder=bench.forwarder,
-                accounting=bench.accounting,
-                client_connections=bench.server,
-                acceptors=(),
-            )
-            ending = asyncio.create_task(draining.let_end(cast(Any, serving), at_once))
+            ending = asyncio.create_task(draining.let_end(cast(Any, serving(bench)), at_once))
             assert (await client.answer()).status == 503
             assert not (busy.done() or ending.done())
             go.set()
             assert await ending == 1
             assert [event.mcp_tools for event in bench.events.finished] == [("a-update_b",)]
+    finally:
+        go.set()
+
+
+async def test_a_record_waits_for_nobody_elses_messages(running: Running) -> None:
+    """While another client's message keeps the thread busy, a call counts in the gate, and its record comes when it is
+    due; its tools are unknown then."""
+    go = threading.Event()
+    READER.submit("another", go.wait, PATIENCE)
+    try:
+        async with running(answering(HELLO)) as bench:
+            assert (await bench.ask(calling(call_of("a-update_b") + b" " * 100_000))).status == 200
+            await bench.settled(lambda: bench.accounting.write_gate.unrecorded == 1)
+            bench.sweep(PATIENCE)
+            (event,) = bench.events.finished
+            assert (event.mcp_tools, event.status, event.attempts) == (("?",), 200, 1)
+            assert bench.accounting.write_gate.unrecorded == 0
+            assert not go.is_set()
+    finally:
+        go.set()
+
+
+async def test_a_stop_gives_the_account_of_a_message_that_is_not_read(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the thread is busy to the end."""
+    monkeypatch.setattr(draining, "_CUT_WAIT", 0.0)
+    go = threading.Event()
+    READER.submit("another", go.wait, PATIENCE)
+    try:
+        async with running(answering(HELLO)) as bench:
+            assert (await bench.ask(calling(call_of("a-update_b") + b" " * 100_000))).status == 200
+            await draining.let_end(cast(Any, serving(bench)), asyncio.Event())
+            assert [event.mcp_tools for event in bench.events.finished] == [("?",)]
     finally:
         go.set()

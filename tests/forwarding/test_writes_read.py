@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from typing import Any, cast
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.forwarding import write_reading
-from proxy.forwarding.body_copy import LARGE
-from proxy.forwarding.write_outcome import UNKNOWN
-from proxy.forwarding.write_reading import MAX_JUDGED, WriteBodies, WriteReader, WriteReading
+from proxy.forwarding.write_reading import (
+    JUDGED_AT_ONCE,
+    MAX_JUDGED,
+    WRITE_READER,
+    WriteBodies,
+    WriteReader,
+    WriteReading,
+)
+from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, Wire, answering
 
@@ -21,6 +29,10 @@ UPDATE = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\
 LISTING = UPDATE.replace(b"PUT /sp/campaigns", b"POST /sp/campaigns/list")
 UNKNOWN_GET = GET.replace(b"/v2/profiles", b"/no/specification/has/this")
 MCP = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+LARGE = 8 * JUDGED_AT_ONCE
+"""Bytes of a body that is costly, whatever it holds."""
 
 
 def results(failed: int = 1, padding: int = 0) -> bytes:
@@ -218,34 +230,51 @@ async def test_too_many_large_responses_are_not_read(running: Running, monkeypat
         assert repr(bench.accounting.write_reader) == "<WriteReader: 0 waiting>"
 
 
-class BusyLoop:
-    """Its thread is busy: what is to run there begins when `future` is given a result."""
-
-    def __init__(self) -> None:
-        self.futures: list[asyncio.Future[WriteReading]] = []
-
-    def run_in_executor(self, _executor: Any, _work: Any) -> asyncio.Future[WriteReading]:
-        self.futures.append(asyncio.get_running_loop().create_future())
-        return self.futures[-1]
+@pytest.fixture(name="go")
+def _busy() -> Iterator[threading.Event]:
+    """The thread is busy for another client until this is set."""
+    go = threading.Event()
+    WRITE_READER.submit("busy", go.wait, PATIENCE)
+    yield go
+    go.set()
 
 
-async def test_a_client_with_many_large_writes_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_with_many_large_writes_leaves_room_for_others(
+    monkeypatch: pytest.MonkeyPatch, go: threading.Event
+) -> None:
     """It has at most as many places as it leaves free, and has them again once its writes are read."""
     monkeypatch.setattr(write_reading, "MAX_WAITING", 4)
-    loop, reader, read = BusyLoop(), WriteReader(lambda *_: None), []
+    loop, reader = asyncio.get_running_loop(), WriteReader(lambda *_: None)
 
-    def write(client: str) -> None:
-        reader.read(WriteBodies(None, LONG), client, cast("Any", loop), lambda _: read.append(client))
+    def write(client: str) -> asyncio.Future[WriteReading] | WriteReading:
+        return reader.read(WriteBodies(None, LONG), client, loop)
 
-    for client in ("flood", "flood", "flood", "other", "third", "fourth"):
-        write(client)
-    assert (read, reader.waiting) == (["flood", "fourth"], 4)
-    for future in loop.futures:
-        future.set_result(WriteReading(UNKNOWN))
-    await asyncio.sleep(0)
-    assert (sorted(read[2:]), reader.waiting) == (["flood", "flood", "other", "third"], 0)
-    write("fourth")
-    assert reader.waiting == 1
+    begun = [write(client) for client in ("flood", "flood", "flood", "other", "third", "fourth")]
+    waiting = [each for each in begun if isinstance(each, asyncio.Future)]
+    assert [isinstance(each, asyncio.Future) for each in begun] == [True, True, False, True, True, False]
+    assert reader.waiting == 4
+    go.set()
+    await asyncio.gather(*waiting)
+    assert reader.waiting == 0
+    last = write("fourth")
+    assert isinstance(last, asyncio.Future) and reader.waiting == 1
+    await last
+
+
+async def test_a_record_waits_for_nobody_elses_bodies(running: Running, go: threading.Event) -> None:
+    """While another client keeps the thread busy, the record of a write counts in the gate, and comes when it is due:
+    with what is known without reading."""
+    async with running(answering(response(LONG)), **RECORDED) as bench:
+        assert (await bench.ask(update(PAUSE + b" " * LARGE))).body == LONG
+        assert (bench.accounting.write_gate.unrecorded, bench.events.finished) == (1, [])
+        bench.sweep(PATIENCE / 2)
+        assert bench.events.finished == []
+        bench.sweep(PATIENCE)
+        (event,) = bench.events.finished
+        assert (event.outcome, event.changes) == ("unknown", ChangedObjects(unread=("request", "response")))
+        assert bench.accounting.write_gate.unrecorded == 0
+        assert not go.is_set()
+        await bench.settled(lambda: bench.accounting.write_reader.waiting == 0)
 
 
 RECORDED: dict[str, Any] = {"recorded_values": frozenset(("state",))}
@@ -269,7 +298,7 @@ WRITES: dict[str, tuple[bytes, ChangedObjects]] = {
     "chunked": (update_in_chunks(PAUSE), PAUSED),
     "compressed": (update(gzip.compress(PAUSE), b"Content-Encoding: gzip"), PAUSED),
     "large": (update(PAUSE + b" " * LARGE), PAUSED),
-    "larger than is kept": (update(PAUSE + b" " * 5000), ChangedObjects(("campaign/1",), unread=("request",))),
+    "larger than is kept": (update(PAUSE + b" " * (LARGE + 200)), ChangedObjects(("campaign/1",), unread=("request",))),
     "in an unknown coding": (
         update(PAUSE, b"Content-Encoding: br"),
         ChangedObjects(("campaign/1",), unread=("request",)),
@@ -281,7 +310,7 @@ WRITES: dict[str, tuple[bytes, ChangedObjects]] = {
 async def test_what_a_write_changes_is_told(running: Running, name: str) -> None:
     """From its request, if that is small enough to be kept, and its response; Amazon gets the request as it is."""
     sent, changes = WRITES[name]
-    async with running(answering(response(SMALL)), replay_bytes=4900, **RECORDED) as bench:
+    async with running(answering(response(SMALL)), replay_bytes=LARGE + 200, **RECORDED) as bench:
         assert (await bench.ask(sent)).body == SMALL
         assert (await bench.events.last()).changes == changes
         assert "PAUSED" not in str(lines(bench))

@@ -176,7 +176,7 @@ class Bench(MemoryBench):
     async def turn(self, clients: list[End]) -> bool:
         before = self._moves(tuple(clients))
         if self.accounting.write_reader.waiting:  # a thread reads these writes before their account
-            await asyncio.get_running_loop().run_in_executor(WRITE_READER, int)
+            await asyncio.get_running_loop().run_in_executor(WRITE_READER._thread, int)
         await asyncio.sleep(0)
         moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0
         return moved or self._moves(tuple(clients)) != before

@@ -117,7 +117,8 @@ def test_required_records_of_writes_are_never_lost(path: Path, stalled: StalledD
     stream = stream_to(path, heard, file=stalled)
     assert stalled.asked.wait(WAIT)
     for number in range(4):
-        assert stream.takes_writes()
+        assert stream.takes_writes(unrecorded=3 - number)
+        assert not stream.takes_writes(unrecorded=4 - number)
         stream.put(record(number), write=True)
     assert not stream.takes_writes()
     for number in range(4, 8):

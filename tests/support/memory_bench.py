@@ -31,6 +31,7 @@ from proxy.net.names import Names
 from proxy.upstream.pool import Pools
 from tests.fuzz.reading import Message, RequestReader
 from tests.support.events import EventRecorder
+from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
 
@@ -204,6 +205,7 @@ class MemoryBench:
         self.rules = changed_rules(usual_rules(), changed)
         self.pools = Pools(self.deadlines, Names())
         self.accounting = self.account()
+        self.accounting.record_within = PATIENCE
         dependencies = Dependencies(
             self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, McpSessions()
         )
@@ -241,7 +243,7 @@ class MemoryBench:
             before = now
             if still > 8 and self.accounting.write_reader.waiting:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(WRITE_READER, str)  # what came before is done then
+                await loop.run_in_executor(WRITE_READER._thread, str)  # what came before is done then
             elif still > 8:
                 return
         raise AssertionError("the proxy does not come to rest")

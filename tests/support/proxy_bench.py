@@ -61,6 +61,7 @@ class ProxyBench:
         journal.count_write = self.metrics.count_write
         journal.gather(loop.call_soon)
         self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
+        self.accounting.record_within = PATIENCE
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()

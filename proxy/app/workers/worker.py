@@ -80,6 +80,8 @@ BEAT_SECONDS: Final = 0.25
 _BEATS_A_TELLING: Final = 4
 MAX_UNSENT: Final = 1 << 20
 """Bytes that wait for the supervisor to read them; beyond, no record is added: it hangs."""
+_RECORD_BYTES: Final = 1024
+"""What the record of a write takes, about."""
 _LAST_WORDS: Final = 2.0
 """Seconds in which the supervisor takes the last messages."""
 
@@ -259,7 +261,8 @@ class Worker:
         channel = self._channel
         if not channel.is_open:
             return False
-        return not self.config.audit.required or (self._stream_takes_writes and channel.unsent < MAX_UNSENT)
+        unsent = channel.unsent + self.accounting.write_gate.unrecorded * _RECORD_BYTES
+        return not self.config.audit.required or (self._stream_takes_writes and unsent < MAX_UNSENT)
 
     def _take_pause(self, message: Message) -> None:
         pause = read_pause(message["told"], message["ago"])

@@ -177,6 +177,17 @@ async def test_no_write_leaves_while_the_supervisor_hangs(
         assert running.takes_writes is takes
 
 
+async def test_no_write_leaves_while_too_many_records_are_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that are over count, as long as their bodies are not read."""
+    monkeypatch.setattr(module, "MAX_UNSENT", 2000)
+    async with begun() as running:
+        gate = running.worker.accounting.write_gate
+        found = []
+        for gate.unrecorded in (1, 2, 0):
+            found.append(running.takes_writes)
+        assert found == [True, False, True]
+
+
 async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest.CaptureFixture[str]) -> None:
     """On standard error, when the worker ends: the log went through the supervisor."""
     async with begun() as running:
