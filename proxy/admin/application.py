@@ -27,6 +27,7 @@ from proxy.admin.responses import (
     as_json,
     form_of,
     html,
+    keep_session,
     problem,
 )
 from proxy.admin.scrape import ScrapeAnswers
@@ -148,7 +149,8 @@ class AdminHandlers:
         if key is None:
             return True
         if shown is None:
-            return self._keys.in_session(request.cookies.get(guard.COOKIE, ""), key)
+            sessions = (request.cookies.get(guard.COOKIE, ""), self._sign_ins.session_moved(request))
+            return any(self._keys.in_session(session, key) for session in sessions)
         self._stop_guessing(request)
         return self._keys.fits(shown, key, request.remote or "") or self._tell_refused(request)
 
@@ -256,7 +258,7 @@ class AdminHandlers:
         form = await form_of(request)
         target = guard.safe_next(form.get("next", "/"))
         key = self._view.access().key
-        answer = web.Response(status=303, headers={"Location": target})
+        answer = after_form(target)
         if key is None:
             return answer
         self._stop_guessing(request)
@@ -264,16 +266,7 @@ class AdminHandlers:
             self._tell_refused(request)
             return html(pages.key_page(target, "That is not the admin key."), 401)
         self._observer.observe(AdminSignedIn(request.remote or ""))
-        token = self._keys.open_session(key)
-        answer.set_cookie(
-            guard.COOKIE,
-            token,
-            path="/",
-            max_age=guard.SESSION_SECONDS,
-            httponly=True,
-            secure=request.secure,
-            samesite="Strict",
-        )
+        keep_session(answer, request, self._keys.open_session(key))
         return answer
 
     async def _end_session(self, request: web.Request) -> web.Response:
@@ -288,6 +281,13 @@ def after_key(request: web.Request) -> str:
     if not request.path.startswith("/login/"):
         return request.path_qs
     return request.path if guard.is_own_step(request.headers) else f"{request.path}?ask"
+
+
+def after_form(target: str) -> web.Response:
+    """What follows the key form: a redirect, or a page where a sign-in follows, which leads to other origins."""
+    if target.startswith("/login/"):
+        return html(pages.onward_page("On to the sign-in", target, "Go on"))
+    return web.Response(status=303, headers={"Location": target})
 
 
 def make_admin(

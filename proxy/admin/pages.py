@@ -94,13 +94,14 @@ signs in there becomes its login: clients use what that user may use.</p>
     )
 
 
-def leaving_page(source: SignInSource, sign_in_url: str) -> str:
-    """Goes on to Amazon's page by itself."""
-    url = escape(sign_in_url)
+def onward_page(title: str, url: str, label: str) -> str:
+    """Goes on to an address by itself: the answer to a form that leads to Amazon, at once or by more steps. Browsers
+    hold every redirect behind a form against `form-action` in the policy of the form's page."""
+    address = escape(url)
     return page(
-        f"Connect {source.account}",
-        f'<p><a class="button" href="{url}">Go on to Amazon</a></p>',
-        head=f'\n<meta http-equiv="refresh" content="0; url={url}">',
+        title,
+        f'<p><a class="button" href="{address}">{escape(label)}</a></p>',
+        head=f'\n<meta http-equiv="refresh" content="0; url={address}">',
     )
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from proxy import errors
-from proxy.admin import pages
+from proxy.admin import guard, pages
 from proxy.problem import document
 
 FORM_SECONDS: Final = 10.0
@@ -71,6 +71,19 @@ async def form_of(request: web.Request) -> dict[str, str]:
         raise errors.RequestTimeout(f"The form was not complete within {FORM_SECONDS:g} s.") from None
     except (web.RequestPayloadError, HttpProcessingError, ValueError, LookupError):
         raise errors.MalformedRequest("The form cannot be read.") from None
+
+
+def keep_session(answer: web.StreamResponse, request: web.Request, token: str) -> None:
+    """Let the browser keep the console's session."""
+    answer.set_cookie(
+        guard.COOKIE,
+        token,
+        path="/",
+        max_age=guard.SESSION_SECONDS,
+        httponly=True,
+        secure=request.secure,
+        samesite="Strict",
+    )
 
 
 def html(text: str, status_code: int = 200) -> web.Response:

@@ -18,7 +18,7 @@ from cachetools import TTLCache
 
 from proxy.admin import guard, pages
 from proxy.admin.pages import ReplacementConfirmation
-from proxy.admin.responses import NoSuchPage, form_of, html
+from proxy.admin.responses import NoSuchPage, form_of, html, keep_session
 from proxy.clock import boot_time
 from proxy.errors import AdsProxyError, CrossOrigin, RefreshTokenRevoked
 from proxy.events import Event, Observer, SignInFinished, SignInOutcome
@@ -52,13 +52,6 @@ class SignInFlow:
 
     def begin(self, source: SignInSource) -> BegunSignIn:
         return self._pending.begin(source)
-
-    def ticket(self, account: str) -> str:
-        """Carries a person's own step to the redirect address's host."""
-        return self._pending.ticket(account)
-
-    def redeem(self, ticket: str, account: str) -> bool:
-        return self._pending.redeem(ticket, account)
 
     async def finish(
         self, parameters: Mapping[str, str], cookies: Mapping[str, str]
@@ -180,7 +173,8 @@ class SignInHandlers:
 
     def __init__(self, view: AdminView, observer: Observer) -> None:
         self._view = view
-        self._flow = SignInFlow(view, observer, PendingSignIns())
+        self._pending = PendingSignIns()
+        self._flow = SignInFlow(view, observer, self._pending)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -191,21 +185,31 @@ class SignInHandlers:
             web.post("/login/{account}/replace", self._replace),
         ]
 
+    def session_moved(self, request: web.Request) -> str:
+        """The console's session of a person who was moved here to sign in; empty for every other request."""
+        account = request.match_info.get("account", "")
+        if request.method not in guard.SAFE_METHODS or request.path != f"/login/{account}":
+            return ""
+        move = self._pending.find_move(request.query.get("at", ""), account)
+        return move.session if move is not None else ""
+
     async def _login(self, request: web.Request) -> web.StreamResponse:
         """At once on a person's own step; where another site may have led here, a page asks first."""
         source = self._source(request)
-        moved = request.query.get("at")
-        if moved is None:
+        ticket = request.query.get("at")
+        move = self._pending.take_move(ticket, source.account) if ticket is not None else None
+        if ticket is None:
             own_step = "ask" not in request.query and guard.is_own_step(request.headers)
         else:
-            own_step = self._flow.redeem(moved, source.account)
-        elsewhere = right_host(source, request.host, moved is not None)
+            own_step = move is not None and move.own_step
+        elsewhere = right_host(source, request.host, ticket is not None)
         if elsewhere:
-            ticket = self._flow.ticket(source.account) if own_step else ""
-            return web.Response(status=302, headers={"Location": f"{elsewhere}?at={ticket}"})
-        if not own_step:
-            return html(pages.begin_page(source))
-        return self._begin(request, source, directly=True)
+            move = Move(source.account, own_step, request.cookies.get(guard.COOKIE, ""))
+            return web.Response(status=302, headers={"Location": f"{elsewhere}?at={self._pending.ticket(move)}"})
+        answer = self._begin(request, source, directly=True) if own_step else html(pages.begin_page(source))
+        if move is not None and move.session:
+            keep_session(answer, request, move.session)
+        return answer
 
     async def _confirmed(self, request: web.Request) -> web.StreamResponse:
         """The page's button. Its answer is a page: a redirect would be held against the form's own policy."""
@@ -225,7 +229,7 @@ class SignInHandlers:
         elif directly:
             answer = web.Response(status=302, headers={"Location": begun.url})
         else:
-            answer = html(pages.leaving_page(source, begun.url))
+            answer = html(pages.onward_page(f"Connect {source.account}", begun.url, "Go on to Amazon"))
         answer.set_cookie(
             begun.cookie_name,
             begun.cookie_value,
@@ -313,6 +317,16 @@ class PendingSignIn:
     asked_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A person who is moved to the redirect address's host. `own_step` tells whether the step before was their own,
+    `session` is the console's, empty without one: the cookies of both hosts are apart."""
+
+    account: str
+    own_step: bool
+    session: str = field(repr=False)
+
+
 def cookie_name(state: str) -> str:
     """One cookie for each state, so that sign-ins in two tabs do not disturb each other."""
     return f"ads_proxy_sign_in_{hashlib.sha256(state.encode('utf-8', 'replace')).hexdigest()[:16]}"
@@ -325,7 +339,7 @@ class PendingSignIns:
         self, clock: Callable[[], float] = time.monotonic, token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     ) -> None:
         self._pending: TTLCache[str, PendingSignIn] = TTLCache(MAX_PENDING, STATE_SECONDS, clock)
-        self._tickets: TTLCache[str, str] = TTLCache(MAX_PENDING, TICKET_SECONDS, clock)
+        self._moves: TTLCache[str, Move] = TTLCache(MAX_PENDING, TICKET_SECONDS, clock)
         self._token = token
 
     def __repr__(self) -> str:
@@ -339,14 +353,22 @@ class PendingSignIns:
         url = sign_in_url(source.auth_grant_url, request)
         return BegunSignIn(url, state, cookie_name(state), browser)
 
-    def ticket(self, account: str) -> str:
-        """What shows, for a minute and once, that a person's own step for this account was taken here a moment ago."""
+    def ticket(self, move: Move) -> str:
+        """Carries a move in an address, for a minute and once."""
         ticket = self._token()
-        self._tickets[ticket] = account
+        self._moves[ticket] = move
         return ticket
 
-    def redeem(self, ticket: str, account: str) -> bool:
-        return self._tickets.pop(ticket, "") == account
+    def find_move(self, ticket: str, account: str) -> Move | None:
+        """The move of a ticket, only to sign in to its account."""
+        move = self._moves.get(ticket)
+        return move if move is not None and move.account == account else None
+
+    def take_move(self, ticket: str, account: str) -> Move | None:
+        """As `find_move`, once; a ticket shown for another account is spent too."""
+        move = self.find_move(ticket, account)
+        self._moves.pop(ticket, None)
+        return move
 
     def find(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
         """The sign-in of a state, only for the browser that began it."""

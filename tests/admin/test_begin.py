@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
 
 from proxy.admin.guard import is_own_step
-from proxy.admin.sign_in import PendingSignIns
+from proxy.admin.sign_in import Move, PendingSignIns
 from proxy.admin.view import AccessRules
-from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
+from proxy.secret import Secret
+from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer, credential
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 NAVIGATION = {**HTML, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+KEYED = AccessRules(KEY, True, "127.0.0.1")
 ELSEWHERE = {**NAVIGATION, "Sec-Fetch-Site": "cross-site"}
 
 
@@ -48,6 +52,16 @@ def own_origin(knocker: Knocker) -> dict[str, str]:
     return {"Origin": f"http://127.0.0.1:{knocker.port}"}
 
 
+async def leads_on_to(answer: aiohttp.ClientResponse) -> str:
+    """Where a page goes on to by itself; its button leads there too."""
+    page = await answer.text()
+    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
+    assert (answer.status, "Location" in answer.headers) == (200, False)
+    assert found is not None
+    assert f'href="{found[1]}"' in page
+    return unescape(found[1])
+
+
 async def test_a_link_on_another_site_leads_to_a_question() -> None:
     """The page names the account, and nothing has begun: no state, no cookie, no way to Amazon's page."""
     async with administer(FakeProgram()) as knocker, knocker.ask("/login/acme", headers=ELSEWHERE) as answer:
@@ -71,13 +85,8 @@ async def test_the_pages_button_begins() -> None:
     program = FakeProgram()
     async with administer(program) as knocker:
         async with knocker.ask("/login/acme/begin", "POST", own_origin(knocker), {}) as answer:
-            page = await answer.text()
             cookie = answer.headers["Set-Cookie"].split(";")[0]
-            assert answer.status == 200
-        found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
-        assert found is not None
-        assert f'href="{found[1]}"' in page
-        state = parse_qs(urlsplit(found[1].replace("&amp;", "&")).query)["state"][0]
+            state = parse_qs(urlsplit(await leads_on_to(answer)).query)["state"][0]
         assert await knocker.status(f"/login/callback?code=c&state={state}", headers={"Cookie": cookie}) == 200
     assert program.codes == ["c"]
 
@@ -103,13 +112,13 @@ async def test_only_a_form_of_ours_presses_the_button(headers: dict[str, str]) -
 
 async def test_the_question_follows_the_key_form() -> None:
     """Who came by another site's link and shows the key is asked all the same."""
-    program = FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))
+    program = FakeProgram(rules=KEYED)
     async with administer(program) as knocker:
         async with knocker.ask("/login/acme", headers=ELSEWHERE) as answer:
             assert 'name="next" value="/login/acme?ask"' in await answer.text()
         form = {"key": KEY.reveal(), "next": "/login/acme?ask"}
         async with knocker.ask("/console/session", "POST", own_origin(knocker), form) as answer:
-            assert answer.headers["Location"] == "/login/acme?ask"
+            assert await leads_on_to(answer) == "/login/acme?ask"
             cookie = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
         headers = {**NAVIGATION, **cookie, "Sec-Fetch-Site": "same-origin"}
         async with knocker.ask("/login/acme?ask", headers=headers) as answer:
@@ -140,11 +149,81 @@ async def test_a_ticket_cannot_be_made_up(ticket: str) -> None:
 def test_a_ticket_is_for_one_account_for_a_minute_and_once() -> None:
     """Later, again, or for another account it is worth nothing."""
     now = [0.0]
-    pending = PendingSignIns(clock=lambda: now[0])
-    assert pending.redeem(pending.ticket("acme"), "acme")
-    used = pending.ticket("acme")
-    assert not pending.redeem(used, "other")
-    assert not pending.redeem(used, "acme")
-    late = pending.ticket("acme")
+    pending, move = PendingSignIns(clock=lambda: now[0]), Move("acme", own_step=True, session="canary")
+    assert "canary" not in repr(move)
+    assert pending.take_move(pending.ticket(move), "acme") is move
+    used = pending.ticket(move)
+    assert pending.take_move(used, "other") is None
+    assert pending.take_move(used, "acme") is None
+    late = pending.ticket(move)
+    assert pending.find_move(late, "acme") is move
     now[0] = 61.0
-    assert not pending.redeem(late, "acme")
+    assert pending.find_move(late, "acme") is None
+
+
+async def signed_in(knocker: Knocker) -> dict[str, str]:
+    """The cookie of a session of the console."""
+    async with knocker.ask("/console/session", "POST", own_origin(knocker), {"key": KEY.reveal()}) as answer:
+        return {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
+
+
+async def moved(knocker: Knocker, cookie: dict[str, str], site: str = "same-origin") -> str:
+    """The path that a browser with this session is moved to, at the redirect address's host."""
+    headers = {**NAVIGATION, **cookie, "Sec-Fetch-Site": site}
+    async with knocker.ask("/login/acme", headers=headers) as answer:
+        url = urlsplit(answer.headers["Location"])
+        assert (answer.status, url.netloc) == (302, "localhost:8081")
+    return f"{url.path}?{url.query}"
+
+
+async def test_the_session_goes_along_to_the_redirect_addresss_host() -> None:
+    """The sign-in begins there without the key, once, and the console is open there, as long as the key is the same."""
+    program = FakeProgram(rules=KEYED, redirect_uri="http://localhost:8081/login/callback")
+    async with administer(program) as knocker:
+        cookie = await signed_in(knocker)
+        path = await moved(knocker, cookie)
+        async with knocker.ask(path, headers=ELSEWHERE) as answer:
+            assert (answer.status, urlsplit(answer.headers["Location"]).netloc) == (302, "amazon.test")
+            cookies = answer.headers.getall("Set-Cookie")
+        (session,) = [each for each in cookies if each.startswith("ads_proxy_console=")]
+        assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in session.split(";")}
+        assert await knocker.status("/status", headers={"Cookie": session.split(";")[0]}) == 200
+        assert await knocker.status(path, headers=ELSEWHERE) == 401
+        path = await moved(knocker, cookie)
+        program.rules = AccessRules(Secret("another-key-entirely"), True, "127.0.0.1")
+        assert await knocker.status(path, headers=ELSEWHERE) == 401
+
+
+async def test_a_session_that_goes_along_answers_no_question() -> None:
+    """Whose step it was is asked all the same."""
+    program = FakeProgram(rules=KEYED, redirect_uri="http://localhost:8081/login/callback")
+    async with administer(program) as knocker:
+        path = await moved(knocker, await signed_in(knocker), "cross-site")
+        async with knocker.ask(path, headers=ELSEWHERE) as answer:
+            assert "<strong>acme</strong>" in await answer.text()
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/status"),
+        ("GET", "/console/state"),
+        ("POST", "/login/acme"),
+        ("POST", "/login/acme/begin"),
+        ("POST", "/console/accounts/acme/refresh"),
+        ("GET", "/login/other"),
+    ],
+)
+async def test_a_ticket_opens_nothing_but_its_sign_in(method: str, path: str) -> None:
+    """It is the session's, but only where the person was moved to."""
+    program = FakeProgram(
+        rules=KEYED,
+        statuses=(credential(), credential("other")),
+        redirect_uri="http://localhost:8081/login/callback",
+    )
+    async with administer(program) as knocker:
+        ticket = (await moved(knocker, await signed_in(knocker))).partition("?")[2]
+        headers = {**own_origin(knocker), "X-Ads-Proxy-Console": "1"}
+        assert await knocker.status(f"{path}?{ticket}", method, headers) == 401
+    assert program.refreshed == []

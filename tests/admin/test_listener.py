@@ -284,9 +284,9 @@ async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
             assert 'name="next" value="/login/acme"' in await answer.text()
         async with knocker.ask("/console/session", "POST", browser, {"key": "wrong"}) as answer:
             assert (answer.status, "Set-Cookie" in answer.headers) == (401, False)
-        form = {"key": KEY.reveal(), "next": "/login/acme"}
+        form = {"key": KEY.reveal(), "next": "/status"}
         async with knocker.ask("/console/session", "POST", browser, form) as answer:
-            assert (answer.status, answer.headers["Location"]) == (303, "/login/acme")
+            assert (answer.status, answer.headers["Location"]) == (303, "/status")
             cookie = answer.headers["Set-Cookie"]
         assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
         assert KEY.reveal() not in cookie

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.integration.browsing import chromium
 from tests.integration.rig import Rig, rig
@@ -200,3 +201,16 @@ def test_another_site_cannot_begin_a_sign_in(browser: webdriver.Chrome, tmp_path
         browser.find_element(By.CSS_SELECTOR, "main button").click()
         until(lambda: browser.find_elements(By.ID, "allow"))
         assert running.account("acme")["generation"] == 1
+
+
+def test_the_question_is_asked_behind_the_key_too(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Another site leads to 127.0.0.1: the key is asked for once, then the person reads which account it is about."""
+    key = "an-admin-key-of-some-length"
+    with rig(tmp_path, admin={"key": key}) as running:
+        target = f"{running.admin}/login/acme"
+        with attackers_page(f"<!doctype html><body><script>location = '{target}'</script>") as address:
+            browser.get(address)
+            until(lambda: browser.find_elements(By.ID, "key"))[0].send_keys(key, Keys.ENTER)
+            until(lambda: "Connect acme?" in browser.title)
+        browser.find_element(By.CSS_SELECTOR, "main button").click()
+        until(lambda: browser.find_elements(By.ID, "allow"))

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
@@ -241,6 +242,45 @@ def test_the_key_opens_the_console(browser: webdriver.Chrome, tmp_path: Path) ->
         console.see("[data-account=acme] .state", "Working")
         console.press("#leave button")
         console.see("#key")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_link_of_the_log_leads_to_amazon_behind_the_key(
+    browser: webdriver.Chrome, tmp_path: Path, host: str
+) -> None:
+    """The form asks for the key, leads on to Amazon's page, and asks no more, at whichever host the link leads to."""
+    with rig(tmp_path, signed_in=False, admin={"key": KEY}) as running:
+        told = running.log.wait_for(lambda line: line.get("event") == "sign_in_needed")
+        assert f"{running.admin}/login/acme" in told["advice"]
+        console = Console(browser, running)
+        browser.get(f"{running.admin}/login/acme".replace("127.0.0.1", host))
+        console.see("#key").send_keys(KEY, Keys.ENTER)
+        console.press("#allow")
+        console.see("h1", "acme is connected")
+        assert running.get("/v2/profiles")[0] == 200
+        console.press("a", "To the console")
+        console.see("[data-account=acme] .state", "Working")
+        assert [complaint for complaint in console.complaints() if "401 (Unauthorized)" not in complaint] == []
+
+
+def test_connect_asks_for_no_second_key(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The session goes along from 127.0.0.1 to the redirect address's localhost, as far as the question about another
+    person's login."""
+    with rig(tmp_path, admin={"key": KEY}) as running:
+        running.control("/control/users", {"user": "second"})
+        console = Console(browser, running)
+        browser.get(running.admin)
+        console.see("#key").send_keys(KEY, Keys.ENTER)
+        console.see("[data-account=acme] .profiles", "in fe")
+        console.press("[data-account=acme] .connect", "Reconnect")
+        Select(console.see("select")).select_by_visible_text("second")
+        console.press("#allow")
+        field = console.see("#insisted")
+        assert urlsplit(browser.current_url).hostname == "localhost"
+        field.send_keys("acme", Keys.ENTER)
+        console.see("h1", "acme is connected")
+        console.press("a", "To the console")
+        console.see("[data-account=acme] .state", "Working")
 
 
 def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrome, tmp_path: Path) -> None:
