@@ -126,11 +126,14 @@ class AdminHandlers:
             return problem(request, errors.InternalError("The proxy's log has the details."))
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Host, then origin, then key; what invited people reach has checks of its own, and no key."""
+        """Host, then origin, then key; what invited people reach has checks of its own, and no key.
+
+        Health checks of load balancers carry no Host, or one of their own.
+        """
         if self._invitations is not None and self._invitations.own(request.path):
             return await self._invitations.guarded(request, handler)
         rules = self._view.access()
-        if not guard.host_allowed(request.headers.get("Host", ""), rules):
+        if request.path not in guard.HEALTH and not guard.host_allowed(request.headers.get("Host", ""), rules):
             raise errors.MisdirectedHost("Use an IP address or localhost, or add the name to allowed_hosts.")
         if guard.crossed_sites(request.method, request.headers):
             raise errors.CrossOrigin("Open the console itself: other sites' pages may not use it.")
@@ -141,7 +144,10 @@ class AdminHandlers:
         acts = request.match_info.http_exception is None and guard.needs_proof(request.method, request.path)
         if acts and guard.PROOF_HEADER not in request.headers:
             raise errors.CrossOrigin(f"Send the header `{guard.PROOF_HEADER}: 1` with requests that change something.")
-        return await handler(request)
+        answer = await handler(request)
+        if "Host" not in request.headers:
+            answer.force_close()  # of a connection, `LimitedConnection` reads only the first request without Host
+        return answer
 
     def _has_key(self, request: web.Request) -> bool:
         key = self._view.access().key

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import HttpVersion11, web
 
+from proxy.admin.guard import HEALTH, SAFE_METHODS
 from proxy.admin.responses import SECURITY_HEADERS, problem
 from proxy.errors import ExpectationFailed
 
@@ -142,6 +144,8 @@ class LimitedConnection(asyncio.Protocol):
         self._ending: asyncio.Task[None] | None = None
         self._end = b""
         self._asked = False
+        self._held: bytes | None = b""
+        """The beginning of the first head, while it may be that of a health check; None once it was passed on."""
 
     def __repr__(self) -> str:
         return f"<LimitedConnection {'with' if self._asked else 'without'} a whole head>"
@@ -174,6 +178,11 @@ class LimitedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._asked:
             self._look_for_a_head(data)
+        if self._held is not None:
+            self._held += data
+            if not self._asked and may_be_check(self._held):
+                return
+            data, self._held = readable_without_host(self._held), None
         self._inner.data_received(data)
 
     def eof_received(self) -> None:
@@ -199,3 +208,29 @@ class LimitedConnection(asyncio.Protocol):
         if self._asked and self._timer is not None:
             self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(self._limiter.max_age, self.retire)
+
+
+# --- Health checks without Host --------------------------------------------------------------------------
+
+MAX_CHECK_BYTES: Final = 4096
+_CHECKS: Final = tuple(f"{method} {path}".encode() for method in sorted(SAFE_METHODS) for path in sorted(HEALTH))
+_CHECK_LINE: Final = re.compile(rb"(?:%b)(?:\?[!-~]*)? HTTP/1\.(1)\r\n" % b"|".join(_CHECKS))
+_HOST_FIELD: Final = re.compile(rb"\nhost[ \t]*:", re.IGNORECASE)
+
+
+def may_be_check(beginning: bytes) -> bool:
+    """Whether the beginning of a head may be that of a health check. Pure."""
+    known = any(beginning.startswith(check) or check.startswith(beginning) for check in _CHECKS)
+    return known and len(beginning) <= MAX_CHECK_BYTES
+
+
+def readable_without_host(data: bytes) -> bytes:
+    """The first bytes of a connection, a health check without Host as one of HTTP/1.0. Pure.
+
+    HAProxy, for one, sends a check of HTTP/1.1 without Host, which aiohttp refuses. HTTP/1.0 needs none, and its
+    connection ends with the response.
+    """
+    line, end = _CHECK_LINE.match(data), data.find(b"\r\n\r\n")
+    if line is None or end < 0 or _HOST_FIELD.search(data, 0, end):
+        return data
+    return data[: line.start(1)] + b"0" + data[line.end(1) :]

@@ -16,7 +16,7 @@ from aiohttp import web
 from proxy import errors
 from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin.guard import KeyChecker
-from proxy.admin.listener import AdminListener, ConnectionLimiter
+from proxy.admin.listener import AdminListener, ConnectionLimiter, may_be_check, readable_without_host
 from proxy.admin.status import account_status
 from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
@@ -189,10 +189,111 @@ async def test_unknown_pages_and_methods_are_problem_documents() -> None:
     ],
 )
 async def test_only_hosts_of_ours_are_answered(host: str, status: int) -> None:
-    """A rebinding name gets 421, health included; addresses, localhost and allowed names pass."""
+    """A rebinding name gets 421; addresses, localhost and allowed names pass."""
     program = FakeProgram(rules=AccessRules(None, True, "127.0.0.1", ("admin.corp",)))
     async with administer(program) as knocker:
-        assert await knocker.status("/livez", headers={"Host": host}) == status
+        assert await knocker.status("/status", headers={"Host": host}) == status
+
+
+ODD_HOSTS = (
+    b"",
+    b"Host: evil.example\r\n",
+    b"Host: \r\n",
+    b"Host: 127.0.0.1:port\r\n",
+    b"Host: a@b, c\r\n",
+    b"Host: \xff\xfe\r\n",
+    b"Host: [::1\r\n",
+)
+"""None at all, and what load balancers and attackers send."""
+
+
+async def answer_to(port: int, head: bytes) -> bytes:
+    """Everything that comes back for a head, until the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_health_is_answered_whatever_the_host(host: bytes, version: bytes, method: bytes) -> None:
+    """Load balancers send none, or one of their own; everything else keeps its check, with a key and without."""
+    program = FakeProgram()
+    refused = b"400" if (version, host) == (b"1.1", b"") else b"421"
+    async with administer(program) as knocker:
+        for path in (*HEALTH, "/status", "/metrics", "/", "/login/acme", "/livez/", "/nothing"):
+            head = b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, path.encode(), version, host)
+            status = (await answer_to(knocker.port, head)).split(b" ", 2)[1]
+            assert (path, status) == (path, b"200" if path in HEALTH else refused)
+    assert program.seen == []
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"GET /livez?from=lb HTTP/1.1\r\n\r\n",),
+        (b"GET /livez HTTP/1.1\r\nUser-Agent: Host: x\r\nConnection: keep-alive\r\n\r\n",),
+        (b"GET", b" /readyz HT", b"TP/1.1\r\n", b"Accept: */*\r\n\r", b"\n"),
+    ],
+)
+async def test_a_check_without_host_ends_its_connection(pieces: tuple[bytes, ...]) -> None:
+    """In however many pieces it comes; the next check opens another connection."""
+    async with administer(FakeProgram()) as knocker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer = await end_of(reader)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.split(b"\r\n")[0].split(b" ")[1] == b"200"
+    assert answer.count(b"HTTP/1.") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "read"),
+    [
+        (b"GET /livez HTTP/1.1\r\n\r\n", b"GET /livez HTTP/1.0\r\n\r\n"),
+        (b"HEAD /startup?a=b HTTP/1.1\r\nA: b\r\n\r\n", b"HEAD /startup?a=b HTTP/1.0\r\nA: b\r\n\r\n"),
+        (b"GET /livez HTTP/1.1\r\nX-Host: a\r\n\r\nhost: b", b"GET /livez HTTP/1.0\r\nX-Host: a\r\n\r\nhost: b"),
+        (b"GET /livez HTTP/1.1\r\nA: b\r\nhOST : c\r\n\r\n", None),
+        (b"GET /livez HTTP/1.1\r\nA: b\r\n", None),
+        (b"GET /livez HTTP/1.1 \r\n\r\n", None),
+        (b"GET /livez/ HTTP/1.1\r\n\r\n", None),
+        (b"GET /status HTTP/1.1\r\n\r\n", None),
+        (b"GET /livez /status HTTP/1.1\r\n\r\n", None),
+        (b"POST /livez HTTP/1.1\r\n\r\n", None),
+        (b" GET /livez HTTP/1.1\r\n\r\n", None),
+        (b"GET /livez HTTP/1.0\r\n\r\n", None),
+    ],
+)
+def test_only_a_health_check_may_leave_its_host_out(data: bytes, read: bytes | None) -> None:
+    """Nothing else of what a connection begins with is changed, and the length never is."""
+    assert readable_without_host(data) == (data if read is None else read)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "may"),
+    [
+        (b"", True),
+        (b"GET", True),
+        (b"HEAD /read", True),
+        (b"GET /livez HTTP/1.1\r\nA: b\r\n", True),
+        (b"GET /livez" + b"a" * 5000, False),
+        (b"GET /status", False),
+        (b"POST", False),
+        (b"\r\nGET", False),
+    ],
+)
+def test_only_what_may_be_a_check_is_held_back(beginning: bytes, may: bool) -> None:
+    """Until its head is whole or too long; all else goes on as it comes."""
+    assert may_be_check(beginning) is may
 
 
 CROSS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
