@@ -77,7 +77,7 @@ http {{
 
 @contextlib.contextmanager
 def exposed(folder: Path, port: int, admin: str) -> Iterator[None]:
-    """nginx on this port, which passes on what docs/how-to/nginx.md says: the prefix of the admin listener, and
+    """nginx on this port, which passes on what docs/how-to/load-balancer.md says: the prefix of the admin listener, and
     no more."""
     program, configuration = require_program("nginx"), folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""

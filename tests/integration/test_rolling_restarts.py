@@ -1,6 +1,6 @@
-"""Two programs behind nginx, restarted one after the other under load: no request is lost, of whatever method.
+"""Two programs behind nginx or HAProxy, restarted one after the other under load: no request of any method is lost.
 
-With `drain.delay: 2`, as docs/how-to/nginx.md advises. `make soak` does the same with 40,000 requests.
+With `drain.delay: 2`, as docs/how-to/load-balancer.md advises. `make soak` does the same with 40,000 requests.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.balancing import haproxy, listens
 from tests.support.patience import PATIENCE
 from tests.support.processes import free_port, until
 from tests.support.programs import require_program
 from tests.support.running import Serving, SimulatedAmazon, simulated_amazon
 
-pytestmark = pytest.mark.nginx
-
 RESTARTS = 6
-_CONFIGURATION = """
+BALANCERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("nginx", "haproxy")]
+_NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; {user}
 events {{ worker_connections 512; }}
 http {{
   access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream ads {{ server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0; keepalive 16; }}
+  upstream ads {{ server {first} max_fails=0; server {second} max_fails=0; keepalive 16; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{
@@ -44,31 +45,24 @@ http {{
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, ports: list[int]) -> Iterator[str]:
-    """Where it listens, in front of programs on these two ports."""
+def nginx(folder: Path, replicas: list[dict[str, Any]]) -> Iterator[str]:
+    """Where it listens, in front of the two programs with these configurations."""
     program, port = require_program("nginx"), free_port()
     user = "user root;" if os.geteuid() == 0 else ""
+    first, second = (each["listen"] for each in replicas)
     path = folder / "nginx.conf"
-    path.write_text(_CONFIGURATION.format(folder=folder, user=user, first=ports[0], second=ports[1], port=port))
+    path.write_text(_NGINX.format(folder=folder, user=user, first=first, second=second, port=port))
     child = subprocess.Popen([program, "-c", str(path), "-p", str(folder), "-e", str(folder / "error.log")])
     try:
-        until(lambda: _listens(port))
+        until(lambda: listens(port))
         yield f"127.0.0.1:{port}"
     finally:
         child.terminate()
         child.wait(PATIENCE)
 
 
-def _listens(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    with contextlib.closing(connection), contextlib.suppress(OSError):
-        connection.connect()
-        return True
-    return False
-
-
 class Clients:
-    """Tools that ask through nginx, reading and writing in turn, on connections that they keep."""
+    """Tools that ask through a load balancer, reading and writing in turn, on connections that they keep."""
 
     def __init__(self, netloc: str, workers: int = 6) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -112,8 +106,8 @@ def _end(programs: list[Serving]) -> None:
         program.process.end()
 
 
-def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[str]:
-    """What became of at least so many requests, over six restarts."""
+def restarted(folder: Path, amazon: SimulatedAmazon, balancer: str, requests: int) -> Counter[str]:
+    """What became of at least so many requests through a load balancer, over six restarts."""
     configurations = [
         amazon.configuration(
             listen=f"127.0.0.1:{free_port()}", admin_listen=f"127.0.0.1:{free_port()}", drain={"delay": 2}
@@ -126,7 +120,8 @@ def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[s
             programs.append(Serving(folder / f"{number}.yaml", configuration))
             programs[number].until_ready()
         opened.callback(_end, programs)
-        netloc = opened.enter_context(nginx(folder, [int(each["listen"].split(":")[1]) for each in configurations]))
+        balance = {"nginx": nginx, "haproxy": haproxy}[balancer]
+        netloc = opened.enter_context(balance(folder, configurations))
         with Clients(netloc) as clients:
             for number in range(RESTARTS):
                 wanted = requests * (number + 1) // (RESTARTS + 1)
@@ -141,17 +136,19 @@ def restarted(folder: Path, amazon: SimulatedAmazon, requests: int) -> Counter[s
 
 
 @pytest.mark.integration
-def test_no_request_is_lost_over_six_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("balancer", BALANCERS)
+def test_no_request_is_lost_over_six_restarts(tmp_path: Path, balancer: str) -> None:
     """Some thousands of them."""
     with simulated_amazon() as amazon:
-        outcomes = restarted(tmp_path, amazon, 3_000)
+        outcomes = restarted(tmp_path, amazon, balancer, 3_000)
     assert set(outcomes) == {"200"}
 
 
 @pytest.mark.soak
-def test_none_of_40_000_requests_is_lost_over_six_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("balancer", BALANCERS)
+def test_none_of_40_000_requests_is_lost_over_six_restarts(tmp_path: Path, balancer: str) -> None:
     """The same, for longer."""
     started = time.monotonic()
     with simulated_amazon() as amazon:
-        outcomes = restarted(tmp_path, amazon, 40_000)
+        outcomes = restarted(tmp_path, amazon, balancer, 40_000)
     assert set(outcomes) == {"200"}, f"after {time.monotonic() - started:.0f} s"
