@@ -547,6 +547,15 @@ class RequestKind(NamedTuple):
     operation_class: str = UNKNOWN
 
 
+def declines_stream(method: str, operation_class: str, status: int, operation: str = UNKNOWN) -> bool:
+    """Whether an MCP server says that it has no event stream (GET), or lets no client end a session (DELETE).
+
+    Clients ask for both in passing, and go on without. Only there, a request without an operation is known to read.
+    Without `operation`, a GET of the table of operations that Amazon answers 405 looks alike.
+    """
+    return status == 405 and operation_class == "read" and method in ("GET", "DELETE") and operation == UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """One request of a client is over: answered whole, cut off, or refused by the proxy itself.

@@ -227,14 +227,14 @@ class _Sums:
         self.seen = 0.0
         self.durations: list[int] | None = None
 
-    def add(self, status: int, numbers: RequestNumbers) -> None:
-        counts, count = self.counts, numbers.count.value
+    def add(self, labels: RequestLabels, numbers: RequestNumbers) -> None:
+        counts, count, status = self.counts, numbers.count.value, labels.status
         counts[0] += count
         if status >= 500:
             counts[3] += count
         elif status == 429:
             counts[2] += count
-        elif status >= 400:
+        elif labels.refused:
             counts[1] += count
         elif not status:
             counts[4] += count
@@ -257,9 +257,9 @@ async def tally(
     clients: dict[str, _Sums] = {}
     accounts: dict[str, _Sums] = {}
     for labels, numbers in series:
-        _sums_of(clients, labels.client).add(labels.status, numbers)
+        _sums_of(clients, labels.client).add(labels, numbers)
         if wanted is None or labels.account in wanted:
-            _sums_of(accounts, labels.account).add(labels.status, numbers)
+            _sums_of(accounts, labels.account).add(labels, numbers)
         await pause()
     return Tallies(await _tallies(clients), await _tallies(accounts))
 

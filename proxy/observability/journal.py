@@ -115,7 +115,7 @@ class JournalEntry:
         self._logs = logs = outputs.logs
         self._write = logs.request_writer(kind, status, is_write=self.is_write) if logs is not None else None
         self._listeners = outputs.listeners
-        self._keep = outputs.recent.keeper(status)
+        self._keep = outputs.recent.keeper(kind, status)
         self._batch = outputs.batch
 
     def __repr__(self) -> str:

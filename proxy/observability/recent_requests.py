@@ -10,7 +10,7 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from proxy.events import ChangedObjects, ItemCounts, Outcome
+from proxy.events import ChangedObjects, ItemCounts, Outcome, declines_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class RecentRequest(NamedTuple):
     def failed(self) -> bool:
         """Whether an operator may ask why: it was refused, answered with an error, cut or not answered, or its write
         failed in whole or in part, whatever its status. A `detail` alone says where a good answer came from."""
-        return not 0 < self.status < 400 or bool(self.refusal or self.fault) or self.outcome in _FAILED
+        return _is_failure(self.kind, self.status) or bool(self.refusal or self.fault) or self.outcome in _FAILED
 
     def cleaned(self, clean: Callable[[str], str]) -> RecentRequest:
         """What came from outside, as it may be shown."""
@@ -88,9 +88,9 @@ class RecentRequests:
     def __repr__(self) -> str:
         return f"<RecentRequests: {len(self._requests)} requests, {len(self._failures)} failures>"
 
-    def keeper(self, status: int) -> Callable[[RequestEntry], None]:
-        """What keeps requests that Amazon answered with this status."""
-        return self._requests.append if status < 400 else self._keep_failure
+    def keeper(self, kind: RequestKind, status: int) -> Callable[[RequestEntry], None]:
+        """What keeps requests of a kind that Amazon answered with this status."""
+        return self._keep_failure if _is_failure(kind, status) else self._requests.append
 
     def keep(self, event: RequestFinished, at: float) -> RecentRequest:
         """Keep one that was told by an event; `at` is wall-clock time."""
@@ -146,6 +146,10 @@ class RecentRequests:
     def _keep_failure(self, kept: RequestEntry | RecentRequest) -> None:
         self._requests.append(kept)
         self._failures.append(kept)
+
+
+def _is_failure(kind: RequestKind, status: int) -> bool:
+    return not (0 < status < 400 or declines_stream(kind.method, kind.operation_class, status, kind.operation))
 
 
 def _until(kept: deque[RequestEntry | RecentRequest], before: object) -> list[RequestEntry | RecentRequest]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from prometheus_client.samples import Exemplar
 
 from proxy import errors
+from proxy.events import declines_stream
 from proxy.observability.instruments import (
     Buckets,
     Cell,
@@ -97,6 +98,12 @@ class RequestLabels(NamedTuple):
     operation_class: str
     status: int
 
+    @property
+    def refused(self) -> bool:
+        """Whether the response is a 4xx other than 429 that an operator may ask about."""
+        is_refusal = 400 <= self.status < 500 and self.status != 429
+        return is_refusal and not declines_stream(self.method, self.operation_class, self.status)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -122,14 +129,14 @@ class StatusSums:
     def __repr__(self) -> str:
         return f"<StatusSums: {self.requests} requests>"
 
-    def add(self, status: int, count: int) -> None:
-        """So many more of this status."""
+    def add(self, labels: RequestLabels, count: int) -> None:
+        """So many more of these."""
         self.requests += count
-        if status >= 500:
+        if labels.status >= 500:
             self.errors += count
-        elif status == 429:
+        elif labels.status == 429:
             self.throttled += count
-        elif status >= 400:
+        elif labels.refused:
             self.refused += count
 
 
@@ -305,7 +312,7 @@ class RequestMetrics:
             cells = self._elsewhere[labels] = RequestNumbers(None, None, self._overheads)
         self._changed[labels] = None
         count = int(numbers[0])
-        self._sums_elsewhere.add(labels.status, count - cells.count.value)
+        self._sums_elsewhere.add(labels, count - cells.count.value)
         cells.count.value, cells.seen = count, numbers[1]
         if len(numbers) > _PLAIN_WIDTH:
             newest = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
@@ -386,7 +393,7 @@ class RequestMetrics:
         self.look(CONSOLE_AGE)
         sums = copy(self._sums_elsewhere)
         for labels, numbers in present(self._numbers):
-            sums.add(labels.status, numbers.count.value)
+            sums.add(labels, numbers.count.value)
             await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
         whole.add_all((self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))))

@@ -64,6 +64,19 @@ async def test_each_request_counts_for_its_client_and_its_account() -> None:
     assert (now.accounts["other"].requests, now.accounts["other"].errors) == (1, 0)
 
 
+async def test_a_405_to_an_mcp_client_is_no_4xx() -> None:
+    """Of an event stream that the server does not have, or a session that it does not let end: in the table and the
+    chart alike."""
+    metrics = made()
+    traffic, history = Traffic(metrics.series), RequestHistory(metrics)
+    for method in ("GET", "DELETE", "POST"):
+        metrics.observe(finished(method=method, operation_class="read", status=405))
+    metrics.observe(finished(method="DELETE", operation_class="write", status=405))
+    now = (await traffic.now()).clients["reporting"]
+    (step,) = await history.steps()
+    assert (now.requests, now.refused) == (step.requests, step.refused) == (4, 2)
+
+
 async def test_of_many_accounts_those_with_the_most_requests_are_shown() -> None:
     """Of the last minutes: what an account had before does not count."""
     metrics = Metrics("1", wall=lambda: 1_000.0)

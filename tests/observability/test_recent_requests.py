@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from proxy.events import ItemCounts, Outcome, WriteOutcome
@@ -47,6 +49,32 @@ def test_a_failure_is_what_somebody_may_ask_about(changes: dict[str, object], fa
     recent.keep(finished(**changes), 1.0)
     assert len(recent.requests()) == 1
     assert len(recent.failures()) == failed
+
+
+MCP: dict[str, object] = {"path": "/mcp", "operation": "unknown", "operation_class": "read", "status": 405}
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({"method": "GET"}, False),
+        ({"method": "DELETE"}, False),
+        ({"method": "POST"}, True),
+        ({"method": "GET", "status": 404}, True),
+        ({"method": "GET", "refusal": "method-not-allowed"}, True),
+        ({"method": "GET", "operation": "GetProfile"}, True),
+        ({"method": "GET", "operation_class": "unknown"}, True),
+    ],
+)
+def test_a_stream_that_an_mcp_server_does_not_have_is_no_failure(changes: dict[str, Any], failed: bool) -> None:
+    """Noted or told: clients ask for it in passing. It is among the last requests all the same."""
+    noted, told, values = RecentRequests(), RecentRequests(), {**MCP, **changes}
+    told.keep(finished(**values), 1.0)
+    kind = KIND._replace(**{name: values[name] for name in ("method", "operation", "operation_class")})
+    Journal(recent=noted).entry(kind, values["status"]).note(Record())
+    assert len(told.requests()) == len(noted.requests()) == 1
+    assert len(told.failures()) == failed
+    assert len(noted.failures()) == (failed and "refusal" not in changes)
 
 
 def test_failures_outlive_the_successes_behind_them() -> None:

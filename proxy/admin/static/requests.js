@@ -103,7 +103,8 @@ function requestRow(request) {
   asked.append(make("code", `${request.method} ${request.path}`));
   const changed = [...request.objects, ...request.members].join(" ");
   if (changed) asked.append(make("br"), make("span", changed, "quiet"));
-  const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : statusTone(request.status);
+  const known = request.failed || request.status < 400; // else, what clients of MCP ask for in passing
+  const tone = request.failed && request.status > 0 && request.status < 400 ? "refused" : known ? statusTone(request.status) : "";
   const status = make("td");
   status.append(make("span", statusWords(request.status), `tag ${tone || "plain"}`));
   const items = request.items.succeeded + request.items.failed;
