@@ -18,7 +18,7 @@ from proxy.admin.history import BY_AMAZON, MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
 from proxy.events import NEEDS_OPERATOR, Outcome
 from proxy.routing.operations import DEPRECATED
-from proxy.tokens.consent import day_of, describe, phase
+from proxy.tokens.consent import ConsentPhase, day_of, describe, phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from proxy.config import Account
     from proxy.observability.audit_stream import AuditCounts
     from proxy.profiles.reach import MergedAdsAccount
-    from proxy.tokens.consent import Consent
     from proxy.tokens.values import CredentialStatus
 
 
@@ -73,18 +72,29 @@ def advice_at_the_buttons(account: Any) -> str:
     return str(account["advice"])
 
 
-def consent_status(consent: Consent, now: float) -> dict[str, Any]:
+_VOID: Final = "revoked"
+"""The phase of a consent whose refresh token Amazon refuses before it has expired: `proxy.tokens.consent` knows no
+refusals."""
+
+
+def is_void(status: CredentialStatus, now: float) -> bool:
+    """Whether the account's consent is worth nothing any more, although the day on which it expires has not come."""
+    return status.state == "revoked" and phase(status.consent, now) not in (ConsentPhase.NONE, ConsentPhase.ENDED)
+
+
+def consent_status(status: CredentialStatus, now: float) -> dict[str, Any]:
     """How long the advertiser's consent holds: where it stands, its days, and a sentence."""
-    ends_at = consent.ends_at
+    consent, void = status.consent, is_void(status, now)
+    ends_at, latest = (None, None) if void else (consent.ends_at, consent.ends_at_the_latest)
     return {
-        "phase": phase(consent, now),
-        "explanation": describe(consent, now),
+        "phase": _VOID if void else phase(consent, now),
+        "explanation": "Amazon no longer accepts the refresh token." if void else describe(consent, now),
         "given_on": None if consent.given_at is None else str(day_of(consent.given_at)),
         "known_by": consent.origin,
         "first_seen": stamp(consent.first_seen),
         "ends_at": stamp(ends_at),
         "ends_in": None if ends_at is None else round(ends_at - now, 1),
-        "ends_at_the_latest": stamp(consent.ends_at_the_latest),
+        "ends_at_the_latest": stamp(latest),
     }
 
 
@@ -102,6 +112,7 @@ def account_status(status: CredentialStatus, account: Account | None, counts: Ma
         "default_ads_account": account.default_ads_account if account else None,
         "state": status.state,
         "serving": serving,
+        "refused": status.refused,
         "title": title,
         "explanation": sentence,
         "advice": status.advice,
@@ -122,7 +133,7 @@ def account_status(status: CredentialStatus, account: Account | None, counts: Ma
             "advice": failure.advice,
             "at": stamp(failure.at),
         },
-        "consent": consent_status(status.consent, now),
+        "consent": consent_status(status, now),
         "profiles": dict(counts),
     }
 
@@ -479,7 +490,9 @@ async def survey_accounts(view: AdminView) -> Survey:
         names.append(name)
         states[status.state] += 1
         ends_at = status.consent.ends_at
-        if ends_at is None:
+        if is_void(status, now):
+            pass  # no day of it is of interest
+        elif ends_at is None:
             undated += [name] if status.consent.ends_at_the_latest is not None else []
         elif ends_at > now:
             soonest.add(ends_at, name)

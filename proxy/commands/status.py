@@ -273,7 +273,7 @@ def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             printable(account["name"]),
             Text(account["title"], style),
-            span(left) if left is not None and left > 0 else "-" if left is None else "expired",
+            "-" if left is None else "refused" if account["refused"] else span(left) if left > 0 else "expired",
             consent_in_words(account["consent"]),
             _by_region(account["profiles"]),
             _by_region(account["ads_accounts"]),
@@ -281,10 +281,13 @@ def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+_OVER = {"ended": "expired", "revoked": "revoked"}
+
+
 def consent_in_words(consent: Mapping[str, Any]) -> str:
     """When the advertiser's consent expires, in a few words. Pure."""
-    if consent["phase"] == "ended":
-        return "expired"
+    if consent["phase"] in _OVER:
+        return _OVER[consent["phase"]]
     if consent["ends_in"] is not None:
         return f"expires in {max(0, int(consent['ends_in'] // 86400))} d"
     return {"endless": "never expires", "unknown": "unknown"}.get(consent["phase"], "-")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin.overview import DAY
-from proxy.admin.status import find_ads_accounts
+from proxy.admin.status import account_status, find_ads_accounts
 from proxy.admin.view import AccessRules
 from proxy.errors import StateError
 from proxy.events import ConfigReloaded
@@ -67,6 +68,58 @@ async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
         ("consent", "acme", 304),
     ]
     assert (state["refusals"], state["changes"]) == ({"count": 0, "groups": 0, "lines": []}, None)
+
+
+NEW = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+"""When a consent was given that expires after a year."""
+
+
+@pytest.mark.parametrize(
+    ("state", "days", "phase", "day"),
+    [
+        ("valid", 60, "holding", True),
+        ("misconfigured", 60, "holding", True),
+        ("revoked", 60, "revoked", False),
+        ("revoked", 350, "revoked", False),
+        ("revoked", 400, "ended", True),
+    ],
+)
+def test_a_revoked_consent_does_not_expire_later(state: str, days: int, phase: str, day: bool) -> None:
+    """It has no day on which it would; one that is over keeps it."""
+    status = credential("acme", state, consent=Consent(given_at=NEW, first_seen=NEW))
+    shown = account_status(status, None, {}, NEW + days * DAY)["consent"]
+    assert (shown["phase"], shown["ends_at"] is not None, shown["ends_in"] is not None) == (phase, day, day)
+    assert ("no longer accepts" in shown["explanation"]) is (phase == "revoked")
+    assert shown["given_on"] == "2026-12-01"
+
+
+async def test_a_revoked_consent_is_not_among_what_expires_next() -> None:
+    """One that stands is."""
+    given = Consent(given_at=time.time() - 60 * DAY)
+    statuses = credential("acme", "revoked", consent=given), credential("other", consent=given)
+    async with administer(FakeProgram(statuses=statuses)) as knocker, knocker.ask("/console/state") as answer:
+        state = json.loads(await answer.text())
+    assert [line["name"] for line in state["expiring"]] == ["other"]
+
+
+async def test_a_revoked_consent_of_an_unknown_day_is_not_asked_for() -> None:
+    """`consented_on` would say nothing of it any more; without a refresh token there is no consent at all."""
+    seen = Consent(first_seen=time.time() - DAY)
+    statuses = (
+        credential("acme", "revoked", consent=seen),
+        credential("other", consent=seen),
+        credential("new", "revoked"),
+    )
+    async with administer(FakeProgram(statuses=statuses)) as knocker, knocker.ask("/console/state") as answer:
+        state = json.loads(await answer.text())
+    assert state["undated_consents"] == {"count": 1, "accounts": ["other"]}
+    consents = {each["name"]: each["consent"] for each in state["accounts"]}
+    assert {name: each["phase"] for name, each in consents.items()} == {
+        "acme": "revoked",
+        "other": "unknown",
+        "new": "none",
+    }
+    assert consents["acme"]["ends_at_the_latest"] is None
 
 
 @pytest.mark.parametrize("draining", [False, True])

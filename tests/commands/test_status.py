@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -289,6 +290,28 @@ async def test_of_many_accounts_those_that_need_somebody_come_first(capsys: pyte
     assert len(lines) == 50
     assert "50 of 500 accounts (499 valid, 1 revoked); 1 need attention and come first." in screen
     assert "acct-0499: Amazon no longer accepts this account's refresh token. Sign in again." in screen
+
+
+@pytest.mark.parametrize(
+    ("changes", "token", "consent"),
+    [
+        ({"state": "valid"}, "30 min", "expires in 304 d"),
+        ({"state": "revoked"}, "30 min", "revoked"),
+        ({"state": "revoked", "refused": True}, "refused", "revoked"),
+        ({"state": "expired", "expires_at": 1.0}, "expired", "expires in 304 d"),
+        ({"state": "revoked", "expires_at": None}, "-", "revoked"),
+    ],
+)
+async def test_what_is_dead_expires_no_more(
+    capsys: pytest.CaptureFixture[str], changes: dict[str, object], token: str, consent: str
+) -> None:
+    """A consent that Amazon took back, and a token that it refuses."""
+    given = Consent(given_at=time.time() - 60.5 * DAY)
+    expires = time.time() + 1802
+    status = credential("acme", **{"consent": given, "expires_at": expires, **changes})  # type: ignore[arg-type]  # each of its own type
+    _, screen, _ = await shown(FakeProgram(statuses=(status,)), capsys)
+    (line,) = [line for line in screen.splitlines() if line.startswith("acme ")]
+    assert re.search(rf" {re.escape(token)}( \d+ s)? +{consent} ", line), line
 
 
 async def test_json_has_all_pages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,7 @@ function listingWords(account) {
 function consentWords({ phase, ends_at: at, ends_at_the_latest: latest }) {
   if (phase === "endless") return "never expires";
   if (phase === "ended") return `expired on ${dayOf(at)}`;
+  if (phase === "revoked") return "no longer accepted by Amazon";
   if (at) return `expires on ${dayOf(at)}, ${until(at)}`;
   return latest ? `of an unknown day, expires by ${dayOf(latest)}` : "";
 }
@@ -70,7 +71,7 @@ function showAccount(account) {
   put("profiles", counts.join(", ") || "none listed yet");
   const consent = consentWords(account.consent);
   root.querySelector(".consenting").hidden = !consent;
-  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[account.consent.phase] ?? ""}`;
+  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over", revoked: "over" }[account.consent.phase] ?? ""}`;
   root.querySelector(".consent").title = account.consent.explanation;
   put("consent", consent);
   const unlisted = listingWords(account);
@@ -113,8 +114,9 @@ async function turnTo(number) {
   await poll();
 }
 
-function expiryWords(stamp) {
+function expiryWords({ expires_at: stamp, refused }) {
   if (!stamp) return "no token";
+  if (refused) return "refused by Amazon";
   const left = (Date.parse(stamp) - now()) / 1000;
   return left > 0 ? `expires in ${duration(left)}` : `expired ${ago(stamp)}`;
 }
@@ -132,7 +134,7 @@ function tick() {
       setText(root.querySelector(name), words);
       root.querySelector(name).title = stamp ? utc(stamp) : "";
     };
-    put(".left", expiryWords(account.expires_at), account.expires_at);
+    put(".left", expiryWords(account), account.expires_at);
     put(".success", account.last_success ? ago(account.last_success) : "not yet", account.last_success);
     put(".next", renewalWords(account.next_refresh_at), account.next_refresh_at);
   }
