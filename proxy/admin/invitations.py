@@ -20,7 +20,7 @@ from cachetools import TTLCache
 
 from proxy import errors
 from proxy.admin import guard
-from proxy.admin.pages import ReplacementConfirmation
+from proxy.admin.pages import ReplacementConfirmation, prose
 from proxy.admin.responses import SECURITY_HEADERS, html
 from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name
 from proxy.events import DefectMet, InvitationUsed, SignInOutcome
@@ -302,4 +302,4 @@ has changed. Sign in as the user who has, or ask the sender of the link.</p>
 
 def problem_page(title: str, detail: str) -> str:
     """A refusal of the listener itself."""
-    return page(title, f"<p>{escape(detail)}</p>", "bad")
+    return page(title, f"<p>{prose(detail)}</p>", "bad")

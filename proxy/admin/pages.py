@@ -8,6 +8,7 @@ listener would refuse it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -48,14 +49,19 @@ def page(title: str, body: str, tone: str = "", head: str = "") -> str:
     return _PAGE.format(title=escape(title), body=body, tone=escape(tone), head=head)
 
 
+def prose(text: str) -> str:
+    """A sentence from anywhere as HTML; commands and keys are between its backticks."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
 def sentence(text: str) -> str:
     """A sentence from anywhere, as a paragraph, and the way back."""
-    return f'<p>{escape(text)}</p><p><a href="/">To the console</a></p>'
+    return f'<p>{prose(text)}</p><p><a href="/">To the console</a></p>'
 
 
 def key_page(next_target: str, problem: str = "") -> str:
     """The form that asks for the admin key."""
-    alert = f'<p class="trouble" role="alert">{escape(problem)}</p>' if problem else ""
+    alert = f'<p class="trouble" role="alert">{prose(problem)}</p>' if problem else ""
     return page(
         "Admin key",
         f"""{alert}
@@ -70,9 +76,9 @@ def key_page(next_target: str, problem: str = "") -> str:
 
 def result_page(result: SignInResult) -> str:
     """What came of a sign-in: what was connected, or what went wrong and what to do."""
-    parts = [f"<p>{escape(result.detail)}</p>"]
+    parts = [f"<p>{prose(result.detail)}</p>"]
     if result.advice:
-        parts.append(f'<p class="advice"><strong>What to do:</strong> {escape(result.advice)}</p>')
+        parts.append(f'<p class="advice"><strong>What to do:</strong> {prose(result.advice)}</p>')
     if result.profiles:
         parts.append(_profile_table(result.profiles))
     if not result.connected and result.account:
@@ -117,7 +123,7 @@ def replacement_page(question: ReplacementConfirmation) -> str:
     if comparison.gained:
         parts.append(_profile_table(comparison.gained, "that only the new login reaches"))
     if note := stream_note(comparison):
-        parts.append(f"<p>{escape(note)}</p>")
+        parts.append(f"<p>{prose(note)}</p>")
     if question.mistyped:
         parts.append('<p class="trouble" role="alert">That is not the name of the account.</p>')
     typed = f"""<label for="insisted">To replace it anyway, type the account's name: <code>{name}</code></label>

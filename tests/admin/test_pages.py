@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy import errors
-from proxy.admin.pages import ReplacementConfirmation
+from proxy.admin.pages import ReplacementConfirmation, prose
 from proxy.events import SignInFinished
 from proxy.profiles.replacement import Comparison, GrantedProfiles, ReachedProfile, Replacement, compare
 from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
@@ -45,6 +45,29 @@ def test_what_is_lost_decides(
     """Nothing: at once. Something, or nobody knows: a question. Everything: a refusal that can be insisted against."""
     gained = tuple(profile for profile in granted.profiles if profile not in known)
     assert compare(known, granted) == Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained)
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("Run `ads-proxy login acme`.", "Run <code>ads-proxy login acme</code>."),
+        ("`a`, `b`", "<code>a</code>, <code>b</code>"),
+        ("`<b>` & \"c\"", "<code>&lt;b&gt;</code> &amp; &quot;c&quot;"),
+        ("a lone ` stays", "a lone ` stays"),
+    ],
+)
+def test_commands_and_keys_in_a_sentence_are_set_as_code(text: str, page: str) -> None:
+    """No page shows the backticks of a message, and everything of it is escaped."""
+    assert prose(text) == page
+
+
+async def test_the_page_of_a_failed_sign_in_shows_no_backtick() -> None:
+    """What came from Login with Amazon's refusal, and the advice."""
+    failure = errors.AppMisconfigured("The `client_secret` is wrong.")
+    async with administer(FakeProgram(exchange_failure=failure)) as knocker:
+        status, page, _ = await land(knocker)
+    assert (status, "`" in page) == (502, False)
+    assert "The <code>client_secret</code> is wrong." in page
 
 
 def own_origin(knocker: Knocker) -> dict[str, str]:

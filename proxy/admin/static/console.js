@@ -14,7 +14,7 @@ let listed = ""; // the counts of what the lists show
 let openInvitations = { total: 0, invitations: [] };
 
 function say(text) {
-  setText($("said"), text);
+  setText($("said"), spoken(text));
 }
 
 // --- accounts
@@ -58,7 +58,7 @@ function consentWords({ phase, ends_at: at, ends_at_the_latest: latest }) {
 
 function showAccount(account) {
   const root = card(account);
-  const put = (name, text) => setText(root.querySelector(`.${name}`), text);
+  const put = (name, text) => setProse(root.querySelector(`.${name}`), text);
   const before = root.dataset.state;
   root.dataset.state = account.state;
   root.className = `card account ${TONES[account.state] ?? ""}`;
@@ -66,13 +66,13 @@ function showAccount(account) {
   put("explanation", account.explanation);
   root.querySelector(".explanation").hidden = account.state === "valid" && account.serving;
   root.querySelector(".advice").hidden = !account.advice;
-  setProse(root.querySelector(".advice .text"), account.advice);
+  put("advice .text", account.advice);
   const counts = Object.entries(account.profiles).map(([region, number]) => `${number} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
   const consent = consentWords(account.consent);
   root.querySelector(".consenting").hidden = !consent;
   root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over", revoked: "over" }[account.consent.phase] ?? ""}`;
-  root.querySelector(".consent").title = account.consent.explanation;
+  root.querySelector(".consent").title = spoken(account.consent.explanation);
   put("consent", consent);
   const unlisted = listingWords(account);
   root.querySelector(".unlisted").hidden = !unlisted;
@@ -198,7 +198,7 @@ function notice(key, text, bad) {
     $("notices").append(notices.get(key));
   }
   notices.get(key).className = bad ? "notice bad" : "notice";
-  setText(notices.get(key), text);
+  setProse(notices.get(key), text);
 }
 
 function forget(key) {
@@ -390,8 +390,8 @@ function showVerdict() {
   const { tone, sentence } = state.verdict;
   const before = $("verdict").textContent;
   $("verdict").className = `verdict ${tone}`;
-  setText($("verdict"), sentence);
-  if (before && before !== sentence) say(sentence);
+  setProse($("verdict"), sentence);
+  if (before && before !== spoken(sentence)) say(sentence);
 }
 
 function show() {

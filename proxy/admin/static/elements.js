@@ -21,9 +21,13 @@ function make(name, content, className) {
   return element;
 }
 
-// A sentence whose commands and keys are between backticks.
+// A sentence whose commands and keys are between backticks. `spoken` is the same without any element.
 function prose(text) {
   return text.split("`").map((part, index) => (index % 2 ? make("code", part) : part)).filter((part) => part !== "");
+}
+
+function spoken(text) {
+  return text.replaceAll("`", "");
 }
 
 function setProse(element, text) {

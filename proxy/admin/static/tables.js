@@ -138,11 +138,11 @@ function expiryRow({ kind, name, key, expires_at: at, days, advice }) {
   const left = days < 1 ? "today" : `in ${count(days, "day")}`;
   const tone = days < 7 ? "bad" : days < 30 ? "busy" : "plain";
   const what = [kind === "consent" ? "Consent of " : "Key of ", make("strong", name), key ? [" ", make("code", key)] : []].flat();
-  return [`${kind} ${name} ${key}`, [what, quietLine(prose(advice))].flat(), [timeOf(at, dayOf), " ", make("span", left, `tag ${tone}`)]];
+  return [`${kind} ${name} ${key}`, [what, quietLine(advice)].flat(), [timeOf(at, dayOf), " ", make("span", left, `tag ${tone}`)]];
 }
 
-function quietLine(content) {
-  return content.length ? make("span", content, "quiet line") : [];
+function quietLine(text) {
+  return text ? make("span", prose(text), "quiet line") : [];
 }
 
 function undatedWords({ undated_consents: { count: total, accounts } }) {
@@ -153,7 +153,7 @@ function undatedWords({ undated_consents: { count: total, accounts } }) {
 
 function refusalRow({ client, status, reason, account, count: times, last, next_step: advice }) {
   const why = `${status} ${reason}${account ? ` · ${account}` : ""}`;
-  const shown = [make("strong", client || "not known"), ` ${why}`, quietLine(prose(advice))].flat();
+  const shown = [make("strong", client || "not known"), ` ${why}`, quietLine(advice)].flat();
   return [`${client} ${reason} ${account}`, shown, String(times), timeOf(last, ago)];
 }
 
@@ -204,7 +204,7 @@ function reportRow(report) {
   const name = [make("strong", report.name), ` ${report.account}`, quietLine(report.waits_for), quietLine(stale && `Older rows: ${stale}`)].flat();
   const tone = { new: "bad", idle: "good" }[report.state] ?? "busy";
   const runs = report.runs.map(({ ended_at: at, result, rows, error }) => {
-    const about = [" ", timeOf(at, ago), `, ${count(rows, "row")}`, error ? `: ${error}` : ""];
+    const about = [" ", timeOf(at, ago), `, ${count(rows, "row")}`, ...prose(error ? `: ${error}` : "")];
     return make("span", [make("span", result, `tag ${TONES_OF_OUTCOMES[result] ?? "busy"}`), ...about], "quiet line");
   });
   const run = make("button", "Run now");
