@@ -211,10 +211,8 @@ class AdminHandlers:
         return web.FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
 
     async def _state(self, request: web.Request) -> web.Response:
-        page = request.query.get("page", "1")
-        number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
-        survey = await self._survey.get()
-        return as_json(await status.console_status(self._view, self._history, survey, max(1, number), time.time()))
+        survey, asked = await self._survey.get(), status.ConsolePage.read(request.query)
+        return as_json(await status.console_status(self._view, self._history, survey, asked, time.time()))
 
     async def _requests(self, request: web.Request) -> web.Response:
         return as_json(history.find_requests(self._history, history.read_filter(request.query)))

@@ -258,16 +258,32 @@ class ProfileCounts(dict[str, int]):
         return sum(self._view.profile_counts(account).values())
 
 
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """The page of accounts that the console shows, from 1 on; with `search`, of those whose names hold each word."""
+
+    number: int = 1
+    search: str = ""
+
+    @staticmethod
+    def read(query: Mapping[str, str]) -> ConsolePage:
+        """The page of a query; the first one for what is no number."""
+        page = query.get("page", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
+        return ConsolePage(max(1, number), query.get("search", ""))
+
+
 async def console_status(
-    view: AdminView, history: RequestHistory, survey: Survey, page: int, now: float
+    view: AdminView, history: RequestHistory, survey: Survey, asked: ConsolePage, now: float
 ) -> dict[str, Any]:
     """What the console asks for every few seconds: a page full of accounts that need attention first, and the others on
     pages, those that need it before the calm ones."""
     pause = Pauses()
-    others = survey.attention[PAGE:] + survey.calm
+    attention, calm = [await _find(names, asked.search) for names in (survey.attention, survey.calm)]
+    others = attention[PAGE:] + calm
     pages = max(1, -(-len(others) // PAGE))
-    page = min(page, pages)
-    shown = (*survey.attention[:PAGE], *others[(page - 1) * PAGE : page * PAGE])
+    page = min(asked.number, pages)
+    shown = (*attention[:PAGE], *others[(page - 1) * PAGE : page * PAGE])
     accounts = await account_entries(view, shown, now)
     tables = await request_status(view, history, survey)
     traffic = [asdict(step) for step in await history.steps()]
@@ -278,12 +294,26 @@ async def console_status(
         "accounts": [{**account, "advice": advice_at_the_buttons(account)} for account in accounts],
         "page": page,
         "pages": pages,
+        "search": asked.search,
+        "found": len(attention) + len(calm),
         "clock": now,
         "key_required": view.access().key is not None,
         "traffic": traffic,
         "reports": overview.reports(await view.named_reports()),
         **tables,
     }
+
+
+async def _find(names: tuple[str, ...], search: str) -> tuple[str, ...]:
+    """The names that hold every word of a search."""
+    if not search:
+        return names
+    pause, found = Pauses(), []
+    for name in names:
+        await pause()
+        if _holds(search, name):
+            found.append(name)
+    return tuple(found)
 
 
 def overview_status(view: AdminView, history: RequestHistory, survey: Survey, now: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -107,6 +108,34 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
     others = [name for name in names(120) if name != "acct-0110"]
     assert [each["name"] for each in last["accounts"]] == ["acct-0110", *others[2 * PAGE :]]
     assert (beyond["page"], odd["page"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("0077", ["acct-0077"]),
+        ("ACCT -011", ["acct-0110", *names(120)[111:]]),
+        ("-0110 acct", ["acct-0110"]),
+        ("nobody", []),
+        (" ", ["acct-0110", *names(PAGE)]),
+    ],
+)
+async def test_the_console_finds_accounts_by_name(search: str, found: list[str]) -> None:
+    """Every word is somewhere in it, in any case; those that need somebody come first, as without a search."""
+    broken = credential("acct-0110", "revoked", expires_at=None)
+    async with administer(many(120, broken)) as knocker:
+        page = await asked(knocker, f"/console/state?page=1&search={quote(search)}")
+    assert [each["name"] for each in page["accounts"]] == found
+    assert (page["search"], page["found"]) == (search, 120 if search == " " else len(found))
+    assert page["account_counts"]["total"] == 120
+
+
+async def test_a_search_has_pages_too() -> None:
+    """Of what it finds alone."""
+    async with administer(many(2 * PAGE + 7)) as knocker:
+        page = await asked(knocker, "/console/state?page=9&search=acct-00")
+    assert (page["page"], page["pages"], page["found"]) == (2, 2, 100)
+    assert [each["name"] for each in page["accounts"]] == names(100)[PAGE:]
 
 
 async def test_accounts_that_need_somebody_are_all_on_some_page_of_the_console() -> None:

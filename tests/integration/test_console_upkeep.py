@@ -174,7 +174,7 @@ def test_a_screen_reader_is_told_news_and_nothing_else(browser: webdriver.Chrome
     with rig(tmp_path, clients=CLIENTS) as running:
         console = opened(browser, running)
         live: list[str] = browser.execute_script(LISTEN)
-        assert live == ["said", "notices", "found", "ads-found"]
+        assert live == ["said", "notices", "account-found", "found", "ads-found"]
         for _ in range(2):
             running.control("/control/faults", {"match": {"path": "/sd/campaigns"}, "fault": {"status": 500}})
             running.get("/sd/campaigns", scoped(running, "reporting"))

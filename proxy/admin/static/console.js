@@ -4,6 +4,7 @@
 const POLL_MS = 2000;
 const INVITATIONS_MS = 60000;
 const ANSWER_MS = 20000;
+const SEARCHED_ACCOUNTS = 20; // fewer are found at a glance
 const TONES = { valid: "good", degraded: "busy", pending: "busy", expired: "bad", revoked: "bad", misconfigured: "bad" };
 const cards = new Map();
 let state = null;
@@ -94,8 +95,10 @@ function showAccount(account) {
 function showPages() {
   const { total, attention, states } = state.account_counts;
   page = state.page;
+  $("account-search").hidden = total <= SEARCHED_ACCOUNTS;
+  setText($("account-found"), state.search ? `${count(state.found, "account")} found.` : "");
   $("account-pages").hidden = state.pages < 2;
-  $("account-counts").hidden = state.pages < 2;
+  $("account-counts").hidden = total <= state.accounts.length || Boolean(state.search);
   $("previous-accounts").disabled = page <= 1;
   $("next-accounts").disabled = page >= state.pages;
   setText($("account-page"), `Page ${page} of ${state.pages}`);
@@ -357,7 +360,8 @@ function poll() {
 
 async function askState() {
   try {
-    const answer = await ask(`/console/state?page=${page}`);
+    const search = encodeURIComponent($("account-words").value);
+    const answer = await ask(`/console/state?page=${page}&search=${search}`);
     if (!answer.ok) throw new Error(String(answer.status));
     state = { ...(await answer.json()), invitations: openInvitations };
     skew = state.clock * 1000 - Date.now();
@@ -413,6 +417,32 @@ function show() {
   showTraffic();
   showNames();
   showFailures();
+  showMenu();
+}
+
+// On narrow screens alone: every part of the page that is shown, by its heading.
+function showMenu() {
+  const headings = [...document.querySelectorAll("main h2")].filter((heading) => heading.getClientRects().length);
+  keepRows($("menu-parts"), headings.map(({ id, textContent }) => {
+    const link = make("a", textContent);
+    link.href = `#${id}`;
+    return [id, make("li", link)];
+  }));
+}
+
+function watchMenu() {
+  const menu = $("menu");
+  menu.addEventListener("click", (event) => {
+    if (event.target.closest("a")) menu.open = false;
+  });
+  document.addEventListener("click", (event) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.firstElementChild.focus();
+  });
 }
 
 function searchAs(words, form, find) {
@@ -429,6 +459,7 @@ function searchAs(words, form, find) {
 
 $("previous-accounts").addEventListener("click", () => turnTo(page - 1));
 $("next-accounts").addEventListener("click", () => turnTo(page + 1));
+searchAs("account-words", "account-search", () => turnTo(1));
 searchAs("words", "search", findProfiles);
 searchAs("ads-words", "ads-search", findAdsAccounts);
 setInterval(() => document.hidden || poll(), POLL_MS);
@@ -436,5 +467,6 @@ setInterval(tick, 1000);
 setInterval(() => document.hidden || askInvitations(), INVITATIONS_MS);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 TABLES.forEach(addTable);
+watchMenu();
 poll().then(askInvitations);
 watchRequests();
