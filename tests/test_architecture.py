@@ -32,6 +32,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/run.py:run": "each is an option of the command",
     "proxy/commands/logs.py:logs": "each is an option of the command",
     "proxy/commands/report.py:report": "each is an option of the command",
+    "proxy/commands/status.py:status": "each is an option of the command",
 }
 
 # Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.

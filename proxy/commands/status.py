@@ -1,7 +1,8 @@
 """`status`: Show the running proxy and its accounts.
 
-It asks the admin listener for accounts, tokens, consents, rate limits and the last refused requests. The exit code is 1
-if that listener does not answer or an account cannot serve.
+It asks the admin listener for accounts, tokens, consents, rate limits and the last refused requests. Of more than 50
+accounts it shows those that need attention; --all shows the others too. The exit code is 1 if that listener does not
+answer or an account cannot serve.
 
 Example: ads-proxy status --account acme
 """
@@ -27,6 +28,7 @@ from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
 from proxy.config import admin_address, admin_key, environment
+from proxy.errors import ConfigurationError
 from proxy.events import NEEDS_OPERATOR
 from proxy.regions import REGION_NAMES
 
@@ -46,13 +48,16 @@ def status(
     account: Annotated[
         str, typer.Option(metavar="NAME", help="Show only this account.", autocompletion=account_names)
     ] = "",
+    show_all: Annotated[bool, typer.Option("--all", help="Show every account, however many there are.")] = False,
     admin_listen: AdminListenOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
+    if show_all and account:
+        raise ConfigurationError(("--all and --account: give one of them",))
     environ = at_addresses(environment(env_file), admin_listen=admin_listen)
     admin, key = admin_address(config, environ), admin_key(config, environ)
-    return print_status(admin, key, as_json=as_json, account=account)
+    return print_status(admin, key, as_json=as_json, account=account, show_all=show_all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,14 @@ class StatusAnswer:
     problem: str = ""
 
 
-def print_status(admin: Address, key: Secret | None, *, as_json: bool, account: str = "") -> int:
+def print_status(
+    admin: Address, key: Secret | None, *, as_json: bool = False, account: str = "", show_all: bool = False
+) -> int:
     """Print the screen. 0 if the program is ready and every shown account serves and needs no person, else 1."""
     answer = ask(admin, key, account=account)
-    if answer.status is not None and as_json:
+    if answer.status is not None and (
+        as_json or show_all or answer.status["account_counts"]["total"] <= SHOWN_ACCOUNTS
+    ):
         answer = ask_on(admin, key, answer.status)
     if answer.status is None:
         complain(answer.problem)
@@ -150,7 +159,9 @@ def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
 
 # --- What `status` shows ---------------------------------------------------------------------------------
 
-MAX_THROTTLES, MAX_DEPRECATED, MAX_REFUSED, MAX_ACCOUNTS = 10, 10, 5, 50
+MAX_THROTTLES, MAX_DEPRECATED, MAX_REFUSED = 10, 10, 5
+SHOWN_ACCOUNTS = 50
+"""Of more accounts, only those that need attention are shown."""
 SCREEN = 100
 """Columns, at most."""
 _INDENT = (0, 0, 0, 2)
@@ -164,7 +175,8 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
         console.print(Text(line))
     console.print()
     shown = status["accounts"] if only_one else accounts_to_show(status)
-    console.print(_accounts(shown))
+    if shown:
+        console.print(_accounts(shown))
     for line in (*(() if only_one else left_out(status, shown)), *account_problems(shown)):
         console.print(Padding(Text(with_options_in_use(line)), _INDENT, expand=False))
     if workers := status.get("workers", ()):
@@ -202,23 +214,28 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
 
 
 def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The first page of accounts; of several pages, those that need attention come first. Pure."""
-    accounts = list(status["accounts"])
-    if status["account_counts"]["total"] <= len(accounts):
+    """All accounts, of many those first that need attention; where not all are known here, those alone. Pure."""
+    accounts, first = list(status["accounts"]), list(status["attention"])
+    total = status["account_counts"]["total"]
+    if total <= SHOWN_ACCOUNTS:
         return accounts
-    first = list(status["attention"])
+    if total > len(accounts):
+        return first
     names = {account["name"] for account in first}
-    return [*first, *(account for account in accounts if account["name"] not in names)][: max(len(first), MAX_ACCOUNTS)]
+    return [*first, *(account for account in accounts if account["name"] not in names)]
 
 
 def left_out(status: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How many accounts the screen leaves out, by state. Pure."""
+    """How many accounts need attention, where the others are left out, and how many are in which state. Pure."""
     counts = status["account_counts"]
     if counts["total"] <= len(shown):
         return
     states = ", ".join(f"{count} {name}" for name, count in counts["states"].items())
-    yield f"{len(shown)} of {counts['total']} accounts ({states}); {counts['attention']} need attention and come first."
-    yield "--account NAME shows one account, --json all."
+    needing = counts["attention"] or "None"
+    need = "needs" if counts["attention"] < 2 else "need"
+    first = f"; the first {len(shown)} are shown" if len(shown) < counts["attention"] else ""
+    yield f"{needing} of {counts['total']} accounts {need} attention ({states}){first}."
+    yield "--all shows every account, --account NAME one."
 
 
 def account_problems(accounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

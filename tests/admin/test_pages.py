@@ -52,7 +52,7 @@ def test_what_is_lost_decides(
     [
         ("Run `ads-proxy login acme`.", "Run <code>ads-proxy login acme</code>."),
         ("`a`, `b`", "<code>a</code>, <code>b</code>"),
-        ("`<b>` & \"c\"", "<code>&lt;b&gt;</code> &amp; &quot;c&quot;"),
+        ('`<b>` & "c"', "<code>&lt;b&gt;</code> &amp; &quot;c&quot;"),
         ("a lone ` stays", "a lone ` stays"),
     ],
 )

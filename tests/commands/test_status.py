@@ -17,12 +17,14 @@ from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.events import CounterRaised
 from proxy.profiles.index import ListingFailure
+from proxy.profiles.replacement import ReachedProfile
 from proxy.reports.pace import OrderLimit, PaceStatus
 from proxy.secret import Secret
 from proxy.tokens.consent import Consent, ConsentOrigin
 from proxy.tokens.values import CredentialFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
+from tests.support.ready_program import run_ready
 
 DAY = 86400.0
 
@@ -34,13 +36,14 @@ async def shown(
     *,
     as_json: bool = False,
     account: str = "",
+    show_all: bool = False,
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `status` in front of this program."""
     async with administer(program) as knocker:
         knocker.history.observe(
             finished(status=403, refusal="access-denied", detail="Client x may not.", client="x", path="/sp/campaigns")
         )
-        asked = partial(print_status, as_json=as_json, account=account)
+        asked = partial(print_status, as_json=as_json, account=account, show_all=show_all)
         code = await asyncio.to_thread(asked, Address("0.0.0.0", knocker.port), key)
     out, err = capsys.readouterr()
     return code, out, err
@@ -281,15 +284,58 @@ def many(count: int, state: str = "valid", **last: object) -> FakeProgram:
     return FakeProgram(statuses=(*map(credential, names[:-1]), credential(names[-1], state, **last)))
 
 
-async def test_of_many_accounts_those_that_need_somebody_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_of_many_accounts_those_that_need_somebody_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """A screen stays a screen: it says how many there are in which state, and how to see the others."""
     code, screen, _ = await shown(many(500, state="revoked", expires_at=None, advice="Sign in again."), capsys)
-    lines = [line for line in screen.splitlines() if line.startswith("acct-")]
     assert code == FAILED
-    assert lines[0].startswith("acct-0499")
-    assert len(lines) == 50
-    assert "50 of 500 accounts (499 valid, 1 revoked); 1 need attention and come first." in screen
+    assert [line[:9] for line in screen.splitlines() if line.startswith("acct-")] == ["acct-0499"]
+    assert "1 of 500 accounts needs attention (499 valid, 1 revoked)." in screen
+    assert "--all shows every account, --account NAME one." in screen
     assert "acct-0499: Amazon no longer accepts this account's refresh token. Sign in again." in screen
+
+
+async def test_where_nobody_is_needed_of_many_none_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """No table without rows, but how many work."""
+    code, screen, _ = await shown(many(51), capsys)
+    assert code == OK
+    assert "None of 51 accounts needs attention (51 valid)." in screen
+    assert "token expires in" not in screen
+
+
+@pytest.mark.parametrize("count", [2, 50, 51, 120])
+async def test_all_accounts_are_shown_on_request(capsys: pytest.CaptureFixture[str], count: int) -> None:
+    """Of many, those first that need somebody, and nothing is said of others."""
+    program = many(count, state="revoked", expires_at=None)
+    _, screen, _ = await shown(program, capsys, show_all=True)
+    names = [line[:9] for line in screen.splitlines() if line.startswith("acct-")]
+    in_order = [f"acct-{number:04}" for number in range(count)]
+    assert names == (in_order if count <= 50 else [in_order[-1], *in_order[:-1]])
+    assert "--all" not in screen
+    _, unasked, _ = await shown(program, capsys)
+    assert unasked.count("\nacct-") == (count if count <= 50 else 1)
+
+
+def test_one_account_and_all_are_not_shown_at_once(tmp_path: Path) -> None:
+    """It is a mistake, and the program is not even asked."""
+    ended = run_ready(tmp_path, ["status", "--all", "--account", "acme"], {})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--all and --account: give one of them" in ended.stderr
+
+
+async def test_a_page_that_is_short_for_its_profiles_leaves_no_account_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fifty accounts are on one screen, on however many pages they come."""
+    program = many(3)
+    program.known_profiles = tuple(
+        ReachedProfile(str(number), f"acct-{account:04}", "na", "", "US", "seller")
+        for account in range(3)
+        for number in range(1500)
+    )
+    _, screen, _ = await shown(program, capsys)
+    assert [line[:9] for line in screen.splitlines() if line.startswith("acct-")] == [
+        "acct-0000",
+        "acct-0001",
+        "acct-0002",
+    ]
 
 
 @pytest.mark.parametrize(
