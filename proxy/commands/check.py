@@ -26,7 +26,7 @@ from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, progress_line
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, StateKind, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
@@ -148,8 +148,19 @@ def _summary(config: Config) -> str:
 async def _try_all(config: Config) -> list[Finding]:
     from proxy.commands.amazon_session import open_session, try_account
 
-    async with open_session(config) as amazon:
-        return await asyncio.gather(*(try_account(amazon, account) for account in config.accounts.values()))
+    accounts, done = config.accounts.values(), 0
+    with progress_line() as show:
+
+        async def try_one(account: Account) -> Finding:
+            nonlocal done
+            finding = await try_account(amazon, account)
+            done += 1
+            show(f"CHECKING, {done} of {len(accounts)} accounts")
+            return finding
+
+        show(f"CHECKING, 0 of {len(accounts)} accounts")
+        async with open_session(config) as amazon:
+            return await asyncio.gather(*map(try_one, accounts))
 
 
 def _table(findings: list[Finding]) -> Table:

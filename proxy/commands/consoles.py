@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
 from proxy.commands.terminal import OK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 WIDE = 500
 """Columns of a pipe."""
@@ -33,3 +37,15 @@ def answers(*, columns: int = WIDE, reader_may_leave: bool = False) -> Console:
 def remarks() -> Console:
     """Where progress goes."""
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """What changes a line on the terminal that is gone at the end. Where standard error is none, there is no line."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = remarks()
+    columns = TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        line = progress.add_task("")
+        yield lambda text: progress.update(line, description=text, refresh=True)

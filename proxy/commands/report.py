@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import report_names
-from proxy.commands.consoles import remarks
+from proxy.commands.consoles import progress_line
 from proxy.commands.kept_reports import check_name, configured_reports
 from proxy.commands.terminal import FAILED, OK, complain, tell
 from proxy.errors import ConfigurationError
@@ -118,15 +117,11 @@ class NextResult:
         if not overview.is_under_way:
             self.reports.folder.ask_for_run(self.name)
         last = _last_run(overview)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("orders"))
-        with Progress(*columns, console=remarks(), transient=True) as progress:
-            task = progress.add_task(self.name, total=None)
+        with progress_line() as show:
             while _last_run(overview := self._look()) in ("", last):
                 if problem := self._problem(overview):
                     return problem
-                counts = overview.status.progress if overview.status is not None else None
-                if counts is not None and counts.orders:
-                    progress.update(task, completed=counts.downloaded, total=counts.orders)
+                show(f"{self.name}: {step_of(overview)}")
                 self.pause(INTERVAL)
         if overview.history[0].result is RunResult.FAILURE:
             return f"{self.name}: the run failed. {' '.join(overview.history[0].errors)}".rstrip()
@@ -153,6 +148,16 @@ class NextResult:
             else f"no running proxy took the request within {TAKEN_WITHIN:g} s;"
         )
         return f"{self.name}: {what} start one with this configuration. It will begin the run then."
+
+
+def step_of(overview: ReportOverview) -> str:
+    """How far the run is, as Amazon calls it: orders that it has taken, then reports that are here. Pure."""
+    counts = overview.status.progress if overview.status is not None else None
+    if not overview.is_running or counts is None or not counts.orders:
+        return overview.state.value.upper()
+    if counts.ordered < counts.orders:
+        return f"ORDERING, {counts.ordered} of {counts.orders}"
+    return f"PROCESSING, {counts.downloaded} of {counts.orders}"
 
 
 def _last_run(overview: ReportOverview) -> str:

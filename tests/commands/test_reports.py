@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from proxy.commands.kept_reports import configured_reports
 from proxy.commands.report import INTERVAL, TAKEN_WITHIN, NextResult
@@ -207,6 +210,33 @@ def test_wait_asks_for_a_run_and_ends_with_its_result(folder: ReportFolder, name
         lambda: end_run(folder, "r2"),
     )
     assert waited(named, *steps) == ("", 3)
+
+
+def test_wait_shows_on_a_terminal_how_far_the_run_is(
+    folder: ReportFolder, named: NamedReports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that changes: asked for, begun, ordered, and what is here of it."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr("proxy.commands.consoles.remarks", lambda: screen)
+    steps = (
+        lambda: folder.take_request("sp-daily") and tell(folder, "sp-daily", State.RUNNING),
+        lambda: tell(folder, "sp-daily", State.RUNNING, progress=RunProgress(9, 3, 0)),
+        lambda: tell(folder, "sp-daily", State.RUNNING, progress=RunProgress(9, 9, 4)),
+        lambda: end_run(folder, "r2"),
+    )
+    assert waited(named, *steps) == ("", 4)
+    assert isinstance(screen.file, io.StringIO)
+    said = re.findall(r"sp-daily: ([A-Z]+(?:, \d of \d)?)", screen.file.getvalue())
+    assert list(dict.fromkeys(said)) == ["ASKED", "RUNNING", "ORDERING, 3 of 9", "PROCESSING, 4 of 9"]
+
+
+def test_wait_says_nothing_of_it_elsewhere(
+    folder: ReportFolder, named: NamedReports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a script keeps of standard error are problems."""
+    tell(folder, "sp-daily", State.RUNNING, progress=RunProgress(9, 9, 4))
+    assert waited(named, lambda: end_run(folder, "r1")) == ("", 1)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_wait_takes_the_run_that_is_under_way(folder: ReportFolder, named: NamedReports) -> None:
