@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
@@ -25,7 +27,7 @@ from proxy.observability.audit_chain import MAX_BREAKS, Examination, read_link
 from proxy.observability.audit_file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -166,10 +168,11 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Show the writes of the audit stream: who changed what, when, and what became of it.
+    """Show who changed what, when, and what became of it.
 
-    Objects and members are recorded with `audit.objects: true`. The files are verified as they are read: exit code 1 if
-    they were changed or cut.
+    It lists writes to Amazon, sign-ins, consents, invitations, keys and reloads. Objects and members of writes are
+    recorded with `audit.objects: true`, values with `audit.values`. The files are verified as they are read: exit code
+    1 if they were changed or cut.
 
     Example: ads-proxy audit show --day yesterday --member state audit.jsonl
     """
@@ -188,9 +191,18 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
     return show(tuple(files), wanted)
 
 
+PARAGRAPHS_BELOW = 120
+"""Columns of a terminal on which a table of eight columns would be a column of letters."""
+WRITE = "amazon-write"
+_NO_CHANGES = frozenset(
+    {"", "server-started", "server-stopped", "worker-lost", "audit-opened", "audit-lost", "client-keys-in-force"}
+)
+"""Actions of records that describe the program and its stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """Which writes are wanted; what is empty is not asked for. `day` is such as `2026-11-24`."""
+    """The wanted changes; an empty member asks for nothing. `day` is such as `2026-11-24`."""
 
     day: str = ""
     client: str = ""
@@ -198,10 +210,10 @@ class ChangeFilter:
     member: str = ""
 
     def takes(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record is one of a write that is wanted."""
+        """Whether a record is one of a change that is wanted."""
         own = _part(record, "ads_proxy")
         return (
-            _part(record, "event").get("action") == "amazon-write"
+            _action(record) not in _NO_CHANGES
             and str(record.get("@timestamp", "")).startswith(self.day)
             and self.client in ("", _part(record, "user").get("name"))
             and (not self.object or self.object in _list(own, "objects"))
@@ -217,33 +229,118 @@ class ChangeFilter:
         return ChangeFilter(self.day, self.client).takes(record) and not self.takes(record)
 
 
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """A record as it is shown; `-` stands for what it does not have."""
+
+    at: str
+    client: str
+    account: str
+    whom: str
+    operation: str
+    outcome: str
+    objects: str
+    members: str
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> ShownChange:
+        """When, who, for whom, what, and what became of it. Pure."""
+        own = _part(record, "ads_proxy")
+        cells = (
+            str(record.get("@timestamp", ""))[:19].replace("T", " "),
+            str(_part(record, "user").get("name", "")),
+            str(own.get("account", "")),
+            str(own.get("profile") or own.get("ads_account") or ""),
+            *(_written(record, own) if _action(record) == WRITE else _told_change(record, own)),
+        )
+        return cls(*(printable(cell) or "-" for cell in cells))
+
+
+HEADINGS = ("at", "client", "account", "for", "operation", "outcome", "objects", "members")
+
+
 def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
-    """Print the writes that are wanted; 0 if the files are as they were written, else 1."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("at", "client", "account", "for", "operation", "outcome", "objects", "members"):
-        table.add_column(heading, overflow="fold")
-    incomplete = 0
+    """Print the changes that are wanted; 0 if the files are as they were written, else 1."""
+    found: list[ShownChange] = []
+    gaps, incomplete = RecordedGaps(wanted.member), 0
 
     def look(line: bytes) -> None:
         nonlocal incomplete
         record = _read_record(line)
         if wanted.takes(record):
-            table.add_row(*map(printable, _cells(record)))
+            found.append(ShownChange.of(record))
+            gaps.look(record)
         incomplete += wanted.may_take(record)
 
     beside = read_head(files[-1])
-    found = Examination(_first_number(files[0]), _noted("", beside))
+    examined = Examination(_first_number(files[0]), _noted("", beside))
     for file in files:
-        _examine(found, file, look)
-    if table.rows:
-        answers(reader_may_leave=True).print(table)
+        _examine(examined, file, look)
+    if found:
+        _print(found)
     else:
-        tell("No write was found.")
+        tell("No change was found.")
     if incomplete and (wanted.object or wanted.member):
         tell(f"{incomplete} further writes may be among them: not all that they name is recorded.")
-    problems = [*_told(found), *_missing(found, "", beside, files[-1])]
+    for sentence in gaps.told():
+        tell(sentence)
+    problems = [*_told(examined), *_missing(examined, "", beside, files[-1])]
     complain("\n".join(problems))
     return FAILED if problems else OK
+
+
+def _print(found: Sequence[ShownChange]) -> None:
+    """As a table, or as a paragraph for each change where a table has no room."""
+    console = answers(reader_may_leave=True)
+    if console.width < PARAGRAPHS_BELOW:
+        for change in found:
+            console.print(Text("  ".join((change.at, change.client, change.operation, change.outcome))))
+            for heading, cell in zip(HEADINGS, astuple(change), strict=True):
+                if heading in ("account", "for", "objects", "members") and cell != "-":
+                    console.print(Padding(Text(f"{heading}: {cell}"), (0, 0, 0, 4)))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for change in found:
+        table.add_row(*astuple(change))
+    console.print(table)
+
+
+class RecordedGaps:
+    """What the shown writes lack because a configuration key is off. `member` is the one that was asked for."""
+
+    def __init__(self, member: str) -> None:
+        self._member = member
+        self._without_objects = 0
+        self._has_values = False
+        self._without_value: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<RecordedGaps: {self._without_objects} writes, {len(self._without_value)} members>"
+
+    def look(self, record: Mapping[str, Any]) -> None:
+        """Take note of a record that is shown."""
+        own = _part(record, "ads_proxy")
+        if _action(record) != WRITE:
+            return
+        if not any(own.get(name) for name in ("objects", "members", "unread")):
+            self._without_objects += 1
+        valued = {str(each.get("member")) for each in _list(own, "values") if isinstance(each, dict)}
+        self._has_values = self._has_values or bool(valued)
+        self._without_value |= {*map(str, _list(own, "members"))} - valued
+
+    def told(self) -> Iterator[str]:
+        """A sentence for each key that would have filled a gap."""
+        if self._without_objects:
+            yield (
+                f"{self._without_objects} writes have no objects and members (-): they name none, or `audit.objects` "
+                "was off. To record them, set `audit.objects: true` and restart the proxy."
+            )
+        lacking = self._without_value & {self._member} if self._has_values else self._without_value
+        if lacking:
+            names = ", ".join(sorted(map(printable, lacking)))
+            yield f"No values are recorded of {names}. To record them, list these members in `audit.values`."
 
 
 def _first_number(file: Path) -> int:
@@ -274,25 +371,43 @@ def _list(own: Mapping[str, Any], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _cells(record: Mapping[str, Any]) -> Iterator[str]:
-    """One row: when, who, for whom, what, and what became of it."""
-    own, outcome = _part(record, "ads_proxy"), str(_part(record, "event").get("outcome", ""))
-    yield str(record.get("@timestamp", ""))[:19].replace("T", " ")
-    yield str(_part(record, "user").get("name", ""))
-    yield str(own.get("account", ""))
-    yield str(own.get("profile") or own.get("ads_account") or "-")
-    yield " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", ""))
-    items = _part(own, "items")
-    yield f"{outcome} ({items.get('succeeded')} of {_total(items)})" if items else outcome
+def _action(record: Mapping[str, Any]) -> str:
+    return str(_part(record, "event").get("action", ""))
+
+
+def _written(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Operation, outcome, objects and members of a write."""
+    outcome, items = str(_part(record, "event").get("outcome", "")), _part(own, "items")
     unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
-    yield " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]) or "-"
     members = [_member(str(name), own) for name in _list(own, "members")]
-    yield " ".join([*members, *_further(own, "further_members")]) or "-"
+    return (
+        " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", "")),
+        f"{outcome} ({items.get('succeeded')} of {_total(items)})" if items else outcome,
+        " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]),
+        " ".join([*members, *_further(own, "further_members")]),
+    )
 
 
 def _further(own: Mapping[str, Any], name: str) -> list[str]:
     """How many more a record leaves out."""
     return [f"and {own[name]} more"] if own.get(name) else []
+
+
+def _told_change(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The same four of any other change: which it was, and what the record says of it."""
+    event = _part(record, "event")
+    said = {
+        "reason": event.get("reason"),
+        **{name: value for name, value in own.items() if name not in ("account", "previous")},
+        "address": _part(record, "source").get("ip"),
+        "error": _part(record, "error").get("message"),
+    }
+    words = (f"{name}={_flat(value)}" for name, value in said.items() if value)
+    return _action(record), str(event.get("outcome", "")), " ".join(words), ""
+
+
+def _flat(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _total(items: Mapping[str, Any]) -> int:

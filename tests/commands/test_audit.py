@@ -228,7 +228,7 @@ def shown(capsys: pytest.CaptureFixture[str], path: Path, wanted: ChangeFilter, 
 
 
 def test_writes_are_shown_with_what_they_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row each: when, who, for whom, what, and what became of it; records of other things are left out."""
+    """One row each: when, who, for whom, what, and what became of it; records about the program are left out."""
     path = written(tmp_path / "audit.jsonl")
     rows = shown(capsys, path, ChangeFilter())
     assert [" ".join(row) for row in rows] == [
@@ -258,13 +258,92 @@ def test_writes_are_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str], w
     assert len(shown(capsys, path, wanted)) == rows
 
 
+def other(action: str, client: str = "", *, outcome: str = "success", **members: Any) -> dict[str, Any]:
+    """A record that is no write's."""
+    event = {"action": action, "outcome": outcome, **({"reason": "denied"} if outcome == "failure" else {})}
+    user = {"user": {"name": client}} if client else {}
+    return {"@timestamp": "2026-11-24T08:00:00.000Z", "event": event, **user, **members}
+
+
+def test_other_changes_are_shown_among_the_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sign-ins, invitations, keys and reloads, each with all that its record says; starts and stops are no changes."""
+    records = [
+        other("audit-opened"),
+        other("client-keys-in-force", ads_proxy={"keys": ["agent 1f"]}),
+        other("sign-in", outcome="failure", ads_proxy={"account": "acme"}),
+        other("invitation-made", "admin", ads_proxy={"account": "acme", "invitation": "7a", "ends_at": "2027-01-31"}),
+        other("client-key-added", "agent", ads_proxy={"key": "0f8c", "note": "pod"}),
+        other("configuration-reloaded", ads_proxy={"changed": ["clients", "log"]}),
+        other("admin-login", "admin", outcome="failure", source={"ip": "10.0.0.7"}),
+        write("24"),
+    ]
+    path = written(tmp_path / "audit.jsonl", records)
+    assert [" ".join(row[2:]) for row in shown(capsys, path, ChangeFilter())] == [
+        "- acme - sign-in failure reason=denied -",
+        "admin acme - invitation-made success invitation=7a ends_at=2027-01-31 -",
+        "agent - - client-key-added success key=0f8c note=pod -",
+        "- - - configuration-reloaded success changed=clients,log -",
+        "admin - - admin-login failure reason=denied address=10.0.0.7 -",
+        "agent acme 3511 UpdateSponsoredProductsCampaigns success - -",
+    ]
+    assert len(shown(capsys, path, ChangeFilter(client="agent"))) == 2
+    assert shown(capsys, path, ChangeFilter(member="key")) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "member", "told"),
+    [
+        (write("24"), "", "1 writes have no objects and members (-): they name none, or `audit.objects` was off. To"),
+        (write("24", objects=["ad/1"], members=["bid", "name"]), "", "No values are recorded of bid, name. To record"),
+        (write("24", members=["name", "state"], values=PAUSED), "", ""),
+        (write("24", members=["name", "state"], values=PAUSED), "name", "No values are recorded of name. To record"),
+        (write("24", unread=["request"]), "", ""),
+        (other("sign-in"), "", ""),
+    ],
+)
+def test_the_missing_key_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: dict[str, Any], member: str, told: str
+) -> None:
+    """Where a column is empty because it was not recorded; not where the key is on and the write had nothing."""
+    assert show((written(tmp_path / "audit.jsonl", [record]),), ChangeFilter(member=member)) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert said.count("\n") == bool(told)
+    assert ("`audit.objects: true`" in said, "`audit.values`" in said) == ("writes" in told, "values" in told)
+
+
+@pytest.mark.parametrize(("columns", "is_table"), [("119", False), ("120", True)])
+def test_a_narrow_terminal_gets_paragraphs(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    is_table: bool,
+) -> None:
+    """Below 120 columns a record is a paragraph, without what it does not have; from there on a row."""
+    path = written(tmp_path / "audit.jsonl", [RECORDS[1], other("sign-in")])
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert show((path,), ChangeFilter()) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert ("    objects: campaign/1 campaign/2" in lines) != is_table
+    assert is_table or lines == [
+        "2026-11-23 17:20:01  agent  UpdateSponsoredProductsCampaigns  success",
+        "    account: acme",
+        "    for: 3511",
+        "    objects: campaign/1 campaign/2",
+        "    members: state=PAUSED",
+        "2026-11-24 08:00:00  -  sign-in  success",
+    ]
+
+
 def test_what_is_not_recorded_may_be_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is said of how many writes this is so."""
     path = written(tmp_path / "audit.jsonl")
     assert show((path,), ChangeFilter(object="campaign/1")) == 0
     assert "2 further writes may be among them" in capsys.readouterr().err
     assert show((path,), ChangeFilter(object="campaign/1", client="nobody")) == 0
-    assert capsys.readouterr().err == "No write was found.\n"
+    assert capsys.readouterr().err == "No change was found.\n"
 
 
 @pytest.mark.parametrize(("wanted", "incomplete"), [({"member": "state"}, 1), ({"object": "campaign/1"}, 0)])

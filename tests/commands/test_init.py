@@ -50,6 +50,7 @@ def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFix
     assert account.refresh_token == FULL.refresh_token
     assert config.admin.key is not None
     assert (config.audit.file, config.audit.required) == (folder / "audit.jsonl", True)
+    assert (config.audit.objects, config.audit.values) == (True, ("state", "budget", "bid"))
     (client,) = config.clients
     assert (client.name, client.accounts, client.access) == ("reporting", ("a.cme",), "report")
     out, err = capsys.readouterr()
