@@ -18,6 +18,7 @@ from proxy.admin.history import RequestHistory
 from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
+from proxy.advice import options_in_use
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of
@@ -157,7 +158,8 @@ class Program:
         self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
         self.reports = SharedReports()
         self.workers: Supervisor | None = None
-        worker_settings = {"demo": self.demo, "open_files": open_files, "form": self.logs.form}
+        output = {"form": self.logs.form, "on_terminal": self.logs.on_terminal, "options": dict(options_in_use)}
+        worker_settings = {"demo": self.demo, "open_files": open_files, **output}
         self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
         self.throttles = self._worker_group.throttles if self._worker_group is not None else Throttles()
         self._budgets = self._worker_group.budgets if self._worker_group is not None else Budgets()

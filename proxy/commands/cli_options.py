@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.terminal import options_in_use
+from proxy import advice
 from proxy.config.model.values import parse_address
 from proxy.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ def remember(option: str) -> Callable[[Path | None], Path | None]:
 
     def keep(value: Path | None) -> Path | None:
         if value is not None:
-            options_in_use[option] = str(value)
+            advice.options_in_use[option] = str(value)
         return value
 
     return keep

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proxy import advice
 from proxy.commands.addresses import at_addresses
-from proxy.commands.terminal import INTERRUPTED, complain, options_in_use, tell
+from proxy.commands.terminal import INTERRUPTED, complain, tell
 from proxy.errors import StartupError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def main() -> None:
         run_any()
         return
     gc.disable()  # what a start makes is kept; garbage is looked for from when the program serves
-    options_in_use.update({f"--{name.replace('_', '-')}": plain[name] for name in PATHS if name in plain})
+    advice.options_in_use.update({f"--{name.replace('_', '-')}": plain[name] for name in PATHS if name in plain})
     try:
         paths = {name: Path(plain[name]) for name in PATHS if name in plain}
         code = serve_as_asked(ServeRequest(**paths, listen=plain.get("listen"), admin_listen=plain.get("admin_listen")))

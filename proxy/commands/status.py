@@ -21,12 +21,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from proxy.advice import with_options_in_use
 from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
 from proxy.commands.consoles import answers
 from proxy.commands.healthcheck import reachable
-from proxy.commands.terminal import FAILED, OK, complain, printable, say, with_options_in_use
+from proxy.commands.terminal import FAILED, OK, complain, printable, say
 from proxy.config import admin_address, admin_key, environment
 from proxy.errors import ConfigurationError
 from proxy.events import NEEDS_OPERATOR

@@ -5,12 +5,9 @@ Exit codes: 0 it worked; 1 it ran and something is wrong; 2 the configuration or
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
-from pathlib import Path
-from typing import Final
 
+from proxy.advice import with_options_in_use
 from proxy.secret import mask_keys
 
 OK, FAILED = 0, 1
@@ -27,33 +24,6 @@ def tell(text: str = "") -> None:
     """A line on standard error: progress, advice. Commands in it carry the options in use."""
     sys.stderr.write(f"{with_options_in_use(text)}\n")
     sys.stderr.flush()
-
-
-_SUGGESTED: Final = re.compile(r"(?m)(?P<start>^ *|`)ads-proxy (?P<name>[a-z][a-z-]*)(?P<rest>[^`\n]*)(?=`|$)")
-options_in_use: Final[dict[str, str]] = {}
-"""`--config` and `--env-file` as they were given to the command that runs; `cli_options` fills it."""
-
-
-def with_options_in_use(text: str) -> str:
-    """The text, its suggested commands with the --config and --env-file of the command that runs.
-
-    A suggested command stands between backticks or has a line of its own.
-    """
-    return _SUGGESTED.sub(_with_options, text)
-
-
-def _with_options(found: re.Match[str]) -> str:
-    if " --config" in found["rest"] or not _takes_configuration(found["name"]):
-        return found[0]
-    asked, dashes, other_command = found[0].partition(" -- ")
-    options = "".join(f" {option} {shlex.quote(path)}" for option, path in options_in_use.items())
-    return f"{asked}{options}{dashes}{other_command}"
-
-
-def _takes_configuration(name: str) -> bool:
-    """Whether the command has --config, as its file says. To import it would load what it needs to run."""
-    path = Path(__file__).with_name(f"{name.replace('-', '_')}.py")
-    return path.exists() and re.search(r'\bConfigOption\b|"--config"', path.read_text(encoding="utf-8")) is not None
 
 
 def complain(problems: str) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
+from proxy.advice import with_options_in_use
 from proxy.config import AccessField
 from proxy.events import ItemCounts
 
@@ -80,6 +81,13 @@ class Timestamps:
         if moment != self.moment:
             self.turn(moment)
         return f"{self.text}Z"
+
+
+def _said(event: RequestFinished, name: str) -> str:
+    """What went wrong, as the line tells it. Commands that `detail` suggests to an operator can be typed as they stand;
+    that of a refusal was written for the client."""
+    text: str = getattr(event, name)
+    return with_options_in_use(text) if name == "detail" and event.status >= 500 else text
 
 
 class AccessLine:
@@ -216,7 +224,7 @@ class AccessLines:
         few += self.outcome(event.write)
         if not (event.refusal or event.fault or event.detail):
             return few
-        return few + "".join(self._member(name, getattr(event, name)) for name in _PROBLEM)
+        return few + "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
 
     def outcome(self, write: WriteOutcome | None) -> str:
         """The members that tell what became of a write; none for any other request."""
@@ -233,7 +241,7 @@ class AccessLines:
         found: dict[str, object] = {}
         for name in ACCESS_FIELDS:
             if name in self._fields:
-                value = getattr(event, name.removesuffix("_ms"))
+                value: Any = _said(event, name) if name in _PROBLEM else getattr(event, name.removesuffix("_ms"))
                 value = round(value * 1000, 3) if name.endswith("_ms") else value
                 value = value.members if isinstance(value, ItemCounts) else value
                 if value or name not in OFTEN_EMPTY or (has_problem and name in _PROBLEM):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import traceback
@@ -16,10 +17,11 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from proxy import events
+from proxy.advice import with_options_in_use
 from proxy.events import Event, RequestFinished, RequestKind, RequestStarted
 from proxy.observability import audit
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
-from proxy.observability.plain_lines import render_plain
+from proxy.observability.plain_lines import COLUMNS, render_plain
 from proxy.observability.redaction import Redaction
 from proxy.observability.sink import Sink
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 Format = Literal["json", "console", "auto"]
+LEAST_COLUMNS: Final = 60
+"""A terminal that is narrower wraps the lines itself."""
 _OWN_WORDS: Final = frozenset({"timestamp", "level", "event"})
 
 _STATE_LEVELS: Final = {"degraded": "warning", "expired": "error", "revoked": "error", "misconfigured": "error"}
@@ -130,6 +134,21 @@ def fields_of(event: Event) -> dict[str, object]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}
 
 
+def columns_of(stream: TextIO | None) -> int:
+    """How wide the terminal is now to which a stream leads."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns if stream is not None else 0
+    except (OSError, ValueError):
+        columns = 0
+    return max(LEAST_COLUMNS, columns) if columns else COLUMNS
+
+
+def _advising(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_advising, value))
+    return with_options_in_use(value) if isinstance(value, str) else value
+
+
 def _has_no_form(_record: RequestRecord, _now: float) -> bool:
     return False
 
@@ -146,9 +165,11 @@ class Logs:
         access: bool,
         colours: bool = True,
     ) -> None:
+        self.screen = stream
+        """What leads to the terminal on which the lines are read, if they are read on one."""
         self.redaction = Redaction()
-        self._json = form == "json" or (form == "auto" and not (stream is not None and stream.isatty()))
-        self._colours = colours and not self._json and stream is not None and stream.isatty()
+        self._json = form == "json" or (form == "auto" and not self.on_terminal)
+        self._colours = colours and not self._json and self.on_terminal
         self.sink = Sink(stream, self._lost_line)
         self._clock = Timestamps()
         self._access_lines = AccessLines(self.redaction, self._clock)
@@ -162,6 +183,11 @@ class Logs:
     def form(self) -> Format:
         """How lines look: `json` or `console`."""
         return "json" if self._json else "console"
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the lines are read on a terminal."""
+        return self.screen is not None and self.screen.isatty()
 
     def adjust(self, *, level: str, access: bool, access_fields: Iterable[str] | None = None) -> None:
         """What a reload may change. Without `access`, only requests that met trouble have a line; `access_fields` are
@@ -258,14 +284,16 @@ class Logs:
     # --- lines ----------------------------------------------------------------------------------------------
 
     def _render(self, level: str, event: str, values: dict[str, object]) -> str:
-        """A line of at most `MAX_LINE_BYTES`, cleaned first."""
+        """A line of at most `MAX_LINE_BYTES`, cleaned first. Commands that it suggests can be typed as they stand."""
+        if event != "request":  # most of a request's members are a client's; `AccessLines` has the one that is ours
+            values = {name: _advising(value) for name, value in values.items()}
         line = self._clean({"timestamp": self._clock.now(), "level": level, "event": event, **values})
         return fit(line, self._lay_out)
 
     def _lay_out(self, values: dict[str, object]) -> str:
         if self._json:
             return f"{json.dumps(values, separators=(',', ':'))}\n"
-        return f"{render_plain(values, colours=self._colours)}\n"
+        return f"{render_plain(values, colours=self._colours, columns=columns_of(self.screen))}\n"
 
     def _lost_line(self, count: int) -> str:
         return self._render("warning", "log_lines_lost", {"count": count, "detail": "The output could not be written."})

@@ -1,4 +1,4 @@
-"""Lines for people at a terminal: what happened in at most 100 columns, the rest below it. Pure: values in, text out.
+"""Lines for people at a terminal: what happened in one line of it, the rest below. Pure: values in, text out.
 
 A request is one line, and a second where something went wrong; the JSON lines hold more. A word that is longer than a
 line, such as an address to sign in at, stays whole, so that it can be copied. Nothing here is JSON, and no JSON is
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COLUMNS: Final = 100
+"""Of output that is no terminal, or a terminal that does not tell its width."""
 _INDENT: Final = " " * 4
 _LEAST_PATH: Final = 40
 """Columns that a path has before anything behind it stays away for its sake."""
@@ -30,10 +31,10 @@ _FAR_FUTURE: Final = 1e11
 _APART: Final = frozenset({"timestamp", "level", "event", "traceback"})
 
 
-def render_plain(values: Mapping[str, object], *, colours: bool) -> str:
+def render_plain(values: Mapping[str, object], *, colours: bool, columns: int = COLUMNS) -> str:
     """The text of a line's values, several lines where one is not enough, without the last line's end."""
     request = values.get("event") == "request"
-    lines = _request(values) if request else _event(values)
+    lines = _request(values, columns) if request else _event(values, columns)
     lines += (_INDENT + escaped(line) for line in str(values.get("traceback", "")).splitlines())
     if not colours:
         return "\n".join(lines)
@@ -65,10 +66,10 @@ def _time(values: Mapping[str, object]) -> str:
     return str(values["timestamp"])[11:23]
 
 
-def _event(values: Mapping[str, object]) -> list[str]:
+def _event(values: Mapping[str, object], columns: int) -> list[str]:
     words = [_time(values), f"[{values['level']}]", str(values["event"])]
     words += (f"{name}={_shown(as_read(name, value))}" for name, value in values.items() if name not in _APART)
-    return _wrapped(" ".join(words))
+    return _wrapped(" ".join(words), columns)
 
 
 def _shown(value: object) -> str:
@@ -79,17 +80,17 @@ def _shown(value: object) -> str:
     return escaped(str(value))
 
 
-def _request(values: Mapping[str, object]) -> list[str]:
+def _request(values: Mapping[str, object], columns: int) -> list[str]:
     """When, what was answered, what was asked; then what it was, whose, and how long it took, as far as it fits."""
     given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ())}
     begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
     path, behind = given.get("path", ""), _behind(given)
-    room = COLUMNS - len(begin) - 1
+    room = columns - len(begin) - 1
     while behind and min(len(path), _LEAST_PATH) + len(_joined(behind)) > room:
         behind.pop(0)
     end = _joined(behind)
     first = f"{begin} {_cut(path, room - len(end))}{end}"
-    return [first.rstrip(), *_problem_text(given)]
+    return [first.rstrip(), *_problem_text(given, columns)]
 
 
 def _behind(given: Mapping[str, str]) -> list[str]:
@@ -111,12 +112,12 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: max(0, room - len(_CUT))] + _CUT
 
 
-def _problem_text(given: Mapping[str, str]) -> list[str]:
+def _problem_text(given: Mapping[str, str], columns: int) -> list[str]:
     words = [given[name] for name in ("refusal", "fault", "detail") if name in given] or _failed_items(given)
     if not words:
         return []
     words += [f"[{given[name]}]" for name in ("request_id", "amazon_request_id") if name in given]
-    return _wrapped(" ".join(words), indent=_INDENT)
+    return _wrapped(" ".join(words), columns, indent=_INDENT)
 
 
 def _failed_items(given: Mapping[str, str]) -> list[str]:
@@ -127,10 +128,10 @@ def _failed_items(given: Mapping[str, str]) -> list[str]:
     return [f"{outcome} although {status}" + (f": {given['items']}" if "items" in given else "")]
 
 
-def _wrapped(text: str, indent: str = "") -> list[str]:
+def _wrapped(text: str, columns: int, indent: str = "") -> list[str]:
     return textwrap.wrap(
         text,
-        COLUMNS,
+        columns,
         initial_indent=indent,
         subsequent_indent=_INDENT,
         break_long_words=False,

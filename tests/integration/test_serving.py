@@ -58,6 +58,19 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(
     assert f"ADS_PROXY_{key.upper()}" in text
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_log_suggests_commands_that_can_be_typed(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+    """They carry the `--config` of `serve`, also those of a worker; the response to a client does not."""
+    account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
+    with serving(tmp_path, amazon.configuration(accounts={"acme": account}, workers=workers)) as running:
+        command = f"`ads-proxy login acme --config {tmp_path / 'proxy.yaml'}`"
+        assert command in running.told("sign_in_needed")[0]["advice"]
+        status, body = running.get("/v2/profiles")
+        assert (status, b"--config" in body) == (503, False)
+        assert b"`ads-proxy login" in body
+        assert "--config" in running.told("request", status=503)[0]["detail"]
+
+
 def test_a_second_instance_does_not_get_the_first_ones_port(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Two programs with one configuration: the second says why it ends, the first serves on."""
     with serving(tmp_path, amazon.configuration()) as first:

@@ -47,6 +47,29 @@ def lines(stream: io.StringIO, logs: Logs) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_suggested_commands_carry_the_configuration_in_use(
+    start: Start, monkeypatch: pytest.MonkeyPatch, form: Format
+) -> None:
+    """In what the program says to an operator, of a failed request or of anything else; a refusal is told to a client,
+    and a client's own words stay as they were sent."""
+    monkeypatch.setattr("proxy.advice.options_in_use", {"--config": "my.yaml"})
+    stream = io.StringIO()
+    logs = start(stream, form=form)
+    logs.observe(events.SignInNeeded("acme", "Run `ads-proxy login acme`."))
+    logs.observe(events.ConfigReloaded(False, ("`ads-proxy keys new NAME`", "x"), (), ()))
+    path = "/`ads-proxy check`"
+    logs.observe(dataclasses.replace(finished(), status=503, path=path, refusal="x", detail="`ads-proxy invite acme`"))
+    logs.observe(dataclasses.replace(finished(), status=401, detail="Send what `ads-proxy keys new ME` printed."))
+    logs.observe(dataclasses.replace(finished(), status=503, detail="x" * MAX_LINE_BYTES, path=path))
+    assert logs.flush()
+    said = " ".join(stream.getvalue().split())
+    for command in ("login acme", "keys new NAME", "invite acme"):
+        assert f"`ads-proxy {command} --config my.yaml`" in said
+    assert "`ads-proxy keys new ME`" in said
+    assert said.count(path) == 2
+
+
 def test_a_request_is_one_json_line_with_every_field(start: Start) -> None:
     """The access line holds what an operator looks for, times in milliseconds, and an RFC 3339 time in UTC."""
     stream = io.StringIO()

@@ -1,15 +1,19 @@
-"""What people at a terminal read: a line of at most 100 columns for a request, everything else below it."""
+"""What people at a terminal read: one line of it for a request, everything else below."""
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import struct
+import termios
 from typing import Any
 
 import pytest
 
 from proxy import events
-from proxy.observability.logs import Format, Logs
+from proxy.observability.logs import LEAST_COLUMNS, Format, Logs, columns_of
 from proxy.observability.plain_lines import COLUMNS, render_plain
 from tests.observability.test_metrics import finished
 
@@ -171,3 +175,29 @@ def test_json_is_never_wrapped() -> None:
     logs.close()
     (line,) = stream.getvalue().splitlines()
     assert len(json.loads(line)["advice"]) == 2000
+
+
+def resize(terminal: int, columns: int) -> None:
+    """As the program that draws a terminal does (TIOCSWINSZ)."""
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+
+def test_lines_are_as_wide_as_the_terminal_is_now() -> None:
+    """Also after it was resized; other output, and a terminal without a width, gets 100 columns."""
+    drawing, screen = os.openpty()
+    with os.fdopen(screen, "w", encoding="utf-8") as stream:
+        logs = Logs(stream, form="auto", level="info", access=True, colours=False)
+        for columns in (72, 160):
+            resize(drawing, columns)
+            logs.observe(events.SignInNeeded("acme", "word " * 60))
+            assert logs.flush()
+            *lines, _ = os.read(drawing, 65536).decode().splitlines()
+            assert lines
+            assert all(columns - len("word ") < len(line.rstrip()) <= columns for line in lines)
+        logs.close()
+        widths = {0: COLUMNS, 20: LEAST_COLUMNS, 300: 300}
+        for columns, used in widths.items():
+            resize(drawing, columns)
+            assert columns_of(stream) == used
+    os.close(drawing)
+    assert [columns_of(each) for each in (None, io.StringIO(), stream)] == [COLUMNS] * 3

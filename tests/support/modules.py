@@ -14,7 +14,7 @@ LAYERS = (
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
     *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py", "unchanging.py"),
-    *("strict_json.py", "secret.py"),
+    *("strict_json.py", "advice.py", "secret.py"),
 )
 """From top to bottom: each imports only from those after it."""
 

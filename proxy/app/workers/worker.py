@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
+from proxy.advice import options_in_use
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.object_freezer import ObjectFreezer, freezing
@@ -157,7 +158,9 @@ class Worker:
         """Make everything. Tokens, lists and what else is known follow, and `serve` then."""
         self.number = self._reports.number = message["number"]
         config = self.config = from_document(message["config"])
+        options_in_use.update(message["options"])
         self._logs = configure(form=message["form"], level=config.log.level, colours=False)
+        self._logs.screen = sys.stderr if message["on_terminal"] else None  # standard output leads to the supervisor
         self._opened.callback(self._logs.close)
         self._logs.redact(config.secrets())
         self._adjust_logs()

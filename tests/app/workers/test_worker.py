@@ -77,7 +77,8 @@ class Begun:
         self._frames = FrameReader()
 
     async def begin(self, *, audited: bool) -> None:
-        settings = {"form": "json", "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
+        output = {"form": "json", "on_terminal": False, "options": {}}
+        settings = {**output, "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
         self.say("begin", number=3, config=self._config, tls=ServerTls().to_document(), **settings)
         await until(lambda: hasattr(self.worker, "forwarder"))
 
@@ -283,6 +284,8 @@ async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyP
     config = to_document(load(None, VARIABLES))
     settings: dict[str, Any] = {
         "form": "json",
+        "on_terminal": False,
+        "options": {},
         "level": "error",
         "demo": False,
         "open_files": 0,
