@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.init import write_all, write_configuration
+from proxy.commands.init import new_files, write_all, write_configuration
 from proxy.commands.prompts import AccountAnswers
 from proxy.config import load
 from proxy.errors import ConfigurationError, StartupError
@@ -61,6 +61,18 @@ def test_what_is_written_can_be_served(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"ads-proxy serve --config {folder}/proxy.yaml" in err
     assert f"The console is then at http://127.0.0.1:8081/; its key is in {folder}/secrets/admin-key." in err
     assert "ads-proxy login" not in err
+
+
+def test_the_page_about_systemd_names_these_files() -> None:
+    """Each secret file that `init` writes for the account `main` becomes a credential of the same name."""
+    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text()
+    loaded = re.findall(r"LoadCredential=(\S+):/etc/ads-proxy/(secrets/\S+)", page)
+    answers = AccountAnswers("x", Secret("a"), Secret("b"), "main")
+    secrets = [file.name for file in new_files(answers, "") if file.name.startswith("secrets/")]
+    assert [path for _, path in loaded] == secrets
+    assert all(path == f"secrets/{name}" for name, path in loaded)
+    used = re.findall(r"\{file: /run/credentials/ads-proxy.service/(\S+)\}", page)
+    assert used == [name for name, _ in loaded]
 
 
 def test_only_the_owner_reads_secrets(tmp_path: Path) -> None:
