@@ -2,8 +2,8 @@
 
 It gets a token for each account and lists its profiles in every region. Each problem is one line that says what to do;
 the exit code is then 1. --as tells whether a client's request would pass, and which rule decides. --diff tells which
-consents a change of the configuration makes void. --offline checks the configuration alone. None of the three contacts
-Amazon.
+consents a change of the configuration makes void. --offline checks the configuration, and the files, directories and
+addresses that the proxy needs to start. None of the three contacts Amazon.
 
 Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 """
@@ -20,15 +20,12 @@ from rich.table import Table
 
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
-from proxy.app.report_orders import check_reports
-from proxy.app.rules import make_clients, make_operations, make_routing_table, named_reports
-from proxy.app.server_tls import ServerTls
-from proxy.app.telemetry import require_extra
+from proxy.app.rules import make_clients, make_routing_table, named_reports
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers, progress_line
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.config import Config, StateKind, environment, load, notes
+from proxy.config import Config, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
 from proxy.errors import AccountRequired, ConfigurationError, Refused
 from proxy.forwarding.injection import REQUEST_FIELDS
@@ -40,6 +37,7 @@ from proxy.reports.requested import read_asked
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
+from proxy.tokens.opening import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     from proxy.routing.operations import Operations
 
 
+_VERDICTS = {False: "The configuration is usable.", True: "The proxy would not start."}
 _ORIGINS = {
     "configuration": "configuration",
     "store": "state (renewed by Amazon)",
@@ -75,7 +74,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
         Path | None,
         typer.Option(metavar="OLD_CONFIG", help="List the consents that the change from this file makes void."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration alone.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Check what a start needs, without Amazon.")] = False,
     profile: Annotated[str | None, typer.Option(metavar="ID", help="With --as: the request's Scope.")] = None,
     account_id: Annotated[
         str | None, typer.Option(metavar="ID", help="With --as: the request's Amazon-Ads-AccountId.")
@@ -109,17 +108,18 @@ def check(  # noqa: PLR0913 - each is an option of the command
 
 
 def check_accounts(config: Config, *, offline: bool = False) -> int:
-    """0 if every account works, else 1; `StartupError` if the proxy could not start with this configuration."""
-    make_operations(config)
-    check_reports(config)
-    require_extra(config)
-    ServerTls().begin(config)
+    """0 if the proxy could start and every account works, else 1. Raises `ConfigurationError`."""
+    from proxy.app.start_checks import check_start  # not above: it loads all that the program is made of
+
+    start = check_start(config)
     tell(_summary(config))
-    for note in notes(config):
+    for note in (*notes(config), *start.notes):
         tell(f"note: {note}")
+    for refusal in start.refusals:
+        complain(refusal)
     if offline:
-        say("The configuration is usable. Nothing was asked of Amazon.")
-        return OK
+        say(f"{_VERDICTS[bool(start.refusals)]} Nothing was asked of Amazon.")
+        return FAILED if start.refusals else OK
     from proxy.commands.amazon_session import explain, remarks_on
 
     findings = asyncio.run(_try_all(config))
@@ -132,7 +132,7 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     unknown = [*unlisted_profiles(config, findings)]
     for sentence in unknown:
         complain(sentence)
-    if unknown or not all(finding.is_sound for finding in findings):
+    if start.refusals or unknown or not all(finding.is_sound for finding in findings):
         return FAILED
     say("Everything works.")
     return OK
@@ -140,9 +140,8 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
 
 def _summary(config: Config) -> str:
     source = str(config.sources[0]) if config.sources else "the environment"
-    state = {StateKind.MEMORY: "in memory", StateKind.FILE: "in files", StateKind.REDIS: "in Redis"}[config.state.kind]
     clients = f"clients with keys: {len(config.clients)}" if config.clients else "every client is trusted"
-    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state {state}"
+    return f"The configuration ({source}) is valid: {config.listen}, {clients}, state in {shown_url(config.state.url)}"
 
 
 async def _try_all(config: Config) -> list[Finding]:

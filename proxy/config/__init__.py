@@ -42,7 +42,7 @@ from proxy.config.model.sections import (
     UpstreamSection,
 )
 from proxy.config.model.values import Address
-from proxy.config.reading.files import Stamp, is_folder, stamps_of
+from proxy.config.reading.files import Stamp, check_can_be_made, check_writable, is_folder, stamps_of
 
 __all__ = [
     "DEFAULT_ADMIN",
@@ -72,6 +72,8 @@ __all__ = [
     "admin_key",
     "admin_key_place",
     "audit_file",
+    "check_can_be_made",
+    "check_writable",
     "config_path",
     "configured_names",
     "default_spill_directory",

@@ -65,6 +65,30 @@ def bind(name: str, address: Address) -> list[socket.socket]:
     return sockets
 
 
+def check_before_start(name: str, address: Address) -> str:
+    """What may keep a program from listening on an address, empty for nothing. Raises `ListenError` for an address that
+    it cannot have on this machine.
+
+    An address in use is most often that of the running program, and a running program may have been given the right to
+    a port: neither is an error. Nothing listens for a moment, so that no connection is lost.
+    """
+    missing, is_here = None, False
+    try:
+        for family, where in _addresses(address):
+            try:
+                _bound(family, where).close()
+                is_here = True
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    return str(_explained(name, address, error))
+                missing = error
+        if missing is not None and not is_here:
+            raise missing
+    except OSError as error:
+        raise _explained(name, address, error) from error
+    return ""
+
+
 def bound_address(bound: socket.socket) -> Address:
     """Where a socket of `bind` listens."""
     host, port = bound.getsockname()[:2]
@@ -78,6 +102,16 @@ def _addresses(address: Address) -> list[tuple[int, Any]]:
 
 
 def _listening(family: int, where: Any) -> socket.socket:
+    bound = _bound(family, where)
+    try:
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _bound(family: int, where: Any) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,7 +121,6 @@ def _listening(family: int, where: Any) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)
-        bound.listen(BACKLOG)
     except BaseException:
         bound.close()
         raise

@@ -16,6 +16,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from proxy.config import check_writable
 from proxy.errors import StartupError
 from proxy.observability.audit_chain import ChainHead, read_link
 
@@ -122,7 +123,22 @@ def open_at_start(path: Path) -> AuditFile:
     try:
         return AuditFile(path)
     except OSError as error:
-        raise StartupError(f"audit.file: {path} cannot be used: {reason(error)}.") from None
+        raise _refusal(path, error) from None
+
+
+def check_before_start(path: Path) -> None:
+    """Raise what `open_at_start` would, but make, lock and change nothing: the program may be running."""
+    try:
+        if os.path.lexists(path):
+            os.close(_open_unlocked(path, _FLAGS & ~os.O_CREAT))
+        else:
+            check_writable(path.parent)
+    except OSError as error:
+        raise _refusal(path, error) from None
+
+
+def _refusal(path: Path, error: OSError) -> StartupError:
+    return StartupError(f"audit.file: {path} cannot be used: {reason(error)}.")
 
 
 def head_path(path: Path) -> Path:
@@ -158,10 +174,19 @@ _NO_FILE: Final = "it is no ordinary file"
 
 
 def _open(path: Path) -> int:
-    descriptor = os.open(path, _FLAGS, MODE)
+    descriptor = _open_unlocked(path, _FLAGS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_unlocked(path: Path, flags: int) -> int:
+    descriptor = os.open(path, flags, MODE)
     try:
         _check(os.fstat(descriptor))
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         raise

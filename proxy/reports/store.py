@@ -25,6 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
+from proxy.config import check_can_be_made
 from proxy.errors import AdsProxyError, StateError
 from proxy.tokens import state_directory
 
@@ -344,12 +345,26 @@ class ReportFolder:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-            facts = folder.lstat()
-        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
-            raise ReportFolderError(f"{folder} is not a folder of this user: remove it, or change reports.keep.dir.")
-        if facts.st_mode & 0o077:
-            raise ReportFolderError(f"{folder} is open to other users; close it with: chmod 700 {folder}")
+        _refuse_shared(folder)
         return folder
+
+    def check_before_start(self, names: Iterable[str]) -> None:
+        """Raise the `ReportFolderError` of a folder in which these reports cannot be kept; make and change nothing."""
+        with _translated():
+            check_can_be_made(self.directory)
+        for folder in map(self.path, names):
+            if os.path.lexists(folder):
+                _refuse_shared(folder)
+
+
+def _refuse_shared(folder: Path) -> None:
+    """Raise `ReportFolderError` for what others could read or replace."""
+    with _translated():
+        facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+        raise ReportFolderError(f"{folder} is not a folder of this user: remove it, or change reports.keep.dir.")
+    if facts.st_mode & 0o077:
+        raise ReportFolderError(f"{folder} is open to other users; close it with: chmod 700 {folder}")
 
 
 @contextlib.contextmanager

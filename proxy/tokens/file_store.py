@@ -87,6 +87,15 @@ class FileStore:
         return cls._open(place, keys, writable=False)
 
     @classmethod
+    def check_before_start(cls, directory: str, keys: tuple[Secret, ...]) -> None:
+        """Blocks. Raise what `open` would, but make and change nothing: a program may be using the directory."""
+        place = state_directory.look(directory)
+        if place is not None and (keys or state_directory.files(place, KEY_FILE, state_directory.CHECK)):
+            cls._open(place, keys, writable=False)
+        elif keys:
+            make_cipher(keys)
+
+    @classmethod
     def _open(cls, place: Path, keys: tuple[Secret, ...], *, writable: bool) -> FileStore:
         notes = [] if writable else [f"The state directory {place} is read-only: new refresh tokens cannot be kept."]
         made = state_directory.read_private(place / KEY_FILE)

@@ -55,6 +55,35 @@ def open_store(
     raise StateError(f"state.url: {url!r} is neither memory: nor file:DIR.")
 
 
+def check_before_start(
+    url: str | Secret, key: Secret | tuple[Secret, ...] | None = None, shared: SharedSettings | None = None
+) -> None:
+    """Raise the `StateError` that `open_store` would, but make and change nothing. Blocks; asks no server."""
+    if isinstance(url, Secret) or not url.startswith("file:"):
+        open_store(url, key, None)
+        spill = shared.spill if isinstance(url, Secret) and shared is not None else None
+        if spill is not None and spill.required:
+            from proxy.tokens.spill import Spill
+
+            try:
+                Spill.check_before_start(spill.directory)
+            except StateError as error:
+                raise StateError(f"state.spill: {error}") from None
+        return
+    from proxy.tokens.file_store import FileStore
+
+    FileStore.check_before_start(directory_of(url), keys_of(key))
+
+
+def shown_url(url: str | Secret) -> str:
+    """A store's address without its password."""
+    if not isinstance(url, Secret):
+        return url
+    from proxy.config.model.redis_address import parse_redis_address
+
+    return str(parse_redis_address(url.reveal()))
+
+
 async def _rotate_redis(store: RedisStore) -> int:
     try:
         return await store.rotate()

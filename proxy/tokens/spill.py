@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.tokens.store import StoredToken
 
 SPILLED: Final = "spilled-"
+_ADVICE: Final = "Set state.spill to a directory that this user can write, or to off."
 PATIENCE: Final = 0.25
 """Seconds that a write to the store may take before a copy is made. The process may be killed while a store hangs."""
 
@@ -46,7 +47,7 @@ class Spill:
     @classmethod
     def open(cls, directory: str, cipher: MultiFernet, store: str) -> Spill:
         """Blocks. `store` is the address of the store, without its password. Raises `StateError`."""
-        place = state_directory.locate(directory, "Set state.spill to a directory that this user can write, or to off.")
+        place = state_directory.locate(directory, _ADVICE)
         with state_directory.locked(place):
             state_directory.sweep(place)
             if state_directory.read(place / state_directory.CHECK) is None:
@@ -54,6 +55,11 @@ class Spill:
         spill = cls(place, cipher, store)
         spill._read_all()
         return spill
+
+    @staticmethod
+    def check_before_start(directory: str) -> None:
+        """Blocks. Raise the `StateError` of a directory that `open` would refuse; make and change nothing."""
+        state_directory.look(directory, _ADVICE)
 
     def copy_of(self, account: str) -> StoredToken | None:
         """What an earlier run or this one left here."""

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.config import check_can_be_made, check_writable
 from proxy.errors import StateError
 
 if TYPE_CHECKING:
@@ -39,23 +40,48 @@ def locate(directory: str, advice: str = ADVICE) -> Path:
     as a Kubernetes volume, a subdirectory of its own.
     """
     wanted = Path(directory).expanduser()
-    within = wanted / SUBDIRECTORY
     try:
-        if (within / CHECK).exists():
-            return _private(within)
-        if (wanted / CHECK).exists():
-            return _private(wanted)
         if not wanted.exists():
+            check_can_be_made(wanted)
             wanted.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 wanted.mkdir(mode=0o700)
-        if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()):
-            return wanted
+        place = _place(wanted)
         with contextlib.suppress(FileExistsError):
-            within.mkdir(mode=0o700)
-        return _private(within)
+            place.mkdir(mode=0o700)
+        return _private(place)
     except OSError as error:
-        raise StateError(f"The state directory {wanted} cannot be used: {reason(error)}. {advice}") from None
+        raise _unusable(wanted, error, advice) from None
+
+
+def look(directory: str, advice: str = ADVICE) -> Path | None:
+    """The directory that `locate` would give, refused for the same reasons; None where it would be made. Makes
+    nothing."""
+    wanted = Path(directory).expanduser()
+    try:
+        place = _place(wanted)
+        if not os.path.lexists(place):
+            check_can_be_made(place)
+            return None
+        if not (os.statvfs(place).f_flag & os.ST_RDONLY and (place / CHECK).exists()):
+            check_writable(place)
+        return _private(place)
+    except OSError as error:
+        raise _unusable(wanted, error, advice) from None
+
+
+def _place(wanted: Path) -> Path:
+    """The directory itself or its subdirectory, which may be missing."""
+    within = wanted / SUBDIRECTORY
+    if (within / CHECK).exists():
+        return within
+    if (wanted / CHECK).exists() or not os.path.lexists(wanted):
+        return wanted
+    return wanted if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()) else within
+
+
+def _unusable(wanted: Path, error: OSError, advice: str) -> StateError:
+    return StateError(f"The state directory {wanted} cannot be used: {reason(error)}. {advice}")
 
 
 def _is_private(path: Path) -> bool:

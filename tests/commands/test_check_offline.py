@@ -52,6 +52,28 @@ def test_what_a_program_would_refuse_is_refused(tmp_path: Path, more: str, probl
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memory:", "state in memory:"),
+        ("file:kept", "state in file:{folder}/kept"),
+        ("redis://u:canary-password@127.0.0.1:9/2", "state in redis://127.0.0.1:9/2"),
+    ],
+)
+def test_the_state_store_is_named(tmp_path: Path, url: str, shown: str) -> None:
+    """A login is looked for there and nowhere else; never its password."""
+    result = check(tmp_path, f"{ACCOUNT}state: {{url: '{url}', key: {'k' * 16}}}\n")
+    assert result.stderr.splitlines()[0].endswith(shown.format(folder=tmp_path))
+    assert "canary" not in result.stderr
+
+
+def test_a_refusal_is_told_with_the_verdict(tmp_path: Path) -> None:
+    """Exit code 1, as of the start."""
+    result = check(tmp_path, ACCOUNT + NOBODY + "audit: {file: nowhere/audit.jsonl}\n")
+    assert (result.exit_code, result.stdout) == (1, "The proxy would not start. Nothing was asked of Amazon.\n")
+    assert f"ads-proxy: audit.file: {tmp_path}/nowhere/audit.jsonl cannot be used: its directory does" in result.stderr
+
+
 @pytest.mark.parametrize("other", ["--as reporting GET /v2/profiles", "--diff proxy.yaml"])
 def test_it_goes_with_no_other_question(tmp_path: Path, other: str) -> None:
     """2, as for every misuse."""

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.app.test_start_checks import REFUSED, configuration
+from tests.commands.test_cli import run
 from tests.support.patience import PATIENCE
 from tests.support.processes import Process, ReadyProcess
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
@@ -56,6 +58,18 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(
     assert text.strip().count("\n") == 0, text
     assert f"{key}: {taken} is in use by another program" in text
     assert f"ADS_PROXY_{key.upper()}" in text
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_serve_refuses_is_what_check_finds(tmp_path: Path, case: str) -> None:
+    """In the same words, with exit code 1 of both."""
+    make, words = REFUSED[case]
+    code, text = fail_to_serve(tmp_path, configuration(tmp_path, **make(tmp_path)))
+    found = run(tmp_path, "check", "--offline", "--config", "proxy.yaml")
+    (line,) = [line for line in found.stderr.splitlines() if words in line]
+    assert (code, found.returncode) == (1, 1)
+    assert line in text
+    assert found.stdout == "The proxy would not start. Nothing was asked of Amazon.\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from proxy.observability.metrics import Metrics
 
 
+def require_shared_memory() -> None:
+    """Raise `StartupError` where the system has no memory that workers can share."""
+    if not shared_counts.are_possible():
+        raise StartupError("workers: this system can run one process only; set workers: 1.")
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerGroup:
     """Made before the program's other parts, which need some of it. `worker_settings` is what each worker is told at
@@ -40,8 +46,7 @@ class WorkerGroup:
     @classmethod
     def make(cls, config: Config, worker_settings: Mapping[str, Any]) -> WorkerGroup:
         """Raises `StartupError` where the system has no such memory."""
-        if not shared_counts.are_possible():
-            raise StartupError("workers: this system can run one process only; set workers: 1.")
+        require_shared_memory()
         return cls(BroadcastThrottles(), SharedCounts.make(config.workers), worker_settings)
 
     @property

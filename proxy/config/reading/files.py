@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import stat
@@ -39,6 +40,27 @@ def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
 def is_folder(path: Path) -> bool:
     """Whether this is a folder, as far as this user may know: `Path.is_dir` fails in one that cannot be searched."""
     return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `OSError` unless this user may make files in a folder. Makes none."""
+    if not stat.S_ISDIR(folder.stat().st_mode):
+        raise _os_error(errno.ENOTDIR, folder)
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise _os_error(errno.EROFS, folder)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise _os_error(errno.EACCES, folder)
+
+
+def check_can_be_made(folder: Path) -> None:
+    """Raise `OSError` unless this user may make files in a folder, or the folder itself where it is missing."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    check_writable(folder)
+
+
+def _os_error(number: int, path: Path) -> OSError:
+    return OSError(number, os.strerror(number), str(path))
 
 
 def is_settled(stamp: Stamp, now: float) -> bool:

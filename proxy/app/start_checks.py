@@ -1,0 +1,82 @@
+"""What would keep the program from starting with a configuration, found without starting it.
+
+Each part of the program has its own `check_before_start` next to what opens it, so that both refuse the same. Nothing
+is made, changed, locked or asked for: the program may be running with this configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.app.program import shared_settings
+from proxy.app.report_orders import check_reports
+from proxy.app.rules import make_operations
+from proxy.app.server_tls import ServerTls
+from proxy.app.telemetry import require_extra
+from proxy.app.workers.worker_group import require_shared_memory
+from proxy.config import environment
+from proxy.downstream import listener
+from proxy.errors import StartupError
+from proxy.observability import audit_file
+from proxy.reports.store import ReportFolder, ReportFolderError
+from proxy.tokens import opening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from proxy.config import Address, Config
+
+
+@dataclass(frozen=True, slots=True)
+class StartFindings:
+    """What the program would refuse, and what it would refuse unless it is what is running; sentences."""
+
+    refusals: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def check_start(config: Config) -> StartFindings:
+    """Look at all that a start opens. Raises `ConfigurationError` for what is wrong in the configuration itself."""
+    make_operations(config)
+    check_reports(config)
+    require_extra(config)
+    shared = shared_settings(config, environment())
+    checks: list[Callable[[], None]] = [
+        lambda: ServerTls().begin(config),
+        lambda: opening.check_before_start(config.state.url, config.state.key, shared),
+    ]
+    if config.audit.file is not None:
+        file = config.audit.file
+        checks.append(lambda: audit_file.check_before_start(file))
+    if config.workers > 1:
+        checks.append(require_shared_memory)
+    refusals, notes = [*_failing(checks)], []
+    for name, address in _addresses(config):
+        try:
+            notes.append(listener.check_before_start(name, address))
+        except StartupError as error:
+            refusals.append(str(error))
+    if config.reports is not None and config.reports.named:
+        try:
+            ReportFolder(config.reports.keep.dir).check_before_start(config.reports.named)
+        except ReportFolderError as error:
+            refusals.append(f"reports.keep.dir: {error}")
+    return StartFindings(tuple(refusals), tuple(filter(None, notes)))
+
+
+def _failing(checks: list[Callable[[], None]]) -> Iterator[str]:
+    for check in checks:
+        try:
+            check()
+        except StartupError as error:
+            if error.exit_code == 2:
+                raise
+            yield str(error)
+
+
+def _addresses(config: Config) -> Iterator[tuple[str, Address]]:
+    yield "listen", config.listen
+    yield "admin_listen", config.admin_listen
+    if config.invites.listen is not None:
+        yield "invites.listen", config.invites.listen
