@@ -26,8 +26,9 @@ UNIT := not integration and not conformance and not long and not fuzz and not so
 # Tests of the modules that call themselves pure, in their rooms. They alone run with coverage, which would take half as
 # long again as all tests take.
 PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_overview.py admin/test_pages.py \
-	app/test_operations.py app/test_wiring.py forwarding/test_body_copy.py forwarding/test_changed_objects.py \
-	forwarding/test_explanation.py forwarding/test_injection.py forwarding/test_retry.py forwarding/test_tool_lists.py \
+	app/test_operations.py app/test_wiring.py commands/test_yaml_edits.py forwarding/test_body_copy.py \
+	forwarding/test_changed_objects.py forwarding/test_explanation.py forwarding/test_injection.py \
+	forwarding/test_retry.py forwarding/test_tool_lists.py \
 	forwarding/test_write_outcome.py observability/test_audit_chain.py observability/test_plain_lines.py \
 	profiles/test_replacement.py reports/test_answers.py reports/test_orders.py reports/test_outcome.py \
 	reports/test_plan.py reports/test_presets.py reports/test_requested.py reports/test_schedule.py \

@@ -43,6 +43,7 @@ from proxy.config.model.sections import (
 )
 from proxy.config.model.values import Address
 from proxy.config.reading.files import Stamp, check_can_be_made, check_writable, is_folder, stamps_of
+from proxy.config.reading.variables import variables_of
 
 __all__ = [
     "DEFAULT_ADMIN",
@@ -83,5 +84,6 @@ __all__ = [
     "notes",
     "redirect_to",
     "stamps_of",
+    "variables_of",
     "wants_colours",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.account import add_account, find_place, insert
+from proxy.commands.account import add_account
 from proxy.commands.init import write_configuration
 from proxy.commands.prompts import AccountAnswers, ProvidedAnswers, answer_account
 from proxy.config import Config, load
@@ -135,40 +135,6 @@ def test_a_person_is_asked_and_shared_answers_are_offered(folder: Path) -> None:
     assert (account.region, account.refresh_tokens[0]) == ("eu", Secret(TOKEN))
 
 
-@pytest.mark.parametrize(
-    ("text", "after"),
-    [
-        ("accounts:\n  a:\n    x: 1\n", "accounts:\n  a:\n    x: 1\n  NEW\n"),
-        ("accounts:\n    a:\n      x: 1", "accounts:\n    a:\n      x: 1\n    NEW\n"),
-        (
-            "accounts:\n  a: {x: 1,\n    y: 2}\n# end\n\nlog:\n",
-            "accounts:\n  a: {x: 1,\n    y: 2}\n  NEW\n# end\n\nlog:\n",
-        ),
-        (
-            "accounts:\n  a:\n    x:\n    # no value\nlog: {}\n",
-            "accounts:\n  a:\n    x:\n  NEW\n    # no value\nlog: {}\n",
-        ),
-        ("accounts:\n  a:\n    x: |\n      t\nlog: {}\n", "accounts:\n  a:\n    x: |\n      t\n  NEW\nlog: {}\n"),
-        (
-            "accounts:\n  a:\n    x:\n    - 1\n    - 2\nlog: {}\n",
-            "accounts:\n  a:\n    x:\n    - 1\n    - 2\n  NEW\nlog: {}\n",
-        ),
-        ("accounts:\n  a:\n    x: 'p\n      q'\nlog: {}\n", "accounts:\n  a:\n    x: 'p\n      q'\n  NEW\nlog: {}\n"),
-    ],
-)
-def test_the_place_is_behind_the_last_account(text: str, after: str) -> None:
-    """Whatever the last value looks like; comments that follow belong to what follows them."""
-    place = find_place(text)
-    assert place is not None
-    assert insert(text, place, ["NEW"]) == after
-
-
-@pytest.mark.parametrize("text", ["", "log: {}\n", "accounts:\n", "accounts: {a: {x: 1}}\n", "- a\n"])
-def test_without_a_block_of_accounts_there_is_no_place(text: str) -> None:
-    """The file is left to its author."""
-    assert find_place(text) is None
-
-
 def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
     """Not even a link that leads nowhere is written through, and nothing else is written then."""
     given = ("--client-id", "other", "--client-secret-file", "secret", "--refresh-token-file", "token")
@@ -211,11 +177,11 @@ def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypat
 
     def load_once(path: Path, environ: dict[str, str]) -> Config:
         loads.append(path)
-        if len(loads) > 1:
+        if len(loads) > 2:
             raise ConfigurationError(("accounts: something is wrong",))
         return load(path, environ)
 
-    monkeypatch.setattr("proxy.commands.account.load", load_once)
+    monkeypatch.setattr("proxy.commands.configuration_file.load", load_once)
     given = ProvidedAnswers("other", "globex", None, None, folder / "secret", folder / "token")
     with pytest.raises(ConfigurationError):
         add_account(folder / "proxy.yaml", {}, given, asks=False)
@@ -225,4 +191,4 @@ def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypat
         "main-client-secret",
         "main-refresh-token",
     ]
-    assert not list(folder.glob(".account-add-*"))
+    assert not list(folder.glob(".ads-proxy-*"))

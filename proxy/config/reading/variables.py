@@ -64,6 +64,17 @@ def _copy(value: Any) -> Any:
     return value
 
 
+def variables_of(keys: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that set a key, a part of it, or a section around it."""
+    wanted = [key.upper() for key in keys]
+    found = []
+    for name in sorted(name for name, value in environ.items() if value and name.startswith(PREFIX)):
+        words = name.removeprefix(PREFIX).upper().split("__")
+        if all(word == key for word, key in zip(words, wanted, strict=False)):
+            found.append(name)
+    return tuple(found)
+
+
 # --- ADS_PROXY_* --------------------------------------------------------------------------------------------
 
 
