@@ -33,6 +33,8 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/logs.py:logs": "each is an option of the command",
     "proxy/commands/report.py:report": "each is an option of the command",
     "proxy/commands/status.py:status": "each is an option of the command",
+    "proxy/commands/client.py:add": "each is an option of the command",
+    "proxy/commands/keys.py:new": "each is an option of the command",
 }
 
 # Private names that another module may use need their reason here: {"proxy/x.py: _name": "why"}.

@@ -34,7 +34,7 @@ NAMES = ("ads-proxy", "amazon-ads-proxy")
 """Of the program; a shell completes the one that was typed."""
 GROUPS = {
     "Run": ("serve", "demo", "run", "simulate"),
-    "Set up": ("init", "account", "login", "invite", "check", "keys", "notify"),
+    "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),
     "Look": ("status", "logs", "profiles", "reports", "report", "consents", "audit"),
     "For machines": ("healthcheck", "wait", "schema", "config-reference", "version"),
 }

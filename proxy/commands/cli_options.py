@@ -67,6 +67,9 @@ AdminListenOption = Annotated[
         callback=check_address,
     ),
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the difference; write nothing.", show_default=False)
+]
 EchoOption = Annotated[
     bool,
     typer.Option("--echo", help="The simulator answers unknown operations with what it received."),

@@ -10,21 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.table import Table
 
 from proxy.access.client_keys import short_id
-from proxy.commands.cli_options import ConfigOption, EnvFileOption, remember
+from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, remember
 from proxy.commands.completion import client_names
+from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry
 from proxy.config import StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
@@ -56,13 +57,14 @@ def new(
         str, typer.Option(metavar="DAY", help="The last day of the key in UTC, such as 2027-01-31.")
     ] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="What the key is for.")] = "",
+    dry_run: DryRunOption = False,
     config: Annotated[
         Path | None,
         typer.Option(
             "--config",
             "-c",
             metavar="FILE",
-            help="The YAML file: print the client's present keys too.",
+            help="The YAML file: add the key to the client there.",
             callback=remember("--config"),
         ),
     ] = None,
@@ -70,12 +72,17 @@ def new(
 ) -> int:
     """Make a key for a client.
 
-    It prints the key once, with the digest for the configuration.
+    It prints the key once, with the digest for the configuration. With --config it writes the digest to the client's
+    keys: only lines of this client change. --dry-run prints the difference, and neither writes nor prints a key.
 
-    Example: ads-proxy keys new reporting --expires 2027-01-31
+    Example: ads-proxy keys new reporting --expires 2027-01-31 --config proxy.yaml
     """
-    present = None if config is None else load(config, environment(env_file))
-    return new_key(name, KeyTerms(expires, note), present)
+    terms = KeyTerms(expires, note)
+    if config is not None:
+        return write_key(ConfigurationFile.open("keys new", config, environment(env_file)), name, terms, dry_run)
+    if dry_run:
+        raise ConfigurationError(("keys new: --dry-run needs --config FILE; nothing is written without it",))
+    return new_key(name, terms)
 
 
 @app.command("list")
@@ -142,40 +149,93 @@ class KeyExpiry:
     on: str = ""
 
 
-def new_key(name: str, terms: KeyTerms, config: Config | None = None) -> int:
-    """Print a fresh key and its digest, as YAML; on standard error the entry to write, with the client's present keys
-    in `config`."""
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was made, and its entry in the configuration."""
+
+    key: str = field(repr=False)
+    entry: Flow
+
+    @classmethod
+    def make(cls, terms: KeyTerms) -> NewKey:
+        """A fresh one. Raises `ConfigurationError` for terms that the configuration would refuse."""
+        ends, note = _end("--expires", terms.expires), _note(terms.note)
+        key = KEY_PREFIX + secrets.token_urlsafe(32)
+        return cls(key, key_entry(hashlib.sha256(key.encode()).hexdigest(), ends, note))
+
+    def show(self, client: str) -> None:
+        """Print it, this once, as YAML."""
+        say(f"name: {flow(client)}")
+        say(f"key: {self.key}")
+        say(f"key_sha256: {self.entry['sha256']}")
+
+
+def new_key(name: str, terms: KeyTerms) -> int:
+    """Print a fresh key and its digest, as YAML; on standard error the entry to write."""
+    check_client_name("keys new", name)
+    made = NewKey.make(terms)
+    made.show(name)
+    tell("\nGive `key` to the client; it is not shown again. Add its digest to the configuration, under `clients:`,")
+    tell(f"  - name: {flow(name)}")
+    tell("    keys:")
+    tell(f"      - {flow(made.entry)}")
+    tell("next to the client's present keys; with --config FILE this command does it. A new client is added by")
+    tell(f"`ads-proxy client add {name}`.")
+    return OK
+
+
+def write_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool) -> int:
+    """Add a fresh key to a client of a file, and print it once. Raises `StartupError`."""
+    file.refuse_variables("clients")
+    check_client_name(file.command, name)
+    number = find_client(file.command, file.config, name, f" (`ads-proxy client add {name}` adds it)")
+    made, values = NewKey.make(terms), file.values
+    written = dict(values["clients"][number])
+    single = written.pop("key_sha256", None)
+    present = written.get("keys") or []
+    written["keys"] = [*present, made.entry] if single is None else [{"sha256": single}, made.entry]
+
+    def edit(text: str) -> str:
+        at = "clients", number
+        if single is not None:
+            text = replace_entry(text, (*at, "key_sha256"), "keys", [Flow({"sha256": single})])
+        return add_item(text, (*at, "keys"), made.entry)
+
+    clients = [*values["clients"]]
+    clients[number] = written
+    text = file.edited(edit, {**values, "clients": clients})
+    file.finish(text, dry_run=dry_run, answers=dry_run)
+    if dry_run:
+        return OK
+    made.show(name)
+    tell("\nGive `key` to the client; it is not shown again. A running proxy accepts it within 5 seconds.")
+    tell("Once the client uses the new key, let the old one expire:")
+    for old in file.config.clients[number].all_keys:
+        tell(f"ads-proxy keys expire {name} {short_id(old.sha256)}")
+    return OK
+
+
+def check_client_name(command: str, name: str) -> None:
+    """Raise `ConfigurationError` for a name that no client can have."""
     try:
         parse_name(name)
     except ValueError as error:
-        raise ConfigurationError((f"keys new: NAME {error}",)) from None
-    ends, note = _end("--expires", terms.expires), _note(terms.note)
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    say(f"name: {_written(name)}")
-    say(f"key: {key}")
-    say(f"key_sha256: {digest}")
-    known = next((client for client in config.clients if client.name == name), None) if config else None
-    present = known.all_keys if known is not None else ()
-    tell("\nGive `key` to the client; it is not shown again. Add its digest to the configuration, under `clients:`,")
-    tell(f"  - name: {_written(name)}")
-    tell("    keys:")
-    for entry in (*(_entry(key.sha256, key.expires, key.note or "") for key in present), _entry(digest, ends, note)):
-        tell(f"      - {entry}")
-    if known is None:
-        tell(
-            "next to the client's present keys (with --config FILE they are printed too). Limit the client with access,"
-        )
-        tell("accounts, profiles and other keys (`ads-proxy config-reference`).")
-    else:
-        tell("instead of the client's present `keys` or `key_sha256`. Keep the rest of its entry.")
-        tell(
-            "A running proxy accepts all of them within 5 seconds. Once the client uses the new key, "
-            "let the old one expire:"
-        )
-        for old in present:
-            tell(f"ads-proxy keys expire {name} {short_id(old.sha256)}")
-    return OK
+        raise ConfigurationError((f"{command}: NAME {error}",)) from None
+
+
+def find_client(command: str, config: Config, name: str, advice: str = "") -> int:
+    """The number of a client in the configuration. Raises `ConfigurationError` for an unknown one."""
+    names = [client.name for client in config.clients]
+    if name in names:
+        return names.index(name)
+    choices = did_you_mean(name, names) or (f"; the clients are: {shown_names(names)}" if names else "")
+    raise ConfigurationError((f"{command}: unknown client{choices}{advice}",))
+
+
+def key_entry(digest: str, ends: datetime | None, note: str) -> Flow:
+    """A key as the configuration has it."""
+    entry = {"sha256": digest, "expires": None if ends is None else Moment(written_end(ends)), "note": note}
+    return Flow({name: value for name, value in entry.items() if value})
 
 
 def print_keys(config: Config, layout: str, now: datetime) -> int:
@@ -197,18 +257,13 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
 def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
     """Print a client's keys as they must be written to end one of them; nothing is changed."""
     name = asked.client
-    client = next((client for client in config.clients if client.name == name), None)
-    if client is None:
-        names = [client.name for client in config.clients]
-        raise ConfigurationError(
-            (f"keys expire: unknown client{did_you_mean(name, names) or f'; the clients are: {shown_names(names)}'}",)
-        )
+    client = config.clients[find_client("keys expire", config, name)]
     ends = _end("--on", asked.on) or now.replace(microsecond=0)
     chosen = _chosen(client.all_keys, asked.key)
-    say(f"  - name: {_written(name)}")
+    say(f"  - name: {flow(name)}")
     say("    keys:")
     for key in client.all_keys:
-        say(f"      - {_entry(key.sha256, ends if key == chosen else key.expires, key.note or '')}")
+        say(f"      - {flow(key_entry(key.sha256, ends if key == chosen else key.expires, key.note or ''))}")
     tell("\nNothing was changed. Write this into the configuration instead of the client's present keys, and keep the")
     tell("rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect.")
     if all(key == chosen or (key.expires is not None and key.expires <= now) for key in client.all_keys):
@@ -225,21 +280,6 @@ def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:
     raise ConfigurationError(
         (f"keys expire: {'several keys match KEY' if found else 'unknown KEY'}; the keys are: {ids}",)
     )
-
-
-def _written(name: str) -> str:
-    """A name as YAML has it: `007` and `true` would be no names without quotes."""
-    return str(yaml.safe_dump(name)).removesuffix("...\n").strip()
-
-
-def _entry(digest: str, ends: datetime | None, note: str) -> str:
-    """A key as YAML's flow style has it."""
-    parts = [f'sha256: "{digest}"']
-    if ends is not None:
-        parts.append(f"expires: {written_end(ends)}")
-    if note:
-        parts.append(f"note: {json.dumps(note, ensure_ascii=False)}")
-    return "{" + ", ".join(parts) + "}"
 
 
 def written_end(ends: datetime) -> str:

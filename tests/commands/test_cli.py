@@ -215,6 +215,8 @@ reports: {named: {sp-daily: {account: acme}, sb-daily: {}}}
         ("keys expire a", "agent"),
         ("logs --client a", "agent"),
         ("report s", "sb-daily sp-daily"),
+        ("client remove a", "agent"),
+        ("client add shop --account ac", "acme"),
     ],
 )
 def test_a_shell_completes_names_of_the_configuration(tmp_path: Path, words: str, completed: str) -> None:

@@ -1,7 +1,8 @@
-"""What `keys` prints: entries to paste, a list by end, and what to write to end a key."""
+"""What `keys` prints and writes: entries to paste, keys in a file, a list by end, and what to write to end a key."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.commands.keys import KeyExpiry, KeyTerms, new_key, print_expiry, print_keys
+from proxy.commands.configuration_file import ConfigurationFile
+from proxy.commands.keys import (
+    KeyExpiry,
+    KeyTerms,
+    new_key,
+    print_expiry,
+    print_keys,
+    shown_end,
+    write_key,
+)
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
+from tests.commands.test_cli import run
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OLD, NEW, OTHER, FREE = ("ab" * 32, "ac" * 32, "cd" * 32, "ef" * 32)
@@ -128,31 +139,66 @@ def test_a_name_is_printed_so_that_it_stays_one(name: str, capsys: pytest.Captur
     assert entry["name"] == name
 
 
-@pytest.mark.parametrize("name", ["reporting", "free"])
-def test_a_second_key_is_printed_beside_those_of_the_client(
-    configured: Config, capsys: pytest.CaptureFixture[str], name: str
+def file_of(tmp_path: Path) -> ConfigurationFile:
+    return ConfigurationFile.open("keys new", tmp_path / "proxy.yaml", {})
+
+
+@pytest.mark.parametrize("name", ["reporting", "free", "bidder"])
+def test_a_second_key_is_written_next_to_those_of_the_client(
+    tmp_path: Path, configured: Config, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """As the configuration takes it, a single `key_sha256` too: nobody has to put the list together."""
-    assert new_key(name, KeyTerms("", "new pod"), configured) == 0
+    """A single `key_sha256` becomes a list; the digest on standard output is in force, and the key stands nowhere."""
+    assert write_key(file_of(tmp_path), name, KeyTerms("2027-03-31", "new pod"), dry_run=False) == 0
     printed = capsys.readouterr()
-    lines = printed.err.splitlines()
-    begin = next(number for number, line in enumerate(lines) if line.startswith("  - name"))
-    end = next(number for number, line in enumerate(lines) if line.startswith("instead of"))
-    (entry,) = yaml.load("\n".join(lines[begin:end]), yaml.BaseLoader)
-    before = next(client for client in configured.clients if client.name == name).all_keys
-    *present, made = entry["keys"]
-    assert [(key["sha256"], key.get("note")) for key in present] == [(key.sha256, key.note) for key in before]
-    assert made == {"sha256": yaml.safe_load(printed.out)["key_sha256"], "note": "new pod"}
-    suggested = [line.split()[3:5] for line in lines if line.startswith("ads-proxy keys expire")]
-    assert suggested == [[name, key.sha256[:12]] for key in before]
+    made = yaml.safe_load(printed.out)
+    present, after = configured.clients, load(tmp_path / "proxy.yaml", {}).clients
+    for before, client in zip(present, after, strict=True):
+        *kept, last = client.all_keys if client.name == name else (*client.all_keys, None)
+        assert kept == [*before.all_keys]
+        assert last is None or (last.sha256, last.note) == (made["key_sha256"], "new pod")
+        assert last is None or shown_end(last.expires) == "2027-03-31"
+    assert hashlib.sha256(made["key"].encode()).hexdigest() == made["key_sha256"]
+    assert made["key"] not in printed.err + (tmp_path / "proxy.yaml").read_text()
+    suggested = [line.split()[3:5] for line in printed.err.splitlines() if line.startswith("ads-proxy keys expire")]
+    assert suggested == [
+        [name, key.sha256[:12]] for client in present for key in client.all_keys if client.name == name
+    ]
 
 
-def test_a_client_that_the_configuration_lacks_begins_with_one_key(
-    configured: Config, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The same words as without a configuration."""
-    assert new_key("brand-new", KeyTerms(), configured) == 0
-    assert "next to the client's present keys" in capsys.readouterr().err
+@pytest.mark.usefixtures("configured")
+def test_a_dry_run_writes_nothing_and_shows_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The difference is its answer."""
+    assert write_key(file_of(tmp_path), "free", KeyTerms(), dry_run=True) == 0
+    printed = capsys.readouterr()
+    assert (tmp_path / "proxy.yaml").read_text() == TEXT
+    assert "adsproxy_" not in printed.out + printed.err
+    removed, added = (line for line in printed.out.splitlines()[2:] if line[0] in "+-")
+    assert removed == f"-  - {{name: free, key_sha256: {FREE}}}"
+    assert added.startswith(f'+  - {{name: free, keys: [{{sha256: "{FREE}"}}, {{sha256: "')
+    assert printed.err == "Nothing was written.\n"
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("reportin", "keys new: unknown client; did you mean 'reporting'? (`ads-proxy client add reportin` adds it)"),
+        ("a b", "keys new: NAME is not a usable name"),
+    ],
+)
+def test_an_unknown_client_gets_no_key(tmp_path: Path, name: str, problem: str) -> None:
+    """Its entry needs permissions, which `client add` asks for."""
+    with pytest.raises(ConfigurationError) as caught:
+        write_key(file_of(tmp_path), name, KeyTerms(), dry_run=False)
+    assert caught.value.problems[0].startswith(problem)
+    assert (tmp_path / "proxy.yaml").read_text() == TEXT
+
+
+def test_a_dry_run_needs_a_file(tmp_path: Path) -> None:
+    """Without one, nothing would be written anyway."""
+    ended = run(tmp_path, "keys", "new", "reporting", "--dry-run")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("ads-proxy: keys new: --dry-run needs --config FILE")
 
 
 @pytest.mark.parametrize(
