@@ -68,6 +68,8 @@ def problem_of(words: list[str]) -> str:
         known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
         if word in getattr(command, "commands", {}):
             command = load_command(word) if word in find_commands() else command.commands[word]
+        elif hasattr(command, "default_command"):
+            command = command.commands[command.default_command]
         elif hasattr(command, "commands") and not word.startswith("-"):
             return "" if word.isupper() else f"no command {word!r}"
         elif word.startswith("-") and word.partition("=")[0] not in known | {"-h", "--help"}:

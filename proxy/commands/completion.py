@@ -37,6 +37,13 @@ def report_names(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _configured(context).reports if name.startswith(incomplete)]
 
 
+def preset_names(incomplete: str) -> list[str]:
+    """The report types that begin with the typed word."""
+    from proxy.reports.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
 def _configured(context: typer.Context) -> ConfiguredNames:
     from proxy.config import ConfiguredNames, configured_names, environment
 

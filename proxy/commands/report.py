@@ -1,10 +1,8 @@
-"""`report`: Print a named report.
+"""`report`: Print a named report, or add one to the configuration.
 
-It prints the newest complete result as CSV, from the folder `reports.keep.dir` of the configuration. With --wait it
-asks the running proxy for a run, unless one is under way, and prints the result of that. With --dry-run it lists the
-profiles at Amazon and prints the orders of a run, one JSON object a line, without sending them.
+`report NAME` is short for `report show NAME`.
 
-Example: ads-proxy report sp-daily --json --config proxy.yaml
+Example: ads-proxy report add spCampaigns --at 06:00 --config proxy.yaml
 """
 
 from __future__ import annotations
@@ -14,15 +12,18 @@ import sys
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.completion import report_names
+from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption
+from proxy.commands.completion import account_names, preset_names, report_names
 from proxy.commands.consoles import progress_line
 from proxy.commands.kept_reports import check_name, configured_reports
 from proxy.commands.terminal import FAILED, OK, complain, tell
+from proxy.config import environment
 from proxy.errors import ConfigurationError
 from proxy.reports.overview import ShownState, look_at
 from proxy.reports.requested import ReadForm
@@ -41,7 +42,88 @@ TAKEN_WITHIN = 30.0
 """Seconds after which a proxy that runs has taken a request for a run, or goes on with one that a stop cut off."""
 
 
-def report(  # noqa: PLR0913 - each is an option of the command
+class TimeUnit(StrEnum):
+    """What a row of a report is about."""
+
+    daily = "daily"
+    summary = "summary"
+
+
+class ReportCommands(TyperGroup):
+    """Takes what is no command as the name of a report to show."""
+
+    default_command = "show"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        name = self.commands[self.default_command].params[0]
+        return [*super().shell_complete(ctx, incomplete), *name.shell_complete(ctx, incomplete)]
+
+
+app = typer.Typer(cls=ReportCommands, no_args_is_help=True, add_completion=False)
+
+
+@app.command("add")
+def add(  # noqa: PLR0913 - each is an option of the command
+    preset: Annotated[
+        str,
+        typer.Argument(metavar="PRESET", help="A report type, such as spCampaigns.", autocompletion=preset_names),
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The report's name. Default: from PRESET.")] = "",
+    account: Annotated[
+        str, typer.Option(metavar="NAME", help="Its account. Default: the only one.", autocompletion=account_names)
+    ] = "",
+    profile: Annotated[list[str] | None, typer.Option(metavar="ID", help="A profile. Default: all.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column. Default: the preset's usual ones.")
+    ] = None,
+    time_unit: Annotated[
+        TimeUnit | None, typer.Option(help="A row for each day, or one for the whole time. Default: daily.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=95, help="How many days it covers, up to yesterday.")] = 30,
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="When it runs, in each profile's time zone. Default: 06:00.")
+    ] = "",
+    every: Annotated[str, typer.Option(metavar="INTERVAL", help="How often it runs instead, such as 6h.")] = "",
+    keep_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="Where results are kept, if the file has no reports.keep.")
+    ] = "",
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Add a named report to the configuration file.
+
+    A running proxy orders it within seconds, and then on its schedule. Nothing else in the file changes. --dry-run
+    prints the difference and writes nothing.
+
+    Example: ads-proxy report add spCampaigns --name sp-daily --days 30 --at 06:00 --config proxy.yaml
+    """
+    from proxy.commands.configuration_file import ConfigurationFile
+    from proxy.commands.new_report import NewReport, add_report
+
+    file = ConfigurationFile.open("report add", config, environment(env_file))
+    wanted = NewReport(
+        preset,
+        name=name,
+        account=account,
+        profiles=tuple(profile or ()),
+        columns=tuple(column or ()),
+        time_unit=time_unit.value if time_unit is not None else "",
+        days=days,
+        at=at,
+        every=every,
+        keep=keep_dir,
+    )
+    return add_report(file, wanted, dry_run)
+
+
+@app.command("show")
+def show(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The report.", autocompletion=report_names)],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, the default.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
@@ -50,6 +132,14 @@ def report(  # noqa: PLR0913 - each is an option of the command
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
+    """Print a named report.
+
+    It prints the newest complete result as CSV, from the folder `reports.keep.dir` of the configuration. With --wait it
+    asks the running proxy for a run, unless one is under way, and prints the result of that. With --dry-run it lists
+    the profiles at Amazon and prints the orders of a run, one JSON object a line, without sending them.
+
+    Example: ads-proxy report show sp-daily --json --config proxy.yaml
+    """
     if as_csv and as_json:
         raise ConfigurationError(("--csv and --json: give one of them",))
     if dry_run and (wait or as_csv or as_json):

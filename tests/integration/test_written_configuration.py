@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,13 @@ def test_clients_and_keys_are_in_force_as_they_are_written(
         assert (status(running, KEY), status(running, second["key"])) == (200, 200)
         assert path.read_text().startswith("# Mine.\n")
         assert running.events("config_reloaded", success=False) == []
+
+
+def test_a_report_is_ordered_once_it_is_written(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The first run begins at once, and clients find the report."""
+    with serving(tmp_path, amazon.configuration(clients=[CLIENT])) as running:
+        running.until_ready()
+        change(tmp_path, "report", "add", "spCampaigns", "--days", "2", "--keep-dir", "kept")
+        running.told("report_run_started", report="sp-campaigns")
+        listed = json.loads(running.get("/-/reports", {"X-Ads-Proxy-Key": KEY})[1])["reports"]
+        assert [(each["name"], each["account"]) for each in listed] == [("sp-campaigns", "acme")]
