@@ -235,10 +235,12 @@ def test_an_agent_that_reads(reader: Reader) -> None:
     *_, checked = reader.section("agent-by-mcp 1")
     assert checked.code == 0
     _, calls = reader.section("agent-by-mcp 2")
-    listed, refused = re.findall(r"^(?:data: )?(\{.*)$", calls.text, re.MULTILINE)
+    listed, campaigns, refused = re.findall(r"^(?:data: )?(\{.*)$", calls.text, re.MULTILINE)
     names = [tool["name"] for tool in json.loads(listed)["result"]["tools"]]
     assert "campaign_management-query_campaign" in names
     assert "campaign_management-create_campaign" not in names
+    found = json.loads(json.loads(campaigns)["result"]["content"][0]["text"])["campaigns"]
+    assert found and all(campaign["budgets"] for campaign in found)
     assert "access: read" in refusal_text(refused.encode(), 3)
     (shown,) = reader.section("agent-by-mcp 3")
     assert '"agent"' in shown.text
