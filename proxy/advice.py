@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ def _with_options(found: re.Match[str]) -> str:
     return f"{asked}{options}{dashes}{other_command}"
 
 
-@cache
+@lru_cache(64)
 def _takes_configuration(name: str) -> bool:
     path = _COMMANDS / f"{name.replace('-', '_')}.py"
     return path.exists() and re.search(r'\bConfigOption\b|"--config"', path.read_text(encoding="utf-8")) is not None
