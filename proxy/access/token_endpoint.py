@@ -1,7 +1,8 @@
 """The local OAuth answer: what Login with Amazon would say, with placeholders instead of tokens. Pure.
 
 For tools that insist on a token exchange of their own (docs/reference/routing.md; docs/development/amazon-login.md,
-Token requests). Nothing of Amazon's is read or given here; what a placeholder is worth later is for `clients`.
+Token requests). They send their parameters as a form or as JSON. Nothing of Amazon's is read or given here; what a
+placeholder is worth later is for `clients`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl
 from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
 from proxy.errors import ClientKeyEnded, ClientUnknown
+from proxy.strict_json import UnclearBody, read_json
 
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity, Clients
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = b"content-type"
 FORM = b"application/x-www-form-urlencoded"
+JSON = b"application/json"
 _MAX_FIELDS = 64
+_MORE_THAN_ONCE = "The request has a parameter more than once"
 _HEADERS = (
     (b"Content-Type", b"application/json;charset=UTF-8"),
     (b"Cache-Control", b"no-store"),
@@ -46,7 +50,7 @@ class PlaceholderRequest:
 class PlaceholderResponse:
     """`headers` leaves out what frames the body. `client` is who was answered, empty if none was recognised.
 
-    `refusal` is what an error means here, for log and metrics, where it is more than an error of the form's."""
+    `refusal` is what an error means here, for log and metrics, where it is more than an error of the parameters."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -90,22 +94,49 @@ def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes
 
 
 def _fields(asked: PlaceholderRequest) -> dict[str, str]:
-    """The form's fields. Each may come once (RFC 6749, 3.2)."""
+    """The parameters of a form or of a JSON object. Each may come once (RFC 6749, 3.2).
+
+    No parameter's name begins with a brace, so that a form which does is the JSON of a client that labels it wrongly.
+    """
     media_type = asked.request.fields.value(CONTENT_TYPE).partition(b";")[0].strip().lower()
-    if media_type not in (FORM, b""):
-        raise _TokenRequestError(400, "invalid_request", "The Content-Type must be application/x-www-form-urlencoded")
+    if media_type not in (FORM, JSON, b""):
+        raise _invalid(f"The Content-Type must be {FORM.decode()} or {JSON.decode()}")
+    if media_type == JSON or asked.body.lstrip(b" \t\r\n").startswith(b"{"):
+        return _json_fields(asked.body)
     try:
         pairs = parse_qsl(asked.body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise _TokenRequestError(400, "invalid_request", "The body is not a form") from None
+        raise _invalid("The body is not a form") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise _TokenRequestError(400, "invalid_request", "The request has a parameter more than once")
+        raise _invalid(_MORE_THAN_ONCE)
     return fields
 
 
+def _json_fields(body: bytes) -> dict[str, str]:
+    """The members of a JSON object; a null member counts as absent."""
+    try:
+        content = read_json(body, strictly=False)
+    except UnclearBody:
+        raise _invalid(f"{_MORE_THAN_ONCE}, or its JSON can be read in two ways") from None
+    except (ValueError, RecursionError):
+        raise _invalid("The body is not JSON") from None
+    if not isinstance(content, dict) or len(content) > _MAX_FIELDS:
+        raise _invalid("The body is not a JSON object of parameters")
+    fields = {name: value for name, value in content.items() if value is not None}
+    for value in fields.values():
+        if not isinstance(value, str) or not _is_text(value):
+            raise _invalid("The body has a parameter that is not a JSON string")
+    return fields
+
+
+def _is_text(value: str) -> bool:
+    """Whether a JSON string holds characters only: half of a surrogate pair is none (RFC 8259, 8.2)."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _identity(request: Request, fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity:
-    """Who asks: `client_id` is a client's name, `client_secret` its key, in the form or as Basic."""
+    """Who asks: `client_id` is a client's name, `client_secret` its key, in the body or as Basic."""
     name, secret = _basic(request.fields.value(AUTHORIZATION)) or (
         fields.get("client_id", ""),
         fields.get("client_secret", ""),
@@ -151,9 +182,7 @@ class _AuthenticatedClient:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
         granted = self._granted(fields)
         if prefix and not self.may_bind(prefix):
-            raise _TokenRequestError(
-                400, "invalid_request", "The /@NAME before this path is an unknown account or route"
-            )
+            raise _invalid("The /@NAME before this path is an unknown account or route")
         return prefix or granted
 
     def may_bind(self, name: str) -> bool:
@@ -192,4 +221,8 @@ def _required(fields: dict[str, str], name: str) -> str:
 
 
 def _missing(name: str) -> _TokenRequestError:
-    return _TokenRequestError(400, "invalid_request", f"The request is missing a required parameter : {name}")
+    return _invalid(f"The request is missing a required parameter : {name}")
+
+
+def _invalid(description: str) -> _TokenRequestError:
+    return _TokenRequestError(400, "invalid_request", description)

@@ -171,10 +171,65 @@ def test_only_post_is_taken(method: bytes) -> None:
     assert (given.status, dict(given.headers)[b"Allow"]) == (405, b"POST")
 
 
-@pytest.mark.parametrize("content_type", [b"application/json", b"multipart/form-data; boundary=x", b"text/plain"])
-def test_only_forms_are_taken(content_type: bytes) -> None:
-    """As at LWA."""
+@pytest.mark.parametrize("content_type", [b"application/json5", b"multipart/form-data; boundary=x", b"text/plain"])
+def test_only_forms_and_json_are_taken(content_type: bytes) -> None:
+    """The description names both media types."""
     given = ask(MINE, content_type=content_type)
+    content = json.loads(given.body)
+    assert (given.status, content["error"]) == (400, "invalid_request")
+    assert FORM.decode() in content["error_description"]
+    assert "application/json" in content["error_description"]
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"application/json", b"Application/JSON; charset=utf-8", b"", FORM, FORM + b"; charset=UTF-8"]
+)
+def test_json_is_taken_whatever_it_is_called(content_type: bytes) -> None:
+    """Some clients send JSON and label it as a form."""
+    for body in (json.dumps(MINE), f" \r\n{json.dumps({**MINE, 'scope': None}, indent=2)}"):
+        given = ask(body.encode(), content_type=content_type)
+        assert bound_to(given, KEYED) == ("reporting", "acme")
+
+
+def test_json_goes_with_basic_authentication() -> None:
+    """Name and key come from the header, the grant from the body."""
+    authorization = b"Basic " + base64.b64encode(b"reporting:key-of-reporting")
+    body = json.dumps({"grant_type": "refresh_token", "refresh_token": "brand-eu"}).encode()
+    given = ask(body, content_type=b"application/json", authorization=authorization)
+    assert bound_to(given, KEYED) == ("reporting", "brand-eu")
+
+
+@pytest.mark.parametrize("content_type", [b"application/json", FORM])
+@pytest.mark.parametrize(
+    ("body", "description"),
+    [
+        (json.dumps(MINE)[:-1] + ', "client_id": "bidder"}', "more than once"),
+        (json.dumps(MINE)[:-1] + ', "client\\u005fid": "bidder"}', "more than once"),
+        (json.dumps(MINE)[:-1] + ', "scope": {"a": 1, "a": 2}}', "more than once"),
+        (json.dumps({**MINE, "client_secret": 5}), "not a JSON string"),
+        (json.dumps({**MINE, "client_secret": ["key-of-reporting"]}), "not a JSON string"),
+        (json.dumps({**MINE, "client_secret": "\ud800"}), "not a JSON string"),
+        (json.dumps({**MINE, "refresh_token": None}), "missing a required parameter : refresh_token"),
+        (json.dumps({**MINE, "grant_type": ""}), "missing a required parameter : grant_type"),
+        (json.dumps({f"name-{number}": "" for number in range(65)}), "not a JSON object of parameters"),
+        ("{", "not JSON"),
+        ('{"grant_type": NaN}', "read in two ways"),
+        ('{"grant_type": "\xff"}', "not JSON"),
+        ('{"a":' * 5000, "not JSON"),
+    ],
+)
+def test_json_is_read_as_strictly_as_a_form(content_type: bytes, body: str, description: str) -> None:
+    """What two readers could understand differently is an OAuth error."""
+    given = ask(body.encode("latin-1"), content_type=content_type)
+    content = json.loads(given.body)
+    assert (given.status, content["error"]) == (400, "invalid_request")
+    assert description in content["error_description"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"grant_type"', b"", b"grant_type=refresh_token", b"\xef\xbb\xbf{}"])
+def test_what_is_called_json_must_be_an_object(body: bytes) -> None:
+    """Not an array, a form or nothing."""
+    given = ask(body, content_type=b"application/json")
     assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
 
 

@@ -38,6 +38,20 @@ async def test_a_token_is_answered_here(request_: bytes, running: Running) -> No
         assert (finished.path, finished.bytes_in, finished.bytes_out) == ("/auth/o2/token", len(FORM), len(got.body))
 
 
+@pytest.mark.parametrize("label", [b"application/json", b"application/x-www-form-urlencoded"])
+async def test_a_token_is_answered_to_json(label: bytes, running: Running) -> None:
+    """Whatever the client labels it as; a member that comes twice is an OAuth error."""
+    json_ = b'{"grant_type": "refresh_token", "refresh_token": "default", "client_id": "x", "client_secret": "y"}'
+    head = b"POST /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    async with running(answering(HELLO)) as bench:
+        got = await bench.ask(head % (label, len(json_)) + json_)
+        assert (got.status, json.loads(got.body)["refresh_token"]) == (200, "default")
+        twice = json_.replace(b"client_secret", b"grant_type")
+        got = await bench.ask(head % (label, len(twice)) + twice)
+        assert (got.status, json.loads(got.body)["error"]) == (400, "invalid_request")
+        assert not bench.upstream.wires
+
+
 async def test_the_connection_stays_and_the_body_may_come_later(running: Running) -> None:
     """In pieces, behind another request."""
     async with running(answering(HELLO)) as bench:
