@@ -81,7 +81,7 @@ class Credential:
         self._last_success: float | None = None
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
         self._probe_at = NEVER
-        self._waiters = TokenWaiters()
+        self._waiters = TokenWaiters(source.account)
         self.rejections = TokenRejections(self._schedule.due_at)
         self._refresh_task: asyncio.Task[TokenFailure | None] | None = None
         self._timer: asyncio.Task[None] | None = None
@@ -259,7 +259,9 @@ class Credential:
     def _start_refresh(self, cause: RefreshCause) -> asyncio.Task[TokenFailure | None]:
         """The one refresh in flight, started if there is none. Its result is the failure, if it failed."""
         if self._refresh_task is None or self._refresh_task.done():
-            request_queue = self.dependencies.request_queue.at(self.source.token_url)
+            request_queue, token = self.dependencies.request_queue.at(self.source.token_url), self._usable_token()
+            left = token.expires_at - self.dependencies.timing.clock() if token is not None else 0.0
+            self._waiters.ends_at = asyncio.get_running_loop().time() + left
             turn = request_queue.run(self._waiters, self._refresh, cause, self._generation)
             self._refresh_task = asyncio.create_task(turn, name=f"refresh the token of {self.source.account}")
         return self._refresh_task
@@ -649,7 +651,7 @@ async def request_grant(
 
 async def _ask(dependencies: CredentialDependencies, source: TokenSource, refresh_token: Secret) -> Grant:
     credentials = AppCredentials(source.client_id, source.client_secret, source.older_secret)
-    with dependencies.request_queue.at(source.token_url).request():
+    with dependencies.request_queue.at(source.token_url).request(source.account):
         return await dependencies.lwa.refresh(source.token_url, credentials, refresh_token)
 
 

@@ -4,6 +4,10 @@ in one moment.
 The others wait for their turn before anything of theirs begins, so that no time-out counts the waiting. Those that a
 client's request waits for go first, and each token endpoint has turns of its own: one that hangs does not delay the
 others.
+
+A refusal (429) may be the endpoint's limit or one account's own. Only refusals of different accounts pause the
+endpoint. An account whose token would expire during the pause may try anyway, one at a time: its answer shows whether
+the endpoint still refuses.
 """
 
 from __future__ import annotations
@@ -66,16 +70,25 @@ class EndpointQueue:
         self._free = at_once
         self._asking: set[asyncio.Task[Any] | None] = set()
         self._rate_timer: asyncio.TimerHandle | None = None
+        self._trying: TokenWaiters | None = None
+        """The account that tries during a pause of the endpoint."""
         self._urgent: dict[TokenWaiters, asyncio.Future[bool]] = {}
         self._patient: dict[TokenWaiters, asyncio.Future[bool]] = {}
+        self._refused: dict[TokenWaiters, asyncio.Future[bool]] = {}
+        """Accounts that were refused again and again: they take no turn from others."""
+        self._all = self._urgent, self._patient, self._refused
 
     def __repr__(self) -> str:
-        return f"<EndpointQueue: {self._free} free, {len(self._urgent) + len(self._patient)} waiting>"
+        return f"<EndpointQueue: {self._free} free, {sum(map(len, self._all))} waiting>"
 
     @property
     def is_busy(self) -> bool:
         """Whether a request waits for a turn, or would have to."""
-        return not self._free or bool(self._urgent) or bool(self._patient)
+        return not self._free or any(self._all)
+
+    def _waiting(self) -> Iterator[tuple[TokenWaiters, asyncio.Future[bool]]]:
+        """Those that wait, in the order of their turns; some have their turn already."""
+        return chain.from_iterable(waiting.items() for waiting in self._all)
 
     async def run(
         self, waiters: TokenWaiters, work: Callable[P, Coroutine[Any, Any, Result]], *args: P.args, **kwargs: P.kwargs
@@ -87,55 +100,62 @@ class EndpointQueue:
         try:
             return await work(*args, **kwargs)
         finally:
-            self._give_back()
+            self._give_back(waiters)
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """A token request: what it comes to sets the rate limit."""
+    def request(self, account: str) -> Iterator[None]:
+        """A token request of an account: what it comes to sets the rate limit."""
         time = asyncio.get_running_loop().time
         self._asking.add(asyncio.current_task())
         sent_at = time()
         try:
             yield
         except TokenThrottled as refused:
-            self.rate_limit.refused(sent_at, time(), refused.retry_after)
+            self.rate_limit.refused(account, sent_at, time(), refused.retry_after)
             raise
-        self.rate_limit.granted(time())
+        self.rate_limit.granted(account, sent_at, time())
 
     def give_up(self, waiters: TokenWaiters) -> None:
-        turn = self._urgent.get(waiters) or self._patient.get(waiters)
+        """The account may be removed: nothing is remembered of it."""
+        self.rate_limit.refusals.forget(waiters.account)
+        turn = next((waiting[waiters] for waiting in self._all if waiters in waiting), None)
         if turn is not None and not turn.done():
             turn.set_result(False)
 
     async def _take(self, waiters: TokenWaiters) -> bool:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        (self._urgent if waiters.count else self._patient)[waiters] = turn
+        is_refused = self.rate_limit.refusals.times(waiters.account) > 1
+        waiting = self._refused if is_refused else self._urgent if waiters.count else self._patient
+        waiting[waiters] = turn
         waiters.called = lambda: self._hasten(waiters)
         self._go_on()
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.result():
-                self._give_back()
+                self._give_back(waiters)
             raise
         finally:
             waiters.called = None
-            self._urgent.pop(waiters, None)
-            self._patient.pop(waiters, None)
+            for waiting in self._all:
+                waiting.pop(waiters, None)
 
     def _hasten(self, waiters: TokenWaiters) -> None:
         turn = self._patient.pop(waiters, None)
         if turn is not None:
             self._urgent[waiters] = turn
 
-    def _give_back(self) -> None:
+    def _give_back(self, waiters: TokenWaiters) -> None:
         """A turn is over; where nothing was asked in it, the rate limit has room for another one."""
         task = asyncio.current_task()
         if task in self._asking:
             self._asking.remove(task)
         else:
             self.rate_limit.give_back()
+        if self._trying is waiters:
+            self._trying = None
+            self.rate_limit.tried(asyncio.get_running_loop().time())
         self._free += 1
         self._go_on()
 
@@ -145,18 +165,38 @@ class EndpointQueue:
             self._rate_timer.cancel()
             self._rate_timer = None
         loop = asyncio.get_running_loop()
-        for turn in chain(self._urgent.values(), self._patient.values()):
+        for _, turn in self._waiting():
             if turn.done():
                 continue
             if not self._free:
                 return
-            wait = self.rate_limit.wait(loop.time())
-            if wait > 0:
+            now = loop.time()
+            if (wait := self.rate_limit.wait(now)) > 0:
+                if self._trying is None and (soon := self.rate_limit.try_in(now)) > 0:
+                    wait = min(wait, soon)
+                elif self._trying is None:
+                    self._try_in_pause(now, wait)
                 self._rate_timer = loop.call_later(wait, self._go_on)
                 return
-            self.rate_limit.take(loop.time())
-            self._free -= 1
-            turn.set_result(True)
+            self._give_turn(turn, now)
+
+    def _give_turn(self, turn: asyncio.Future[bool], now: float) -> None:
+        self.rate_limit.take(now)
+        self._free -= 1
+        turn.set_result(True)
+
+    def _try_in_pause(self, now: float, wait: float) -> None:
+        """Give a turn to an account whose token expires before its own turn; not to one that was refused itself. The
+        first turn is `wait` seconds away."""
+        turn_at = now + wait
+        for waiters, turn in self._waiting():
+            if turn.done():
+                continue
+            if waiters.ends_at <= turn_at and not self.rate_limit.refusals.times(waiters.account):
+                self._trying = waiters
+                self._give_turn(turn, now)
+                return
+            turn_at += self.rate_limit.interval
 
 
 # --- How many token requests a second a token endpoint takes, learned from its refusals (429) ------------
@@ -169,6 +209,8 @@ _MOST_AT_ONCE: Final = 0.5
 SLOWEST: Final = 0.5
 """Requests a second; an endpoint that refuses everything is still asked so often."""
 _LONGEST_PAUSE: Final = 120.0
+_FIRST_TRY, _BETWEEN_TRIES = 0.5, 5.0
+"""Seconds from the beginning of a pause to the first request in spite of it, and from the end of one to the next."""
 
 
 class EndpointRate:
@@ -179,16 +221,30 @@ class EndpointRate:
         self.rate: float | None = None
         self.lowered: Callable[[float, float], None] = lambda rate, pause: None
         self._next = self._paused_until = 0.0
-        self._lowered_at = -math.inf
+        self._paused_at = self._lowered_at = self._try_at = -math.inf
         self._searching = self._waited_for = False
         self._grants: deque[float] = deque()
+        self.refusals = RefusedAccounts()
 
     def __repr__(self) -> str:
         return f"<EndpointRate: {'no limit' if self.rate is None else f'{self.rate:.1f} requests a second'}>"
 
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests."""
+        return 0.0 if self.rate is None else 1 / self.rate
+
     def wait(self, now: float) -> float:
         """Seconds until the next request may be sent."""
         return max(self._next, self._paused_until) - now
+
+    def try_in(self, now: float) -> float:
+        """Seconds until one request may be sent although the endpoint asked for a pause; infinite without a pause."""
+        return self._try_at - now if self._paused_until > now else math.inf
+
+    def tried(self, now: float) -> None:
+        """Such a request was answered."""
+        self._try_at = now + _BETWEEN_TRIES
 
     def take(self, now: float) -> None:
         """A request is about to be sent."""
@@ -201,8 +257,11 @@ class EndpointRate:
         if self.rate is not None:
             self._next -= 1 / self.rate
 
-    def granted(self, now: float) -> None:
-        """A request was answered with a token."""
+    def granted(self, account: str, sent_at: float, now: float) -> None:
+        """A request was answered with a token. One that was sent during a pause shows that the endpoint needs none."""
+        self.refusals.forget(account)
+        if sent_at >= self._paused_at:
+            self._paused_until = min(self._paused_until, now)
         if self.rate is None:
             self._grants.append(now)
             self._forget_grants(now)
@@ -210,12 +269,15 @@ class EndpointRate:
             growth = _SEARCHING if self._searching else _STEADY
             self.rate *= 1 + min(growth / self.rate, _MOST_AT_ONCE)
 
-    def refused(self, sent_at: float, now: float, retry_after: float | None) -> None:
-        """A request was answered with 429. Those sent before the rate limit fell say nothing about the new rate
-        limit."""
-        pause = min(retry_after or 0.0, _LONGEST_PAUSE)
-        self._paused_until = max(self._paused_until, now + pause)
-        if sent_at < self._lowered_at:
+    def refused(self, account: str, sent_at: float, now: float, retry_after: float | None) -> None:
+        """A request of this account was answered with 429. Those sent before the rate limit fell say nothing about the
+        new rate limit."""
+        pause = 0.0
+        is_shared = self.refusals.refused(account, now)
+        if is_shared:
+            pause = min(retry_after or 0.0, _LONGEST_PAUSE)
+            self._pause(pause, now)
+        if self.refusals.times(account) > 1 or sent_at <= self._lowered_at or (self.rate is None and not is_shared):
             return
         if self.rate is None:
             self._forget_grants(now)
@@ -230,10 +292,15 @@ class EndpointRate:
     def hear(self, rate: float, pause: float, now: float, chance: float) -> None:
         """Another replica found this rate limit, and was asked for this pause. `chance` keeps replicas from sending at
         one time."""
-        self._paused_until = max(self._paused_until, now + min(pause, _LONGEST_PAUSE))
+        self._pause(min(pause, _LONGEST_PAUSE), now)
         if self.rate is None or rate < self.rate:
             self._searching = self._searching or self.rate is None
             self._set(rate, now, chance)
+
+    def _pause(self, seconds: float, now: float) -> None:
+        if now + seconds > self._paused_until:
+            self._paused_at, self._paused_until = now, now + seconds
+            self._try_at = max(self._try_at, now + _FIRST_TRY)
 
     def _set(self, rate: float, now: float, part: float = 1.0) -> None:
         self.rate, self._lowered_at = max(rate, SLOWEST), now
@@ -244,13 +311,54 @@ class EndpointRate:
             self._grants.popleft()
 
 
+# --- Whether a refusal is the endpoint's limit or one account's own --------------------------------------
+
+_TOGETHER: Final = 10.0
+"""Seconds within which refusals of different accounts show that the endpoint refuses."""
+
+
+class RefusedAccounts:
+    """The accounts whose last token request was refused.
+
+    An account that is refused again and again may have a limit of its own. So only its first refusal shows something
+    about the endpoint, and only together with another account's.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}
+        """How often in a row."""
+        self._newest = ("", -math.inf)
+        """The account that was refused last for the first time, and the moment."""
+
+    def __repr__(self) -> str:
+        return f"<RefusedAccounts: {len(self._times)}>"
+
+    def times(self, account: str) -> int:
+        """How often in a row an account was refused."""
+        return self._times.get(account, 0)
+
+    def forget(self, account: str) -> None:
+        """It got a token, or is removed."""
+        self._times.pop(account, None)
+
+    def refused(self, account: str, now: float) -> bool:
+        """Take note of a refusal. Returns whether it shows that the endpoint refuses."""
+        self._times[account] = self.times(account) + 1
+        if self._times[account] > 1:
+            return False
+        (other, moment), self._newest = self._newest, (account, now)
+        return other != account and now - moment <= _TOGETHER
+
+
 # --- Those who wait for one outcome that all of them share -----------------------------------------------
 
 
 class TokenWaiters:
-    """Belongs to the event loop that runs when it is made. `called` is called for each request that begins to wait."""
+    """Belongs to the event loop that runs when it is made. `called` is called for each request that begins to wait.
+    `ends_at` is when the account's token expires, on that loop's clock; in the past where it has none."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str = "") -> None:
+        self.account, self.ends_at = account, -math.inf
         self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.count = 0
         self.called: Callable[[], None] | None = None

@@ -186,7 +186,8 @@ async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> 
         member.member.share_token_rate(own)
         member.member.start()
     loop = asyncio.get_running_loop()
-    request_queue[0].at("http://lwa").rate_limit.refused(loop.time(), loop.time(), 30.0)
+    for account in ("acme", "zeta"):
+        request_queue[0].at("http://lwa").rate_limit.refused(account, loop.time(), loop.time(), 30.0)
     await asyncio.sleep(1)
     members[2].member.share_token_rate(request_queue[2])
     members[2].member.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 from collections.abc import AsyncIterator
@@ -320,12 +321,18 @@ async def test_a_thousand_accounts_get_tokens_at_the_pace_of_their_endpoint(
 
 
 def limited(rate: float) -> EndpointRate:
-    """A rate limit that a first refusal set, at the moment 10, to this many requests a second."""
+    """A rate limit that the refusals of two accounts set, at the moment 10, to this many requests a second."""
     rate_limit = EndpointRate()
     for _ in range(round(rate / 0.8)):
-        rate_limit.granted(9.5)
-    rate_limit.refused(9.9, 10.0, None)
+        rate_limit.granted("acme", 9.4, 9.5)
+    refuse_two(rate_limit, 9.9, 10.0)
     return rate_limit
+
+
+def refuse_two(rate_limit: EndpointRate, sent_at: float, now: float, retry_after: float | None = None) -> None:
+    """Two accounts are refused for the first time."""
+    for account in (f"one {now}", f"two {now}"):
+        rate_limit.refused(account, sent_at, now, retry_after)
 
 
 def test_before_a_refusal_there_is_no_limit() -> None:
@@ -333,16 +340,75 @@ def test_before_a_refusal_there_is_no_limit() -> None:
     rate_limit = EndpointRate()
     for _ in range(1000):
         rate_limit.take(1.0)
-        rate_limit.granted(1.0)
+        rate_limit.granted("acme", 0.9, 1.0)
     assert (rate_limit.wait(1.0) <= 0, repr(rate_limit)) == (True, "<EndpointRate: no limit>")
+
+
+def test_refusals_of_one_account_set_no_limit() -> None:
+    """They hold back nobody else, however many they are, and whatever Retry-After says; nor does another account's
+    refusal much later."""
+    rate_limit = EndpointRate()
+    for moment in (1.0, 2.0, 30.0):
+        rate_limit.refused("acme", moment - 0.1, moment, 60.0)
+    rate_limit.granted("acme", 30.1, 30.2)
+    rate_limit.refused("acme", 30.3, 30.4, 60.0)
+    assert (rate_limit.wait(30.4) <= 0, rate_limit.rate) == (True, None)
+    rate_limit.refused("zeta", 40.4, 40.5, 60.0)
+    assert (rate_limit.wait(40.5) <= 0, rate_limit.rate) == (True, None)
+
+
+def test_an_account_that_is_refused_again_says_nothing_of_the_endpoint() -> None:
+    """Neither is the endpoint paused nor the pace lowered; after a token its refusal counts anew."""
+    rate_limit = limited(40)
+    rate_limit.refused("one 10.0", 12.0, 12.1, 60.0)
+    rate_limit.refused("two 10.0", 12.0, 12.1, 60.0)
+    assert rate_limit.rate == pytest.approx(40.0)
+    assert rate_limit.wait(12.1) <= 0
+    for account in ("one 10.0", "two 10.0"):
+        rate_limit.granted(account, 19.9, 20.0)
+    rate_limit.refused("one 10.0", 20.9, 21.0, 60.0)
+    assert rate_limit.rate == pytest.approx(32.0)
+    assert rate_limit.wait(21.0) < 1
+    rate_limit.refused("two 10.0", 20.9, 21.0, 60.0)
+    assert rate_limit.wait(21.0) == pytest.approx(60.0)
+
+
+async def test_an_account_that_is_removed_is_forgotten() -> None:
+    """The refused accounts are as many as there are accounts at most."""
+    queue, waiters = EndpointQueue(), TokenWaiters("acme")
+    queue.rate_limit.refused("acme", 1.0, 2.0, None)
+    assert repr(queue.rate_limit.refusals) == "<RefusedAccounts: 1>"
+    queue.give_up(waiters)
+    assert repr(queue.rate_limit.refusals) == "<RefusedAccounts: 0>"
+
+
+def test_a_grant_during_a_pause_ends_it() -> None:
+    """Not one of a request that was sent before."""
+    rate_limit = limited(40)
+    refuse_two(rate_limit, 11.0, 11.1, 60.0)
+    rate_limit.granted("acme", 11.05, 11.2)
+    assert rate_limit.wait(11.2) == pytest.approx(59.9)
+    rate_limit.granted("acme", 11.7, 11.8)
+    assert rate_limit.wait(11.8) < 1
+
+
+def test_when_a_request_may_be_sent_during_a_pause() -> None:
+    """Half a second after its beginning, and five seconds after the last one."""
+    rate_limit = EndpointRate()
+    assert rate_limit.try_in(10.0) == float("inf")
+    refuse_two(rate_limit, 9.9, 10.0, 60.0)
+    assert rate_limit.try_in(10.0) == pytest.approx(0.5)
+    rate_limit.tried(10.7)
+    assert rate_limit.try_in(10.7) == pytest.approx(5.0)
+    assert rate_limit.try_in(70.1) == float("inf")
 
 
 def test_the_first_pace_is_below_what_was_granted_in_the_last_second() -> None:
     """Older grants do not count, and a rate limit that would be nothing is one request in two seconds."""
     rate_limit = EndpointRate()
     for moment in (1.0, 8.9, 9.1, 9.2, 9.3, 9.4, 9.5):
-        rate_limit.granted(moment)
-    rate_limit.refused(9.9, 10.0, None)
+        rate_limit.granted("acme", moment - 0.1, moment)
+    refuse_two(rate_limit, 9.9, 10.0)
     assert rate_limit.rate == pytest.approx(4.0)
     assert repr(rate_limit) == "<EndpointRate: 4.0 requests a second>"
     assert limited(0).rate == SLOWEST
@@ -359,16 +425,19 @@ def test_requests_are_sent_one_after_another_at_the_pace() -> None:
 
 
 def test_a_refusal_lowers_the_pace_once_for_all_that_were_sent_before() -> None:
-    """By a fifth, and tells it with the pause that was asked for."""
+    """By a fifth, and tells it with the pause that was asked for: that of one account alone is none for the others."""
     rate_limit, told = limited(40), []
     rate_limit.lowered = lambda rate, pause: told.append((round(rate, 3), pause))
-    rate_limit.refused(10.5, 10.6, 2.0)
-    rate_limit.refused(10.55, 10.7, None)
+    rate_limit.refused("acme", 10.5, 10.6, 2.0)
+    rate_limit.refused("zeta", 10.55, 10.7, None)
     assert told == [(32.0, 2.0)]
     assert rate_limit.wait(10.6) == pytest.approx(2.0)
-    rate_limit.refused(11.0, 11.1, 1000.0)
-    assert told == [(32.0, 2.0), (25.6, 120.0)]
-    assert rate_limit.wait(11.1) == pytest.approx(120.0)
+    rate_limit.refused("other", 31.0, 31.1, 1000.0)
+    assert told[1:] == [(25.6, 0.0)]
+    assert rate_limit.wait(31.1) < 1
+    rate_limit.refused("fourth", 32.0, 32.1, 1000.0)
+    assert told[2:] == [(20.48, 120.0)]
+    assert rate_limit.wait(32.1) == pytest.approx(120.0)
 
 
 def test_the_pace_grows_where_requests_wait_for_it() -> None:
@@ -380,9 +449,9 @@ def test_the_pace_grows_where_requests_wait_for_it() -> None:
         while (wait := rate_limit.wait(now)) < 1 and now < 11.0:
             now += max(wait, 0.0)
             rate_limit.take(now)
-            rate_limit.granted(now)
+            rate_limit.granted("acme", now, now)
         found.append((rate_limit.rate or 0.0) / before)
-        rate_limit.refused(11.0, 10.0, None)
+        rate_limit.refused("acme", 11.0, 10.0, None)
     assert found == [pytest.approx(2.0, rel=0.1), pytest.approx(1.05, rel=0.01)]
 
 
@@ -392,7 +461,7 @@ def test_a_pace_that_nobody_waits_for_does_not_grow(every: float, grows: bool) -
     rate_limit = limited(4)
     for number in range(20):
         rate_limit.take(20.0 + number * every)
-        rate_limit.granted(20.0 + number * every)
+        rate_limit.granted("acme", 20.0 + number * every, 20.0 + number * every)
     assert rate_limit.rate is not None
     assert (rate_limit.rate > 4.001) is grows
 
@@ -403,7 +472,7 @@ def test_a_slower_pace_of_another_replica_counts_here() -> None:
     rate_limit.hear(10.0, 0.0, 5.0, 0.5)
     assert rate_limit.rate == 10.0
     assert rate_limit.wait(5.0) == pytest.approx(0.05)
-    rate_limit.refused(4.9, 5.1, None)
+    refuse_two(rate_limit, 4.9, 5.1)
     assert rate_limit.rate == 10.0
     rate_limit.hear(20.0, 3.0, 6.0, 0.5)
     assert rate_limit.rate == 10.0
@@ -420,7 +489,7 @@ async def test_turns_are_given_at_the_pace_and_to_the_urgent_first() -> None:
     async def work(name: str) -> None:
         begun.append((name, round(loop.time() - start, 3)))
         if name != "shared":
-            with queue.request():
+            with queue.request(name):
                 await asyncio.sleep(0)
 
     tasks = [asyncio.create_task(queue.run(TokenWaiters(), work, name)) for name in ("shared", "b", "c")]
@@ -435,11 +504,100 @@ async def test_turns_are_given_at_the_pace_and_to_the_urgent_first() -> None:
     assert moments[3] - moments[2] > 0.5
 
 
+class Paused:
+    """A queue in a pause of a minute, and who has its turn when, in seconds from the beginning of the pause."""
+
+    def __init__(self) -> None:
+        self.queue, self.loop = EndpointQueue(), asyncio.get_running_loop()
+        self.began = self.loop.time()
+        refuse_two(self.queue.rate_limit, self.began - 0.1, self.began, 60.0)
+        self.turns: list[tuple[str, float]] = []
+        self.refusing = True
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def join(self, account: str, ends_in: float) -> None:
+        waiters = TokenWaiters(account)
+        waiters.ends_at = self.began + ends_in
+        self.tasks.append(asyncio.create_task(self._ask(waiters)))
+
+    async def _ask(self, waiters: TokenWaiters) -> None:
+        with contextlib.suppress(TokenThrottled):
+            await self.queue.run(waiters, self._work, waiters.account)
+
+    async def _work(self, account: str) -> None:
+        self.turns.append((account, round(self.loop.time() - self.began, 1)))
+        with self.queue.request(account):
+            await asyncio.sleep(0.1)
+            if self.refusing:
+                raise TokenThrottled("too many", retry_after=20.0)
+
+
+@virtual_time
+async def test_an_account_whose_token_ends_during_a_pause_may_try() -> None:
+    """One at a time and five seconds apart; not those whose tokens live longer, nor those that were refused."""
+    paused = Paused()
+    refused = f"one {paused.began}"
+    for account, ends_in in (("long", 90.0), (refused, 0.0), ("first", 30.0), ("second", 30.0), ("later", 70.0)):
+        paused.join(account, ends_in)
+    await asyncio.sleep(20)
+    assert paused.turns == [("first", 0.5), ("second", 5.6)]
+    await asyncio.gather(*paused.tasks)
+    assert [account for account, _ in paused.turns[2:]] == ["long", refused, "later"]
+    assert all(moment >= 60.0 for _, moment in paused.turns[2:])
+
+
+@pytest.mark.parametrize(("ends_in", "turns"), [(67.0, [("fifth", 0.5)]), (69.0, [])])
+@virtual_time
+async def test_a_token_that_lives_until_its_turn_is_no_reason_to_try(
+    ends_in: float, turns: list[tuple[str, float]]
+) -> None:
+    """The fifth in the queue has its turn eight seconds after the pause at the pace of one request in two seconds."""
+    paused = Paused()
+    for number in range(4):
+        paused.join(f"long-{number}", 300.0)
+    paused.join("fifth", ends_in)
+    await asyncio.sleep(30)
+    assert paused.turns == turns
+    for task in paused.tasks:
+        task.cancel()
+
+
+@virtual_time
+async def test_a_try_that_brings_a_token_ends_the_pause() -> None:
+    """The others have their turns at the pace."""
+    paused = Paused()
+    paused.refusing = False
+    for account in ("a", "b", "c"):
+        paused.join(account, 30.0)
+    await asyncio.gather(*paused.tasks)
+    assert [account for account, _ in paused.turns] == ["a", "b", "c"]
+    assert all(moment < 7 for _, moment in paused.turns)
+
+
+@virtual_time
+async def test_an_account_that_is_refused_again_and_again_goes_last() -> None:
+    """Even where a request waits for it."""
+    queue, going, wanted = EndpointQueue(1), [], TokenWaiters("throttled")
+    for _ in range(2):
+        queue.rate_limit.refused("throttled", 1.0, 2.0, None)
+
+    async def work(account: str) -> None:
+        going.append(account)
+        await asyncio.sleep(1)
+
+    waiting = asyncio.create_task(wanted.wait(60))
+    await asyncio.sleep(0)
+    everybody = TokenWaiters("a"), wanted, TokenWaiters("b")
+    await asyncio.gather(*(queue.run(each, work, each.account) for each in everybody))
+    waiting.cancel()
+    assert going == ["a", "b", "throttled"]
+
+
 def test_each_endpoint_has_its_own_pace() -> None:
     """And tells it with its name."""
     queue, told = TokenRequestQueue(), []
     queue.rate_lowered = lambda *words: told.append(words)
-    queue.at("http://one").rate_limit.refused(1.0, 2.0, 3.0)
+    refuse_two(queue.at("http://one").rate_limit, 1.0, 2.0, 3.0)
     assert told == [("http://one", SLOWEST, 3.0)]
     assert queue.at("http://two").rate_limit.rate is None
 
