@@ -55,6 +55,9 @@ class MetricsResponse(Protocol):
     def scrape(self, accept: str) -> tuple[Iterator[bytes], str]: ...
 
 
+_NO_ACCOUNT = "no account has been able to serve yet"
+
+
 class AdminHandlers:
     """The handlers, and what they share."""
 
@@ -180,7 +183,8 @@ class AdminHandlers:
         if not self._view.accepts():
             return web.Response(text="no worker serves\n", status=503)
         if not self._view.ready():
-            return web.Response(text="no account has been able to serve yet\n", status=503)
+            missing = "the first lists of profiles are not read yet" if self._view.has_served() else _NO_ACCOUNT
+            return web.Response(text=f"{missing}\n", status=503)
         return web.Response(text="ready\n")
 
     async def _startup(self, _request: web.Request) -> web.Response:

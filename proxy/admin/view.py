@@ -133,6 +133,8 @@ class RunningProgram(Protocol):
     def started(self) -> bool: ...
     @property
     def accepts(self) -> bool: ...
+    @property
+    def can_serve(self) -> bool: ...
     def shown(self) -> ProgramView: ...
     @property
     def audit(self) -> AuditStream | None: ...
@@ -183,12 +185,17 @@ class AdminView:
         return self._program.accepts
 
     def ready(self) -> bool:
-        """Once any account has been able to serve, for good; only draining takes it back, and that no worker serves."""
+        """Once any account has been able to serve and the first lists of profiles were read, for good; only draining
+        takes it back, and that no worker serves."""
         if not self.accepts():
             return False
         if not self._was_ready:
-            self._was_ready = self._program.tokens.has_served
+            self._was_ready = self._program.can_serve
         return self._was_ready
+
+    def has_served(self) -> bool:
+        """Whether any account has been able to serve."""
+        return self._program.tokens.has_served
 
     def draining(self) -> bool:
         return self._program.forwarder.availability is not Availability.SERVING

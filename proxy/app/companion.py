@@ -81,7 +81,7 @@ class Companion:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._ready_timeout
         while not self._stopped_by:
-            if program.tokens.has_served:
+            if program.can_serve:
                 return True
             statuses = program.tokens.statuses()
             if all(map(_is_hopeless, statuses)) or loop.time() >= end:

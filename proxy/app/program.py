@@ -63,7 +63,7 @@ from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
-from proxy.profiles.directory import ProfileDirectory, SignInObserver
+from proxy.profiles.directory import ProfileDirectory, TokenObserver
 from proxy.profiles.listing import ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
@@ -221,6 +221,11 @@ class Program:
         """Whether some process accepts what clients connect."""
         return self.workers is None or self.workers.serving > 0
 
+    @property
+    def can_serve(self) -> bool:
+        """Whether some account has had a token, and the first lists of profiles need not be waited for."""
+        return self.tokens.has_served and self.directory.has_first_profiles
+
     def shown(self) -> ProgramView:
         """The program itself, for people to look at."""
         workers, config = self.workers, self.config
@@ -351,7 +356,8 @@ class Program:
         self.lwa = self._login_with_amazon(config)
         hub = self._make_hub()
         fleet = (self.fleet,) if self.fleet is not None else ()
-        observers = Observers((self.observers, SignInObserver(self._list_profiles_again), *fleet, *hub))
+        observed = TokenObserver(self._list_profiles_again, self._note_token)
+        observers = Observers((self.observers, observed, *fleet, *hub))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         if self.fleet is not None:
             self.fleet.share_token_rate(self.tokens.request_queue)
@@ -458,6 +464,9 @@ class Program:
 
     def _list_profiles_again(self, account: str) -> None:
         self.directory.list_again(account)
+
+    def _note_token(self, account: str) -> None:
+        self.directory.note_token(account)
 
     def _measure_stored_profiles(self) -> None:
         """What the state store knew is in use as if it had just been listed, but it is no news for the log."""

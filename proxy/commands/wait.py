@@ -1,6 +1,7 @@
 """`wait`: Wait until the running proxy is ready.
 
-It is ready once `/readyz` answers 200: an account can serve.
+It is ready once `/readyz` answers 200: an account can serve, and the first lists of profiles were read or tried for
+5 s.
 
 Example: ads-proxy wait --timeout 60
 """
@@ -75,6 +76,6 @@ def _ask(admin: Address, timeout: float) -> str:
     if status == 200:
         return ""
     if status == 503:
-        why = "no account can serve yet, no worker serves, or the proxy is stopping"
+        why = "no account can serve yet, the first lists are not read, no worker serves, or the proxy is stopping"
         return f"{admin} answers 503: {why}; run `ads-proxy check`"
     return f"{admin} answers {status}; give the admin_listen of ads-proxy with --admin-listen or --config"

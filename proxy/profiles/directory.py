@@ -1,9 +1,10 @@
 """The profile directory: what every account reaches in every region, listed in the background and served stale.
 
-It implements `routing.Directory`. Requests only look into memory; an unknown profile or ads account causes one early
-listing, rate-limited. What is known is kept by `stored_lists`, so that a restart knows it at once. The usual profiles
-come first: what their answer means is in `listing`, the look-ups are in `index`. Ads accounts and what else a login
-reaches are read after them, by `reach_reader`; their look-ups are in `reach`.
+It implements `routing.Directory`. Requests look into memory; those for an unlisted profile or ads account wait for an
+account's first lists (`first_lists`), and later each such id causes one early listing, rate-limited. What is known is
+kept by `stored_lists`, so that a restart knows it at once. The usual profiles come first: what their answer means is in
+`listing`, the look-ups are in `index`. Ads accounts and what else a login reaches are read after them, by
+`reach_reader`; their look-ups are in `reach`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from proxy.events import (
     TokenTakenOver,
 )
 from proxy.profiles import reach
+from proxy.profiles.first_lists import AwaitedId, AwaitedLists, FirstLists, is_refusal
 from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
 from proxy.profiles.listing import (
     LIST_INTERVAL,
@@ -83,7 +85,9 @@ class ProfileDirectory:
         self._schedule = schedule or ListingSchedule()
         self._index = ProfileIndex()
         self._shared = SharedLists(documents.leases_for(PROFILES))
-        self._reader = ReachReader(session, documents.leases_for(ADS_ACCOUNTS), self._schedule.random)
+        self._first = AwaitedLists(self._schedule)
+        leases = documents.leases_for(ADS_ACCOUNTS)
+        self._reader = ReachReader(session, leases, self._schedule.random, self._first.tried)
         self._shared.follow(self)
         self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], RegionWatch] = {}
@@ -163,9 +167,38 @@ class ProfileDirectory:
         """How many ads accounts are listed for an account, by region; what was not read yet is missing."""
         return self._reader.index.counts(account)
 
+    @property
+    def settled(self) -> bool:
+        """Whether no account's first lists are awaited."""
+        return self._first.settled
+
+    @property
+    def has_first_profiles(self) -> bool:
+        """Whether the first lists of profiles were read, taken over from the store, or tried for long enough."""
+        return self._first.has_all(PROFILES.kind)
+
+    def first_lists(self, account: str) -> FirstLists:
+        """What became of the first lists of an account."""
+        return self._first.state(account)
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        """Return when an id is listed, or when no first list can have it, after `first_lists.LONGEST_WAIT` at the
+        latest."""
+        await self._first.wait(awaited.accounts, lambda: self._is_listed(awaited))
+
+    def _is_listed(self, awaited: AwaitedId) -> bool:
+        further = self._reader.index
+        if awaited.profile:
+            owners = (*self._index.owners(awaited.profile), *further.owners(awaited.profile))
+        else:
+            owners = further.ads_account_owners(awaited.ads_account)
+        return any(account in awaited.accounts for account, _ in owners)
+
     def _miss(self, key: str, account: str) -> None:
-        """Read lists again, off the request's path."""
-        for name in self._misses.take(key, (account,) if account else {name for name, _ in self._watches}):
+        """Read lists again, off the request's path; not those that are still read for the first time."""
+        names = (account,) if account else {name for name, _ in self._watches}
+        read = (name for name in names if self._first.state(name) is FirstLists.SETTLED)
+        for name in self._misses.take(key, read):
             self._hasten(name, MISS_INTERVAL)
 
     # --- start, change, stop
@@ -179,6 +212,7 @@ class ProfileDirectory:
     async def reconfigure(self, sources: Iterable[ProfileSource]) -> None:
         """Follow a new configuration: what did not change goes on as it was."""
         wanted = {(source.account, region): source for source in sources for region in source.api_urls}
+        self._expect(key for key in wanted if key not in self._watches)  # first: requests may come for new accounts
         for number, (key, watch) in enumerate(list(self._watches.items())):
             if number % 500 == 0:
                 await asyncio.sleep(0)
@@ -194,12 +228,23 @@ class ProfileDirectory:
                 await self._shared.forget(watch.source, key[1])
                 await self._reader.shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), document_of(key[0], reach.DOCUMENTS))
+            self._first.drop(*key)
+            if source is not None:
+                self._expect((key,))
         self._misses.keep(account for account, _ in wanted)
         self._regions = frozenset(region for _, region in wanted)
         for (account, region), source in wanted.items():
             if (account, region) not in self._watches:
                 watch = self._watches[account, region] = RegionWatch(source, region)
                 watch.task = asyncio.create_task(self._keep_current(watch))
+
+    def _expect(self, keys: Iterable[tuple[str, str]]) -> None:
+        """The lists of these accounts and regions are to be read; the first ones, where none is known."""
+        for key in keys:
+            if self._index.listing(*key) is None:
+                self._first.expect(*key, PROFILES.kind)
+            if self._reader.index.reading(*key) is None:
+                self._first.expect(*key, ADS_ACCOUNTS.kind)
 
     async def stop(self) -> None:
         """Stop listing, and keep what is known."""
@@ -224,6 +269,11 @@ class ProfileDirectory:
     def list_again(self, account: str) -> None:
         """Another user may have signed in for this account: list it again soon."""
         self._hasten(account, 0.0)
+
+    def note_token(self, account: str) -> None:
+        """The account has an access token: lists that it lacked one for are read at once."""
+        if self._first.got_token(account):
+            self._hasten(account, 0.0)
 
     def _hasten(self, account: str, gap: float) -> None:
         for watch in filter(None, (self._watches.get((account, region)) for region in self._regions)):
@@ -255,7 +305,9 @@ class ProfileDirectory:
             # Without a token Amazon was not asked: to look again soon costs nothing, and a sign-in is noticed at once.
             failures = 1 if isinstance(error, NoUsableToken) else watch.failures or watch.reach_failures
             asked = error if isinstance(error, ProfilesUnavailable) else None
-            awaited, retry_after = asked is not None and self._is_awaited(watch), asked.retry_after if asked else None
+            is_first = self._first.state(watch.source.account) is FirstLists.AWAITED
+            awaited = asked is not None and (is_first or self._is_awaited(watch))
+            retry_after = asked.retry_after if asked is not None else None
             delay = next_listing(failures, retry_after, self._schedule.random(), awaited=awaited)
             if asked is not None:
                 self._report_failure(watch, asked, delay)
@@ -310,8 +362,10 @@ class ProfileDirectory:
         try:
             token = await self._token(watch.source.account, hastens=urgency is not Urgency.PLANNED)
         except NoUsableToken as error:
+            self._first.lack_token(watch.source.account)
             watch.note(error, self._schedule.wall())
             return error
+        self._first.got_token(watch.source.account)
         newest = watch.listing
         if newest is not None and watch.token is not None and watch.token.value == token.value:
             if not newest.done():
@@ -327,13 +381,15 @@ class ProfileDirectory:
     async def _list_with(self, watch: RegionWatch, token: Token, urgency: Urgency) -> Problem | None:
         """Ask Amazon, unless another replica asks, or did."""
         source, region, problem = watch.source, watch.region, None
-        async with self._slots, self._shared.lease(source, region, token.lineage, urgency) as lease:
-            if lease.held_back is None and lease.shared is None:
-                return await self._ask(watch, token, lease)
+        async with self._slots:
+            self._first.tried(source.account, region, PROFILES.kind)
+            async with self._shared.lease(source, region, token.lineage, urgency) as lease:
+                if lease.held_back is None and lease.shared is None:
+                    return await self._ask(watch, token, lease)
         if lease.held_back is not None:
             problem = failure_elsewhere(lease.held_back, awaited=self._is_awaited(watch))
         if self._is_newest(watch):
-            watch.note(problem, self._schedule.wall())
+            self._note(watch, problem)
             if lease.shared is not None and self._shared.see(source, region, lease.shared.fence):
                 self._take_over(watch, lease.shared)
         return problem
@@ -345,13 +401,26 @@ class ProfileDirectory:
             profiles = await list_profiles(self._session, source.endpoint(region, token.client_id), token.value)
         except ProfilesUnavailable as error:
             if self._is_newest(watch):
-                watch.note(error, self._schedule.wall())
+                self._note(watch, error)
                 await lease.fail(attempt_after(error, lease.failed, self._schedule.random()))
             return error
         if self._is_newest(watch):
-            watch.note(None, self._schedule.wall())
+            self._note(watch, None)
             await self._shared.publish(lease, source, region, self._take(source, region, profiles), token.lineage)
         return None
+
+    def _note(self, watch: RegionWatch, problem: ProfilesUnavailable | None) -> None:
+        """How a listing of the usual profiles went. Where it failed, the further lists are not asked for."""
+        key = watch.source.account, watch.region
+        watch.note(problem, self._schedule.wall())
+        if problem is not None:
+            self._first.tried(*key, ADS_ACCOUNTS.kind)
+            self._settle_if_refused(key, problem, PROFILES.kind, ADS_ACCOUNTS.kind)
+
+    def _settle_if_refused(self, key: tuple[str, str], problem: ProfilesUnavailable, *kinds: str) -> None:
+        """First lists that Amazon refuses are not waited for."""
+        for kind in kinds if is_refusal(problem.status) else ():
+            self._first.settle(*key, kind)
 
     def _is_newest(self, watch: RegionWatch) -> bool:
         """Whether what this task lists is wanted still: no newer token has been listed with since."""
@@ -373,6 +442,7 @@ class ProfileDirectory:
 
     def _put(self, source: ProfileSource, region: str, listing: ProfileListing, *, taken_over: bool = False) -> None:
         account, old = source.account, self._index.listing(source.account, region)
+        self._first.settle(account, region, PROFILES.kind)
         pinned = old.first if old is not None else ""
         if old is None or old.profiles != listing.profiles or pinned != listing.first:
             self._index.put(account, region, listing)
@@ -397,12 +467,18 @@ class ProfileDirectory:
                 watch, self._token, urgency, lambda: watch.token is token and self._watches.get(key) is watch
             )
         except NoUsableToken as error:
+            self._first.lack_token(watch.source.account)
             return error
         self._note_reading(watch, reading)
         return reading.problem
 
     def _note_reading(self, watch: RegionWatch, reading: ReadResult) -> None:
         """How it went; who read it keeps it."""
+        key = watch.source.account, watch.region
+        if self._watches.get(key) is watch and reading.problem is None:
+            self._first.settle(*key, ADS_ACCOUNTS.kind)
+        elif reading.problem is not None:
+            self._settle_if_refused(key, reading.problem, ADS_ACCOUNTS.kind)
         if reading.changed:
             self._kept.changed(*(() if reading.taken_over else (document_of(watch.source.account, reach.DOCUMENTS),)))
         watch.reach_failures += 1
@@ -462,19 +538,20 @@ class EarlyListings:
         self._listed_at = {account: at for account, at in self._listed_at.items() if account in kept}
 
 
-class SignInObserver:
+class TokenObserver:
     """An observer: a token that came of a sign-in, here or at another replica, or of a newly configured refresh token
-    may be another person's, who has other profiles. Until it comes, the one before is listed with."""
+    may be another person's, who has other profiles. Until it comes, the one before is listed with. Any token is told to
+    `note_token`."""
 
-    def __init__(self, list_again: Callable[[str], None]) -> None:
-        self._list_again = list_again
+    def __init__(self, list_again: Callable[[str], None], note_token: Callable[[str], None]) -> None:
+        self._list_again, self._note_token = list_again, note_token
         self._awaited: set[str] = set()
 
     def observe(self, event: Event) -> None:
         if isinstance(event, RefreshTokenReplaced) and event.source != "rotated":
             self._awaited.add(event.account)
-        elif isinstance(event, TokenRefreshed | TokenTakenOver) and event.account in self._awaited:
-            self._awaited.discard(event.account)
-            self._list_again(event.account)
-        elif isinstance(event, TokenRefreshed) and event.trigger == "sign-in":
-            self._list_again(event.account)
+        elif isinstance(event, TokenRefreshed | TokenTakenOver):
+            self._note_token(event.account)
+            if event.account in self._awaited or (isinstance(event, TokenRefreshed) and event.trigger == "sign-in"):
+                self._awaited.discard(event.account)
+                self._list_again(event.account)

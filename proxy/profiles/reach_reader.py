@@ -23,7 +23,7 @@ from proxy.profiles.reach import (
     list_hidden_profiles,
     list_linked_accounts,
 )
-from proxy.profiles.stored_lists import SharedLists, attempt_after, failure_elsewhere
+from proxy.profiles.stored_lists import ADS_ACCOUNTS, SharedLists, attempt_after, failure_elsewhere
 from proxy.tokens.leases import Urgency
 
 if TYPE_CHECKING:
@@ -52,12 +52,19 @@ class ReadResult:
 
 
 class ReachReader:
-    """Keeps an index of what logins reach. The session is closed elsewhere; `random` gives 0 to 1."""
+    """Keeps an index of what logins reach. The session is closed elsewhere; `random` gives 0 to 1. `tried` is told the
+    account, region and kind of each reading that begins."""
 
-    def __init__(self, session: aiohttp.ClientSession, leases: Leases[Reach], random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        leases: Leases[Reach],
+        random: Callable[[], float],
+        tried: Callable[[str, str, str], None] = lambda account, region, kind: None,
+    ) -> None:
         self.index = ReachIndex()
         self.shared = SharedLists(leases)
-        self._session, self._random = session, random
+        self._session, self._random, self._tried = session, random, tried
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
 
     def __repr__(self) -> str:
@@ -74,6 +81,7 @@ class ReachReader:
         source, region = watch.source, watch.region
         async with self._slots:
             token = await get_token(source.account, hastens=urgency is not Urgency.PLANNED)
+            self._tried(source.account, region, ADS_ACCOUNTS.kind)
             async with self.shared.lease(source, region, token.lineage, urgency) as lease:
                 if lease.held_back is not None:
                     return ReadResult(changed=False, problem=failure_elsewhere(lease.held_back, awaited=False))

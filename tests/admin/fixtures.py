@@ -68,6 +68,7 @@ class FakeProgram(AdminView):
     is_ready: bool = True
     is_draining: bool = False
     is_accepting: bool = True
+    was_serving: bool = False
     rules: AccessRules = field(default_factory=lambda: AccessRules(None, True, "127.0.0.1"))
     statuses: tuple[CredentialStatus, ...] = field(default_factory=lambda: (credential(),))
     known_profiles: tuple[ReachedProfile, ...] = (
@@ -112,6 +113,9 @@ class FakeProgram(AdminView):
 
     def ready(self) -> bool:
         return self.is_ready
+
+    def has_served(self) -> bool:
+        return self.was_serving
 
     def draining(self) -> bool:
         return self.is_draining

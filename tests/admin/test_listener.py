@@ -49,16 +49,17 @@ async def test_health_tells_what_orchestrators_ask(
 
 
 @pytest.mark.parametrize(
-    ("draining", "accepting", "why"),
+    ("draining", "accepting", "served", "why"),
     [
-        (True, False, "draining\n"),
-        (False, False, "no worker serves\n"),
-        (False, True, "no account has been able to serve yet\n"),
+        (True, False, False, "draining\n"),
+        (False, False, True, "no worker serves\n"),
+        (False, True, False, "no account has been able to serve yet\n"),
+        (False, True, True, "the first lists of profiles are not read yet\n"),
     ],
 )
-async def test_who_is_not_ready_says_why(draining: bool, accepting: bool, why: str) -> None:
+async def test_who_is_not_ready_says_why(draining: bool, accepting: bool, served: bool, why: str) -> None:
     """Without any worker, accounts may have served for days."""
-    program = FakeProgram(is_ready=False, is_draining=draining, is_accepting=accepting)
+    program = FakeProgram(is_ready=False, is_draining=draining, is_accepting=accepting, was_serving=served)
     async with administer(program) as knocker, knocker.ask("/readyz") as answer:
         assert (answer.status, await answer.text()) == (503, why)
 

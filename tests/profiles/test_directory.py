@@ -8,6 +8,7 @@ import pytest
 
 from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
 from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, EarlyListings
+from proxy.profiles.first_lists import LONGEST_WAIT
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.listing import (
     AWAITED_RETRY,
@@ -96,6 +97,7 @@ async def test_the_same_failure_is_not_told_each_time(running: RunningDirectory)
     await running.directory.start([running.source(pins_first=False)])
     await running.settle(1)
     assert isinstance(await running.events.next(), ProfilesFailed)
+    running.now += LONGEST_WAIT
     running.pauses.end()
     assert await running.settle(1) == [2 * FIRST_RETRY]
     assert running.events.events.empty()

@@ -11,7 +11,9 @@ from proxy.events import (
     AdsAccountsListed,
     ProfilesListed,
 )
+from proxy.profiles.first_lists import LONGEST_WAIT
 from proxy.profiles.listing import (
+    AWAITED_RETRY,
     FIRST_RETRY,
     LIST_INTERVAL,
 )
@@ -75,7 +77,8 @@ async def test_what_was_read_before_another_list_failed_is_told(running: Running
     running.further["na", "adsAccounts/list"] = LISTED
     running.further["na", "managerAccounts"] = []
     await running.directory.start([running.source("acme", "na")])
-    assert await running.settle(1) == [FIRST_RETRY]
+    assert await running.settle(1) == [AWAITED_RETRY]
+    running.now += LONGEST_WAIT
     running.pauses.end()
     assert await running.settle(1) == [2 * FIRST_RETRY]
     assert running.directory.ads_account_owners(ADS_ACCOUNT) == (("acme", "eu"),)

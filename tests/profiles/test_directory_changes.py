@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.errors import NoUsableToken, TokenServerError
-from proxy.profiles.directory import ProfileDirectory, SignInObserver
+from proxy.profiles.directory import ProfileDirectory, TokenObserver
 from proxy.profiles.listing import ProfileSource, ProfilesUnavailable
 from proxy.secret import Secret
 from proxy.tokens.lwa import AppCredentials
@@ -65,7 +65,9 @@ async def test_a_newly_configured_refresh_token_lists_again_once_its_access_toke
 
     login = ScriptedLogin(grant("old"), grant("rotating", refresh="refresh-1"), grant("next"), grant("new"))
     clock = asyncio.get_running_loop().time
-    manager = TokenManager(login, MemoryStore(), SignInObserver(list_again), TokenSettings(), Timing(clock, clock))
+    told = list[str]()
+    observer = TokenObserver(list_again, told.append)
+    manager = TokenManager(login, MemoryStore(), observer, TokenSettings(), Timing(clock, clock))
     await manager.start([source()])
     await manager.get("acme")
     await manager.refresh_now("acme")
@@ -73,7 +75,7 @@ async def test_a_newly_configured_refresh_token_lists_again_once_its_access_toke
     await manager.reconfigure([source(refresh="another")])
     assert listed_with == []
     await asyncio.sleep(1)
-    assert listed_with == ["new"]
+    assert (listed_with, told) == (["new"], ["acme"] * 4)
     await manager.stop()
 
 

@@ -136,6 +136,8 @@ class RunningDirectory:
         self.application = "app"
         self.client_ids: list[str] = []
         self.gate: asyncio.Event | None = None
+        self.gates: dict[str, asyncio.Event] = {}
+        """By region, instead of `gate`."""
         self.directory = self.open()
 
     def open(self, store: ListStore | None = None) -> ProfileDirectory:
@@ -160,8 +162,8 @@ class RunningDirectory:
         self.asked.append((request.headers["Authorization"].split("|")[1], region))
         self.arrived.set()
         ids = self.ids[region]
-        if self.gate is not None:
-            await self.gate.wait()
+        if (gate := self.gates.get(region, self.gate)) is not None:
+            await gate.wait()
         if self.status != 200:
             return web.Response(status=self.status, headers=self.headers)
         return web.json_response([{"profileId": number} for number in ids])
