@@ -346,6 +346,21 @@ class ClientConnection(asyncio.Protocol):
             self.loop.call_soon(self._read_held_back)
         self.resume_reading()
 
+    def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
+        self._handler = handler
+        self.resume_reading()
+        try:
+            if pieces:
+                handler.request_data(pieces)
+            if trailers is not None and self._handler is handler:
+                handler.request_ended(trailers)
+            if self._handler is handler:
+                handler.start()
+        except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
+            self._service.defect("server", error)
+            self._break(self._service.internal_error())
+        self.flush()
+
     def abort(self, *, loudly: bool = False) -> None:
         self._handler = self._body = None
         self._reading, self._writing = CLOSED, ENDED

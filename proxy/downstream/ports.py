@@ -154,5 +154,9 @@ class ClientPort(Protocol):
     def finish(self, *, keep: bool) -> None:
         """The response is complete. Serve the next request, once what little is left of a body has come, or close."""
 
+    def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
+        """Have another handler serve the request, from its beginning: these pieces of its body came so far, and its
+        `trailers` if it is whole."""
+
     def abort(self, *, loudly: bool = False) -> None:
         """End the connection so that the response cannot look complete; `loudly` where its end is EOF: with a reset."""

@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.mcp_tools import UNTOLD
-from proxy.events import UNKNOWN, DefectMet, Outcome, RequestFinished, RequestKind, RequestStarted
+from proxy.events import UNKNOWN, DefectMet, Fault, Outcome, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
 from proxy.forwarding.write_reading import WriteReader
 from proxy.net.deadlines import NEVER
@@ -251,6 +251,11 @@ class Accounting:
         if self.journal.listeners:
             self.tell_started()
 
+    def hold(self, in_flight: Cell) -> None:
+        """A request waits before it is decided whether to serve it; it counts as if it were served."""
+        self.flight.value += 1
+        in_flight.value += 1
+
     def begin(self, request: Request, began: float) -> RequestStats:
         """What is to be filled while a request runs, which began at this moment of `perf_counter`."""
         stats = RequestStats(request, began)
@@ -322,13 +327,22 @@ class Accounting:
         self.flight.value -= 1
         entry.note(stats)
 
-    def refused(self, request: Request, error: Refused, kind: RequestKind, bytes_out: int) -> None:
-        """A request was answered before anybody served it, with a body of so many bytes."""
+    def refused(self, request: Request, error: Refused, kind: RequestKind, bytes_out: int, waited: float = 0.0) -> None:
+        """A request was answered before anybody served it, with a body of so many bytes, after so many seconds."""
         stats = self.begin(request, 0.0)
         stats.refusal, stats.bytes_out = error, bytes_out
-        path = request.target.shown
+        self._unserved(stats, error.status, kind, waited)
+
+    def left(self, request: Request, kind: RequestKind, waited: float) -> None:
+        """A client left before anybody served its request, after so many seconds."""
+        stats = self.begin(request, 0.0)
+        stats.fault = Fault.CLIENT_GONE
+        self._unserved(stats, 0, kind, waited)
+
+    def _unserved(self, stats: RequestStats, status: int, kind: RequestKind, waited: float) -> None:
+        path = stats.request.target.shown
         self.started()
-        self.finished(stats.finished(error.status, kind, path.decode("latin-1")[:_MAX_PATH], 0.0))
+        self.finished(stats.finished(status, kind, path.decode("latin-1")[:_MAX_PATH], waited))
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

@@ -225,6 +225,10 @@ class Exchange:
 
     # --- the usual run
 
+    def begin_late(self) -> None:
+        """The request waited before it was decided: what was before is not the proxy's time."""
+        self._entered = perf_counter()
+
     def start(self) -> None:
         if self._unchecked is not None:
             self._start_body_check(self._unchecked)

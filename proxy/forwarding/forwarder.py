@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
-from proxy.errors import Draining, NotImplementedHere, Refused, UnknownRoute
+from proxy.errors import AccountRequired, Draining, NotImplementedHere, Refused, UnknownRoute
 from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
@@ -25,11 +25,12 @@ from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.shared_report import SharedReport
+from proxy.forwarding.waiting_request import WaitingRequest
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.reports.requested import read_asked
 from proxy.routing.mcp_session import sent_session_id
-from proxy.routing.route import route
+from proxy.routing.route import find_awaited, route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
 from proxy.strict_json import JsonBody
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.target import Target
+    from proxy.profiles.first_lists import AwaitedId
     from proxy.routing.mcp_session import McpSession
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
@@ -74,6 +76,67 @@ class UndecidedRequest:
         if self.route is None:
             return kind_of_summary(self.client, self.asked)
         return kind_of_route(self.client, method, self.route, self.asked.effect)
+
+
+class ListsAwaited(Exception):
+    """A request may go elsewhere once first lists are read. It `has_account` if only its region may be another one."""
+
+    def __init__(self, awaited: AwaitedId, *, has_account: bool) -> None:
+        super().__init__(", ".join(awaited.accounts))
+        self.awaited, self.has_account = awaited, has_account
+
+
+class HeldRequest:
+    """Implements `WaitingRequestOwner`: what becomes of a request that waits for lists. It counts among those of its
+    client that are `in_flight`."""
+
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        dependencies: Dependencies,
+        client: ClientPort,
+        undecided: UndecidedRequest,
+        lists: ListsAwaited,
+    ) -> None:
+        assert undecided.request is not None
+        self._forwarder, self._client, self._request = forwarder, client, undecided.request
+        self._tokens, self._accounting = dependencies.tokens, dependencies.accounting
+        self._undecided, self._lists = undecided, lists
+        self._directory = forwarder.rules.table.directory
+        self._in_flight = self._accounting.client_cell(undecided.client)
+        self._accounting.hold(self._in_flight)
+        self._counts = True
+
+    def __repr__(self) -> str:
+        return f"<HeldRequest {self._request.id} for {self._lists}>"
+
+    async def wait(self) -> None:
+        """The access token comes first: without it there is no list, and no way to send the request."""
+        awaited = self._lists.awaited
+        if self._lists.has_account:
+            await self._tokens.get(awaited.accounts[0])
+        await self._directory.wait_for_first_lists(awaited)
+
+    def serve(self) -> RequestHandler:
+        self._release()
+        return self._forwarder.accept_new(self._request, self._client, waited=True)
+
+    def refuse(self, error: Refused, waited: float, *, close: bool) -> bytes:
+        self._release()
+        return self._forwarder.refuse_waited(self._undecided, error, waited, close=close)
+
+    def left(self, waited: float) -> None:
+        self._release()
+        self._accounting.left(self._request, self._undecided.kind, waited)
+
+    def failed(self, error: Exception) -> Refused:
+        self._forwarder.defect("waiting request", error)
+        return internal_error()
+
+    def _release(self) -> None:
+        if self._counts:
+            self._counts = False
+            self._accounting.ended(self._in_flight)
 
 
 class Forwarder:
@@ -115,58 +178,89 @@ class Forwarder:
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
         admit(request)
         context = self._decisions.find(request) if self.availability is not _CLOSING else None
-        if context is not None:
-            self._repeat(request, context.decision)
-        else:
-            early = self._find_early(request.target) if may_be_local(request.target) else None
-            if self.availability is _CLOSING:
-                raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
-            if request.method not in METHODS:
-                raise NotImplementedHere(
-                    "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
-                )
-            identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
-            self._undecided = UndecidedRequest(request, identity.name)
-            try:
-                destination, asked = self._decisions.read(request, identity.reading)
-            except UnknownRoute:
-                self.rules.clients.charge(identity, time.monotonic())  # as all others that are refused
-                raise
-            if destination.kind is TargetKind.TOKEN:
-                accounting = self._dependencies.accounting
-                accounting.started()
-                return LocalTokenRequest(accounting, client, request, destination, self.rules)
-            if destination.kind is TargetKind.REPORTS:
-                permitted = self._permit_report(request, destination, asked, identity)
-                self._dependencies.accounting.started(permitted.in_flight)
-                return NamedReportRequest(self._dependencies.accounting, client, request, permitted, self.rules)
-            context = self._decide(request, destination, asked, identity)
-        decision = context.decision
-        if decision.is_write and context.endpoint is TargetKind.API:  # what a message to MCP does, its body tells
-            self._dependencies.accounting.write_gate.check(is_write=True)
-        if decision.budgeted:
-            # Last: only the end of the request gives back what is claimed.
-            self.rules.clients.claim(decision.identity, decision.in_flight.value)
+        if context is None:
+            return self.accept_new(request, client)
+        self._repeat(request, context.decision)
         return self._exchange(context, client)
+
+    def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
+        """Admit a request like which none was decided. One that `waited` is admitted already: it is decided by the
+        rules in force now, and waits no more."""
+        early = self._find_early(request.target) if may_be_local(request.target) else None
+        if self.availability is _CLOSING and not waited:
+            raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
+        if request.method not in METHODS:
+            raise NotImplementedHere(
+                "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
+            )
+        identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
+        self._undecided = UndecidedRequest(request, identity.name)
+        try:
+            destination, asked = self._decisions.read(request, identity.reading)
+        except UnknownRoute:
+            self.rules.clients.charge(identity, time.monotonic())  # as all others that are refused
+            raise
+        if destination.kind is TargetKind.TOKEN:
+            accounting = self._dependencies.accounting
+            accounting.started()
+            return LocalTokenRequest(accounting, client, request, destination, self.rules)
+        if destination.kind is TargetKind.REPORTS:
+            permitted = self._permit_report(request, destination, asked, identity)
+            self._dependencies.accounting.started(permitted.in_flight)
+            return NamedReportRequest(self._dependencies.accounting, client, request, permitted, self.rules)
+        self._undecided.asked = asked
+        if waited:
+            exchange = self._exchange(self._decide(request, destination, asked, identity, waits=False), client)
+            exchange.begin_late()
+            return exchange
+        self.rules.clients.charge(identity, time.monotonic())
+        try:
+            context = self._decide(request, destination, asked, identity)
+        except ListsAwaited as lists:
+            return self._hold(request, client, identity, lists)
+        return self._exchange(context, client)
+
+    def _hold(
+        self, request: Request, client: ClientPort, identity: ClientIdentity, lists: ListsAwaited
+    ) -> RequestHandler:
+        """Have a request wait for the lists that may show where it goes."""
+        # Last: only the end of the wait gives back what is claimed.
+        self.rules.clients.claim(identity, self._dependencies.accounting.client_cell(identity.name).value)
+        held = HeldRequest(self, self._dependencies, client, self._undecided, lists)
+        return WaitingRequest(client, request, held, self.rules.replay_bytes)
 
     def _find_early(self, target: Target) -> Destination:
         """Where a request may go for which no key is needed: not to a report."""
         return find_destination(target, with_reports=self.rules.named_reports is not None)
 
     def _decide(
-        self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
+        self,
+        request: Request,
+        destination: Destination,
+        asked: RequestSummary,
+        identity: ClientIdentity,
+        *,
+        waits: bool = True,
     ) -> RequestContext:
-        """Decide whether this client may send the request, and where it goes. Raises the `Refused` that forbids it."""
+        """Decide whether this client may send the request, and where it goes. Raises the `Refused` that forbids it, and
+        `ListsAwaited` if it `waits` for lists that may lead it elsewhere."""
         rules, clients = self.rules, self.rules.clients
-        undecided = self._undecided
-        undecided.asked = asked
-        clients.charge(identity, time.monotonic())
+        table, waits = rules.table, waits and not rules.table.directory.settled
         screened = clients.screen(identity, asked)
         is_mcp = asked.kind is TargetKind.MCP
         session, identifier = self._find_session(request, identity, screened) if is_mcp else (None, b"")
-        fixed = clients.fix_account(identity, screened, asked, rules.table, session)
-        chosen = undecided.route = route(asked, rules.table, identity.scope, session, fixed)
+        fixed = clients.fix_account(identity, screened, asked, table, session)
+        try:
+            chosen = self._undecided.route = route(asked, table, identity.scope, session, fixed)
+        except AccountRequired:
+            awaited = find_awaited(asked, table, identity.scope, fixed, None) if waits else None
+            if awaited is not None:
+                raise ListsAwaited(awaited, has_account=False) from None
+            raise
         clients.check_route(identity, screened, chosen)
+        awaited = find_awaited(asked, table, identity.scope, fixed, chosen) if waits and session is None else None
+        if awaited is not None:
+            raise ListsAwaited(awaited, has_account=True)
         if fixed is not None:
             request = replace(request, fields=fixing_account(request.fields, identifier))
         pool = self._pools.find(chosen.endpoint, chosen.region)
@@ -221,8 +315,13 @@ class Forwarder:
                 self.rules.clients.charge(decision.identity, time.monotonic())
             undecided.route = decision.route
 
-    def _exchange(self, context: RequestContext, client: ClientPort) -> RequestHandler:
+    def _exchange(self, context: RequestContext, client: ClientPort) -> Exchange:
         accounting, decision = self._dependencies.accounting, context.decision
+        if decision.is_write and context.endpoint is TargetKind.API:  # what a message to MCP does, its body tells
+            accounting.write_gate.check(is_write=True)
+        if decision.budgeted:
+            # Last: only the end of the request gives back what is claimed.
+            self.rules.clients.claim(decision.identity, decision.in_flight.value)
         if decision.tools is not None:
             context.request = replace(context.request, fields=asking_identity(context.request.fields))
         if accounting.tracing is not None:
@@ -255,13 +354,20 @@ class Forwarder:
             return partial(decision.tools.check, context.request)
         return partial(decision.rules.clients.permit_body, decision.identity, context.request.fields)
 
-    def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
+    def refuse(self, error: Refused, request: Request | None, *, close: bool, waited: float = 0.0) -> bytes:
+        """`waited` are seconds."""
         if request is None:
             request = unread_request(b"", self.new_request_id())
         undecided = self._undecided if self._undecided.request is request else UndecidedRequest(request)
         response = refusal_response(error, request, self.rules.response_lines, close=close)
-        self._dependencies.accounting.refused(request, error, undecided.kind, payload_size(response))
+        self._dependencies.accounting.refused(request, error, undecided.kind, payload_size(response), waited)
         return response
+
+    def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes:
+        """As `refuse`, of a request that waited. Others came meanwhile, unless it was decided just now."""
+        if self._undecided.request is not undecided.request:
+            self._undecided = undecided
+        return self.refuse(error, undecided.request, close=close, waited=waited)
 
     def defect(self, where: str, error: BaseException) -> None:
         self._dependencies.accounting.defect(where, error)

@@ -28,6 +28,7 @@ from proxy.errors import (
     UnknownRegion,
     UnknownRoute,
 )
+from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.regions import REGION_NAMES
 from proxy.routing.ads_account import (
     names_another,
@@ -181,6 +182,35 @@ def _find_owners(
     )
     _compare(owners, homes)
     return owners, homes
+
+
+def find_awaited(
+    asked: RequestSummary, table: RoutingTable, scope: ClientScope, fixed: FixedAccount | None, chosen: Route | None
+) -> AwaitedId | None:
+    """What a request names that first lists may still have. Then it goes elsewhere than to its `chosen` route, or,
+    where that is None, to one of several accounts. None if it names nothing that only a list can tell, or if all lists
+    that could have it were read.
+    """
+    fields, directory = asked.fields, table.directory
+    if chosen is None:
+        sent = fixed.profile if fixed is not None else sent_scope(fields)
+        named = fixed.ads_account if fixed is not None else sent_ads_account(fields) or _manager(asked.kind, fields)
+        usable = (name for name in sorted(table.accounts) if scope.admits(name))
+        accounts = tuple(name for name in usable if directory.first_lists(name) is FirstLists.AWAITED)
+        if not accounts or not (sent or named) or any(_find_owners(sent, named, None, table, scope)):
+            return None
+        return AwaitedId(accounts, sent.decode("latin-1"), named.decode("latin-1"))
+    account = chosen.account
+    if directory.first_lists(account) is FirstLists.SETTLED:
+        return None
+    if _chosen_region(asked, table, select(asked.name, fields, table, scope)):
+        return None
+    profile = chosen.profile.decode("latin-1")
+    ads_account = (chosen.ads_account or _manager(asked.kind, fields)).decode("latin-1")
+    if not (profile or ads_account):
+        return None
+    owners = directory.owners(profile, account) if profile else directory.ads_account_owners(ads_account, account)
+    return None if any(name == account for name, _ in owners) else AwaitedId((account,), profile, ads_account)
 
 
 def _manager(kind: TargetKind, fields: RequestFields) -> bytes:

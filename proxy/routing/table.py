@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.profiles.first_lists import FirstLists
 from proxy.routing.operations import PUBLISHED
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.profiles.first_lists import AwaitedId
     from proxy.profiles.index import ListingFailure
     from proxy.routing.operations import Operations
 
@@ -37,11 +39,25 @@ class Directory(Protocol):
     def failure(self, account: str, region: str) -> ListingFailure | None:
         """Why the last listing failed, if it did."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether no account's first lists are awaited."""
+        ...
+
+    def first_lists(self, account: str) -> FirstLists:
+        """What became of the first lists of an account."""
+        ...
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        """Return when an id is listed, or when no first list can have it, after `first_lists.LONGEST_WAIT` at the
+        latest."""
+
 
 class EmptyDirectory:
-    """A directory that knows nothing yet."""
+    """A directory that knows nothing, and reads nothing."""
 
     version = 0
+    settled = True
 
     def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return ()
@@ -54,6 +70,12 @@ class EmptyDirectory:
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         return None
+
+    def first_lists(self, account: str) -> FirstLists:
+        return FirstLists.SETTLED
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        """There are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, free_port, until
 from tests.support.redis_server import KEY as REDIS_KEY
 from tests.support.redis_server import redis_server
-from tests.support.running import Load, Serving, SimulatedAmazon, serving
+from tests.support.running import Load, Serving, SimulatedAmazon, serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 
@@ -94,6 +94,30 @@ def more_than(load: Load, count: int) -> bool:
 
 def statuses(found: dict[str, list[int]]) -> set[int]:
     return {status for each in found.values() for status in each}
+
+
+SLOW_LIST = 3.0
+"""Seconds, within which the workers begin to serve."""
+
+
+def test_workers_wait_for_the_first_lists(tmp_path: Path) -> None:
+    """Requests for profiles of all regions reach these, although no worker has a list when they come."""
+    with simulated_amazon() as amazon:
+        amazon.fault({"delay": SLOW_LIST}, path="/v2/profiles")
+        profiles = [profile for region in ("eu", "fe", "na") for profile in amazon.facts["profiles"][region]]
+        with serving(tmp_path, amazon.configuration(workers=2)) as running:
+            found: dict[str, int] = {}
+
+            def ask_for(profile: str) -> None:
+                found[profile] = ask(running, "/sd/campaigns", {SCOPE: profile})[0]
+
+            asking = [threading.Thread(target=ask_for, args=(profile,)) for profile in profiles]
+            for thread in asking:
+                thread.start()
+            for thread in asking:
+                thread.join(PATIENCE)
+            assert found == dict.fromkeys(profiles, 200)
+            running.until_ready()
 
 
 def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
+from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure
 from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
@@ -139,3 +140,13 @@ class Listed:
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         return self._failures.get((account, region))
+
+    @property
+    def settled(self) -> bool:
+        return True
+
+    def first_lists(self, account: str) -> FirstLists:
+        return FirstLists.SETTLED
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        """There are none."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.profiles.directory import EarlyListings
+from proxy.profiles.first_lists import FirstLists
 from proxy.profiles.index import ListingFailure, ProfileIndex, read_listing, write_listing
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from proxy.app.workers.channel import Message
+    from proxy.profiles.first_lists import AwaitedId
     from proxy.profiles.index import ProfileListing
     from proxy.profiles.reach import Reach
 
@@ -24,10 +28,13 @@ _ADS_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class DirectoryCopy:
-    """Implements `routing.Directory`. `missed` gets each unlisted id: kind, id, account."""
+    """Implements `routing.Directory`. `missed` gets each unlisted id: kind, id, account. `ask` puts the question
+    `first-lists` to the supervisor, which answers when the wait for an id is over."""
 
-    def __init__(self, missed: Callable[[str, str, str], None]) -> None:
-        self._missed = missed
+    def __init__(self, missed: Callable[[str, str, str], None], ask: Callable[[AwaitedId], Awaitable[object]]) -> None:
+        self._missed, self._ask = missed, ask
+        self._awaited: set[str] = set()
+        """The accounts whose first lists are still to be read."""
         self._index, self._reach = ProfileIndex(), ReachIndex()
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
@@ -57,6 +64,11 @@ class DirectoryCopy:
         else:
             self._reach.drop(account, region)
 
+    def take_first_lists(self, message: Message) -> None:
+        """The accounts whose first lists are awaited from now on, and those whose lists are settled."""
+        self._awaited.update(message["awaited"])
+        self._awaited.difference_update(message["settled"])
+
     def take_failures(self, failures: Iterable[list[Any]]) -> None:
         """Every listing whose last attempt failed."""
         read = (ListingFailure(*failure) for failure in failures)
@@ -85,8 +97,21 @@ class DirectoryCopy:
     def failure(self, account: str, region: str) -> ListingFailure | None:
         return self._failures.get((account, region))
 
+    @property
+    def settled(self) -> bool:
+        return not self._awaited
+
+    def first_lists(self, account: str) -> FirstLists:
+        """Whether they can be read, the supervisor knows: it does not wait for an account without a token."""
+        return FirstLists.AWAITED if account in self._awaited else FirstLists.SETTLED
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        with contextlib.suppress(ChannelClosed, RemoteCallFailed):  # then what is known decides
+            await self._ask(awaited)
+
     def _miss(self, kind: str, identifier: str, account: str) -> None:
-        if self._misses.take(f"{kind} {identifier}", (account,) if account else self._accounts):
+        read = (name for name in ((account,) if account else self._accounts) if name not in self._awaited)
+        if self._misses.take(f"{kind} {identifier}", read):
             self._missed(kind, identifier, account)
 
 

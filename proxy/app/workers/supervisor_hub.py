@@ -23,12 +23,13 @@ from proxy.app.workers.worker_tokens import read_token, write_refusal, write_tok
 from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
 from proxy.forwarding.throttles import Throttles
+from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.regions import REGION_NAMES
 from proxy.routing.mcp_session import McpSession
 from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin.history import RequestHistory
@@ -119,6 +120,8 @@ class SupervisorHub:
         self._given_configs: list[Config] = []
         """Those of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
+        self._awaited: set[str] = set()
+        """The accounts whose first lists the workers know to be awaited."""
         self._takes_writes = True
         """The last state of the audit stream that the workers got."""
         self.pools: dict[int, Mapping[str, int]] = {}
@@ -147,6 +150,8 @@ class SupervisorHub:
                 if listing is not None or reading is not None:
                     self._given.setdefault((account, region), (listing, reading))  # no event tells what a store had
                     yield pack("lists", **write_lists(account, region, listing, reading))
+        self._tell_first_lists(accounts)
+        yield pack("first-lists", awaited=sorted(self._awaited), settled=[])
         yield self._failed_listings()
         for limit in parts.throttles.snapshot(asyncio.get_running_loop().time()):
             if limit.wait:
@@ -178,9 +183,10 @@ class SupervisorHub:
             if self._given_tokens.get(account) != self._newest_token(account):
                 self._give_token(account)
             await pause()
-        for account in {*accounts, *(account for account, _ in self._given)}:
+        for account in {*accounts, *(account for account, _ in self._given), *self._awaited}:
             for region in REGION_NAMES:
                 self._give_lists(account, region)
+            self._tell_first_lists((account,))
             await pause()
 
     def look(self) -> None:
@@ -189,6 +195,7 @@ class SupervisorHub:
         if failures != self._failures:
             self._failures = failures
             self.workers.send_all(self._failed_listings())
+        self._tell_first_lists(tuple(self._awaited))
         self._tell_audit()
 
     def _tell_audit(self) -> None:
@@ -213,6 +220,15 @@ class SupervisorHub:
         elif isinstance(event, _LIST_EVENTS):
             for region in (event.region,) if event.region else REGION_NAMES:
                 self._give_lists(event.account, region)
+            self._tell_first_lists((event.account,))
+
+    def _tell_first_lists(self, accounts: Iterable[str]) -> None:
+        """Which of these accounts' first lists are awaited, where that is news; behind the lists themselves."""
+        awaited = {account for account in accounts if self.directory.first_lists(account) is not FirstLists.SETTLED}
+        settled = self._awaited.intersection(accounts) - awaited
+        if settled or not awaited <= self._awaited:
+            self._awaited = (self._awaited | awaited) - settled
+            self.workers.send_all(pack("first-lists", awaited=sorted(awaited), settled=sorted(settled)))
 
     def _give_lists(self, account: str, region: str) -> None:
         newest = self.directory.listing(account, region), self.directory.reading(account, region)
@@ -280,9 +296,13 @@ class SupervisorHub:
         self.reports.lost(number)
 
     async def asked(self, message: Message) -> Message:
-        """A question for a token, or about reports."""
+        """A question for a token, for first lists, or about reports."""
         if message["question"] in REPORT_QUESTIONS:
             return await self.reports.asked(message)
+        if message["question"] == "first-lists":
+            profile, ads_account = message["profile"], message["ads_account"]
+            await self.directory.wait_for_first_lists(AwaitedId(tuple(message["accounts"]), profile, ads_account))
+            return {}
         account = message["account"]
         try:
             if message["question"] == "token":

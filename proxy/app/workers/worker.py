@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import __version__
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from proxy.config.serialization import Document
     from proxy.forwarding.decision import Rules
     from proxy.http1.framing import Buffer
+    from proxy.profiles.first_lists import AwaitedId
 
 
 ALONE_SECONDS: Final = 10.0
@@ -118,7 +120,7 @@ class Worker:
         self._channel = Channel(socket.socket(fileno=given.channel), self._hear, _answer_nothing, self._lose_supervisor)
         self._tokens = WorkerTokens(self._channel)
         self._reports = WorkerReports(self._channel)
-        self._directory = DirectoryCopy(self._say_missed)
+        self._directory = DirectoryCopy(self._say_missed, self._ask_for_first_lists)
         self._handlers = {
             "begin": self._begin,
             "serve": self._serve,
@@ -129,6 +131,7 @@ class Worker:
             "token": self._tokens.take,
             "watch": lambda _: self._tokens.watch(),
             "lists": self._directory.take,
+            "first-lists": self._directory.take_first_lists,
             "failures": lambda message: self._directory.take_failures(message["failures"]),
             "pause": self._take_pause,
             "session": self._take_session,
@@ -287,6 +290,9 @@ class Worker:
 
     def _say_missed(self, kind: str, identifier: str, account: str) -> None:
         self._channel.send("missed", of=kind, identifier=identifier, account=account)
+
+    async def _ask_for_first_lists(self, awaited: AwaitedId) -> None:
+        await self._channel.ask("first-lists", **asdict(awaited))
 
     def _say_pause(self, key: ThrottleKey, seconds: float) -> None:
         self._channel.send("pause", told={"pause": list(key), "seconds": seconds})

@@ -19,6 +19,7 @@ from proxy.app.workers.worker_tokens import WorkerTokens, read_token, write_refu
 from proxy.errors import NoUsableToken
 from proxy.events import RequestFinished
 from proxy.profiles.directory import MISS_INTERVAL
+from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.profiles.listing import Profile
 from proxy.profiles.reach import Reach
@@ -195,10 +196,14 @@ def lists(*profiles: str, further: tuple[str, ...] = ()) -> Message:
     return cast(Message, json.loads(json.dumps(write_lists("acme", "na", listing, reading))))
 
 
+async def _nobody_asks(awaited: AwaitedId) -> None:
+    raise AssertionError(awaited)
+
+
 def test_lists_are_looked_up_as_they_were_told() -> None:
     """What is listed, what else is reached, the first, and what is gone again; each change has another version."""
     missed: list[tuple[str, str, str]] = []
-    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory = DirectoryCopy(lambda *told: missed.append(told), _nobody_asks)
     directory.keep(["acme"])
     before = directory.version
     directory.take(lists("1", "2", further=("7",)))
@@ -213,7 +218,7 @@ def test_lists_are_looked_up_as_they_were_told() -> None:
 def test_an_id_that_nobody_lists_is_told_once_in_a_while() -> None:
     """However often it is asked for, and only what can be an id."""
     missed: list[tuple[str, str, str]] = []
-    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory = DirectoryCopy(lambda *told: missed.append(told), _nobody_asks)
     directory.keep(["acme", "other"])
     for _ in range(3):
         assert directory.owners("99", "acme") == ()
@@ -228,7 +233,7 @@ def test_an_id_that_is_still_asked_for_is_told_again(monkeypatch: pytest.MonkeyP
     ids it has looked for."""
     clock, missed = [1000.0], list[tuple[str, str, str]]()
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory = DirectoryCopy(lambda *told: missed.append(told), _nobody_asks)
     directory.keep(["acme"])
     for after in (0.0, MISS_MEMORY - 1.0, 1.0, 1.0):
         clock[0] += after
@@ -240,7 +245,7 @@ def test_ids_that_clients_never_give_up_leave_others_a_chance(monkeypatch: pytes
     """Each is told once in a while, and looked for by the supervisor less often still."""
     clock, missed = [1000.0], list[tuple[str, str, str]]()
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    directory = DirectoryCopy(lambda *told: missed.append(told))
+    directory = DirectoryCopy(lambda *told: missed.append(told), _nobody_asks)
     directory.keep(["acme"])
     for _ in range(3):
         for identifier in ("deleted", "gone", "new"):
@@ -249,9 +254,35 @@ def test_ids_that_clients_never_give_up_leave_others_a_chance(monkeypatch: pytes
     assert [identifier for _, identifier, _ in missed] == ["deleted", "gone", "new"]
 
 
+async def test_first_lists_are_asked_for_while_the_supervisor_awaits_them() -> None:
+    """An id that is unlisted meanwhile is no miss; without a supervisor nobody waits."""
+    asked, missed, failure = list[AwaitedId](), list[tuple[str, str, str]](), list[Exception]()
+
+    async def ask(awaited: AwaitedId) -> None:
+        asked.append(awaited)
+        if failure:
+            raise failure[0]
+
+    directory = DirectoryCopy(lambda *told: missed.append(told), ask)
+    directory.keep(["acme", "other"])
+    assert (directory.settled, directory.first_lists("acme")) == (True, FirstLists.SETTLED)
+    directory.take_first_lists(cast(Message, {"awaited": ["acme"], "settled": []}))
+    assert (directory.settled, directory.first_lists("acme")) == (False, FirstLists.AWAITED)
+    assert directory.first_lists("other") is FirstLists.SETTLED
+    assert directory.owners("99", "acme") == ()
+    for error in (None, ChannelClosed(), RemoteCallFailed()):
+        failure[:] = [error] if error is not None else []
+        await directory.wait_for_first_lists(AwaitedId(("acme",), "99"))
+    assert (asked, missed) == (3 * [AwaitedId(("acme",), "99")], [])
+    directory.take_first_lists(cast(Message, {"awaited": [], "settled": ["acme"]}))
+    assert (directory.settled, directory.first_lists("acme")) == (True, FirstLists.SETTLED)
+    assert directory.owners("99", "acme") == ()
+    assert missed == [("profile", "99", "acme")]
+
+
 def test_why_a_list_failed_is_known() -> None:
     """As long as it is told."""
-    directory = DirectoryCopy(lambda *_: None)
+    directory = DirectoryCopy(lambda *_: None, _nobody_asks)
     directory.take_failures([["acme", "na", "Amazon refuses.", 5.0, True, True]])
     assert directory.failure("acme", "na") == ListingFailure("acme", "na", "Amazon refuses.", 5.0, True, True)
     directory.take_failures([])

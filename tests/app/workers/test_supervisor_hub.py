@@ -27,6 +27,7 @@ from proxy.forwarding.throttles import ThrottleKey
 from proxy.forwarding.tool_hints import ToolHints
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import make_memory_file
+from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
@@ -90,6 +91,8 @@ class Directory:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.failed: tuple[ListingFailure, ...] = ()
+        self.awaited: set[str] = set()
+        self.waited: list[AwaitedId] = []
 
     def listing(self, account: str, region: str) -> ProfileListing | None:
         return LISTING if (account, region) == ("default", "na") else None
@@ -105,6 +108,12 @@ class Directory:
         return ()
 
     ads_account_owners = owners
+
+    def first_lists(self, account: str) -> FirstLists:
+        return FirstLists.AWAITED if account in self.awaited else FirstLists.SETTLED
+
+    async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
+        self.waited.append(awaited)
 
 
 class Stream:
@@ -170,6 +179,7 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
         "token",
         "watch",
         "lists",
+        "first-lists",
         "failures",
         "pause",
         "session",
@@ -179,10 +189,10 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
     assert from_document(begin["config"]) == bench.config
     assert (known[0]["account"], known[0]["token"], known[0]["trouble"]) == ("default", None, "default is well")
-    assert known[4]["told"]["pause"] == list(KEY)
-    assert 29 < known[4]["told"]["seconds"] <= 30
-    assert (known[5]["digest"], known[5]["session"]) == ("0102", ["tool", "default", "na"])
-    assert (known[6]["account"], known[6]["region"], known[6]["writers"]) == ("default", "na", ["a", "b"])
+    assert known[5]["told"]["pause"] == list(KEY)
+    assert 29 < known[5]["told"]["seconds"] <= 30
+    assert (known[6]["digest"], known[6]["session"]) == ("0102", ["tool", "default", "na"])
+    assert (known[7]["account"], known[7]["region"], known[7]["writers"]) == ("default", "na", ["a", "b"])
 
 
 def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
@@ -288,6 +298,42 @@ def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
     bench.hub.spans = lambda event, ended_at: taken.append((event, ended_at))
     bench.hub.heard(1, message)
     assert taken == [(ATTEMPT, 12), (replace(SERVED, span=ATTEMPT.span), 13)]
+
+
+def first_lists(bench: Bench) -> list[tuple[list[str], list[str]]]:
+    """What the workers were told of first lists: those that are awaited, and those that are settled."""
+    told = [message for message, _ in bench.workers.frames if message["kind"] == "first-lists"]
+    bench.workers.frames.clear()
+    return [(message["awaited"], message["settled"]) for message in told]
+
+
+async def test_workers_know_whose_first_lists_are_awaited(bench: Bench) -> None:
+    """From their beginning on; its end is told behind the list or after the wait, and a reload tells new ones."""
+    bench.directory.awaited = {"default"}
+    welcomed = [message for message in bench.welcomed() if message["kind"] == "first-lists"]
+    assert [(message["awaited"], message["settled"]) for message in welcomed] == [(["default"], [])]
+    assert first_lists(bench) == [(["default"], [])]
+    bench.hub.observe(ProfilesListed("default", "na", 3))
+    bench.hub.look()
+    assert first_lists(bench) == []
+    bench.directory.awaited = set()
+    bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # another list
+    bench.hub.observe(ProfilesListed("default", "na", 3))
+    assert bench.workers.kinds() == [("lists", None), ("first-lists", None)]
+    assert first_lists(bench) == [([], ["default"])]
+    bench.directory.awaited = {"new"}
+    await bench.hub.tell_all({"default": 1, "new": 1})
+    assert first_lists(bench) == [(["new"], [])]
+    bench.directory.awaited = set()
+    bench.hub.look()
+    assert first_lists(bench) == [([], ["new"])]
+
+
+async def test_a_worker_is_answered_when_first_lists_are_settled(bench: Bench) -> None:
+    """Then it has them: they were told before."""
+    question = {"question": "first-lists", "accounts": ["acme"], "profile": "99", "ads_account": ""}
+    assert await bench.hub.asked(question) == {}
+    assert bench.directory.waited == [AwaitedId(("acme",), "99")]
 
 
 async def test_a_reload_tells_everything_that_is_another(bench: Bench) -> None:
