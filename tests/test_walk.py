@@ -10,6 +10,7 @@ from tests.support.walk import Step, walk_of_a_get
 
 DECISIONS = {"identify", "Clients.charge", "Clients.screen", "Clients.check_route", "route", "select", "Pools.find"}
 WAY_OUT = ["downstream", "http1", "forwarding", "access", "routing", "upstream"]
+CACHE = "bounded_cache.py"
 WAY_BACK = ["upstream", "http1", "forwarding", "downstream", "observability"]
 EITHER = pytest.mark.parametrize("new", [False, True], ids=["repeated", "new"])
 
@@ -32,7 +33,7 @@ def first_visits(steps: list[Step]) -> list[str]:
 async def test_a_new_get_goes_through_the_rooms_once_out_and_once_back() -> None:
     """The event loop calls the proxy twice: for the request and for the response, without a task between."""
     out, back = walks(await walk_of_a_get(new=True))
-    assert (first_visits(out), first_visits(back)) == (WAY_OUT, WAY_BACK)
+    assert (first_visits(out), first_visits(back)) == ([*WAY_OUT[:2], CACHE, *WAY_OUT[2:]], [*WAY_BACK, CACHE])
 
 
 async def test_a_repeated_get_goes_through_the_same_rooms() -> None:

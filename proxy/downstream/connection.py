@@ -341,10 +341,10 @@ class ClientConnection(asyncio.Protocol):
         limits = self._limits = self._service.limits
         if not self._buffer:
             self.deadline = self.loop.time() + limits.keepalive_timeout
-        else:
+            self.resume_reading()
+        else:  # nothing more is read before that: each response would let a whole read come on top of it
             self.deadline = self.loop.time() + limits.header_timeout
             self.loop.call_soon(self._read_held_back)
-        self.resume_reading()
 
     def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
         self._handler = handler

@@ -32,8 +32,8 @@ METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 """What Amazon's specifications use, and HEAD and OPTIONS."""
 _NAMES = {method: method.decode() for method in METHODS | {b"CONNECT", b"TRACE"}}
 _MAX_PATH = 512
-_MAX_NAMED = 64
-"""Characters of a profile or an ads account that a refused request named: it can be anything."""
+MAX_NAMED = 64
+"""Characters of a profile or an ads account that log and metrics tell: a client may send anything as one."""
 _STARTED = RequestStarted()
 
 
@@ -49,8 +49,8 @@ def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> Requ
         client,
         route.account,
         route.region,
-        route.profile.decode("latin-1"),
-        route.ads_account.decode("latin-1"),
+        route.profile[:MAX_NAMED].decode("latin-1"),
+        route.ads_account[:MAX_NAMED].decode("latin-1"),
         method_name(method),
         UNKNOWN if operation is None else operation.name,
         effect,
@@ -66,8 +66,8 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
         client,
         "",
         "",
-        profile[:_MAX_NAMED].decode("latin-1"),
-        ads_account[:_MAX_NAMED].decode("latin-1"),
+        profile[:MAX_NAMED].decode("latin-1"),
+        ads_account[:MAX_NAMED].decode("latin-1"),
         method_name(asked.method),
         UNKNOWN if operation is None else operation.name,
         asked.effect,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.bounded_cache import BoundedCache
 from proxy.errors import UnknownRoute, WriteNotRecorded
 from proxy.events import UNKNOWN, FamilyHeldBack
 from proxy.forwarding.injection import render_section
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
     DecisionInputs = tuple[RequestSummary, ClientIdentity]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
+    _Asked = tuple[bytes, Target, RequestFields, PathReading]
+    _Summarised = tuple[Destination, RequestSummary]
 
 
 # --- Rules from the configuration -----------------------------------------------------------------------------
@@ -134,7 +137,9 @@ def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
 # --- The decision ---------------------------------------------------------------------------------------------
 
 MAX_DECISIONS = 1024
-"""All are forgotten beyond that."""
+_MAX_CACHE_BYTES = 6 << 20
+_DECISION_BYTES = 3000
+"""About how much memory a decision takes in addition to its request's fields: an access token, and journal entries."""
 _MAX_TARGET = 1024
 """Bytes of a target that is remembered."""
 _API = TargetKind.API
@@ -327,19 +332,10 @@ class Decisions:
         self._clients = rules.clients
         self._directory = rules.table.directory
         self._version = self._directory.version
-        self._made: dict[DecisionInputs, Decision] = {}
-        operations, with_reports = rules.table.operations, rules.named_reports is not None
-
-        def read(
-            method: bytes, target: Target, fields: RequestFields, reading: PathReading
-        ) -> tuple[Destination, RequestSummary]:
-            """Pure, as the table of operations does not change. No method: its caches would lead back to this object,
-            and all of it would outlive a reload."""
-            destination = find_destination(target, with_reports=with_reports)
-            return destination, summarise(method, fields, destination, operations, reading)
-
-        self._read = lru_cache(MAX_DECISIONS)(read)
-        self._read_large = lru_cache(1)(read)
+        self._with_reports = rules.named_reports is not None
+        self._made: BoundedCache[DecisionInputs, Decision] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
+        self._known: BoundedCache[_Asked, _Summarised] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
+        self._large: tuple[_Asked, _Summarised] | None = None
 
     def __repr__(self) -> str:
         return f"<Decisions: {len(self._made)} made>"
@@ -366,9 +362,22 @@ class Decisions:
 
         That of a large request is kept only until the next one: reading it twice would cost too much.
         """
-        target, fields = request.target, request.fields
-        small = len(target.raw) <= _MAX_TARGET and fields.size <= MAX_REMEMBERED_BYTES
-        return (self._read if small else self._read_large)(request.method, target, fields, reading)
+        asked = request.method, request.target, request.fields, reading
+        known = self._known.get(asked)
+        return known if known is not None else self._read_anew(asked)
+
+    def _read_anew(self, asked: _Asked) -> _Summarised:
+        method, target, fields, reading = asked
+        if self._large is not None and self._large[0] == asked:
+            return self._large[1]
+        destination = find_destination(target, with_reports=self._with_reports)
+        found = destination, summarise(method, fields, destination, self._table.operations, reading)
+        if len(target.raw) > _MAX_TARGET or fields.size > MAX_REMEMBERED_BYTES:
+            self._large = asked, found
+        else:
+            size = fields.held_bytes + 2 * len(target.raw) + 50 * len(destination.segments)
+            self._known.keep(asked, found, size)
+        return found
 
     def keep(self, decision: Decision) -> None:
         """Remember it, unless it depends on what is checked each time: a session, or an unlisted default; or
@@ -380,10 +389,10 @@ class Decisions:
             or misses_default(decision.asked.fields, decision.route, self._directory)
         ):
             return
-        decision.missed = find_missed(decision.asked, decision.identity.scope, self._table)
-        if len(self._made) >= MAX_DECISIONS:
-            self._made.clear()
-        self._made[decision.asked, decision.identity] = decision
+        asked = decision.asked
+        decision.missed = find_missed(asked, decision.identity.scope, self._table)
+        size = _DECISION_BYTES + asked.fields.held_bytes + asked.fields.size + len(asked.path) + len(asked.query)
+        self._made.keep((asked, decision.identity), decision, size)
 
 
 def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from proxy.bounded_cache import BoundedCache
 from proxy.errors import HeadTooLarge, MalformedRequest, TargetTooLong, UpstreamMalformed, VersionNotSupported
 from proxy.http1.fields import TOKEN, VALUE
-from proxy.http1.request_fields import (
-    NO_FIELDS,
-    RequestFieldRules,
-    RequestFields,
-    check_field_count,
-    read_request_fields,
-)
+from proxy.http1.request_fields import NO_FIELDS, RequestFields, check_field_count, read_request_fields
 from proxy.http1.response_fields import ResponseFields, read_response_section
 from proxy.http1.target import Target, parse_target, unread_target
 from proxy.unchanging import unchanging
@@ -28,8 +22,7 @@ from proxy.unchanging import unchanging
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    FieldReader = Callable[[bytes, int], RequestFields]
-    """Reads a header section of HTTP/1.`minor`."""
+    from proxy.http1.request_fields import RequestFieldRules
 
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9]\.[0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + VALUE + rb"))?")
@@ -39,6 +32,7 @@ _NO_METHOD = re.compile(rb"(?!" + TOKEN + rb"(?: |\Z))")
 _LINE_BESIDE_TARGET = 64
 """Bytes that an incomplete request line may have in addition to its target."""
 _MAX_REMEMBERED = 1024
+_MAX_CACHE_BYTES = 6 << 20
 MAX_REMEMBERED_BYTES = 4096
 """Of a head, and of a header section: what is longer is read each time."""
 
@@ -64,6 +58,10 @@ class Response:
     fields: ResponseFields
 
 
+_Head = tuple[bytes, Target, int, RequestFields]
+"""Method, target, the minor version of HTTP/1, and fields of a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
     """Of a request's head: bytes, bytes of the target, and number of fields."""
@@ -80,10 +78,8 @@ class RequestReader:
     def __init__(self, limits: HeadLimits, rules: RequestFieldRules) -> None:
         self.limits = limits
         self.rules = rules
-        # Not methods: the caches would lead back to the reader, and both would outlive a reload.
-        read_fields = partial(read_request_fields, max_fields=limits.max_fields, rules=rules)
-        self._read_head = partial(_read_head, limits, read_fields, lru_cache(_MAX_REMEMBERED)(read_fields))
-        self._known_heads = lru_cache(_MAX_REMEMBERED)(self._read_head)
+        self._heads: BoundedCache[bytes, _Head] = BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
+        self._sections: BoundedCache[tuple[bytes, int], RequestFields] = BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
         """The head at the beginning of `data`, without its closing empty line, and what follows it.
@@ -107,20 +103,26 @@ class RequestReader:
 
     def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
         """The request of a head that `cut` gave; `new_id` names one that brings no name. Raises `Refused`."""
-        known = len(head) <= MAX_REMEMBERED_BYTES
-        method, target, minor, fields = self._known_heads(head) if known else self._read_head(head)
+        known = self._heads.get(head)
+        method, target, minor, fields = known if known is not None else self._read_head(head)
         return Request(method, target, minor, fields, fields.request_id or new_id())
 
+    def _read_head(self, head: bytes) -> _Head:
+        line, _, section = head.partition(b"\r\n")
+        method, raw, minor = parse_request_line(line)
+        if len(raw) > self.limits.max_target_bytes:
+            raise _target_too_long(self.limits)
+        fields = self._sections.get((section, minor)) or self._read_section(section, minor)
+        found = method, parse_target(raw), minor, fields
+        if len(head) <= MAX_REMEMBERED_BYTES:
+            self._heads.keep(head, found, fields.held_bytes + 300 + 2 * len(raw))
+        return found
 
-def _read_head(
-    limits: HeadLimits, read_fields: FieldReader, known_fields: FieldReader, head: bytes
-) -> tuple[bytes, Target, int, RequestFields]:
-    line, _, section = head.partition(b"\r\n")
-    method, raw, minor = parse_request_line(line)
-    if len(raw) > limits.max_target_bytes:
-        raise _target_too_long(limits)
-    fields = (known_fields if len(section) <= MAX_REMEMBERED_BYTES else read_fields)(section, minor)
-    return method, parse_target(raw), minor, fields
+    def _read_section(self, section: bytes, minor: int) -> RequestFields:
+        fields = read_request_fields(section, minor, self.limits.max_fields, self.rules)
+        if len(section) <= MAX_REMEMBERED_BYTES:
+            self._sections.keep((section, minor), fields, fields.held_bytes)
+        return fields
 
 
 def _target_too_long(limits: HeadLimits) -> TargetTooLong:

@@ -111,6 +111,11 @@ class RequestFields:
 
     __hash__ = object.__hash__
 
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory the section takes once it is read: each field has a name and a value of its own."""
+        return 500 + 3 * self.size + 150 * len(self.every)
+
     def value(self, name: bytes) -> bytes:
         """The value of a `single` name, empty where it is absent."""
         values = self.named.get(name)

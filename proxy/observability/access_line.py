@@ -12,6 +12,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from proxy.advice import with_options_in_use
+from proxy.bounded_cache import BoundedCache
 from proxy.config import AccessField
 from proxy.events import ItemCounts
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
     from proxy.observability.request_record import RequestOutcome
 
 MAX_REMEMBERED: Final = 4096
-"""Formats, and texts: all are forgotten beyond that, as a plain dictionary is the one memory that costs nothing."""
-_MAX_REMEMBERED_TEXT: Final = 512
+"""Formats, and texts."""
 _MAX_AGENTS: Final = 256
+_MAX_CACHE_BYTES: Final = 4 << 20
+"""Of each of these caches."""
+_FORMAT_BYTES: Final = 800
+_TEXT_BYTES: Final = 200
+"""About how much memory a format or a text takes in addition to its characters."""
+_MAX_REMEMBERED_TEXT: Final = 512
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members except time, level and event, in their order."""
@@ -166,9 +172,10 @@ class AccessLines:
         self._redaction = redaction
         self._clock = clock
         self._fields = fields
-        self._lines: dict[tuple[RequestKind, int, int, str], AccessLine] = {}
-        self._texts: dict[tuple[str, str], str] = {}
-        self._agents: dict[str, str] = {}
+        self._lines: BoundedCache[tuple[RequestKind, int, int, str], AccessLine]
+        self._lines = BoundedCache(MAX_REMEMBERED, _MAX_CACHE_BYTES)
+        self._texts: BoundedCache[tuple[str, str], str] = BoundedCache(MAX_REMEMBERED, _MAX_CACHE_BYTES)
+        self._agents: BoundedCache[str, str] = BoundedCache(_MAX_AGENTS, _MAX_CACHE_BYTES)
 
     def __repr__(self) -> str:
         return f"<AccessLines: {len(self._lines)} formats, {len(self._texts)} texts>"
@@ -187,12 +194,11 @@ class AccessLines:
     def line(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> AccessLine:
         found = self._lines.get((kind, status, upstream_status, level))
         if found is None:
-            if len(self._lines) >= MAX_REMEMBERED:
-                self._lines.clear()
             pieces = self._pieces(kind, status, upstream_status, level)
             whole = self._fields.issuperset(_VARYING)
             found = AccessLine(self._clock, pieces) if whole else ShorterLine(self._clock, pieces, self._fields)
-            self._lines[kind, status, upstream_status, level] = found
+            size = _FORMAT_BYTES + sum(map(len, kind)) + sum(map(len, pieces))
+            self._lines.keep((kind, status, upstream_status, level), found, size)
         return found
 
     def text(self, path: str, user_agent: str) -> str:
@@ -200,10 +206,8 @@ class AccessLines:
         found = self._texts.get((path, user_agent))
         if found is None:
             found = self._member("path", path) + self._agent(user_agent)
-            if len(self._texts) >= MAX_REMEMBERED:
-                self._texts.clear()
             if len(path) <= _MAX_REMEMBERED_TEXT:
-                self._texts[path, user_agent] = found
+                self._texts.keep((path, user_agent), found, _TEXT_BYTES + len(path) + len(user_agent) + len(found))
         return found
 
     def _agent(self, user_agent: str) -> str:
@@ -211,9 +215,7 @@ class AccessLines:
         found = self._agents.get(user_agent)
         if found is None:
             found = self._member("user_agent", user_agent) if user_agent else ""
-            if len(self._agents) >= _MAX_AGENTS:
-                self._agents.clear()
-            self._agents[user_agent] = found
+            self._agents.keep(user_agent, found, _TEXT_BYTES + len(user_agent) + len(found))
         return found
 
     def last(self, event: RequestFinished) -> str:

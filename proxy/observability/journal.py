@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.bounded_cache import BoundedCache
 from proxy.events import ItemCounts, Outcome, RequestFinished
 from proxy.observability.audit import may_change
-from proxy.observability.recent_requests import RecentRequests
+from proxy.observability.recent_requests import MAX_PATH, RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from proxy.observability.request_metrics import RequestNumbers
     from proxy.observability.request_record import LineWriter, RequestRecord
 
-_MAX_ENTRIES = 4096
-"""All are forgotten beyond that: a plain dictionary is the one memory that costs nothing."""
+MAX_ENTRIES = 4096
+_MAX_CACHE_BYTES = 6 << 20
+_ENTRY_BYTES = 2000
+"""About how much memory an entry takes in addition to the texts of its kind: its line's format, and its cells."""
 
 
 CountWrite = Callable[[str, str, str], None]
@@ -135,7 +138,7 @@ class JournalEntry:
                 now,
                 self._kind,
                 self._status,
-                record.path,
+                record.path[:MAX_PATH],
                 record.request_id,
                 record.amazon_request_id,
                 duration,
@@ -197,7 +200,7 @@ class WriteJournalEntry(JournalEntry):
         numbers.seen = now
         self._count_write(kind.client, kind.account, _SUCCESS)
         items = write.items or NO_ITEMS
-        whose = now, kind, self._status, record.path, record.request_id, record.amazon_request_id
+        whose = now, kind, self._status, record.path[:MAX_PATH], record.request_id, record.amazon_request_id
         self._keep((*whose, duration, record.attempts, *_NOTHING_ELSE, _SUCCESS, *items))
         self._tell(now, record)
 
@@ -218,7 +221,8 @@ class Journal:
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
         self._logs = logs
-        self._entries: dict[tuple[RequestKind, int, bool], JournalEntry] = {}
+        self._entries: BoundedCache[tuple[RequestKind, int, bool], JournalEntry]
+        self._entries = BoundedCache(MAX_ENTRIES, _MAX_CACHE_BYTES)
         self.listeners = listeners
         self._auditors = auditors
         self.deprecated: DeprecatedCalls | None = None
@@ -247,9 +251,7 @@ class Journal:
             outputs = JournalOutputs(self._logs, self._hearing(kind), self._recent, self._batch, self.count_write)
             make = WriteJournalEntry if is_write else JournalEntry
             found = make(kind, status, self._metrics.numbers(labels), outputs)
-            if len(self._entries) >= _MAX_ENTRIES:
-                self._entries.clear()
-            self._entries[kind, status, is_write] = found
+            self._entries.keep((kind, status, is_write), found, _ENTRY_BYTES + sum(map(len, kind)))
         return found
 
     def _hearing(self, kind: RequestKind) -> tuple[Observer, ...]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS: Final = 1000
 MAX_FAILURES: Final = 200
-_MAX_PATH: Final = 200
+MAX_PATH: Final = 200
 _MAX_DETAIL: Final = 500
 _MAX_CHANGED: Final = 20
 """Objects and members of a write that are kept; the audit stream has the others."""
@@ -71,7 +71,8 @@ class RecentRequest(NamedTuple):
 
 RequestEntry = tuple[Any, ...]
 """What is kept of a request that ended well: the first nine fields of a `RecentRequest` without `upstream_status`, in
-their order, and those up to `rejected` of a write. A plain tuple is made in a tenth of the time."""
+their order, and those up to `rejected` of a write; `path` is within `MAX_PATH`. A plain tuple is made in a tenth of the
+time."""
 
 
 Marks = tuple[object, object]
@@ -100,7 +101,7 @@ class RecentRequests:
             kind=event.kind,
             status=event.status,
             upstream_status=event.upstream_status,
-            path=event.path.partition("?")[0][:_MAX_PATH],
+            path=event.path.partition("?")[0][:MAX_PATH],
             request_id=event.request_id,
             amazon_request_id=event.amazon_request_id,
             duration=event.duration,
@@ -160,5 +161,5 @@ def _until(kept: deque[RequestEntry | RecentRequest], before: object) -> list[Re
 def _shown(kept: RequestEntry | RecentRequest) -> RecentRequest:
     if isinstance(kept, RecentRequest):
         return kept
-    at, kind, status, path, *rest = kept
-    return RecentRequest(at, kind, status, status, path[:_MAX_PATH], *rest)
+    at, kind, status, *rest = kept
+    return RecentRequest(at, kind, status, status, *rest)

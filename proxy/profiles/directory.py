@@ -504,6 +504,8 @@ async def _end(task: asyncio.Task[Any] | None) -> None:
 MISS_INTERVAL = 10.0
 """Seconds between two early listings of one account."""
 MAX_MISSES = 4096
+MAX_ID = 128
+"""Characters of an id that may be one of Amazon's: a longer one is in no list, and nothing is kept of it."""
 MISS_MEMORY = 900.0
 """How long an id that an account turned out not to have makes no other early listing of it, in seconds."""
 
@@ -521,6 +523,8 @@ class EarlyListings:
 
     def take(self, identifier: str, accounts: Iterable[str]) -> frozenset[str]:
         """The accounts, of those that may have this id, which are to be listed now; each counts as listed then."""
+        if len(identifier) > MAX_ID:
+            return frozenset()
         now, asked = self._clock(), self._asked.get(identifier, set())
         due = frozenset(
             account

@@ -8,6 +8,7 @@ there, and its admission, is for `access`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import ipaddress
 import re
 from bisect import bisect
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 _Owners = tuple[tuple[str, str], ...]
 """Pairs of account and region."""
+_MAX_ADVERTISER = 128
 REGION = b"x-ads-region"
 """A selector: read here, and never sent."""
 
@@ -94,8 +96,14 @@ class Route:
 
     @property
     def advertiser(self) -> str:
-        """For whom a request is made: the profile and the ads account that are sent, empty for neither."""
-        return b" ".join((self.profile, self.ads_account)).decode("latin-1").strip()
+        """For whom a request is made: the profile and the ads account that are sent, empty for neither.
+
+        What is longer than any id of Amazon's is named by its digest: this is remembered.
+        """
+        named = b" ".join((self.profile, self.ads_account)).strip()
+        if len(named) > _MAX_ADVERTISER:
+            named = hashlib.blake2b(named, digest_size=16).hexdigest().encode()
+        return named.decode("latin-1")
 
     def target(self, destination: Destination) -> bytes:
         """The origin-form to send for a destination that was decided so: byte for byte what came behind the prefix."""

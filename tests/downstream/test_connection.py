@@ -26,6 +26,7 @@ from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import Refused
 from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
+from tests.support.memory_bench import MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, Wire
 
@@ -91,6 +92,22 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: R
         go.set()
         assert (await client.answer()).body == b"hello"
         assert (await client.answer()).body == b"/1 "
+
+
+async def test_an_answer_alone_lets_nothing_more_in() -> None:
+    """What was sent ahead is used first: else each answer would let a whole read come on top of it."""
+    bench = MemoryBench()
+    client = bench.client()
+    client.send(get(b"/1") * 4000)
+    while not (bench.upstreams and bench.upstreams[0].pending):
+        await asyncio.sleep(0)
+    for _ in range(3):
+        assert client.pipe.paused
+        bench.upstreams[0].push()
+        assert client.pipe.paused
+        await asyncio.sleep(0)
+    assert client.pipe.written.count(b"HTTP/1.1 200 OK") == 3
+    await bench.stop(client)
 
 
 async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) -> None:

@@ -244,6 +244,23 @@ def ever_new_heads(running: Serving) -> None:
         reader.join(PATIENCE)
 
 
+def ever_new_values(running: Serving) -> None:
+    """Two thousand heads of every size, whose profiles, accounts, agents and targets are ever new, and long."""
+    with connect(running.netloc) as attacker:
+        reader = threading.Thread(target=drain, args=(attacker,), daemon=True)
+        reader.start()
+        for number in range(2_000):
+            name = b"%06d" % number
+            value = name.ljust((60, 600, 3_500, 55_000)[number % 4], b"x")
+            header = (b"Amazon-Advertising-API-Scope", b"Amazon-Ads-AccountId", b"User-Agent")[number % 3]
+            attacker.sendall(
+                b"GET /v2/campaigns/%b HTTP/1.1\r\nHost: localhost\r\n%b: %b\r\n\r\n"
+                % (name * (number % 1000), header, value)
+            )
+        attacker.shutdown(socket.SHUT_WR)
+        reader.join(PATIENCE)
+
+
 def drain(attacker: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while attacker.recv(1 << 20):
@@ -276,7 +293,8 @@ ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
     (pipelined_behind_a_slow_one, 60),
     (slow_readers, 100),
     (uploads_nobody_reads, 60),
-    (ever_new_heads, 60),
+    (ever_new_heads, 30),
+    (ever_new_values, 30),
 )
 """Each attack, and by how many MiB the program may grow under it: none comes near what the attacker sent or asked."""
 
@@ -286,7 +304,7 @@ def test_memory_stays_bounded(
     amazon: SimulatedAmazon, tmp_path: Path, attack: Callable[[Serving], None], most: int
 ) -> None:
     """The program's greatest size under the attack is within bounds, and a tool is served during and after it."""
-    with serving(tmp_path, amazon.configuration(log={"access": False})) as running:
+    with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         assert running.get("/v2/profiles")[0] == 200
         before, peak = running.process.resident_kib, 0

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
-from proxy.profiles.directory import MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, EarlyListings
+from proxy.profiles.directory import MAX_ID, MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, EarlyListings
 from proxy.profiles.first_lists import LONGEST_WAIT
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.listing import (
@@ -368,6 +368,13 @@ def test_an_account_is_listed_at_most_every_ten_seconds() -> None:
     assert misses.take("3", ["acme"]) == frozenset()
     clock.now += 1
     assert misses.take("3", ["acme", "zeta"]) == {"acme", "zeta"}
+
+
+def test_what_is_too_long_for_an_id_makes_no_early_listing() -> None:
+    """Nothing is kept of it."""
+    misses = EarlyListings(Clock())
+    assert misses.take("7" * (MAX_ID + 1), ["acme"]) == frozenset()
+    assert misses.take("7" * MAX_ID, ["acme"]) == {"acme"}
 
 
 def test_an_id_that_an_account_does_not_have_is_not_asked_of_it_again_for_long() -> None:

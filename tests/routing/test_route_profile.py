@@ -233,3 +233,9 @@ def test_an_empty_directory_knows_nothing() -> None:
 def test_an_advertiser_is_profile_and_ads_account(profile: bytes, ads_account: bytes, advertiser: str) -> None:
     """Whether the client sent them or they are defaults."""
     assert Route("acme", "na", TargetKind.API, profile, b"", ads_account).advertiser == advertiser
+
+
+def test_a_long_advertiser_is_named_by_its_digest() -> None:
+    """What is remembered of it is short, and differs where it differs."""
+    names = {Route("acme", "na", TargetKind.API, b"7" * 50_000 + end, b"", b"").advertiser for end in (b"1", b"2")}
+    assert [len(name) for name in names] == [32, 32]

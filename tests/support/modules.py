@@ -13,8 +13,8 @@ LAYERS = (
     *("commands", "app", "admin", "forwarding", "access", "reports", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
-    *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py", "unchanging.py"),
-    *("strict_json.py", "advice.py", "secret.py"),
+    *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),
+    *("bounded_cache.py", "unchanging.py", "strict_json.py", "advice.py", "secret.py"),
 )
 """From top to bottom: each imports only from those after it."""
 
