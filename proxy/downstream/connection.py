@@ -2,6 +2,9 @@
 
 The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
 closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
+
+Many small chunks of a body are read in shares, one in each turn of the event loop. The rest of a read is `_unread`
+meanwhile, and the transport reads nothing more.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address, self._buffer = "", b""
+        self._address, self._buffer, self._unread = "", b"", b""
+        self._reading_on: asyncio.Handle | None = None
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
@@ -67,7 +71,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """A client that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
-        handler, self._handler, self._body = self._handler, None, None
+        handler, self._handler, self._body, self._unread = self._handler, None, None, b""
         self._reading, self._writing = CLOSED, ENDED
         if handler is not None:
             handler.client_gone()
@@ -241,6 +245,9 @@ class ClientConnection(asyncio.Protocol):
     def _read_body(self, data: bytes) -> bytes:
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
+        if self._unread:  # it comes although the transport was asked to pause
+            self._unread += data
+            return b""
         pieces, rest = body.feed(data)
         if not self._expected:  # the client did not wait for the 100
             self.expect_body()
@@ -263,9 +270,32 @@ class ClientConnection(asyncio.Protocol):
             if not self.writable:
                 self._watch_sending()
             handler.request_ended(body.trailers)
-        elif not self._paused:
+            return rest
+        if not self._paused:
             self.deadline = self._upload.deadline(self._limits)
-        return rest
+        if rest:
+            self._put_off(rest)
+        return b""
+
+    def _put_off(self, data: bytes) -> None:
+        """Read this in the next turn of the event loop, and nothing else before it."""
+        self._unread = data
+        if not self._paused and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._plan_to_read_on()
+
+    def _plan_to_read_on(self) -> None:
+        if self._reading_on is None:
+            self._reading_on = self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_on = None
+        if self._paused or not self._unread:  # `resume_reading` plans it again
+            return
+        data, self._unread = self._unread, b""
+        self.data_received(data)
+        if not self._unread and not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # --- ClientPort: what a handler does with its client
 
@@ -299,12 +329,16 @@ class ClientConnection(asyncio.Protocol):
     def pause_reading(self) -> None:
         if not self._paused and not self._transport.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            if not self._unread:
+                self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         if self._paused and not self._transport.is_closing():
             self._paused = False
-            self._transport.resume_reading()
+            if self._unread:
+                self._plan_to_read_on()
+            else:
+                self._transport.resume_reading()
             if self._expected:  # not while the client waits for the 100
                 self.expect_body()
 

@@ -68,6 +68,11 @@ def _data_of(lines: list[bytes]) -> bytes:
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
 
 
+def _may_list(text: bytes) -> bool:
+    """Whether a list of tools can be in an event, or in its data: its name is, or what may spell it."""
+    return b"tools" in text or b"\\u" in text
+
+
 def _tools_of(message: Any) -> list[Any] | None:
     """The list of tools in a message, None where it has none."""
     result = message.get("result") if isinstance(message, dict) else None
@@ -118,6 +123,8 @@ class ToolListFilter:
 
     def _event(self, event: bytes) -> bytes:
         """An event with its end, its data replaced where it holds a list of tools."""
+        if not _may_list(event):
+            return event
         lines = _LINE_END.split(event.removeprefix(_MARK))
         shown = self._shown(_data_of(lines))
         if shown is None:
@@ -132,7 +139,7 @@ class ToolListFilter:
     def _shown(self, text: bytes) -> bytes | None:
         """A message, or several, with the tools that the client may call alone; None where nothing is to be
         changed."""
-        if b"tools" not in text and b"\\u" not in text:
+        if not _may_list(text):
             return None
         try:
             content = json.loads(text)

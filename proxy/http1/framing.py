@@ -3,6 +3,9 @@
 A body is fed as it arrives and gives back the payload as slices of what was fed; only what came as many small chunks is
 joined, so that no byte costs an object of its own. Chunk extensions are read over and never passed on; a chunk's size
 has at most 16 hexadecimal digits; only CRLF ends a line.
+
+Each chunk costs time, however small it is. So a body reads `CHUNKS_AT_ONCE` of them and gives the rest back unread:
+its connection feeds that again once others had their turn of the event loop.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ Buffer = bytes | memoryview
 
 LAST_CHUNK = b"0\r\n\r\n"
 
+CHUNKS_AT_ONCE = 1000
+"""Chunks that one turn of the event loop reads of a body: about two milliseconds."""
+_PLAIN_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _MAX_CHUNK_LINE = 1024
 _MAX_TRAILERS = 16384
@@ -37,7 +43,8 @@ class Body(Protocol):
     trailers: bytes
 
     def feed(self, data: bytes) -> tuple[list[Buffer], bytes]:
-        """Give the pieces of payload in `data`, and the bytes behind the body's end."""
+        """Give the pieces of payload in `data`, and the bytes behind the body's end; or those that are to be fed again
+        in the next turn of the event loop, while the body is not `finished`."""
         ...
 
 
@@ -80,15 +87,16 @@ class ChunkedBody:
 
     One that must be `thrifty` is refused where its chunks are too many for what they hold. `_left` counts the bytes of
     the current chunk that are still to come, its CRLF included; 0 means that a size line comes next. `_line` is the
-    beginning of a line whose end has not arrived.
+    beginning of a line whose end has not arrived. `_share` chunks may still be read in this turn.
     """
 
-    __slots__ = ("_allowance", "_left", "_line", "_refuse", "_thrifty", "finished", "trailers")
+    __slots__ = ("_allowance", "_left", "_line", "_refuse", "_share", "_thrifty", "finished", "trailers")
 
     def __init__(self, refuse: Callable[[str], Exception], *, thrifty: bool = False) -> None:
         self._refuse = refuse
         self._thrifty = thrifty
         self._allowance = _MAX_ALLOWANCE
+        self._share = CHUNKS_AT_ONCE
         self._left = 0
         self._line = b""
         self.finished = False
@@ -99,42 +107,51 @@ class ChunkedBody:
             data, self._line = self._line + data, b""
         pieces: list[Buffer] = []
         position, size, left, view = 0, len(data), self._left, memoryview(data)
-        while position < size and not self.finished:
+        share = self._share or CHUNKS_AT_ONCE
+        while position < size:
             if not left:
-                end = data.find(b"\r\n", position, position + _MAX_CHUNK_LINE)
-                if end < 0:
-                    self._keep(data[position:], _MAX_CHUNK_LINE, "a chunk's size line")
+                if not share:
                     break
-                position, left = end + 2, self._read_size(data, position, end)
+                share -= 1
+                position, left = self._read_line(data, position)
+                if not left:
+                    break
             if left == _TRAILERS:
                 position = self._trailer_section(data, position)
                 break
             end = position + left - 2
             if payload := view[position:end]:
                 pieces.append(payload)
-            line_end = data[end : end + 2]
-            if line_end == b"\r\n":
+            if data.startswith(b"\r\n", end):
                 position, left = end + 2, 0
-            elif line_end in (b"", b"\r"):  # the rest of the chunk comes with the next read
-                position, left, self._line = size, max(end - size, 0) + 2, line_end
+            elif data[end : end + 2] in (b"", b"\r"):  # the rest of the chunk comes with the next read
+                position, left, self._line = size, max(end - size, 0) + 2, data[end:]
             else:
                 raise self._refuse("a chunk is longer than its size says")
-        self._left = left
+        self._left, self._share = left, share
         if len(pieces) > _MAX_PIECES:
             pieces = [b"".join(pieces)]
-        return pieces, data[position:] if self.finished else b""
+        return pieces, data[position:]
 
-    def _read_size(self, data: bytes, start: int, end: int) -> int:
-        """Give what is left of the chunk behind its size line."""
-        match = _CHUNK_LINE.fullmatch(data, start, end)
-        if match is None:
-            raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
+    def _read_line(self, data: bytes, start: int) -> tuple[int, int]:
+        """Where the size line ends, and what is left of the chunk behind it: 0 where the line is not here whole."""
+        match = _PLAIN_LINE.match(data, start)
+        if match is not None:
+            end = match.end()
+        else:
+            end = data.find(b"\r\n", start, start + _MAX_CHUNK_LINE) + 2
+            if end < 2:
+                self._keep(data[start:], _MAX_CHUNK_LINE, "a chunk's size line")
+                return len(data), 0
+            match = _CHUNK_LINE.fullmatch(data, start, end - 2)
+            if match is None:
+                raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
         size = int(match[1], 16)
         if self._thrifty and size < _MAX_ALLOWANCE:
             self._allowance = min(self._allowance + size - MEAN_CHUNK, _MAX_ALLOWANCE)
             if self._allowance < 0:
                 raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
-        return size + 2 if size else _TRAILERS
+        return end, size + 2 if size else _TRAILERS
 
     def _trailer_section(self, data: bytes, position: int) -> int:
         """Read the trailers if they are here whole; give where the body ends."""

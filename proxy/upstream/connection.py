@@ -4,6 +4,10 @@ The only code that talks to the Ads API on behalf of clients. Whether to send ag
 used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
 response read, nothing behind it, no side asked to close; and never after a response that has no body whatever its
 fields say: what a server sends behind one by mistake would be read as the response to the next request.
+
+What takes much time for few bytes, many small chunks and event streams, is read in shares, one in each turn of the
+event loop. The rest of a read is `_unread` meanwhile, the transport reads nothing more, and an end that it tells counts
+once the rest is read.
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ _MAX_HEAD = 131072
 _MAX_INTERIM = 32
 _UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
+EVENT_BYTES_AT_ONCE = 16384
+"""Of an event stream, in one turn of the event loop: each event may be looked into."""
 _NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
 """Those, and what has no body whatever its fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
@@ -82,6 +88,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._body: Body | None = None
         self._interims = 0
         self._to_head = self._close = self._failed = self._gone = self._paused = False
+        self._unread, self._at_eof = b"", False
+        self._reading_on: asyncio.Handle | None = None
+        self._share = 0
+        """Bytes of this response's body that one turn of the event loop reads; 0 for any number."""
         self._idle_timeout = self._response_timeout = self._sent_at = 0.0
         self.served = 0
         self.born = self.rested = 0.0
@@ -123,7 +133,7 @@ class UpstreamConnection(asyncio.Protocol):
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
         self._sink = self._whole_sink = None
-        self._failed = True
+        self._failed, self._unread = True, b""
         self._transport.abort()
 
     def pause(self) -> None:
@@ -131,11 +141,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         if not self._paused and not self._transport.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            if not self._unread:
+                self._transport.pause_reading()
 
     def resume(self) -> None:
         self.deadline = self.loop.time() + self._idle_timeout
-        if self._paused and not self._transport.is_closing():
+        if self._paused and self._unread:
+            self._paused = False
+            self._plan_to_read_on()
+        elif self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
@@ -160,7 +174,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it now. A waiting sink gets an error."""
-        self._failed = True
+        self._failed, self._unread = True, b""
         self._transport.abort()
 
     @property
@@ -206,6 +220,13 @@ class UpstreamConnection(asyncio.Protocol):
                 self.close()
                 whole_sink.defect(error)
                 return
+        if self._unread:  # what comes although the transport was asked to pause
+            self._unread += data
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Read this now, or as much of it as one turn of the event loop may read."""
         sink = self._sink
         if sink is None:
             self.close()
@@ -248,7 +269,9 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> bool | None:
-        if isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
+        if self._unread:
+            self._at_eof = True
+        elif isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
             sink = self._sink
             sink.entered = perf_counter()
             self._end(b"")
@@ -260,7 +283,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.data_received(unread)
         self._failed = self._gone = True
         self._pool.lost(self)
-        self._die()
+        if not self._unread:
+            self._die()
 
     def _die(self) -> None:
         """The connection ended under its exchange, or before it."""
@@ -302,12 +326,44 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 if not self._paused:
                     self.deadline = self.loop.time() + self._idle_timeout
-                pieces, data = self._body.feed(data)
+                share = self._share or len(data)
+                pieces, rest = self._body.feed(data[:share])
+                data = rest + data[share:]  # behind the body's end, or for the next turn
                 if pieces:
                     self._sink.response_data(pieces)
                 if self._body is not None and self._body.finished:
                     self._end(data)
-                    return
+                elif data:
+                    self._put_off(data)
+                return
+
+    def _put_off(self, data: bytes) -> None:
+        """Read this in the next turn of the event loop, and nothing else before it."""
+        if self._sink is None:
+            return
+        self._unread = data
+        if not self._paused and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._plan_to_read_on()
+
+    def _plan_to_read_on(self) -> None:
+        if self._reading_on is None:
+            self._reading_on = self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_on = None
+        if self._paused or not self._unread:  # `resume` plans it again
+            return
+        data, self._unread = self._unread, b""
+        self._take(data)
+        if self._unread:
+            return
+        if self._at_eof:
+            self.eof_received()
+        if self._gone:
+            self._die()
+        elif not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _read_head(self, data: bytes) -> bytes:
         """Read a head if it is whole; give what is behind it."""
@@ -353,8 +409,9 @@ class UpstreamConnection(asyncio.Protocol):
             if self._close and response.status >= 400:
                 self._writer.refuse()
             self._close = True
+        self._share = 0
         if fields.content_type[:17].lower() == b"text/event-stream":
-            self._idle_timeout = NEVER
+            self._idle_timeout, self._share = NEVER, EVENT_BYTES_AT_ONCE
         now = self.loop.time()
         self.deadline = now + self._idle_timeout
         self._pool.answered(now - self._sent_at)
@@ -366,7 +423,7 @@ class UpstreamConnection(asyncio.Protocol):
         trailers = passing_response_trailers(body.trailers)
         self._sink = self._body = None
         self.served += 1
-        if rest or self._close:
+        if rest or self._close or self._gone:
             self.close()
         else:
             self.resume()

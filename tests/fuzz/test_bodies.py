@@ -23,14 +23,13 @@ Outcome = tuple[bytes, bytes, bytes, str]
 def outcome(body: Body, pieces: list[bytes]) -> Outcome:
     payload, rest = b"", b""
     for piece in pieces:
-        if body.finished:
-            rest += piece
-            continue
-        try:
-            got, left = body.feed(piece)
-        except Refusal:
-            return payload, b"", b"", "refused"
-        payload += b"".join(got)
+        left = piece
+        while left and not body.finished:
+            try:
+                got, left = body.feed(left)
+            except Refusal:
+                return payload, b"", b"", "refused"
+            payload += b"".join(got)
         rest += left
     return payload, body.trailers, rest, "finished" if body.finished else "open"
 

@@ -26,11 +26,10 @@ def fed(body: Body, *parts: bytes) -> tuple[bytes, bytes]:
     """All payload, and what was left over behind the end."""
     payload, rest = b"", b""
     for part in parts:
-        if body.finished:
-            rest += part
-            continue
-        pieces, left = body.feed(part)
-        payload += b"".join(pieces)
+        left = part
+        while left and not body.finished:
+            pieces, left = body.feed(left)
+            payload += b"".join(pieces)
         rest += left
     return payload, rest
 
@@ -153,8 +152,24 @@ def test_some_answers_have_no_body_whatever_they_say(status: int, to_head: bool,
 
 def test_many_small_chunks_of_one_read_are_one_piece() -> None:
     """A body in one-byte chunks costs its bytes, not an object for each."""
-    pieces, _ = ChunkedBody(Refusal).feed(b"1\r\na\r\n" * 2000)
-    assert pieces == [b"a" * 2000]
+    pieces, _ = ChunkedBody(Refusal).feed(b"1\r\na\r\n" * 900)
+    assert pieces == [b"a" * 900]
+
+
+def test_of_many_chunks_a_part_is_read_at_once() -> None:
+    """The rest comes back unread, as often as it has to; a large chunk is one like any other."""
+    body, shares = ChunkedBody(Refusal), []
+    left = (b"1\r\na\r\n" * 1500 + b"186a0\r\n%b\r\n" % (b"b" * 100_000)) * 2 + b"0\r\n\r\nNEXT"
+    while not body.finished:
+        pieces, left = body.feed(left)
+        shares.append(sum(map(len, pieces)))
+    assert (shares, left) == ([1000, 100_999, 1000, 100_001], b"NEXT")
+
+
+def test_the_part_is_that_of_all_reads_together() -> None:
+    """However the chunks were cut, a thousand are followed by a turn of others."""
+    body = ChunkedBody(Refusal)
+    assert [len(body.feed(b"1\r\na\r\n" * 400)[1]) for _ in range(4)] == [0, 0, 200 * 6, 0]
 
 
 @pytest.mark.parametrize(("count", "size", "accepted"), [(512, 1, True), (547, 1, False), (20_000, 16, True)])
