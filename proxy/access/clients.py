@@ -10,7 +10,7 @@ import hmac
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
 from proxy.access.fixed_sessions import FixedSessions
@@ -68,7 +68,7 @@ _NO_KEY = ClientKey("0" * 64)
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
-    itself or by a placeholder that was issued for it.
+    itself or by a placeholder that was issued for it. It is so until `valid_until` (wall-clock time).
 
     `reading` tells which parts of a target decisions about its requests read. Its hash is that of the object: it is
     made once for each credential, and looked up for each request.
@@ -78,6 +78,7 @@ class ClientIdentity:
     policy: Policy | None
     scope: ClientScope
     key: ClientKey | None = None
+    valid_until: float = math.inf
     reading: PathReading = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,13 +92,6 @@ class ClientIdentity:
     def has_key(self) -> bool:
         """Whether a client proved to be itself."""
         return self.key is not None
-
-
-class VerifiedCredential(NamedTuple):
-    """Whose credential a header section holds, and the wall-clock time until which that is so."""
-
-    identity: ClientIdentity
-    valid_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +180,7 @@ class Clients:
         self.sessions = FixedSessions(placeholders.key)
         self._budgets = budgets
         self._uses = uses or KeyUses()
-        self._verified: dict[tuple[bytes, bytes], VerifiedCredential] = {}
+        self._verified: dict[tuple[bytes, bytes], ClientIdentity] = {}
         self.nobody = ClientIdentity("" if self._policies else "anonymous", None, ClientScope())
 
     @property
@@ -204,12 +198,11 @@ class Clients:
         identity = self.recall(fields, now)
         if identity is None:
             authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
-            verified = self._verify(authorization, key, now)
+            identity = self._verify(authorization, key, now)
             if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
                 if len(self._verified) >= _MAX_REMEMBERED:
                     self._verified.clear()
-                self._verified[authorization, key] = verified
-            identity = verified.identity
+                self._verified[authorization, key] = identity
         if identity.key is not None:
             self._uses.note(identity.key.digest, now)
         return identity
@@ -222,24 +215,22 @@ class Clients:
         authorization, key = named.get(AUTHORIZATION, _ABSENT)[0], named.get(PROXY_KEY, _ABSENT)[0]
         if not self._policies and ACCESS not in authorization:
             return self.nobody
-        verified = self._verified.get((authorization, key))
-        return verified.identity if verified is not None and now < verified.valid_until else None
+        identity = self._verified.get((authorization, key))
+        return identity if identity is not None and now < identity.valid_until else None
 
     def note_use(self, identity: ClientIdentity, now: float) -> None:
         """A request with the client's key was admitted; `now` is wall-clock time."""
         if identity.key is not None:
             self._uses.note(identity.key.digest, now)
 
-    def _verify(self, authorization: bytes, key: bytes, now: float) -> VerifiedCredential:
+    def _verify(self, authorization: bytes, key: bytes, now: float) -> ClientIdentity:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
-            return VerifiedCredential(self.nobody, math.inf)
+            return self.nobody
         keyed = self._of_key(key, now) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
-        if keyed is None:
-            keyed = self._of_key(credential, now)
-        return VerifiedCredential(keyed, math.inf if keyed.key is None else keyed.key.until)
+        return keyed if keyed is not None else self._of_key(credential, now)
 
     def _of_key(self, key: bytes, now: float) -> ClientIdentity:
         """The client that has this key. Every digest is compared, so that time tells nothing."""
@@ -255,7 +246,7 @@ class Clients:
         _refuse_ended(*found, now)
         return self._identity(found[1], "", found[0])
 
-    def _of_placeholder(self, text: bytes, keyed: ClientIdentity | None, now: float) -> VerifiedCredential:
+    def _of_placeholder(self, text: bytes, keyed: ClientIdentity | None, now: float) -> ClientIdentity:
         found = self._placeholders.read(ACCESS, text, self._digests_of)
         if found is None:
             raise PlaceholderRejected(
@@ -270,9 +261,8 @@ class Clients:
             raise PlaceholderRejected(
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
-        keys = (key, keyed.key if keyed is not None else None)
-        valid_until = min([found.expires, *(each.until for each in keys if each is not None)])
-        return VerifiedCredential(self._identity(policy, found.bound, key), valid_until)
+        until = min(found.expires, math.inf if keyed is None else keyed.valid_until)
+        return self._identity(policy, found.bound, key, until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
         """The digests of a client's keys; an empty one for no client, while no key is required."""
@@ -286,11 +276,16 @@ class Clients:
         keys = policy.keys if policy is not None else ()
         return next((key for key in keys if key.digest == placeholder.key_digest), None)
 
-    def _identity(self, policy: Policy | None, bound: str, key: ClientKey | None) -> ClientIdentity:
+    def _identity(
+        self, policy: Policy | None, bound: str, key: ClientKey | None, until: float = math.inf
+    ) -> ClientIdentity:
+        """The client, until its key expires at the latest."""
         if policy is None:
-            return ClientIdentity("anonymous", None, ClientScope(bound))
+            return ClientIdentity("anonymous", None, ClientScope(bound), valid_until=until)
+        if key is not None:
+            until = min(until, key.until)
         profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
-        return ClientIdentity(policy.name, policy, ClientScope(bound, policy.accounts, profiles), key)
+        return ClientIdentity(policy.name, policy, ClientScope(bound, policy.accounts, profiles), key, until)
 
     # --- what the token endpoint asks
 

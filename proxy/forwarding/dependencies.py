@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.forwarding.rights import Rights
 from proxy.forwarding.tool_hints import ToolHints
 from proxy.reports.sharing import SharedReports
 
@@ -48,3 +49,4 @@ class Dependencies:
     sessions: McpSessions
     hints: ToolHints = field(default_factory=ToolHints)
     reports: ReportSharing = field(default_factory=SharedReports)
+    rights: Rights = field(default_factory=Rights)

@@ -26,7 +26,8 @@ from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import CHECKED_AT_ONCE, McpReplayBuffer, UncheckedBody, body_of
+from proxy.forwarding.request_body import CHECKED_AT_ONCE, NO_BODY, McpReplayBuffer, UncheckedBody, body_of
+from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.throttled import ThrottledRequest
 from proxy.forwarding.tool_hints import learn_tools
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
@@ -199,6 +200,9 @@ class Exchange:
     _made_replays: Replays | None = None
     _copy: BodyCopy | None = None
     """Of the body of a write, if what it changes is recorded."""
+    _checked_body: bytes | None = None
+    """The body, if it was checked before anything was sent."""
+    _watch: StreamWatch | None = None
 
     def __init__(
         self,
@@ -377,6 +381,7 @@ class Exchange:
     def _pass_body(self, body: bytes, *, complete: bool = True) -> None:
         """Go on with this body, or with what is here of it."""
         self._unchecked = None
+        self._checked_body = body if complete else None
         self.phase = follow(self.phase, Phase.RECEIVING)
         self._begin(self._entered)
         if body:
@@ -445,6 +450,8 @@ class Exchange:
         if self.phase is not Phase.RECEIVING or not self._body.sendable:
             return
         self._entered, context = entered, self._context
+        if self._is_refused_now():
+            return
         token = self._dependencies.tokens.current(context.route.account)
         if token is None or not (self._dependencies.throttles.active and self._is_held_off(token)):
             connection = context.take(self._dependencies.accounting.write_gate) if token is not None else None
@@ -570,6 +577,9 @@ class Exchange:
         self, token: AccessToken, connection: UpstreamConnection, release: Callable[[UpstreamConnection], None]
     ) -> None:
         """Send after a wait. If Amazon asked for a pause meanwhile, release the connection and wait again."""
+        if self._is_refused_now():
+            release(connection)
+            return
         if self._dependencies.throttles.active and self._limited().is_paused(token):
             release(connection)
             self._spawn(self._obtain_and_send(fresh=False))
@@ -577,6 +587,21 @@ class Exchange:
         self._entered = perf_counter()
         self._send(token, connection)
         self._stats.overhead += perf_counter() - self._entered
+
+    def _is_refused_now(self) -> bool:
+        """Answer a request that its client may not send any more."""
+        try:
+            self._dependencies.rights.check(self._context, self._known_body)
+        except Refused as error:
+            self._entered = perf_counter()
+            self._refuse(error)
+            return True
+        return False
+
+    @property
+    def _known_body(self) -> bytes | None:
+        """The body, if it was checked or there is none."""
+        return b"" if self._body is NO_BODY else self._checked_body
 
     # --- WaitOwner: while others have the connections
 
@@ -666,6 +691,15 @@ class Exchange:
         """How far the try got that is under way: none is, while something is waited for."""
         attempt = self._attempt if self.phase is not Phase.WAITING else None
         return attempt.progress if attempt is not None else retry.Progress.UNCONNECTED
+
+    # --- StreamOwner: an event stream
+
+    def rights_ended(self, error: Refused) -> None:
+        """Its client may not have it any more."""
+        self._stop()
+        self._entered = perf_counter()
+        self._relay.end_early()
+        self._finish(self._relay.status, fault=error.slug)
 
     # --- AttemptOwner: Amazon's side
 
@@ -811,6 +845,9 @@ class Exchange:
                 self._relay.learn_tools(partial(learn_tools, hints, observer, self._context))
         self._body.forget()
         self._relay.begin(response)
+        if self._relay.is_event_stream:
+            self._watch = StreamWatch(self, self._dependencies.rights, self._context, self._known_body)
+        self._checked_body = None
         if not self._client.writable and self._attempt is not None:
             self._attempt.pause()  # interim responses may have filled what waits for the client
 
@@ -863,6 +900,9 @@ class Exchange:
         self.phase = follow(self.phase, Phase.DONE)
         if self._throttled is not None:
             self._throttled.ended()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         now, stats, attempt = perf_counter(), self._stats, self._attempt
         entered = max(self._entered, attempt.entered) if attempt is not None else self._entered
         if entered > stats.sent_at:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
-from proxy.errors import AccountRequired, Draining, NotImplementedHere, Refused, UnknownRoute
+from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
 from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, Decisions, RequestContext
@@ -24,6 +24,7 @@ from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
+from proxy.forwarding.request_body import CHECKED_AT_ONCE
 from proxy.forwarding.shared_report import SharedReport
 from proxy.forwarding.waiting_request import WaitingRequest
 from proxy.http1.message import Request, RequestReader, unread_request
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from proxy.upstream.pool import Pools
 
 _CLOSING = Availability.CLOSING
+_CHANGED = "What the client may do has changed since the request came; send it again."
 
 
 class UndecidedRequest:
@@ -153,6 +155,7 @@ class Forwarder:
         self._serial = count(1)
         self._undecided = UndecidedRequest(None)
         self._prefix = os.urandom(6).hex()
+        dependencies.rights.ask_again = self._permit_again
         self.apply(rules)
 
     def __repr__(self) -> str:
@@ -165,7 +168,7 @@ class Forwarder:
         self._dependencies.throttles.forget()
         self._dependencies.reports.apply(rules.reports)
         self._dependencies.accounting.journal.forget()
-        self.rules = rules
+        self.rules = self._dependencies.rights.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
@@ -331,21 +334,42 @@ class Forwarder:
         check = self._check_of(context) if decision.by_body else None
         if decision.report is None:
             return Exchange(self._dependencies, client, context, check)
-        report = SharedReport(self._dependencies, context, self._permit_again)
+        report = SharedReport(self._dependencies, context)
         return Exchange(self._dependencies, client, context, check, report)
 
-    def _permit_again(self, context: RequestContext, body: bytes) -> None:
-        """Raise what forbids a request that waited, by the rules in force. Where it goes stays as it was decided."""
-        request, rules, clients = context.request, self.rules, self.rules.clients
+    def _permit_again(self, context: RequestContext, body: bytes | None) -> ClientIdentity:
+        """The client of a request that was admitted before. Raises what forbids the request by the rules in force;
+        where it goes stays as it was decided. `body` is None where it was not read."""
+        decision, rules, clients = context.decision, self.rules, self.rules.clients
+        request = replace(context.request, fields=decision.asked.fields)  # as the client sent it
         identity = identify(request, None, clients, rules.table, time.time())
-        if identity is context.decision.identity:
-            return
+        if identity is decision.identity:
+            return identity
         _, asked = self._decisions.read(request, identity.reading)
         screened = clients.screen(identity, asked)
-        route(asked, rules.table, identity.scope)
+        is_mcp = asked.kind is TargetKind.MCP
+        session = self._find_session(request, identity, screened)[0] if is_mcp else None
+        fixed = clients.fix_account(identity, screened, asked, rules.table, session)
+        route(asked, rules.table, identity.scope, session, fixed)
         clients.check_route(identity, screened, context.route)
+        if fixed != context.route.fixed:
+            raise NotPermitted(_CHANGED)
         if screened.by_body:
-            clients.permit_body(identity, request.fields, JsonBody(body))
+            self._check_body_again(context, identity, body)
+        return identity
+
+    def _check_body_again(self, context: RequestContext, identity: ClientIdentity, body: bytes | None) -> None:
+        """Raise what forbids a request with this body, unless it was checked by the same rules."""
+        before, operations = context.decision, self.rules.table.operations
+        if identity.policy == before.identity.policy and operations is before.rules.table.operations:
+            return
+        if body is None or (content := JsonBody(body)).costs_more_than(CHECKED_AT_ONCE):
+            raise NotPermitted(_CHANGED)
+        tools = self._tool_rules(identity, context.route) if context.endpoint is TargetKind.MCP else None
+        if tools is not None:
+            tools.check(context.request, content)
+        else:
+            self.rules.clients.permit_body(identity, context.request.fields, content)
 
     def _check_of(self, context: RequestContext) -> Callable[[JsonBody], None]:
         """What may forbid the request for what its body holds."""

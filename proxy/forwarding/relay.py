@@ -103,7 +103,14 @@ class ResponseRelay:
 
     def break_off(self, fault: str) -> None:
         """A response that has begun cannot be ended: make sure that it does not look complete, unless it may be."""
-        if fault == Draining.slug and self.is_stream:
+        if fault == Draining.slug:
+            self.end_early()
+        else:
+            self._client.abort(loudly=not self.delimited)
+
+    def end_early(self) -> None:
+        """End a response that its server may end anywhere; break off any other."""
+        if self.is_stream:
             self._client.send([LAST_CHUNK])
             self._client.finish(keep=False)
         else:

@@ -42,8 +42,6 @@ from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
@@ -82,18 +80,13 @@ def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
 
 
 class SharedReport:
-    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened.
+    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened."""
 
-    `permit` raises what forbids the request with a body by the rules that are in force then.
-    """
-
-    def __init__(
-        self, dependencies: Dependencies, context: RequestContext, permit: Callable[[RequestContext, bytes], None]
-    ) -> None:
+    def __init__(self, dependencies: Dependencies, context: RequestContext) -> None:
         decision, rules = context.decision, context.rules.reports
         assert decision.report is not None and rules is not None
         self._dependencies, self._context, self._sharing = dependencies, context, dependencies.reports
-        self._permit, self._body, self._ticket = permit, b"", str(next(_TICKETS))
+        self._body, self._ticket = b"", str(next(_TICKETS))
         self._operation, self._rules = decision.report, rules
         self._loop = context.pool.loop
         self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
@@ -165,7 +158,7 @@ class SharedReport:
         self._patient_until = self._loop.time() + self._context.rules.timeouts.response
         if operation.is_poll:
             answer = await self._share_poll() if self._key and self._rules.poll_interval else None
-            self._permit(self._context, self._body)
+            self._dependencies.rights.check(self._context, self._body)
             return answer
         if not operation.is_order:
             self._forget()
@@ -177,7 +170,7 @@ class SharedReport:
             raise
         if made is None:
             self._left_at = self._loop.time()
-        self._permit(self._context, self._body)
+        self._dependencies.rights.check(self._context, self._body)
         if made is None:
             return None
         self._over = True
