@@ -293,7 +293,7 @@ ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
     (pipelined_behind_a_slow_one, 60),
     (slow_readers, 100),
     (uploads_nobody_reads, 60),
-    (ever_new_heads, 30),
+    (ever_new_heads, 40),
     (ever_new_values, 30),
 )
 """Each attack, and by how many MiB the program may grow under it: none comes near what the attacker sent or asked."""
