@@ -157,6 +157,11 @@ class Bench(MemoryBench):
             self.forwarder.apply(self.rules)
             self.reach()
 
+    def forget_sessions(self) -> None:
+        """End all sessions of MCP: what the proxy knows of them is meant to change what it does."""
+        for digest, _session in self.sessions.known():
+            self.sessions.learn(digest, None)
+
     def account(self) -> Accounting:
         journal = Journal(logs=self.logs, listeners=(self.events,))
         journal.gather(asyncio.get_running_loop().call_soon)

@@ -1,7 +1,8 @@
 """No request is served with what the proxy remembers of another one that differs from it in one thing.
 
 Two requests that differ in exactly one thing are sent to a warm proxy, the first one again in between and at the end.
-Each response, the bytes to Amazon and the line in the access log must be those of a cold proxy.
+Each response, the bytes to Amazon and the line in the access log must be those of a cold proxy. Sessions of MCP are
+forgotten in between: a request without an account goes to that of its session (docs/reference/routing.md).
 """
 
 from __future__ import annotations
@@ -291,6 +292,7 @@ def check(first: Sent, second: Sent) -> int:
         client = bench.client()
         with repeated_decisions() as repeated:
             for data in (first.data, second.data, first.data, first.data, second.data):
+                bench.forget_sessions()
                 found = await bench.serve(client, data)
                 assert found == expected[data], f"{data!r} after {first.data!r} and {second.data!r}"
                 client = bench.client() if found.ended else client
@@ -308,6 +310,12 @@ def test_each_part_of_a_request_that_a_decision_reads_is_told_apart(part: str) -
     first, second = PAIRS[part]
     assert check(first, second) > 0
     assert check(second, first) > 0
+
+
+def test_requests_of_one_session_are_served_apart() -> None:
+    """The second one chooses no account, and is refused although the proxy served its session in the first one's."""
+    in_session = replace(USUAL, path=b"/mcp", lines=(*USUAL.lines, (b"Mcp-Session-Id: ", b"s1")))
+    check(in_session, replace(in_session, lines=(in_session.lines[0], in_session.lines[2])))
 
 
 @pytest.mark.long

@@ -206,8 +206,9 @@ class MemoryBench:
         self.pools = Pools(self.deadlines, Names())
         self.accounting = self.account()
         self.accounting.record_within = PATIENCE
+        self.sessions = McpSessions()
         dependencies = Dependencies(
-            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, McpSessions()
+            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, self.sessions
         )
         self.forwarder = Forwarder(dependencies, self.pools, self.rules)
         self.reach()
