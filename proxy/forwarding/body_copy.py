@@ -60,10 +60,18 @@ def decode_body(body: bytes, content_encoding: bytes, max_bytes: int) -> bytes |
     return _unzip(body, max_bytes) if coding in (b"gzip", b"x-gzip") else None
 
 
+MAX_MEMBERS: Final = 64
+"""Members of a gzip file that are read: each costs a copy of all that is behind it."""
+
+
 def _unzip(body: bytes, max_bytes: int) -> bytes | None:
-    """All members of a gzip file (RFC 1952, 2.2)."""
+    """All members of a gzip file (RFC 1952, 2.2); None if there are too many."""
     found = bytearray()
+    members = 0
     while body:
+        members += 1
+        if members > MAX_MEMBERS:
+            return None
         member = zlib.decompressobj(wbits=31)
         try:
             found += member.decompress(body, max_bytes - len(found) + 1)

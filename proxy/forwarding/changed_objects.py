@@ -77,14 +77,15 @@ _MEMBER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 @dataclass(frozen=True, slots=True)
 class WrittenPath:
     """What the path of a write says: the ids in it, by the names of the operation's parameters; its last segment that
-    is no id; and whether it is about budget rules."""
+    is no id; whether it is about budget rules; and whether it takes messages of MCP."""
 
     ids: tuple[tuple[str, str], ...] = ()
     collection: str = ""
     has_budget_rules: bool = False
+    takes_messages: bool = False
 
 
-def read_path(template: str, segments: tuple[bytes, ...]) -> WrittenPath:
+def read_path(template: str, segments: tuple[bytes, ...], *, takes_messages: bool = False) -> WrittenPath:
     """`template` is that of the operation, empty for an unknown one."""
     texts = [segment.decode("utf-8", "replace") for segment in segments]
     parts = [part for part in template.split("/") if part] or texts
@@ -92,7 +93,7 @@ def read_path(template: str, segments: tuple[bytes, ...]) -> WrittenPath:
     ids = tuple((part[1:-1], text) for part, text in pairs if part.startswith("{"))
     literals = [text for part, text in pairs if not part.startswith("{")]
     collection = next((text for text in reversed(literals) if text.lower() in _HOLDERS), "")
-    return WrittenPath(ids, collection, any(text.startswith("budgetRules") for text in literals))
+    return WrittenPath(ids, collection, any(text.startswith("budgetRules") for text in literals), takes_messages)
 
 
 def find_changes(
@@ -167,11 +168,18 @@ class _Findings:
         )
 
     def read_request(self, content: Any) -> None:
-        for body, parts in _bodies(content):
-            self.walk(body)
-            for part in parts:
-                for holder, item in _items(part):
-                    self._read_item(holder or self.path.collection, item)
+        if self.path.takes_messages:
+            for arguments in _arguments(content):
+                self._read_body(arguments, _unwrapped(arguments))
+        else:
+            self._read_body(content, (content,))
+
+    def _read_body(self, body: Any, parts: Iterable[Any]) -> None:
+        """`parts` are those of the body that hold objects."""
+        self.walk(body)
+        for part in parts:
+            for holder, item in _items(part):
+                self._read_item(holder or self.path.collection, item)
 
     def walk(self, content: Any) -> None:
         """Every id at any level, in their order."""
@@ -205,8 +213,10 @@ class _Findings:
     def _read_item(self, holder: str, item: dict[str, Any]) -> None:
         """One object that is to be made or changed: the names of its members, and the values that are kept."""
         kind = _HOLDERS.get(_plain(holder))
-        own = [each for name, value in item.items() if self._kind_of(name) is kind for each in _ids(value)]
-        object_ = f"{kind}/{own[0]}" if kind is not None and own and own[0] else ""
+        ids = [value for name, value in item.items() if kind is not None and self._kind_of(name) is kind]
+        own = {each for value in ids for each in _ids(value)}
+        (identifier,) = own if len(own) == 1 else ("",)  # of several it is unknown which ones Amazon takes
+        object_ = f"{kind}/{identifier}" if identifier else ""
         for name, value in item.items():
             if self._kind_of(name) is not None:
                 continue
@@ -230,34 +240,34 @@ def _plain(name: str) -> str:
 def _ids(value: Any) -> Iterator[str]:
     """The ids of a member: one, a list of them, or a filter that includes some; empty for each that has another form,
     which may be an id to Amazon."""
-    given = value.get("include", value) if isinstance(value, dict) else value
+    given = value
+    if isinstance(value, dict):
+        included = value.get("include", value)
+        given = included or [value] if any(value.values()) else included
     for each in given if isinstance(given, list) else [given]:
         text = str(each) if isinstance(each, str | int) and not isinstance(each, bool) else ""
         if each not in (None, ""):
             yield text if _ID.fullmatch(text) else ""
 
 
-def _bodies(content: Any) -> Iterator[tuple[Any, Iterable[Any]]]:
-    """The body of a request to the API, or the arguments of each tool that it calls by MCP; with the parts of it that
-    hold objects."""
-    messages = content if isinstance(content, list) else [content]
-    if not any(isinstance(each, dict) and "jsonrpc" in each for each in messages):
-        yield content, (content,)
-        return
-    for message in messages:
+def _arguments(content: Any) -> Iterator[Any]:
+    """The arguments of each tool that a body calls by MCP."""
+    for message in content if isinstance(content, list) else [content]:
         params = message.get("params") if isinstance(message, dict) and message.get("method") == _TOOL_CALL else None
         if isinstance(params, dict):
-            arguments = params.get("arguments")
-            yield arguments, _unwrapped(arguments)
+            yield params.get("arguments")
 
 
 def _unwrapped(arguments: Any) -> Iterator[Any]:
     """The arguments of an MCP tool without their wrappers: what these hold, and what is next to them, unless that names
-    only the called MCP tool or the account."""
+    only the called MCP tool or the account. Raises `ValueError` if a wrapper, or all of it, is a text that may be JSON:
+    some servers read it."""
     left = [arguments]
     while left:
         value = left.pop()
         names = sorted(_WRAPPERS & value.keys()) if isinstance(value, dict) else []
+        if any(_may_be_json(each) for each in (value, *(value[name] for name in names))):
+            raise ValueError("the arguments of an MCP tool are a text")
         wrapped = [name for name in names if isinstance(value[name], dict)]
         if not wrapped:
             yield value
@@ -266,6 +276,10 @@ def _unwrapped(arguments: Any) -> Iterator[Any]:
         beside = {name: each for name, each in value.items() if name not in wrapped and not _is_address(name)}
         if beside:
             yield beside
+
+
+def _may_be_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip()[:1] in ("{", "[")
 
 
 def _is_address(name: str) -> bool:

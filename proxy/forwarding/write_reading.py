@@ -15,8 +15,9 @@ from proxy.events import ChangedObjects, WriteOutcome
 from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.body_reader import BodyReader
 from proxy.forwarding.changed_objects import find_changes, read_path
-from proxy.forwarding.write_outcome import UNKNOWN, judge_outcome
-from proxy.strict_json import JsonBody
+from proxy.forwarding.write_outcome import FAILURE, UNKNOWN, judge_outcome
+from proxy.routing.target import TargetKind
+from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
 
 MAX_JUDGED: Final = 1 << 20
 """Bytes of a response to a write that are read, before and after its decoding."""
-MAX_WAITING: Final = 64
-"""Writes with costly bodies that wait for the thread. Those of one client take no more places than they leave free, so
-that others find one; those beyond are not read."""
+MAX_COST_JUDGED: Final = 2 * MAX_COST
+"""The largest `cost_of` a response to a write that is read: that of a thousand campaigns with all their members costs
+200,000."""
+MAX_WAITING: Final = 64 << 20
+"""Bytes that writes with costly bodies take while they wait for the thread. Those of one client take no more than they
+leave free, so that others find room; those beyond are not read."""
+_EACH: Final = 8192
+"""Bytes that a waiting write takes next to its bodies."""
 JUDGED_AT_ONCE: Final = 4096
 """The `cost_of` a response up to which the event loop reads its outcome: less than a millisecond of work."""
 READ_AT_ONCE: Final = 1024
@@ -74,18 +80,25 @@ class WriteBodies:
         if response is not None:
             content_type = response.fields.content_type
             if self.body is not None:
-                body = decode_body(self.body, response.fields.content_encoding, MAX_JUDGED)
+                body = _decoded(self.body, response.fields.content_encoding, MAX_COST_JUDGED)
             outcome = judge_outcome(response.status, content_type, body)
         if request is None:
             return WriteReading(outcome)
-        asked = None if request.body is None else decode_body(request.body, request.content_encoding, MAX_JUDGED)
+        asked = None if request.body is None else _decoded(request.body, request.content_encoding, MAX_COST)
         results = body if response is not None and response.status < 400 else b""
         return WriteReading(outcome, find_changes(request.path, asked, (content_type, results), request.recorded))
 
     @property
     def unread(self) -> WriteReading:
         """What is known of them without reading."""
-        return WriteReading(UNKNOWN, None if self.request is None else ChangedObjects(unread=("request", "response")))
+        outcome = FAILURE if self.response is not None and self.response.status >= 400 else UNKNOWN
+        return WriteReading(outcome, None if self.request is None else ChangedObjects(unread=("request", "response")))
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take while they wait."""
+        asked = self.request.body if self.request is not None else None
+        return _EACH + len(self.body or b"") + len(asked or b"")
 
     @property
     def is_costly(self) -> bool:
@@ -97,6 +110,12 @@ class WriteBodies:
         return request is not None and _is_costly(request.body, request.content_encoding, limit)
 
 
+def _decoded(body: bytes, coding: bytes, max_cost: int) -> bytes | None:
+    """A body without its coding; None if it cannot be decoded, or would keep the thread from other clients' bodies."""
+    found = decode_body(body, coding, MAX_JUDGED)
+    return None if found is None or JsonBody(found).costs_more_than(max_cost) else found
+
+
 def _is_costly(body: bytes | None, coding: bytes, limit: int) -> bool:
     if not body:
         return False
@@ -106,14 +125,15 @@ def _is_costly(body: bytes | None, coding: bytes, limit: int) -> bool:
 def written_request(context: RequestContext, body: bytes | None) -> WriteRequest:
     """What a write asked for; `body` is None if it was too large to be kept."""
     operation, fields = context.route.operation, context.request.fields
-    path = read_path(operation.template if operation is not None else "", context.destination.segments)
+    template, takes_messages = operation.template if operation is not None else "", context.endpoint is TargetKind.MCP
+    path = read_path(template, context.destination.segments, takes_messages=takes_messages)
     coding = next((value for name, value in fields.every if name == b"content-encoding"), b"")
     return WriteRequest(path, body, coding, context.rules.recorded_values or frozenset())
 
 
 class WriteReader:
-    """One per process: reads the bodies of writes, the costly ones in the thread, for which so many are `waiting`.
-    `defect` is told what went wrong in reading, which costs no request its account."""
+    """One per process: reads the bodies of writes, the costly ones in the thread. Those that wait for it take `waiting`
+    bytes. `defect` is told what went wrong in reading, which costs no request its account."""
 
     def __init__(self, defect: Callable[[str, BaseException], None]) -> None:
         self._defect = defect
@@ -121,7 +141,7 @@ class WriteReader:
         self._waiting_of: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<WriteReader: {self.waiting} waiting>"
+        return f"<WriteReader: {self.waiting} bytes waiting>"
 
     def read(
         self, bodies: WriteBodies, client: str, loop: asyncio.AbstractEventLoop
@@ -133,11 +153,12 @@ class WriteReader:
             except Exception as error:  # noqa: BLE001 - as the docstring says
                 self._defect("write-outcome", error)
                 return bodies.unread
-        if self._waiting_of[client] >= MAX_WAITING - self.waiting:
+        size = bodies.size
+        if self._waiting_of[client] + size > MAX_WAITING - self.waiting:
             return bodies.unread
-        self._count(client, 1)
+        self._count(client, size)
         reading = WRITE_READER.read(loop, client, bodies.read)
-        reading.add_done_callback(lambda _: self._count(client, -1))
+        reading.add_done_callback(lambda _: self._count(client, -size))
         return reading
 
     def _count(self, client: str, more: int) -> None:

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from proxy.forwarding.body_copy import BodyCopy, decode_body
+from proxy.forwarding.body_copy import MAX_MEMBERS, BodyCopy, decode_body
 
 TEXT = b'{"campaigns": {"success": []}}'
 
@@ -45,6 +45,7 @@ def test_gzip_is_undone(coding: bytes) -> None:
     """Also of several members, which is one file."""
     assert decode_body(gzip.compress(TEXT), coding, 100) == TEXT
     assert decode_body(gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]), coding, 100) == TEXT
+    assert decode_body(gzip.compress(b"a") * MAX_MEMBERS, coding, 100) == b"a" * MAX_MEMBERS
     assert decode_body(b"", coding, 100) == b""
 
 
@@ -66,8 +67,12 @@ def test_a_body_without_a_coding_is_itself(coding: bytes) -> None:
         (gzip.compress(b" " * 101), b"gzip"),
         (gzip.compress(b" " * (64 << 20), 1), b"gzip"),
         (gzip.compress(b" " * 60) * 2, b"gzip"),
+        (gzip.compress(b"") * (MAX_MEMBERS + 1), b"gzip"),
     ],
-    ids=["unknown", "twice", "not gzip", "cut", "more behind it", "too large", "far too large", "too large together"],
+    ids=[
+        *("unknown", "twice", "not gzip", "cut", "more behind it", "too large", "far too large", "too large together"),
+        "of too many members",
+    ],
 )
 def test_what_cannot_be_undone_is_none(body: bytes, coding: bytes) -> None:
     """A small body that becomes a large one is given up at the bound."""

@@ -21,7 +21,8 @@ def changes(
     segments = tuple(part.encode() for part in (path or template).split("/") if part)
     bodies = ["" if each is None else json.dumps(each) for each in (request, response)]
     sent, came = (each.encode() for each in bodies)
-    return find_changes(read_path(template, segments), sent, (JSON, came), frozenset(recorded))
+    written = read_path(template, segments, takes_messages=template == "/mcp")
+    return find_changes(written, sent, (JSON, came), frozenset(recorded))
 
 
 CASES: list[tuple[str, str, Any, Any, tuple[str, ...], tuple[str, ...]]] = [
@@ -131,10 +132,26 @@ CASES: list[tuple[str, str, Any, Any, tuple[str, ...], tuple[str, ...]]] = [
         (),
     ),
     ("nothing", "/sp/campaigns", None, None, (), ()),
+    (
+        "a body of the API that looks like a message",
+        "/sp/campaigns",
+        {"jsonrpc": "2.0", "method": "x", "campaigns": [{"campaignId": "1", "state": "PAUSED"}]},
+        None,
+        ("campaign/1",),
+        ("state", "jsonrpc", "method"),
+    ),
+    (
+        "a message without its version",
+        "/mcp",
+        {"method": "tools/call", "params": {"arguments": {"campaignId": "1", "state": "PAUSED"}}},
+        None,
+        ("campaign/1",),
+        ("state",),
+    ),
     ("a text", "/sp/campaigns", "campaignId", 7, (), ()),
     (
         "a tool of MCP",
-        "",
+        "/mcp",
         {
             "jsonrpc": "2.0",
             "id": 1,
@@ -151,7 +168,7 @@ CASES: list[tuple[str, str, Any, Any, tuple[str, ...], tuple[str, ...]]] = [
     ),
     (
         "a tool that is called by another, in a batch",
-        "",
+        "/mcp",
         [
             {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
             {
@@ -189,6 +206,11 @@ UNNAMED: dict[str, tuple[Any, int, int]] = {
     "several": ({"campaignIds": [1.0, "a b", ["5"], {"id": 5}]}, 4, 0),
     "an object": ({"campaignId": {"id": "5"}}, 1, 0),
     "all but some": ({"campaignIdFilter": {"exclude": ["9"]}}, 1, 0),
+    "all but some, although a list of those has its place": (
+        {"campaignIdFilter": {"include": [], "exclude": ["9"]}},
+        1,
+        0,
+    ),
     "members with odd names": ({"campaignId": None, "<b>": 1, "x" * 65: 1, "é": 1}, 0, 3),
 }
 
@@ -271,6 +293,18 @@ VALUES: list[tuple[str, str, Any, tuple[tuple[str, str, str], ...]]] = [
         (("ad-group/2", "bid", "1"),),
     ),
     ("of nobody knows what", "/x", {"campaignId": 1, "state": True}, (("", "state", "true"),)),
+    (
+        "with several ids, of which Amazon may take any",
+        "/sp/campaigns",
+        {"campaigns": [{"campaign_id": "1", "campaignId": "2", "state": "PAUSED"}]},
+        (("", "state", "PAUSED"),),
+    ),
+    (
+        "with its id twice",
+        "/sp/campaigns",
+        {"campaigns": [{"campaign_id": "2", "campaignId": "2", "state": "PAUSED"}]},
+        (("campaign/2", "state", "PAUSED"),),
+    ),
     ("a long one", "/sd/campaigns", [{"state": "x" * 999}], (("", "state", "x" * MAX_VALUE),)),
 ]
 
@@ -329,7 +363,17 @@ def test_a_deep_body_is_read() -> None:
     for _ in range(60):
         nested = {"arguments": nested}
     call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"arguments": nested}}
-    assert changes("", call).objects == ("campaign/1",)
+    assert changes("/mcp", call).objects == ("campaign/1",)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["{}", {"body": ' {"campaigns": []}', "adGroupId": "2"}, {"params": {"args": "[]"}}]
+)
+def test_arguments_that_are_a_text_count_as_unread(arguments: Any) -> None:
+    """Some servers of MCP read JSON within a text."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "t", "arguments": arguments}}
+    assert changes("/mcp", call).unread == ("request",)
+    assert changes("/mcp", {**call, "params": {"name": "t", "arguments": {"body": "x"}}}).unread == ()
 
 
 def test_what_stands_next_to_the_body_of_a_tool_is_read() -> None:
@@ -337,6 +381,6 @@ def test_what_stands_next_to_the_body_of_a_tool_is_read() -> None:
     body = {"campaigns": [{"campaignId": "1", "state": "PAUSED"}]}
     arguments = {"profileId": "9", "adGroupId": "2", "bid": 3, "body": body}
     params = {"name": "invoke_tool", "arguments": {"tool_name": "t", "arguments": arguments}}
-    found = changes("", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, recorded=("bid",))
+    found = changes("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, recorded=("bid",))
     assert (set(found.objects), set(found.members)) == ({"campaign/1", "ad-group/2"}, {"state", "bid"})
     assert found.values == (MemberValue("", "bid", "3"),)

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,12 +15,14 @@ from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.forwarding import write_reading
 from proxy.forwarding.write_reading import (
     JUDGED_AT_ONCE,
+    MAX_COST_JUDGED,
     MAX_JUDGED,
     WRITE_READER,
     WriteBodies,
     WriteReader,
     WriteReading,
 )
+from proxy.strict_json import MAX_COST
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, Wire, answering
@@ -227,7 +229,7 @@ async def test_too_many_large_responses_are_not_read(running: Running, monkeypat
     async with running(answering(response(LONG))) as bench:
         assert (await bench.ask(UPDATE)).body == LONG
         assert (await bench.events.last()).outcome == "unknown"
-        assert repr(bench.accounting.write_reader) == "<WriteReader: 0 waiting>"
+        assert repr(bench.accounting.write_reader) == "<WriteReader: 0 bytes waiting>"
 
 
 @pytest.fixture(name="go")
@@ -242,8 +244,9 @@ def _busy() -> Iterator[threading.Event]:
 async def test_a_client_with_many_large_writes_leaves_room_for_others(
     monkeypatch: pytest.MonkeyPatch, go: threading.Event
 ) -> None:
-    """It has at most as many places as it leaves free, and has them again once its writes are read."""
-    monkeypatch.setattr(write_reading, "MAX_WAITING", 4)
+    """It takes at most as many bytes as it leaves free, and has them again once its writes are read."""
+    each = WriteBodies(None, LONG).size
+    monkeypatch.setattr(write_reading, "MAX_WAITING", 4 * each)
     loop, reader = asyncio.get_running_loop(), WriteReader(lambda *_: None)
 
     def write(client: str) -> asyncio.Future[WriteReading] | WriteReading:
@@ -252,13 +255,23 @@ async def test_a_client_with_many_large_writes_leaves_room_for_others(
     begun = [write(client) for client in ("flood", "flood", "flood", "other", "third", "fourth")]
     waiting = [each for each in begun if isinstance(each, asyncio.Future)]
     assert [isinstance(each, asyncio.Future) for each in begun] == [True, True, False, True, True, False]
-    assert reader.waiting == 4
+    assert reader.waiting == 4 * each
     go.set()
     await asyncio.gather(*waiting)
     assert reader.waiting == 0
     last = write("fourth")
-    assert isinstance(last, asyncio.Future) and reader.waiting == 1
+    assert isinstance(last, asyncio.Future) and reader.waiting == each
     await last
+
+
+async def test_all_writes_of_a_burst_are_read(go: threading.Event) -> None:
+    """Of one client, too: what waits is bounded by its size."""
+    loop, reader = asyncio.get_running_loop(), WriteReader(lambda *_: None)
+    begun = [reader.read(WriteBodies(None, LONG), "agent", loop) for _ in range(200)]
+    waiting = [each for each in begun if isinstance(each, asyncio.Future)]
+    assert len(waiting) == 200
+    go.set()
+    await asyncio.gather(*waiting)
 
 
 async def test_a_record_waits_for_nobody_elses_bodies(running: Running, go: threading.Event) -> None:
@@ -314,6 +327,38 @@ async def test_what_a_write_changes_is_told(running: Running, name: str) -> None
         assert (await bench.ask(sent)).body == SMALL
         assert (await bench.events.last()).changes == changes
         assert "PAUSED" not in str(lines(bench))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+async def test_a_request_that_takes_too_long_to_read_is_not_read(
+    running: Running, compress: Callable[[bytes], bytes]
+) -> None:
+    """The thread would have no time for the bodies of others; what the response says is recorded."""
+    body, coding = compress(b"[" + b"{}," * MAX_COST + b"{}]"), b"gzip" if compress is gzip.compress else b"identity"
+    async with running(answering(response(SMALL)), replay_bytes=1 << 20, **RECORDED) as bench:
+        assert (await bench.ask(update(body, b"Content-Encoding: " + coding))).body == SMALL
+        event = await bench.events.last()
+        assert (event.outcome, event.changes) == ("partial", ChangedObjects(("campaign/1",), unread=("request",)))
+
+
+async def test_a_response_that_takes_too_long_to_read_is_not_read(running: Running) -> None:
+    """One of a megabyte can have a million parts."""
+    long = b'{"campaigns": {"success": [' + b"{}," * MAX_COST_JUDGED + b'{}], "error": []}}'
+    assert len(long) < MAX_JUDGED
+    async with running(answering(response(long))) as bench:
+        assert (await bench.ask(UPDATE)).body == long
+        assert (await bench.events.last()).outcome == "unknown"
+
+
+async def test_a_refusal_is_a_failure_also_if_it_is_not_read(running: Running, go: threading.Event) -> None:
+    """Its status says so."""
+    async with running(answering(response(LONG, status=400)), **RECORDED) as bench:
+        assert (await bench.ask(update(PAUSE + b" " * LARGE))).status == 400
+        bench.sweep(PATIENCE)
+        (event,) = bench.events.finished
+        assert (event.outcome, event.changes) == ("failure", ChangedObjects(unread=("request", "response")))
+        go.set()
+        await bench.settled(lambda: bench.accounting.write_reader.waiting == 0)
 
 
 async def test_what_a_write_would_have_changed_is_told_too(running: Running) -> None:
