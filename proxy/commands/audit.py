@@ -224,7 +224,8 @@ class ChangeFilter:
         """Whether a record could be wanted if it held everything: some of its objects or members are not recorded."""
         own = _part(record, "ads_proxy")
         objects, members = self.object and own.get("further_objects"), self.member and own.get("further_members")
-        if not (own.get("unread") or objects or members):
+        names_nothing = _action(record) == WRITE and not own.keys() & {"objects", "members"}
+        if not (own.get("unread") or objects or members or names_nothing):
             return False
         return ChangeFilter(self.day, self.client).takes(record) and not self.takes(record)
 
@@ -416,5 +417,5 @@ def _total(items: Mapping[str, Any]) -> int:
 
 def _member(name: str, own: Mapping[str, Any]) -> str:
     """A member with the values that were recorded of it."""
-    values = [each["value"] for each in _list(own, "values") if isinstance(each, dict) and each.get("member") == name]
+    values = [each.get("value") for each in _list(own, "values") if isinstance(each, dict) and each.get("member") == name]
     return f"{name}={','.join(dict.fromkeys(map(str, values)))}" if values else name

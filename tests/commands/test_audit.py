@@ -358,6 +358,18 @@ def test_members_that_are_not_recorded_may_be_among_them(
     assert ("1 further writes may be among them" in capsys.readouterr().err) is bool(incomplete)
 
 
+@pytest.mark.parametrize("wanted", [ChangeFilter(member="state"), ChangeFilter(object="campaign/1")])
+def test_writes_without_objects_and_members_may_be_among_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: ChangeFilter
+) -> None:
+    """As records are without `audit.objects`; a sign-in sets no member of an object."""
+    sign_in = {"@timestamp": "2026-11-24T00:00:00Z", "event": {"action": "sign-in"}, "ads_proxy": {"account": "acme"}}
+    records = [sign_in, write("24"), write("24", objects=["ad/1"]), write("24", members=["bid"])]
+    path = written(tmp_path / "audit.jsonl", records)
+    assert show((path,), wanted) == 0
+    assert "1 further writes may be among them" in capsys.readouterr().err
+
+
 def test_a_changed_file_is_shown_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What stands there is shown; the exit code and a line say that it is not what was written."""
     path = written(tmp_path / "audit.jsonl")
@@ -381,7 +393,8 @@ def test_a_file_that_follows_another_is_whole(tmp_path: Path, capsys: pytest.Cap
 def test_odd_records_are_shown_as_far_as_they_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever a file holds, nothing moves the cursor of a terminal."""
     odd = {"event": {"action": "amazon-write"}, "user": "x", "ads_proxy": {"objects": "x", "operation": "a\x1b[2Jb"}}
-    path = written(tmp_path / "audit.jsonl", [odd])
+    cut = {"event": {"action": "amazon-write"}, "ads_proxy": {"members": ["x"], "values": [{"member": "x"}]}}
+    path = written(tmp_path / "audit.jsonl", [odd, cut])
     path.write_bytes(path.read_bytes() + b"7\n[\n")
     assert show((path,), ChangeFilter()) == 1
     told = capsys.readouterr()
