@@ -417,5 +417,7 @@ def _total(items: Mapping[str, Any]) -> int:
 
 def _member(name: str, own: Mapping[str, Any]) -> str:
     """A member with the values that were recorded of it."""
-    values = [each.get("value") for each in _list(own, "values") if isinstance(each, dict) and each.get("member") == name]
+    values = [
+        each.get("value") for each in _list(own, "values") if isinstance(each, dict) and each.get("member") == name
+    ]
     return f"{name}={','.join(dict.fromkeys(map(str, values)))}" if values else name

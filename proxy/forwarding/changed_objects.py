@@ -26,6 +26,8 @@ MAX_MEMBERS: Final = 100
 MAX_VALUES: Final = 100
 MAX_VALUE: Final = 256
 """Characters of a value."""
+MAX_CHARACTERS: Final = 8192
+"""Characters of all values. The event loop masks secrets in them, which takes up to a microsecond for each."""
 
 
 class ObjectKind(StrEnum):
@@ -143,8 +145,9 @@ def _read_request(body: bytes) -> tuple[Any, bool]:
 
 @dataclass(slots=True)
 class _Findings:
-    """What was found so far, each thing once. `unnamed` counts ids that are in no spelling by which an object is known,
-    `further_members` are the members beyond `MAX_MEMBERS`, and those whose names are not recorded."""
+    """What was found so far, each thing once; all values together have so many `characters`. `unnamed` counts ids that
+    are in no spelling by which an object is known, `further_members` are the members beyond `MAX_MEMBERS`, and those
+    whose names are not recorded."""
 
     path: WrittenPath
     recorded: frozenset[str]
@@ -154,6 +157,7 @@ class _Findings:
     unnamed: int = 0
     further_members: set[str] = field(default_factory=set)
     further_values: int = 0
+    characters: int = 0
 
     def changes(self, unread: tuple[str, ...]) -> ChangedObjects:
         objects = tuple(self.objects)
@@ -224,10 +228,20 @@ class _Findings:
                 self.further_members.add(name)
             else:
                 self.members[name] = None
-            if name in self.recorded and len(self.values) < MAX_VALUES:
-                self.values.append(MemberValue(object_, name, _text(value)))
-            elif name in self.recorded:
-                self.further_values += 1
+            if name in self.recorded:
+                self._record(MemberValue(object_, name, _text(value) if self._has_room else ""))
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether another value may be recorded, if it is short."""
+        return len(self.values) < MAX_VALUES and self.characters < MAX_CHARACTERS
+
+    def _record(self, value: MemberValue) -> None:
+        if self._has_room and self.characters + len(value.value) <= MAX_CHARACTERS:
+            self.values.append(value)
+            self.characters += len(value.value)
+        else:
+            self.further_values += 1
 
 
 # --- The parts of a body ---------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from proxy.events import ChangedObjects, MemberValue
-from proxy.forwarding.changed_objects import MAX_OBJECTS, MAX_VALUE, MAX_VALUES, WrittenPath, find_changes, read_path
+from proxy.forwarding.changed_objects import (
+    MAX_CHARACTERS,
+    MAX_OBJECTS,
+    MAX_VALUE,
+    MAX_VALUES,
+    WrittenPath,
+    find_changes,
+    read_path,
+)
 
 NOTHING = frozenset[str]()
 JSON = b"application/json"
@@ -263,6 +271,16 @@ def test_of_many_objects_the_first_are_named() -> None:
     assert (len(found.values), found.further_values, found.members) == (MAX_VALUES, 50, ("state",))
     more = {"campaigns": [*MANY["campaigns"], {"campaignId": 1.5}]}
     assert changes("/sp/campaigns", more).further == 51
+
+
+def test_of_many_long_values_the_first_are_recorded() -> None:
+    """Short ones that follow still find room; the others are counted."""
+    body = {"campaigns": [{"name": "x" * 999}] * 40 + [{"name": ""}, {"name": "y"}, {"name": "x" * MAX_VALUE}]}
+    body["campaigns"][MAX_CHARACTERS // MAX_VALUE - 1] = {"name": "x" * (MAX_VALUE - 1)}
+    found = changes("/sp/campaigns", body, recorded=("name",))
+    assert sum(len(each.value) for each in found.values) == MAX_CHARACTERS
+    assert [each.value for each in found.values[-2:]] == ["", "y"]
+    assert len(found.values) + found.further_values == 43
 
 
 def test_of_many_members_the_first_are_named() -> None:
