@@ -22,6 +22,7 @@ from proxy.http1.fields import (
     plain_name,
     read_fields,
 )
+from proxy.secret import mask_keys
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -260,9 +261,10 @@ def _host(known: dict[bytes, list[bytes]], minor: int) -> bytes:
 
 def _request_id(known: dict[bytes, list[bytes]]) -> str:
     values = known.get(REQUEST_ID, ())
-    if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
-        return values[0].decode("ascii")
-    return ""
+    if len(values) != 1 or not _REQUEST_ID.fullmatch(values[0]):
+        return ""
+    text = values[0].decode("ascii")
+    return text if mask_keys(text) == text else ""  # log, audit and traces write it as it is
 
 
 def passing_trailers(section: bytes, rules: RequestFieldRules) -> bytes:

@@ -119,7 +119,16 @@ def test_web_pages_are_recognised() -> None:
 
 @pytest.mark.parametrize(
     ("value", "kept"),
-    [(b"abc-1.2_x:/+=@", "abc-1.2_x:/+=@"), (b"with space", ""), (b"", ""), (b"x" * 129, ""), (b"\xff", "")],
+    [
+        (b"abc-1.2_x:/+=@", "abc-1.2_x:/+=@"),
+        (b"adsproxy_7", "adsproxy_7"),
+        (b"with space", ""),
+        (b"", ""),
+        (b"x" * 129, ""),
+        (b"\xff", ""),
+        (b"adsproxy_AAAAbbbbCCCCdddd", ""),
+        (b"job-1:adsproxy_AAAAbbbbCCCCdddd", ""),
+    ],
 )
 def test_a_request_id_passes_only_if_it_is_well_formed(value: bytes, kept: str) -> None:
     """What would not be safe in a log is neither logged nor forwarded."""
