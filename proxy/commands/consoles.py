@@ -35,8 +35,8 @@ def answers(*, columns: int = WIDE, reader_may_leave: bool = False) -> Console:
 
 
 def remarks() -> Console:
-    """Where progress goes."""
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+    """Where progress goes. rich takes a file for a terminal where `FORCE_COLOR` is set, as in CI."""
+    return Console(stderr=True, force_terminal=sys.stderr.isatty(), markup=False, highlight=False, emoji=False)
 
 
 @contextlib.contextmanager

@@ -51,8 +51,11 @@ def test_check_says_how_many_accounts_it_has_tried(amazon: SimulatedAmazon, tmp_
     assert "CHECKING" not in answer
 
 
-def test_check_says_nothing_of_it_in_a_pipe(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """What a script keeps are problems and notes."""
-    ended = run_ready(tmp_path, ["check", "--config", configured(tmp_path, amazon)], {})
+@pytest.mark.parametrize("forced", ["", "FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_check_says_nothing_of_it_in_a_pipe(amazon: SimulatedAmazon, tmp_path: Path, forced: str) -> None:
+    """What a script keeps are problems and notes, also where its environment asks for colours."""
+    environ = {forced: "1"} if forced else {}
+    ended = run_ready(tmp_path, ["check", "--config", configured(tmp_path, amazon)], environ)
     assert ended.returncode == 0
     assert "CHECKING" not in ended.stdout + ended.stderr
+    assert "\x1b" not in ended.stderr
