@@ -291,7 +291,7 @@ def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             printable(account["name"]),
             Text(account["title"], style),
-            "-" if left is None else "refused" if account["refused"] else span(left) if left > 0 else "expired",
+            "-" if left is None else "refused" if account.get("refused") else span(left) if left > 0 else "expired",
             consent_in_words(account["consent"]),
             _by_region(account["profiles"]),
             _by_region(account["ads_accounts"]),

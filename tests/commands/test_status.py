@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from proxy.admin.view import AccessRules, ThrottleView, WorkerView
-from proxy.commands.status import SCREEN, account_problems, consent_in_words, headlines, print_status, span
+from proxy.commands.status import (
+    SCREEN,
+    account_problems,
+    consent_in_words,
+    headlines,
+    print_screen,
+    print_status,
+    span,
+)
 from proxy.commands.terminal import FAILED, OK, printable
 from proxy.config import Address, admin_key
 from proxy.events import CounterRaised
@@ -358,6 +366,16 @@ async def test_what_is_dead_expires_no_more(
     _, screen, _ = await shown(FakeProgram(statuses=(status,)), capsys)
     (line,) = [line for line in screen.splitlines() if line.startswith("acme ")]
     assert re.search(rf" {re.escape(token)}( \d+ s)? +{consent} ", line), line
+
+
+async def test_a_proxy_of_version_0_2_0_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """It still runs while its program is upgraded, and tells of no token whether Amazon refuses it."""
+    _, text, _ = await shown(many(2), capsys, as_json=True)
+    status = json.loads(text)
+    for account in (*status["accounts"], *status["attention"]):
+        del account["refused"]
+    print_screen(status, "127.0.0.1:8081")
+    assert "acct-0001  Working" in capsys.readouterr().out
 
 
 async def test_json_has_all_pages(capsys: pytest.CaptureFixture[str]) -> None:
