@@ -235,7 +235,7 @@ class Program:
             started_at=self.started_at,
             proxy_url=f"{'https' if config.tls else 'http'}://{self.listening}",
             demo=self.demo,
-            keyed=bool(config.clients),
+            keyed=bool(config.clients) and not self.demo,
             invites=config.invites.url is not None,
             config_problems=self.config_problems,
             needs_restart=self.needs_restart,

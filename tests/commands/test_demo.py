@@ -119,6 +119,13 @@ async def test_the_demo_shows_the_product(tmp_path: Path) -> None:
     assert not audit.parent.exists()
 
 
+async def test_the_demo_says_that_it_needs_no_key(tmp_path: Path) -> None:
+    """`/status`, and so the console and `ads-proxy status`, although the demo has clients."""
+    async with running(tmp_path, {}, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, _):
+        _, body = await ask(f"http://{started['admin_listen']}/status")
+        assert json.loads(body)["keyed"] is False
+
+
 async def asked_with(key: str, method: str, url: str) -> int:
     """The status that a client with this key gets."""
     headers = {"Authorization": f"Bearer {key}"}
