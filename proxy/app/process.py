@@ -42,12 +42,13 @@ class StopSignals:
     def __repr__(self) -> str:
         return f"<StopSignals {self.stop.is_set() + self.stop_at_once.is_set()} came>"
 
-    def install(self, reload: Callable[[], None]) -> None:
-        """Listen to them; SIGHUP asks to reload."""
+    def install(self, reload: Callable[[], None] | None) -> None:
+        """Listen to them. SIGHUP asks to reload; without `reload` it asks to stop, unless it is ignored (`nohup`)."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.note)
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        if reload is not None or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, reload or self.note)
 
     async def stop_asked(self) -> int:
         """Wait for the first; the exit code of a program that was asked to stop."""

@@ -102,7 +102,7 @@ async def _serve(
     reloader = Reloader(program, load, loaded, manager)
     asyncio.get_running_loop().set_exception_handler(program.met_defect)
     if companion is None:
-        signals.install(reloader.request)
+        signals.install(None if program.demo else reloader.request)
     else:
         companion.install()
     manager.begin()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from proxy.errors import ListenError, StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
@@ -76,12 +78,19 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder that is removed when the demo ends."""
+    """A folder that is removed when the demo ends, also before it serves and listens to signals itself."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _exit)
     try:
         with tempfile.TemporaryDirectory(prefix="ads-proxy-demo-", ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except FileNotFoundError as error:
         raise StartupError(f"demo: {error.strerror}; set TMPDIR to a folder that can be written") from None
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import pytest
 
 from proxy.commands.audit import AuditChain, verify
 from tests.support.patience import PATIENCE
+from tests.support.processes import until
 from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -124,6 +125,58 @@ async def test_the_demo_says_that_it_needs_no_key(tmp_path: Path) -> None:
     async with running(tmp_path, {}, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, _):
         _, body = await ask(f"http://{started['admin_listen']}/status")
         assert json.loads(body)["keyed"] is False
+
+
+@asynccontextmanager
+async def started_demo(folder: Path, *nohup: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Path]]:
+    """A demo that has begun, and the folder in which it has its own."""
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    arguments = ("demo", "--listen", ANY, "--admin-listen", ANY)
+    process = await start(folder, {"TMPDIR": str(temporary)}, *arguments, program=(*nohup, *PROGRAM))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield process, temporary
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Path, number: signal.Signals) -> None:
+    """The folder holds keys; whoever gives up sends SIGTERM, a terminal that closes SIGHUP."""
+    async with started_demo(tmp_path) as (process, temporary):
+        await asyncio.to_thread(until, lambda: any(temporary.iterdir()))
+        process.send_signal(number)
+        _, said = await process.communicate()
+        assert process.returncode == 128 + number
+        assert not any(temporary.iterdir())
+        assert b"Traceback" not in said
+
+
+async def test_a_demo_stops_when_its_terminal_closes(tmp_path: Path) -> None:
+    """It has nothing to reload, and would hold its ports unseen."""
+    async with started_demo(tmp_path) as (process, temporary):
+        assert process.stderr is not None
+        await process.stderr.readuntil(b"console: ")
+        process.send_signal(signal.SIGHUP)
+        await process.communicate()
+        assert process.returncode == 0
+        assert not any(temporary.iterdir())
+
+
+async def test_a_demo_behind_nohup_goes_on_when_its_terminal_closes(tmp_path: Path) -> None:
+    """With nohup SIGHUP is ignored."""
+    async with started_demo(tmp_path, "nohup") as (process, _):
+        assert process.stderr is not None
+        await process.stderr.readuntil(b"console: ")
+        process.send_signal(signal.SIGHUP)
+        (admin,) = re.findall(rb"http://\S+", await process.stderr.readline())
+        answer, _ = await ask(f"{admin.decode()}livez")
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+        assert (answer.status, process.returncode) == (200, 0)
 
 
 async def asked_with(key: str, method: str, url: str) -> int:
