@@ -1,7 +1,8 @@
 """What must never be printed, and how it is taken out of a text.
 
 Two nets: texts known to be secret, in the spellings they meet (plain, percent-encoded, JSON-escaped), and shapes that
-only secrets have (Amazon's tokens, clients' keys, authorization headers, credential fields). Nothing is logged here.
+only secrets have (Amazon's tokens, clients' keys, invitations, authorization headers, credential fields). Nothing is
+logged here.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ MIN_CUT, MAX_CUT = 16, 32
 """Where a message cuts a known secret, what is left of it is masked if it is half of it: at least the first of these
 many characters, and at most the second."""
 
+_INVITE: Final = "/invite/"
+"""The path in front of the token of an invitation."""
 _FIELDS: Final = r"\b(?:client_secret|refresh_token|access_token|id_token|code_verifier)"
 _HEADERS: Final = r"\b(?:x-ads-proxy-key|authorization|cookie)"
 _QUOTE: Final = r"\\?[\"']"
@@ -45,17 +48,18 @@ _SHAPES: Final = (
     (re.compile(rf"({_HEADERS}(?:{_ASSIGNED}|{_QUOTED})){_MASKED}{_VALUE}+", re.IGNORECASE), r"\1" + MASK),
     (re.compile(rf"({_HEADERS}:\s+){_MASKED}{_VALUE}{{6,}}", re.IGNORECASE), r"\1" + MASK),
     (re.compile(r"([?&]code=)[^\s\"'&#]+"), r"\1" + MASK),
+    (re.compile(rf"({_INVITE})[\w-]{{16,}}\.[\w-]{{16,}}"), r"\1" + MASK),
 )
 
 
 _HINTS: Final = (
     *("atz", "bearer", "basic", "client_secret", "_token", "code_verifier"),
-    *("x-ads-proxy-key", "authorization", "cookie", "code=", "adsproxy"),
+    *("x-ads-proxy-key", "authorization", "cookie", "code=", "adsproxy", _INVITE),
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
 _SIGNS: Final = re.compile(r"[|%\\=:\s]")
-"""Each shape but a client's key holds one of these, too. Most paths hold none, so they are not searched for the hints.
-"""
+"""Each shape but a client's key and an invitation holds one of these, too. Most paths hold none, so they are not
+searched for the hints."""
 _IN_WORDS: Final = re.compile(r"[\w-]")
 
 
@@ -118,7 +122,7 @@ class Redaction:
     def clean(self, text: str) -> str:
         if self._beginnings is not None:
             text = self._mask_known(text, self._beginnings)
-        if _SIGNS.search(text) is None:
+        if _INVITE not in text and _SIGNS.search(text) is None:
             return mask_keys(text) if KEY_PREFIX in text else text
         folded = text.casefold()
         for hint in _HINTS:

@@ -145,7 +145,7 @@ async def started_demo(folder: Path, *nohup: str) -> AsyncIterator[tuple[asyncio
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Path, number: signal.Signals) -> None:
-    """The folder holds keys; whoever gives up sends SIGTERM, a terminal that closes SIGHUP."""
+    """The folder holds keys; service managers send SIGTERM, a terminal that closes SIGHUP."""
     async with started_demo(tmp_path) as (process, temporary):
         await asyncio.to_thread(until, lambda: any(temporary.iterdir()))
         process.send_signal(number)

@@ -13,6 +13,7 @@ from proxy import events
 from proxy.config import load, notes
 from proxy.observability.redaction import MIN_SECRET_IN_WORDS, Redaction
 from proxy.secret import MASK, Secret
+from proxy.tokens.invitation import Invitation, link
 from tests.observability.test_logs import Start, lines
 from tests.observability.test_metrics import finished
 from tests.support.costs import cost_of
@@ -65,6 +66,8 @@ def test_known_secrets_are_masked_in_every_spelling(start: Start) -> None:
         "adsproxy%5FSECRETSECRET",
         "adsproxy%5fSECRETSECRET?",
         '"adsproxy\\u005fSECRETSECRET"',
+        "/invite/WyJlMDQ4NzlmZmU4ZDk2YWVjIiwiZ2xvYm.VPJIf8otGMSECRETSECRET",
+        "/@acme/invite/SECRETWyJlMDQ4NzlmZmU4.VPJIf8otGMquDabtMCCVO/begin",
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
@@ -87,6 +90,15 @@ def test_our_own_sentences_about_tokens_stay_whole() -> None:
         "set a refresh token (Atzr|...) as the account"
     )
     assert Redaction().clean("Atzr|-_SECRET. Atzr|SECRET/+=") == "*** ***"
+
+
+def test_the_link_of_a_real_invitation_is_masked() -> None:
+    """It connects an account, and reaches the wrong listener behind a misconfigured load balancer."""
+    made = Invitation("e04879ffe8d96aec", "globex", 1.8e9, 1.9e9, "us")
+    path = link("", made, b"key")
+    assert Redaction().clean(path) == "/invite/***"
+    assert Redaction().clean(f"GET {path}/begin: unknown") == "GET /invite/***/begin: unknown"
+    assert Redaction().clean("/invite/static/console.css") == "/invite/static/console.css"
 
 
 def test_masking_leaves_ordinary_text_alone() -> None:
