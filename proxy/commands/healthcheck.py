@@ -11,7 +11,7 @@ import http.client
 from typing import TYPE_CHECKING
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.terminal import FAILED, OK, complain
+from proxy.commands.terminal import FAILED, OK, complain, printable
 from proxy.config import DEFAULT_ADMIN, admin_address, environment
 from proxy.errors import ConfigurationError
 
@@ -36,6 +36,11 @@ def reachable(host: str) -> str:
     return _EVERYWHERE.get(host, host)
 
 
+def why_unanswered(error: OSError | http.client.HTTPException) -> str:
+    """Why there is no answer, in a few words: they may be those of a program that does not speak HTTP."""
+    return printable(getattr(error, "strerror", None) or str(error).strip() or type(error).__name__)
+
+
 def check_health(admin: Address) -> int:
     """0 where `/livez` answers 200 in time, else 1."""
     connection = http.client.HTTPConnection(reachable(admin.host), admin.port, timeout=TIMEOUT)
@@ -43,8 +48,8 @@ def check_health(admin: Address) -> int:
         connection.request("GET", "/livez", headers={"Connection": "close"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        complain(f"{admin} does not answer ({reason}); start the proxy, or give its configuration with --config")
+        why = why_unanswered(error)
+        complain(f"{admin} does not answer ({why}); start the proxy, or give its configuration with --config")
         return FAILED
     finally:
         connection.close()

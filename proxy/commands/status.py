@@ -26,7 +26,7 @@ from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
 from proxy.commands.consoles import answers
-from proxy.commands.healthcheck import reachable
+from proxy.commands.healthcheck import reachable, why_unanswered
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
 from proxy.config import admin_address, admin_key, environment
 from proxy.errors import ConfigurationError
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10.0
 _PAGED = ("accounts", "profiles", "ads_accounts")
+_MEMBERS = frozenset(("version", "account_counts", "next", *_PAGED))
+"""Members that the `/status` of every ads-proxy has."""
 
 
 def status(
@@ -128,10 +130,9 @@ def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "
         response = connection.getresponse()
         code, body = response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return StatusAnswer(
-            problem=f"{admin} does not answer ({reason}); start the proxy, or give its admin_listen with "
-            "--admin-listen or --config"
+            problem=f"{admin} does not answer ({why_unanswered(error)}); start the proxy, or give its admin_listen "
+            "with --admin-listen or --config"
         )
     finally:
         connection.close()
@@ -149,9 +150,9 @@ def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
     if code == 429:
         return StatusAnswer(problem=f"{admin} got too many wrong keys; wait a minute")
     status = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         status = json.loads(body) if code == 200 else None
-    if not isinstance(status, dict) or "accounts" not in status:
+    if not isinstance(status, dict) or not status.keys() >= _MEMBERS:
         return StatusAnswer(
             problem=f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"
         )

@@ -16,7 +16,7 @@ import typer
 
 from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
-from proxy.commands.healthcheck import reachable
+from proxy.commands.healthcheck import reachable, why_unanswered
 from proxy.commands.terminal import FAILED, OK, complain
 from proxy.config import admin_address, environment
 
@@ -66,9 +66,8 @@ def _ask(admin: Address, timeout: float) -> str:
         connection.request("GET", "/readyz", headers={"Connection": "close"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return (
-            f"{admin} does not answer ({reason}); start the proxy, or give its admin_listen with "
+            f"{admin} does not answer ({why_unanswered(error)}); start the proxy, or give its admin_listen with "
             "--admin-listen or --config"
         )
     finally:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from proxy.admin.view import AccessRules, ThrottleView, WorkerView
+from proxy.commands.healthcheck import check_health
 from proxy.commands.status import (
     SCREEN,
     account_problems,
@@ -22,6 +27,7 @@ from proxy.commands.status import (
     span,
 )
 from proxy.commands.terminal import FAILED, OK, printable
+from proxy.commands.wait import wait_until_ready
 from proxy.config import Address, admin_key
 from proxy.events import CounterRaised
 from proxy.profiles.index import ListingFailure
@@ -232,6 +238,50 @@ def test_nobody_at_home_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 1."""
     assert print_status(Address("127.0.0.1", 9), None, as_json=False) == FAILED
     assert capsys.readouterr().err.startswith("ads-proxy: 127.0.0.1:9 does not answer (")
+
+
+@contextmanager
+def another_program(answer: bytes) -> Iterator[Address]:
+    """A program that is no ads-proxy: it gives one answer, and ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def give() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=give)
+        thread.start()
+        yield Address("127.0.0.1", listening.getsockname()[1])
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("body", "as_json"), [(b'{"accounts": []}', False), (b'{"accounts": []}', True), (b"[" * 100_000, False)]
+)
+def test_the_json_of_another_program_is_one_line(
+    capsys: pytest.CaptureFixture[str], body: bytes, as_json: bool
+) -> None:
+    """Other programs have a `/status`, too."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with another_program(head + body) as address:
+        assert print_status(address, None, as_json=as_json) == FAILED
+    err = capsys.readouterr().err
+    assert err.startswith(f"ads-proxy: {address} answers 200; give the admin_listen of ads-proxy")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ask", [partial(print_status, key=None), partial(wait_until_ready, timeout=0), check_health])
+def test_what_is_no_http_is_one_line_and_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str], ask: Callable[[Address], int]
+) -> None:
+    """What another program says stands in the message."""
+    with another_program(b"\x1b[2JSSH-2.0\r\n") as address:
+        assert ask(address) == FAILED
+    err = capsys.readouterr().err
+    assert f"{address} does not answer (?[2JSSH-2.0); start the proxy" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_names_cannot_move_the_cursor() -> None:
