@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _BETWEEN = "\n"
 _PUNCTUATION = re.compile(r"[^a-z0-9\n]")
 _MARK = "\ufeff"
+_BEGINNINGS: Final = '{["'
+_BLANKS = re.compile(r"[\s\x00-\x20\ufeff,]*")
+"""All that some reader takes away around a value in a text, or between values."""
 
 
 MAX_COST: Final = 131_072
@@ -95,6 +98,43 @@ def read_json(body: bytes, *, strictly: bool) -> Any:
     if not objects.are_clear:
         raise UnclearBody
     return value
+
+
+class JsonTexts:
+    """Reads the JSON that texts begin with, and takes it more widely than JSON has it: a reader of the text may stop
+    behind its first value, read one after the other, or take control characters as they are."""
+
+    __slots__ = ("_decoder", "_objects")
+
+    def __init__(self) -> None:
+        self._objects = _Objects()
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._objects.strict, parse_constant=_constant, parse_float=_float, strict=False
+        )
+
+    def read(self, text: str) -> tuple[list[Any], bool]:
+        """The values with which a text begins, if the first is an object, a list or a text, and whether nothing else
+        follows. Raises `UnclearBody` for what readers understand differently, and for what only they can decode: too
+        deep, or a number of too many digits."""
+        values: list[Any] = []
+        at = _end_of_blanks(text, 0)
+        while at < len(text) and (values or text[at] in _BEGINNINGS):
+            try:
+                value, at = self._decoder.raw_decode(text, at)
+            except json.JSONDecodeError:
+                break
+            except (ValueError, RecursionError):
+                raise UnclearBody from None
+            values.append(value)
+            at = _end_of_blanks(text, at)
+        if not self._objects.are_clear:
+            raise UnclearBody
+        return values, at >= len(text)
+
+
+def _end_of_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return at if found is None else found.end()
 
 
 def _decode(body: bytes, hook: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:

@@ -14,7 +14,7 @@ from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import any_names_account, names_account
 from proxy.routing.overrides import MAX_PARAMETERS, has_too_many
-from proxy.strict_json import UnclearBody, read_json
+from proxy.strict_json import JsonTexts, UnclearBody
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS
 
 if TYPE_CHECKING:
@@ -186,11 +186,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
 """Characters of a name that are told."""
 MAX_TEXTS: Final = 1000
-"""Texts in one body that look like JSON, and are read as such: as many as keywords that Amazon takes at once."""
+"""Texts in one body that begin with JSON, which is read: as many as keywords that Amazon takes at once."""
 _MAX_CHARACTERS: Final = 1 << 19
 """All characters of such texts. A text in a text counts again, as it is read again."""
-_CLOSING: Final = {"{": "}", "[": "]", '"': '"'}
-_BLANKS: Final = "\ufeff \t\r\n"
 _SHORTEST: Final = 9
 """Characters of `apiscope:`, the shortest name with a value; no notation is shorter than what it stands for."""
 
@@ -240,7 +238,7 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
                 return ForeignMember(naming)
         elif isinstance(value, str):
             try:
-                waiting.append((texts.read(value), above, naming))
+                waiting += [(each, above, naming) for each in texts.read(value)]
             except UnclearBody:
                 return ForeignMember(above, is_text=True)
     return None
@@ -262,16 +260,18 @@ def _names(name: str) -> bool:
 
 def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
     """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "operand": "1"}`,
-    and the name of that member; empty for none."""
+    and the name of that member; empty for none. A clear name counts before a word such as `profile`."""
+    found = "", ""
     for name, value in entry.items():
         if isinstance(value, str):
-            if not _BLANK.search(value.strip()) and _names(value):
-                return value, name
-        elif isinstance(value, list):
-            named = _named_in_list(value)
-            if named:
-                return named, name
-    return "", ""
+            named = value if not _BLANK.search(value.strip()) and _names(value) else ""
+        else:
+            named = _named_in_list(value) if isinstance(value, list) else ""
+        if named and _is_clear_name(named):
+            return named, name
+        if named and not found[0]:
+            found = named, name
+    return found
 
 
 def _of_entry(name: str, value: Any, by_value: tuple[str, str]) -> str:
@@ -323,36 +323,31 @@ class TooManyTexts(ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"it holds more than {MAX_TEXTS} texts that look like JSON (in brackets, braces or quotes), or too long "
-            "ones in one another; send them in several messages, or as JSON that is not in a text"
+            f"it holds more than {MAX_TEXTS} texts that begin with JSON (an object, a list or a text in quotes), or "
+            "too long ones in one another; send them in several messages, or as JSON that is not in a text"
         )
 
 
 class _NestedTexts:
     """The texts of one body, as far as they were read."""
 
-    __slots__ = ("_characters", "_count")
+    __slots__ = ("_characters", "_count", "_json")
 
     def __init__(self) -> None:
         self._count = self._characters = 0
+        self._json = JsonTexts()
 
-    def read(self, text: str) -> Any:
-        """The JSON that a text holds, None for another text. Raises `UnclearBody` for one that is read in two ways, or
-        that names an account in another notation, and `TooManyTexts`."""
-        bare = text.strip().strip(_BLANKS)
-        if bare and bare[-1] == _CLOSING.get(bare[0]):
+    def read(self, text: str) -> list[Any]:
+        """The JSON values with which a text begins. Raises `UnclearBody` for a text that is read in two ways, or that
+        names an account in another notation, and `TooManyTexts`."""
+        values, is_whole = self._json.read(text)
+        if values:
             self._count, self._characters = self._count + 1, self._characters + len(text)
             if self._count > MAX_TEXTS or self._characters > _MAX_CHARACTERS:
                 raise TooManyTexts
-            try:
-                return read_json(text.strip().encode("utf-8", "surrogatepass"), strictly=True)
-            except UnclearBody:
-                raise
-            except (ValueError, RecursionError):
-                pass
-        if len(text) >= _SHORTEST and _names_in_text(text):
+        if not (values and is_whole) and len(text) >= _SHORTEST and _names_in_text(text):
             raise UnclearBody
-        return None
+        return values
 
 
 def _names_in_text(text: str) -> bool:
