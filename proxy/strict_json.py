@@ -34,6 +34,15 @@ class UnclearBody(ValueError):
     """Another reader may find something else in it."""
 
 
+class AlikeNames(UnclearBody):
+    """The names in an object are not plain, or too much alike."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an object in the body has names that are not ASCII, or differ in case and punctuation only; rename them"
+        )
+
+
 class TooCostly(ValueError):
     """It would take too long to look at all parts of a body."""
 
@@ -66,7 +75,7 @@ class JsonBody:
         return size // _BYTES_PER_COST > limit or cost_of(self.raw) > limit
 
     def read(self, *, strictly: bool) -> Any:
-        """What `read_json` finds in the body. Raises `TooCostly`, too."""
+        """What `read_json` finds in the body. Raises `TooCostly`, and `AlikeNames` strictly, too."""
         if self._is_clear is None and not self._failed:
             if self.costs_more_than(MAX_COST):
                 raise TooCostly
@@ -74,8 +83,10 @@ class JsonBody:
             objects = _Objects()
             self._value = _decode(self.raw, objects.strict)
             self._failed, self._is_clear = False, objects.are_clear
-        if self._failed or (strictly and not self._is_clear):
+        if self._failed:
             raise UnclearBody
+        if strictly and not self._is_clear:
+            raise AlikeNames
         return self._value
 
 

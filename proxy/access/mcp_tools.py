@@ -19,7 +19,7 @@ from proxy.access.own_accounts import TooManyTexts, find_foreign_member
 from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
-from proxy.strict_json import TooCostly, differ_clearly
+from proxy.strict_json import AlikeNames, TooCostly, differ_clearly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def read_messages(fields: RequestFields, body: JsonBody, own: OwnAccounts | None
         raise UnclearMessage("a limited client sends no Mcp-Param headers")
     try:
         content = body.read(strictly=own is not None)
-    except TooCostly as error:
+    except (TooCostly, AlikeNames) as error:
         raise UnclearMessage(str(error)) from None
     except (ValueError, RecursionError):
         raise UnclearMessage("the body is not plain JSON in UTF-8, or has a name twice") from None

@@ -74,8 +74,10 @@ def _doubt(path: bytes, segments: tuple[bytes, ...], named: frozenset[bytes]) ->
     """What of a path a second reader could read differently, empty for nothing."""
     if _WRONG_CODE.search(path):
         return "a '%' that two hexadecimal digits do not follow"
-    if b"//" in path or (path.endswith(b"/") and path not in _CLOSED_BY_SLASH and path not in named):
+    if b"//" in path:
         return "an empty segment"
+    if path.endswith(b"/") and path not in _CLOSED_BY_SLASH and path not in named:
+        return "a slash at its end"
     for segment in segments:
         if _STILL_ENCODED.search(segment):
             return "a part that is encoded twice"

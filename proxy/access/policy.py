@@ -29,7 +29,7 @@ from proxy.routing.mcp_session import (
 from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
-from proxy.strict_json import TooCostly
+from proxy.strict_json import AlikeNames, TooCostly
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def find_flaw(own: frozenset[bytes], fields: RequestFields, body: JsonBody) -> s
         return flaw
     try:
         order = body.read(strictly=True)
-    except TooCostly as error:
+    except (TooCostly, AlikeNames) as error:
         return str(error)
     except (ValueError, RecursionError) as error:
         return f"the body is not plain JSON in UTF-8, or has a name twice ({type(error).__name__.strip('_')})"

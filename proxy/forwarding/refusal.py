@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from proxy import problem
-from proxy.errors import InternalError
+from proxy.errors import InternalError, NeverForwarded
 from proxy.routing.target import ends_like_mcp
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def refusal_response(error: Refused, request: Request, further: bytes, *, close:
     if error.answer:
         lines += problem.proxy_status(error).encode() + b"\r\n"
         return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
-    return problem.answer(error, request.id, _form(request), close=close, extra=lines)
+    return problem.answer(error, request.id, _form(error, request), close=close, extra=lines)
 
 
 def payload_size(response: bytes) -> int:
@@ -31,9 +31,11 @@ def payload_size(response: bytes) -> int:
     return len(response) - response.index(b"\r\n\r\n") - 4
 
 
-def _form(request: Request) -> problem.BodyForm:
+def _form(error: Refused, request: Request) -> problem.BodyForm:
     if request.method == b"HEAD":
         return problem.BodyForm.NONE
+    if isinstance(error, NeverForwarded):  # its `error` is a text of OAuth, and its path may end like the endpoint's
+        return problem.BodyForm.PROBLEM
     to_mcp = request.method == b"POST" and ends_like_mcp(request.target)
     return problem.BodyForm.MESSAGE if to_mcp else problem.BodyForm.PROBLEM
 

@@ -214,9 +214,14 @@ def test_a_record_names_no_more_tools_than_it_has_room_for() -> None:
     [
         ([[]] * (MAX_COST // 2), "send fewer of them in one request"),
         (["[]"] * (MAX_TEXTS + 1), "send them in several messages"),
+        (
+            [{"gr\u00f6\u00dfe": 1}],
+            "names that are not ASCII, or differ in case and punctuation only; rename them",
+        ),
+        ([{"start_date": 1, "startDate": 2}], "names that are not ASCII"),
     ],
 )
-def test_what_costs_too_much_is_refused_with_what_to_do(arguments: list[Any], said: str) -> None:
+def test_what_is_not_judged_is_refused_with_what_to_do(arguments: list[Any], said: str) -> None:
     """For a client whose accounts are looked for in it."""
     content = call(name="a", arguments=arguments)
     own = OwnAccounts(frozenset((b"1",)), frozenset())

@@ -199,3 +199,8 @@ def test_a_refusal_names_the_client_and_the_rule() -> None:
 def test_an_order_of_too_many_parts_is_refused_with_what_to_do() -> None:
     """It is not decoded."""
     assert "send fewer of them in one request" in find_flaw(OWN, JSON, JsonBody(b"[%b0]" % (b"{}," * MAX_COST)))
+
+
+def test_names_that_are_too_much_alike_are_told() -> None:
+    """What to do about them, in the words of the refusal."""
+    assert "differ in case and punctuation only; rename them" in flaw(b'{"reports": [], "Reports": []}')

@@ -91,20 +91,27 @@ METADATA = tuple(
     for name in ("oauth-protected-resource", "oauth-authorization-server", "openid-configuration")
     for at, behind in (("", ""), ("", "/mcp"), ("", "/@acme/eu/mcp/lite"), ("/mcp", ""))
 )
-REGISTER = b"POST /register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
+POSTED = tuple(
+    b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n" % path
+    for path in (b"/register", b"/.well-known/oauth-protected-resource/mcp")
+)
 
 
 @pytest.mark.parametrize("key", [b"", b"X-Ads-Proxy-Key: wrong\r\n", b"X-Ads-Proxy-Key: " + KEY + b"\r\n"])
 async def test_who_asks_for_a_login_is_told_that_there_is_none(key: bytes, running: Running) -> None:
     """With a key and without, in the members of OAuth, too; nothing is forwarded; the Host is judged as everywhere."""
     async with running(answering(HELLO), clients=keyed()) as bench:
-        for asked in (*(head + key + b"\r\n" for head in METADATA), REGISTER + key + b"\r\n{}"):
+        for asked in (
+            *(head + key + b"\r\n" for head in METADATA),
+            *(head + key + b"\r\n{}" for head in POSTED),
+        ):
             answer = await bench.ask(asked)
             assert answer.status == 404
             problem = json.loads(answer.body)
             assert problem["type"] == "urn:ads-proxy:error:never-forwarded"
             assert "no OAuth login here" in problem["detail"] and "Authorization: Bearer KEY" in problem["detail"]
             assert (problem["error"], problem["error_description"]) == ("access_denied", problem["detail"])
+            assert "jsonrpc" not in problem, "its error is an object"
         metadata = METADATA[0] + key + b"\r\n"
         stranger = metadata.replace(b"127.0.0.1", b"evil.example").replace(KEY, b"wrong")
         assert (await bench.ask(stranger)).status == 421
