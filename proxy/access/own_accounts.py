@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.errors import TooManyParameters
 from proxy.http1.target import percent_decoded, query_parameters
@@ -176,11 +176,14 @@ _MAY_BE_ID = re.compile(r"[0-9.]")
 _BLANK = re.compile(r"\s")
 _KIND = re.compile(r"(?i)type|kind|level|scope")
 _HOLDS_VALUE = re.compile(r"(?i)value|operand|literal|equals|(?:eq|in|right|rhs)\Z")
-_NO_ID = re.compile(r"[^0-9\x80-\U0010ffff]*|(?!amzn)[a-z][A-Za-z_.]*[0-9]{1,2}[A-Za-z]{0,4}")
-"""Texts next to an account's name that are no account: without a digit, such as `EQUALS`, or columns, such as
-`sales14d`."""
+_NO_ID = re.compile(
+    r"[^0-9\x80-\U0010ffff]*|(?!amzn)[a-z][A-Za-z_.]*[0-9]{1,2}[A-Za-z]{0,4}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]{5,15}Z?)?"
+)
+"""Texts next to an account's name that are no account: without a digit, such as `EQUALS`, columns, such as `sales14d`,
+and dates."""
 _MAX_COUNT = 1000
-"""Smaller numbers are none either, but limits and offsets."""
+"""Smaller numbers are none either, but limits and offsets, and fractions are amounts."""
 _BARE_NAME = re.compile(rb"(?:account|advertiser|profile)s?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
@@ -210,6 +213,20 @@ class ForeignMember:
         return f"a text in {self.shown}" if self.is_text else self.shown
 
 
+class _Naming(NamedTuple):
+    """The account's name that values stand for. `ids_only` tells that it is the value of a member next to them: of
+    these, and of all below them, only those count that may be ids."""
+
+    name: str
+    ids_only: bool = False
+
+    def is_foreign(self, own: OwnAccounts, value: Any) -> bool:
+        """Whether the value is an account that is not the client's own."""
+        if self.ids_only and not _may_be_id(value):
+            return False
+        return not own.hold_member(self.name, value)
+
+
 def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
     """The first member of a JSON value, at any depth, that names an account which is not the client's own; None for
     none. The names in `content` are plain and differ clearly, as `read_json` has them strictly.
@@ -218,25 +235,22 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
     Raises `TooManyTexts`.
     """
     texts = _NestedTexts()
-    waiting: list[tuple[Any, str, str]] = [(content, "", "")]
+    waiting: list[tuple[Any, str, _Naming | None]] = [(content, "", None)]
     while waiting:
         value, above, naming = waiting.pop()
         if isinstance(value, dict):
             by_value = _named_by_value(value)
             for name, each in value.items():
-                if naming and _MAY_BE_ID.search(name) and not own.hold_member(naming, name):
-                    return ForeignMember(naming)
-                waiting.append((each, name, _naming(name, above) or _of_entry(name, each, by_value) or naming))
+                if naming is not None and _MAY_BE_ID.search(name) and naming.is_foreign(own, name):
+                    return ForeignMember(naming.name)
+                waiting.append((each, name, _naming(name, above) or _of_entry(name, by_value, naming)))
         elif isinstance(value, list):
-            named = _named_in_list(value)
-            if named and not naming:
-                waiting += [(each, above, named if _may_be_id(each) else "") for each in value]
-            else:
-                waiting += [(each, above, naming) for each in value]
-        elif naming:
-            if not own.hold_member(naming, value):
-                return ForeignMember(naming)
-        elif isinstance(value, str):
+            if naming is None and (named := _named_in_list(value)):
+                naming = _Naming(named, ids_only=True)
+            waiting += [(each, above, naming) for each in value]
+        elif naming is not None and naming.is_foreign(own, value):
+            return ForeignMember(naming.name)
+        elif isinstance(value, str) and (naming is None or naming.ids_only):
             try:
                 waiting += [(each, above, naming) for each in texts.read(value)]
             except UnclearBody:
@@ -244,12 +258,12 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
     return None
 
 
-def _naming(name: str, above: str) -> str:
-    """The name by which a member names an account, alone or with the member above it; empty if there is none."""
+def _naming(name: str, above: str) -> _Naming | None:
+    """The name by which a member names an account, alone or with the member above it; None if there is none."""
     if _names(name):
-        return name
+        return _Naming(name)
     both = f"{above}.{name}"
-    return both if above and _names(both) else ""
+    return _Naming(both) if above and _names(both) else None
 
 
 def _names(name: str) -> bool:
@@ -274,15 +288,16 @@ def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
     return found
 
 
-def _of_entry(name: str, value: Any, by_value: tuple[str, str]) -> str:
-    """The account's name that a member of an entry has its value for: `operand`, or `id` next to a `type`. Next to a
-    name such as `profileId`, all that may be an id counts; `profile` may be a word like any other."""
+def _of_entry(name: str, by_value: tuple[str, str], inherited: _Naming | None) -> _Naming | None:
+    """The account's name that a member of an entry has its value for, by another member's value or else `inherited`
+    from above: `operand`, or `id` next to a `type`. Next to a name such as `profileId`, all that may be an id counts;
+    `profile` may be a word like any other."""
     named, holder = by_value
     if not named or name == holder:
-        return ""
+        return inherited
     if _HOLDS_VALUE.match(name) or (name.lower().startswith("id") and _KIND.search(holder)):
-        return named
-    return named if _is_clear_name(named) and _may_be_id(value) else ""
+        return _Naming(named)
+    return _Naming(named, ids_only=True) if inherited is None and _is_clear_name(named) else inherited
 
 
 def _named_in_list(entries: list[Any]) -> str:
@@ -315,6 +330,8 @@ def _may_be_id(value: Any) -> bool:
     """Whether a value next to an account's name may be an account, or hold one."""
     if isinstance(value, str):
         return _NO_ID.fullmatch(value) is None
+    if isinstance(value, float):
+        return value.is_integer()
     return value is not None and not (isinstance(value, int) and abs(value) <= _MAX_COUNT)
 
 
