@@ -310,8 +310,8 @@ class ToolRules:
     def shows(self, tool: object) -> bool:
         """Whether a tool of a list is one that the client may call."""
         name = tool.get("name") if isinstance(tool, dict) else None
-        if not isinstance(name, str):
-            return False
+        if not isinstance(name, str) or not _TOOL.fullmatch(name):
+            return False  # as no call of another name passes
         hint = read_only_hint(tool)
         reads = name not in self.writers if hint is None else hint
         return self._find_objection(name, reads=reads) is None

@@ -207,6 +207,7 @@ def test_what_cannot_be_judged_is_refused(content: bytes, method: bytes) -> None
         ({"name": UPDATE}, False),
         ({"name": INVOKE}, True),
         ({"name": "amazon_ads_mcp-other"}, False),
+        ({"name": QUERY + "\ud800"}, False),
         ({"name": 1}, False),
         ({}, False),
         (QUERY, False),
