@@ -184,6 +184,8 @@ _NO_ID = re.compile(
 and dates."""
 _MAX_COUNT = 1000
 """Smaller numbers are none either, but limits and offsets, and fractions are amounts."""
+_MOST_ALONE = 3
+"""Members of an object that is a name alone: `{"type": "column", "name": "profileId"}`."""
 _BARE_NAME = re.compile(rb"(?:account|advertiser|profile)s?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _LONGEST = 64
@@ -245,7 +247,7 @@ def find_foreign_member(own: OwnAccounts, content: Any) -> ForeignMember | None:
                     return ForeignMember(naming.name)
                 waiting.append((each, name, _naming(name, above) or _of_entry(name, by_value, naming)))
         elif isinstance(value, list):
-            if naming is None and (named := _named_in_list(value)):
+            if naming is None and (named := _named_in_list(value) or _named_by_object(value)):
                 naming = _Naming(named, ids_only=True)
             waiting += [(each, above, naming) for each in value]
         elif naming is not None and naming.is_foreign(own, value):
@@ -272,32 +274,49 @@ def _names(name: str) -> bool:
     return names_account(plain) or _ALIKE.search(plain.lower().translate(None, _NO_PLAIN)) is not None
 
 
-def _named_by_value(entry: dict[str, Any]) -> tuple[str, str]:
-    """The account's name that a member of an entry has as its value, as in `{"field": "profileId", "operand": "1"}`,
-    and the name of that member; empty for none. A clear name counts before a word such as `profile`."""
-    found = "", ""
+class _ByValue(NamedTuple):
+    """What the values of an entry's members say: `named` is the account's name that the member `holder` has as its
+    value, as in `{"field": "profileId", "operand": "1"}`, and `beside` one that is the name of nothing else. Empty for
+    none."""
+
+    named: str = ""
+    holder: str = ""
+    beside: str = ""
+
+
+def _named_by_value(entry: dict[str, Any]) -> _ByValue:
+    """Look at all members: a clear name counts before a word such as `profile`, and before that of an object."""
+    found, alone = _NOTHING_NAMED, ""
     for name, value in entry.items():
         if isinstance(value, str):
             named = value if not _BLANK.search(value.strip()) and _names(value) else ""
+        elif isinstance(value, list):
+            named = _named_in_list(value)
         else:
-            named = _named_in_list(value) if isinstance(value, list) else ""
+            alone = alone or (_named_alone(value) if isinstance(value, dict) else "")
+            continue
         if named and _is_clear_name(named):
-            return named, name
-        if named and not found[0]:
-            found = named, name
-    return found
+            return _ByValue(named, name, named)
+        if named and not found.named:
+            found = _ByValue(named, name)
+    return _ByValue(found.named, found.holder, alone) if alone else found
 
 
-def _of_entry(name: str, by_value: tuple[str, str], inherited: _Naming | None) -> _Naming | None:
+_NOTHING_NAMED: Final = _ByValue()
+
+
+def _of_entry(name: str, by_value: _ByValue, inherited: _Naming | None) -> _Naming | None:
     """The account's name that a member of an entry has its value for, by another member's value or else `inherited`
     from above: `operand`, or `id` next to a `type`. Next to a name such as `profileId`, all that may be an id counts;
     `profile` may be a word like any other."""
-    named, holder = by_value
-    if not named or name == holder:
+    named, holder, beside = by_value
+    if not (named or beside) or name == holder:
         return inherited
-    if _HOLDS_VALUE.match(name) or (name.lower().startswith("id") and _KIND.search(holder)):
+    if named and (_HOLDS_VALUE.match(name) or (name.lower().startswith("id") and _KIND.search(holder))):
         return _Naming(named)
-    return _Naming(named, ids_only=True) if inherited is None and _is_clear_name(named) else inherited
+    if beside and (inherited is None or inherited.ids_only):
+        return _Naming(beside, ids_only=True)
+    return inherited
 
 
 def _named_in_list(entries: list[Any]) -> str:
@@ -307,6 +326,20 @@ def _named_in_list(entries: list[Any]) -> str:
     if len(entries) == 2 and texts[:1] == entries[:1] and _BARE_NAME.fullmatch(_plain_text(texts[0])):
         return texts[0]
     return next(filter(_is_clear_name, texts), "") if _may_hold_name(texts) else ""
+
+
+def _named_by_object(entries: list[Any]) -> str:
+    """The account's name that an object in a list stands for; empty for none."""
+    return next(filter(None, (_named_alone(each) for each in entries if isinstance(each, dict))), "")
+
+
+def _named_alone(entry: dict[str, Any]) -> str:
+    """The account's name that an object stands for which holds nothing else, as in `{"==": [{"var": "profileId"},
+    "1"]}`; empty for none."""
+    texts = [each for each in entry.values() if isinstance(each, str)] if len(entry) <= _MOST_ALONE else []
+    if not texts or len(texts) < len(entry) or any(map(_may_be_id, texts)):
+        return ""
+    return next(filter(_is_clear_name, texts), "")
 
 
 def _may_hold_name(texts: list[str]) -> bool:

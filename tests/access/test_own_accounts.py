@@ -45,8 +45,12 @@ MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
         {"columns": ["profileId", "cost"], "filters": [{"field": "keywordType", "values": ["BROAD"]}], "bid": 0.5},
         {"fields": ["advertiser.id"], "filter": {"on": {"field": "adProduct", "not": False, "at": "2026-01-31"}}},
         {"fields": ["profileId"], "from": {"date": "2026-01-31T00:00:00Z", "name": "EQUALS"}, "x": [["sales14d"]]},
+        {"columns": [{"name": "profileId"}, {"name": "cost", "as": "sales14d"}], "filter": {"campaignId": "77"}},
+        {"filters": [{"field": "profileId", "values": ["123"]}, {"field": "campaignId", "values": ["77"]}]},
+        {"and": [{"field": "advertiserAccountId"}, {"field": "profileId", "anything": "123"}]},
         {"keywordText": "profile", "matchType": "BROAD", "bid": 1.5, "campaignId": "77"},
         {"keywords": ["account", "iphone 15", "mp3 player"]},
+        {"keywords": ["account id wallet", "iphone 15"]},
         {"fields": ["cost"], "values": ["77"]},
         {"landingPage": "https://shop.example/?colour=red&size=4"},
         {"name": "\ud800"},
@@ -81,10 +85,13 @@ def pairs(account: str) -> list[Any]:
         {"filters": [["profile", account]]},
         {"fields": ["profileId", "cost"], "values": [[account]]},
         {"body": json.dumps({"field": "profileId", "operand": account})},
+        {"==": [{"var": "profileId"}, account]},
+        {"in": [{"var": "profileId"}, [account]]},
+        {"left": {"type": "column", "name": "profileId"}, "op": "=", "right": {"type": "literal", "value": account}},
     ]
 
 
-@pytest.mark.parametrize("place", range(17))
+@pytest.mark.parametrize("place", range(20))
 def test_an_account_may_be_named_by_a_value(place: int) -> None:
     """Beside a name such as `profileId`, all that may be an account is the client's own."""
     assert find_foreign_member(OWN, pairs("124")[place])
