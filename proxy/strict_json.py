@@ -44,7 +44,7 @@ class AlikeNames(UnclearBody):
 
 
 class TooCostly(ValueError):
-    """It would take too long to look at all parts of a body."""
+    """A body has so many parts that looking at all would take too long."""
 
     def __init__(self) -> None:
         super().__init__("the body has too many parts to be checked; send fewer of them in one request")

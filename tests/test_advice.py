@@ -40,14 +40,14 @@ def test_a_suggested_command_carries_the_configuration_in_use(text: str, shown: 
 
 
 def test_every_file_in_use_is_carried_and_quoted() -> None:
-    """Of the command line only: what the environment names is in force for the next command too."""
+    """Only files of the command line are carried: the environment's are in force for the next command too."""
     assert saying("ads-proxy check") == "ads-proxy check"
     shown = saying("ads-proxy check", config="my config.yaml", env_file=".env")
     assert shown == "ads-proxy check --config 'my config.yaml' --env-file .env"
 
 
 def test_commands_without_a_configuration_are_known() -> None:
-    """Those that the command line declares with --config."""
+    """The commands with --config are the ones that the command line declares so."""
     loaded = {name: load_command(name) for name in find_commands()}
     single = {name: command for name, command in loaded.items() if not hasattr(command, "commands")}
     declaring = {name for name, command in single.items() if any("--config" in each.opts for each in command.params)}

@@ -6,7 +6,7 @@ from proxy.bounded_cache import BoundedCache
 
 
 def test_what_was_kept_is_found() -> None:
-    """It is a dictionary that adds up the sizes."""
+    """The cache is a dictionary that adds up the sizes."""
     cache: BoundedCache[str, int] = BoundedCache(3, 100)
     cache.keep("a", 1, 40)
     cache.keep("b", 2, 60)
@@ -30,7 +30,7 @@ def test_one_byte_too_many_empties_it() -> None:
 
 
 def test_what_is_larger_than_all_of_it_is_not_kept() -> None:
-    """It drives nothing out."""
+    """An entry that is too large drives nothing out."""
     cache: BoundedCache[int, int] = BoundedCache(1000, 100)
     cache.keep(1, 1, 60)
     cache.keep(2, 2, 101)

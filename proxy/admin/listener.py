@@ -100,7 +100,7 @@ class ConnectionLimiter:
         self.max_age = max_age
         self.connections: dict[LimitedConnection, None] = {}
         self._requests: dict[asyncio.BaseProtocol, web.BaseRequest] = {}
-        """Those that are being handled, by the inner protocol of their connection."""
+        """The requests that are being handled, by the inner protocol of their connection."""
 
     def __repr__(self) -> str:
         return f"<ConnectionLimiter {len(self.connections)} of {self.max_connections} connections>"

@@ -365,7 +365,7 @@ class PendingSignIns:
         return move if move is not None and move.account == account else None
 
     def take_move(self, ticket: str, account: str) -> Move | None:
-        """As `find_move`, once; a ticket shown for another account is spent too."""
+        """The move that a ticket stands for, once: the ticket is spent, also if it is for another account."""
         move = self.find_move(ticket, account)
         self._moves.pop(ticket, None)
         return move

@@ -291,7 +291,7 @@ def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
 
 
 def _print(found: Sequence[ShownChange]) -> None:
-    """As a table, or as a paragraph for each change where a table has no room."""
+    """Print a table, or a paragraph for each change where a table has no room."""
     console = answers(reader_may_leave=True)
     if console.width < PARAGRAPHS_BELOW:
         for change in found:

@@ -130,7 +130,7 @@ def _read_addresses(process: subprocess.Popen[bytes]) -> Mapping[str, Any]:
 
 
 def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those settings of the real environment that stay in force in a demo."""
+    """The settings of the real environment that stay in force in a demo."""
     return {
         name: value for name, value in environ.items() if name.startswith("ADS_PROXY_") and not name.startswith(_OWN)
     }

@@ -163,7 +163,7 @@ def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
 
 MAX_THROTTLES, MAX_DEPRECATED, MAX_REFUSED = 10, 10, 5
 SHOWN_ACCOUNTS = 50
-"""Of more accounts, only those that need attention are shown."""
+"""The most accounts that are shown whole; of more, the command shows those that need attention."""
 SCREEN = 100
 """Columns, at most."""
 _INDENT = (0, 0, 0, 2)

@@ -43,7 +43,7 @@ def method_name(method: bytes) -> str:
 
 
 def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> RequestKind:
-    """That of a request which was routed, and has this effect at Amazon."""
+    """The kind of a request that was routed, and has this effect at Amazon."""
     operation = route.operation
     return RequestKind(
         client,

@@ -388,7 +388,7 @@ class Forwarder:
         return response
 
     def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes:
-        """As `refuse`, of a request that waited. Others came meanwhile, unless it was decided just now."""
+        """Refuse a request that waited. Others came meanwhile, unless it was decided just now."""
         if self._undecided.request is not undecided.request:
             self._undecided = undecided
         return self.refuse(error, undecided.request, close=close, waited=waited)

@@ -25,7 +25,7 @@ MAX_REMEMBERED: Final = 4096
 """Formats, and texts."""
 _MAX_AGENTS: Final = 256
 _MAX_CACHE_BYTES: Final = 4 << 20
-"""Of each of these caches."""
+"""The most bytes of each of these caches."""
 _FORMAT_BYTES: Final = 800
 _TEXT_BYTES: Final = 200
 """About how much memory a format or a text takes in addition to its characters."""

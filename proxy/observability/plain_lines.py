@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COLUMNS: Final = 100
-"""Of output that is no terminal, or a terminal that does not tell its width."""
+"""The width of output that is no terminal, or of a terminal that does not tell its own."""
 _INDENT: Final = " " * 4
 _LEAST_PATH: Final = 40
 """Columns that a path has before anything behind it stays away for its sake."""

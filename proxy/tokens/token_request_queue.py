@@ -87,7 +87,7 @@ class EndpointQueue:
         return not self._free or any(self._all)
 
     def _waiting(self) -> Iterator[tuple[TokenWaiters, asyncio.Future[bool]]]:
-        """Those that wait, in the order of their turns; some have their turn already."""
+        """The accounts that wait, in the order of their turns; some have their turn already."""
         return chain.from_iterable(waiting.items() for waiting in self._all)
 
     async def run(
@@ -338,7 +338,7 @@ class RefusedAccounts:
         return self._times.get(account, 0)
 
     def forget(self, account: str) -> None:
-        """It got a token, or is removed."""
+        """Forget an account that got a token, or is removed."""
         self._times.pop(account, None)
 
     def refused(self, account: str, now: float) -> bool:

@@ -42,7 +42,7 @@ _MAX_INTERIM = 32
 _UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
 EVENT_BYTES_AT_ONCE = 16384
-"""Of an event stream, in one turn of the event loop: each event may be looked into."""
+"""The most bytes of an event stream for one turn of the event loop: each event may be looked into."""
 _NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
 """Those, and what has no body whatever its fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")

@@ -230,5 +230,5 @@ def test_what_is_not_judged_is_refused_with_what_to_do(arguments: list[Any], sai
 
 
 def test_a_body_that_costs_too_much_names_no_tool() -> None:
-    """It passes where anything may, and its tool is unknown."""
+    """The body passes where anything may, and its tool is unknown."""
     assert name_tools(JsonBody(call(name="a", arguments=[[]] * MAX_COST))) == (UNTOLD,)

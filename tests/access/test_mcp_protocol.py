@@ -94,7 +94,7 @@ def test_what_contradicts_the_body_is_told(message: dict[str, Any], lines: tuple
 
 @pytest.mark.parametrize("meta", [{"io.modelcontextprotocol/protocolVersion": 20260728}, {}, "2026-07-28"])
 def test_an_odd_version_in_the_body_is_none(meta: Any) -> None:
-    """It agrees with no header of the new version."""
+    """An odd version in the body agrees with no header of the new version."""
     message = {**LIST, "params": {"_meta": meta}}
     assert find_mismatch(fields(*repeated(method="tools/list")), [message])
     assert find_mismatch(fields(*repeated("2025-06-18")), [message]) == ""
@@ -156,7 +156,7 @@ def test_a_mismatch_has_the_code_and_status_of_mcp(
 
 
 def test_a_call_whose_headers_contradict_it_is_recorded_as_a_write() -> None:
-    """Of a client whose messages are not judged: which of the two the endpoint went by is unknown."""
+    """If messages are not judged, it is unknown which of the two the endpoint went by."""
     body = json.dumps(CALL).encode()
     for name, effect in ((TOOL, Effect.READ), ("another", Effect.WRITE)):
         sent = fields(*repeated(method="tools/call", name=name), content_type=b"application/json")

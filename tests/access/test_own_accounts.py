@@ -222,7 +222,7 @@ def nested(depth: int, size: int) -> str:
 
 
 def test_texts_that_look_like_json_are_bounded() -> None:
-    """As many as keywords that Amazon takes at once may be in brackets; then it is said what to do."""
+    """A thousand keywords may be in brackets, as many as Amazon takes at once; more are refused with what to do."""
     keywords = ["[running shoes]", '"shoes"', "{sale}"]
     assert find_foreign_member(OWN, keywords * (MAX_TEXTS // 3)) is None
     with pytest.raises(TooManyTexts, match="send them in several messages"):

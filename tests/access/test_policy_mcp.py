@@ -90,13 +90,13 @@ def test_no_query_is_sent(target: bytes) -> None:
 
 @pytest.mark.parametrize("scopes", [(b"123", b"124"), (b"123,124",), (b"", b"124", b"123")])
 def test_two_profiles_are_no_choice(scopes: tuple[bytes, ...]) -> None:
-    """As for every other request: none of them is the first."""
+    """Two Scopes are refused, as for every other request: none of them is the first."""
     with pytest.raises(ConflictingScope):
         find_named_account(fields(scopes=scopes), "")
 
 
 def test_a_profile_may_be_named_twice() -> None:
-    """It is one choice."""
+    """A profile that is named twice is one choice."""
     assert find_named_account(fields(scopes=(b"123", b"", b"123")), "124") == FixedAccount(b"123")
 
 

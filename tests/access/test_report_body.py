@@ -197,7 +197,7 @@ def test_a_refusal_names_the_client_and_the_rule() -> None:
 
 
 def test_an_order_of_too_many_parts_is_refused_with_what_to_do() -> None:
-    """It is not decoded."""
+    """Such an order is not decoded."""
     assert "send fewer of them in one request" in find_flaw(OWN, JSON, JsonBody(b"[%b0]" % (b"{}," * MAX_COST)))
 
 

@@ -216,7 +216,7 @@ async def test_a_session_that_goes_along_answers_no_question() -> None:
     ],
 )
 async def test_a_ticket_opens_nothing_but_its_sign_in(method: str, path: str) -> None:
-    """It is the session's, but only where the person was moved to."""
+    """The ticket has the session's rights only at the sign-in to which the person was moved."""
     program = FakeProgram(
         rules=KEYED,
         statuses=(credential(), credential("other")),

@@ -85,7 +85,7 @@ NEW = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
     ],
 )
 def test_a_revoked_consent_does_not_expire_later(state: str, days: int, phase: str, day: bool) -> None:
-    """It has no day on which it would; one that is over keeps it."""
+    """A revoked consent has no day on which it expires; one that is over keeps its day."""
     status = credential("acme", state, consent=Consent(given_at=NEW, first_seen=NEW))
     shown = account_status(status, None, {}, NEW + days * DAY)["consent"]
     assert (shown["phase"], shown["ends_at"] is not None, shown["ends_in"] is not None) == (phase, day, day)

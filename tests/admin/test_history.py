@@ -65,8 +65,8 @@ async def test_each_request_counts_for_its_client_and_its_account() -> None:
 
 
 async def test_a_405_to_an_mcp_client_is_no_4xx() -> None:
-    """Of an event stream that the server does not have, or a session that it does not let end: in the table and the
-    chart alike."""
+    """A 405 for an event stream, or for the end of a session, that the server does not have counts in neither table nor
+    chart."""
     metrics = made()
     traffic, history = Traffic(metrics.series), RequestHistory(metrics)
     for method in ("GET", "DELETE", "POST"):
@@ -300,7 +300,7 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
 
 
 async def test_the_status_shows_refused_requests_without_secrets() -> None:
-    """As the log does: keys that a client wrote in the wrong place are nowhere."""
+    """The status masks keys that a client wrote in the wrong place, as the log does."""
     key = "adsproxy_SECRET-SECRET"
     program = FakeProgram()
     async with administer(program) as knocker:

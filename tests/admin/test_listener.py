@@ -725,7 +725,7 @@ async def test_an_old_connection_waits_for_the_body_of_its_request() -> None:
 
 
 async def test_an_old_connection_does_not_wait_long_for_a_body() -> None:
-    """As nothing of the request can be answered without it."""
+    """The connection ends ten seconds later: nothing of the request can be answered without its body."""
     async with half_answering(asyncio.Event()) as (limiter, port):
         reader, writer = await half_asked(limiter, port, 0.0)
         assert await end_of(reader) in (b"", b"reset")

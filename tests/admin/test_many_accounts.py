@@ -131,7 +131,7 @@ async def test_the_console_finds_accounts_by_name(search: str, found: list[str])
 
 
 async def test_a_search_has_pages_too() -> None:
-    """Of what it finds alone."""
+    """A search has pages of the accounts that it finds."""
     async with administer(many(2 * PAGE + 7)) as knocker:
         page = await asked(knocker, "/console/state?page=9&search=acct-00")
     assert (page["page"], page["pages"], page["found"]) == (2, 2, 100)

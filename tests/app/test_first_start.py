@@ -200,7 +200,7 @@ async def test_of_several_accounts_the_first_lists_choose_one(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("patient")
 async def test_a_list_that_fails_once_is_awaited(tmp_path: Path) -> None:
-    """It is tried again soon, and the request goes where that list says."""
+    """A list that failed is tried again soon, and the request goes where that list says."""
     async with Simulator(SimulatorSettings()) as simulator, aiohttp.ClientSession() as client:
         simulator.state.add_fault(Fault(status=503), Match(path="/v2/profiles", region="eu"), times=1)
         async with started(tmp_path, simulator, client, ("acme",)) as running:

@@ -121,7 +121,7 @@ def test_what_can_be_used_or_made_is_no_refusal(tmp_path: Path) -> None:
 
 
 def test_results_of_reports_need_a_folder(tmp_path: Path) -> None:
-    """That can be made, and in which no report's own folder is open to others."""
+    """The folder can be made, and no report's own folder in it is open to others."""
     named = {"r": {"account": "acme", "every": "6h", "order": {"preset": "spCampaigns"}}}
     assert found(tmp_path, reports={"keep": {"dir": f"{tmp_path}/new/kept"}, "named": named}).refusals == ()
     (refusal,) = found(tmp_path, reports={"keep": {"dir": f"{_file(tmp_path)}/kept"}, "named": named}).refusals
@@ -134,7 +134,7 @@ def test_results_of_reports_need_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["listen", "admin_listen"])
 def test_an_address_in_use_is_a_note(tmp_path: Path, key: str) -> None:
-    """It is most often the program itself that uses it."""
+    """An address in use is no error: most often the program itself uses it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         findings = found(tmp_path, **{key: address})
@@ -166,6 +166,6 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_mistake_in_the_configuration_is_another_failure(tmp_path: Path) -> None:
-    """It has another exit code."""
+    """A mistake in the configuration has another exit code."""
     with pytest.raises(ConfigurationError, match=r"operations\[0\]"):
         found(tmp_path, operations=[{"method": "GET", "path": "/nowhere/at/all", "scope": "none"}])

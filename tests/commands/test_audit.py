@@ -362,7 +362,7 @@ def test_members_that_are_not_recorded_may_be_among_them(
 def test_writes_without_objects_and_members_may_be_among_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: ChangeFilter
 ) -> None:
-    """As records are without `audit.objects`; a sign-in sets no member of an object."""
+    """Records without `audit.objects` are counted; a sign-in sets no member of an object."""
     sign_in = {"@timestamp": "2026-11-24T00:00:00Z", "event": {"action": "sign-in"}, "ads_proxy": {"account": "acme"}}
     records = [sign_in, write("24"), write("24", objects=["ad/1"]), write("24", members=["bid"])]
     path = written(tmp_path / "audit.jsonl", records)

@@ -207,7 +207,7 @@ def test_a_folder_that_takes_no_file_is_told(path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_link_stays_one(path: Path) -> None:
-    """What it leads to is replaced."""
+    """The file that a link leads to is replaced."""
     (path.parent / "there").mkdir()
     path.rename(path.parent / "there" / "real.yaml")
     path.symlink_to("there/real.yaml")

@@ -156,7 +156,7 @@ async def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Pa
 
 
 async def test_a_demo_stops_when_its_terminal_closes(tmp_path: Path) -> None:
-    """It has nothing to reload, and would hold its ports unseen."""
+    """A demo has nothing to reload, and would hold its ports unseen."""
     async with started_demo(tmp_path) as (process, temporary):
         assert process.stderr is not None
         await process.stderr.readuntil(b"console: ")

@@ -29,7 +29,7 @@ def reports(path: Path) -> dict[str, NamedReportConfig]:
 
 
 def test_a_preset_is_enough(path: Path) -> None:
-    """It gets a name, the only account, all profiles, thirty days, and a time of the day."""
+    """The report gets a name, the only account, all profiles, thirty days, and a time of the day."""
     ended = run(path.parent, "report", "add", "spCampaigns", "--keep-dir", "kept", "--config", "proxy.yaml")
     assert ended.returncode == 0, ended.stderr
     (report,) = reports(path).values()
@@ -62,7 +62,7 @@ def test_every_option_is_in_force(path: Path) -> None:
 
 
 def test_a_dry_run_writes_nothing(path: Path) -> None:
-    """It shows what would be added."""
+    """A dry run shows what would be added."""
     ended = run(path.parent, "report", "add", "spCampaigns", "--dry-run", "--config", "proxy.yaml")
     assert (ended.returncode, ended.stderr, path.read_text()) == (0, "Nothing was written.\n", TEXT)
     assert "+      order: {preset: spCampaigns}" in ended.stdout

@@ -362,7 +362,7 @@ async def test_where_nobody_is_needed_of_many_none_is_shown(capsys: pytest.Captu
 
 @pytest.mark.parametrize("count", [2, 50, 51, 120])
 async def test_all_accounts_are_shown_on_request(capsys: pytest.CaptureFixture[str], count: int) -> None:
-    """Of many, those first that need somebody, and nothing is said of others."""
+    """Accounts that need attention come first, and nothing is said of others."""
     program = many(count, state="revoked", expires_at=None)
     _, screen, _ = await shown(program, capsys, show_all=True)
     names = [line[:9] for line in screen.splitlines() if line.startswith("acct-")]
@@ -374,7 +374,7 @@ async def test_all_accounts_are_shown_on_request(capsys: pytest.CaptureFixture[s
 
 
 def test_one_account_and_all_are_not_shown_at_once(tmp_path: Path) -> None:
-    """It is a mistake, and the program is not even asked."""
+    """Both options together are a mistake, and the program is not even asked."""
     ended = run_ready(tmp_path, ["status", "--all", "--account", "acme"], {})
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--all and --account: give one of them" in ended.stderr
@@ -419,7 +419,7 @@ async def test_what_is_dead_expires_no_more(
 
 
 async def test_a_proxy_of_version_0_2_0_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """It still runs while its program is upgraded, and tells of no token whether Amazon refuses it."""
+    """The former program runs while it is upgraded, and does not report whether Amazon refuses a token."""
     _, text, _ = await shown(many(2), capsys, as_json=True)
     status = json.loads(text)
     for account in (*status["accounts"], *status["attention"]):

@@ -15,7 +15,7 @@ from tests.support.wire import GET, HELLO, Wire
 COUNT = 100_000
 PIECE = b"sixteen bytes ~~"
 SMALL = b"10\r\n%b\r\n" % PIECE
-"""As small as many chunks may be."""
+"""A chunk of the smallest size of which there may be many."""
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
@@ -119,7 +119,7 @@ async def test_a_client_that_leaves_amid_its_body_is_read_no_more() -> None:
 
 
 async def test_a_body_that_is_not_valid_in_a_later_share_is_refused() -> None:
-    """As in the first one; nothing more of it is read then, and the connection ends."""
+    """A fault in a later share is refused as in the first; nothing more is read, and the connection ends."""
     upload = Upload(SMALL * 1500 + b"xyz\r\n" + SMALL * 5000)
     await upload.turns(3)
     assert upload.client.pipe.written.startswith(b"HTTP/1.1 400 ")
@@ -128,7 +128,7 @@ async def test_a_body_that_is_not_valid_in_a_later_share_is_refused() -> None:
 
 
 async def test_an_early_answer_ends_a_body_that_is_read_in_shares(running: Running) -> None:
-    """It is passed on, and what is left of the body is read over."""
+    """The answer is passed on, and the rest of the body is read over."""
 
     async def script(wire: Wire) -> None:
         await wire.head()

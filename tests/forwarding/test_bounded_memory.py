@@ -74,7 +74,7 @@ def section(number: int) -> bytes:
 
 
 def fields(number: int) -> bytes:
-    """As many header fields as a request may have, each short and new."""
+    """The largest number of header fields of a request, each short and new."""
     return b"".join(b"x%d-%d:%d\r\n" % (number, each, each) for each in range(190))
 
 
@@ -207,7 +207,7 @@ class Flooded(MemoryBench):
                 return
 
     def emptied_caches(self) -> set[str]:
-        """Those of `EMPTIED` that were full once."""
+        """The caches of `EMPTIED` that were full once."""
         names = {name for names in EMPTIED.values() for name in names}
         return {name for name in names if id(attrgetter(name)(self)) in self.emptied}
 

@@ -372,7 +372,7 @@ def test_results_that_a_tool_hands_on_are_read() -> None:
 
 
 def test_a_deep_body_is_read() -> None:
-    """As deep as JSON is."""
+    """A body is read however deep it is."""
     body: Any = {"campaignId": "1"}
     for _ in range(60):
         body = {"body": body} if _ % 2 else [body]

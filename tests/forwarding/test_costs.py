@@ -182,7 +182,7 @@ async def test_a_large_body_is_not_read_by_the_event_loop(rules: dict[str, Any],
 
 @pytest.mark.parametrize("name", SMALL)
 async def test_a_small_body_of_many_parts_is_not_read_by_the_event_loop(rules: dict[str, Any], name: str) -> None:
-    """What it costs decides, not its size."""
+    """The cost of a body decides, not its size."""
     (plain, *_), (found, size, arrived) = await plain_401(rules), await cost(rules, SMALL[name])
     assert (size < LARGE + 200, arrived) == (True, 3)
     assert found.instructions <= 10 * plain.instructions

@@ -77,7 +77,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_the_size_of_an_error_of_the_proxys_own_is_logged(name: str, running: Running) -> None:
-    """As that of a response of Amazon's is: of the body."""
+    """The line has the size of the body, as for a response of Amazon's."""
 
     async def script(wire: Wire) -> None:
         await wire.request()

@@ -75,7 +75,7 @@ def sent(bench: ProxyBench) -> int:
 
 
 async def refused_or_sent(bench: ProxyBench, client: Wire, change: Change, before: int = 0) -> None:
-    """It gets the refusal, and nothing of it reached Amazon; or it is served."""
+    """Check that a request is refused and nothing of it reached Amazon, or that it is served."""
     answer = await client.answer()
     assert answer.status == (change.status or 200)
     assert sent(bench) == before + (change.status == 0)
@@ -285,7 +285,7 @@ async def test_another_event_stream_is_broken_off(running: Running) -> None:
 
 
 async def test_a_long_response_of_another_kind_goes_on(running: Running) -> None:
-    """It was admitted as a whole, and has an end."""
+    """A response with an end goes on: its request was admitted as a whole."""
     plain = STREAM.replace(b"text/event-stream", b"application/octet-stream")
     async with running(streaming(plain), clients=clients()) as bench:
         client = await opened(bench, head(b"GET /v2/download"))

@@ -135,7 +135,7 @@ async def test_a_request_that_no_list_can_lead_elsewhere_waits_for_none(request_
 
 
 async def test_a_default_profile_is_waited_for_too(running: Running) -> None:
-    """It is in another region than the account's home, as the list says."""
+    """The default profile is in another region than the account's home, as the list says."""
     lists = ReadingLists("acme")
     table = make_routing_table(config({"acme": {"default_profile": "21"}}), lists)
     async with running(answering(HELLO), table=table) as bench:
@@ -243,7 +243,7 @@ async def test_a_body_is_asked_for_after_the_wait(running: Running) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
-    """Those behind one that waits wait, too."""
+    """Requests behind one that waits wait, too."""
     lists = ReadingLists("acme")
     async with opened(running, lists, answering(HELLO, HELLO.replace(b"hello", b"world"))) as bench:
         everywhere(bench)
@@ -271,7 +271,7 @@ async def test_a_client_that_leaves_during_the_wait_is_accounted_for(body: bytes
 
 
 async def test_a_drain_serves_who_waits(running: Running) -> None:
-    """As every request that was admitted before; the connection ends behind its answer."""
+    """A request that waits is served, as each that was admitted before; its connection ends behind the answer."""
     lists = ReadingLists("acme")
     async with opened(running, lists, answering(HELLO)) as bench:
         client = await bench.client(SCOPED)

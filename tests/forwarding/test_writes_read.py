@@ -244,7 +244,7 @@ def _busy() -> Iterator[threading.Event]:
 async def test_a_client_with_many_large_writes_leaves_room_for_others(
     monkeypatch: pytest.MonkeyPatch, go: threading.Event
 ) -> None:
-    """It takes at most as many bytes as it leaves free, and has them again once its writes are read."""
+    """A client takes at most as many bytes as it leaves free, and has them again once its writes are read."""
     each = WriteBodies(None, LONG).size
     monkeypatch.setattr(write_reading, "MAX_WAITING", 4 * each)
     loop, reader = asyncio.get_running_loop(), WriteReader(lambda *_: None)
@@ -265,7 +265,7 @@ async def test_a_client_with_many_large_writes_leaves_room_for_others(
 
 
 async def test_all_writes_of_a_burst_are_read(go: threading.Event) -> None:
-    """Of one client, too: what waits is bounded by its size."""
+    """All writes of one client's burst are read: the queue is bounded by size."""
     loop, reader = asyncio.get_running_loop(), WriteReader(lambda *_: None)
     begun = [reader.read(WriteBodies(None, LONG), "agent", loop) for _ in range(200)]
     waiting = [each for each in begun if isinstance(each, asyncio.Future)]

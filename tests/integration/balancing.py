@@ -21,7 +21,7 @@ _SERVER = re.compile(r"^  server (replica-\d) \1:8080\n", re.MULTILINE)
 
 @contextlib.contextmanager
 def haproxy(folder: Path, replicas: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Where it listens, in front of the programs with these configurations, once it takes one of them for ready.
+    """The address of HAProxy in front of the programs with these configurations, once it takes one for ready.
 
     Of the example, only the addresses are changed.
     """

@@ -72,7 +72,7 @@ def versions(proxy: Rig) -> set[str | None]:
 def test_a_limited_key_works_in_every_version(
     python: Interpreter, tmp_path: Path, path: str, mode: str, spoken: str, has_session: bool
 ) -> None:
-    """It gets its own profile's campaigns, and an error for any other and for a write, which never leave."""
+    """The client gets its own profile's campaigns, and an error for any other and for a write, which never leave."""
     own: list[dict[str, Any]] = [{"body": BODY}, {"body": BODY, "profileId": flows.FIRST_PROFILE}]
     calls: Calls = [(QUERY, each) for each in (*own, {"body": BODY, "profileId": FOREIGN_PROFILE})]
     with flows.keyed(tmp_path, limits={"profiles": [flows.FIRST_PROFILE], "access": "read"}) as proxy:

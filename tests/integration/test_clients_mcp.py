@@ -80,7 +80,7 @@ def test_mcp_remote(proxy: Rig, tmp_path: Path, path: str) -> None:
 
 @pytest.mark.newman
 def test_mcp_remote_with_a_wrong_key(proxy: Rig, tmp_path: Path) -> None:
-    """It looks for a login of its own, and ends with what is wrong: the key, not OAuth."""
+    """mcp-remote looks for a login of its own, and ends with what is wrong: the key, not OAuth."""
     node, place = require_program("node"), environments.node_environment("mcp_remote")
     program = place / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
     command = [node, str(program), f"{proxy.proxy_url}/mcp", "--header", "Authorization: Bearer wrong"]

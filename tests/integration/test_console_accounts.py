@@ -66,8 +66,8 @@ def test_more_than_twenty_accounts_have_a_search(browser: webdriver.Chrome, tmp_
 
 
 def test_a_phone_has_a_menu(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """It lists each part that is shown, leads to it, and goes out of the way; with twenty accounts nothing is searched,
-    and a wide page needs no menu."""
+    """The menu lists each part that is shown, leads to it, and goes out of the way; with twenty accounts nothing is
+    searched, and a wide page needs no menu."""
     with rig(tmp_path) as running:
         console = Console(browser, running)
         console.open()

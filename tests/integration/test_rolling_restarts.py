@@ -46,7 +46,7 @@ http {{
 
 @contextlib.contextmanager
 def nginx(folder: Path, replicas: list[dict[str, Any]]) -> Iterator[str]:
-    """Where it listens, in front of the two programs with these configurations."""
+    """The address of nginx in front of the two programs with these configurations."""
     program, port = require_program("nginx"), free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     first, second = (each["listen"] for each in replicas)

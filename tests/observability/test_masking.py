@@ -93,7 +93,7 @@ def test_our_own_sentences_about_tokens_stay_whole() -> None:
 
 
 def test_the_link_of_a_real_invitation_is_masked() -> None:
-    """It connects an account, and reaches the wrong listener behind a misconfigured load balancer."""
+    """An invitation's link connects an account, and may reach the wrong listener behind a load balancer."""
     made = Invitation("e04879ffe8d96aec", "globex", 1.8e9, 1.9e9, "us")
     path = link("", made, b"key")
     assert Redaction().clean(path) == "/invite/***"
@@ -157,7 +157,7 @@ def test_a_secret_that_a_message_cuts_is_masked(cut: int) -> None:
 
 @pytest.mark.parametrize("others", [("a" * 80,), ("m" * 80,), ("m" * 80, "n" * 90), ("1" * 70, "m" * 80)])
 def test_a_secret_that_is_cut_is_masked_next_to_longer_ones(others: tuple[str, ...]) -> None:
-    """Of secrets that begin alike, half of the shortest is secret."""
+    """Half of the shortest of several secrets that begin alike is secret."""
     shared = "0123456789abcdefghij"
     redaction = Redaction()
     redaction.know(Secret(shared + end) for end in (*others, "z" * 20))

@@ -178,7 +178,7 @@ def test_json_is_never_wrapped() -> None:
 
 
 def resize(terminal: int, columns: int) -> None:
-    """As the program that draws a terminal does (TIOCSWINSZ)."""
+    """Set a terminal's width, as the program that draws it does (TIOCSWINSZ)."""
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
 

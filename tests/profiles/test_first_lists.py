@@ -37,7 +37,7 @@ async def after(delay: float, lists: AwaitedLists, *key: str) -> None:
 
 @virtual_time
 async def test_the_wait_ends_with_the_last_list() -> None:
-    """Of all the accounts that are waited for; others do not count."""
+    """The last list of the awaited accounts ends the wait; others do not count."""
     lists = awaited()
     reading = [
         asyncio.create_task(after(*each))
@@ -92,7 +92,7 @@ async def test_lists_that_are_no_longer_wanted_are_not_waited_for() -> None:
 
 @virtual_time
 async def test_when_the_first_lists_of_a_kind_are_there() -> None:
-    """Of every account that has a token; five seconds after the first try at the latest."""
+    """The lists of every account with a token count, five seconds after the first try at the latest."""
     lists = awaited()
     lists.lack_token("zeta")
     lists.settle("acme", "na", "profiles")
@@ -204,7 +204,7 @@ async def test_a_refused_list_is_not_awaited_and_a_failed_one_tried_again(
 
 
 async def test_refused_ads_accounts_are_not_awaited(running: RunningDirectory) -> None:
-    """Those of other regions still are."""
+    """Refused ads accounts are not awaited; the ones of other regions still are."""
     running.further_status = 400
     await running.directory.start([running.source()])
     await running.settle(1)

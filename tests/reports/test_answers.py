@@ -272,6 +272,6 @@ def test_rows_are_fetched_from_amazon_over_https_alone(url: str, fault: str) -> 
 @pytest.mark.parametrize("api_url", ["http://127.0.0.1:9000", "http://localhost:9000", "https://[::1]"])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9001/x", "http://[::1]:9001/x", "https://localhost:9001/x"])
 def test_rows_are_on_this_machine_where_the_api_is(api_url: str, url: str) -> None:
-    """As those of the simulator."""
+    """Rows of the simulator are on this machine, as its API is."""
     assert find_fault(url, api_url) == ""
     assert find_fault("ftp://127.0.0.1/x", api_url) == "the address of the rows is not https://"

@@ -125,7 +125,7 @@ def test_defaults_count_as_sent(keys: dict[str, Any], waits: bool) -> None:
 def test_of_several_accounts_all_may_have_it(
     accounts: dict[str, FirstLists], headers: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    """Those without a token are waited for only where the request names them, as it needs that token."""
+    """Accounts without a token are awaited only where the request names them, as it needs that token."""
     assert awaited(accounts, headers) == expected
 
 
@@ -145,7 +145,7 @@ def test_a_fixed_advertiser_counts_instead_of_what_is_sent() -> None:
 
 
 def test_an_empty_directory_awaits_nothing() -> None:
-    """It reads no lists."""
+    """An empty directory reads no lists."""
     directory = EmptyDirectory()
     assert (directory.settled, directory.first_lists("acme")) == (True, SETTLED)
     asyncio.run(directory.wait_for_first_lists(AwaitedId(("acme",), "99")))

@@ -226,7 +226,7 @@ async def test_a_tool_is_carried_out_once_it_is_confirmed(client: SimulatorClien
 
 @pytest.mark.parametrize("answers", [None, {}, {"other": {"action": "accept"}}, {"confirm": {"action": "x"}}])
 async def test_a_tool_asks_again_without_an_answer(client: SimulatorClient, answers: Any) -> None:
-    """It needs one to go on."""
+    """The tool needs an answer to go on."""
     state = await asking(client)
     assert (await result(client, update(answers, state), **FIXED_TO_NA))["resultType"] == "input_required"
 

@@ -316,7 +316,7 @@ async def test_the_unified_api_shows_what_an_earlier_one_set(
 async def test_an_earlier_api_shows_what_the_unified_one_set(
     client: SimulatorClient, change: dict[str, Any], shown: dict[str, Any]
 ) -> None:
-    """What it cannot express is not shown there; the unified API shows all as it was given."""
+    """The older API leaves out what it cannot express; the unified API shows all as it was given."""
     chosen = (await fifth(client, "SPONSORED_PRODUCTS"))["campaignId"]
     first = {"budget": {"budget": 1, "budgetType": "DAILY"}, "startDate": "2026-02-02", "endDate": "2026-03-03"}
     await earlier(client, "PUT", "/sp/campaigns", {"campaigns": [{"campaignId": chosen, **first}]}, SP_MEDIA)
