@@ -50,8 +50,7 @@ class WaitingRequest:
     def __init__(self, client: ClientPort, request: Request, owner: WaitingRequestOwner, limit: int) -> None:
         self._client, self._request, self._owner = client, request, owner
         self._limit = limit
-        self._pieces: list[Buffer] = []
-        self._size = 0
+        self._body = bytearray()  # of however many pieces: each of them would take fifty bytes more
         self._trailers: bytes | None = None
         self._began = client.head_done
         self._done = False
@@ -71,7 +70,7 @@ class WaitingRequest:
             self._refuse(owner.failed(error))
         else:
             self._done = True
-            self._client.hand_over(handler, self._pieces, self._trailers)
+            self._client.hand_over(handler, [bytes(self._body)] if self._body else [], self._trailers)
 
     def _refuse(self, error: Refused) -> None:
         self._done = True
@@ -90,9 +89,9 @@ class WaitingRequest:
         self._task = self._client.loop.create_task(self._wait())
 
     def request_data(self, pieces: list[Buffer]) -> None:
-        self._pieces += pieces
-        self._size += sum(map(len, pieces))
-        if self._size >= self._limit:
+        for piece in pieces:
+            self._body += piece
+        if len(self._body) >= self._limit:
             self._client.pause_reading()
 
     def request_ended(self, trailers: bytes) -> None:
