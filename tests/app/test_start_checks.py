@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +158,30 @@ def test_a_file_that_a_program_writes_is_no_refusal(tmp_path: Path) -> None:
         file.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    """For the audit file and the state."""
-    (tmp_path / "closed").mkdir(mode=0o500)
-    keys = {"audit": {"file": "closed/a.jsonl"}, "state": {"url": f"file:{tmp_path}/closed/state"}}
-    assert [refusal.count("ermission denied") for refusal in found(tmp_path, **keys).refusals] == [1, 1]
+@pytest.fixture
+def foreign_folder() -> Iterator[Path]:
+    """A folder that this process may read and not write: root, who may write everywhere, becomes another user."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, is_root = Path(name), os.geteuid() == 0
+        folder.chmod(0o755)
+        (folder / "closed").mkdir(mode=0o500)
+        (folder / "closed").chmod(0o555 if is_root else 0o500)
+        path = folder / "proxy.yaml"
+        keys = {"audit": {"file": "closed/a.jsonl"}, "state": {"url": f"file:{folder}/closed/state"}}
+        path.write_text(yaml.safe_dump(configuration(folder, **keys)))
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_written_is_refused(foreign_folder: Path) -> None:
+    """The audit file and the state cannot be made in a closed folder."""
+    findings = check_start(load(foreign_folder / "proxy.yaml", {}))
+    assert [refusal.count("ermission denied") for refusal in findings.refusals] == [1, 1]
 
 
 def test_a_mistake_in_the_configuration_is_another_failure(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.events import ItemCounts, Outcome, WriteOutcome
+from proxy.forwarding.body_copy import LARGE
 from proxy.forwarding.write_outcome import judge_outcome
 
 JSON = b"application/json"
@@ -180,6 +181,13 @@ def test_other_bodies_have_no_counts(status: int, content: Any, outcome: str) ->
 def test_what_cannot_be_read_is_unknown(status: int, kind: bytes, body: bytes | None, outcome: str) -> None:
     """And an error is a failure, whatever its body says."""
     assert judge_outcome(status, kind, body).outcome.value == outcome
+
+
+def test_a_large_response_is_read_as_a_small_one() -> None:
+    """The items of a response that other threads interrupt are counted like any."""
+    content = json.dumps({"campaigns": lists(300, 1)}).encode()
+    assert len(content) > LARGE
+    assert judge_outcome(207, JSON, content) == WriteOutcome(Outcome.PARTIAL, ItemCounts(300, 1))
 
 
 def test_answers_of_a_batch_are_counted_together() -> None:
