@@ -183,8 +183,9 @@ def ask(running: Serving, request: str = "GET /v2/profiles", prefix: str = "") -
 
 
 def serves_again(running: Serving) -> None:
+    """Wait until requests are served, and the program is ready: after a first start it reads its lists before."""
     running.until(lambda: ask(running) == (200, ""))
-    assert running.admin_get("/readyz")[0] == 200
+    running.until(lambda: running.admin_get("/readyz")[0] == 200)
     assert running.events("defect_met") == []
 
 
