@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.simulator.addressing import AMC_ACCOUNT
 from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, account_id
 from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.calls import BodyUnreadable
+from proxy.simulator.calls import page_of
 from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES, USUAL, Listing
 from proxy.simulator.settings import REGIONS
 
@@ -117,12 +117,8 @@ IN_PROGRESS = {"statusCode": "REGISTRATION_IN_PROGRESS", "statusMessage": "In pr
 
 def list_ads_accounts(call: Call, match: Match) -> Answer:
     """`POST /adsAccounts/list`: pages of 1 to 100, by `nextToken`."""
-    wanted = call.json_object()
-    accounts, next_token = _page(_seen(call), wanted, (1, 100))
-    value: dict[str, Any] = {"adsAccounts": [_as_listed(call, account) for account in accounts]}
-    if next_token is not None:
-        value["nextToken"] = next_token
-    return call.answer(value)
+    accounts, following = page_of(_seen(call), call.json_object(), (1, 100))
+    return call.answer({"adsAccounts": [_as_listed(call, account) for account in accounts], **following})
 
 
 def show_ads_account(call: Call, match: Match) -> Answer:
@@ -155,11 +151,8 @@ def query_advertiser_accounts(call: Call, match: Match) -> Answer:
     wanted = call.json_object()
     chosen = (wanted.get("advertiserAccountIdFilter") or {}).get("include")
     accounts = [account for account in _seen(call) if chosen is None or account.account_id in chosen]
-    accounts, next_token = _page(accounts, wanted, (10, 100))
-    value: dict[str, Any] = {"advertiserAccounts": [_as_queried(call, account) for account in accounts]}
-    if next_token is not None:
-        value["nextToken"] = next_token
-    return call.answer(value)
+    shown, following = page_of(accounts, wanted, (10, 100))
+    return call.answer({"advertiserAccounts": [_as_queried(call, account) for account in shown], **following})
 
 
 def list_manager_accounts(call: Call, match: Match) -> Answer:
@@ -206,21 +199,6 @@ def _regions(call: Call) -> tuple[str, ...]:
 def _seen(call: Call) -> list[AdsAccount]:
     regions = _regions(call)
     return [account for account in call.state.ads_accounts.listed(call.caller.user) if account.in_regions(regions)]
-
-
-def _page(
-    accounts: list[AdsAccount], wanted: dict[str, Any], bounds: tuple[int, int]
-) -> tuple[list[AdsAccount], str | None]:
-    """One page of accounts, and the token of the next. BodyUnreadable where the numbers are out of bounds."""
-    least, most = bounds
-    size = wanted.get("maxResults", most)
-    if not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most:
-        raise BodyUnreadable(f"maxResults is a number from {least} to {most}")
-    start = str(wanted.get("nextToken") or "page-0").removeprefix("page-")
-    if not start.isdecimal() or int(start) > len(accounts):
-        raise BodyUnreadable("nextToken is none that was given out")
-    end = int(start) + size
-    return accounts[int(start) : end], f"page-{end}" if end < len(accounts) else None
 
 
 def _as_listed(call: Call, account: AdsAccount) -> dict[str, Any]:

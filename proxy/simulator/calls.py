@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from proxy.simulator.answers import Answer, error_answer, json_answer
@@ -12,10 +12,15 @@ from proxy.simulator.checks import Head, answer_media_type
 from proxy.simulator.s3 import presign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.simulator.checks import Refusal
     from proxy.simulator.limits import Caller
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
+
+JsonObject = dict[str, Any]
+Listed = TypeVar("Listed")
 
 
 class CallRefused(Exception):
@@ -28,6 +33,14 @@ class CallRefused(Exception):
 
 class BodyUnreadable(ValueError):
     """A body that is no JSON, or not of the shape that the operation needs."""
+
+
+class ItemRefused(Exception):
+    """One of several items is refused; `errors` say why, in the form of its API."""
+
+    def __init__(self, *errors: JsonObject) -> None:
+        super().__init__(*errors)
+        self.errors = list(errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +105,35 @@ class Call:
         """A URL at S3 that is good for some seconds, by default a short time."""
         seconds = self.state.settings.presigned_lifetime if lifetime is None else lifetime
         return presign(self.state, self.s3_url + path, method, seconds)
+
+
+def carry_out_each(
+    member: str, items: list[Any], act: Callable[[str, Any], JsonObject]
+) -> tuple[list[JsonObject], list[JsonObject]]:
+    """The successes and the errors of the items in a member of the body, each with its index.
+
+    `act` gets the place of an item in the body and the item. It returns members of the success, or raises ItemRefused.
+    """
+    success, errors = [], []
+    for index, item in enumerate(items):
+        try:
+            success.append({"index": index, **act(f"$.{member}[{index}]", item)})
+        except ItemRefused as refused:
+            errors.append({"index": index, "errors": refused.errors})
+    return success, errors
+
+
+def page_of(found: list[Listed], wanted: JsonObject, bounds: tuple[int, int]) -> tuple[list[Listed], JsonObject]:
+    """One page by the body's `maxResults` and `nextToken`, and the member that leads to the next page, if there is one.
+
+    `bounds` are the least and most of a page. BodyUnreadable where a number is out of bounds.
+    """
+    least, most = bounds
+    size = wanted.get("maxResults", most)
+    if not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most:
+        raise BodyUnreadable(f"maxResults is a number from {least} to {most}")
+    start = str(wanted.get("nextToken") or "page-0").removeprefix("page-")
+    if not start.isdecimal() or int(start) > len(found):
+        raise BodyUnreadable("nextToken is none that was given out")
+    end = int(start) + size
+    return found[int(start) : end], {"nextToken": f"page-{end}"} if end < len(found) else {}

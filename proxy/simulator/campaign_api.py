@@ -1,14 +1,17 @@
-"""The operations on campaigns and their like: Sponsored Products, Brands and Display."""
+"""The operations on campaigns and their like before the unified API: Sponsored Products, Brands and Display."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.calls import BodyUnreadable, Call
-from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Kind, StoredObject, page
+from proxy.simulator.calls import BodyUnreadable, Call, ItemRefused, carry_out_each
+from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Kind, StoredObject
+from proxy.simulator.unified import matches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.simulator.answers import Answer
     from proxy.simulator.campaign_terms import Entity
 
@@ -23,7 +26,6 @@ def _shelf(call: Call, product: str, kind: Kind) -> dict[str, StoredObject]:
 
 
 def _create(call: Call, product: str, kind: Kind, given: Entity) -> StoredObject:
-    _shelf(call, product, kind)
     named = {"adProduct": PRODUCTS[product]} if product in PRODUCTS else {}
     return call.state.objects.create((call.scope, call.region, kind.resource), "earlier", {**given, **named})
 
@@ -34,50 +36,48 @@ def _shown(kind: Kind, stored: StoredObject) -> Entity:
     return value
 
 
+# --- Version 3 and 4: lists in, and 207 with what succeeded and what did not -----------------------------
+
+
 def list_entities(call: Call, match: Match) -> Answer:
     """`POST /sp/{kind}/list`, `/sb/v4/{kind}/list` and `/portfolios/list`: pages by `nextToken`."""
-    kind = SP_KINDS[match["kind"]]
-    shelf = _shelf(call, match["product"], kind)
+    kind, wanted = SP_KINDS[match["kind"]], call.json_object()
     try:
-        found = page([_shown(kind, stored) for stored in shelf.values()], kind, call.json_object())
+        start = int(str(wanted.get("nextToken") or "page-0").removeprefix("page-") or 0)
+        end = start + int(wanted.get("maxResults") or 100)
     except ValueError as error:
         raise BodyUnreadable("maxResults or nextToken is not valid") from error
-    value: dict[str, Any] = {kind.member: found.entities, "totalResults": found.total}
-    if found.next_token is not None:
-        value["nextToken"] = found.next_token
-    return call.answer(value)
+    given = {name: wanted.get(name) for name in (f"{kind.id_name}Filter", "stateFilter")}
+    filters = {name: chosen for name, chosen in given.items() if isinstance(chosen, dict) and chosen.get("include")}
+    shown = [_shown(kind, stored) for stored in _shelf(call, match["product"], kind).values()]
+    found = [entity for entity in shown if matches({"state": None, **entity}, filters)]
+    following = {"nextToken": f"page-{end}"} if end < len(found) else {}
+    return call.answer({kind.member: found[start:end], "totalResults": len(found), **following})
 
 
 def create_entities(call: Call, match: Match) -> Answer:
-    """`POST /sp/{kind}`, `/sb/v4/{kind}` and `/portfolios`: 207 with what succeeded and what did not."""
+    """`POST /sp/{kind}`, `/sb/v4/{kind}` and `/portfolios`."""
     kind = SP_KINDS[match["kind"]]
-    success, errors = [], []
-    for index, entity in enumerate(call.json_list(kind.member)):
-        wrong = find_wrong_values(kind, index, entity)
-        if wrong:
-            errors.append({"index": index, "errors": wrong})
-        else:
-            success.append(_success(call, kind, index, _create(call, match["product"], kind, entity)))
-    return call.answer({kind.member: {"success": success, "error": errors}}, 207)
+
+    def create(place: str, given: Entity) -> StoredObject:
+        refuse_wrong_values(place, given)
+        return _create(call, match["product"], kind, given)
+
+    return _multi_status(call, kind, call.json_list(kind.member), create)
 
 
 def update_entities(call: Call, match: Match) -> Answer:
     """`PUT` of the same: the members that were sent are changed and stay so."""
     kind = SP_KINDS[match["kind"]]
     shelf = _shelf(call, match["product"], kind)
-    success, errors = [], []
-    for index, change in enumerate(call.json_list(kind.member)):
-        entity = shelf.get(str(change.get(kind.id_name)))
-        if entity is None:
-            errors.append(_unknown(kind, index, change.get(kind.id_name)))
-            continue
-        wrong = find_wrong_values(kind, index, change)
-        if wrong:
-            errors.append({"index": index, "errors": wrong})
-            continue
-        entity.change("earlier", change)
-        success.append(_success(call, kind, index, entity))
-    return call.answer({kind.member: {"success": success, "error": errors}}, 207)
+
+    def update(place: str, change: Entity) -> StoredObject:
+        stored = _known(shelf, kind, place, change.get(kind.id_name))
+        refuse_wrong_values(place, change)
+        stored.change("earlier", change)
+        return stored
+
+    return _multi_status(call, kind, call.json_list(kind.member), update)
 
 
 def archive_entities(call: Call, match: Match) -> Answer:
@@ -85,69 +85,37 @@ def archive_entities(call: Call, match: Match) -> Answer:
     kind = SP_KINDS[match["kind"]]
     shelf = _shelf(call, match["product"], kind)
     chosen = call.json_object().get(f"{kind.id_name}Filter", {})
-    success, errors = [], []
-    for index, entity_id in enumerate(chosen.get("include", []) if isinstance(chosen, dict) else []):
-        entity = shelf.get(str(entity_id))
-        if entity is None:
-            errors.append(_unknown(kind, index, entity_id))
-            continue
-        entity.change("earlier", {"state": "ARCHIVED"})
-        success.append(_success(call, kind, index, entity))
+
+    def archive(place: str, object_id: object) -> StoredObject:
+        stored = _known(shelf, kind, place, object_id)
+        stored.change("earlier", {"state": "ARCHIVED"})
+        return stored
+
+    return _multi_status(call, kind, chosen.get("include", []) if isinstance(chosen, dict) else [], archive)
+
+
+def _multi_status(call: Call, kind: Kind, items: list[Any], act: Callable[[str, Any], StoredObject]) -> Answer:
+    """207; with `Prefer: return=representation` the objects are in it."""
+    whole = "return=representation" in (call.head.first("prefer") or "")
+
+    def carry_out(place: str, item: Any) -> Entity:
+        stored = act(place, item)
+        shown = {kind.member.removesuffix("s"): _shown(kind, stored)} if whole else {}
+        return {kind.id_name: stored.object_id, **shown}
+
+    success, errors = carry_out_each(kind.member, items, carry_out)
     return call.answer({kind.member: {"success": success, "error": errors}}, 207)
 
 
-def list_display(call: Call, match: Match) -> Answer:
-    """`GET /sd/{kind}`: a bare array, by `startIndex` and `count`."""
-    kind = SP_KINDS[match["kind"]]
-    entities = [_as_display(kind, stored) for stored in _shelf(call, "sd", kind).values()]
-    wanted = call.parameters()
-    try:
-        start, count = int(wanted.get("startIndex") or 0), int(wanted.get("count") or 100)
-    except ValueError as error:
-        raise BodyUnreadable("startIndex and count are numbers") from error
-    return call.answer(entities[start : start + count])
-
-
-def change_display(call: Call, match: Match) -> Answer:
-    """`POST` and `PUT /sd/{kind}`: an array in, an array out."""
-    kind = SP_KINDS[match["kind"]]
-    shelf = _shelf(call, "sd", kind)
-    results = []
-    for given in call.json_list():
-        change = {**given, "state": str(given["state"]).upper()} if "state" in given else given
-        if call.method == "POST":
-            made = _create(call, "sd", kind, change)
-            results.append({kind.id_name: int(made.object_id), "code": "SUCCESS"})
-            continue
-        entity = shelf.get(str(change.get(kind.id_name)))
-        if entity is not None:
-            entity.change("earlier", change)
-        result = {kind.id_name: change.get(kind.id_name)}
-        if entity is None:
-            results.append({**result, "code": "NOT_FOUND", "description": f"{kind.id_name} was not found."})
-        else:
-            results.append({**result, "code": "SUCCESS"})
-    return call.answer(results, 207)
-
-
-def _as_display(kind: Kind, stored: StoredObject) -> Entity:
-    """Sponsored Display writes states in small letters."""
-    value = _shown(kind, stored)
-    return {**value, "state": value["state"].lower()} if "state" in value else value
-
-
-def _success(call: Call, kind: Kind, index: int, stored: StoredObject) -> Entity:
-    value: Entity = {"index": index, kind.id_name: stored.object_id}
-    if "return=representation" in (call.head.first("prefer") or ""):
-        value[kind.member.removesuffix("s")] = _shown(kind, stored)
-    return value
-
-
-def _unknown(kind: Kind, index: int, entity_id: object) -> Entity:
-    entity_type = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.member.removesuffix("s")).upper()
-    said = {"entityId": str(entity_id), "entityType": entity_type}
-    where = f"$.{kind.member}[{index}].{kind.id_name}"
-    return {"index": index, "errors": [_error("entityNotFoundError", "ENTITY_NOT_FOUND", where, entity_id, **said)]}
+def _known(shelf: dict[str, StoredObject], kind: Kind, place: str, object_id: object) -> StoredObject:
+    stored = shelf.get(str(object_id))
+    if stored is None:
+        entity_type = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.member.removesuffix("s")).upper()
+        said = {"entityId": str(object_id), "entityType": entity_type}
+        raise ItemRefused(
+            _error("entityNotFoundError", "ENTITY_NOT_FOUND", f"{place}.{kind.id_name}", object_id, **said)
+        )
+    return stored
 
 
 def _error(error_type: str, reason: str, location: str, trigger: object, **further: object) -> Entity:
@@ -157,23 +125,77 @@ def _error(error_type: str, reason: str, location: str, trigger: object, **furth
     return {"errorType": error_type, "errorValue": {error_type: value}}
 
 
-# --- Budget rules ----------------------------------------------------------------------------------------
+STATES = ("ENABLED", "PAUSED", "PROPOSED")
+LEAST_BID, LEAST_BUDGET = 0.02, 1
+
+
+def refuse_wrong_values(place: str, entity: Entity) -> None:
+    """Raises ItemRefused for a state, a bid or a budget that an entity cannot have."""
+    state, bid, budget = entity.get("state", "ENABLED"), entity.get("bid"), entity.get("budget")
+    amount = budget.get("budget") if isinstance(budget, dict) else budget
+    found = []
+    if state not in STATES:
+        found.append(_error("rangeError", "INVALID_ENUM_VALUE", f"{place}.state", state, allowed=list(STATES)))
+    for value, least, error_type, reason, member in (
+        (bid, LEAST_BID, "rangeError", "TOO_LOW", "bid"),
+        (amount, LEAST_BUDGET, "budgetError", "BUDGET_TOO_LOW", "budget.budget"),
+    ):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and value >= least):
+            found.append(_error(error_type, reason, f"{place}.{member}", value, lowerLimit=str(least)))
+    if found:
+        raise ItemRefused(*found)
+
+
+# --- Sponsored Display and budget rules: results with a code ---------------------------------------------
+
+SUCCESS: Entity = {"code": "SUCCESS"}
+NO_RULE: Entity = {"code": "NOT_FOUND", "details": "There is no such budget rule."}
+
+
+def list_display(call: Call, match: Match) -> Answer:
+    """`GET /sd/{kind}`: a bare array, by `startIndex` and `count`; states are in small letters."""
+    kind = SP_KINDS[match["kind"]]
+    shown = [_shown(kind, stored) for stored in _shelf(call, "sd", kind).values()]
+    entities = [{**each, "state": each["state"].lower()} if "state" in each else each for each in shown]
+    wanted = call.parameters()
+    try:
+        start, count = int(wanted.get("startIndex") or 0), int(wanted.get("count") or 100)
+    except ValueError as error:
+        raise BodyUnreadable("startIndex and count are numbers") from error
+    return call.answer(entities[start : start + count])
+
+
+def change_display(call: Call, match: Match) -> Answer:
+    """`POST` and `PUT /sd/{kind}`: an array in, an array out; new ids are numbers."""
+    kind = SP_KINDS[match["kind"]]
+    given = [{**each, "state": str(each["state"]).upper()} if "state" in each else each for each in call.json_list()]
+    unknown: Entity = {"code": "NOT_FOUND", "description": f"{kind.id_name} was not found."}
+    results = _changed(call, "sd", kind, given, unknown)
+    if call.method == "POST":
+        results = [{**each, kind.id_name: int(each[kind.id_name])} for each in results]
+    return call.answer(results, 207)
 
 
 def change_budget_rules(call: Call, match: Match) -> Answer:
-    """`POST` and `PUT /{sp|sb|sd}/budgetRules`: results with a code each."""
-    shelf = _shelf(call, match["product"], BUDGET_RULES)
+    """`POST` and `PUT /{sp|sb|sd}/budgetRules`."""
+    given = call.json_list(BUDGET_RULES.member)
+    return call.answer({"responses": _changed(call, match["product"], BUDGET_RULES, given, NO_RULE)}, 207)
+
+
+def _changed(call: Call, product: str, kind: Kind, entities: list[Entity], unknown: Entity) -> list[Entity]:
+    """The results of a `POST`, which creates, or a `PUT`, which changes; `unknown` is the result of an unknown id."""
+    shelf = _shelf(call, product, kind)
     results = []
-    for change in call.json_list(BUDGET_RULES.member):
+    for given in entities:
         if call.method == "POST":
-            made = _create(call, match["product"], BUDGET_RULES, change)
-            results.append(_rule_result(made.object_id, known=True))
+            results.append({kind.id_name: _create(call, product, kind, given).object_id, **SUCCESS})
             continue
-        rule = shelf.get(str(change.get("ruleId")))
-        if rule is not None:
-            rule.change("earlier", change)
-        results.append(_rule_result(change.get("ruleId"), known=rule is not None))
-    return call.answer({"responses": results}, 207)
+        stored = shelf.get(str(given.get(kind.id_name)))
+        if stored is not None:
+            stored.change("earlier", given)
+        results.append({kind.id_name: given.get(kind.id_name), **(SUCCESS if stored else unknown)})
+    return results
 
 
 def associate_budget_rules(call: Call, match: Match) -> Answer:
@@ -182,37 +204,5 @@ def associate_budget_rules(call: Call, match: Match) -> Answer:
     chosen = call.json_object().get("budgetRuleIds")
     if not isinstance(chosen, list):
         raise BodyUnreadable("budgetRuleIds must be a list of ids")
-    results = [_rule_result(rule_id, known=str(rule_id) in shelf) for rule_id in chosen]
+    results = [{"ruleId": rule_id, **(SUCCESS if str(rule_id) in shelf else NO_RULE)} for rule_id in chosen]
     return call.answer({"responses": results}, 207)
-
-
-def _rule_result(rule_id: object, *, known: bool) -> Entity:
-    said = {"code": "SUCCESS"} if known else {"code": "NOT_FOUND", "details": "There is no such budget rule."}
-    return {"ruleId": rule_id, **said}
-
-
-# --- Values of entities ----------------------------------------------------------------------------------
-
-STATES = ("ENABLED", "PAUSED", "PROPOSED")
-LEAST_BID, LEAST_BUDGET = 0.02, 1
-
-
-def find_wrong_values(kind: Kind, index: int, entity: Entity) -> list[Entity]:
-    """What of the values that an entity sets cannot be: its state, its bid, its budget."""
-    where, found = f"$.{kind.member}[{index}]", []
-    state, bid, budget = entity.get("state", "ENABLED"), entity.get("bid"), entity.get("budget")
-    if state not in STATES:
-        allowed = list(STATES)
-        found.append(_error("rangeError", "INVALID_ENUM_VALUE", f"{where}.state", state, allowed=allowed))
-    if bid is not None and not _reaches(bid, LEAST_BID):
-        found.append(_error("rangeError", "TOO_LOW", f"{where}.bid", bid, lowerLimit=str(LEAST_BID)))
-    amount = budget.get("budget") if isinstance(budget, dict) else budget
-    if amount is not None and not _reaches(amount, LEAST_BUDGET):
-        found.append(
-            _error("budgetError", "BUDGET_TOO_LOW", f"{where}.budget.budget", amount, lowerLimit=str(LEAST_BUDGET))
-        )
-    return found
-
-
-def _reaches(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least

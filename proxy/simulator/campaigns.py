@@ -136,46 +136,16 @@ class ObjectStore:
         return self.shelves[place]
 
     def create(self, place: Place, generation: Generation, given: Entity) -> StoredObject:
-        """Adds an object with a new id."""
+        """Adds an object with a new id; what there is from the start has earlier ones."""
+        shelf = self.shelf(place)
         self.last_id += 1
         owner, region, resource = place
         terms = Terms(self.currency(owner, region)) if resource == "campaigns" else None
         made = StoredObject(str(self.last_id), terms)
         made.change(generation, given)
-        self.shelves.setdefault(place, {})[made.object_id] = made
+        shelf[made.object_id] = made
         return made
 
     def _first(self, place: Place, product: str) -> str:
         """The id of the first object, of a product if there is one: the parent of those that belong to one."""
         return next(key for key, each in self.shelf(place).items() if product in ("", each.shared["adProduct"]))
-
-
-@dataclass(slots=True)
-class Page:
-    """One page of a list. `next_token` is None on the last."""
-
-    entities: list[Entity]
-    total: int
-    next_token: str | None
-
-
-def page(entities: list[Entity], kind: Kind, wanted: Entity) -> Page:
-    """The page that a list request wants: `maxResults`, `nextToken`, `<id>Filter.include`, `stateFilter.include`."""
-    ids = _included(wanted, f"{kind.id_name}Filter")
-    states = _included(wanted, "stateFilter")
-    chosen = [
-        entity
-        for entity in entities
-        if (ids is None or entity[kind.id_name] in ids) and (states is None or entity.get("state") in states)
-    ]
-    start = int(str(wanted.get("nextToken") or "page-0").removeprefix("page-") or 0)
-    size = int(wanted.get("maxResults") or 100)
-    following = start + size
-    return Page(chosen[start:following], len(chosen), f"page-{following}" if following < len(chosen) else None)
-
-
-def _included(wanted: Entity, name: str) -> set[str] | None:
-    chosen = wanted.get(name)
-    if not isinstance(chosen, dict) or not chosen.get("include"):
-        return None
-    return {str(entry).upper() if name == "stateFilter" else str(entry) for entry in chosen["include"]}

@@ -217,37 +217,32 @@ UNIFIED_RANGE, UNIFIED_KEPT = 120, 731
 MOST_FIELDS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """What is wrong with one member, in an error code of the unified API."""
-
-    code: str
-    message: str
-    member: str
+FieldProblem = tuple[str, str, str]
+"""An error code of the unified API, what is wrong, and the member that is."""
 
 
 def problem_with_unified_order(order: JsonObject, today: date) -> FieldProblem | None:
     """Why Amazon would refuse a version 1 order on a day, or None. Whether its fields exist is not checked."""
     fields = order["query"].get("fields") if isinstance(order["query"], dict) else None
     if not _is_list_of_texts(fields) or (fields and len(fields) > MOST_FIELDS):
-        return FieldProblem("FIELD_SIZE_IS_OUT_OF_RANGE", f"fields must be 1 to {MOST_FIELDS} texts", "query.fields")
+        return ("FIELD_SIZE_IS_OUT_OF_RANGE", f"fields must be 1 to {MOST_FIELDS} texts", "query.fields")
     given = order["query"].get("filter")
     if given is not None and not _is_filter(given):
-        return FieldProblem("FIELD_VALUE_IS_INVALID", "a filter has either on or and", "query.filter")
+        return ("FIELD_VALUE_IS_INVALID", "a filter has either on or and", "query.filter")
     periods = order["periods"]
     if not isinstance(periods, list) or len(periods) != 1:
-        return FieldProblem("FIELD_SIZE_IS_OUT_OF_RANGE", "there must be one period", "periods")
+        return ("FIELD_SIZE_IS_OUT_OF_RANGE", "there must be one period", "periods")
     period = periods[0].get("datePeriod") if isinstance(periods[0], dict) else None
     start, end = (day_of(period.get(name)) if isinstance(period, dict) else None for name in REQUIRED[:2])
     at = "periods[0].datePeriod"
     if start is None or end is None:
-        return FieldProblem("FIELD_VALUE_IS_INVALID", "startDate and endDate must be dates such as 2026-11-30", at)
+        return ("FIELD_VALUE_IS_INVALID", "startDate and endDate must be dates such as 2026-11-30", at)
     if end < start:
-        return FieldProblem("FIELD_VALUE_IS_INVALID", "endDate must not be before startDate", at)
+        return ("FIELD_VALUE_IS_INVALID", "endDate must not be before startDate", at)
     if (end - start).days >= UNIFIED_RANGE:
-        return FieldProblem("FIELD_VALUE_IS_OUT_OF_RANGE", f"a period has at most {UNIFIED_RANGE} days", at)
+        return ("FIELD_VALUE_IS_OUT_OF_RANGE", f"a period has at most {UNIFIED_RANGE} days", at)
     if start < today - timedelta(days=UNIFIED_KEPT):
-        return FieldProblem("FIELD_VALUE_IS_OUT_OF_RANGE", f"startDate is more than {UNIFIED_KEPT} days ago", at)
+        return ("FIELD_VALUE_IS_OUT_OF_RANGE", f"startDate is more than {UNIFIED_KEPT} days ago", at)
     return None
 
 

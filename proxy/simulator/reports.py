@@ -156,6 +156,11 @@ class Report:
         """Whether its rows can be fetched."""
         return self.stage == "COMPLETED"
 
+    @property
+    def failure_reason(self) -> str | None:
+        """Why it failed, if it did."""
+        return self.fate.reason if self.fate and self.stage == "FAILED" else None
+
     def on_calendar(self, at: float | None) -> float:
         """A time of the clock as one of the calendar; None is the order's."""
         return self.ordered_on if at is None else self.ordered_on + at - self.ordered_at
