@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.calls import Call, CallRefused
+from proxy.simulator.addressing import NO_SUCH_ACCOUNT
+from proxy.simulator.ads_account_api import MANAGER_ID
+from proxy.simulator.answers import Answer, error_answer, error_at, json_answer
+from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
 from proxy.simulator.checks import Refusal
-from proxy.simulator.report_orders import problem_with_order
+from proxy.simulator.report_orders import passes_filter, problem_with_order, problem_with_unified_order
 from proxy.simulator.reports import Order
+from proxy.simulator.unified import Shape, load_shapes
+from proxy.simulator.unified_api import multi_status, read_body, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.simulator.campaign_terms import Entity
     from proxy.simulator.reports import Report
 
 Match = re.Match[str]
@@ -254,3 +262,149 @@ def show_download_urls(call: Call, match: Match) -> Answer:
     """`GET .../workflowExecutions/{id}/downloadUrls`: presigned URLs."""
     url = call.presigned(f"/sandbox/amc/{match['id']}.json.gz")
     return call.answer({"downloadUrls": [url], "metadataDownloadUrls": []})
+
+
+# --- Version 1, in the unified API ------------------------------------------------------------------------
+
+FORMATS = ("CSV", "GZIP_JSON", "PARTITIONED_CSV", "PARTITIONED_GZIP_JSON")
+MOST_ACCOUNTS = 2000
+UNIFIED = "unified"
+
+
+class OrderThrottled(Exception):
+    """An order that came when the queue was full."""
+
+
+def create_reports(call: Call, match: Match) -> Answer:
+    """`POST /adsApi/v1/create/reports`: one report for up to 2,000 accounts, which must all be the user's."""
+    shape = _shape("create")
+    _check_accounts(call, read_body(call, shape)["accessRequestedAccounts"])
+    try:
+        return multi_status(call, shape, _create_report)
+    except OrderThrottled:
+        return error_at(call.path, 429, "TOO_MANY_REQUESTS", "Too Many Requests").with_headers(THROTTLED)
+
+
+def retrieve_reports(call: Call, match: Match) -> Answer:
+    """`POST /adsApi/v1/retrieve/reports`: PENDING, PROCESSING, then COMPLETED with presigned URLs."""
+
+    def retrieve(call: Call, shape: Shape, place: str, report_id: Any) -> Entity:
+        _known_report(call, place, report_id)
+        report = call.state.reports.ask(str(report_id))
+        return _as_unified(call, report) if report else {}
+
+    return multi_status(call, _shape("retrieve"), retrieve)
+
+
+def delete_reports(call: Call, match: Match) -> Answer:
+    """`POST /adsApi/v1/delete/reports`."""
+
+    def delete(call: Call, shape: Shape, place: str, report_id: Any) -> Entity:
+        report = _known_report(call, place, report_id)
+        call.state.reports.delete(report.report_id)
+        return _as_unified(call, report)
+
+    return multi_status(call, _shape("delete"), delete)
+
+
+def _shape(verb: str) -> Shape:
+    return load_shapes()["POST", f"/adsApi/v1/{verb}/reports"]
+
+
+def _check_accounts(call: Call, given: Any) -> None:
+    """The accounts that a report is asked for: each an ads account or a manager account of this user."""
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_ACCOUNTS:
+        raise BodyUnreadable(f"accessRequestedAccounts must be a list of 1 to {MOST_ACCOUNTS}")
+    for entry in given:
+        if not isinstance(entry, dict) or set(entry) not in ({"advertiserAccountId"}, {"managerAccountId"}):
+            raise BodyUnreadable("each of accessRequestedAccounts has an advertiserAccountId or a managerAccountId")
+        manager, account_id = entry.get("managerAccountId"), str(entry.get("advertiserAccountId"))
+        account = call.state.ads_accounts.named(account_id)
+        if manager == MANAGER_ID or (account is not None and call.caller.user in account.users):
+            continue
+        kind = "body-account-unknown" if account is None else "body-account-forbidden"
+        chosen = manager or account_id
+        reason = f"the body names account {chosen}, which is not {call.caller.user}'s"
+        raise CallRefused(Refusal(403, kind, "FORBIDDEN", reason, NO_SUCH_ACCOUNT.format(chosen)))
+
+
+def _create_report(call: Call, shape: Shape, place: str, given: Any) -> Entity:
+    if not isinstance(given, dict):
+        raise BodyUnreadable("reports must be a list of JSON objects")
+    settings, store = call.state.settings, call.state.reports
+    form = str(given.get("format"))
+    parts = settings.report_parts if form.startswith("PARTITIONED") else 1
+    named = [next(iter(entry.values())) for entry in call.json_object()["accessRequestedAccounts"]]
+    request = {**given, "accounts": named}
+    order = Order(UNIFIED, "", request, call.caller, call.region, text=form.endswith("CSV"), parts=parts)
+    problem = _problem_with(call, shape, given)
+    if problem is not None:
+        store.refuse(order)
+        raise refused(place, *problem)
+    countries = tuple(_countries(call, named, given["query"]))
+    placed = store.place(replace(order, countries=countries), settings)
+    if placed.report is None or placed.result == "throttled":
+        raise OrderThrottled
+    return _as_unified(call, placed.report)
+
+
+def _countries(call: Call, named: list[str], query: Any) -> Iterator[tuple[str, str]]:
+    """The countries of the accounts that the report's filter lets pass, and whose rows are in each.
+
+    An ads account has rows of all its countries, whichever host is asked.
+    """
+    book = call.state.ads_accounts
+    accounts = book.listed(call.caller.user) if MANAGER_ID in named else [book.named(each) for each in named]
+    for account in accounts:
+        assert account is not None  # `_check_accounts` found it
+        there = [each for each in account.presences if each.country is not None]
+        found = [(str(each.country), each.profile_id or str(each.entity_id)) for each in there]
+        for country, advertiser_id in found or [("", account.account_id)]:
+            if passes_filter(query.get("filter") if isinstance(query, dict) else None, country):
+                yield country, advertiser_id
+
+
+def _problem_with(call: Call, shape: Shape, given: Entity) -> tuple[str, str, str] | None:
+    """Code, message and member of what is wrong; days and fields are checked with `strict_reports`."""
+    missing = next((name for name in shape.needs if given.get(name) is None), None)
+    if missing is not None:
+        return "FIELD_VALUE_IS_NULL", f"{missing} must be there", missing
+    if given["format"] not in FORMATS:
+        return "FIELD_VALUE_IS_INVALID", f"format is one of {', '.join(FORMATS)}", "format"
+    return problem_with_unified_order(given, call.state.date()) if call.state.settings.strict_reports else None
+
+
+def _known_report(call: Call, place: str, report_id: Any) -> Report:
+    report = call.state.reports.reports.get(str(report_id))
+    if report is None or report.order.kind != UNIFIED or report.order.caller.user != call.caller.user:
+        raise refused(place, "RESOURCE_ID_NOT_FOUND", f"report {report_id} does not exist", "reportId")
+    return report
+
+
+def _as_unified(call: Call, report: Report) -> Entity:
+    request = report.order.request
+    value: Entity = {
+        "reportId": report.report_id,
+        "status": report.stage,
+        "creationDateTime": timestamp(report.ordered_on),
+        "lastUpdatedDateTime": timestamp(report.changed_on),
+        **{name: request[name] for name in ("format", "periods", "query", "currencyOfView") if name in request},
+    }
+    if report.done:
+        parts = [_part(call, report, number) for number in range(report.order.parts)]
+        value |= {"completedDateTime": timestamp(report.changed_on), "completedReportParts": parts}
+    if report.failure_reason is not None:
+        value |= {"failureCode": "INTERNAL_ERROR", "failureReason": report.failure_reason}
+    return value
+
+
+def _part(call: Call, report: Report, number: int) -> Entity:
+    """One file of a report. The size of a large one, which is made while it is fetched, is a guess."""
+    ending = "csv" if report.order.text else "json.gz"
+    name = f"{report.report_id}/part-{number}" if report.order.parts > 1 else report.report_id
+    lifetime = call.state.settings.report_url_lifetime
+    return {
+        "url": call.presigned(f"/sandbox/reports/{name}.{ending}", lifetime=lifetime),
+        "sizeInBytes": report.size(number) or report.plan().rows,
+        "urlExpirationDateTime": timestamp(call.state.today() + lifetime),
+    }
