@@ -1,10 +1,14 @@
-"""The operations of reports, snapshots, exports, uploads and workflow executions: ordered now, fetched later."""
+"""The operations of reports, snapshots, exports, uploads and workflow executions: ordered now, fetched later.
+
+All of them order from one store (`reports`). Each API has its own way to show a report.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.addressing import NO_SUCH_ACCOUNT
@@ -18,12 +22,15 @@ from proxy.simulator.unified import Shape, load_shapes
 from proxy.simulator.unified_api import multi_status, read_body, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from proxy.simulator.campaign_terms import Entity
     from proxy.simulator.reports import Report
 
+JsonObject = dict[str, Any]
 Match = re.Match[str]
+
+THROTTLED = ("amazon-advertising-api-throttled", "true")
+"""What Amazon sends with a 429 instead of Retry-After."""
 
 
 def timestamp(seconds: float) -> str:
@@ -31,13 +38,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def order(call: Call, kind: str, subject: str) -> Report:
-    """A report of a kind that shares no queue."""
-    wanted = Order(kind, subject, call.json_object(), call.caller, call.region)
-    return call.state.reports.make(wanted, call.state.settings, currency_of(call))
-
-
-def look_up(call: Call, kind: str, report_id: str) -> Report | None:
+def _look_up(call: Call, kind: str, report_id: str) -> Report | None:
     """A report by id. Unless `strict_reports` is on, unknown ids are reports of long ago."""
     report = call.state.reports.ask(report_id)
     if report is None and not call.state.settings.strict_reports and report_id not in call.state.reports.deleted:
@@ -45,50 +46,86 @@ def look_up(call: Call, kind: str, report_id: str) -> Report | None:
     return report
 
 
-def currency_of(call: Call) -> str:
+def _currency_of(call: Call) -> str:
     """The currency of the profile that a call is for."""
     profile = call.state.profiles.find(call.region, call.scope, call.caller.user)
     return profile.currency if profile else "USD"
 
 
-# --- v2: reports and snapshots ----------------------------------------------------------------------------
+# --- Reports of version 2, snapshots, DSP reports, exports and workflow executions ------------------------
 
 
-def order_v2_report(call: Call, match: Match) -> Answer:
-    """`POST /v2/{sp|hsa|sd}/{recordType}/report`."""
-    report = order(call, "v2", match["record"])
-    value = {"reportId": report.report_id, "recordType": report.order.subject, "status": "IN_PROGRESS"}
-    return call.answer({**value, "statusDetails": "Report is being generated."}, 202)
+@dataclass(frozen=True, slots=True)
+class ReportForm:
+    """How reports of a kind that shares no queue are shown. `noun` is the word of errors.
+
+    `statuses` are that of an unfinished and of a finished report, `details` its further members. The answer to an order
+    has those of `ordered` instead, the path's subject as `subject_name`, and the status `code`.
+    """
+
+    kind: str
+    id_name: str
+    noun: str
+    statuses: tuple[str, str]
+    details: Callable[[Call, Report], JsonObject]
+    ordered: JsonObject
+    subject_name: str = ""
+    code: int = 202
+
+    def order(self, call: Call, match: Match) -> Answer:
+        """The answer to an order."""
+        wanted = Order(self.kind, match["subject"], call.json_object(), call.caller, call.region)
+        report = call.state.reports.make(wanted, call.state.settings, _currency_of(call))
+        named = {self.subject_name: match["subject"]} if self.subject_name else {}
+        value = {self.id_name: report.report_id, **named, "status": self.statuses[0], **self.ordered}
+        return call.answer(value, self.code)
+
+    def show(self, call: Call, match: Match) -> Answer:
+        """The answer to a look at a report."""
+        report = _look_up(call, self.kind, match["id"])
+        if report is None:
+            return call.missing(f"{self.noun} {match['id']}")
+        status = self.statuses[report.done]
+        return call.answer({self.id_name: report.report_id, "status": status, **self.details(call, report)})
 
 
-def show_v2_report(call: Call, match: Match) -> Answer:
-    """`GET /v2/reports/{id}`: its `location` is at this API host."""
-    return _show_v2(call, "v2", match["id"], ("reportId", "reports"))
+def _as_v2(path_name: str, call: Call, report: Report) -> JsonObject:
+    """`location` is at this API host."""
+    if not report.done:
+        return {"statusDetails": "In progress."}
+    location = f"{call.api_url}/v1/{path_name}/{report.report_id}/download"
+    return {"statusDetails": "Done.", "location": location, "fileSize": report.size()}
 
 
-def order_snapshot(call: Call, match: Match) -> Answer:
-    """`POST /v2/{sp|hsa}/{recordType}/snapshot` and `POST /sd/{recordType}/snapshot`."""
-    report = order(call, "snapshot", match["record"])
-    return call.answer(
-        {"snapshotId": report.report_id, "recordType": report.order.subject, "status": "IN_PROGRESS"}, 202
-    )
+def _as_dsp(call: Call, report: Report) -> JsonObject:
+    location = call.presigned(f"/sandbox/reports/{report.report_id}.json.gz") if report.done else None
+    return {"type": "CAMPAIGN", "location": location}
 
 
-def show_snapshot(call: Call, match: Match) -> Answer:
-    """`GET /v2/sp/snapshots/{id}` and its like: its `location` is at this API host."""
-    return _show_v2(call, "snapshot", match["id"], ("snapshotId", "snapshots"))
+def _as_export(call: Call, report: Report) -> JsonObject:
+    created = {"createdAt": timestamp(report.ordered_on)}
+    if not report.done:
+        return created
+    url = call.presigned(f"/sandbox/exports/{report.report_id}.json.gz")
+    return {**created, "url": url, "fileSize": report.size(), "generatedAt": timestamp(report.changed_on)}
 
 
-def _show_v2(call: Call, kind: str, report_id: str, names: tuple[str, str]) -> Answer:
-    id_name, path_name = names
-    report = look_up(call, kind, report_id)
-    if report is None:
-        return call.missing(f"{id_name} {report_id}")
-    value: dict[str, Any] = {id_name: report.report_id, "status": "IN_PROGRESS", "statusDetails": "In progress."}
-    if report.done:
-        location = f"{call.api_url}/v1/{path_name}/{report.report_id}/download"
-        value |= {"status": "SUCCESS", "statusDetails": "Done.", "location": location, "fileSize": report.size()}
-    return call.answer(value)
+def _as_execution(call: Call, report: Report) -> JsonObject:
+    return {"createTime": timestamp(report.ordered_on)}
+
+
+IN_PROGRESS = ("IN_PROGRESS", "SUCCESS")
+GENERATED = {"statusDetails": "Report is being generated."}
+PENDING = {"status": "PENDING", "workflowId": "sandbox"}
+V2 = ReportForm("v2", "reportId", "reportId", IN_PROGRESS, partial(_as_v2, "reports"), GENERATED, "recordType")
+SNAPSHOT = ReportForm(
+    "snapshot", "snapshotId", "snapshotId", IN_PROGRESS, partial(_as_v2, "snapshots"), {}, "recordType"
+)
+DSP = ReportForm("dsp", "reportId", "report", IN_PROGRESS, _as_dsp, {"location": None})
+EXPORT = ReportForm("export", "exportId", "export", ("PROCESSING", "COMPLETED"), _as_export, {})
+EXECUTION = ReportForm(
+    "amc", "workflowExecutionId", "execution", ("RUNNING", "SUCCEEDED"), _as_execution, PENDING, code=200
+)
 
 
 def download(call: Call, match: Match) -> Answer:
@@ -102,40 +139,42 @@ def download(call: Call, match: Match) -> Answer:
     return Answer(307, (("Location", location),), b"", "counted")
 
 
-# --- v3 reports, DSP reports, exports ---------------------------------------------------------------------
+def show_download_urls(call: Call, match: Match) -> Answer:
+    """`GET .../workflowExecutions/{id}/downloadUrls`: presigned URLs."""
+    url = call.presigned(f"/sandbox/amc/{match['id']}.json.gz")
+    return call.answer({"downloadUrls": [url], "metadataDownloadUrls": []})
+
+
+def open_upload(call: Call, match: Match) -> Answer:
+    """`POST /assets/upload`: a presigned URL that takes a PUT."""
+    name = str(call.json_object().get("fileName", "asset.bin")).replace("/", "_")
+    return call.answer({"url": call.presigned(f"/sandbox/assets/{name}", "PUT")})
+
+
+# --- Version 3 --------------------------------------------------------------------------------------------
 
 
 def order_v3_report(call: Call, match: Match) -> Answer:
     """`POST /reporting/reports`: 425 for a duplicate, 429 if the queue is full, 400 for what Amazon would not take."""
-    wanted = _order_v3(call)
-    state = call.state
-    problem = problem_with_order(wanted.request, state.date()) if state.settings.strict_reports else None
+    request, state = call.json_object(), call.state
+    configuration = request.get("configuration")
+    subject = configuration.get("reportTypeId") if isinstance(configuration, dict) else None
+    wanted = Order("v3", str(subject or ""), request, call.caller, call.region)
+    problem = problem_with_order(request, state.date()) if state.settings.strict_reports else None
     if problem is not None:
         state.reports.refuse(wanted)
         raise CallRefused(Refusal(400, "report-order", "400", problem))
-    placed = state.reports.place(wanted, state.settings, currency_of(call))
+    placed = state.reports.place(wanted, state.settings, _currency_of(call))
     if placed.report is None or placed.result == "throttled":
-        return json_answer({"code": "429", "detail": "Too Many Requests"}, 429).with_headers(THROTTLED)
+        return _message(429, "Too Many Requests").with_headers(THROTTLED)
     if placed.result == "duplicate" and state.settings.report_duplicates == "refuse":
-        text = f"The Request is a duplicate of : {placed.report.report_id}"
-        return json_answer({"code": "425", "detail": text}, 425)
+        return _message(425, f"The Request is a duplicate of : {placed.report.report_id}")
     return call.answer(_as_v3(call, placed.report))
-
-
-THROTTLED = ("amazon-advertising-api-throttled", "true")
-"""What Amazon sends with a 429 instead of Retry-After."""
-
-
-def _order_v3(call: Call) -> Order:
-    request = call.json_object()
-    configuration = request.get("configuration")
-    subject = configuration.get("reportTypeId") if isinstance(configuration, dict) else None
-    return Order("v3", str(subject or ""), request, call.caller, call.region)
 
 
 def show_v3_report(call: Call, match: Match) -> Answer:
     """`GET /reporting/reports/{id}`: PENDING, PROCESSING, then FAILED, or COMPLETED with a presigned `url`."""
-    report = look_up(call, "v3", match["id"]) if _may_see(call, match["id"]) else None
+    report = _look_up(call, "v3", match["id"]) if _may_see(call, match["id"]) else None
     return _no_report(match["id"]) if report is None else call.answer(_as_v3(call, report))
 
 
@@ -146,7 +185,7 @@ def delete_v3_report(call: Call, match: Match) -> Answer:
     if not _may_see(call, report_id) or (report is None and call.state.settings.strict_reports):
         return _no_report(report_id)
     if report is not None and report.stage != "PENDING":
-        return json_answer({"code": "400", "detail": f"Report {report_id} is not in PENDING status"}, 400)
+        return _message(400, f"Report {report_id} is not in PENDING status")
     call.state.reports.delete(report_id)
     return call.answer({"code": "200", "detail": "Report was deleted", "reportId": report_id})
 
@@ -158,18 +197,19 @@ def _may_see(call: Call, report_id: str) -> bool:
     if report is None:
         return report_id not in store.deleted
     made = report.order
-    sent_right = (caller.scope or made.caller.scope, caller.account or made.caller.account)
-    return (made.kind, made.region, made.caller.user) == ("v3", call.region, caller.user) and sent_right == (
-        made.caller.scope,
-        made.caller.account,
-    )
+    same_advertiser = caller.scope in (None, made.caller.scope) and caller.account in (None, made.caller.account)
+    return same_advertiser and (made.kind, made.region, made.caller.user) == ("v3", call.region, caller.user)
+
+
+def _message(status: int, detail: str) -> Answer:
+    return json_answer({"code": str(status), "detail": detail}, status)
 
 
 def _no_report(report_id: str) -> Answer:
-    return json_answer({"code": "404", "detail": f"Report {report_id} was not found"}, 404)
+    return _message(404, f"Report {report_id} was not found")
 
 
-def _as_v3(call: Call, report: Report) -> dict[str, Any]:
+def _as_v3(call: Call, report: Report) -> JsonObject:
     """All members of the specification."""
     request, lifetime = report.order.request, call.state.settings.report_url_lifetime
     url = None
@@ -189,79 +229,8 @@ def _as_v3(call: Call, report: Report) -> dict[str, Any]:
         "url": url,
         "urlExpiresAt": timestamp(call.state.today() + lifetime) if url else None,
         "fileSize": report.size() if url else None,
-        "failureReason": report.fate.reason if report.fate and report.stage == "FAILED" else None,
+        "failureReason": report.failure_reason,
     }
-
-
-def order_dsp_report(call: Call, match: Match) -> Answer:
-    """`POST /accounts/{id}/dsp/reports`."""
-    report = order(call, "dsp", match["account"])
-    return call.answer({"reportId": report.report_id, "status": "IN_PROGRESS", "location": None}, 202)
-
-
-def show_dsp_report(call: Call, match: Match) -> Answer:
-    """`GET /accounts/{id}/dsp/reports/{id}`: its `location` is presigned."""
-    report = look_up(call, "dsp", match["id"])
-    if report is None:
-        return call.missing(f"report {match['id']}")
-    location = call.presigned(f"/sandbox/reports/{report.report_id}.json.gz") if report.done else None
-    status = "SUCCESS" if report.done else "IN_PROGRESS"
-    return call.answer({"reportId": report.report_id, "type": "CAMPAIGN", "status": status, "location": location})
-
-
-def order_export(call: Call, match: Match) -> Answer:
-    """`POST /{campaigns|adGroups|ads|targets}/export`."""
-    report = order(call, "export", match["subject"])
-    return call.answer({"exportId": report.report_id, "status": "PROCESSING"}, 202)
-
-
-def show_export(call: Call, match: Match) -> Answer:
-    """`GET /exports/{id}`: its `url` is presigned."""
-    report = look_up(call, "export", match["id"])
-    if report is None:
-        return call.missing(f"export {match['id']}")
-    value: dict[str, Any] = {
-        "exportId": report.report_id,
-        "status": "PROCESSING",
-        "createdAt": timestamp(report.ordered_on),
-    }
-    if report.done:
-        url = call.presigned(f"/sandbox/exports/{report.report_id}.json.gz")
-        value |= {"status": "COMPLETED", "url": url, "fileSize": report.size()}
-        value["generatedAt"] = timestamp(report.changed_on)
-    return call.answer(value)
-
-
-def open_upload(call: Call, match: Match) -> Answer:
-    """`POST /assets/upload`: a presigned URL that takes a PUT."""
-    name = str(call.json_object().get("fileName", "asset.bin")).replace("/", "_")
-    return call.answer({"url": call.presigned(f"/sandbox/assets/{name}", "PUT")})
-
-
-# --- Amazon Marketing Cloud -------------------------------------------------------------------------------
-
-
-def order_execution(call: Call, match: Match) -> Answer:
-    """`POST /amc/reporting/{instance}/workflowExecutions`."""
-    report = order(call, "amc", match["instance"])
-    return call.answer({"workflowExecutionId": report.report_id, "status": "PENDING", "workflowId": "sandbox"})
-
-
-def show_execution(call: Call, match: Match) -> Answer:
-    """`GET /amc/reporting/{instance}/workflowExecutions/{id}`."""
-    report = look_up(call, "amc", match["id"])
-    if report is None:
-        return call.missing(f"execution {match['id']}")
-    status = "SUCCEEDED" if report.done else "RUNNING"
-    return call.answer(
-        {"workflowExecutionId": report.report_id, "status": status, "createTime": timestamp(report.ordered_on)}
-    )
-
-
-def show_download_urls(call: Call, match: Match) -> Answer:
-    """`GET .../workflowExecutions/{id}/downloadUrls`: presigned URLs."""
-    url = call.presigned(f"/sandbox/amc/{match['id']}.json.gz")
-    return call.answer({"downloadUrls": [url], "metadataDownloadUrls": []})
 
 
 # --- Version 1, in the unified API ------------------------------------------------------------------------
@@ -288,7 +257,7 @@ def create_reports(call: Call, match: Match) -> Answer:
 def retrieve_reports(call: Call, match: Match) -> Answer:
     """`POST /adsApi/v1/retrieve/reports`: PENDING, PROCESSING, then COMPLETED with presigned URLs."""
 
-    def retrieve(call: Call, shape: Shape, place: str, report_id: Any) -> Entity:
+    def retrieve(call: Call, shape: Shape, place: str, report_id: Any) -> JsonObject:
         _known_report(call, place, report_id)
         report = call.state.reports.ask(str(report_id))
         return _as_unified(call, report) if report else {}
@@ -299,7 +268,7 @@ def retrieve_reports(call: Call, match: Match) -> Answer:
 def delete_reports(call: Call, match: Match) -> Answer:
     """`POST /adsApi/v1/delete/reports`."""
 
-    def delete(call: Call, shape: Shape, place: str, report_id: Any) -> Entity:
+    def delete(call: Call, shape: Shape, place: str, report_id: Any) -> JsonObject:
         report = _known_report(call, place, report_id)
         call.state.reports.delete(report.report_id)
         return _as_unified(call, report)
@@ -328,7 +297,7 @@ def _check_accounts(call: Call, given: Any) -> None:
         raise CallRefused(Refusal(403, kind, "FORBIDDEN", reason, NO_SUCH_ACCOUNT.format(chosen)))
 
 
-def _create_report(call: Call, shape: Shape, place: str, given: Any) -> Entity:
+def _create_report(call: Call, shape: Shape, place: str, given: Any) -> JsonObject:
     if not isinstance(given, dict):
         raise BodyUnreadable("reports must be a list of JSON objects")
     settings, store = call.state.settings, call.state.reports
@@ -364,7 +333,7 @@ def _countries(call: Call, named: list[str], query: Any) -> Iterator[tuple[str, 
                 yield country, advertiser_id
 
 
-def _problem_with(call: Call, shape: Shape, given: Entity) -> tuple[str, str, str] | None:
+def _problem_with(call: Call, shape: Shape, given: JsonObject) -> tuple[str, str, str] | None:
     """Code, message and member of what is wrong; days and fields are checked with `strict_reports`."""
     missing = next((name for name in shape.needs if given.get(name) is None), None)
     if missing is not None:
@@ -381,9 +350,9 @@ def _known_report(call: Call, place: str, report_id: Any) -> Report:
     return report
 
 
-def _as_unified(call: Call, report: Report) -> Entity:
+def _as_unified(call: Call, report: Report) -> JsonObject:
     request = report.order.request
-    value: Entity = {
+    value: JsonObject = {
         "reportId": report.report_id,
         "status": report.stage,
         "creationDateTime": timestamp(report.ordered_on),
@@ -398,7 +367,7 @@ def _as_unified(call: Call, report: Report) -> Entity:
     return value
 
 
-def _part(call: Call, report: Report, number: int) -> Entity:
+def _part(call: Call, report: Report, number: int) -> JsonObject:
     """One file of a report. The size of a large one, which is made while it is fetched, is a guess."""
     ending = "csv" if report.order.text else "json.gz"
     name = f"{report.report_id}/part-{number}" if report.order.parts > 1 else report.report_id

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from proxy.simulator.limits import Caller
 from proxy.simulator.report_orders import day_of
@@ -63,26 +63,24 @@ class Order:
     def identity(self, *, units_collide: bool) -> bytes:
         """What makes another order a duplicate: all but the name; with `units_collide` the time unit does not count."""
         wanted = {name: value for name, value in self.request.items() if name != "name"}
-        configuration = wanted.get("configuration")
-        if isinstance(configuration, dict):
-            left_out = ("timeUnit",) if units_collide else ()
+        ignored = OF_UNITS if units_collide else ()
+        if isinstance(wanted.get("configuration"), dict):
+            members = wanted["configuration"].items()
             wanted["configuration"] = {
-                name: _without_days(value) if units_collide and name == "columns" else _sorted(value)
-                for name, value in configuration.items()
-                if name not in left_out
+                name: _compared(value, ignored) for name, value in members if name not in ignored
             }
         who = (self.kind, self.region, self.caller.user, self.caller.client_id, self.caller.scope, self.caller.account)
         return json.dumps([who, wanted], sort_keys=True).encode()
 
 
-def _sorted(value: Any) -> Any:
+OF_UNITS = ("timeUnit", "date", "startDate", "endDate")
+"""The member and the columns in which orders with another time unit differ."""
+
+
+def _compared(value: Any, ignored: tuple[str, ...]) -> Any:
+    """A list of texts in any order, and without those that do not count."""
     texts = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-    return sorted(value) if texts else value
-
-
-def _without_days(columns: Any) -> Any:
-    days = ("date", "startDate", "endDate")
-    return _sorted([column for column in columns if column not in days] if isinstance(columns, list) else columns)
+    return sorted(entry for entry in value if entry not in ignored) if texts else value
 
 
 @dataclass(slots=True)
@@ -145,11 +143,9 @@ class Report:
         """PENDING, PROCESSING, then COMPLETED or FAILED."""
         if self.finished_at is not None:
             return "FAILED" if self.outcome == "failed" else "COMPLETED"
-        if self.outcome == "stalled":
-            return "PENDING"
-        if self.pending or self.processing:
-            return "PENDING" if self.clock() < self.ordered_at + self.pending else "PROCESSING"
-        return "PENDING" if self.polls_left == self.polls else "PROCESSING"
+        timed = self.pending or self.processing
+        begun = self.clock() >= self.ordered_at + self.pending if timed else self.polls_left < self.polls
+        return "PROCESSING" if begun and self.outcome != "stalled" else "PENDING"
 
     @property
     def done(self) -> bool:
@@ -161,16 +157,12 @@ class Report:
         """Why it failed, if it did."""
         return self.fate.reason if self.fate and self.stage == "FAILED" else None
 
-    def on_calendar(self, at: float | None) -> float:
-        """A time of the clock as one of the calendar; None is the order's."""
-        return self.ordered_on if at is None else self.ordered_on + at - self.ordered_at
-
     @property
     def changed_on(self) -> float:
         """When its stage changed last, by the calendar."""
         if self.finished_at is not None:
-            return self.on_calendar(self.finished_at)
-        return self.on_calendar(self.ordered_at + self.pending if self.stage == "PROCESSING" else None)
+            return self.ordered_on + self.finished_at - self.ordered_at
+        return self.ordered_on + (self.pending if self.stage == "PROCESSING" else 0)
 
     def plan(self) -> Rows:
         """What its rows are made from."""
@@ -247,6 +239,10 @@ class Placed:
     report: Report | None = None
 
 
+WHO = ("user", "client_id", "region", "profile", "account", "kind")
+"""By what orders are counted."""
+
+
 @dataclass(slots=True)
 class OrderBook:
     """Every order that arrived: how many by who ordered and with which result, and the newest."""
@@ -259,27 +255,20 @@ class OrderBook:
         caller = order.caller
         who = (caller.user, caller.client_id, order.region, caller.scope or "", caller.account or "", order.kind)
         self.counts[(*who, result)] += 1
-        names = ("user", "client_id", "region", "profile", "account", "kind")
-        entry: dict[str, Any] = dict(zip(names, who, strict=True))
-        name = order.request.get("name")
-        self.newest.append(
-            {**entry, "type": order.subject, "name": name, "result": result, "report_id": report_id, "at": at}
-        )
+        what = {"type": order.subject, "name": order.request.get("name"), "result": result}
+        self.newest.append({**dict(zip(WHO, who, strict=True)), **what, "report_id": report_id, "at": at})
 
     def totals(self) -> dict[str, int]:
         """The orders by result."""
-        found = Counter[str]()
-        for key, count in self.counts.items():
-            found[key[-1]] += count
-        return {result: found[result] for result in ("created", "duplicate", "throttled", "refused")}
+        return {
+            result: sum(count for key, count in self.counts.items() if key[-1] == result) for result in get_args(Result)
+        }
 
     def by_profile(self) -> list[dict[str, Any]]:
         """The same for each login, region, profile or account, and kind."""
-        names = ("user", "client_id", "region", "profile", "account", "kind")
         found: dict[tuple[str, ...], dict[str, Any]] = {}
-        for key, count in self.counts.items():
-            entry = found.setdefault(key[:-1], dict(zip(names, key[:-1], strict=True)))
-            entry[key[-1]] = count
+        for (*who, result), count in self.counts.items():
+            found.setdefault(tuple(who), dict(zip(WHO, who, strict=True)))[result] = count
         return list(found.values())
 
 
