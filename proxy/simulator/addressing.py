@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.simulator.checks import SCOPE, Head, Refusal
+from proxy.simulator.answers import Refusal
+from proxy.simulator.checks import SCOPE, Head
 from proxy.simulator.operations import ACCOUNT_HEADER
 
 if TYPE_CHECKING:

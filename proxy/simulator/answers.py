@@ -1,4 +1,4 @@
-"""An answer as a value, and the ways to make one. Nothing is written here."""
+"""Answers and refusals as values, and the ways to make an answer. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.simulator.faults import Fault, Framing
+    from proxy.simulator.faults import Framing
 
 
 MARK = ("X-Ads-Simulator", "pretend data, not Amazon")
@@ -32,6 +32,24 @@ class Answer:
     def with_headers(self, *headers: tuple[str, str]) -> Answer:
         """The same answer with more headers at its end."""
         return replace(self, headers=self.headers + headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` go to the client. Without
+    `words`, which are Amazon's own, the client gets the reason.
+    """
+
+    status: int
+    kind: str
+    code: str
+    reason: str
+    words: str | None = None
+
+    @property
+    def details(self) -> str:
+        """The text for the client."""
+        return self.reason if self.words is None else self.words
 
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Answer:
@@ -59,6 +77,11 @@ def error_at(path: str, status: int, code: str, text: str) -> Answer:
     return error_answer(status, code, text)
 
 
+def as_error(path: str, refusal: Refusal) -> Answer:
+    """What a client gets for a refusal at a path."""
+    return error_at(path, refusal.status, refusal.code, refusal.details)
+
+
 def request_ids() -> tuple[tuple[str, str], ...]:
     """The request ids of an answer of the Ads API."""
     rid = secrets.token_hex(10).upper()
@@ -75,13 +98,6 @@ def compressed(answer: Answer, accept_encoding: str, smallest: int | None) -> An
         return answer
     packed = replace(answer, body=gzip.compress(answer.body, 1))
     return packed.with_headers(("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
-
-
-def faulted(answer: Answer, fault: Fault) -> Answer:
-    """The answer of a fault instead of the true one, if it has a status."""
-    if fault.status is None:
-        return answer
-    return Answer(fault.status, fault.headers, fault.body, fault.framing)
 
 
 # --- What a control request gives ------------------------------------------------------------------------

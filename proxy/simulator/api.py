@@ -6,16 +6,16 @@ is off.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
 from proxy.simulator import ads_account_api, campaign_api, report_api, unified_api
-from proxy.simulator.answers import Answer
-from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
+from proxy.simulator.answers import Answer, Refusal
+from proxy.simulator.calls import Call, CallRefused
 from proxy.simulator.campaigns import SP_KINDS
-from proxy.simulator.checks import Refusal
 from proxy.simulator.operations import load_collections
 
 Handler = Callable[[Call, "re.Match[str]"], Answer]
@@ -80,20 +80,22 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def respond(call: Call) -> Answer:
-    """The answer to a call that passed all checks.
+def respond(call: Call) -> Answer | Refusal:
+    """The answer to a call that passed all checks; a refusal of an unknown operation, or of a body that does not fit.
 
-    Raises CallRefused for an unknown operation, and BodyUnreadable or CallRefused for a body that does not fit.
+    The operation is known if Amazon's specifications or its Postman collections have it.
     """
-    handle = _find_handler(call)
-    if handle is None and call.state.settings.strict_paths and not _is_known(call):
-        raise CallRefused(_not_found(call))
+    handle, settings = _find_handler(call), call.state.settings
+    known = handle or call.operation or load_collections().find(call.method, call.path)
+    if settings.strict_paths and known is None:
+        return _not_found(call)
     try:
-        return handle() if handle else answer_generically(call)
-    except (BodyUnreadable, CallRefused):
-        if call.state.settings.strict_bodies:
-            raise
+        with contextlib.suppress(*(() if settings.strict_bodies else (CallRefused,))):
+            if handle is not None:
+                return handle()
         return answer_generically(call)
+    except CallRefused as error:
+        return error.refusal
 
 
 def _find_handler(call: Call) -> Callable[[], Answer] | None:
@@ -106,11 +108,6 @@ def _find_handler(call: Call) -> Callable[[], Answer] | None:
     if call.operation is not None and call.operation.template.startswith(unified_api.PREFIX):
         return partial(unified_api.answer_unified, call)
     return None
-
-
-def _is_known(call: Call) -> bool:
-    """Whether Amazon's specifications or its Postman collections have the operation."""
-    return call.operation is not None or load_collections().find(call.method, call.path) is not None
 
 
 def _not_found(call: Call) -> Refusal:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from proxy.simulator.answers import Answer, error_answer, json_answer
+from proxy.simulator.answers import Answer, Refusal, error_answer, json_answer
 from proxy.simulator.checks import Head, answer_media_type
 from proxy.simulator.s3 import presign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.simulator.checks import Refusal
     from proxy.simulator.limits import Caller
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
@@ -31,8 +30,11 @@ class CallRefused(Exception):
         self.refusal = refusal
 
 
-class BodyUnreadable(ValueError):
+class BodyUnreadable(CallRefused):
     """A body that is no JSON, or not of the shape that the operation needs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Refusal(400, "body", "INVALID_ARGUMENT", reason))
 
 
 class ItemRefused(Exception):
@@ -45,7 +47,10 @@ class ItemRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`path` and `query` are as sent. `api_url` is this API host as the client addressed it; `s3_url` leads to S3."""
+    """`path` and `query` are as sent. `api_url` is this API host as the client addressed it; `s3_url` leads to S3.
+
+    `note` remembers a refusal of the call in the ledger.
+    """
 
     state: SimulatorState
     region: str
@@ -58,6 +63,7 @@ class Call:
     body: bytes
     api_url: str
     s3_url: str
+    note: Callable[[Refusal], None]
 
     @property
     def scope(self) -> str:

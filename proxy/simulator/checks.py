@@ -7,8 +7,9 @@ headers that a proxy must never let through.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from proxy.simulator.answers import Refusal
 
 if TYPE_CHECKING:
     from proxy.simulator.credentials import AccessToken
@@ -33,24 +34,6 @@ LEAKED_NAMES = frozenset(
 )
 LEAKED_PREFIXES = ("x-ads-", "x-forwarded-", "proxy-")
 HARMLESS_CONNECTION = frozenset({"", "keep-alive", "close"})
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is refused. `kind` is counted and `reason` noted; `code` and `words` go to the client. Without
-    `words`, which are Amazon's own, the client gets the reason.
-    """
-
-    status: int
-    kind: str
-    code: str
-    reason: str
-    words: str | None = None
-
-    @property
-    def details(self) -> str:
-        """The text for the client."""
-        return self.reason if self.words is None else self.words
 
 
 class Head:

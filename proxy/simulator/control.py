@@ -16,7 +16,6 @@ from proxy.simulator.answers import Answer, ControlRefused, JsonObject, json_ans
 from proxy.simulator.credentials import as_text, end_of, moment_of
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import Fault, Framing, Match, Point, Rest
-from proxy.simulator.ledger import plain
 from proxy.simulator.limits import ASPECTS, Limit, Limits
 from proxy.simulator.named_faults import NAMED
 from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES
@@ -361,7 +360,7 @@ def read_object(body: bytes) -> JsonObject:
 def show_requests(state: SimulatorState, given: JsonObject) -> Any:
     """The newest requests, oldest first; `last` bounds them, `listener` chooses among them."""
     chosen = [r for r in state.requests if given.get("listener") in (None, r.listener)]
-    return [plain(record) for record in chosen[-int(given.get("last", 100)) :]]
+    return [asdict(record) for record in chosen[-int(given.get("last", 100)) :]]
 
 
 def show_refusals(state: SimulatorState, given: JsonObject) -> Any:
@@ -374,7 +373,7 @@ def show_refusals(state: SimulatorState, given: JsonObject) -> Any:
         "total": counts["refusals"],
         "by_kind": counts["refusals_by_kind"],
         "by_owner": counts["refusals_by_owner"],
-        "refusals": [plain(record) for record in chosen],
+        "refusals": [asdict(record) for record in chosen],
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.simulator.answers import Answer, compressed, faulted
+from proxy.simulator.answers import Answer, Refusal, compressed
 from proxy.simulator.checks import Head
 from proxy.simulator.faults import Fault, before_head, kill
 from proxy.simulator.writing import send
@@ -63,18 +63,13 @@ class CallContext:
         async for piece in self.request.content.iter_any():
             self.record.body_bytes += len(piece)
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Remembers that the request broke a rule."""
+        self.state.ledger.refused(self.record, refusal)
+
     def host(self) -> str:
         """The host (and port) by which this listener was addressed."""
         return self.head.first("host") or "localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to answer, decided when it is needed. `refused` answers come before faults; `path` is what is counted."""
-
-    respond: Callable[[], Awaitable[Answer]]
-    path: str
-    refused: bool = False
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -93,44 +88,47 @@ def arrive(state: SimulatorState, listener: str, region: str | None, request: we
     return CallContext(state, listener, region, request, record, Head(request.raw_headers), path, query)
 
 
-async def carry_out(context: CallContext, decision: Decision) -> web.StreamResponse:
-    """Answers a visit, with whatever fault was planned for it."""
-    fault = choose_fault(context, decision)
+async def carry_out(
+    context: CallContext, respond: Callable[[], Awaitable[Answer]], path: str, checked: object = None
+) -> web.StreamResponse:
+    """Answers a visit, with whatever fault was planned for it; `path` is what is counted.
+
+    If the checks gave a Refusal (`checked`), the request is told so, and only met by a fault that comes before them.
+    """
+    state, refused = context.state, isinstance(checked, Refusal)
+    if isinstance(checked, Refusal):
+        context.refuse(checked)
+    entry = state.faults.find(context.listener, context.region, context.request.method, context.path)
+    fault = None
+    if entry is not None and (not refused or entry.fault.before_checks):
+        state.ledger.faults += 1
+        fault = state.faults.use(entry)
     try:
         if fault is not None:
             context.record.fault = True
-            await before_head(context.request, fault, context.state.faults.cleared)
-        answer = await find_answer(context, decision, fault)
-        context.state.ledger.answered(context.record, answer.status, decision.path)
+            await before_head(context.request, fault, state.faults.cleared)
+        answer = await find_answer(context, respond, fault)
+        state.ledger.answered(context.record, answer.status, path)
         response = await send(context.request, answer, fault)
         if fault is not None and fault.early:
             await context.dispose(fault.rest)
     except (asyncio.CancelledError, ConnectionError):
         if fault is None or not fault.ends_connection:
             context.record.disconnected = True
-            context.state.ledger.disconnects += 1
+            state.ledger.disconnects += 1
         raise asyncio.CancelledError from None
     return response
 
 
-def choose_fault(context: CallContext, decision: Decision) -> Fault | None:
-    """The fault that meets this visit, now used; a request that breaks the rules is told so instead."""
-    entry = context.state.faults.find(context.listener, context.region, context.request.method, context.path)
-    if entry is None or (decision.refused and not entry.fault.before_checks):
-        return None
-    context.state.ledger.faults += 1
-    return context.state.faults.use(entry)
-
-
-async def find_answer(context: CallContext, decision: Decision, fault: Fault | None) -> Answer:
+async def find_answer(context: CallContext, respond: Callable[[], Awaitable[Answer]], fault: Fault | None) -> Answer:
     """The fault's answer, or the true one."""
     if fault is not None and fault.status is not None:
         if fault.carried_out:
-            await decision.respond()
+            await respond()
         else:
             await (context.first_bytes(fault.early_after) if fault.early else context.body())
-        return faulted(Answer(fault.status), fault)
-    answer = await decision.respond()
+        return Answer(fault.status, fault.headers, fault.body, fault.framing)
+    answer = await respond()
     if context.listener != "api":
         return answer
     return compressed(answer, context.head.first("accept-encoding") or "", context.state.settings.compress_from)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from proxy.simulator.answers import Refusal
 
 log = logging.getLogger("proxy.simulator")
 
@@ -102,13 +104,12 @@ class Ledger:
             key = "other"
         self.paths.setdefault(key, Counter())[str(status)] += 1
 
-    def refused(self, record: RequestRecord, status: int, kind: str, reason: str) -> None:
+    def refused(self, record: RequestRecord, refusal: Refusal) -> None:
         """A rule was broken: remembered, counted and logged."""
+        status, kind, reason = refusal.status, refusal.kind, refusal.reason
         owner = "tool" if kind in TOOL_KINDS else "proxy"
-        refusal = RefusalRecord(
-            record.number, record.listener, record.region, record.method, record.target, status, kind, owner, reason
-        )
-        self.refusals.append(refusal)
+        where = record.number, record.listener, record.region, record.method, record.target
+        self.refusals.append(RefusalRecord(*where, status, kind, owner, reason))
         self.refusals_by_kind[kind] += 1
         self.refusals_by_owner[owner] += 1
         log.warning("refused %s %s (%s): %s: %s", record.method, record.target, status, kind, reason)
@@ -157,8 +158,3 @@ TOOL_KINDS = frozenset(
     }
 )
 """Refusals for what a client itself does; all others are for what a proxy adds, must remove or must not change."""
-
-
-def plain(record: RequestRecord | RefusalRecord) -> dict[str, Any]:
-    """A record as JSON can carry it."""
-    return asdict(record)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from proxy.simulator import lwa, mcp, s3
-from proxy.simulator.addressing import ACCOUNT_HEADERS, Addressed, check_account, check_scope
-from proxy.simulator.answers import Answer, error_answer, error_at, json_answer, request_ids
+from proxy.simulator.addressing import Addressed, check_account, check_scope
+from proxy.simulator.answers import Answer, Refusal, as_error, error_answer, error_at, json_answer, request_ids
 from proxy.simulator.api import respond
-from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
+from proxy.simulator.calls import Call
 from proxy.simulator.checks import (
     Head,
-    Refusal,
     check_client,
     check_host,
     check_media,
@@ -24,12 +23,12 @@ from proxy.simulator.checks import (
     find_leak,
     has_body,
 )
-from proxy.simulator.exchange import CallContext, Decision, arrive, carry_out
+from proxy.simulator.exchange import CallContext, arrive, carry_out
 from proxy.simulator.limits import Caller, family_of, limited_request_of
 from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aiohttp import web
 
@@ -56,40 +55,45 @@ async def serve_api(
 ) -> web.StreamResponse:
     """Any request to one of the API's ports."""
     path = request.raw_path.partition("?")[0]
-    if path == lwa.PATH:
-        return await serve_lwa(arrive(state, "lwa", region, request))
-    if path == lwa.USER_PROFILE_PATH:
-        return await serve_user_profile(arrive(state, "lwa", region, request))
-    if path == lwa.SIGN_IN_PATH:
-        return await serve_sign_in(arrive(state, "sign-in", region, request))
+    if path in lwa.ANSWERS:
+        listener, answer = lwa.ANSWERS[path]
+        return await serve_login(arrive(state, listener, region, request), answer)
     if path in mcp.PATHS:
         return await serve_mcp(arrive(state, "mcp", region, request), around)
     context = arrive(state, "api", region, request)
     operation = state.operations.find(request.method, context.path)
     caller = wrong_host(context) or examine(state, region, context.path, context.head, operation)
-    counted = operation.template if operation else context.path
-    if isinstance(caller, Refusal):
-        return await refuse(context, caller, counted)
 
     async def decide() -> Answer:
-        return (await answer_api(context, around, caller, operation)).with_headers(*request_ids())
+        answer = caller if isinstance(caller, Refusal) else await answer_api(context, around, caller, operation)
+        if isinstance(answer, Refusal):
+            answer = as_error(context.path, answer)
+        return answer.with_headers(*request_ids())
 
-    return await carry_out(context, Decision(decide, counted))
+    return await carry_out(context, decide, operation.template if operation else context.path, caller)
+
+
+async def serve_login(context: CallContext, answer: Callable[[CallContext, bytes], Answer]) -> web.StreamResponse:
+    """A request to Login with Amazon."""
+
+    async def decide() -> Answer:
+        return answer(context, await context.body())
+
+    return await carry_out(context, decide, context.path)
 
 
 async def answer_api(
     context: CallContext, around: ListenerAddresses, caller: Caller, operation: Operation | None
-) -> Answer:
+) -> Answer | Refusal:
     """The API's own answer to a request that passed the checks."""
     counted = operation.template if operation else context.path
     if context.path.startswith("/sim/"):
         return throttle(context, caller, counted) or await play(context.request, context.path, context.query)
     body = await context.body()
-    answer = throttle(context, caller, counted, body) or attempt(open_call(context, around, caller, operation, body))
-    if isinstance(answer, Answer):
-        return answer
-    context.state.ledger.refused(context.record, answer.status, answer.kind, answer.reason)
-    return error_at(context.path, answer.status, answer.code, answer.details)
+    answer = throttle(context, caller, counted, body) or respond(open_call(context, around, caller, operation, body))
+    if isinstance(answer, Refusal):
+        context.refuse(answer)
+    return answer
 
 
 def open_call(
@@ -108,17 +112,8 @@ def open_call(
         body=body,
         api_url=f"{around.scheme}://{context.host()}",
         s3_url=around.s3_url(context.host()),
+        note=context.refuse,
     )
-
-
-def attempt(call: Call) -> Answer | Refusal:
-    """The answer to a call, or the rule that its body breaks."""
-    try:
-        return respond(call)
-    except CallRefused as error:
-        return error.refusal
-    except BodyUnreadable as error:
-        return Refusal(400, "body", "INVALID_ARGUMENT", str(error))
 
 
 def wrong_host(context: CallContext) -> Refusal | None:
@@ -129,105 +124,32 @@ def wrong_host(context: CallContext) -> Refusal | None:
     return check_host(context.head, transport.get_extra_info("sockname")[1])
 
 
-async def refuse(context: CallContext, refusal: Refusal, path: str) -> web.StreamResponse:
-    """Answers a request that broke a rule, and notes it in the ledger."""
-    context.state.ledger.refused(context.record, refusal.status, refusal.kind, refusal.reason)
-
-    async def decide() -> Answer:
-        answer = error_at(context.path, refusal.status, refusal.code, refusal.details)
-        return answer.with_headers(*request_ids())
-
-    return await carry_out(context, Decision(decide, path, refused=True))
-
-
-async def serve_lwa(context: CallContext) -> web.StreamResponse:
-    """The token endpoint. Its errors are not refusals: they are counted by result."""
-
-    async def decide() -> Answer:
-        return lwa.answer_token_request(context.state, context.request.method, context.head, await context.body())
-
-    return await carry_out(context, Decision(decide, lwa.PATH))
-
-
-async def serve_user_profile(context: CallContext) -> web.StreamResponse:
-    """Who the user of an access token is."""
-
-    async def decide() -> Answer:
-        return lwa.answer_user_profile(context.state, context.head)
-
-    return await carry_out(context, Decision(decide, lwa.USER_PROFILE_PATH))
-
-
-async def serve_sign_in(context: CallContext) -> web.StreamResponse:
-    """The sign-in page, which a person's browser visits."""
-
-    async def decide() -> Answer:
-        return lwa.answer_sign_in(context.state, context.request.method, context.query, await context.body())
-
-    return await carry_out(context, Decision(decide, lwa.SIGN_IN_PATH))
-
-
 async def serve_mcp(context: CallContext, around: ListenerAddresses) -> web.StreamResponse:
     """The hosted MCP endpoint."""
-    state, region = context.state, context.region or ""
-    caller = wrong_host(context) or mcp.examine_mcp(state, region, context.head)
-    if isinstance(caller, Refusal):
-        state.ledger.refused(context.record, caller.status, caller.kind, caller.reason)
+    state = context.state
+    caller = wrong_host(context) or mcp.examine_mcp(state, context.region or "", context.head)
 
     async def decide() -> Answer:
         body = await context.body()
         if isinstance(caller, Refusal):
             return mcp.refuse_mcp(state, caller, body)
         throttled = throttle(context, caller, context.path)
-        if throttled is not None:
-            return throttled
-        call = open_call(context, around, caller, None, b"")
+        return throttled or mcp.answer_mcp(open_call(context, around, caller, None, body))
 
-        def ask(path: str, wanted: dict[str, Any], named: dict[str, Any]) -> Answer:
-            return ask_operation(call, path, wanted, named)
-
-        def refuse(status: int, kind: str, reason: str) -> None:
-            state.ledger.refused(context.record, status, kind, reason)
-
-        where = state, region, context.path, context.request.method, context.head
-        message = mcp.Message(*where, caller, body, ask, refuse)
-        return mcp.answer_mcp(message)
-
-    return await carry_out(context, Decision(decide, context.path, refused=isinstance(caller, Refusal)))
-
-
-def ask_operation(call: Call, path: str, body: dict[str, Any], named: dict[str, Any]) -> Answer:
-    """What the Ads API says to a tool of the MCP endpoint that stands for one of its operations.
-
-    The advertiser is the one of the arguments, else, in FIXED mode, the one of the headers.
-    """
-    operation = call.state.operations.find("POST", path)
-    scope, account = (str(named[name]) if named.get(name) else None for name in ("profileId", "advertiserAccountId"))
-    if scope is None and account is None:
-        scope, account = call.caller.scope, call.caller.account
-    if operation is None or operation.account == "never":
-        scope = account = None
-    asked = Addressed(call.region, path, call.caller.user, operation, scope, account, ACCOUNT_HEADERS[0])
-    refused = check_scope(call.state, asked) or check_account(call.state, asked)
-    caller = replace(call.caller, scope=asked.scope, account=asked.account)
-    encoded = json.dumps(body).encode()
-    answer = refused or attempt(replace(call, path=path, operation=operation, caller=caller, body=encoded))
-    return answer if isinstance(answer, Answer) else error_at(path, answer.status, answer.code, answer.details)
+    return await carry_out(context, decide, context.path, caller)
 
 
 async def serve_s3(state: SimulatorState, request: web.BaseRequest) -> web.StreamResponse:
     """Any request to S3."""
     context = arrive(state, "s3", None, request)
     refusal = s3.check(state, request.method, request.raw_path, context.head)
-    if refusal is not None:
-        state.ledger.refused(context.record, refusal.status, refusal.kind, refusal.reason)
 
     async def decide() -> Answer:
         if refusal is not None:
             return s3.xml_error(refusal)
         return await s3.store(request) if request.method == "PUT" else s3.fetch(state, context.path)
 
-    return await carry_out(context, Decision(decide, "s3 object", refused=refusal is not None))
+    return await carry_out(context, decide, "s3 object", refusal)
 
 
 # --- All checks of a request to the Ads API, in Amazon's order -------------------------------------------

@@ -17,8 +17,11 @@ from proxy.simulator.answers import Answer, json_answer
 from proxy.simulator.credentials import ENDED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.simulator.checks import Head
     from proxy.simulator.credentials import App, AuthorizationCode, Credentials, Grant
+    from proxy.simulator.exchange import CallContext
     from proxy.simulator.state import SimulatorState
 
 
@@ -30,9 +33,10 @@ HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-stor
 KEPT = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_challenge", "code_challenge_method")
 
 
-def answer_sign_in(state: SimulatorState, method: str, query: str, body: bytes) -> Answer:
-    """GET shows the page, POST is a button of it."""
-    source = body.decode("ascii", "replace") if method == "POST" else query
+def answer_sign_in(context: CallContext, body: bytes) -> Answer:
+    """The sign-in page, which a person's browser visits: GET shows it, POST is a button of it."""
+    state, method = context.state, context.request.method
+    source = body.decode("ascii", "replace") if method == "POST" else context.query
     given = dict(parse_qsl(source, keep_blank_values=True))
     problem = find_problem(state, given)
     if problem is not None:
@@ -148,11 +152,11 @@ class Form:
         return value
 
 
-def answer_token_request(state: SimulatorState, method: str, head: Head, body: bytes) -> Answer:
-    """The whole exchange: the answer, and a line in the ledger's counts."""
-    grant_type = "none"
+def answer_token_request(context: CallContext, body: bytes) -> Answer:
+    """The answer of the token endpoint. Its errors are not refusals: they are counted by result."""
+    state, head, grant_type = context.state, context.head, "none"
     try:
-        form = read_form(method, head, body)
+        form = read_form(context.request.method, head, body)
         grant_type = form.fields.get("grant_type", "none")
         app = authenticate(state.credentials, form, head.first("authorization"))
         grant = find_grant(state.credentials, form, app)
@@ -287,9 +291,10 @@ USER_PROFILE_PATH = "/user/profile"
 USER_SCOPE = "profile"
 
 
-def answer_user_profile(state: SimulatorState, head: Head) -> Answer:
+def answer_user_profile(context: CallContext, body: bytes) -> Answer:
     """Id, name and address of the user of an access token, if the user allowed it."""
-    scheme, _, value = (head.first("authorization") or "").partition(" ")
+    state = context.state
+    scheme, _, value = (context.head.first("authorization") or "").partition(" ")
     token = state.credentials.access_tokens.get(value) if scheme.lower() == "bearer" else None
     if token is None or state.now() >= token.expires_at:
         return framed(json_answer({"error": "invalid_token", "error_description": "The token is not valid"}, 400))
@@ -298,3 +303,11 @@ def answer_user_profile(state: SimulatorState, head: Head) -> Answer:
         return framed(json_answer(said, HTTPStatus.UNAUTHORIZED))
     user_id = f"amzn1.account.{hashlib.sha256(token.user.encode()).hexdigest()[:28].upper()}"
     return framed(json_answer({"user_id": user_id, "name": token.user, "email": f"{token.user}@example.com"}))
+
+
+ANSWERS: dict[str, tuple[str, Callable[[CallContext, bytes], Answer]]] = {
+    PATH: ("lwa", answer_token_request),
+    USER_PROFILE_PATH: ("lwa", answer_user_profile),
+    SIGN_IN_PATH: ("sign-in", answer_sign_in),
+}
+"""The paths of Login with Amazon, the listener as which each is counted, and what answers there."""

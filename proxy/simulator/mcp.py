@@ -12,14 +12,14 @@ import contextlib
 import json
 import secrets
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.simulator.addressing import judge_account, judge_profile
+from proxy.simulator.addressing import Addressed, check_account, check_scope, judge_account, judge_profile
 from proxy.simulator.ads_account_api import MANAGER_ID
-from proxy.simulator.answers import Answer, error_answer, json_answer
-from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, Refusal, check_client, check_token, find_leak
+from proxy.simulator.answers import Answer, Refusal, as_error, error_answer, json_answer
+from proxy.simulator.api import respond
+from proxy.simulator.checks import ADS_CLIENT, SCOPE, Head, check_client, check_token, find_leak
 from proxy.simulator.limits import Caller
 from proxy.simulator.mcp_sessionless import (
     HEADER_MISMATCH,
@@ -34,8 +34,9 @@ from proxy.simulator.mcp_sessionless import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
+    from proxy.simulator.calls import Call
     from proxy.simulator.settings import McpHints, SimulatorSettings
     from proxy.simulator.state import SimulatorState
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 # --- The tools of the hosted MCP endpoint ----------------------------------------------------------------
 
 JsonObject = dict[str, Any]
-Ask = Callable[[str, JsonObject, JsonObject], Answer]
-"""Asks an operation of the unified API: its path, its body, and the arguments that name the advertiser."""
 
 LITE_PATH = "/mcp/lite"
 
@@ -137,7 +136,7 @@ def find_called(name: Any, arguments: JsonObject) -> tuple[Tool | None, JsonObje
     return find_tool(name), arguments
 
 
-def call_tool(name: Any, arguments: JsonObject, ask: Ask) -> JsonObject | None:
+def call_tool(call: Call, name: Any, arguments: JsonObject) -> JsonObject | None:
     """The result of a call of one of Amazon's tools; None where there is none of this name."""
     if name == SEARCH:
         words = str(arguments.get("query", "")).lower().split()
@@ -149,8 +148,28 @@ def call_tool(name: Any, arguments: JsonObject, ask: Ask) -> JsonObject | None:
     tool, arguments = find_called(name, arguments)
     if tool is None:
         return None
-    answer = ask(tool.path, _object(arguments.get("body")), arguments)
+    answer = _ask_operation(call, tool.path, arguments)
     return _tool_result(answer.body.decode(), failed=answer.status >= 400)
+
+
+def _ask_operation(call: Call, path: str, arguments: JsonObject) -> Answer:
+    """What the unified API says to a tool that stands for one of its operations.
+
+    The advertiser is the one of the arguments, else, in FIXED mode, the one of the headers.
+    """
+    operation = call.state.operations.find("POST", path)
+    names = ("profileId", "advertiserAccountId")
+    scope, account = (str(arguments[name]) if arguments.get(name) else None for name in names)
+    if scope is None and account is None:
+        scope, account = call.caller.scope, call.caller.account
+    if operation is None or operation.account == "never":
+        scope = account = None
+    asked = Addressed(call.region, path, call.caller.user, operation, scope, account, ACCOUNT)
+    caller = replace(call.caller, scope=scope, account=account)
+    body = json.dumps(_object(arguments.get("body"))).encode()
+    wrong = check_scope(call.state, asked) or check_account(call.state, asked)
+    answer = wrong or respond(replace(call, path=path, operation=operation, caller=caller, body=body))
+    return as_error(path, answer) if isinstance(answer, Refusal) else answer
 
 
 def _object(value: Any) -> JsonObject:
@@ -208,27 +227,11 @@ NO_AUTHORIZATION = b"no authorization"
 TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a token, not one
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One request to the endpoint, and who sent it. `ask` puts a tool's question to the unified API, and `refuse` notes
-    the status, the kind of a broken rule, and the reason."""
-
-    state: SimulatorState
-    region: str
-    path: str
-    method: str
-    head: Head
-    caller: Caller
-    body: bytes
-    ask: Ask
-    refuse: Callable[[int, str, str], None]
-
-    @property
-    def fixed(self) -> frozenset[str]:
-        """The accounts in force in FIXED mode, empty in any other."""
-        if self.head.first(MODE) != "FIXED":
-            return frozenset()
-        return frozenset(value for name in (SCOPE, ACCOUNT, MANAGER) if (value := self.head.first(name)))
+def fixed_accounts(head: Head) -> frozenset[str]:
+    """The accounts in force in FIXED mode, empty in any other."""
+    if head.first(MODE) != "FIXED":
+        return frozenset()
+    return frozenset(value for name in (SCOPE, ACCOUNT, MANAGER) if (value := head.first(name)))
 
 
 def examine_mcp(state: SimulatorState, region: str, head: Head) -> Caller | Refusal:
@@ -280,36 +283,36 @@ def refuse_mcp(state: SimulatorState, refusal: Refusal, body: bytes) -> Answer:
     return error_answer(refusal.status, refusal.code, refusal.details)
 
 
-def answer_mcp(asked: Message) -> Answer:
+def answer_mcp(call: Call) -> Answer:
     """One message of a client, in whichever version it is written."""
-    spoken = asked.state.settings.mcp_versions
-    if asked.method != "POST":
-        has_sessions = spoken != "sessionless" and (spoken == "sessions" or not is_sessionless(asked.head))
-        if asked.method == "DELETE" and has_sessions:
-            asked.state.sessions.pop(asked.head.first(SESSION.lower()) or "", None)
+    spoken = call.state.settings.mcp_versions
+    if call.method != "POST":
+        has_sessions = spoken != "sessionless" and (spoken == "sessions" or not is_sessionless(call.head))
+        if call.method == "DELETE" and has_sessions:
+            call.state.sessions.pop(call.head.first(SESSION.lower()) or "", None)
             return Answer(204)
         allowed = "POST, DELETE" if has_sessions else "POST"
         return error_answer(405, "METHOD_NOT_ALLOWED", f"this endpoint takes {allowed}").with_headers(
             ("Allow", allowed)
         )
-    accepted = ",".join(asked.head.all("accept"))
+    accepted = ",".join(call.head.all("accept"))
     if "text/event-stream" not in accepted or "application/json" not in accepted:
         return error_answer(406, "NOT_ACCEPTABLE", "Accept must name application/json and text/event-stream")
     try:
-        message = json.loads(asked.body)
+        message = json.loads(call.body)
     except (ValueError, RecursionError):
         return json_answer(_failure(None, -32700, "Parse error"), 400)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return json_answer(_failure(None, -32600, "Invalid Request"), 400)
-    if spoken == "sessionless" or (spoken == "both" and is_sessionless(asked.head, message)):
-        return _answer_sessionless(asked, message)
-    return _answer_in_session(asked, message)
+    if spoken == "sessionless" or (spoken == "both" and is_sessionless(call.head, message)):
+        return _answer_sessionless(call, message)
+    return _answer_in_session(call, message)
 
 
-def _answer_in_session(asked: Message, message: JsonObject) -> Answer:
+def _answer_in_session(call: Call, message: JsonObject) -> Answer:
     """The answer of the versions with sessions: all of it as events."""
-    sessions, owner = asked.state.sessions, (asked.region, asked.caller.user, asked.fixed)
-    session = asked.head.first(SESSION.lower())
+    sessions, owner = call.state.sessions, (call.region, call.caller.user, fixed_accounts(call.head))
+    session = call.head.first(SESSION.lower())
     if message.get("method") == "initialize":
         session = secrets.token_hex(16)
         sessions[session] = owner
@@ -318,19 +321,20 @@ def _answer_in_session(asked: Message, message: JsonObject) -> Answer:
     elif sessions.get(session) != owner:
         begun = sessions.get(session)
         if begun is not None and begun[:2] == owner[:2]:
-            asked.refuse(404, "session-account", f"the session began with {sorted(begun[2]) or 'no account'}")
+            reason = f"the session began with {sorted(begun[2]) or 'no account'}"
+            call.note(Refusal(404, "session-account", "NOT_FOUND", reason))
         return json_answer(_failure(message.get("id"), -32001, "Session not found"), 404)
     if "id" not in message or "method" not in message:
         return Answer(202, ((SESSION, session),), b"", "counted")
-    return Answer(200, (*EVENT_STREAM, (SESSION, session)), stream=_events(asked, message))
+    return Answer(200, (*EVENT_STREAM, (SESSION, session)), stream=_events(call, message))
 
 
-def _answer_sessionless(asked: Message, message: JsonObject) -> Answer:
+def _answer_sessionless(call: Call, message: JsonObject) -> Answer:
     """The counting tool and results of tools come as events, all else as JSON; errors have a status of their own."""
-    wrong = find_wrong(asked.head, message)
+    wrong = find_wrong(call.head, message)
     if wrong is not None:
         if wrong.code == HEADER_MISMATCH:
-            asked.refuse(400, "header-mismatch", wrong.text)
+            call.note(Refusal(400, "header-mismatch", "BAD_REQUEST", wrong.text))
         return json_answer(wrong.as_json(message.get("id")), wrong.status)
     if "id" not in message:
         return Answer(202, (), b"", "counted")
@@ -338,27 +342,27 @@ def _answer_sessionless(asked: Message, message: JsonObject) -> Answer:
     if method == "server/discover":
         return json_answer(_success(message, completed(discovered())))
     if method == "tools/list":
-        return json_answer(_success(message, completed({"tools": listed(asked.path, asked.state.settings)})))
-    first = _ask_first(asked, message) if isinstance(params.get("arguments") or {}, dict) else None
+        return json_answer(_success(message, completed({"tools": listed(call.path, call.state.settings)})))
+    first = _ask_first(call, message) if isinstance(params.get("arguments") or {}, dict) else None
     if isinstance(first, Wrong):
         return json_answer(first.as_json(message["id"]), first.status)
     if first is not None:
         return json_answer(_success(message, completed(first)))
-    return Answer(200, EVENT_STREAM, stream=_events(asked, message, completed))
+    return Answer(200, EVENT_STREAM, stream=_events(call, message, completed))
 
 
-def _ask_first(asked: Message, message: JsonObject) -> JsonObject | Wrong | None:
+def _ask_first(call: Call, message: JsonObject) -> JsonObject | Wrong | None:
     """What a call that changes something is answered instead, until it is confirmed."""
     params = message["params"]
     tool, _ = find_called(params.get("name"), _object(params.get("arguments")))
-    asks = asked.state.settings.mcp_confirms and tool is not None and not tool.reads
-    if not asks or find_foreign_account(asked.body, asked.fixed):
+    asks = call.state.settings.mcp_confirms and tool is not None and not tool.reads
+    if not asks or find_foreign_account(call.body, fixed_accounts(call.head)):
         return None
-    return ask_first(message, (asked.caller.user, asked.region, *sorted(asked.fixed)))
+    return ask_first(message, (call.caller.user, call.region, *sorted(fixed_accounts(call.head))))
 
 
 async def _events(
-    asked: Message, message: JsonObject, complete: Callable[[JsonObject], JsonObject] = dict
+    call: Call, message: JsonObject, complete: Callable[[JsonObject], JsonObject] = dict
 ) -> AsyncIterator[bytes]:
     """The messages that answer a request, each as one event; `complete` gives its result what the version wants."""
     params = message.get("params") or {}
@@ -373,11 +377,11 @@ async def _events(
             progress = {"progressToken": token, "progress": number, "total": goal}
             yield _event({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress})
             await asyncio.sleep(float(arguments.get("interval", 0)))
-    last = _result(asked, message, params)
+    last = _result(call, message, params)
     yield _event({**last, "result": complete(last["result"])} if "result" in last else last)
 
 
-def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+def _result(call: Call, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The last message: the result of a request, or why there is none."""
     method = message["method"]
     if method == "initialize":
@@ -393,25 +397,25 @@ def _result(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> 
     if method == "ping":
         return _success(message, {})
     if method == "tools/list":
-        return _success(message, {"tools": listed(asked.path, asked.state.settings)})
+        return _success(message, {"tools": listed(call.path, call.state.settings)})
     if method == "tools/call":
-        foreign = find_foreign_account(asked.body, asked.fixed)
+        foreign = find_foreign_account(call.body, fixed_accounts(call.head))
         if foreign:
-            asked.refuse(200, "argument-account", f"{foreign} is not the account of this session")
+            call.note(Refusal(200, "argument-account", "FORBIDDEN", f"{foreign} is not the account of this session"))
             return _success(message, _tool_result(f"Not authorized to access account {foreign}", failed=True))
-        return _called(asked, message, params)
+        return _called(call, message, params)
     return _failure(message["id"], -32601, "Method not found")
 
 
-def _called(asked: Message, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+def _called(call: Call, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The result of a tool; every tool can be called, whichever are listed."""
     name, arguments = params.get("name"), params.get("arguments") or {}
     if name == "count":
-        return _success(message, {"content": [{"type": "text", "text": "counted"}], "isError": False})
+        return _success(message, _tool_result("counted"))
     if name == "list_profiles":
-        profiles = [p.as_json() for p in asked.state.profiles.listed(asked.region, asked.caller.user)]
-        return _success(message, {"content": [{"type": "text", "text": json.dumps(profiles)}], "isError": False})
-    result = call_tool(name, arguments, asked.ask)
+        profiles = [p.as_json() for p in call.state.profiles.listed(call.region, call.caller.user)]
+        return _success(message, _tool_result(json.dumps(profiles)))
+    result = call_tool(call, name, arguments)
     return _failure(message["id"], -32602, f"Unknown tool: {name}") if result is None else _success(message, result)
 
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.addressing import NO_SUCH_ACCOUNT
 from proxy.simulator.ads_account_api import MANAGER_ID
-from proxy.simulator.answers import Answer, error_answer, error_at, json_answer
+from proxy.simulator.answers import Answer, Refusal, error_answer, error_at, json_answer
 from proxy.simulator.calls import BodyUnreadable, Call, CallRefused
-from proxy.simulator.checks import Refusal
 from proxy.simulator.report_orders import passes_filter, problem_with_order, problem_with_unified_order
 from proxy.simulator.reports import Order
 from proxy.simulator.unified import Shape, load_shapes

@@ -9,14 +9,14 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
-from proxy.simulator.answers import Answer
-from proxy.simulator.checks import Head, Refusal
+from proxy.simulator.answers import Answer, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from aiohttp import web
 
+    from proxy.simulator.checks import Head
     from proxy.simulator.state import SimulatorState
 
 ALGORITHM = "AWS4-HMAC-SHA256"
