@@ -86,15 +86,17 @@ class Limits:
 
     def meet(self, request: LimitedRequest, now: float) -> Limit | None:
         """The limit that a request is beyond, or None. Only a request that passes all limits draws from any."""
-        met = [(n, rule) for n, rule in enumerate(self.rules) if _is_for(rule, request)]
+        asked = request.target, request.region, request.method, request.path
+        met = [(n, rule) for n, rule in enumerate(self.rules) if rule.match.meets(*asked)]
         if not met:
             return None
         found = [(rule, self.buckets.setdefault((n, rule.key(request)), Bucket(rule.burst, now))) for n, rule in met]
-        for rule, bucket in found:
+        for place, (rule, bucket) in enumerate(found):
             wait = bucket.draw(rule, now)
             if wait:
                 self._refuse(request, rule, bucket, (now, wait))
-                self._give_back(found, bucket)
+                for _, drawn in found[:place]:
+                    drawn.left += 1
                 return rule
         for _, bucket in found:
             bucket.granted += 1
@@ -127,20 +129,10 @@ class Limits:
         self.too_early += early
         self._count(request, "refused")
 
-    def _give_back(self, found: list[tuple[Limit, Bucket]], empty: Bucket) -> None:
-        for _, bucket in found:
-            if bucket is empty:
-                return
-            bucket.left += 1
-
     def _count(self, request: LimitedRequest, what: str) -> None:
         for counts, name in ((self.families, request.family), (self.agents, request.agent)):
             chosen = name if name in counts or len(counts) < MOST_NAMES else "other"
             counts.setdefault(chosen, Counter())[what] += 1
-
-
-def _is_for(limit: Limit, request: LimitedRequest) -> bool:
-    return limit.match.meets(request.target, request.region, request.method, request.path)
 
 
 def family_of(path: str, report_type: str = "") -> str:
@@ -153,15 +145,6 @@ def family_of(path: str, report_type: str = "") -> str:
         resources = [s for s in segments[2:] if s not in ("create", "query", "update", "delete", "retrieve")]
         return "/adsApi/v1/" + "/".join(resources)
     return "/" + "/".join([*segments[:2], *([report_type] if report_type else [])])
-
-
-def limited_request_of(
-    target: str, region: str, request: tuple[str, str, str], caller: Caller, agent: str
-) -> LimitedRequest:
-    """A request as limits see it; `request` is method, path and family."""
-    method, path, family = request
-    advertiser = caller.account or caller.scope or ""
-    return LimitedRequest(target, method, path, region, family, advertiser, caller.client_id, agent)
 
 
 # --- Who asks the pretend Ads API, as a value ------------------------------------------------------------

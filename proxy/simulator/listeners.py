@@ -24,7 +24,7 @@ from proxy.simulator.checks import (
     has_body,
 )
 from proxy.simulator.exchange import CallContext, arrive, carry_out
-from proxy.simulator.limits import Caller, family_of, limited_request_of
+from proxy.simulator.limits import Caller, LimitedRequest, family_of
 from proxy.simulator.named_faults import OPENRESTY
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def throttle(context: CallContext, caller: Caller, counted: str, body: bytes = b
         return None
     method, agent = context.request.method, context.head.first("user-agent") or ""
     family = family_of(counted, report_type(body) if (method, counted) == ("POST", REPORTS) else "")
-    asking = limited_request_of(context.listener, context.region or "", (method, context.path, family), caller, agent)
+    who = caller.account or caller.scope or "", caller.client_id, agent
+    asking = LimitedRequest(context.listener, method, context.path, context.region or "", family, *who)
     limit = state.limits.meet(asking, state.now())
     if limit is None:
         return None

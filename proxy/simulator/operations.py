@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 Scope = Literal["required", "optional", "never"]
 Account = Literal["required", "either", "optional", "never"]
@@ -26,15 +26,15 @@ class Operation:
     `ads_client` tells that only `Amazon-Ads-ClientId` is documented, not `Amazon-Advertising-API-ClientId`.
     """
 
-    method: str
     template: str
-    scope: Scope
-    account: Account
-    account_header: str
-    ads_client: bool
     consumes: tuple[str, ...]
     produces: tuple[str, ...]
-    status: int
+    ads_client: bool
+    method: str
+    scope: Scope
+    account: Account = "never"
+    account_header: str = ACCOUNT_HEADER
+    status: int = 200
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -87,26 +87,11 @@ def load_collections() -> OperationTable:
 
 
 def _load(name: str) -> OperationTable:
-    text = files("proxy.simulator").joinpath(name).read_text()
-    return OperationTable([_operation(json.loads(line)) for line in text.splitlines()])
+    entries = map(json.loads, files("proxy.simulator").joinpath(name).read_text().splitlines())
+    return OperationTable([_operation(**entry) for entry in entries])
 
 
-def _operation(entry: dict[str, object]) -> Operation:
-    def texts(name: str) -> tuple[str, ...]:
-        values = entry.get(name, ())
-        return tuple(str(v) for v in values) if isinstance(values, list) else ()
-
-    scope: dict[object, Scope] = {"required": "required", "optional": "optional"}
-    account: dict[object, Account] = {"required": "required", "either": "either", "optional": "optional"}
-    status = entry.get("status", 200)
-    return Operation(
-        method=str(entry["method"]),
-        template=str(entry["path"]),
-        scope=scope.get(entry["scope"], "never"),
-        account=account.get(entry.get("account"), "never"),
-        account_header=str(entry.get("account_header", ACCOUNT_HEADER)),
-        ads_client=entry.get("client") == "ads",
-        consumes=texts("consumes"),
-        produces=texts("produces"),
-        status=status if isinstance(status, int) else 200,
-    )
+def _operation(path: str, client: str = "", consumes: Any = (), produces: Any = (), **members: Any) -> Operation:
+    """An operation from its line of the table."""
+    media_types = tuple(consumes), tuple(produces)
+    return Operation(path, *media_types, ads_client=client == "ads", **members)

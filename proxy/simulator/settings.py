@@ -40,16 +40,41 @@ DEFAULT_PORTS = PortPlan.from_base(9001)
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatorSettings:
-    """Times are seconds. The credentials are valid from the start, and the same in every run unless set here.
+class StartSettings:
+    """What cannot be changed while the simulator runs. Times are seconds.
+
+    The credentials are valid from the start, and the same in every run unless set here. `consented_on` is the day of
+    the consent behind the first refresh token, None if it was before consents had an end. Hidden profiles may be used,
+    but the usual list does not show them. `advertised_host` is the host name in URLs that lead to S3.
+    """
+
+    host: str = "127.0.0.1"
+    ports: PortPlan = PortPlan()
+    advertised_host: str | None = None
+    client_id: str = "amzn1.application-oa2-client.simulator"
+    client_secret: str = "amzn1.oa2-cs.v1.simulator"  # noqa: S105 - a pretend secret
+    refresh_token: str = "Atzr|simulator-refresh-token"  # noqa: S105 - a pretend token
+    consented_on: str | None = None
+    profiles_per_region: int = 3
+    hidden_profiles_per_region: int = 0
+    ads_accounts_per_login: int = 4
+    compress_from: int | None = 1024
+    requests_kept: int = 1000
+    keepalive_timeout: float = 75
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    calendar: Callable[[], float] = field(default=time.time, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings(StartSettings):
+    """All settings; those of its own can be changed while the simulator runs. Times are seconds.
 
     Of the login: `rotation` is what becomes of a refresh token that was used: it stays ("none"), dies ("at_once"), or
-    dies after `rotation_grace` ("grace"). `consented_on` is the day of the consent behind the first refresh token, None
-    if it was before consents had an end. `require_pkce` refuses a sign-in without a challenge. `token_length` is the
-    length of access and refresh tokens.
-
-    Of what a login reaches: hidden profiles may be used, but the usual list does not show them. `ads_account_lists` is
-    what one host lists of the ads accounts: what lives in its "region", or "all".
+    dies after `rotation_grace` ("grace"). `require_pkce` refuses a sign-in without a challenge. `token_length` is the
+    length of access and refresh tokens. `ads_account_lists` is what one host lists of the ads accounts: what lives in
+    its "region", or "all".
 
     Of reports: `report_polls` is how often one is asked for before it is done. With `report_pending` and
     `report_processing`, one of version 3 or 1 takes that many seconds instead. `report_rows` is how many campaigns (or
@@ -70,27 +95,15 @@ class SimulatorSettings:
     collections have; `strict_reports` refuses report orders that Amazon would refuse, and answers 404 for unknown
     reports; `strict_media_types` refuses media types that the specifications do not name; `strict_bodies` refuses
     bodies of another shape than the operation's; `strict_host` refuses a Host with another port than the listener's.
-
-    `advertised_host` is the host name in URLs that lead to S3.
     """
 
-    host: str = "127.0.0.1"
-    ports: PortPlan = PortPlan()
-    advertised_host: str | None = None
-    client_id: str = "amzn1.application-oa2-client.simulator"
-    client_secret: str = "amzn1.oa2-cs.v1.simulator"  # noqa: S105 - a pretend secret
-    refresh_token: str = "Atzr|simulator-refresh-token"  # noqa: S105 - a pretend token
     access_token_lifetime: float = 3600
     code_lifetime: float = 300
     rotation: Rotation = "none"
     rotation_grace: float = 60
     answer_refresh_token: bool = True
-    consented_on: str | None = None
     require_pkce: bool = False
     token_length: int = 360
-    profiles_per_region: int = 3
-    hidden_profiles_per_region: int = 0
-    ads_accounts_per_login: int = 4
     ads_account_lists: AccountLists = "region"
     presigned_lifetime: float = 30
     report_polls: int = 2
@@ -115,48 +128,9 @@ class SimulatorSettings:
     strict_bodies: bool = True
     strict_media_types: bool = True
     strict_host: bool = True
-    compress_from: int | None = 1024
-    requests_kept: int = 1000
-    keepalive_timeout: float = 75
-    tls_cert: str | None = None
-    tls_key: str | None = None
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    calendar: Callable[[], float] = field(default=time.time, repr=False)
 
 
-CHANGEABLE = (
-    "access_token_lifetime",
-    "ads_account_lists",
-    "answer_refresh_token",
-    "code_lifetime",
-    "mcp_confirms",
-    "mcp_hints",
-    "mcp_token_status",
-    "mcp_tools",
-    "mcp_versions",
-    "presigned_lifetime",
-    "report_duplicate_window",
-    "report_duplicates",
-    "report_parts",
-    "report_pending",
-    "report_polls",
-    "report_processing",
-    "report_queue",
-    "report_rows",
-    "report_spacing",
-    "report_throttled_but_made",
-    "report_units_collide",
-    "report_url_lifetime",
-    "require_pkce",
-    "rotation",
-    "rotation_grace",
-    "strict_bodies",
-    "strict_host",
-    "strict_media_types",
-    "strict_paths",
-    "strict_reports",
-    "token_length",
-)
+CHANGEABLE = tuple(sorted(SimulatorSettings.__annotations__))
 """What may be changed while the simulator runs."""
 
 MOST = {"report_rows": 5_000_000, "token_length": 2048}

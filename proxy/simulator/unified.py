@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +28,7 @@ class Shape:
     verb: Verb
     resource: str
     named: str
-    sample: Entity
+    sample: Entity = field(default_factory=dict)
     takes: str = ""
     bounds: tuple[int, int] = (1, 1000)
     pages: tuple[int, int] = (1, 100)
@@ -46,22 +46,13 @@ class Shape:
 def load_shapes() -> dict[tuple[str, str], Shape]:
     """(method, path) -> shape, of the committed table."""
     lines = files("proxy.simulator").joinpath("unified.jsonl").read_text().splitlines()
-    return {(entry["method"], entry["path"]): _shape(entry) for entry in map(json.loads, lines)}
+    return dict(map(_shape, map(json.loads, lines)))
 
 
-def _shape(entry: Entity) -> Shape:
-    return Shape(
-        verb=entry["verb"],
-        resource=entry["resource"],
-        named=entry["single"],
-        sample=entry.get("sample", {}),
-        takes=entry.get("takes", ""),
-        bounds=tuple(entry.get("bounds", (1, 1000))),
-        pages=tuple(entry.get("pages", (1, 100))),
-        required=tuple(entry.get("required", ())),
-        needs=tuple(entry.get("needs", ())),
-        id_name=entry.get("id"),
-    )
+def _shape(entry: Entity) -> tuple[tuple[str, str], Shape]:
+    members: Entity = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    key = members.pop("method"), members.pop("path")
+    return key, Shape(named=members.pop("single"), id_name=members.pop("id", None), **members)
 
 
 def matches(entity: Entity, wanted: Entity) -> bool:
