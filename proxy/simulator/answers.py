@@ -98,20 +98,3 @@ def compressed(answer: Answer, accept_encoding: str, smallest: int | None) -> An
         return answer
     packed = replace(answer, body=gzip.compress(answer.body, 1))
     return packed.with_headers(("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
-
-
-# --- What a control request gives ------------------------------------------------------------------------
-
-JsonObject = dict[str, Any]
-
-
-class ControlRefused(ValueError):
-    """A control request that makes no sense; the text says why."""
-
-
-def text(given: JsonObject, name: str) -> str:
-    """A member that must be there."""
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise ControlRefused(f"{name!r} is missing or no text")
-    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import inspect
 import json
 import math
@@ -12,7 +11,7 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from proxy.simulator.ads_accounts import AccountCountry, AdsAccount, Status, account_id
-from proxy.simulator.answers import Answer, ControlRefused, JsonObject, json_answer, text
+from proxy.simulator.answers import Answer, json_answer
 from proxy.simulator.credentials import as_text, end_of, moment_of
 from proxy.simulator.exchange import split_target
 from proxy.simulator.faults import Fault, Framing, Match, Point, Rest
@@ -21,7 +20,7 @@ from proxy.simulator.named_faults import NAMED
 from proxy.simulator.profiles import LEVELS, PROGRAMS, TYPES
 from proxy.simulator.reports import FAILURE, Outcome, PlannedOutcome
 from proxy.simulator.settings import REGIONS
-from proxy.simulator.state import SettingUnknown, SimulatorState
+from proxy.simulator.state import SimulatorState
 from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
@@ -31,6 +30,28 @@ if TYPE_CHECKING:
     from proxy.simulator.faults import Planned
     from proxy.simulator.profiles import Profile
     from proxy.simulator.reports import Report
+
+JsonObject = dict[str, Any]
+
+
+class ControlRefused(ValueError):
+    """A control request that makes no sense; the text says why."""
+
+
+def text(given: JsonObject, name: str) -> str:
+    """A member that must be there."""
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlRefused(f"{name!r} is missing or no text")
+    return value
+
+
+def times_of(given: JsonObject, usual: int | None) -> int | None:
+    """How often something that is planned happens; None: always."""
+    times = given.get("times", usual)
+    if times is not None and (not isinstance(times, int) or times < 1):
+        raise ControlRefused("'times' is a whole number from 1, or null for always")
+    return times
 
 
 # --- Control of users and of what their logins reach ----------------------------------------------------------
@@ -116,16 +137,6 @@ def close(state: SimulatorState, given: JsonObject) -> Any:
     return {"closed": state.close_connections(reset=bool(given.get("reset")))}
 
 
-def freeze(state: SimulatorState, given: JsonObject) -> Any:
-    """What is open now is silent from now on; new connections are served."""
-    return {"frozen": state.freeze_connections()}
-
-
-def thaw(state: SimulatorState, given: JsonObject) -> Any:
-    """What was frozen goes on."""
-    return {"thawed": state.thaw_connections()}
-
-
 async def listen(state: SimulatorState, given: JsonObject) -> Any:
     """With `listening` false, connections to a `region` (or to all) are refused, until it is true again."""
     region, listening = given.get("region"), given.get("listening")
@@ -154,12 +165,7 @@ def show_limits(state: SimulatorState, given: JsonObject) -> Any:
             {
                 **asdict(rule),
                 "buckets": [
-                    {
-                        **dict(zip(rule.per, key, strict=True)),
-                        "granted": bucket.granted,
-                        "refused": bucket.refused,
-                        "too_early": bucket.too_early,
-                    }
+                    {**dict(zip(rule.per, key, strict=True)), **bucket.counts()}
                     for (of, key), bucket in limits.buckets.items()
                     if of == number
                 ],
@@ -305,12 +311,9 @@ def plan_outcome(state: SimulatorState, given: JsonObject) -> Any:
     """Plans an `outcome` for the next `times` reports (1; null: all) that meet `type`, `name` and `profile`."""
     if given.get("outcome") not in get_args(Outcome):
         raise ControlRefused(f"outcome is one of {', '.join(get_args(Outcome))}")
-    times = given.get("times", 1)
-    if times is not None and (not isinstance(times, int) or times < 1):
-        raise ControlRefused("'times' is a whole number from 1, or null for always")
     names = ("type", "name", "profile")
     patterns: dict[str, str] = {name: text(given, name) for name in names if name in given}
-    planned = PlannedOutcome(given["outcome"], patterns, str(given.get("reason", FAILURE)), times)
+    planned = PlannedOutcome(given["outcome"], patterns, str(given.get("reason", FAILURE)), times_of(given, 1))
     state.reports.planned.append(planned)
     return asdict(planned)
 
@@ -345,7 +348,7 @@ async def answer_control(state: SimulatorState, about: JsonObject, request: web.
         given = {**request.query, **read_object(body)}
         said = action(state, given)
         return json_answer(await said if inspect.isawaitable(said) else said)
-    except (ControlRefused, FaultUnclear, SettingUnknown, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         return json_answer({"error": str(error)}, 400)
 
 
@@ -377,30 +380,18 @@ def show_refusals(state: SimulatorState, given: JsonObject) -> Any:
     }
 
 
-def show_faults(state: SimulatorState, given: JsonObject) -> Any:
-    """All planned faults, and how often each happened."""
-    return [describe(entry) for entry in state.faults.planned]
-
-
 def add_fault(state: SimulatorState, given: JsonObject) -> Any:
     """Plans a fault: `{match, times, fault}`."""
     if "fault" not in given:
         raise ControlRefused("'fault' is missing")
-    times = given.get("times")
-    if times is not None and (not isinstance(times, int) or times < 1):
-        raise ControlRefused("'times' is a whole number from 1, or null for always")
-    return describe(state.faults.add(parse_match(given.get("match", {})), parse_fault(given["fault"]), times))
+    match, fault = parse_match(given.get("match", {})), parse_fault(given["fault"])
+    return describe(state.faults.add(match, fault, times_of(given, None)))
 
 
 def show_named_faults(state: SimulatorState, given: JsonObject) -> Any:
-    """The faults that have a name: status, headers and body of each."""
+    """The faults that have a name: status, headers, body and delay of each."""
     return {
-        name: {
-            "status": fault.status,
-            "headers": dict(fault.headers),
-            "body": fault.body.decode(),
-            "delay": fault.delay,
-        }
+        name: {**_own_members(fault), "headers": dict(fault.headers), "delay": fault.delay}
         for name, fault in NAMED.items()
     }
 
@@ -413,17 +404,16 @@ def clear_faults(state: SimulatorState, given: JsonObject) -> Any:
 
 def describe(entry: Planned) -> JsonObject:
     """A planned fault as JSON can carry it."""
-    fault = {
+    return {**asdict(entry), "fault": _own_members(entry.fault)}
+
+
+def _own_members(fault: Fault) -> JsonObject:
+    """Those members of a fault that are not as usual."""
+    return {
         name: value.decode("latin-1") if isinstance(value, bytes) else value
-        for name, value in dataclasses.asdict(entry.fault).items()
-        if value != _default(entry, name)
+        for name, value in asdict(fault).items()
+        if value != getattr(Fault(), name)
     }
-    match = dataclasses.asdict(entry.match)
-    return {"number": entry.number, "match": match, "fault": fault, "left": entry.left, "happened": entry.happened}
-
-
-def _default(entry: Planned, name: str) -> Any:
-    return next(f.default for f in dataclasses.fields(entry.fault) if f.name == name)
 
 
 def change_settings(state: SimulatorState, given: JsonObject) -> Any:
@@ -442,7 +432,7 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/counts"): lambda state, given: state.counts(),
     ("GET", "/control/requests"): show_requests,
     ("GET", "/control/refusals"): show_refusals,
-    ("GET", "/control/faults"): show_faults,
+    ("GET", "/control/faults"): lambda state, given: [describe(entry) for entry in state.faults.planned],
     ("GET", "/control/faults/named"): show_named_faults,
     ("POST", "/control/faults"): add_fault,
     ("DELETE", "/control/faults"): clear_faults,
@@ -464,8 +454,8 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/ads-accounts"): show_ads_accounts,
     ("POST", "/control/ads-accounts"): change_ads_accounts,
     ("POST", "/control/connections/close"): close,
-    ("POST", "/control/connections/freeze"): freeze,
-    ("POST", "/control/connections/thaw"): thaw,
+    ("POST", "/control/connections/freeze"): lambda state, given: {"frozen": state.freeze_connections()},
+    ("POST", "/control/connections/thaw"): lambda state, given: {"thawed": state.thaw_connections()},
     ("POST", "/control/listeners"): listen,
     ("GET", "/control/consents"): show_consents,
     ("POST", "/control/consents"): change_consents,
@@ -482,10 +472,6 @@ CHOICES = {"abort": get_args(Point), "hang": get_args(Point), "rest": get_args(R
 """The words that these members can have."""
 
 
-class FaultUnclear(ValueError):
-    """A fault that cannot be understood; the text says what is wrong with it."""
-
-
 def parse_match(value: Any) -> Match:
     """A match from JSON."""
     return Match(**_known(Match, value))
@@ -497,11 +483,11 @@ def parse_fault(value: Any) -> Fault:
     With `named`, one of those that have a name, changed by what else is given.
     """
     if not isinstance(value, dict):
-        raise FaultUnclear("a fault is a JSON object")
+        raise ControlRefused("a fault is a JSON object")
     given = dict(value)
     name = given.pop("named", None)
     if name is not None and name not in NAMED:
-        raise FaultUnclear(f"no fault is named {name!r}; there are {', '.join(NAMED)}")
+        raise ControlRefused(f"no fault is named {name!r}; there are {', '.join(NAMED)}")
     changed = _fault_members(given)
     return Fault(**changed) if name is None else replace(NAMED[name], **changed)
 
@@ -517,7 +503,7 @@ def _fault_members(given: dict[str, Any]) -> dict[str, Any]:
         given["headers"] = tuple((str(name), str(content)) for name, content in pairs)
     for name, words in CHOICES.items():
         if given.get(name) not in (None, *words):
-            raise FaultUnclear(f"{name} is one of {', '.join(words)}, not {given[name]!r}")
+            raise ControlRefused(f"{name} is one of {', '.join(words)}, not {given[name]!r}")
     if "interim" in given:
         given["interim"] = tuple(int(status) for status in given["interim"])
     return _known(Fault, given)
@@ -525,9 +511,9 @@ def _fault_members(given: dict[str, Any]) -> dict[str, Any]:
 
 def _known(kind: type[Match] | type[Fault], value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise FaultUnclear("a match and a fault are JSON objects")
+        raise ControlRefused("a match and a fault are JSON objects")
     names = [f.name for f in fields(kind)]
     for name in value:
         if name not in names:
-            raise FaultUnclear(f"{kind.__name__} has no {name!r}; it has {', '.join(names)}")
+            raise ControlRefused(f"{kind.__name__} has no {name!r}; it has {', '.join(names)}")
     return value

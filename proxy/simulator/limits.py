@@ -51,16 +51,26 @@ class Limit:
         return tuple(getattr(request, aspect) for aspect in self.per)
 
 
+@dataclass(slots=True, kw_only=True)
+class Counted:
+    """How many requests passed, how many were refused, and how many of those came before the end of their wait."""
+
+    granted: int = 0
+    refused: int = 0
+    too_early: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        """All three."""
+        return {"granted": self.granted, "refused": self.refused, "too_early": self.too_early}
+
+
 @dataclass(slots=True)
-class Bucket:
+class Bucket(Counted):
     """What is left of one limit for one key. `told_until`: until then a client was told to wait."""
 
     left: float
     at: float
     told_until: float = -math.inf
-    granted: int = 0
-    refused: int = 0
-    too_early: int = 0
 
     def draw(self, limit: Limit, now: float) -> float:
         """Takes one request out, and gives 0; or gives the seconds until that will be possible."""
@@ -73,14 +83,11 @@ class Bucket:
 
 
 @dataclass(slots=True)
-class Limits:
+class Limits(Counted):
     """All limits; a request must pass each that is for it."""
 
     rules: list[Limit] = field(default_factory=list)
     buckets: dict[tuple[int, tuple[str, ...]], Bucket] = field(default_factory=dict)
-    granted: int = 0
-    refused: int = 0
-    too_early: int = 0
     families: dict[str, Counter[str]] = field(default_factory=dict)
     agents: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -113,20 +120,15 @@ class Limits:
         until = self.buckets[self.rules.index(limit), limit.key(request)].told_until
         return max(1, math.ceil(until - now)) if math.isfinite(until) else 60
 
-    def counts(self) -> dict[str, Any]:
-        """How many passed, how many were refused, and how many of those came before the end of their wait."""
-        return {"granted": self.granted, "refused": self.refused, "too_early": self.too_early}
-
     def _refuse(self, request: LimitedRequest, limit: Limit, bucket: Bucket, moment: tuple[float, float]) -> None:
         now, wait = moment
         early = now < bucket.told_until
         if limit.retry_after is not None:
             told = wait if limit.retry_after == "exact" else limit.retry_after
             bucket.told_until = max(bucket.told_until, now + told)
-        bucket.refused += 1
-        bucket.too_early += early
-        self.refused += 1
-        self.too_early += early
+        for counted in (bucket, self):
+            counted.refused += 1
+            counted.too_early += early
         self._count(request, "refused")
 
     def _count(self, request: LimitedRequest, what: str) -> None:

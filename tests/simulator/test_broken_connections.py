@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.control import FaultUnclear, parse_fault
+from proxy.simulator.control import ControlRefused, parse_fault
 from tests.simulator.conftest import SimulatorClient
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -231,5 +231,5 @@ async def test_token_requests_meet_the_same_faults(client: SimulatorClient) -> N
 @pytest.mark.parametrize("name", ["abort", "hang", "rest", "framing"])
 def test_word_that_there_is_not_is_refused(name: str) -> None:
     """A misspelt point or way is an error that names those that there are."""
-    with pytest.raises(FaultUnclear, match=f"{name} is one of"):
+    with pytest.raises(ControlRefused, match=f"{name} is one of"):
         parse_fault({name: "mid_haed"})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.simulator import Fault, Match
-from proxy.simulator.control import FaultUnclear, parse_fault, parse_match
+from proxy.simulator.control import ControlRefused, parse_fault, parse_match
 from proxy.simulator.faults import FaultBook
 from proxy.simulator.named_faults import NAMED
 from tests.simulator.conftest import SimulatorClient
@@ -244,7 +244,7 @@ def test_unclear_fault_is_refused(value: object) -> None:
     """A misspelt member, and what is no object, are errors that name the members."""
     with pytest.raises(ValueError, match=r"stauts|object|invalid literal"):
         parse_fault(value)
-    assert issubclass(FaultUnclear, ValueError)
+    assert issubclass(ControlRefused, ValueError)
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -268,5 +268,5 @@ def test_named_fault_can_be_changed() -> None:
     assert parse_fault({"named": "throttled"}) == NAMED["throttled"]
     changed = parse_fault({"named": "throttled", "headers": {"Retry-After": "9"}, "delay": 1})
     assert (changed.headers, changed.delay, changed.body) == ((("Retry-After", "9"),), 1, NAMED["throttled"].body)
-    with pytest.raises(FaultUnclear, match="app-not-approved"):
+    with pytest.raises(ControlRefused, match="app-not-approved"):
         parse_fault({"named": "nothing"})
