@@ -70,7 +70,7 @@ def show_test_account(call: Call, match: Match) -> Answer:
     profile = call.state.profiles.find(call.region, request_id.rpartition(":")[2], call.caller.user)
     if profile is None:
         return call.answer([])
-    value = {"id": profile.as_json()["accountInfo"]["id"], "countryCode": profile.country, "status": "COMPLETED"}
+    value = {"id": profile.account_id, "countryCode": profile.country, "status": "COMPLETED"}
     return call.answer([{**value, "accountType": profile.kind.upper(), "asins": []}])
 
 
@@ -157,33 +157,19 @@ def query_advertiser_accounts(call: Call, match: Match) -> Answer:
 
 def list_manager_accounts(call: Call, match: Match) -> Answer:
     """`GET /managerAccounts`: the region's profiles and DSP advertisers, linked to one manager."""
-    profiles = call.state.profiles.listed(call.region, call.caller.user)
-    linked = [
-        {
-            "accountId": p.as_json()["accountInfo"]["id"],
-            "accountName": p.name,
-            "accountType": "VENDOR" if p.kind == "vendor" else "SELLER",
-            "profileId": p.profile_id,
-            "dspAdvertiserId": None,
-            "marketplaceId": p.marketplace,
-        }
-        for p in profiles[:LINKED]
-    ]
-    linked += [
-        {
-            "accountId": f"ENTITY{account_country.advertiser_id}",
-            "accountName": account.name,
-            "accountType": "DSP_ADVERTISING_ACCOUNT",
-            "profileId": None,
-            "dspAdvertiserId": account_country.advertiser_id,
-            "marketplaceId": None,
-        }
-        for account in call.state.ads_accounts.listed(call.caller.user)
-        for account_country in account.in_regions((call.region,))
-        if account_country.advertiser_id is not None
-    ]
-    account = {"managerAccountId": MANAGER_ID, "managerAccountName": "Pretend manager"}
-    return call.answer({"managerAccounts": [{**account, "linkedAccounts": linked[:LINKED]}]})
+    names = ("accountId", "accountName", "accountType", "profileId", "dspAdvertiserId", "marketplaceId")
+    linked: list[tuple[str | None, ...]] = []
+    for profile in call.state.profiles.listed(call.region, call.caller.user):
+        kind = "VENDOR" if profile.kind == "vendor" else "SELLER"
+        linked.append((profile.account_id, profile.name, kind, profile.profile_id, None, profile.marketplace))
+    for account in call.state.ads_accounts.listed(call.caller.user):
+        advertisers = (each.advertiser_id for each in account.in_regions((call.region,)))
+        linked += [
+            (f"ENTITY{each}", account.name, "DSP_ADVERTISING_ACCOUNT", None, each, None) for each in advertisers if each
+        ]
+    accounts = [dict(zip(names, each, strict=True)) for each in linked[:LINKED]]
+    manager = {"managerAccountId": MANAGER_ID, "managerAccountName": "Pretend manager", "linkedAccounts": accounts}
+    return call.answer({"managerAccounts": [manager]})
 
 
 def query_manager_accounts(call: Call, match: Match) -> Answer:
@@ -215,27 +201,30 @@ def _as_listed(call: Call, account: AdsAccount) -> dict[str, Any]:
 
 
 def _alternate(account_country: AccountCountry) -> dict[str, Any]:
-    value: dict[str, Any] = {"countryCode": account_country.country, "entityId": account_country.entity_id}
-    if account_country.profile_id is not None:
-        value["profileId"] = int(account_country.profile_id)
-    return {name: content for name, content in value.items() if content is not None}
+    profile_id = account_country.profile_id and int(account_country.profile_id)
+    return _known(countryCode=account_country.country, entityId=account_country.entity_id, profileId=profile_id)
+
+
+def _known(**members: object) -> dict[str, Any]:
+    """Those members that are known."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _as_queried(call: Call, account: AdsAccount) -> dict[str, Any]:
     """As the unified API has it: ids are text, and each names its region."""
     alternate = [
-        {
-            "countryCode": account_country.country,
-            "dspAdvertiserId": account_country.advertiser_id,
-            "entityId": account_country.entity_id,
-            "profileId": account_country.profile_id,
-            "region": account_country.region.upper(),
-        }
+        _known(
+            countryCode=account_country.country,
+            dspAdvertiserId=account_country.advertiser_id,
+            entityId=account_country.entity_id,
+            profileId=account_country.profile_id,
+            region=account_country.region.upper(),
+        )
         for account_country in account.in_regions(_regions(call))
     ]
     return {
         "advertiserAccountId": account.account_id,
-        "alternateIds": [{name: text for name, text in entry.items() if text is not None} for entry in alternate],
+        "alternateIds": alternate,
         "businessDetails": [{"website": "https://example.com"}],
         "displayName": account.name,
         "isGlobalAccount": len(account.regions) > 1,

@@ -69,7 +69,7 @@ def change_profiles(state: SimulatorState, given: JsonObject) -> Any:
         return profile.as_json()
     if given["action"] != "remove" or profile_id is None:
         raise ControlRefused("action is 'add', or 'remove' with a profile_id")
-    return {"removed": state.remove_profile(region, profile_id)}
+    return {"removed": state.profiles.remove(region, profile_id)}
 
 
 def _describe(profile: Profile, given: JsonObject) -> None:
@@ -442,7 +442,7 @@ ACTIONS: dict[tuple[str, str], Handler] = {
     ("GET", "/control/reports"): show_reports,
     ("POST", "/control/reports/outcomes"): plan_outcome,
     ("DELETE", "/control/reports/outcomes"): clear_outcomes,
-    ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.expire_access_tokens()},
+    ("POST", "/control/tokens/expire"): lambda state, given: {"expired": state.credentials.expire_access_tokens()},
     ("POST", "/control/credentials/revoke"): revoke,
     ("POST", "/control/credentials/restore"): lambda state, given: {"restored": state.restore()},
     ("POST", "/control/app"): authorize_app,

@@ -68,52 +68,45 @@ class Tool:
         }
 
 
-def _tool(name: str, operation: str) -> Tool:
-    return Tool(name, f"/adsApi/v1/{operation}", operation.startswith(("query/", "retrieve/")))
-
-
-CATALOGUE = (
-    _tool("account_management-query_advertiser_account", "query/advertiserAccounts"),
-    _tool("campaign_management-query_campaign", "query/campaigns"),
-    _tool("campaign_management-create_campaign", "create/campaigns"),
-    _tool("campaign_management-update_campaign", "update/campaigns"),
-    _tool("campaign_management-delete_campaign", "delete/campaigns"),
-    _tool("campaign_management-query_ad_group", "query/adGroups"),
-    _tool("campaign_management-create_ad_group", "create/adGroups"),
-    _tool("campaign_management-query_ad", "query/ads"),
-    _tool("campaign_management-query_target", "query/targets"),
-    _tool("reporting-create_report", "create/reports"),
-    _tool("reporting-retrieve_report", "retrieve/reports"),
-    _tool("reporting-delete_report", "delete/reports"),
-)
+OPERATIONS = {
+    "account_management-query_advertiser_account": "query/advertiserAccounts",
+    "campaign_management-query_campaign": "query/campaigns",
+    "campaign_management-create_campaign": "create/campaigns",
+    "campaign_management-update_campaign": "update/campaigns",
+    "campaign_management-delete_campaign": "delete/campaigns",
+    "campaign_management-query_ad_group": "query/adGroups",
+    "campaign_management-create_ad_group": "create/adGroups",
+    "campaign_management-query_ad": "query/ads",
+    "campaign_management-query_target": "query/targets",
+    "reporting-create_report": "create/reports",
+    "reporting-retrieve_report": "retrieve/reports",
+    "reporting-delete_report": "delete/reports",
+}
+CATALOGUE = {
+    name: Tool(name, f"/adsApi/v1/{operation}", operation.startswith(("query/", "retrieve/")))
+    for name, operation in OPERATIONS.items()
+}
 
 SEARCH, DESCRIBE, INVOKE = (f"amazon_ads_mcp-{verb}" for verb in ("search_tools", "describe_tools", "invoke_tool"))
 """All that the small endpoint lists: by these the others are found and called."""
 
 
-def _own(name: str, description: str, properties: JsonObject, required: list[str]) -> JsonObject:
+def _own(name: str, description: str, required: list[str], properties: JsonObject) -> JsonObject:
+    """A tool that is none of Amazon's operations."""
     schema = {"type": "object", "properties": properties, "required": required}
     return {"name": name, "description": description, "inputSchema": schema}
 
 
+TEXT, NUMBER, INTEGER, OBJECT = ({"type": kind} for kind in ("string", "number", "integer", "object"))
+COUNT = "Counts to a number and reports progress as it goes."
 PRETEND = (
-    _own(
-        "count",
-        "Counts to a number and reports progress as it goes.",
-        {"to": {"type": "integer"}, "interval": {"type": "number"}},
-        ["to"],
-    ),
-    _own("list_profiles", "Lists the advertising profiles of the region.", {}, []),
+    _own("count", COUNT, ["to"], {"to": INTEGER, "interval": NUMBER}),
+    _own("list_profiles", "Lists the advertising profiles of the region.", [], {}),
 )
 LITE = (
-    _own(SEARCH, "Finds tools by words of their names.", {"query": {"type": "string"}}, ["query"]),
-    _own(DESCRIBE, "Describes tools by name.", {"names": {"type": "array", "items": {"type": "string"}}}, ["names"]),
-    _own(
-        INVOKE,
-        "Calls a tool by name.",
-        {"name": {"type": "string"}, "arguments": {"type": "object"}},
-        ["name"],
-    ),
+    _own(SEARCH, "Finds tools by words of their names.", ["query"], {"query": TEXT}),
+    _own(DESCRIBE, "Describes tools by name.", ["names"], {"names": {"type": "array", "items": TEXT}}),
+    _own(INVOKE, "Calls a tool by name.", ["name"], {"name": TEXT, "arguments": OBJECT}),
 )
 
 
@@ -121,29 +114,29 @@ def listed(path: str, settings: SimulatorSettings) -> list[JsonObject]:
     """What `tools/list` shows at a path: Amazon's tools, or the simulator's own."""
     if settings.mcp_tools != "amazon":
         return list(PRETEND)
-    return list(LITE) if path == LITE_PATH else [tool.as_json(settings.mcp_hints) for tool in CATALOGUE]
-
-
-def find_tool(name: Any) -> Tool | None:
-    """The tool of this name."""
-    return next((tool for tool in CATALOGUE if tool.name == name), None)
+    return list(LITE) if path == LITE_PATH else [tool.as_json(settings.mcp_hints) for tool in CATALOGUE.values()]
 
 
 def find_called(name: Any, arguments: JsonObject) -> tuple[Tool | None, JsonObject]:
     """Which of Amazon's tools a call is for in the end, and with which arguments."""
     if name == INVOKE:
         name, arguments = arguments.get("name"), _object(arguments.get("arguments"))
-    return find_tool(name), arguments
+    return CATALOGUE.get(str(name)), arguments
 
 
 def call_tool(call: Call, name: Any, arguments: JsonObject) -> JsonObject | None:
-    """The result of a call of one of Amazon's tools; None where there is none of this name."""
+    """The result of a tool, None where there is none of this name. All can be called, whichever are listed."""
+    if name == "count":
+        return _tool_result("counted")
+    if name == "list_profiles":
+        profiles = call.state.profiles.listed(call.region, call.caller.user)
+        return _tool_result(json.dumps([each.as_json() for each in profiles]))
     if name == SEARCH:
         words = str(arguments.get("query", "")).lower().split()
-        found = [tool.name for tool in CATALOGUE if all(word in tool.name for word in words)]
+        found = [tool for tool in CATALOGUE if all(word in tool for word in words)]
         return _tool_result(json.dumps({"tools": found}))
     if name == DESCRIBE:
-        described = [tool.as_json() for tool in map(find_tool, arguments.get("names") or ()) if tool is not None]
+        described = [CATALOGUE[tool].as_json() for tool in map(str, arguments.get("names") or ()) if tool in CATALOGUE]
         return _tool_result(json.dumps({"tools": described}))
     tool, arguments = find_called(name, arguments)
     if tool is None:
@@ -292,9 +285,8 @@ def answer_mcp(call: Call) -> Answer:
             call.state.sessions.pop(call.head.first(SESSION.lower()) or "", None)
             return Answer(204)
         allowed = "POST, DELETE" if has_sessions else "POST"
-        return error_answer(405, "METHOD_NOT_ALLOWED", f"this endpoint takes {allowed}").with_headers(
-            ("Allow", allowed)
-        )
+        refused = error_answer(405, "METHOD_NOT_ALLOWED", f"this endpoint takes {allowed}")
+        return refused.with_headers(("Allow", allowed))
     accepted = ",".join(call.head.all("accept"))
     if "text/event-stream" not in accepted or "application/json" not in accepted:
         return error_answer(406, "NOT_ACCEPTABLE", "Accept must name application/json and text/event-stream")
@@ -386,14 +378,9 @@ def _result(call: Call, message: dict[str, Any], params: dict[str, Any]) -> dict
     method = message["method"]
     if method == "initialize":
         version = params.get("protocolVersion")
-        return _success(
-            message,
-            {
-                "protocolVersion": version if isinstance(version, str) and version < VERSION else PROTOCOL_VERSION,
-                "capabilities": {"tools": {}},
-                "serverInfo": SERVER,
-            },
-        )
+        version = version if isinstance(version, str) and version < VERSION else PROTOCOL_VERSION
+        begun = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": SERVER}
+        return _success(message, begun)
     if method == "ping":
         return _success(message, {})
     if method == "tools/list":
@@ -403,20 +390,10 @@ def _result(call: Call, message: dict[str, Any], params: dict[str, Any]) -> dict
         if foreign:
             call.note(Refusal(200, "argument-account", "FORBIDDEN", f"{foreign} is not the account of this session"))
             return _success(message, _tool_result(f"Not authorized to access account {foreign}", failed=True))
-        return _called(call, message, params)
+        result = call_tool(call, params.get("name"), params.get("arguments") or {})
+        unknown = _failure(message["id"], -32602, f"Unknown tool: {params.get('name')}")
+        return unknown if result is None else _success(message, result)
     return _failure(message["id"], -32601, "Method not found")
-
-
-def _called(call: Call, message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The result of a tool; every tool can be called, whichever are listed."""
-    name, arguments = params.get("name"), params.get("arguments") or {}
-    if name == "count":
-        return _success(message, _tool_result("counted"))
-    if name == "list_profiles":
-        profiles = [p.as_json() for p in call.state.profiles.listed(call.region, call.caller.user)]
-        return _success(message, _tool_result(json.dumps(profiles)))
-    result = call_tool(call, name, arguments)
-    return _failure(message["id"], -32602, f"Unknown tool: {name}") if result is None else _success(message, result)
 
 
 def _success(message: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -74,11 +74,16 @@ class Profile:
     rights: Rights = field(default_factory=lambda: ALL_RIGHTS)
     users: set[str] = field(default_factory=set)
 
+    @property
+    def account_id(self) -> str:
+        """The id of the seller's, vendor's or agency's account."""
+        return f"ENTITY{self.profile_id}" if self.kind == "vendor" else f"A{self.profile_id}"
+
     def as_json(self) -> dict[str, Any]:
         """The profile as `GET /v2/profiles` shows it."""
         account: dict[str, Any] = {
             "marketplaceStringId": self.marketplace,
-            "id": f"ENTITY{self.profile_id}" if self.kind == "vendor" else f"A{self.profile_id}",
+            "id": self.account_id,
             "type": self.kind,
             "name": self.name,
         }

@@ -146,24 +146,12 @@ def day_of(text: Any) -> date | None:
 
 
 def _problems_of_type(configuration: JsonObject, kind: ReportType) -> Iterator[str]:
-    """What is wrong for this report type: product, groups, columns, filters."""
+    """What is wrong for this report type: product, groups, columns, filters. Only the first problem is looked for."""
     if configuration["adProduct"] != kind.ad_product:
         yield "configuration adProduct is not supported for this report type"
     groups, columns = configuration["groupBy"], configuration["columns"]
-    unknown = [group for group in groups if group not in kind.groups]
-    if unknown:
-        yield (
-            f"configuration groupBy includes invalid values: ({', '.join(unknown)}). "
-            f"Allowed values: ({', '.join(kind.groups)})"
-        )
-        return
-    allowed = kind.allowed(groups)
-    unknown = [column for column in columns if column not in allowed]
-    if unknown:
-        yield (
-            f"configuration columns includes invalid values: ({', '.join(unknown)}). "
-            f"Allowed values: ({', '.join(allowed)})"
-        )
+    yield from _problems_of_words("groupBy", groups, list(kind.groups))
+    yield from _problems_of_words("columns", columns, kind.allowed(groups))
     if configuration["timeUnit"] == "DAILY" and {"startDate", "endDate"} & set(columns):
         yield (
             "configuration startDate and endDate are not supported columns for DAILY time unit. "
@@ -175,6 +163,12 @@ def _problems_of_type(configuration: JsonObject, kind: ReportType) -> Iterator[s
             "Please use startDate and/or endDate instead."
         )
     yield from _problems_of_filters(configuration.get("filters") or [], groups, kind)
+
+
+def _problems_of_words(member: str, words: list[str], allowed: list[str]) -> Iterator[str]:
+    unknown = ", ".join(word for word in words if word not in allowed)
+    if unknown:
+        yield f"configuration {member} includes invalid values: ({unknown}). Allowed values: ({', '.join(allowed)})"
 
 
 def _problems_of_filters(filters: Any, groups: list[str], kind: ReportType) -> Iterator[str]:

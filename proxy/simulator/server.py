@@ -118,21 +118,15 @@ class Simulator:
 
     def about(self) -> dict[str, Any]:
         """All addresses and credentials."""
+        names = ("api_urls", "token_urls", "auth_grant_urls", "mcp_urls", "s3_url", "control_url", "refresh_token")
+        accounts = self.state.ads_accounts.listed("default")[:10]
         return {
-            "api_urls": self.api_urls,
-            "token_urls": self.token_urls,
-            "auth_grant_urls": self.auth_grant_urls,
-            "mcp_urls": self.mcp_urls,
-            "s3_url": self.s3_url,
-            "control_url": self.control_url,
+            **{name: getattr(self, name) for name in names},
             "client_id": self.app.client_id,
             "client_secret": self.app.client_secret,
-            "refresh_token": self.refresh_token,
             "profiles": {region: ids[:10] for region, ids in self.profiles.items()},
             "hidden_profiles": {region: ids[:10] for region, ids in self.hidden_profiles.items()},
-            "ads_accounts": {
-                account.account_id: account.regions for account in self.state.ads_accounts.listed("default")[:10]
-            },
+            "ads_accounts": {account.account_id: account.regions for account in accounts},
         }
 
     def _url(self, name: str, scheme: str = "http") -> str:

@@ -110,10 +110,6 @@ class SimulatorState:
         """Plans trouble for the next `times` matching requests (None: for all). Without a match: any API request."""
         return self.faults.add(match or Match(), fault, times)
 
-    def expire_access_tokens(self) -> int:
-        """All access tokens die now."""
-        return self.credentials.expire_access_tokens()
-
     def revoke(self, refresh_token: str | None = None, *, access_tokens: bool = False) -> int:
         """Revokes one refresh token, or all of them."""
         return self.credentials.revoke(refresh_token, access_tokens=access_tokens)
@@ -137,10 +133,6 @@ class SimulatorState:
     def add_profile(self, region: str, profile_id: str | None = None, user: str = "default") -> Profile:
         """Adds a profile to a region, or opens one to a further user."""
         return self.profiles.add(region, profile_id, user)
-
-    def remove_profile(self, region: str, profile_id: str) -> bool:
-        """Takes a profile away."""
-        return self.profiles.remove(region, profile_id)
 
     def add_user(self, user: str, profiles_per_region: int = 1, client_id: str | None = None) -> str:
         """A further user with profiles and ads accounts. Returns a refresh token of that user for the app."""
