@@ -18,7 +18,7 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from tests.fuzz.differences import connections_in_use, repeated_decisions
-from tests.fuzz.reading import read_answers
+from tests.support.independent_readers import read_answers
 from tests.support.memory_bench import MemoryBench
 
 KEY = b"a-key-of-16-bytes-or-more"

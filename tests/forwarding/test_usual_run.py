@@ -17,7 +17,7 @@ from proxy.downstream.ports import Availability
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
 from proxy.upstream.pool import Pool
-from tests.fuzz.reading import Message
+from tests.support.independent_readers import Message
 from tests.support.memory_bench import OK, MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.warm_and_cold import ask

@@ -40,8 +40,8 @@ from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.routing.operations import Effect
 from proxy.routing.table import AccountEntry, Selection
-from tests.fuzz.reading import Message
 from tests.fuzz.repeated_requests import KEYS, Making, response_to
+from tests.support.independent_readers import Message
 from tests.support.memory_bench import End, MemoryBench, usual_rules
 from tests.support.rules import changed_rules
 from tests.support.warm_and_cold import ChangingDirectory

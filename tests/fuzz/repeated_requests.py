@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from proxy.http1.framing import whole_chunks
-from tests.fuzz.reading import Message
+from tests.support.independent_readers import Message
 
 CLIENTS = ("reader", "writer", "limited", "viewer", "narrow", "agent", "tenant")
 KEYS = {name: b"key-of-" + name.encode() for name in CLIENTS}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.depth import at_length, briefly, run
 from tests.fuzz.making import Answered, answers, changed, cut
-from tests.fuzz.reading import read_answers
+from tests.support.independent_readers import read_answers
 from tests.support.memory_bench import MemoryBench
 
 METHODS = (b"GET", b"GET", b"HEAD", b"POST")

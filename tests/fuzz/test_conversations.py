@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.fuzz.depth import BRIEF_STEPS, LONG_STEPS
-from tests.fuzz.reading import Message
+from tests.support.independent_readers import Message
 from tests.support.memory_bench import End, MemoryBench, MemoryUpstream
 from tests.support.rules import changed_rules
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.depth import at_length, briefly, run
 from tests.fuzz.making import Sent, changed, cut, plain, requests
-from tests.fuzz.reading import ASCII, Message, read_answers, read_requests
+from tests.support.independent_readers import ASCII, Message, read_answers, read_requests
 from tests.support.memory_bench import MemoryBench
 
 FORBIDDEN = frozenset(

@@ -29,8 +29,8 @@ from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
 from proxy.upstream.pool import Pools
-from tests.fuzz.reading import Message, RequestReader
 from tests.support.events import EventRecorder
+from tests.support.independent_readers import Message, RequestReader
 from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
