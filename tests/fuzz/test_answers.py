@@ -65,9 +65,9 @@ async def a_spoilt_answer_is_never_two(method: bytes, minor: int, pieces: list[b
         assert int(got.final[0].first[0]) == event.status
     if event.refusal:
         assert event.status in (502, 504)
-        assert b"proxy-status" in dict(got.final[0].fields)
+        assert got.final[0].values(b"proxy-status")
     elif got.final:
-        assert b"proxy-status" not in dict(got.final[0].fields)
+        assert not got.final[0].values(b"proxy-status")
 
 
 @briefly

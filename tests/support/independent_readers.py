@@ -1,4 +1,7 @@
-"""Messages as two parsers read them that are not ours: h11 and httptools. They must agree, or there is `trouble`."""
+"""HTTP as two parsers read it that are not ours: h11 and httptools. They must agree, or there is `trouble`.
+
+Where a test judges the bytes itself, it reads them with `http_reader.py`; here it asks what others understand.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import h11
 import httptools
@@ -21,7 +25,7 @@ ASCII = bytes(range(128)) + b"~" * 128
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer. `first` is (method, target), or (status, reason); names are lower case."""
+    """A request or an answer, its names as they were written. `first` is (method, target), or (status, reason)."""
 
     first: tuple[bytes, bytes]
     fields: tuple[tuple[bytes, bytes], ...]
@@ -29,34 +33,44 @@ class Message:
     trailers: tuple[tuple[bytes, bytes], ...] = ()
 
     def values(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self.fields if key == name]
+        return [value for key, value in self.fields if key.lower() == name]
 
 
-class _Callbacks:
-    """What httptools found."""
+class _Httptools:
+    """Whole messages as httptools reads them: the trailers of one are at the end of its fields."""
 
-    def __init__(self) -> None:
-        self.first = b""
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.begun = self.complete = 0
-        self.bodies: list[bytes] = []
-        self.targets: list[bytes] = []
+    def __init__(self, kind: type[httptools.HttpRequestParser | httptools.HttpResponseParser]) -> None:
+        self._parser = kind(self)
+        self.found: list[Message] = []
+
+    def feed(self, data: bytes) -> None:
+        self._parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self.begun += 1
-        self.body, self.first = b"", b""
+        self._words, self._rest = b"", b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._body = b""
 
     def on_url(self, data: bytes) -> None:
-        self.first += data
+        self._rest += data
+
+    on_status = on_url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if isinstance(parser, httptools.HttpRequestParser):
+            self._words = parser.get_method()
+        else:
+            self._words = b"%d" % parser.get_status_code()
 
     def on_body(self, data: bytes) -> None:
-        self.body += data
+        self._body += data
 
     def on_message_complete(self) -> None:
-        self.complete += 1
-        self.bodies.append(self.body)
-        self.targets.append(self.first)
+        self.found.append(Message((self._words, self._rest), tuple(self._fields), self._body))
 
 
 class RequestReader:
@@ -67,12 +81,10 @@ class RequestReader:
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST)
-        self._callbacks = _Callbacks()
-        self._httptools = httptools.HttpRequestParser(self._callbacks)
+        self._httptools = _Httptools(httptools.HttpRequestParser)
         self._request: h11.Request | None = None
         self._body = b""
         self._in_head = True
-        self.read = 0
         self.latest: Message | None = None
         self.trouble = ""
 
@@ -88,13 +100,20 @@ class RequestReader:
         try:
             self._h11.receive_data(data)
             found = list(self._messages())
-            self._httptools.feed_data(data)
+            self._httptools.feed(data)
         except (h11.ProtocolError, httptools.HttpParserError) as error:
             self.trouble = f"{type(error).__name__}: {error}: {data[:400]!r}"
             return []
-        self._compare(found)
+        theirs, self._httptools.found = self._httptools.found, []
+        if theirs != [Message(each.first, each.fields + each.trailers, each.body) for each in found]:
+            self.trouble = f"httptools reads {theirs!r}, h11 {found!r}"
         self.latest = found[-1] if found else self.latest
         return found
+
+    @property
+    def rest(self) -> bytes:
+        """What is read of a message that is not whole."""
+        return self._h11.trailing_data[0]
 
     def _messages(self) -> Iterator[Message]:
         while True:
@@ -113,22 +132,12 @@ class RequestReader:
                     self._body,
                     _plain(event.headers),
                 )
-                self.read += 1
                 self._in_head = True
                 self._h11.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
                 self._h11.send(h11.EndOfMessage())
                 if self._h11.our_state is h11.MUST_CLOSE:
                     return
                 self._h11.start_next_cycle()
-
-    def _compare(self, found: list[Message]) -> None:
-        """httptools must have found the same messages where h11 found them."""
-        seen = self._callbacks
-        if seen.complete != self.read:
-            self.trouble = f"httptools reads {seen.complete} messages, h11 {self.read}"
-        for message, body, target in zip(found, seen.bodies[-len(found) :], seen.targets[-len(found) :], strict=False):
-            if (message.body, message.first[1]) != (body, target):
-                self.trouble = f"httptools reads {target!r} {body!r}, h11 {message!r}"
 
 
 def read_requests(data: bytes) -> list[Message]:
@@ -207,6 +216,13 @@ def read_answers(data: bytes, ended: bool, methods: list[bytes]) -> Answers:
     return Answers(interim, final, True, f"behind the answers: {rest[:200]!r}" if rest else "")
 
 
+def answers_by_httptools(data: bytes) -> list[Message]:
+    """The whole answers in bytes that a client got, none of them to HEAD; the trailers are at the end of the fields."""
+    reader = _Httptools(httptools.HttpResponseParser)
+    reader.feed(data)
+    return reader.found
+
+
 def _one_answer(connection: h11.Connection, interim: list[Message]) -> Message | None:
     head: h11.Response | None = None
     body = b""
@@ -226,5 +242,6 @@ def _one_answer(connection: h11.Connection, interim: list[Message]) -> Message |
             return None
 
 
-def _plain(fields: object) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((bytes(name), bytes(value)) for name, value in fields)  # type: ignore[attr-defined]  # pairs
+def _plain(fields: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields of h11, with names as they were written; there are none behind a body without trailers."""
+    return tuple((bytes(name), bytes(value)) for name, value in (fields.raw_items() if fields else ()))
