@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 import pytest
 
@@ -11,7 +10,7 @@ from proxy.admin.guard import is_own_origin
 from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from tests.admin.fixtures import KEY, FakeProgram, administer
-from tests.support.odd_requests import ODD_TEXTS, odd_requests
+from tests.support.odd_requests import ODD_TEXTS, odd_requests, status_of
 from tests.support.patience import PATIENCE
 
 
@@ -24,12 +23,6 @@ async def answer_of(port: int, data: bytes) -> bytes:
             return await reader.read()
     finally:
         writer.close()
-
-
-def status_of(answer: bytes) -> int:
-    """The status of the final answer."""
-    found = re.match(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)?HTTP/[01]\.[019] ([0-9]{3}) ", answer)
-    return int(found[1]) if found else 0
 
 
 @pytest.mark.no_cover  # tries very many values

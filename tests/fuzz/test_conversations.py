@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.fuzz.depth import BRIEF_STEPS, LONG_STEPS
+from tests.support.http_reader import read_conversation
 from tests.support.independent_readers import Message
 from tests.support.memory_bench import End, MemoryBench, MemoryUpstream
 from tests.support.rules import changed_rules
@@ -135,7 +135,10 @@ class Conversation(RuleBasedStateMachine):
     def answers_belong_to_their_requests(self) -> None:
         """What a client reads is, in order, about what it asked: Amazon's own answers repeat its numbers."""
         for client, asked in zip(self.clients, self.asked, strict=True):
-            numbers = [int(body) for body in _bodies(bytes(client.pipe.written)) if body.isdigit()]
+            read = read_conversation(bytes(client.pipe.written), frozenset(), client.pipe.ended)
+            assert not read.fault
+            whole = [answer.body.content for answer in read.answers if answer.body.complete]
+            numbers = [int(body) for body in whole if body.isdigit()]
             left = iter(asked)
             assert all(number in left for number in numbers), (numbers, asked)
 
@@ -149,32 +152,6 @@ class Conversation(RuleBasedStateMachine):
             self.run(self.bench.stop(*self.clients))
         finally:
             self.runner.close()
-
-
-def _bodies(data: bytes) -> list[bytes]:
-    """The payloads of the answers that are complete in a client's bytes; the proxy's own are JSON."""
-    found = []
-    for part in data.split(b"HTTP/1.1 ")[1:]:
-        head, _, body = part.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
-        if b"chunked" in head:
-            payload, rest = b"", body
-            while rest and not rest.startswith(b"0\r\n"):
-                size, _, rest = rest.partition(b"\r\n")
-                payload, rest = payload + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-            if rest:
-                found.append(payload)
-        elif length is None or len(body) == int(length[1]):
-            found.append(body)
-    return found
-
-
-def test_only_complete_answers_count() -> None:
-    """One that is still coming says nothing yet, and one in several chunks is read whole."""
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n"
-    assert _bodies(chunked) == []
-    assert _bodies(chunked + b"1\r\n0\r\n0\r\n\r\n") == [b"10"]
-    assert _bodies(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1") == []
 
 
 class _Brief(Conversation):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.integration.rig import rig
-from tests.support.odd_requests import odd_requests
+from tests.support.odd_requests import odd_requests, status_of
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.integration
 KEY = "admin-key-that-nobody-guesses"
 
 
-def status_of(address: tuple[str, int], request: bytes) -> int:
+def ask(address: tuple[str, int], request: bytes) -> int:
     """The status of the final answer; 0 where there was none."""
     answer = b""
     with socket.create_connection(address, PATIENCE) as connection:
@@ -27,8 +26,7 @@ def status_of(address: tuple[str, int], request: bytes) -> int:
                 answer += piece
         except ConnectionError:
             """What came before counts."""
-    found = re.match(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)?HTTP/[01]\.[019] ([0-9]{3}) ", answer)
-    return int(found[1]) if found else 0
+    return status_of(answer)
 
 
 @pytest.mark.parametrize("changes", [{}, {"admin": {"key": KEY}}], ids=["open", "with a key"])
@@ -37,7 +35,7 @@ def test_odd_requests_are_answered_and_briefly_told(tmp_path: Path, changes: dic
     with rig(tmp_path, **changes) as running:
         host, port = running.admin.removeprefix("http://").split(":")
         requests = odd_requests()
-        statuses = [status_of((host, int(port)), request) for request in requests]
+        statuses = [ask((host, int(port)), request) for request in requests]
         assert running.admin_get("/livez")[0] == 200
         lines = list(running.log.lines)
     assert [request[:120] for status, request in zip(statuses, requests, strict=True) if not 200 <= status < 500] == []

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.simulator import Simulator, SimulatorSettings
 from tests.simulator.conftest import Reply, SimulatorClient
+from tests.support.http_reader import read_answer
 
 NA = "1110000000000001"
 SP = "application/vnd.spCampaign.v3+json"
@@ -36,9 +37,9 @@ async def at_s3(client: SimulatorClient, url: str, headers: dict[str, str] | Non
     answer = await client.raw_at(
         address.netloc, f"GET {target} HTTP/1.1\r\nHost: s3\r\n{lines}Connection: close\r\n\r\n"
     )
-    head, _, body = answer.partition(b"\r\n\r\n")
-    names = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    return Reply(int(head.split()[1]), names, body)
+    read, _ = read_answer(answer, 0, bodiless=False, ended=True)
+    fields = {name.decode(): value.decode() for name, value in read.head.fields}
+    return Reply(read.status, fields, read.body.content)
 
 
 async def test_each_region_has_its_own_profiles(client: SimulatorClient) -> None:

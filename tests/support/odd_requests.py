@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 HOST = "127.0.0.1"
@@ -183,3 +184,9 @@ def odd_requests() -> list[bytes]:
     found += [b"GET /" + raw + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n" + rest for raw in RAW for rest in RESTS]
     found += [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET\t/\tHTTP/1.1\r\n\r\n"]
     return [*found, *_forms()]
+
+
+def status_of(answer: bytes) -> int:
+    """The status of the final answer in what came back, of whichever version; 0 where there was none."""
+    found = re.match(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)?HTTP/[01]\.[019] ([0-9]{3}) ", answer)
+    return int(found[1]) if found else 0
