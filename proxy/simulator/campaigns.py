@@ -127,7 +127,9 @@ class ObjectStore:
             seeds = {**SEEDED, **NOT_UNIFIED}.get(resource, ONE)
             for product, count in seeds.counts.items():
                 made: Entity = {"state": "ENABLED", "adProduct": product} if product else {}
-                made |= {name: self._first((owner, region, PARENTS[name]), product) for name in seeds.parents}
+                for name in seeds.parents:  # the first of them that is of this product
+                    above = self.shelf((owner, region, PARENTS[name])).items()
+                    made[name] = next(key for key, each in above if product in ("", each.shared["adProduct"]))
                 for number in range(1, count + 1):
                     named = {"name": f"{product} {resource} {number}"} if seeds.named else {}
                     stored = self.create(place, "unified", {**named, **made})
@@ -145,7 +147,3 @@ class ObjectStore:
         made.change(generation, given)
         shelf[made.object_id] = made
         return made
-
-    def _first(self, place: Place, product: str) -> str:
-        """The id of the first object, of a product if there is one: the parent of those that belong to one."""
-        return next(key for key, each in self.shelf(place).items() if product in ("", each.shared["adProduct"]))

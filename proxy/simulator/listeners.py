@@ -175,7 +175,6 @@ def examine(state: SimulatorState, region: str, path: str, head: Head, operation
 # --- What a request beyond a limit is answered -----------------------------------------------------------
 
 REPORTS = "/reporting/reports"
-WORDS = "Too Many Requests"
 
 
 def throttle(context: CallContext, caller: Caller, counted: str, body: bytes = b"") -> Answer | None:
@@ -191,15 +190,11 @@ def throttle(context: CallContext, caller: Caller, counted: str, body: bytes = b
     if limit is None:
         return None
     wait = state.limits.wait_of(limit, asking, state.now())
-    answer = refusal_at(context.listener, context.path)
+    answer = Answer(429, (("Content-Type", "text/html"),), OPENRESTY, "counted")  # the page of MCP's gateway
+    if context.listener != "mcp":
+        code = "TOO_MANY_REQUESTS" if context.path.startswith("/ads") else "429"
+        answer = error_at(context.path, 429, code, "Too Many Requests")
     return answer if wait is None else answer.with_headers(("Retry-After", str(wait)))
-
-
-def refusal_at(listener: str, path: str) -> Answer:
-    """The page of the MCP endpoint's gateway, or an error of the operations at `path`."""
-    if listener == "mcp":
-        return Answer(429, (("Content-Type", "text/html"),), OPENRESTY, "counted")
-    return error_at(path, 429, "TOO_MANY_REQUESTS" if path.startswith("/ads") else "429", WORDS)
 
 
 def report_type(body: bytes) -> str:

@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -46,10 +47,16 @@ class Simulator:
 
     async def start(self) -> None:
         """Binds all ports: S3 first, because the API sends its address."""
+        settings, tls = self.settings, None
+        if settings.tls_cert is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(settings.tls_cert, settings.tls_key)
+        s3_host = settings.advertised_host or (None if settings.host in WILDCARDS else settings.host)
         try:
             await self._listen("s3", lambda request: serve_s3(self.state, request))
+            around = ListenerAddresses("https" if tls else "http", s3_host, self._ports["s3"])
             for region in REGIONS:
-                await self._listen(region, self._api_handler(region), self._tls())
+                await self._listen(region, partial(serve_api, self.state, region, around), tls)
             await self._listen("control", lambda request: serve_control(self.state, self.about(), request))
             self.state.listener_control = self
         except BaseException:
@@ -132,20 +139,6 @@ class Simulator:
     def _url(self, name: str, scheme: str = "http") -> str:
         host = WILDCARDS.get(self.settings.host, self.settings.host)
         return f"{scheme}://{host}:{self._ports[name]}"
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.settings.tls_cert is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
-        return context
-
-    def _api_handler(self, region: str) -> Handler:
-        settings = self.settings
-        wildcard = settings.host in WILDCARDS
-        s3_host = settings.advertised_host or (None if wildcard else settings.host)
-        around = ListenerAddresses("https" if settings.tls_cert else "http", s3_host, self._ports["s3"])
-        return lambda request: serve_api(self.state, region, around, request)
 
     async def _listen(self, name: str, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         server = web.Server(
