@@ -274,12 +274,14 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "c
 def test_a_reading_client_changes_nothing_by_mcp(
     attacker: Attacker, client: str, path: str, content: Any, status: int
 ) -> None:
-    """The answer is an error in JSON-RPC, and nothing reaches Amazon."""
+    """A forbidden call gets a tool's result that failed, an unclear one an error, and nothing reaches Amazon."""
     body = json.dumps(content).encode() if content else b""
     asked = attacker.ask(client, "POST", path, "Content-Type: application/json", body=body)
     assert (asked.status, asked.seen) == (status, [])
     said = json.loads(asked.body)
-    assert all("error" in each and "result" not in each for each in (said if isinstance(said, list) else [said]))
+    answers = said if isinstance(said, list) else [said]
+    assert [each.get("result", {}).get("isError", False) for each in answers] == [status == 200]
+    assert ["error" in each for each in answers] == [status != 200]
 
 
 # --- what is not the client's

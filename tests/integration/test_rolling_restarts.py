@@ -131,6 +131,8 @@ def restarted(folder: Path, amazon: SimulatedAmazon, balancer: str, requests: in
                 stopped.process.end()
                 programs[number % 2] = Serving(folder / f"{number % 2}.yaml", configurations[number % 2])
                 programs[number % 2].until_ready()
+                # The balancer knows of it, too, before the other one stops.
+                until(lambda: programs[number % 2].metric("requests_total", code="200") > 0, patience=600)  # noqa: B023 - called before the next turn of the loop
             until(lambda: clients.outcomes.total() >= requests, patience=600)
     return clients.outcomes
 
