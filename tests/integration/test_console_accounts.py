@@ -183,4 +183,4 @@ def test_what_was_revoked_does_not_expire_later(browser: webdriver.Chrome, tmp_p
             card = until(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-account=acme]"))[0]
             until(lambda: "refused by Amazon" in card.find_element(By.CSS_SELECTOR, ".left").text)
             assert card.find_element(By.CSS_SELECTOR, ".consent").text == "no longer accepted by Amazon"
-            assert "Nothing expires" in browser.find_element(By.ID, "expiring-words").text
+            until(lambda: "Nothing expires" in browser.find_element(By.ID, "expiring-words").text)
