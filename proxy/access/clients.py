@@ -170,11 +170,12 @@ class Clients:
         placeholders: Placeholders,
         budgets: Budgets,
         uses: KeyUses | None = None,
-        keyless: str = "",
+        keyless: tuple[str, str] = ("", ""),
     ) -> None:
-        """`keyless` names the client to which requests belong that show no client's key: none but in a demo."""
+        """`keyless` names the client to which requests belong that show no client's key, and the account that they get
+        if they name none: none but in a demo."""
         self._policies = {policy.name: policy for policy in policies}
-        self._keyless = self._policies.get(keyless)
+        self._keyless, self._keyless_account = self._policies.get(keyless[0]), keyless[1]
         self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
         self._placeholders = placeholders
         self.sessions = FixedSessions(placeholders.key)
@@ -284,6 +285,8 @@ class Clients:
             return ClientIdentity("anonymous", None, ClientScope(bound), valid_until=until)
         if key is not None:
             until = min(until, key.until)
+        if policy is self._keyless:
+            bound = bound or self._keyless_account
         profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
         return ClientIdentity(policy.name, policy, ClientScope(bound, policy.accounts, profiles), key, until)
 

@@ -55,7 +55,7 @@ class RuleSources:
 def rules_of(config: Config, sources: RuleSources) -> Rules:
     """The rules of a process. Raises `ConfigurationError`."""
     table = make_routing_table(config, sources.directory)
-    keyless = DEMO_CLIENT if sources.demo else ""
+    keyless = (DEMO_CLIENT, next(iter(config.accounts))) if sources.demo else ("", "")
     clients = make_clients(config, signing_key(config), sources.budgets, sources.uses, keyless=keyless)
     rules = make_rules(config, table, clients, authorities=sources.authorities, demo=sources.demo)
     limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
@@ -157,10 +157,10 @@ def _location_hosts(config: Config) -> frozenset[bytes]:
 
 
 def make_clients(
-    config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None, *, keyless: str = ""
+    config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None, *, keyless: tuple[str, str] = ("", "")
 ) -> Clients:
     """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` and `uses` outlive
-    reloads. `keyless` names the client to which requests without a key belong."""
+    reloads. `keyless` names the client to which requests without a key belong, and its account."""
     share = max(1, config.upstream.max_connections // 4)
     policies = (make_policy(client, share) for client in config.clients)
     return Clients(policies, Placeholders(key), budgets, uses, keyless)

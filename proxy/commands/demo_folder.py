@@ -101,7 +101,7 @@ def configuration(simulator: Mapping[str, Any], made: DemoSecrets, variables: Ma
         "admin_listen": variables["ADS_PROXY_ADMIN_LISTEN"],
         "accounts": {name: {**app, "refresh_token": token, "region": "na"} for name, token in tokens},
         "clients": [
-            {"name": DEMO_CLIENT, "key_sha256": _unused_key(), "accounts": [ACCOUNTS[0]]},
+            {"name": DEMO_CLIENT, "key_sha256": _unused_key()},
             {**of_agent, "accounts": [ACCOUNTS[0]], "profiles": [_PROFILE], "unscoped_paths": ["/v2/profiles"]},
             of_optimizer,
         ],

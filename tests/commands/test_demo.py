@@ -110,7 +110,8 @@ async def test_the_demo_shows_the_product(tmp_path: Path) -> None:
         assert key and path and invitation
         status = await asked_with(key[1].decode(), "POST", f"http://{listen}/sp/campaigns")
         assert status == 403
-        assert await asked_with("any", "GET", f"http://{listen}/v2/profiles") == 200
+        for prefix, expected in (("", 200), ("/@globex", 200), ("/@nobody", 404)):
+            assert await asked_with("any", "GET", f"http://{listen}{prefix}/v2/profiles") == expected
         answer, body = await ask(invitation[0].decode())
         assert (answer.status, b"globex" in body) == (200, True)
         audit = Path(path[1].decode()).with_name("audit.jsonl")
