@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
-from proxy.access.fixed_sessions import FixedSessions
-from proxy.access.mcp_tools import ToolRules
+from proxy.mcp.fixed_sessions import FixedSessions
+from proxy.mcp.tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import (
     Policy,

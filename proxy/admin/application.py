@@ -33,7 +33,7 @@ from proxy.admin.responses import (
 from proxy.admin.scrape import ScrapeAnswers
 from proxy.admin.sign_in import SignInHandlers, known_account
 from proxy.events import DefectMet, Observer
-from proxy.observability.audit import AdminRefused, AdminSignedIn
+from proxy.audit.records import AdminRefused, AdminSignedIn
 from proxy.reports.store import ReportFolderError
 
 if TYPE_CHECKING:

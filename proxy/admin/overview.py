@@ -171,7 +171,7 @@ def refusals(failures: Iterable[RecentRequest]) -> dict[str, Any]:
 def changes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The newest audit records that report a change, the newest first; equal ones in a row are one line.
 
-    `records` come oldest first, as `proxy.observability.audit` makes them: names and numbers, never a secret.
+    `records` come oldest first, as `proxy.audit.records` makes them: names and numbers, never a secret.
     """
     lines: list[dict[str, Any]] = []
     for record in reversed(records):

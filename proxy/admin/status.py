@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AdminView
     from proxy.config import Account
-    from proxy.observability.audit_stream import AuditCounts
+    from proxy.audit.stream import AuditCounts
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.tokens.values import CredentialStatus
 

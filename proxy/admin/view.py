@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
-    from proxy.observability.audit_stream import AuditCounts, AuditStream
+    from proxy.audit.stream import AuditCounts, AuditStream
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.listing import Profile

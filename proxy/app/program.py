@@ -38,13 +38,13 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.sessions import McpSessions
+from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
-from proxy.forwarding.tool_hints import ToolHints
+from proxy.mcp.hints import ToolHints
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.audit import (
+from proxy.audit.records import (
     AuditFailed,
     AuditOpened,
     AuditTrail,
@@ -54,8 +54,8 @@ from proxy.observability.audit import (
     dated,
     note,
 )
-from proxy.observability.audit_file import AuditFile, open_at_start
-from proxy.observability.audit_stream import AuditOutputs, AuditStream
+from proxy.audit.file import AuditFile, open_at_start
+from proxy.audit.stream import AuditOutputs, AuditStream
 from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal

@@ -18,7 +18,7 @@ from proxy.app.workers.worker_group import require_shared_memory
 from proxy.config import environment
 from proxy.downstream import listener
 from proxy.errors import StartupError
-from proxy.observability import audit_file
+from proxy.audit import file as audit_file
 from proxy.reports.store import ReportFolder, ReportFolderError
 from proxy.tokens import opening
 

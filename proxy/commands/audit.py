@@ -23,8 +23,8 @@ from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import audit_file, environment
 from proxy.errors import ConfigurationError
-from proxy.observability.audit_chain import MAX_BREAKS, Examination, read_link
-from proxy.observability.audit_file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
+from proxy.audit.chain import MAX_BREAKS, Examination, read_link
+from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -42,7 +42,7 @@ from proxy.tokens.opening import shown_url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.access.mcp_tools import ToolRules
+    from proxy.mcp.tools import ToolRules
     from proxy.commands.amazon_session import Finding
     from proxy.config import Account
     from proxy.routing.operations import Operations

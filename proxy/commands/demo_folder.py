@@ -32,9 +32,9 @@ from proxy.events import (
     SignInOutcome,
     WriteOutcome,
 )
-from proxy.observability.audit import AdminSignedIn, ClientKeyChanged, KeyChange, dated, note, record_of
-from proxy.observability.audit_chain import OPENED, seal
-from proxy.observability.audit_file import AuditFile
+from proxy.audit.records import AdminSignedIn, ClientKeyChanged, KeyChange, dated, note, record_of
+from proxy.audit.chain import OPENED, seal
+from proxy.audit.file import AuditFile
 from proxy.regions import REGION_NAMES
 from proxy.secret import KEY_PREFIX
 from proxy.tokens.invitation import link, signing_key

@@ -5,10 +5,10 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.access.mcp_tools import UNTOLD
+from proxy.mcp.tools import UNTOLD
 from proxy.events import UNKNOWN, DefectMet, Fault, Outcome, RequestFinished, RequestKind, RequestStarted
 from proxy.forwarding.decision import WriteGate
-from proxy.forwarding.write_reading import WriteReader
+from proxy.audit.write_reading import WriteReader
 from proxy.net.deadlines import NEVER
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal

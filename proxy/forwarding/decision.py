@@ -18,7 +18,7 @@ from proxy.errors import UnknownRoute, WriteNotRecorded
 from proxy.events import UNKNOWN, FamilyHeldBack
 from proxy.forwarding.injection import render_section
 from proxy.http1.message import MAX_REMEMBERED_BYTES
-from proxy.observability.audit import may_change
+from proxy.audit.records import may_change
 from proxy.reports.orders import ReportOperation, find_report_operation
 from proxy.routing.ads_account import SCOPE, sent_ads_account
 from proxy.routing.operations import Effect, is_read
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.access.clients import ClientIdentity, Clients
-    from proxy.access.mcp_tools import ToolRules
+    from proxy.mcp.tools import ToolRules
     from proxy.downstream.ports import ConnectionLimits
     from proxy.events import Observer
     from proxy.forwarding.injection import AccountLines

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.forwarding.rights import Rights
-from proxy.forwarding.tool_hints import ToolHints
+from proxy.mcp.hints import ToolHints
 from proxy.reports.sharing import SharedReports
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry import RetryBudgets
-    from proxy.forwarding.sessions import McpSessions
+    from proxy.mcp.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
     from proxy.reports.sharing import ReportSharing
     from proxy.tokens.token_rejections import TokenUse

@@ -29,9 +29,9 @@ from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import CHECKED_AT_ONCE, NO_BODY, McpReplayBuffer, UncheckedBody, body_of
 from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.throttled import ThrottledRequest
-from proxy.forwarding.tool_hints import learn_tools
+from proxy.mcp.hints import learn_tools
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
-from proxy.forwarding.write_reading import WriteBodies, written_request
+from proxy.audit.write_reading import WriteBodies, written_request
 from proxy.http1.framing import whole_chunks
 from proxy.net.deadlines import NEVER
 from proxy.routing.target import TargetKind
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from proxy.events import Observer
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.forwarding.shared_report import OwnAnswer, SharedReport
-    from proxy.forwarding.write_reading import WriteReading
+    from proxy.reports.shared_report import OwnAnswer, SharedReport
+    from proxy.audit.write_reading import WriteReading
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken

@@ -22,10 +22,10 @@ from proxy.forwarding.decision import Decision, Decisions, RequestContext
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
 from proxy.forwarding.local import LocalTokenRequest
-from proxy.forwarding.named_report import NamedReportRequest, PermittedReport
+from proxy.reports.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.request_body import CHECKED_AT_ONCE
-from proxy.forwarding.shared_report import SharedReport
+from proxy.reports.shared_report import SharedReport
 from proxy.forwarding.waiting_request import WaitingRequest
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import ClientIdentity
-    from proxy.access.mcp_tools import ToolRules
+    from proxy.mcp.tools import ToolRules
     from proxy.access.policy import Verdict
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules

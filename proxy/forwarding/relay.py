@@ -16,9 +16,9 @@ from proxy.forwarding.body_copy import BodyCopy
 from proxy.forwarding.body_reader import READER
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
-from proxy.forwarding.write_outcome import may_hold_results
-from proxy.forwarding.write_reading import MAX_JUDGED
+from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
+from proxy.audit.write_outcome import may_hold_results
+from proxy.audit.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import with_length, with_location, with_value, without_coding, without_length
 from proxy.problem import date_line

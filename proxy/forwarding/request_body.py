@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.access.mcp_tools import UNTOLD, McpCalls, name_tools, read_calls
+from proxy.mcp.tools import UNTOLD, McpCalls, name_tools, read_calls
 from proxy.errors import Refused
 from proxy.forwarding.body_reader import READER
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
-from proxy.observability.audit import may_change
+from proxy.audit.records import may_change
 from proxy.routing.target import TargetKind
 from proxy.strict_json import JsonBody
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proxy.forwarding.accounting import RequestStats
     from proxy.forwarding.decision import RequestContext
-    from proxy.forwarding.tool_hints import ToolHints
+    from proxy.mcp.hints import ToolHints
     from proxy.http1.request_fields import RequestFields
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 from proxy import events
 from proxy.advice import with_options_in_use
 from proxy.events import Event, RequestFinished, RequestKind, RequestStarted
-from proxy.observability import audit
+from proxy.audit import records as audit
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
 from proxy.observability.plain_lines import COLUMNS, render_plain
 from proxy.observability.redaction import Redaction

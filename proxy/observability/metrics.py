@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from proxy.observability.audit_stream import AuditCounts
+    from proxy.audit.stream import AuditCounts
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Distribution, Labels
     from proxy.observability.number_memory import NumberMemory

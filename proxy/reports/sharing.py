@@ -1,7 +1,7 @@
 """Which report each order made, and who asks Amazon for what several clients want at one time.
 
 `SharedReports` is one for all that share: of a program without workers, or of the supervisor. Keys are digests: what
-they are made of, and the requests to Amazon, are for `forwarding.shared_report`. Each claim has a ticket of its own.
+they are made of, and the requests to Amazon, are for `reports.shared_report`. Each claim has a ticket of its own.
 Moments are wall-clock time.
 """
 

@@ -2,7 +2,7 @@
 
 A session id is worth something to one account and region (docs/development/amazon.md, MCP): what began there is sent
 nowhere else. A session of a limited client is for one advertiser, too. Which sessions there are is for
-`forwarding.sessions`, and how those of limited clients are told for `access.fixed_sessions`.
+`mcp.sessions`, and how those of limited clients are told for `mcp.fixed_sessions`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from proxy.admin.status import account_status, find_ads_accounts
 from proxy.admin.view import AccessRules
 from proxy.errors import StateError
 from proxy.events import ConfigReloaded
-from proxy.observability.audit import dated, record_of
+from proxy.audit.records import dated, record_of
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent

@@ -24,9 +24,9 @@ from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
 from proxy.config import AccountFileReader, Config, load
 from proxy.errors import ConfigurationError, ListenError, StateError
-from proxy.observability import audit_stream
-from proxy.observability.audit import ClientKeyChanged, KeyChange
-from proxy.observability.audit_file import AuditFile
+from proxy.audit import stream as audit_stream
+from proxy.audit.records import ClientKeyChanged, KeyChange
+from proxy.audit.file import AuditFile
 from proxy.secret import Secret
 from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse

@@ -146,7 +146,7 @@ def test_an_address_in_use_is_a_note(tmp_path: Path, key: str) -> None:
 
 def test_a_file_that_a_program_writes_is_no_refusal(tmp_path: Path) -> None:
     """The running program holds its audit file and its state."""
-    from proxy.observability.audit_file import AuditFile
+    from proxy.audit.file import AuditFile
     from proxy.tokens.opening import open_store
 
     open_store(f"file:{tmp_path}/state")

@@ -11,7 +11,7 @@ import typer
 
 from proxy.commands.audit import AuditChain, ChangeFilter, show, show_files, verify
 from proxy.errors import ConfigurationError
-from proxy.observability.audit_chain import ChainHead, digest_of, seal
+from proxy.audit.chain import ChainHead, digest_of, seal
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ ENTRIES = 4096
 FLOODED_ENTRIES = 1024
 """The most that one cache may hold in a flood: those that may hold more get this limit there."""
 LARGER_LIMITS = (
-    "proxy.forwarding.sessions.MAX_SESSIONS",
+    "proxy.mcp.sessions.MAX_SESSIONS",
     "proxy.observability.journal.MAX_ENTRIES",
     "proxy.observability.access_line.MAX_REMEMBERED",
 )

@@ -250,7 +250,7 @@ async def test_a_session_is_its_clients_own(running: Running) -> None:
 
 async def test_the_memory_of_sessions_is_bounded(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten, and then goes where its requests say."""
-    monkeypatch.setattr("proxy.forwarding.sessions.MAX_SESSIONS", 2)
+    monkeypatch.setattr("proxy.mcp.sessions.MAX_SESSIONS", 2)
     async with running(answering(EVENTS)) as bench:
         for name in (b"s-1", b"s-2", b"s-3" * 2000):
             assert (await bench.ask(within(name))).status == 200

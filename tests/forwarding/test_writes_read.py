@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from proxy.events import ChangedObjects, ItemCounts, MemberValue
-from proxy.forwarding import write_reading
-from proxy.forwarding.write_reading import (
+from proxy.audit import write_reading
+from proxy.audit.write_reading import (
     JUDGED_AT_ONCE,
     MAX_COST_JUDGED,
     MAX_JUDGED,

@@ -34,7 +34,7 @@ from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import Decisions, RequestContext
-from proxy.forwarding.write_reading import WRITE_READER
+from proxy.audit.write_reading import WRITE_READER
 from proxy.http1.message import Request
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.access.mcp_tools import INVOKE, ToolRules
+from proxy.mcp.tools import INVOKE, ToolRules
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proxy import events
-from proxy.observability import audit
+from proxy.audit import records as audit
 from proxy.observability.logs import name_of
 from proxy.observability.metrics import Metrics
 from tests.support.programs import ROOT

@@ -22,9 +22,9 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.sessions import McpSessions
+from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
-from proxy.forwarding.write_reading import WRITE_READER
+from proxy.audit.write_reading import WRITE_READER
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names

@@ -24,7 +24,7 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.sessions import McpSessions
+from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names

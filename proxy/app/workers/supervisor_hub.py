@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.config import Config
     from proxy.events import Event
-    from proxy.forwarding.sessions import McpSessions
+    from proxy.mcp.sessions import McpSessions
     from proxy.forwarding.throttles import ThrottleKey
-    from proxy.forwarding.tool_hints import ToolHints
+    from proxy.mcp.hints import ToolHints
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.values import AccessToken
@@ -73,7 +73,7 @@ class BroadcastThrottles(Throttles):
 
 
 class RecordStream(Protocol):
-    """Where records of writes go: see `proxy.observability.audit_stream.AuditStream`."""
+    """Where records of writes go: see `proxy.audit.stream.AuditStream`."""
 
     def takes_writes(self) -> bool: ...
 

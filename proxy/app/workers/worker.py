@@ -50,13 +50,13 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.sessions import McpSessions
+from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey, Throttles
-from proxy.forwarding.tool_hints import ToolHints
+from proxy.mcp.hints import ToolHints
 from proxy.forwarding.tracing import Tracing
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.observability.audit import AuditTrail
+from proxy.audit.records import AuditTrail
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal

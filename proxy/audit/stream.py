@@ -16,9 +16,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet
-from proxy.observability.audit import AuditFailed, AuditRecovered
-from proxy.observability.audit_chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
-from proxy.observability.audit_file import AuditFile, reason
+from proxy.audit.records import AuditFailed, AuditRecovered
+from proxy.audit.chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
+from proxy.audit.file import AuditFile, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

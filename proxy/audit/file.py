@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.config import check_writable
 from proxy.errors import StartupError
-from proxy.observability.audit_chain import ChainHead, read_link
+from proxy.audit.chain import ChainHead, read_link
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.observability import audit_stream
-from proxy.observability.audit import AuditFailed, AuditRecovered
-from proxy.observability.audit_chain import ChainHead
-from proxy.observability.audit_file import AuditFile
-from tests.observability.test_audit_stream import WAIT, ReportedLines, actions, record, stream_to
+from proxy.audit import stream as audit_stream
+from proxy.audit.records import AuditFailed, AuditRecovered
+from proxy.audit.chain import ChainHead
+from proxy.audit.file import AuditFile
+from tests.audit.test_stream import WAIT, ReportedLines, actions, record, stream_to
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ChangedObjects, MemberValue
-from proxy.forwarding.write_outcome import find_results
+from proxy.audit.write_outcome import find_results
 from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from proxy.events import ChangedObjects, WriteOutcome
 from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.body_reader import BodyReader
-from proxy.forwarding.changed_objects import find_changes, read_path
-from proxy.forwarding.write_outcome import FAILURE, UNKNOWN, judge_outcome
+from proxy.audit.changed_objects import find_changes, read_path
+from proxy.audit.write_outcome import FAILURE, UNKNOWN, judge_outcome
 from proxy.routing.target import TargetKind
 from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.forwarding.changed_objects import WrittenPath
+    from proxy.audit.changed_objects import WrittenPath
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Response
 

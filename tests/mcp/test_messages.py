@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_tools import (
+from proxy.mcp.tools import (
     INVOKE,
     MAX_NAMED,
     UNTOLD,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_protocol import find_mismatch, is_sessionless, make_private
-from proxy.access.mcp_tools import ToolRules, effect_of_body
+from proxy.mcp.protocol import find_mismatch, is_sessionless, make_private
+from proxy.mcp.tools import ToolRules, effect_of_body
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.routing.operations import PUBLISHED, Effect

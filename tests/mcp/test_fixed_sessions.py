@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from proxy.access.fixed_sessions import FixedSessions
+from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.errors import SessionElsewhere
 from proxy.routing.mcp_session import FixedAccount, McpSession
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_tools import (
+from proxy.mcp.tools import (
     DESCRIBE,
     INVOKE,
     LISTEN,

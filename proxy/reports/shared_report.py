@@ -17,9 +17,9 @@ from proxy.errors import Throttled
 from proxy.events import CounterRaised
 from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.refusal import MAX_READ
-from proxy.forwarding.report_look import ReportLook
+from proxy.reports.report_look import ReportLook
 from proxy.forwarding.unauthorized import PATIENCE
-from proxy.forwarding.write_outcome import MULTI_STATUS
+from proxy.audit.write_outcome import MULTI_STATUS
 from proxy.http1.fields import plain_name
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section

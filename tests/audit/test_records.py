@@ -12,8 +12,8 @@ import pytest
 
 from proxy import events
 from proxy.events import Event, ItemCounts, Outcome, RefreshCause, SignInOutcome, WriteOutcome
-from proxy.observability import audit
-from proxy.observability.audit import AuditTrail, ClientKeyChanged, KeyChange, dated, note, record_of
+from proxy.audit import records as audit
+from proxy.audit.records import AuditTrail, ClientKeyChanged, KeyChange, dated, note, record_of
 from tests.observability.test_metrics import finished
 
 WRITE = finished(method="PUT", path="/sp/campaigns", operation="UpdateCampaigns", operation_class="write", status=207)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.observability.audit_chain import LOST, NOTHING, OPENED, ChainHead, Examination, digest_of, read_link, seal
+from proxy.audit.chain import LOST, NOTHING, OPENED, ChainHead, Examination, digest_of, read_link, seal
 
 
 def record(number: int, **own: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.events import ChangedObjects, MemberValue
-from proxy.forwarding.changed_objects import (
+from proxy.audit.changed_objects import (
     MAX_CHARACTERS,
     MAX_OBJECTS,
     MAX_VALUE,

@@ -1,6 +1,6 @@
 """The tools that the MCP endpoint lists, on their way to a client: cut to what it may call, and read for hints. Pure.
 
-Which tools a client may call is for `access.mcp_tools`, and what was said of them is kept by `tool_hints`.
+Which tools a client may call is for `mcp.tools`, and what was said of them is kept by `tool_hints`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.access.mcp_protocol import make_private
+from proxy.mcp.protocol import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.access.mcp_tools import ToolRules
+    from proxy.mcp.tools import ToolRules
 
 MAX_MESSAGE: Final = 8 << 20
 """Bytes of one message that are gathered."""

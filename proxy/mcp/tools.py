@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
-from proxy.access.mcp_protocol import HEADER_MISMATCH, find_mismatch, judged_content
+from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.access.own_accounts import TooManyTexts, find_foreign_member
 from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount

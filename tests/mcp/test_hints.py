@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.forwarding import tool_hints
-from proxy.forwarding.tool_hints import ToolHints
+from proxy.mcp import hints as tool_hints
+from proxy.mcp.hints import ToolHints
 
 
 def test_the_last_list_of_a_login_and_region_counts() -> None:

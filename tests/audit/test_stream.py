@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from proxy.events import Event
-from proxy.observability import audit_stream
-from proxy.observability.audit import AuditFailed, AuditRecovered
-from proxy.observability.audit_chain import ChainHead, Examination
-from proxy.observability.audit_file import AuditFile, SavedHead, head_path, read_head
-from proxy.observability.audit_stream import MAX_RECENT, AuditOutputs, AuditStream
+from proxy.audit import stream as audit_stream
+from proxy.audit.records import AuditFailed, AuditRecovered
+from proxy.audit.chain import ChainHead, Examination
+from proxy.audit.file import AuditFile, SavedHead, head_path, read_head
+from proxy.audit.stream import MAX_RECENT, AuditOutputs, AuditStream
 from tests.support.patience import PATIENCE
 
 WAIT = PATIENCE

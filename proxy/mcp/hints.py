@@ -1,6 +1,6 @@
 """Which tools read by their names, but not by what the MCP endpoint said last to each login in each region. Bounded.
 
-What follows from it is decided by `access.mcp_tools`.
+What follows from it is decided by `mcp.tools`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from proxy.access.mcp_tools import read_hints
+from proxy.mcp.tools import read_hints
 from proxy.events import ToolHintsContradicted
 
 if TYPE_CHECKING:

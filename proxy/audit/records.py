@@ -23,7 +23,7 @@ from proxy.events import (
     SignInOutcome,
     TokenRefreshed,
 )
-from proxy.observability.audit_chain import WORKER_LOST
+from proxy.audit.chain import WORKER_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.access.mcp_tools import ToolRules
+from proxy.mcp.tools import ToolRules
 from proxy.access.paths import PathPattern
-from proxy.forwarding.tool_lists import ToolListFilter, ToolListReader, find_tools
+from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
 from proxy.routing.operations import PUBLISHED, Effect
 
 RULES = ToolRules("agent", Effect.WRITE, (PathPattern.read("good*"),), PUBLISHED)
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_does_not_pass(events: bool, monkeypatch: pytest.Mon
     nested = b'["bad tools",' + b"[" * 100_000
     for text in (torn, nested):
         assert b"bad" not in body(b"data: " + text + b"\n\n" if events else text, events=events)
-    monkeypatch.setattr("proxy.forwarding.tool_lists.MAX_MESSAGE", 20)
+    monkeypatch.setattr("proxy.mcp.lists.MAX_MESSAGE", 20)
     long = body(b"data: " + dumped(LISTED), 5, events=events)
     assert b"could not be read" in long and b"bad" not in long
 
@@ -223,7 +223,7 @@ def test_a_body_that_cannot_hold_a_list_is_not_parsed() -> None:
 @pytest.mark.parametrize("coding", [b"", b"gzip"])
 def test_no_more_is_read_than_fits(coding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what was sent before the limit, a whole event counts; after it nothing does."""
-    monkeypatch.setattr("proxy.forwarding.tool_lists.MAX_READ", len(EVENT) + 5)
+    monkeypatch.setattr("proxy.mcp.lists.MAX_READ", len(EVENT) + 5)
     content = EVENT + EVENT
     sent = gzip.compress(content) if coding else content
     assert read(sent, coding=coding, events=True) == TOOLS

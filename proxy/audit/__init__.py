@@ -1,0 +1,1 @@
+"""The audit of writes: what became of each, its records, and the stream that keeps them."""
