@@ -435,6 +435,13 @@ class ReportFileUnreadable(Event):
 
 UNKNOWN = "unknown"
 """The operation of a request that Amazon's specifications do not have."""
+_CHANGES = frozenset({"write", UNKNOWN})
+"""Classes of operations that count as changes: what no specification knows may be one."""
+
+
+def may_change(operation_class: str) -> bool:
+    """Whether a request of an operation of this class may change something at Amazon."""
+    return operation_class in _CHANGES
 
 
 class Fault(StrEnum):
@@ -769,3 +776,74 @@ class NoticeTold(Event):
     way: str
     outcome: NoticeOutcome
     detail: str = ""
+
+
+# --- What the audit stream tells, and what is told for its sake -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSignedIn(Event):
+    """The console was opened with the admin key, or without one if none is needed; `address` is the client's."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRefused(Event):
+    """A request to the admin listener had a wrong key."""
+
+    address: str
+    path: str
+
+
+class KeyChange(StrEnum):
+    """What became of a client's key."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    ENDED = "ended"
+    """Its end came."""
+    CHANGED = "changed"
+    """Its end or its note is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeyChanged(Event):
+    """A client's key began, ended or changed. `key` is the beginning of its digest; `ends_at` wall-clock time."""
+
+    client: str
+    key: str
+    change: KeyChange
+    note: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeysInForce(Event):
+    """The keys that there are at the start: `client id`, the id being the beginning of the digest."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFailed(Event):
+    """The audit stream cannot be written; so many records wait. Traffic goes on."""
+
+    detail: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecovered(Event):
+    """The audit stream is written again; so many records are lost."""
+
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOpened(Event):
+    """The audit stream begins after this line: number and digest. `trouble` is what was found amiss, else empty."""
+
+    sequence: int
+    digest: str
+    trouble: str

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
-from proxy.mcp.fixed_sessions import FixedSessions
-from proxy.mcp.tools import ToolRules
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import (
     Policy,
@@ -27,7 +25,6 @@ from proxy.access.policy import (
     fix_account,
 )
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
-from proxy.routing.operations import PUBLISHED
 from proxy.routing.route import select
 from proxy.routing.table import ClientScope
 from proxy.routing.target import PathReading
@@ -41,7 +38,6 @@ if TYPE_CHECKING:
 
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.mcp_session import FixedAccount, McpSession
-    from proxy.routing.operations import Operations
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import RequestSummary
@@ -59,7 +55,6 @@ _GET_A_KEY = (
 )
 _GET_A_NEWER = "Ask the operator of the proxy for the client's newer key, and send that."
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
-_NO_TOOLS: frozenset[str] = frozenset()
 _UNLIMITED = Verdict("", "There is no policy.")
 _NO_KEY = ClientKey("0" * 64)
 """What a key is compared with where there is no client of the name: it takes as long."""
@@ -178,7 +173,6 @@ class Clients:
         self._keyless, self._keyless_account = self._policies.get(keyless[0]), keyless[1]
         self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
         self._placeholders = placeholders
-        self.sessions = FixedSessions(placeholders.key)
         self._budgets = budgets
         self._uses = uses or KeyUses()
         self._verified: dict[tuple[bytes, bytes], ClientIdentity] = {}
@@ -395,22 +389,6 @@ class Clients:
                 "wait until one of them finishes.",
                 retry_after=1,
             )
-
-    def tool_rules(
-        self,
-        identity: ClientIdentity,
-        operations: Operations = PUBLISHED,
-        writers: frozenset[str] = _NO_TOOLS,
-        *,
-        fixed: FixedAccount | None = None,
-    ) -> ToolRules | None:
-        """The MCP tools that a client may call, and for which accounts, where its session is `fixed` to
-        one; None for all. `writers` are those that the endpoint does not call read-only."""
-        policy = identity.policy
-        if policy is None or not (policy.checks_tools or fixed):
-            return None
-        rules = ToolRules(policy.name, policy.access, policy.mcp_tools, operations, writers=writers)
-        return rules if fixed is None else replace(rules, own=policy.own, fixed=fixed)
 
     def permit_body(self, identity: ClientIdentity, fields: RequestFields, body: JsonBody) -> None:
         """Raise what forbids an order for reports with this body, where the screening left that open."""

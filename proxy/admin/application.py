@@ -32,8 +32,7 @@ from proxy.admin.responses import (
 )
 from proxy.admin.scrape import ScrapeAnswers
 from proxy.admin.sign_in import SignInHandlers, known_account
-from proxy.events import DefectMet, Observer
-from proxy.audit.records import AdminRefused, AdminSignedIn
+from proxy.events import AdminRefused, AdminSignedIn, DefectMet, Observer
 from proxy.reports.store import ReportFolderError
 
 if TYPE_CHECKING:

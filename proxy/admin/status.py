@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KnownKey
     from proxy.admin.history import RequestHistory
     from proxy.admin.view import AdminView
-    from proxy.config import Account
     from proxy.audit.stream import AuditCounts
+    from proxy.config import Account
     from proxy.profiles.reach import MergedAdsAccount
     from proxy.tokens.values import CredentialStatus
 

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.access.client_keys import KnownKey
+    from proxy.audit.stream import AuditCounts, AuditStream
     from proxy.config import Account, Config
     from proxy.events import Observer
     from proxy.forwarding.forwarder import Forwarder
     from proxy.forwarding.throttles import Throttles
-    from proxy.audit.stream import AuditCounts, AuditStream
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.listing import Profile
     from proxy.profiles.reach import MergedAdsAccount
-    from proxy.reports.overview import ReportOverview
+    from proxy.reports.overview import NamedReports, ReportOverview
     from proxy.reports.pace import PaceStatus
     from proxy.reports.sharing import SharedReports
     from proxy.secret import Secret
@@ -155,6 +155,8 @@ class RunningProgram(Protocol):
 
     @property
     def reports(self) -> SharedReports: ...
+    @property
+    def report_results(self) -> NamedReports | None: ...
     @property
     def invitations(self) -> InvitationLedger: ...
     @property
@@ -281,14 +283,14 @@ class AdminView:
 
     async def named_reports(self) -> tuple[ReportOverview, ...]:
         """What becomes of each named report, by name."""
-        reports = self._program.forwarder.rules.named_reports
+        reports = self._program.report_results
         if reports is None or not reports.accounts:
             return ()
         return await asyncio.to_thread(look_at_all, reports, reports.accounts, time.time())
 
     async def run_report(self, name: str) -> None:
         """Has a run of a configured report begin within seconds. Raises `reports.store.ReportFolderError`."""
-        reports = self._program.forwarder.rules.named_reports
+        reports = self._program.report_results
         assert reports is not None
         await asyncio.to_thread(reports.folder.ask_for_run, name)
 

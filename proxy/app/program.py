@@ -19,43 +19,49 @@ from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
 from proxy.advice import options_in_use
+from proxy.app.capabilities import CapabilityMemory, plug_in
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.process import connections_within, defect_of
-from proxy.app.rules import RuleSources, report_rules, rules_of
+from proxy.app.rules import RuleSources, capability_settings, named_reports, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
+from proxy.audit.file import AuditFile, open_at_start
+from proxy.audit.records import AuditTrail, dated, note
+from proxy.audit.stream import AuditOutputs, AuditStream
+from proxy.audit.write_reading import WriteReader
 from proxy.config import Address, default_spill_directory, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
 from proxy.errors import StartupError
-from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
+from proxy.events import (
+    AdsAccountsListed,
+    AuditFailed,
+    AuditOpened,
+    CertificateLoaded,
+    ClientKeyChanged,
+    ClientKeysInForce,
+    KeyChange,
+    Observers,
+    OrdersPaced,
+    ProfilesListed,
+    ServerStarted,
+)
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
+from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.audit.records import (
-    AuditFailed,
-    AuditOpened,
-    AuditTrail,
-    ClientKeyChanged,
-    ClientKeysInForce,
-    KeyChange,
-    dated,
-    note,
-)
-from proxy.audit.file import AuditFile, open_at_start
-from proxy.audit.stream import AuditOutputs, AuditStream
 from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal
@@ -92,6 +98,7 @@ if TYPE_CHECKING:
     from proxy.events import Event, Observer
     from proxy.forwarding.decision import Rules
     from proxy.observability.sink import Sink
+    from proxy.reports.overview import NamedReports
     from proxy.tokens.store import Store
 
 
@@ -371,17 +378,12 @@ class Program:
         opened.callback(deadlines.stop)
         self.pools = Pools(deadlines, self._names)
         opened.callback(self.pools.close)
-        dependencies = Dependencies(
-            self.tokens,
-            self.throttles,
-            RetryBudgets(),
-            AccountLines(),
-            self.accounting,
-            self._sessions,
-            self._hints,
-            self.reports,
+        shared = self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting
+        self._dependencies = Dependencies(*shared)
+        self._memory = CapabilityMemory(
+            McpMemory(self._sessions, self._hints, self.observers), self.reports, WriteReader(self.accounting.defect)
         )
-        self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
+        self.forwarder = Forwarder(self._dependencies, self.pools, self.rules(config))
         self._measure_client_keys()
         self._watch_keys()
         self.client_connections = ConnectionTable(deadlines)
@@ -440,7 +442,13 @@ class Program:
 
             check_reports(config)
         of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
-        return rules_of(config, RuleSources(*of))
+        rules = rules_of(config, RuleSources(*of))
+        return plug_in(rules, capability_settings(config), self._memory, self._dependencies)
+
+    @property
+    def report_results(self) -> NamedReports | None:
+        """The named reports of the configuration, for who looks at them."""
+        return named_reports(self.config.reports) if self.config.reports is not None else None
 
     # --- parts
 

@@ -13,6 +13,7 @@ from proxy.access.clients import Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.app.capabilities import CapabilitySettings
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
 from proxy.forwarding.decision import Rules
@@ -95,9 +96,16 @@ def make_rules(
         scheme=b"https" if config.tls else b"http",
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",
+    )
+
+
+def capability_settings(config: Config) -> CapabilitySettings:
+    """What the configuration says of what plugs into the core."""
+    return CapabilitySettings(
+        session_key=signing_key(config),
         recorded_values=frozenset(config.audit.values) if config.audit.objects else None,
-        named_reports=named_reports(config.reports) if config.reports is not None else None,
         reports=report_rules(config),
+        named_reports=named_reports(config.reports) if config.reports is not None else None,
     )
 
 

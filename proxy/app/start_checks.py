@@ -15,10 +15,10 @@ from proxy.app.rules import make_operations
 from proxy.app.server_tls import ServerTls
 from proxy.app.telemetry import require_extra
 from proxy.app.workers.worker_group import require_shared_memory
+from proxy.audit import file as audit_file
 from proxy.config import environment
 from proxy.downstream import listener
 from proxy.errors import StartupError
-from proxy.audit import file as audit_file
 from proxy.reports.store import ReportFolder, ReportFolderError
 from proxy.tokens import opening
 

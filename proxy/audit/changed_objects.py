@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.events import ChangedObjects, MemberValue
 from proxy.audit.write_outcome import find_results
+from proxy.events import ChangedObjects, MemberValue
 from proxy.routing.ads_account import names_account
 
 if TYPE_CHECKING:

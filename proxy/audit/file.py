@@ -16,9 +16,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from proxy.audit.chain import ChainHead, read_link
 from proxy.config import check_writable
 from proxy.errors import StartupError
-from proxy.audit.chain import ChainHead, read_link
 
 if TYPE_CHECKING:
     from pathlib import Path

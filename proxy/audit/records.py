@@ -7,14 +7,18 @@ secret.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
+from proxy.audit.chain import WORKER_LOST
 from proxy.events import (
     NEEDS_OPERATOR,
+    AdminRefused,
+    AdminSignedIn,
+    ClientKeyChanged,
+    ClientKeysInForce,
     CredentialState,
     CredentialStateChanged,
     Event,
@@ -22,84 +26,13 @@ from proxy.events import (
     RequestFinished,
     SignInOutcome,
     TokenRefreshed,
+    may_change,
 )
-from proxy.audit.chain import WORKER_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.events import ChangedObjects
-
-
-# --- Events because of the audit -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AdminSignedIn(Event):
-    """The console was opened with the admin key, or without one if none is needed; `address` is the client's."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdminRefused(Event):
-    """A request to the admin listener had a wrong key."""
-
-    address: str
-    path: str
-
-
-class KeyChange(StrEnum):
-    """What became of a client's key."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    ENDED = "ended"
-    """Its end came."""
-    CHANGED = "changed"
-    """Its end or its note is another."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientKeyChanged(Event):
-    """A client's key began, ended or changed. `key` is the beginning of its digest; `ends_at` wall-clock time."""
-
-    client: str
-    key: str
-    change: KeyChange
-    note: str
-    ends_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClientKeysInForce(Event):
-    """The keys that there are at the start: `client id`, the id being the beginning of the digest."""
-
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFailed(Event):
-    """The audit stream cannot be written; so many records wait. Traffic goes on."""
-
-    detail: str
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRecovered(Event):
-    """The audit stream is written again; so many records are lost."""
-
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOpened(Event):
-    """The audit stream begins after this line: number and digest. `trouble` is what was found amiss, else empty."""
-
-    sequence: int
-    digest: str
-    trouble: str
 
 
 # --- Which events are worth a record of the audit stream, and what such a record says, in the field ------
@@ -112,13 +45,6 @@ MAX_TEXT: Final = 512
 SUCCESS: Final = Outcome.SUCCESS.value
 FAILURE: Final = Outcome.FAILURE.value
 UNKNOWN: Final = Outcome.UNKNOWN.value
-_CHANGES: Final = frozenset({"write", "unknown"})
-"""Classes of operations that count as changes: what no specification knows may be one."""
-
-
-def may_change(operation_class: str) -> bool:
-    """Whether a request of an operation of this class is worth a record."""
-    return operation_class in _CHANGES
 
 
 def record_of(event: Event) -> dict[str, Any] | None:

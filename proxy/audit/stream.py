@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.events import DefectMet
-from proxy.audit.records import AuditFailed, AuditRecovered
 from proxy.audit.chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
 from proxy.audit.file import AuditFile, reason
+from proxy.events import AuditFailed, AuditRecovered, DefectMet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

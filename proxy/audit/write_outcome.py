@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ItemCounts, Outcome, WriteOutcome
-from proxy.forwarding.body_copy import LARGE
+from proxy.forwarding.body_copy import LARGE, may_hold_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,12 +77,6 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
     except (ValueError, RecursionError):
         return UNKNOWN
     return (_of_content(content) or told_nothing) if messages is None else _of_messages(messages)
-
-
-def may_hold_results(content_type: bytes) -> bool:
-    """Whether a response of this type can say what became of a write: JSON, text, a stream of events, or no type."""
-    media_type = content_type.lower().strip()
-    return not media_type or b"json" in media_type or media_type.startswith((b"text/plain", b"text/event-stream"))
 
 
 def find_results(content_type: bytes, body: bytes) -> Iterator[Any]:

@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.audit.changed_objects import find_changes, read_path
+from proxy.audit.write_outcome import FAILURE, UNKNOWN, judge_outcome
 from proxy.events import ChangedObjects, WriteOutcome
 from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.body_reader import BodyReader
-from proxy.audit.changed_objects import find_changes, read_path
-from proxy.audit.write_outcome import FAILURE, UNKNOWN, judge_outcome
 from proxy.routing.target import TargetKind
 from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging
@@ -122,13 +122,14 @@ def _is_costly(body: bytes | None, coding: bytes, limit: int) -> bool:
     return coding not in _PLAIN or JsonBody(body).costs_more_than(limit)
 
 
-def written_request(context: RequestContext, body: bytes | None) -> WriteRequest:
-    """What a write asked for; `body` is None if it was too large to be kept."""
+def written_request(context: RequestContext, body: bytes | None, recorded: frozenset[str]) -> WriteRequest:
+    """What a write asked for; `body` is None if it was too large to be kept. `recorded` are the members whose values
+    are recorded."""
     operation, fields = context.route.operation, context.request.fields
     template, takes_messages = operation.template if operation is not None else "", context.endpoint is TargetKind.MCP
     path = read_path(template, context.destination.segments, takes_messages=takes_messages)
     coding = next((value for name, value in fields.every if name == b"content-encoding"), b"")
-    return WriteRequest(path, body, coding, context.rules.recorded_values or frozenset())
+    return WriteRequest(path, body, coding, recorded)
 
 
 class WriteReader:

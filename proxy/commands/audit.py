@@ -17,14 +17,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from proxy.audit.chain import MAX_BREAKS, Examination, read_link
+from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers
 from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import audit_file, environment
 from proxy.errors import ConfigurationError
-from proxy.audit.chain import MAX_BREAKS, Examination, read_link
-from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -32,6 +32,7 @@ from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target
+from proxy.mcp.tools import tool_rules
 from proxy.regions import REGION_NAMES
 from proxy.reports.requested import read_asked
 from proxy.routing.route import Route, route
@@ -42,9 +43,9 @@ from proxy.tokens.opening import shown_url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.mcp.tools import ToolRules
     from proxy.commands.amazon_session import Finding
     from proxy.config import Account
+    from proxy.mcp.tools import ToolRules
     from proxy.routing.operations import Operations
 
 
@@ -260,7 +261,7 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
     if asked.tool and verdict.refusal is None:
         if chosen.endpoint is not TargetKind.MCP:
             raise ConfigurationError(("--mcp-tool: goes with a path of the MCP endpoint, /mcp or /mcp/lite",))
-        return _tell_tool(clients.tool_rules(identity, table.operations, fixed=fixed), asked, chosen)
+        return _tell_tool(tool_rules(identity.policy, table.operations, fixed=fixed), asked, chosen)
     return _tell(verdict, chosen, asked.account_id)
 
 

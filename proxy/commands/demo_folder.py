@@ -18,13 +18,19 @@ from urllib.parse import urlsplit
 import yaml
 
 from proxy.app.rules import DEMO_CLIENT
+from proxy.audit.chain import OPENED, seal
+from proxy.audit.file import AuditFile
+from proxy.audit.records import dated, note, record_of
 from proxy.commands.invite import opened_ledger
 from proxy.config import load
 from proxy.config.model.values import parse_address
 from proxy.events import (
+    AdminSignedIn,
     ChangedObjects,
+    ClientKeyChanged,
     ConfigReloaded,
     ItemCounts,
+    KeyChange,
     MemberValue,
     Outcome,
     RequestFinished,
@@ -32,9 +38,6 @@ from proxy.events import (
     SignInOutcome,
     WriteOutcome,
 )
-from proxy.audit.records import AdminSignedIn, ClientKeyChanged, KeyChange, dated, note, record_of
-from proxy.audit.chain import OPENED, seal
-from proxy.audit.file import AuditFile
 from proxy.regions import REGION_NAMES
 from proxy.secret import KEY_PREFIX
 from proxy.tokens.invitation import link, signing_key

@@ -5,10 +5,9 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.mcp.tools import UNTOLD
-from proxy.events import UNKNOWN, DefectMet, Fault, Outcome, RequestFinished, RequestKind, RequestStarted
-from proxy.forwarding.decision import WriteGate
-from proxy.audit.write_reading import WriteReader
+from proxy.events import UNKNOWN, DefectMet, Fault, RequestKind, RequestStarted
+from proxy.forwarding.request_stats import RequestStats
+from proxy.forwarding.write_gate import WriteGate
 from proxy.net.deadlines import NEVER
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.errors import Refused
-    from proxy.events import ChangedObjects, Observer, WriteOutcome
-    from proxy.forwarding.decision import Decision, RequestContext
-    from proxy.forwarding.explanation import Explanation
-    from proxy.forwarding.tracing import RequestTrace, Tracing
+    from proxy.events import Observer, RequestFinished
+    from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.sockets import Reading
+    from proxy.forwarding.tracing import Tracing
     from proxy.http1.message import Request
     from proxy.net.deadlines import Deadlines
     from proxy.routing.route import Route
@@ -74,103 +73,10 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
     )
 
 
-def kind_of(decision: Decision) -> RequestKind:
-    """That of requests that were decided so."""
-    return kind_of_route(decision.client, decision.asked.method, decision.route, decision.effect)
-
-
-class RequestStats:
-    """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
-    is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
-
-    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls;
-    `naming` finds them while it is not None. `due` is when the account is given at the latest, on the event loop's
-    clock. `note` says how the proxy answered instead of Amazon. `trace` is set with traces on. `write` is what the
-    response to a write says, `changes` what the write names and sets if that is recorded.
-    """
-
-    path: str
-    text: str
-    duration: float
-    amazon_request_id = fault = note = ""
-    attempts = bytes_in = bytes_out = upstream_status = 0
-    overhead = sent_at = upstream = 0.0
-    refusal: Refused | None = None
-    explanation: Explanation | None = None
-    mcp_tools: tuple[str, ...] = ()
-    naming: asyncio.Future[tuple[str, ...]] | None = None
-    due = NEVER
-    trace: RequestTrace | None = None
-    write: WriteOutcome | None = None
-    changes: ChangedObjects | None = None
-
-    def __init__(self, request: Request, began: float) -> None:
-        self.request = request
-        self.request_id = request.id
-        self.user_agent = request.fields.user_agent
-        self.began = began
-
-    def measure(self, now: float) -> None:
-        """It is over: the times are what they are."""
-        self.duration = duration = now - self.began
-        if self.overhead > duration:
-            self.overhead = duration
-        upstream = self.upstream + (now - self.sent_at if self.sent_at else 0.0)
-        self.upstream = min(duration - self.overhead, upstream)
-
-    def ended_well(self, status: int) -> bool:
-        """Whether Amazon's response went to the client whole, and all that is to be said of it is what others share."""
-        return (
-            status > 0
-            and status == self.upstream_status
-            and self.refusal is None
-            and not self.fault
-            and not self.note
-            and self.explanation is None
-            and not self.mcp_tools
-            and self.trace is None
-            and self.changes is None
-            and (self.write is None or self.write.outcome is Outcome.SUCCESS)
-        )
-
-    def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:
-        """The event: answered with `status` (0: not at all)."""
-        self.measure(now)
-        if self.naming is not None:
-            self.mcp_tools = (UNTOLD,) if self.naming.cancelled() else self.naming.result()
-        refusal, explanation = self.refusal, self.explanation
-        detail = explanation.sentence if explanation is not None else self.note
-        return RequestFinished(
-            request_id=self.request_id,
-            client=kind.client,
-            account=kind.account,
-            region=kind.region,
-            method=kind.method,
-            path=path,
-            status=status,
-            amazon_request_id=self.amazon_request_id,
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
-            duration=self.duration,
-            upstream=self.upstream,
-            overhead=self.overhead,
-            attempts=self.attempts,
-            refusal=refusal.slug if refusal is not None else "",
-            detail=refusal.detail if refusal is not None else detail,
-            fault=self.fault,
-            profile=kind.profile,
-            ads_account=kind.ads_account,
-            operation=kind.operation,
-            operation_class=kind.operation_class,
-            user_agent=self.user_agent,
-            upstream_status=self.upstream_status,
-            cause=explanation.cause.value if explanation is not None else "",
-            mcp_tools=self.mcp_tools,
-            span=self.trace.span if self.trace is not None else None,
-            write=self.write,
-            changes=self.changes,
-        )
+def kind_of(context: RequestContext) -> RequestKind:
+    """The kind of a request that was decided."""
+    decision = context.decision
+    return kind_of_route(decision.client, decision.asked.method, decision.route, context.effect)
 
 
 RECORD_WITHIN: Final = 0.75
@@ -222,7 +128,6 @@ class Accounting:
         self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
         self.flight = self.journal.in_flight
-        self.write_reader = WriteReader(self.defect)
         self._of_client: dict[str, Cell] = {}
         self.record_within = RECORD_WITHIN
         self._late: set[LateAccount] = set()
@@ -260,7 +165,7 @@ class Accounting:
         """What is to be filled while a request runs, which began at this moment of `perf_counter`."""
         stats = RequestStats(request, began)
         if self.tracing is not None:
-            stats.trace = self.tracing.begin(request.fields)
+            stats.span = self.tracing.begin(request.fields)
         return stats
 
     def tell_started(self) -> None:
@@ -280,33 +185,50 @@ class Accounting:
         self.observer.observe(event)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """An exchange is over; one that ended well makes no event. If a thread still names its MCP tools, its account
-        waits for that."""
-        if stats.naming is not None and not stats.naming.done():
-            self.wait_for(stats.naming, stats, context, lambda: self.exchanged(stats, status, context, now))
-            return
+        """A request that was decided is over: give its account, when what threads read for it is there. One that ended
+        well makes no event."""
+        in_flight = context.decision.in_flight
+
+        def leave(_: object = None) -> None:
+            in_flight.value -= 1
+
+        if stats.fault and stats.readings:  # or a client that always leaves could have any number of bodies read
+            stats.readings[0].result.add_done_callback(leave)
+        else:
+            leave()  # not with its account, which may wait for a thread
+        self._give(stats, status, context, now)
+
+    def _give(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
+        while stats.readings:
+            reading, *others = stats.readings
+            stats.readings = tuple(others)
+            if not reading.result.done():
+                self._wait_for(reading, stats, context, lambda: self._give(stats, status, context, now))
+                return
+            reading.settle()
         if stats.ended_well(status):
-            self.passed_on(stats, status, context, now)
+            self._pass_on(stats, status, context, now)
             return
-        decision = context.decision
-        self.finished(stats.finished(status, kind_of(decision), context.path, now))
+        self.flight.value -= 1
+        self.observer.observe(stats.finished(status, kind_of(context), context.path, now))
         stats.refusal = None  # its traceback leads back to the exchange, and would keep it for the garbage collector
 
-    def wait_for(
-        self, reading: asyncio.Future[Any], stats: RequestStats, context: RequestContext, then: Callable[[], None]
+    def _wait_for(
+        self, reading: Reading, stats: RequestStats, context: RequestContext, then: Callable[[], None]
     ) -> None:
-        """Call `then` once a thread has read what is to be said of a request, or when its account is due. While a write
+        """Go on once a thread has read what is to be said of a request, or when its account is due. While a write
         waits for that, the gate counts its record."""
-        is_write, pool = context.decision.is_write, context.pool
+        is_write, pool = context.is_write, context.pool
         stats.due = min(stats.due, pool.loop.time() + self.record_within)
 
         def give(late: LateAccount) -> None:
             self._late.discard(late)
             self.write_gate.unrecorded -= is_write
+            reading.settle()
             then()
 
         self.write_gate.unrecorded += is_write
-        self._late.add(LateAccount(reading, pool.deadlines, stats.due, give))
+        self._late.add(LateAccount(reading.result, pool.deadlines, stats.due, give))
 
     def give_late(self) -> None:
         """Give all accounts that wait for threads: the process ends."""
@@ -314,14 +236,18 @@ class Accounting:
             next(iter(self._late)).expire(0.0)
 
     def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """Amazon's response went to the client whole, and nothing is to be said of it."""
+        """A request is over: Amazon's response went to the client whole, and nothing is to be said of it."""
+        context.decision.in_flight.value -= 1
+        self._pass_on(stats, status, context, now)
+
+    def _pass_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         stats.measure(now)
         decision = context.decision
         entries = decision.entries if stats.write is None else decision.write_entries
         entry = entries.get(status)
         if entry is None:
             is_write = stats.write is not None
-            entry = entries[status] = self.journal.entry(kind_of(decision), status, is_write=is_write)
+            entry = entries[status] = self.journal.entry(kind_of(context), status, is_write=is_write)
         stats.path = path = context.path
         stats.text = self.journal.text(path, stats.user_agent)
         self.flight.value -= 1

@@ -52,6 +52,12 @@ class BodyCopy:
         return bytes(self._data) if self.size <= self._max_bytes else None
 
 
+def may_hold_results(content_type: bytes) -> bool:
+    """Whether a response of this type can say what became of a write: JSON, text, a stream of events, or no type."""
+    media_type = content_type.lower().strip()
+    return not media_type or b"json" in media_type or media_type.startswith((b"text/plain", b"text/event-stream"))
+
+
 def decode_body(body: bytes, content_encoding: bytes, max_bytes: int) -> bytes | None:
     """A body without its coding; None where that is not known, or wrong, or makes it larger than `max_bytes`."""
     coding = content_encoding.strip().lower()

@@ -6,16 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.forwarding.rights import Rights
-from proxy.mcp.hints import ToolHints
-from proxy.reports.sharing import SharedReports
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.retry import RetryBudgets
-    from proxy.mcp.sessions import McpSessions
     from proxy.forwarding.throttles import Throttles
-    from proxy.reports.sharing import ReportSharing
     from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.values import AccessToken
 
@@ -46,7 +42,4 @@ class Dependencies:
     retry_budgets: RetryBudgets
     account_lines: AccountLines
     accounting: Accounting
-    sessions: McpSessions
-    hints: ToolHints = field(default_factory=ToolHints)
-    reports: ReportSharing = field(default_factory=SharedReports)
     rights: Rights = field(default_factory=Rights)

@@ -18,35 +18,29 @@ from proxy.downstream.ports import Availability
 from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
 from proxy.events import RequestKind
 from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
-from proxy.forwarding.decision import Decision, Decisions, RequestContext
+from proxy.forwarding.decision import Decision, RequestContext
+from proxy.forwarding.decisions import Decisions, find_missed
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.injection import REQUEST_FIELDS, fixing_account
+from proxy.forwarding.gated_request import CHECKED_AT_ONCE, GatedRequest, rewrite_of
+from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.forwarding.local import LocalTokenRequest
-from proxy.reports.named_report import NamedReportRequest, PermittedReport
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
-from proxy.forwarding.request_body import CHECKED_AT_ONCE
-from proxy.reports.shared_report import SharedReport
+from proxy.forwarding.sockets import NO_PLACEMENT, LocalAsked, Placement
 from proxy.forwarding.waiting_request import WaitingRequest
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
-from proxy.reports.requested import read_asked
-from proxy.routing.mcp_session import sent_session_id
 from proxy.routing.route import find_awaited, route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
 from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.access.clients import ClientIdentity
-    from proxy.mcp.tools import ToolRules
     from proxy.access.policy import Verdict
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.target import Target
     from proxy.profiles.first_lists import AwaitedId
-    from proxy.routing.mcp_session import McpSession
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools
@@ -166,12 +160,13 @@ class Forwarder:
         self._pools.apply(rules.pool_settings, rules.endpoints)
         self._dependencies.account_lines.forget()
         self._dependencies.throttles.forget()
-        self._dependencies.reports.apply(rules.reports)
         self._dependencies.accounting.journal.forget()
         self.rules = self._dependencies.rights.rules = rules
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
+        for capability in rules.capabilities:
+            capability.take_effect()
 
     # --- Service
 
@@ -184,7 +179,7 @@ class Forwarder:
         if context is None:
             return self.accept_new(request, client)
         self._repeat(request, context.decision)
-        return self._exchange(context, client)
+        return self._serve(context, client)
 
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
         """Admit a request like which none was decided. One that `waited` is admitted already: it is decided by the
@@ -208,20 +203,33 @@ class Forwarder:
             accounting.started()
             return LocalTokenRequest(accounting, client, request, destination, self.rules)
         if destination.kind is TargetKind.REPORTS:
-            permitted = self._permit_report(request, destination, asked, identity)
-            self._dependencies.accounting.started(permitted.in_flight)
-            return NamedReportRequest(self._dependencies.accounting, client, request, permitted, self.rules)
+            self._undecided.asked = asked
+            self.rules.clients.charge(identity, time.monotonic())
+            self.rules.clients.screen(identity, asked)
+            in_flight = self._dependencies.accounting.client_cell(identity.name)
+            return self._answer(LocalAsked(request, destination, identity, client, in_flight))
         self._undecided.asked = asked
         if waited:
-            exchange = self._exchange(self._decide(request, destination, asked, identity, waits=False), client)
-            exchange.begin_late()
-            return exchange
+            handler = self._serve(self._decide(request, destination, asked, identity, waits=False), client)
+            handler.begin_late()
+            return handler
         self.rules.clients.charge(identity, time.monotonic())
         try:
             context = self._decide(request, destination, asked, identity)
         except ListsAwaited as lists:
             return self._hold(request, client, identity, lists)
-        return self._exchange(context, client)
+        return self._serve(context, client)
+
+    def _answer(self, asked: LocalAsked) -> RequestHandler:
+        """The handler of a request to a path of the proxy's own."""
+        handlers = (capability.answer(asked, self.rules) for capability in self.rules.capabilities)
+        handler = next((each for each in handlers if each is not None), None)
+        if handler is None:
+            raise UnknownRoute("The proxy has nothing at this path of its own.")
+        # Last: only the end of the request gives back what is claimed.
+        self.rules.clients.claim(asked.identity, asked.in_flight.value)
+        self._dependencies.accounting.started(asked.in_flight)
+        return handler
 
     def _hold(
         self, request: Request, client: ClientPort, identity: ClientIdentity, lists: ListsAwaited
@@ -234,7 +242,7 @@ class Forwarder:
 
     def _find_early(self, target: Target) -> Destination:
         """Where a request may go for which no key is needed: not to a report."""
-        return find_destination(target, with_reports=self.rules.named_reports is not None)
+        return find_destination(target, with_reports=self.rules.own_paths)
 
     def _decide(
         self,
@@ -250,9 +258,7 @@ class Forwarder:
         rules, clients = self.rules, self.rules.clients
         table, waits = rules.table, waits and not rules.table.directory.settled
         screened = clients.screen(identity, asked)
-        is_mcp = asked.kind is TargetKind.MCP
-        session, identifier = self._find_session(request, identity, screened) if is_mcp else (None, b"")
-        fixed = clients.fix_account(identity, screened, asked, table, session)
+        session, fixed, fields = self._place(request, asked, identity, screened)
         try:
             chosen = self._undecided.route = route(asked, table, identity.scope, session, fixed)
         except AccountRequired:
@@ -264,48 +270,32 @@ class Forwarder:
         awaited = find_awaited(asked, table, identity.scope, fixed, chosen) if waits and session is None else None
         if awaited is not None:
             raise ListsAwaited(awaited, has_account=True)
-        if fixed is not None:
-            request = replace(request, fields=fixing_account(request.fields, identifier))
-        pool = self._pools.find(chosen.endpoint, chosen.region)
-        in_flight = self._dependencies.accounting.client_cell(identity.name)
-        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        tools = self._tool_rules(identity, chosen) if is_mcp else None
-        decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, tools, screened.by_body)
+        if fields is not None:
+            request = replace(request, fields=fields)
+        decision = self._make_decision(asked, identity, chosen, by_body=screened.by_body)
         self._decisions.keep(decision)
         return RequestContext(request, destination, decision)
 
-    def _permit_report(
-        self, request: Request, destination: Destination, asked: RequestSummary, identity: ClientIdentity
-    ) -> PermittedReport:
-        """What the client may read of what it asks for. Raises the `Refused` that forbids it."""
-        clients, reports = self.rules.clients, self.rules.named_reports
-        assert reports is not None
-        self._undecided.asked = asked
-        clients.charge(identity, time.monotonic())
-        clients.screen(identity, asked)
-        names = clients.readable_reports(identity, reports.accounts)
-        report = read_asked(request.method, destination, names)
-        if report.refresh:
-            clients.permit_run(identity)
+    def _make_decision(
+        self, asked: RequestSummary, identity: ClientIdentity, chosen: Route, *, by_body: bool
+    ) -> Decision:
+        """The decision of requests like this, by the rules in force."""
+        rules, pool = self.rules, self._pools.find(chosen.endpoint, chosen.region)
         in_flight = self._dependencies.accounting.client_cell(identity.name)
-        # Last: only the end of the request gives back what is claimed.
-        clients.claim(identity, in_flight.value)
-        return PermittedReport(identity.name, report, names, reports, in_flight)
+        budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
+        missed = find_missed(asked, identity.scope, rules.table) if asked.kind is TargetKind.API else None
+        decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, by_body, missed)
+        if by_body and not decision.gates:
+            raise AssertionError("the body of a request has to be checked, and no gate reads it")
+        return decision
 
-    def _tool_rules(self, identity: ClientIdentity, chosen: Route) -> ToolRules | None:
-        """The MCP tools that the client may call there."""
-        writers = self._dependencies.hints.writers(chosen.account, chosen.region)
-        operations = self.rules.table.operations
-        return self.rules.clients.tool_rules(identity, operations, writers, fixed=chosen.fixed)
-
-    def _find_session(
-        self, request: Request, identity: ClientIdentity, screened: Verdict
-    ) -> tuple[McpSession | None, bytes]:
-        """The session that a request belongs to, and Amazon's id of it where the client has another one."""
-        if not screened.is_fixed:
-            return self._dependencies.sessions.find(request, identity.name), b""
-        sent = sent_session_id(request.fields)
-        return self.rules.clients.sessions.read(sent, identity.name) if sent else (None, b"")
+    def _place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
+        """The session that a request belongs to, as the capability of its endpoint has it."""
+        for capability in self.rules.capabilities:
+            placement = capability.place(request, asked, identity, screened)
+            if placement is not NO_PLACEMENT:
+                return placement
+        return NO_PLACEMENT
 
     def _repeat(self, request: Request, decision: Decision) -> None:
         """A request like it was let through, which costs this one only what each of them is counted by."""
@@ -318,24 +308,30 @@ class Forwarder:
                 self.rules.clients.charge(decision.identity, time.monotonic())
             undecided.route = decision.route
 
-    def _exchange(self, context: RequestContext, client: ClientPort) -> Exchange:
+    def _serve(self, context: RequestContext, client: ClientPort) -> Exchange | GatedRequest:
+        """The handler of a request that may leave."""
         accounting, decision = self._dependencies.accounting, context.decision
         if decision.is_write and context.endpoint is TargetKind.API:  # what a message to MCP does, its body tells
             accounting.write_gate.check(is_write=True)
         if decision.budgeted:
             # Last: only the end of the request gives back what is claimed.
             self.rules.clients.claim(decision.identity, decision.in_flight.value)
-        if decision.tools is not None:
-            context.request = replace(context.request, fields=asking_identity(context.request.fields))
         if accounting.tracing is not None:
             fields = accounting.tracing.untraced(context.request.fields)
             context.request = replace(context.request, fields=fields)
         accounting.started(decision.in_flight)
-        check = self._check_of(context) if decision.by_body else None
-        if decision.report is None:
-            return Exchange(self._dependencies, client, context, check)
-        report = SharedReport(self._dependencies, context)
-        return Exchange(self._dependencies, client, context, check, report)
+        context.stats = accounting.begin(context.request, client.head_done)
+        if decision.gates:
+            return self._gated(context, client)
+        return Exchange(self._dependencies, client, context)
+
+    def _gated(self, context: RequestContext, client: ClientPort) -> GatedRequest:
+        """The handler of a request that gates look at before it leaves."""
+        gates = tuple(make(context) for make in context.decision.gates)
+        if rewrite_of(gates) is not None:
+            context.request = replace(context.request, fields=asking_identity(context.request.fields))
+        serve = partial(Exchange, self._dependencies, client, context)
+        return GatedRequest(self._dependencies.accounting, client, context, gates, serve)
 
     def _permit_again(self, context: RequestContext, body: bytes | None) -> ClientIdentity:
         """The client of a request that was admitted before. Raises what forbids the request by the rules in force;
@@ -347,36 +343,28 @@ class Forwarder:
             return identity
         _, asked = self._decisions.read(request, identity.reading)
         screened = clients.screen(identity, asked)
-        is_mcp = asked.kind is TargetKind.MCP
-        session = self._find_session(request, identity, screened)[0] if is_mcp else None
-        fixed = clients.fix_account(identity, screened, asked, rules.table, session)
+        session, fixed, _ = self._place(request, asked, identity, screened)
         route(asked, rules.table, identity.scope, session, fixed)
         clients.check_route(identity, screened, context.route)
         if fixed != context.route.fixed:
             raise NotPermitted(_CHANGED)
         if screened.by_body:
-            self._check_body_again(context, identity, body)
+            self._read_body_again(context, self._make_decision(asked, identity, context.route, by_body=True), body)
         return identity
 
-    def _check_body_again(self, context: RequestContext, identity: ClientIdentity, body: bytes | None) -> None:
-        """Raise what forbids a request with this body, unless it was checked by the same rules."""
+    def _read_body_again(self, context: RequestContext, renewed: Decision, body: bytes | None) -> None:
+        """Raise what forbids a request with this body, unless it was read by the same rules."""
         before, operations = context.decision, self.rules.table.operations
-        if identity.policy == before.identity.policy and operations is before.rules.table.operations:
+        if renewed.identity.policy == before.identity.policy and operations is before.rules.table.operations:
             return
         if body is None or (content := JsonBody(body)).costs_more_than(CHECKED_AT_ONCE):
             raise NotPermitted(_CHANGED)
-        tools = self._tool_rules(identity, context.route) if context.endpoint is TargetKind.MCP else None
-        if tools is not None:
-            tools.check(context.request, content)
-        else:
-            self.rules.clients.permit_body(identity, context.request.fields, content)
-
-    def _check_of(self, context: RequestContext) -> Callable[[JsonBody], None]:
-        """What may forbid the request for what its body holds."""
-        decision = context.decision
-        if decision.tools is not None:
-            return partial(decision.tools.check, context.request)
-        return partial(decision.rules.clients.permit_body, decision.identity, context.request.fields)
+        again = RequestContext(context.request, context.destination, renewed)
+        again.stats = context.stats
+        for make in renewed.gates:
+            gate = make(again)
+            if not gate.may_pass_unread:
+                gate.read(content)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool, waited: float = 0.0) -> bytes:
         """`waited` are seconds."""

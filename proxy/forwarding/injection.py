@@ -6,17 +6,14 @@ A new rule on a request's header belongs here, and in docs/reference/routing.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
-from proxy.access.policy import names_mode
 from proxy.access.token_endpoint import CONTENT_TYPE
-from proxy.http1.fields import plain_name
 from proxy.http1.request_fields import RequestFieldRules
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT, SCOPE, names_account
-from proxy.routing.mcp_session import FIXED, MODE_HEADER, SESSION_ID
+from proxy.routing.mcp_session import FIXED, MODE_HEADER
 from proxy.routing.overrides import may_override
 from proxy.routing.route import ACCOUNT, REGION
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS, authorization_headers
@@ -50,6 +47,27 @@ class AccountLines:
         self._made.clear()
 
 
+class SectionMemory:
+    """What leaves behind the request line for requests that are decided alike; rendered once for each access token."""
+
+    __slots__ = ("_fields", "_host_line", "_route", "_section", "_token")
+
+    def __init__(self, fields: RequestFields, route: Route, host_line: bytes) -> None:
+        self._fields, self._route, self._host_line = fields, route, host_line
+        self._token: AccessToken | None = None
+        self._section = b""
+
+    def __repr__(self) -> str:
+        return f"<SectionMemory of {self._route.account}>"
+
+    def of(self, token: AccessToken, account_lines: AccountLines) -> bytes:
+        """The section that carries this token."""
+        if token is not self._token:
+            self._section = render_section(self._fields, self._route, self._host_line, account_lines.of(token))
+            self._token = token
+        return self._section
+
+
 def account_lines(access_token: str, client_id: str) -> bytes:
     """The injected lines of one account while one access token lives."""
     headers = authorization_headers(access_token, client_id)
@@ -78,20 +96,6 @@ def render_section(fields: RequestFields, route: Route, host_line: bytes, accoun
 
 
 _MODE_LINE = b"%b: %b\r\n" % (MODE_HEADER, FIXED)
-
-
-def fixing_account(fields: RequestFields, session: bytes) -> RequestFields:
-    """The same section without what a client says of account and session, which the route says, and Amazon's own id of
-    the `session`, empty for none."""
-    lines = fields.passing.splitlines(keepends=True)
-    kept = [line for line in lines if not _says_account(plain_name(line.partition(b":")[0]))]
-    every = tuple((name, session if name == SESSION_ID else value) for name, value in fields.every)
-    line = b"Mcp-Session-Id: %b\r\n" % session if session else b""
-    return replace(fields, passing=b"".join(kept) + line, every=every)
-
-
-def _says_account(plain: bytes) -> bool:
-    return plain == SESSION_ID or plain in NAMES_ACCOUNT or names_mode(plain)
 
 
 # --- Which header fields mean something to this proxy ----------------------------------------------------

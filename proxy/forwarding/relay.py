@@ -1,48 +1,45 @@
 """A response on its way to the client: its head, framed as the client's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
-leading to the proxy; and the tools that the MCP endpoint lists, where the client may not call them all. Everything else
-passes byte for byte.
+leading to the proxy. Where a gate has a rewrite for the request, the response goes through that. Everything else passes
+byte for byte.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
-from proxy.forwarding import decision
+from proxy.forwarding import locations
 from proxy.forwarding.body_copy import BodyCopy
-from proxy.forwarding.body_reader import READER
 from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
-from proxy.audit.write_outcome import may_hold_results
-from proxy.audit.write_reading import MAX_JUDGED
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
-from proxy.http1.response_fields import with_length, with_location, with_value, without_coding, without_length
+from proxy.http1.response_fields import is_event_stream, with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
-from proxy.routing.mcp_session import SESSION_ID, McpSession
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.sockets import Filter, Rewrite, Tap
     from proxy.http1.message import Request, Response
 
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_REWRITTEN = 1 << 20
 """Bytes of a JSON body that are gathered to bring its `location` home; a longer one passes as it is."""
 
 
 class ResponseRelay:
     """Writes one response to its client. `status` is 0 until `begin`; `began` tells that bytes of it went to the
-    client.
+    client. `continued` tells that the client was told to send its body.
 
-    `copy` is taken of what is looked at when all is over: the beginning of an error that may be explained, and a
-    response that may tell the outcome of a write. None for any other.
+    `copy` is taken of what is looked at when all is over: the beginning of an error that may be explained, and what
+    taps want. None for any other.
     """
 
     __slots__ = (
@@ -52,31 +49,33 @@ class ResponseRelay:
         "_chunking",
         "_client",
         "_context",
-        "_continued",
         "_filter",
-        "_learn",
         "_length",
-        "_reader",
         "_response",
+        "_rewrite",
         "began",
         "bytes_out",
+        "continued",
         "copy",
         "keep",
         "status",
+        "taps",
     )
 
-    def __init__(self, client: ClientPort, context: RequestContext) -> None:
+    def __init__(
+        self, client: ClientPort, context: RequestContext, taps: Sequence[Tap] = (), rewrite: Rewrite | None = None
+    ) -> None:
         self._client = client
         self._context = context
+        self.taps = taps
+        self._rewrite = rewrite
         self._response: Response
         self._buffered: list[Buffer] | None = None
-        self._filter: ToolListFilter | None = None
-        self._reader: ToolListReader | None = None
-        self._learn: Callable[[list[Any]], None] | None = None
+        self._filter: Filter | None = None
         self._buffered_size = 0
         self._bodyless = False
         self._chunking = False
-        self._continued = False
+        self.continued = False
         self._length: int | None = None
         self.status = 0
         self.began = False
@@ -92,7 +91,7 @@ class ResponseRelay:
     @property
     def is_event_stream(self) -> bool:
         """Whether the response is an event stream, which has its own pace."""
-        return self.status > 0 and self._response.fields.content_type[:17].lower() == b"text/event-stream"
+        return self.status > 0 and is_event_stream(self._response.fields)
 
     @property
     def is_stream(self) -> bool:
@@ -122,24 +121,12 @@ class ResponseRelay:
         None passes to HTTP/1.0 (RFC 9110, 15.2), and of all attempts but one 100.
         """
         status = response.status
-        if self._context.request.minor == 0 or (status == 100 and self._continued):
+        if self._context.request.minor == 0 or (status == 100 and self.continued):
             return
         self._client.send([b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, response.reason, without_length(response.fields))])
         if status == 100:
-            self._note_continued()
-
-    def ask_for_body(self) -> None:
-        """Send a 100 of the proxy's own, and pass on none of Amazon's."""
-        self._client.send([b"HTTP/1.1 100 Continue\r\n\r\n"])
-        self._note_continued()
-
-    def _note_continued(self) -> None:
-        self._continued = True
-        self._client.expect_body()
-
-    def learn_tools(self, learn: Callable[[list[Any]], None]) -> None:
-        """The response that begins next lists MCP tools: `learn` is called with them."""
-        self._learn = learn
+            self.continued = True
+            self._client.expect_body()
 
     def begin(self, response: Response) -> None:
         """Take the final response's head."""
@@ -147,12 +134,9 @@ class ResponseRelay:
         fields = response.fields
         self.copy = self._new_copy(response)
         self._bodyless = has_no_body(response.status, self._context.request.method == b"HEAD")
-        tools = self._context.decision.tools
-        if self._learn is not None and tools is None:
-            self._reader = ToolListReader(fields.content_encoding, events=self.is_event_stream)
-        if tools is not None and not self._bodyless:
-            readable, learn = fields.content_encoding in (b"", b"identity"), self._learn or (lambda tools: None)
-            self._filter = ToolListFilter(tools, readable=readable, events=self.is_event_stream, learn=learn)
+        if self._rewrite is not None and not self._bodyless:
+            self._filter = self._rewrite.filter(response)
+        if self._filter is not None:
             self._send_head(without_coding(fields), None)
         elif self._is_looked_into():
             self._buffered = []
@@ -168,12 +152,12 @@ class ResponseRelay:
             self._buffer(pieces)
         else:
             self._relay(pieces)
-            if self._reader is not None:
-                self._read(self._reader.feed(b"".join(pieces)))
+            for tap in self.taps:
+                tap.response_data(pieces)
 
     def end(self, trailers: bytes) -> None:
-        if self._reader is not None:
-            self._read(self._reader.finish())
+        for tap in self.taps:
+            tap.response_ended()
         if self._filter is not None:
             self._relay_shown(self._filter.finish())
         if self._buffered is not None:
@@ -182,19 +166,16 @@ class ResponseRelay:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
 
     def _new_copy(self, response: Response) -> BodyCopy | None:
-        """For a write, unless its length says that it is too large. Of a type without results only the size counts."""
+        """A copy for what is looked at when all is over."""
         if response.status in EXPLAINED:
             return BodyCopy(MAX_READ, keeps_beginning=True)
-        fields = response.fields
-        decision = self._context.decision
-        is_read = decision.has_outcome or decision.report is not None
-        reads = is_read and (fields.content_length or 0) <= MAX_JUDGED
-        return BodyCopy(MAX_JUDGED if may_hold_results(fields.content_type) else 0) if reads else None
+        wanted = max((tap.wanted(response) for tap in self.taps), default=-1)
+        return BodyCopy(wanted) if wanted >= 0 else None
 
     @property
-    def response(self) -> tuple[Response, bytes | None]:
-        """What came, when all of it did: its head, and its body if that was copied whole."""
-        return self._response, self.copy.whole if self.copy is not None else None
+    def response(self) -> tuple[Response | None, bytes | None]:
+        """What came: its head, None if there is none, and its body if that was copied whole."""
+        return self._response if self.status else None, self.copy.whole if self.copy is not None else None
 
     @property
     def may_be_explained(self) -> bool:
@@ -207,14 +188,6 @@ class ResponseRelay:
         text = readable(self.copy.beginning if self.copy else b"", self._response.fields.content_encoding)
         refusal = AmazonRefusal(self.status, text, context.route, problem)
         return explain(refusal, context.rules.table.directory)
-
-    def _read(self, messages: list[bytes]) -> None:
-        """Read messages in a thread, so that no request waits for it."""
-        learn = self._learn
-        assert learn is not None
-        for message in messages:
-            reading = READER.read(self._client.loop, self._context.client, find_tools, message)
-            reading.add_done_callback(lambda done: None if done.cancelled() else learn(done.result()))
 
     def _relay(self, pieces: list[Buffer]) -> None:
         self.bytes_out += sum(map(len, pieces))
@@ -232,16 +205,10 @@ class ResponseRelay:
         self.keep = self.delimited and self._client.stays_open(request)
         framing = CHUNKED_LINE if self._chunking else b""
         framing += connection_line(request.minor, keep=self.keep)
-        passing = self._with_own_session(self._with_location_home(passing))
+        passing = self._with_location_home(passing)
+        if self._rewrite is not None:
+            passing = self._rewrite.section(passing)
         self._client.send([render_response_head(response, passing, request, rules.response_lines, framing)])
-
-    def _with_own_session(self, passing: bytes) -> bytes:
-        """The session id of a client for which one advertiser is fixed is not Amazon's, but says which one it is."""
-        route, rules = self._context.route, self._context.rules
-        if route.fixed is None:
-            return passing
-        session = McpSession(self._context.client, route.account, route.region, route.fixed)
-        return with_value(passing, SESSION_ID, lambda identifier: rules.clients.sessions.write(session, identifier))
 
     # --- locations
 
@@ -252,14 +219,14 @@ class ResponseRelay:
             and not self._bodyless
             and (fields.content_length or 0) <= MAX_REWRITTEN
             and fields.content_encoding in (b"", b"identity")
-            and decision.may_hold_location(self.status, fields.content_type)
+            and locations.may_hold_location(self.status, fields.content_type)
         )
 
     def _with_location_home(self, passing: bytes) -> bytes:
         old, rules = self._response.fields.location, self._context.rules
         if not old or not rules.rewrite_locations:
             return passing
-        new = decision.rewrite_location(old, rules.api_hosts, self._base(), self._context.route.prefix)
+        new = locations.rewrite_location(old, rules.api_hosts, self._base(), self._context.route.prefix)
         return passing if new == old else with_location(passing, old, new)
 
     def _base(self) -> bytes:
@@ -282,7 +249,7 @@ class ResponseRelay:
         old = b"".join(self._buffered)
         self._buffered = None
         rules, fields = self._context.rules, self._response.fields
-        new = decision.rewrite_body(old, rules.api_hosts, self._base(), self._context.route.prefix)
+        new = locations.rewrite_body(old, rules.api_hosts, self._base(), self._context.route.prefix)
         if fields.content_length is None:
             self._send_head(fields.passing, None)
         else:

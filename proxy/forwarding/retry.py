@@ -87,12 +87,14 @@ class Situation:
 class Answered:
     """Amazon's answer began. `retry_after` is in seconds, None where it was absent or a date.
 
-    `needs_body` tells that its body may say that the token was refused, though it is no 401.
+    `needs_body` tells that its body may say that the token was refused, though it is no 401. `replaceable` tells that
+    a better answer may be had than this one.
     """
 
     status: int
     retry_after: float | None
     needs_body: bool = False
+    replaceable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Keep the answer back until it is known whether a better one can be had."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """Answer the client with this failure. `impossible` names the replay that could not be made for it."""
 
@@ -135,13 +142,15 @@ class GiveUp:
 
 
 Outcome = Answered | Broken
-Decision = Deliver | Replay | Wait | GiveUp
+Decision = Deliver | Replay | Wait | Replace | GiveUp
 
 
 def decide(attempt: Situation, outcome: Outcome) -> Decision:
     """What to do next."""
     if isinstance(outcome, Broken):
         return _after_failure(attempt, outcome.error)
+    if outcome.replaceable:
+        return Replace()
     if outcome.needs_body:
         return Replay(renewed=True) if not attempt.unauthorized and _may_send_again(attempt) else Deliver()
     if outcome.status == 401:

@@ -46,12 +46,12 @@ class Tracing:
     def __repr__(self) -> str:
         return f"<Tracing: {'the parents that tools name' if self._trusts else 'a trace for each request'}>"
 
-    def begin(self, fields: RequestFields) -> RequestTrace:
-        """The span of a request with these fields, and those of its tries to come."""
+    def begin(self, fields: RequestFields) -> TraceSpan:
+        """The span of a request with these fields, under which its tries have theirs."""
         parent = read_traceparent(fields) if self._trusts else None
         if parent is None:
             parent = TraceSpan(self._new(_TRACE_BITS), 0)
-        return RequestTrace(self, self.below(parent))
+        return self.below(parent)
 
     def below(self, parent: TraceSpan) -> TraceSpan:
         """A new span with this parent; one with the id 0 is none."""
@@ -61,41 +61,18 @@ class Tracing:
         """What may pass of a client's fields: its `tracestate` goes with the trace that it belongs to."""
         return without_traceparent(fields, with_state=self._trusts and read_traceparent(fields) is not None)
 
-    def line(self, span: TraceSpan) -> bytes:
-        """What tells Amazon of a try's span."""
-        return traceparent_line(span) if self._trusts else b""
+    def follow(self, span: TraceSpan, attempt: Attempt, context: RequestContext) -> bytes:
+        """Have the end of a try told that is sent now for the request of this span; gives the lines that its head
+        carries for it."""
+        own = self.below(span)
+        attempt.on_end = partial(self._tell, context, own, perf_counter())
+        return traceparent_line(own) if self._trusts else b""
 
-    def tell(self, event: AttemptEnded) -> None:
-        self._listener.observe(event)
-
-    def _new(self, bits: int) -> int:
-        """An id; 0 is none (W3C Trace Context, 3.2.2)."""
-        return self._random(bits) or 1
-
-
-class RequestTrace:
-    """The `span` of one request, under which its tries have theirs."""
-
-    __slots__ = ("_tracing", "span")
-
-    def __init__(self, tracing: Tracing, span: TraceSpan) -> None:
-        self._tracing = tracing
-        self.span = span
-
-    def __repr__(self) -> str:
-        return f"<RequestTrace {self.span.trace_id:032x}>"
-
-    def follow(self, attempt: Attempt, context: RequestContext) -> bytes:
-        """Have the end of a try told that is sent now; gives the lines that its head carries for it."""
-        span = self._tracing.below(self.span)
-        attempt.on_end = partial(self._ended, context, span, perf_counter())
-        return self._tracing.line(span)
-
-    def _ended(
+    def _tell(
         self, context: RequestContext, span: TraceSpan, began: float, attempt: Attempt, error: Refused | None
     ) -> None:
         route, request = context.route, context.request
-        self._tracing.tell(
+        self._listener.observe(
             AttemptEnded(
                 span=span,
                 number=attempt.number,
@@ -110,6 +87,10 @@ class RequestTrace:
                 duration=perf_counter() - began,
             )
         )
+
+    def _new(self, bits: int) -> int:
+        """An id; 0 is none (W3C Trace Context, 3.2.2)."""
+        return self._random(bits) or 1
 
 
 def _fault(attempt: Attempt, error: Refused | None) -> str:

@@ -207,3 +207,8 @@ def without_length(fields: ResponseFields) -> bytes:
     if fields.content_length is None:
         return fields.passing
     return re.sub(rb"(?i)(?<=\n)content-length: [^\r]*\r\n", b"", b"\n" + fields.passing)[1:]
+
+
+def is_event_stream(fields: ResponseFields) -> bool:
+    """Whether a response is a stream of events, which has its own pace."""
+    return fields.content_type[:17].lower() == b"text/event-stream"

@@ -7,10 +7,17 @@ configuration reads them. Whether a request may go on with a session is for `pol
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from proxy.access.placeholders import read_payload, sign, write_payload
-from proxy.routing.mcp_session import FixedAccount, McpSession, elsewhere
+from proxy.access.policy import names_mode
+from proxy.http1.fields import plain_name
+from proxy.routing.ads_account import NAMES_ACCOUNT
+from proxy.routing.mcp_session import SESSION_ID, FixedAccount, McpSession, elsewhere
+
+if TYPE_CHECKING:
+    from proxy.http1.request_fields import RequestFields
 
 _PREFIX = b"ap1."
 _MAX_BYTES = 8192
@@ -45,3 +52,17 @@ class FixedSessions:
 
     def __repr__(self) -> str:
         return "FixedSessions(***)"
+
+
+def fixing_account(fields: RequestFields, session: bytes) -> RequestFields:
+    """The same section without what a client says of account and session, which the route says, and Amazon's own id of
+    the `session`, empty for none."""
+    lines = fields.passing.splitlines(keepends=True)
+    kept = [line for line in lines if not _says_account(plain_name(line.partition(b":")[0]))]
+    every = tuple((name, session if name == SESSION_ID else value) for name, value in fields.every)
+    line = b"Mcp-Session-Id: %b\r\n" % session if session else b""
+    return replace(fields, passing=b"".join(kept) + line, every=every)
+
+
+def _says_account(plain: bytes) -> bool:
+    return plain == SESSION_ID or plain in NAMES_ACCOUNT or names_mode(plain)

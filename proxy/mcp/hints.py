@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from proxy.mcp.tools import read_hints
-from proxy.events import ToolHintsContradicted
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from proxy.events import Observer
-    from proxy.forwarding.decision import RequestContext
 
 MAX_LISTS = 1024
 """Logins and regions whose tools are remembered: the one that was used longest ago is forgotten beyond that."""
@@ -63,11 +57,3 @@ class ToolHints:
     def known(self) -> tuple[tuple[str, str, frozenset[str]], ...]:
         """Every account and region of which tools are known, with these."""
         return tuple((*key, writers) for key, writers in self._writers.items())
-
-
-def learn_tools(hints: ToolHints, observer: Observer, context: RequestContext, tools: list[Any]) -> None:
-    """The endpoint listed these tools in answer to a request."""
-    route = context.route
-    new = hints.learn(route.account, route.region, read_hints(tools, context.rules.table.operations))
-    if new:
-        observer.observe(ToolHintsContradicted(route.account, route.region, tuple(sorted(new)[:MAX_TOLD])))

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, sent_session_id
+from proxy.errors import MalformedRequest, NotPermitted
+from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Request, Response
+    from proxy.http1.request_fields import RequestFields
 
 MAX_SESSIONS = 4096
 _PREFIX = SESSION_ID + b":"
+_RESUMES = b"last-event-id"
 
 
 class McpSessions:
@@ -84,3 +87,15 @@ def _begun(passing: bytes) -> bytes:
 def _digest(identifier: bytes) -> bytes:
     """However long an id is, the memory of it takes the same."""
     return hashlib.blake2b(identifier, digest_size=16).digest()
+
+
+def sent_session_id(fields: RequestFields) -> bytes:
+    """The session that a request says it belongs to, empty for none. Raises `NotPermitted` for one that resumes a
+    stream without it: the id of an event could be one of anybody's session."""
+    found = {value for name, value in fields.every if name == SESSION_ID}
+    if len(found) > 1:
+        raise MalformedRequest("Mcp-Session-Id was sent more than once, with different values.")
+    session = found.pop() if found else b""
+    if not session and any(name == _RESUMES for name, _ in fields.every):
+        raise NotPermitted("A stream is resumed in its session only: send Last-Event-ID with its Mcp-Session-Id.")
+    return session

@@ -14,21 +14,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
-from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
-from proxy.access.own_accounts import TooManyTexts, find_foreign_member
 from proxy.errors import ToolNotPermitted
+from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
+from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.routing.mcp_session import FixedAccount
-from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, ScopeRule
+from proxy.routing.operations import PERMITTED_EFFECTS, PUBLISHED, AccountRule, Effect, ScopeRule
 from proxy.strict_json import AlikeNames, TooCostly, differ_clearly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.access.own_accounts import ForeignMember, OwnAccounts
+    from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
+    from proxy.access.policy import Policy
     from proxy.errors import Refused
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
+    from proxy.mcp.foreign_members import ForeignMember
     from proxy.routing.operations import Operation, Operations
     from proxy.strict_json import JsonBody
 
@@ -375,6 +377,20 @@ class ToolRules:
         if fixed.ads_account in own:
             return Objection(reason, f"Use ads account {fixed.ads_account.decode('latin-1')}, or leave {name} out.")
         return Objection(reason, f"Leave {name} out.")
+
+
+def tool_rules(
+    policy: Policy | None,
+    operations: Operations = PUBLISHED,
+    writers: frozenset[str] = frozenset(),
+    fixed: FixedAccount | None = None,
+) -> ToolRules | None:
+    """The MCP tools that a client may call, and for which accounts, where its session is `fixed` to one; None for all.
+    `writers` are those that the endpoint does not call read-only."""
+    if policy is None or not (policy.checks_tools or fixed):
+        return None
+    rules = ToolRules(policy.name, policy.access, policy.mcp_tools, operations, writers=writers)
+    return rules if fixed is None else replace(rules, own=policy.own, fixed=fixed)
 
 
 def _ask_for_access(effect: Effect) -> str:

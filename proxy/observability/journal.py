@@ -13,8 +13,7 @@ from time import time
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.bounded_cache import BoundedCache
-from proxy.events import ItemCounts, Outcome, RequestFinished
-from proxy.audit.records import may_change
+from proxy.events import ItemCounts, Outcome, RequestFinished, may_change
 from proxy.observability.recent_requests import MAX_PATH, RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 

@@ -18,8 +18,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from proxy import events
 from proxy.advice import with_options_in_use
-from proxy.events import Event, RequestFinished, RequestKind, RequestStarted
-from proxy.audit import records as audit
+from proxy.events import (
+    AdminRefused,
+    AdminSignedIn,
+    AuditFailed,
+    AuditOpened,
+    AuditRecovered,
+    ClientKeyChanged,
+    ClientKeysInForce,
+    Event,
+    RequestFinished,
+    RequestKind,
+    RequestStarted,
+)
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
 from proxy.observability.plain_lines import COLUMNS, render_plain
 from proxy.observability.redaction import Redaction
@@ -71,11 +82,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.AdsAccountsFailed: "warning",
     events.DefaultProfileChanged: "warning",
     events.ToolHintsContradicted: "warning",
-    audit.AdminSignedIn: "info",
-    audit.AdminRefused: "warning",
-    audit.ClientKeyChanged: "info",
-    audit.ClientKeysInForce: "debug",
-    audit.AuditFailed: "error",
+    AdminSignedIn: "info",
+    AdminRefused: "warning",
+    ClientKeyChanged: "info",
+    ClientKeysInForce: "debug",
+    AuditFailed: "error",
     events.ServerStarted: "info",
     events.DrainStarted: "info",
     events.WorkerStarted: "info",
@@ -91,8 +102,8 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.CredentialStateChanged: lambda e: _STATE_LEVELS.get(e.new, "info"),
     events.TokenUnpersisted: lambda e: "warning" if e.unpersisted else "info",
     events.StoredTokenDamaged: lambda e: "warning" if e.restored else "error",
-    audit.AuditRecovered: lambda e: "error" if e.lost else "info",
-    audit.AuditOpened: lambda e: "error" if e.trouble else "info",
+    AuditRecovered: lambda e: "error" if e.lost else "info",
+    AuditOpened: lambda e: "error" if e.trouble else "info",
     events.ServerStopped: lambda e: "warning" if e.cut else "info",
     events.StateStoreChanged: lambda e: "warning" if e.degraded else "info",
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",

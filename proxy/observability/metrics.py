@@ -12,7 +12,7 @@ import platform
 import time
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from proxy.audit.stream import AuditCounts
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Distribution, Labels
     from proxy.observability.number_memory import NumberMemory
@@ -257,10 +256,23 @@ _gauge(
 )
 
 
+class AuditNumbers(Protocol):
+    """The numbers of the audit stream: records written and lost since the start, and whether it is `failing`."""
+
+    @property
+    def written(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+    @property
+    def failing(self) -> bool: ...
+
+
 class Metrics(Collector):
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
-    _audit_counts: Callable[[], AuditCounts] | None
+    _audit_counts: Callable[[], AuditNumbers] | None
     _worker_counts: Callable[[], Mapping[str, int]]
     _report_results: Callable[[], Mapping[str, tuple[float, int, float]]]
 
@@ -320,7 +332,7 @@ class Metrics(Collector):
         """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
         self._tables[KEY_EXPIRY].replace({(client,): at for client, at in ends.items() if at is not None})
 
-    def watch_audit(self, counts: Callable[[], AuditCounts]) -> None:
+    def watch_audit(self, counts: Callable[[], AuditNumbers]) -> None:
         """Sets the source of the numbers of the audit stream, read at a scrape."""
         self._audit_counts = counts
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import Refused
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.departure import acquire_connection
 from proxy.forwarding.injection import render_section
 from proxy.http1.fields import plain_name
 from proxy.reports.orders import ReportOperation, read_report
@@ -66,8 +67,7 @@ class ReportLook:
         context = self._context
         poll = ReportOperation.POLL_V1 if operation is ReportOperation.ORDER_V1 else ReportOperation.POLL
         data = self._request(poll, identifier)
-        accounting = self._dependencies.accounting
-        connection = await context.acquire(accounting.observer, accounting.write_gate, fresh=False)
+        connection = await acquire_connection(context, self._dependencies, fresh=False)
         attempt = self._attempt = Attempt(self, 1, self._token, connection)
         connection.send(attempt, [data], to_head=False, timeouts=context.rules.timeouts)
         attempt.request_sent()

@@ -9,27 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from proxy.access.json_body import find_odd_form
 from proxy.errors import Throttled
 from proxy.events import CounterRaised
-from proxy.forwarding.body_copy import decode_body
+from proxy.forwarding.body_copy import decode_body, may_hold_results
+from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.refusal import MAX_READ
-from proxy.reports.report_look import ReportLook
+from proxy.forwarding.sockets import OwnAnswer, Tap, own_answer
 from proxy.forwarding.unauthorized import PATIENCE
-from proxy.audit.write_outcome import MULTI_STATUS
 from proxy.http1.fields import plain_name
-from proxy.http1.message import Response
-from proxy.http1.response_fields import read_response_section
-from proxy.problem import reason_phrase
 from proxy.profiles.listing import ListResponse
 from proxy.reports.answers import status_of
 from proxy.reports.orders import (
     VERSION_1,
     ReportOperation,
     agrees,
+    find_report_operation,
     named_ids,
     read_duplicate,
     read_order,
@@ -38,19 +37,24 @@ from proxy.reports.orders import (
 )
 from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import MAX_ANSWER, answer_to_poll
+from proxy.reports.report_look import ReportLook
 from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
+from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import Attempt
-    from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.forwarding.sockets import End
+    from proxy.http1.message import Response
     from proxy.reports.orders import Order, Report
-    from proxy.reports.sharing import OrderClaim
+    from proxy.reports.sharing import OrderClaim, ReportRules, ReportSharing
     from proxy.strict_json import JsonBody
     from proxy.tokens.values import AccessToken
 
 MAX_DECODED: Final = 1 << 20
+_MULTI_STATUS: Final = 207
 _PATHS: Final = {
     ReportOperation.ORDER: "/reporting/reports",
     ReportOperation.POLL: "/reporting/reports/",
@@ -64,32 +68,42 @@ _TICKETS: Final = count(1)
 _OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-range"))
 
 
-class OwnAnswer(NamedTuple):
-    """A response that the proxy gives instead of Amazon's; `note` is for the log."""
+class SharedOrders(Capability):
+    """Orders and polls that clients share; `rules` are None where they pass like all other requests."""
 
-    response: Response
-    body: bytes
-    note: str
+    def __init__(self, sharing: ReportSharing, rules: ReportRules | None, dependencies: Dependencies) -> None:
+        self.sharing, self._rules, self.dependencies = sharing, rules, dependencies
+
+    @property
+    def rules(self) -> ReportRules:
+        assert self._rules is not None
+        return self._rules
+
+    def take_effect(self) -> None:
+        self.sharing.apply(self._rules)
+
+    def plug(self, decision: Decision) -> Plugs:
+        operation = decision.asked.operation
+        if self._rules is None or operation is None or decision.route.endpoint is not TargetKind.API:
+            return NO_PLUGS
+        found = find_report_operation(operation.method, operation.template)
+        return NO_PLUGS if found is None else Plugs(gates=(partial(SharedReport, self, found),), at_end=False)
 
 
-def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
-    """`lines` are header lines besides that of the length, each with its CRLF."""
-    section = lines + b"Content-Length: %d\r\n" % len(body)
-    fields = read_response_section(section, 1)
-    return OwnAnswer(Response(status, reason_phrase(status).encode(), 1, fields), body, note)
+class SharedReport(Tap):
+    """One order, poll or deletion. Implements `Gate`, and is its own tap: `read` comes first, then `wait`; `ended`
+    comes last, whatever happened."""
 
+    may_pass_unread = waits = True
+    rewrite = None
 
-class SharedReport:
-    """See the module's docstring. `read` comes first, then `prepare`; `ended` comes last, whatever happened."""
-
-    def __init__(self, dependencies: Dependencies, context: RequestContext) -> None:
-        decision, rules = context.decision, context.rules.reports
-        assert decision.report is not None and rules is not None
-        self._dependencies, self._context, self._sharing = dependencies, context, dependencies.reports
+    def __init__(self, orders: SharedOrders, operation: ReportOperation, context: RequestContext) -> None:
+        self._dependencies, self._context, self._sharing = orders.dependencies, context, orders.sharing
         self._body, self._ticket = b"", str(next(_TICKETS))
-        self._operation, self._rules = decision.report, rules
+        self._operation, self._rules = operation, orders.rules
         self._loop = context.pool.loop
-        self._token: AccessToken | None = dependencies.tokens.current(context.route.account)
+        self._token: AccessToken | None = orders.dependencies.tokens.current(context.route.account)
+        self.tap = self
         self._order: Order | None = None
         self._id = self._key = self._claimed = ""
         self._deleted: tuple[str, ...] = ()
@@ -151,7 +165,7 @@ class SharedReport:
 
     # --- before the request leaves
 
-    async def prepare(self) -> OwnAnswer | None:
+    async def wait(self) -> OwnAnswer | None:
         """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`, and
         what forbids the request after a wait: it may have been for minutes, and its client's key revoked meanwhile."""
         operation = self._operation
@@ -250,12 +264,11 @@ class SharedReport:
 
     # --- what Amazon answers
 
-    def answered(self, response: Response) -> bool:
-        """Amazon's answer began. Whether it is held until it is known if a better one can be had."""
+    def holds(self, response: Response) -> bool:
         if not self._operation.is_order:
             return False
         status = response.status
-        if status != MULTI_STATUS:
+        if status != _MULTI_STATUS:
             self._learn_pace(status, response)
         return status == 425 and self._order is not None and self._rules.reuses
 
@@ -269,7 +282,7 @@ class SharedReport:
         elif status < 300 or status == 425:
             self._sharing.taken(limit, self._left_at)
 
-    async def resolve(self, attempt: Attempt) -> OwnAnswer | None:
+    async def replace(self, attempt: Attempt) -> OwnAnswer | None:
         """The report that a held 425 names, if the order asks for just that; None if the 425 is to pass."""
         order, response = self._order, attempt.response
         assert order is not None and response is not None
@@ -307,12 +320,19 @@ class SharedReport:
 
     # --- the end
 
-    def ended(self, response: Response | None, body: bytes | None, *, sent: bool) -> None:
-        """The request is over: this is what Amazon answered, None if nothing came, or not all of it."""
+    def wanted(self, response: Response) -> int:
+        fields = response.fields
+        if (fields.content_length or 0) > MAX_DECODED:
+            return -1
+        return MAX_DECODED if may_hold_results(fields.content_type) else 0
+
+    def ended(self, end: End) -> None:
         if self._over:
             return
         self._over = True
-        if self._left_at and not sent and self._rules.paces and self._limit is not None:
+        response = end.response
+        body = end.body if response is not None else None
+        if self._left_at and not end.sent and self._rules.paces and self._limit is not None:
             self._sharing.give_back(self._limit, self._left_at)
         if response is not None and body is not None:
             body = decode_body(body, response.fields.content_encoding, MAX_DECODED)
@@ -326,7 +346,7 @@ class SharedReport:
 
     def _order_ended(self, response: Response | None, body: bytes | None, report: Report | None) -> None:
         status = _status(response, body)
-        if response is not None and response.status == MULTI_STATUS:
+        if response is not None and response.status == _MULTI_STATUS:
             self._learn_pace(status, response)
         if self._left_at:
             created = 200 <= status < 300 and (report is not None or body is None)

@@ -10,17 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import MalformedRequest, NotPermitted, SessionElsewhere
+from proxy.errors import SessionElsewhere
 from proxy.routing.table import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.http1.request_fields import RequestFields
     from proxy.routing.table import RoutingTable
 
 SESSION_ID = b"mcp-session-id"
-_RESUMES = b"last-event-id"
 
 ACCOUNT_HEADER = b"Amazon-Ads-AccountID"
 """How the MCP endpoint spells the header of an ads account."""
@@ -44,18 +42,6 @@ class McpSession:
     account: str
     region: str
     fixed: FixedAccount | None = None
-
-
-def sent_session_id(fields: RequestFields) -> bytes:
-    """The session that a request says it belongs to, empty for none. Raises `NotPermitted` for one that resumes a
-    stream without it: the id of an event could be one of anybody's session."""
-    found = {value for name, value in fields.every if name == SESSION_ID}
-    if len(found) > 1:
-        raise MalformedRequest("Mcp-Session-Id was sent more than once, with different values.")
-    session = found.pop() if found else b""
-    if not session and any(name == _RESUMES for name, _ in fields.every):
-        raise NotPermitted("A stream is resumed in its session only: send Last-Event-ID with its Mcp-Session-Id.")
-    return session
 
 
 def stay(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access.own_accounts import MAX_TEXTS, OwnAccounts, TooManyTexts, find_foreign_member
+from proxy.access.own_accounts import OwnAccounts
+from proxy.mcp.foreign_members import MAX_TEXTS, TooManyTexts, find_foreign_member
 
 OWN = OwnAccounts(frozenset((b"123",)), frozenset((b"amzn1.ads-account.g.own",)))
 MINE, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"

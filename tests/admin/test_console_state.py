@@ -12,9 +12,9 @@ from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin.overview import DAY
 from proxy.admin.status import account_status, find_ads_accounts
 from proxy.admin.view import AccessRules
+from proxy.audit.records import dated, record_of
 from proxy.errors import StateError
 from proxy.events import ConfigReloaded
-from proxy.audit.records import dated, record_of
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent

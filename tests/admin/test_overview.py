@@ -10,8 +10,8 @@ import pytest
 from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin import overview
 from proxy.admin.overview import DAY, MAX_LINES, Outage
-from proxy.events import InvitationMade
-from proxy.audit.records import ClientKeysInForce, dated, note, record_of
+from proxy.audit.records import dated, note, record_of
+from proxy.events import ClientKeysInForce, InvitationMade
 from proxy.observability.recent_requests import RecentRequests
 from proxy.reports.overview import NamedReports, look_at_all
 from proxy.reports.store import ReportFolder, State

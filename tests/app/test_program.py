@@ -22,11 +22,11 @@ from proxy.app.program import OwnedKey, Program, compare_keys, connection_notes,
 from proxy.app.run import LoadedConfig, Reloader
 from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
+from proxy.audit import stream as audit_stream
+from proxy.audit.file import AuditFile
 from proxy.config import AccountFileReader, Config, load
 from proxy.errors import ConfigurationError, ListenError, StateError
-from proxy.audit import stream as audit_stream
-from proxy.audit.records import ClientKeyChanged, KeyChange
-from proxy.audit.file import AuditFile
+from proxy.events import ClientKeyChanged, KeyChange
 from proxy.secret import Secret
 from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse

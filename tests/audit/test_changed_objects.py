@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from proxy.events import ChangedObjects, MemberValue
 from proxy.audit.changed_objects import (
     MAX_CHARACTERS,
     MAX_OBJECTS,
@@ -17,6 +16,7 @@ from proxy.audit.changed_objects import (
     find_changes,
     read_path,
 )
+from proxy.events import ChangedObjects, MemberValue
 
 NOTHING = frozenset[str]()
 JSON = b"application/json"

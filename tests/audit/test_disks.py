@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from proxy.audit import stream as audit_stream
-from proxy.audit.records import AuditFailed, AuditRecovered
 from proxy.audit.chain import ChainHead
 from proxy.audit.file import AuditFile
+from proxy.events import AuditFailed, AuditRecovered
 from tests.audit.test_stream import WAIT, ReportedLines, actions, record, stream_to
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import StartupError
 from proxy.audit.chain import ChainHead, digest_of, seal
 from proxy.audit.file import AuditFile, SavedHead, head_path, open_at_start, read_head
+from proxy.errors import StartupError
 
 FIRST, ONE = seal({"n": 1}, ChainHead())
 NO_HEAD = "there is no audit.jsonl.head that can be read: lines may have been cut off at its end"

@@ -11,9 +11,21 @@ from typing import Any
 import pytest
 
 from proxy import events
-from proxy.events import Event, ItemCounts, Outcome, RefreshCause, SignInOutcome, WriteOutcome
-from proxy.audit import records as audit
-from proxy.audit.records import AuditTrail, ClientKeyChanged, KeyChange, dated, note, record_of
+from proxy.audit.records import AuditTrail, dated, note, record_of
+from proxy.events import (
+    AdminRefused,
+    AdminSignedIn,
+    AuditFailed,
+    ClientKeyChanged,
+    ClientKeysInForce,
+    Event,
+    ItemCounts,
+    KeyChange,
+    Outcome,
+    RefreshCause,
+    SignInOutcome,
+    WriteOutcome,
+)
 from tests.observability.test_metrics import finished
 
 WRITE = finished(method="PUT", path="/sp/campaigns", operation="UpdateCampaigns", operation_class="write", status=207)
@@ -49,9 +61,9 @@ RECORDED = [
     (ClientKeyChanged("tool", "ab12", KeyChange.REMOVED, "", 9.0), "client-key-removed", "success"),
     (ClientKeyChanged("tool", "ab12", KeyChange.ENDED, "", 9.0), "client-key-ended", "success"),
     (ClientKeyChanged("tool", "ab12", KeyChange.CHANGED, "", 9.0), "client-key-changed", "success"),
-    (audit.ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
-    (audit.AdminSignedIn("127.0.0.1"), "admin-login", "success"),
-    (audit.AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
+    (ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
+    (AdminSignedIn("127.0.0.1"), "admin-login", "success"),
+    (AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
     (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
     (events.ServerStopped(0), "server-stopped", "success"),
     (events.WorkerLost(1, 4711, "crashed", "signal SIGKILL", 0.0, 3), "worker-lost", "failure"),
@@ -67,7 +79,7 @@ SILENT = [
     events.CredentialStateChanged("acme", "revoked", "pending"),
     events.CredentialStateChanged("acme", "misconfigured", "degraded"),
     events.ProfilesListed("acme", "na", 3),
-    audit.AuditFailed("full", 1),
+    AuditFailed("full", 1),
     events.SignInFinished("", SignInOutcome.STATE_UNKNOWN, "A stranger called the redirect address."),
 ]
 

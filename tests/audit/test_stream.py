@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from proxy.events import Event
 from proxy.audit import stream as audit_stream
-from proxy.audit.records import AuditFailed, AuditRecovered
 from proxy.audit.chain import ChainHead, Examination
 from proxy.audit.file import AuditFile, SavedHead, head_path, read_head
 from proxy.audit.stream import MAX_RECENT, AuditOutputs, AuditStream
+from proxy.events import AuditFailed, AuditRecovered, Event
 from tests.support.patience import PATIENCE
 
 WAIT = PATIENCE

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from proxy.audit.write_outcome import judge_outcome
 from proxy.events import ItemCounts, Outcome, WriteOutcome
 from proxy.forwarding.body_copy import LARGE
-from proxy.audit.write_outcome import judge_outcome
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import typer
 
+from proxy.audit.chain import ChainHead, digest_of, seal
 from proxy.commands.audit import AuditChain, ChangeFilter, show, show_files, verify
 from proxy.errors import ConfigurationError
-from proxy.audit.chain import ChainHead, digest_of, seal
 
 
 @pytest.fixture

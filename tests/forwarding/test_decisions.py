@@ -14,7 +14,7 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.downstream.ports import Availability
-from proxy.forwarding import decision, forwarder
+from proxy.forwarding import decisions, forwarder
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.exchange import Exchange
 from proxy.routing.operations import Operations, parse_operations
@@ -240,7 +240,7 @@ async def test_little_memory_costs_time_and_nothing_else(
     running: Running, routed: list[Route], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full memory is emptied: the requests are decided again, and answered as before."""
-    monkeypatch.setattr(decision, "MAX_DECISIONS", 2)
+    monkeypatch.setattr(decisions, "MAX_DECISIONS", 2)
     async with running(answering(HELLO)) as bench:
         client = await bench.client()
         for _ in range(2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.forwarding.injection import AccountLines, account_lines, fixing_account, render_section, request_line
+from proxy.forwarding.injection import AccountLines, account_lines, render_section, request_line
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
 from proxy.secret import Secret
@@ -35,15 +35,6 @@ def test_a_default_ads_account_is_written_under_its_operations_name() -> None:
     own = fields(b"amazon-ads-ACCOUNTID: amzn1.a")
     section = render_section(own, replace(ROUTE, profile=b"", ads_account=b"amzn1.a"), b"", b"")
     assert section == b"amazon-ads-ACCOUNTID: amzn1.a\r\n\r\n"
-
-
-def test_a_fixed_account_takes_the_place_of_what_names_one() -> None:
-    """Whatever else the client sent passes as it came, and Amazon's own session id comes last."""
-    others = (b"Accept: */*", b"MCP-Protocol-Version: 2025-06-18", b"User-Agent: x", b"X-Trace: 1")
-    named = (b"Mcp-Session-Id: proxys", b"Amazon-Ads-AccountId: amzn1.a", b"Amazon-Ads-AI-Account-Selection-Mode: X")
-    read = fields(*others[:2], *named, *others[2:])
-    assert fixing_account(read, b"amazons").passing.splitlines() == [*others, b"Mcp-Session-Id: amazons"]
-    assert fixing_account(read, b"").passing.splitlines() == [*others]
 
 
 def test_the_lines_are_made_once_for_each_token() -> None:

@@ -227,7 +227,7 @@ async def test_the_servers_word_counts_for_every_client(client: str, kind: bytes
         got = await bench.ask(message(client, LIST))
         if client == "free":
             assert got.body == answer(LISTED, kind=kind).partition(b"\r\n\r\n")[2]
-        await bench.settled(lambda: bool(bench.forwarder._dependencies.hints.writers("default", "na")))
+        await bench.settled(lambda: bool(bench.hints.writers("default", "na")))
         assert "readOnlyHint" in refusal_text((await bench.ask(message("reader", CALL))).body, 3)
         assert b'"result": {}' in (await bench.ask(message("free", CALL))).body
         told = [event for event in bench.events.events if isinstance(event, ToolHintsContradicted)]
@@ -249,7 +249,7 @@ async def test_a_contradicted_tool_writes_for_the_audit_too(client: str, running
     """Its calls are writes from then on, also those of clients that may write."""
     endpoint = Endpoint(OPENED, answer(LISTED), OPENED)
     async with running(endpoint, clients=clients()) as bench:
-        hints = bench.forwarder._dependencies.hints
+        hints = bench.hints
         await bench.ask(message(client, CALL))
         event = await bench.events.last()
         assert (event.operation_class, event.outcome) == ("read", "")

@@ -18,8 +18,8 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import CounterRaised
-from proxy.forwarding import report_look, throttles
-from proxy.reports import pace
+from proxy.forwarding import throttles
+from proxy.reports import pace, report_look
 from proxy.reports.pace import OrderLimit
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
@@ -1129,7 +1129,7 @@ async def test_an_order_that_was_not_sent_gives_its_turn_back(
 async def test_a_slow_upload_shortens_no_wait_for_a_turn() -> None:
     """Its client's patience begins when the body is whole."""
     bench = MemoryBench(reports=RULES, response_timeout=8.0)
-    loop, reports = asyncio.get_running_loop(), bench.forwarder._dependencies.reports
+    loop, reports = asyncio.get_running_loop(), bench.reports
     limit = OrderLimit("default", "amzn1.test", "na")
     request, client = order(), bench.client()
     client.send(request[:-1])

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.audit import write_reading
 from proxy.audit.write_reading import (
     JUDGED_AT_ONCE,
@@ -22,6 +21,7 @@ from proxy.audit.write_reading import (
     WriteReader,
     WriteReading,
 )
+from proxy.events import ChangedObjects, ItemCounts, MemberValue
 from proxy.strict_json import MAX_COST
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
@@ -229,7 +229,7 @@ async def test_too_many_large_responses_are_not_read(running: Running, monkeypat
     async with running(answering(response(LONG))) as bench:
         assert (await bench.ask(UPDATE)).body == LONG
         assert (await bench.events.last()).outcome == "unknown"
-        assert repr(bench.accounting.write_reader) == "<WriteReader: 0 bytes waiting>"
+        assert repr(bench.writes) == "<WriteReader: 0 bytes waiting>"
 
 
 @pytest.fixture(name="go")
@@ -287,7 +287,7 @@ async def test_a_record_waits_for_nobody_elses_bodies(running: Running, go: thre
         assert (event.outcome, event.changes) == ("unknown", ChangedObjects(unread=("request", "response")))
         assert bench.accounting.write_gate.unrecorded == 0
         assert not go.is_set()
-        await bench.settled(lambda: bench.accounting.write_reader.waiting == 0)
+        await bench.settled(lambda: bench.writes.waiting == 0)
 
 
 RECORDED: dict[str, Any] = {"recorded_values": frozenset(("state",))}
@@ -358,7 +358,7 @@ async def test_a_refusal_is_a_failure_also_if_it_is_not_read(running: Running, g
         (event,) = bench.events.finished
         assert (event.outcome, event.changes) == ("failure", ChangedObjects(unread=("request", "response")))
         go.set()
-        await bench.settled(lambda: bench.accounting.write_reader.waiting == 0)
+        await bench.settled(lambda: bench.writes.waiting == 0)
 
 
 async def test_what_a_write_would_have_changed_is_told_too(running: Running) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.forwarding.request_body import NAMED_AT_ONCE
 from proxy.audit.records import record_of
+from proxy.mcp.capability import NAMED_AT_ONCE
 from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
 from tests.forwarding.test_checked_bodies import MINE, clients
 from tests.support.proxy_bench import ProxyBench, Running

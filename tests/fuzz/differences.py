@@ -30,11 +30,12 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.audit.write_reading import WRITE_READER
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.body_reader import READER
-from proxy.forwarding.decision import Decisions, RequestContext
-from proxy.audit.write_reading import WRITE_READER
+from proxy.forwarding.decision import RequestContext
+from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
@@ -154,7 +155,7 @@ class Bench(MemoryBench):
                 self.tokens.rotate()
         elif what == "rules":
             self.rules = changed_rules(usual_rules(), self.world.changed())
-            self.forwarder.apply(self.rules)
+            self.forwarder.apply(self.plugged(self.rules))
             self.reach()
 
     def forget_sessions(self) -> None:
@@ -180,7 +181,7 @@ class Bench(MemoryBench):
 
     async def turn(self, clients: list[End]) -> bool:
         before = self._moves(tuple(clients))
-        if self.accounting.write_reader.waiting:  # a thread reads these writes before their account
+        if self.writes.waiting:  # a thread reads these writes before their account
             await asyncio.get_running_loop().run_in_executor(WRITE_READER._thread, int)
         await asyncio.sleep(0)
         moved = sum(end.push() for end in (*clients, *self.upstreams)) > 0

@@ -14,9 +14,9 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.mcp.tools import INVOKE, ToolRules
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
+from proxy.mcp.tools import INVOKE, ToolRules
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.simulator.mcp import find_foreign_account
 from proxy.strict_json import JsonBody

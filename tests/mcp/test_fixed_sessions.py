@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.errors import SessionElsewhere
+from proxy.mcp.fixed_sessions import FixedSessions, fixing_account
 from proxy.routing.mcp_session import FixedAccount, McpSession
+from tests.support.deciding import fields
 
 SESSIONS = FixedSessions(b"a key")
 SESSION = McpSession("agent", "acme", "eu", FixedAccount(profile=b"123"))
@@ -67,3 +68,12 @@ def test_what_was_not_given_out_is_unknown(text: bytes) -> None:
 def test_the_key_is_not_shown() -> None:
     """Not in a log either."""
     assert repr(SESSIONS) == "FixedSessions(***)"
+
+
+def test_a_fixed_account_takes_the_place_of_what_names_one() -> None:
+    """Whatever else the client sent passes as it came, and Amazon's own session id comes last."""
+    others = (b"Accept: */*", b"MCP-Protocol-Version: 2025-06-18", b"User-Agent: x", b"X-Trace: 1")
+    named = (b"Mcp-Session-Id: proxys", b"Amazon-Ads-AccountId: amzn1.a", b"Amazon-Ads-AI-Account-Selection-Mode: X")
+    read = fields(*others[:2], *named, *others[2:])
+    assert fixing_account(read, b"amazons").passing.splitlines() == [*others, b"Mcp-Session-Id: amazons"]
+    assert fixing_account(read, b"").passing.splitlines() == [*others]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.mcp.tools import ToolRules
 from proxy.access.paths import PathPattern
 from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
+from proxy.mcp.tools import ToolRules
 from proxy.routing.operations import PUBLISHED, Effect
 
 RULES = ToolRules("agent", Effect.WRITE, (PathPattern.read("good*"),), PUBLISHED)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from proxy.access.own_accounts import OwnAccounts
+from proxy.mcp.foreign_members import MAX_TEXTS
 from proxy.mcp.tools import (
     INVOKE,
     MAX_NAMED,
@@ -16,7 +18,6 @@ from proxy.mcp.tools import (
     name_tools,
     read_messages,
 )
-from proxy.access.own_accounts import MAX_TEXTS, OwnAccounts
 from proxy.strict_json import MAX_COST, JsonBody
 from tests.support.deciding import fields
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from proxy.mcp.protocol import find_mismatch, is_sessionless, make_private
-from proxy.mcp.tools import ToolRules, effect_of_body
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
+from proxy.mcp.protocol import find_mismatch, is_sessionless, make_private
+from proxy.mcp.tools import ToolRules, effect_of_body
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.strict_json import JsonBody
 from tests.support.deciding import fields, request

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from proxy.access.own_accounts import OwnAccounts
+from proxy.access.paths import PathPattern
+from proxy.errors import ToolNotPermitted
 from proxy.mcp.tools import (
     DESCRIBE,
     INVOKE,
@@ -19,9 +22,6 @@ from proxy.mcp.tools import (
     read_calls,
     read_hints,
 )
-from proxy.access.own_accounts import OwnAccounts
-from proxy.access.paths import PathPattern
-from proxy.errors import ToolNotPermitted
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.strict_json import JsonBody

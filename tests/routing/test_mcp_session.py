@@ -8,7 +8,8 @@ import pytest
 
 from proxy.app.rules import make_routing_table
 from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, NotPermitted, SessionElsewhere
-from proxy.routing.mcp_session import McpSession, sent_session_id
+from proxy.mcp.sessions import sent_session_id
+from proxy.routing.mcp_session import McpSession
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope
 from tests.support.deciding import Listed, config, fields, request, summary

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from proxy.app.capabilities import CapabilityMemory
+from proxy.audit.write_reading import WRITE_READER, WriteReader
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
 from proxy.forwarding.accounting import Accounting
@@ -22,17 +24,19 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
-from proxy.audit.write_reading import WRITE_READER
+from proxy.mcp.capability import McpMemory
+from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
+from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
 from tests.support.independent_readers import Message, RequestReader
 from tests.support.patience import PATIENCE
-from tests.support.rules import changed_rules, rules_for
+from tests.support.rules import changed_rules, plugged, rules_for
 from tests.support.tokens import NumberedTokens
 
 _SILENT, _UNUSED = socket.socketpair()
@@ -207,12 +211,18 @@ class MemoryBench:
         self.accounting = self.account()
         self.accounting.record_within = PATIENCE
         self.sessions = McpSessions()
-        dependencies = Dependencies(
-            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, self.sessions
-        )
-        self.forwarder = Forwarder(dependencies, self.pools, self.rules)
+        self.reports = SharedReports()
+        self.writes = WriteReader(self.accounting.defect)
+        self.dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
+        memory = McpMemory(self.sessions, ToolHints(), self.accounting.observer)
+        self.known = CapabilityMemory(memory, self.reports, self.writes)
+        self.forwarder = Forwarder(self.dependencies, self.pools, self.plugged(self.rules))
         self.reach()
         self.server = ConnectionTable(self.deadlines)
+
+    def plugged(self, rules: Rules) -> Rules:
+        """The rules with all capabilities."""
+        return plugged(rules, self.known, self.dependencies)
 
     def account(self) -> Accounting:
         """What keeps account of requests; it tells `events` of them."""
@@ -242,7 +252,7 @@ class MemoryBench:
             now = self._moves(clients)
             still = 0 if moved or now != before else still + 1
             before = now
-            if still > 8 and self.accounting.write_reader.waiting:
+            if still > 8 and self.writes.waiting:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(WRITE_READER._thread, str)  # what came before is done then
             elif still > 8:

@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.support.programs import ROOT
 
 LAYERS = (
-    *("commands", "app", "admin", "forwarding", "access", "reports", "routing", "profiles", "downstream", "upstream"),
+    *("commands", "app", "admin", "mcp", "audit", "reports"),
+    *("forwarding", "access", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
     *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),

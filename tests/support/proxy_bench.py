@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from proxy.app.capabilities import CapabilityMemory
+from proxy.audit.write_reading import WriteReader
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
 from proxy.events import Observers
@@ -24,8 +26,10 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
+from proxy.mcp.capability import McpMemory
+from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.observability.journal import Journal
@@ -35,7 +39,7 @@ from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
 from tests.support.patience import PATIENCE
-from tests.support.rules import changed_rules, rules_for
+from tests.support.rules import changed_rules, plugged, rules_for
 from tests.support.tokens import NumberedTokens
 from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
 
@@ -65,16 +69,13 @@ class ProxyBench:
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()
-        dependencies = Dependencies(
-            self.tokens,
-            self.throttles,
-            RetryBudgets(),
-            AccountLines(),
-            self.accounting,
-            self.sessions,
-            reports=self.reports,
+        self.hints = ToolHints()
+        self.writes = WriteReader(self.accounting.defect)
+        self.dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
+        self.known = CapabilityMemory(
+            McpMemory(self.sessions, self.hints, self.accounting.observer), self.reports, self.writes
         )
-        self.forwarder = Forwarder(dependencies, self.pools, rules)
+        self.forwarder = Forwarder(self.dependencies, self.pools, plugged(rules, self.known, self.dependencies))
         self.server = ConnectionTable(self.deadlines)
         self.clients: list[Wire] = []
         self.port = 0
@@ -118,7 +119,7 @@ class ProxyBench:
     def apply(self, **changed: Any) -> None:
         """A reload with these changes."""
         self.rules = changed_rules(self.rules, changed)
-        self.forwarder.apply(self.rules)
+        self.forwarder.apply(plugged(self.rules, self.known, self.dependencies))
 
     async def stop(self) -> None:
         """Close everything, and see that nothing is left over: no request, no connection."""

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import atexit
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from proxy.access.clients import Budgets
+from proxy.app.capabilities import CapabilityMemory, CapabilitySettings, plug_in
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
-from proxy.forwarding.decision import Rules
+from proxy.forwarding.decision import Capability, Rules
+from proxy.forwarding.dependencies import Dependencies
 from proxy.net.dialing import client_context
 from proxy.routing.table import EmptyDirectory
 from tests.support.certificates import Authority
+
+
+@dataclass(frozen=True, slots=True)
+class Unplugged(Capability):
+    """Holds what capabilities are to be made of, until there is somebody to plug them in."""
+
+    settings: CapabilitySettings
+
+
+def plugged(rules: Rules, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
+    """The rules with all capabilities."""
+    return plug_in(rules, _settings(rules), memory, dependencies)
+
+
+def _settings(rules: Rules) -> CapabilitySettings:
+    found = (each.settings for each in rules.capabilities if isinstance(each, Unplugged))
+    return next(found, CapabilitySettings(b"key"))
 
 
 def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
@@ -49,6 +68,9 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
             groups[group][field] = changed.pop(name)
         elif name in ConnectionLimits.__dataclass_fields__:
             groups["connection_limits"][name] = changed.pop(name)
+    names = CapabilitySettings.__dataclass_fields__.keys() & changed.keys()
+    settings = replace(_settings(rules), **{name: changed.pop(name) for name in names})
+    changed["capabilities"] = (Unplugged(settings),)
     for group, values in groups.items():
         changed[group] = replace(getattr(rules, group), **values)
     return replace(rules, **changed)

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.config import Config
     from proxy.events import Event
-    from proxy.mcp.sessions import McpSessions
     from proxy.forwarding.throttles import ThrottleKey
     from proxy.mcp.hints import ToolHints
+    from proxy.mcp.sessions import McpSessions
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.values import AccessToken

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.advice import options_in_use
+from proxy.app.capabilities import CapabilityMemory, plug_in
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.object_freezer import ObjectFreezer, freezing
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
-from proxy.app.rules import RuleSources, rules_of
+from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
@@ -40,6 +41,8 @@ from proxy.app.workers.shared_counts import (
 from proxy.app.workers.span_forwarder import SpanForwarder
 from proxy.app.workers.worker_reports import WorkerReports
 from proxy.app.workers.worker_tokens import WorkerTokens
+from proxy.audit.records import AuditTrail
+from proxy.audit.write_reading import WriteReader
 from proxy.config.serialization import from_document, from_pieces
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
@@ -50,13 +53,13 @@ from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
 from proxy.forwarding.retry import RetryBudgets
-from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey, Throttles
-from proxy.mcp.hints import ToolHints
 from proxy.forwarding.tracing import Tracing
+from proxy.mcp.capability import McpMemory
+from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.audit.records import AuditTrail
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
@@ -210,8 +213,10 @@ class Worker:
         self._pools = Pools(deadlines, names, sharing.slots)
         self._opened.callback(self._pools.close)
         shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting
-        dependencies = Dependencies(*shared, self._sessions, self._hints, self._reports)
-        self.forwarder = Forwarder(dependencies, self._pools, rules_of(self.config, self._sources))
+        self._dependencies = Dependencies(*shared)
+        mcp = McpMemory(self._sessions, self._hints, self.observers)
+        self._known = CapabilityMemory(mcp, self._reports, WriteReader(self.accounting.defect))
+        self.forwarder = Forwarder(self._dependencies, self._pools, self._rules_of(self.config))
         addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
         self._connections = SharedConnectionCounts(memory, self.number)
         self.client_connections = ConnectionTable(
@@ -256,7 +261,11 @@ class Worker:
         with frequent_thread_switches(), freezing():
             config = from_pieces(pieces, self.config)
             self._logs.redact(config.secrets())
-            return config, rules_of(config, self._sources)
+            return config, self._rules_of(config)
+
+    def _rules_of(self, config: Config) -> Rules:
+        rules = rules_of(config, self._sources)
+        return plug_in(rules, capability_settings(config), self._known, self._dependencies)
 
     def _take_audit(self, message: Message) -> None:
         self._stream_takes_writes = message["takes_writes"]

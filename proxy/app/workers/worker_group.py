@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from proxy.app.workers.supervisor_hub import RecordStream
     from proxy.config import Config
     from proxy.events import Observer
-    from proxy.mcp.sessions import McpSessions
     from proxy.mcp.hints import ToolHints
+    from proxy.mcp.sessions import McpSessions
     from proxy.observability.metrics import Metrics
 
 

@@ -22,9 +22,9 @@ from proxy.config import Config, load
 from proxy.config.serialization import from_document, from_pieces
 from proxy.errors import NoUsableToken
 from proxy.events import ConsentEnded, ProfilesListed, RefreshCause, TokenRefreshed
-from proxy.mcp.sessions import McpSessions
 from proxy.forwarding.throttles import ThrottleKey
 from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import make_memory_file
 from proxy.profiles.first_lists import AwaitedId, FirstLists

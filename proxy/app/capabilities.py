@@ -1,0 +1,58 @@
+"""All that plugs into the core, in one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from proxy.audit.capability import WriteOutcomes
+from proxy.mcp.capability import Mcp
+from proxy.mcp.fixed_sessions import FixedSessions
+from proxy.reports.capability import NamedReportAnswers, OwnOrders
+from proxy.reports.shared_report import SharedOrders
+
+if TYPE_CHECKING:
+    from proxy.audit.write_reading import WriteReader
+    from proxy.forwarding.decision import Capability, Rules
+    from proxy.forwarding.dependencies import Dependencies
+    from proxy.mcp.capability import McpMemory
+    from proxy.reports.overview import NamedReports
+    from proxy.reports.sharing import ReportRules, ReportSharing
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityMemory:
+    """What capabilities of a process know, and keep over a reload."""
+
+    mcp: McpMemory
+    reports: ReportSharing
+    writes: WriteReader
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitySettings:
+    """What the configuration says of capabilities.
+
+    `session_key` signs the MCP sessions of limited clients. `recorded_values` are the members whose values an audit
+    record of a write holds; None if it does not even name objects and members. `reports` say what orders and polls of
+    reports share; None where they pass like all other requests. `named_reports` are None without a section about
+    reports.
+    """
+
+    session_key: bytes
+    recorded_values: frozenset[str] | None = None
+    reports: ReportRules | None = None
+    named_reports: NamedReports | None = None
+
+
+def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
+    """The rules with every capability, in the order in which their gates see a request."""
+    capabilities: list[Capability] = [
+        Mcp(memory.mcp, FixedSessions(settings.session_key), rules.clients, rules.table),
+        OwnOrders(),
+        SharedOrders(memory.reports, settings.reports, dependencies),
+        WriteOutcomes(memory.writes, settings.recorded_values),
+    ]
+    if settings.named_reports is not None:
+        capabilities.append(NamedReportAnswers(settings.named_reports, dependencies.accounting))
+    return replace(rules, capabilities=tuple(capabilities), own_paths=settings.named_reports is not None)

@@ -1,0 +1,145 @@
+"""The one memory of decisions: those made under one set of rules, by all that they depend on. It decides nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from proxy.bounded_cache import BoundedCache
+from proxy.errors import UnknownRoute
+from proxy.forwarding.decision import Decision, RequestContext, UnlistedIds
+from proxy.http1.message import MAX_REMEMBERED_BYTES
+from proxy.routing.ads_account import SCOPE, sent_ads_account
+from proxy.routing.route import select
+from proxy.routing.target import TargetKind, find_destination, summarise
+
+if TYPE_CHECKING:
+    from proxy.access.clients import ClientIdentity
+    from proxy.forwarding.decision import Rules
+    from proxy.http1.message import Request
+    from proxy.http1.request_fields import RequestFields
+    from proxy.http1.target import Target
+    from proxy.routing.route import Route
+    from proxy.routing.table import ClientScope, Directory, RoutingTable
+    from proxy.routing.target import Destination, PathReading, RequestSummary
+
+    DecisionInputs = tuple[RequestSummary, ClientIdentity]
+    """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
+    _Asked = tuple[bytes, Target, RequestFields, PathReading]
+    _Summarised = tuple[Destination, RequestSummary]
+
+# --- Ids that no account lists ------------------------------------------------------------------------------
+
+
+def find_missed(asked: RequestSummary, identity: ClientScope, table: RoutingTable) -> UnlistedIds | None:
+    """The sent ids that no account lists."""
+    fields = asked.fields
+    selection = select(asked.name, fields, table, identity)
+    chosen = selection.account.name if selection is not None else ""
+    scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
+    ads_account = sent_ads_account(fields).decode("latin-1")
+    missed = UnlistedIds(
+        scope if scope and not table.directory.owners(scope, chosen) else "",
+        ads_account if ads_account and not table.directory.ads_account_owners(ads_account, chosen) else "",
+        chosen,
+    )
+    return missed if missed.profile or missed.ads_account else None
+
+
+def misses_default(fields: RequestFields, route: Route, directory: Directory) -> bool:
+    """Whether an unlisted default was added."""
+    profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
+    if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
+        return True
+    return bool(route.ads_account_header) and not directory.ads_account_owners(ads_account, route.account)
+
+
+def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
+    """Whether an id that was unlisted is listed by now."""
+    profile, ads_account, account = missed
+    if profile and directory.owners(profile, account):
+        return True
+    return bool(ads_account and directory.ads_account_owners(ads_account, account))
+
+
+MAX_DECISIONS = 1024
+_MAX_CACHE_BYTES = 6 << 20
+_DECISION_BYTES = 3000
+"""About how much memory a decision takes in addition to its request's fields: an access token, and journal entries."""
+_MAX_TARGET = 1024
+"""Bytes of a target that is remembered."""
+_API = TargetKind.API
+
+
+class Decisions:
+    """The one memory of decisions: those made under one set of rules, by all that they depend on.
+
+    They are forgotten when the lists of profiles change. What depends on time, a key or a placeholder that expires, is
+    part of the client's identity, which is looked up for each request.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._table = rules.table
+        self._clients = rules.clients
+        self._directory = rules.table.directory
+        self._version = self._directory.version
+        self._own_paths = rules.own_paths
+        self._made: BoundedCache[DecisionInputs, Decision] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
+        self._known: BoundedCache[_Asked, _Summarised] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
+        self._large: tuple[_Asked, _Summarised] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Decisions: {len(self._made)} made>"
+
+    def find(self, request: Request) -> RequestContext | None:
+        """What was decided about such a request before; None where it is to be decided now."""
+        if self._directory.version != self._version:
+            self._made.clear()
+            self._version = self._directory.version
+        identity = self._clients.recall(request.fields, time.time())
+        if identity is None:
+            return None
+        try:
+            destination, asked = self.read(request, identity.reading)
+        except UnknownRoute:
+            return None  # it is refused when its turn comes
+        decision = self._made.get((asked, identity))
+        if decision is None or (decision.missed is not None and is_listed(decision.missed, self._directory)):
+            return None
+        return RequestContext(request, destination, decision)
+
+    def read(self, request: Request, reading: PathReading) -> tuple[Destination, RequestSummary]:
+        """What a request asks for. Raises `UnknownRoute` for a prefix without a name.
+
+        That of a large request is kept only until the next one: reading it twice would cost too much.
+        """
+        asked = request.method, request.target, request.fields, reading
+        known = self._known.get(asked)
+        return known if known is not None else self._read_anew(asked)
+
+    def _read_anew(self, asked: _Asked) -> _Summarised:
+        method, target, fields, reading = asked
+        if self._large is not None and self._large[0] == asked:
+            return self._large[1]
+        destination = find_destination(target, with_reports=self._own_paths)
+        found = destination, summarise(method, fields, destination, self._table.operations, reading)
+        if len(target.raw) > _MAX_TARGET or fields.size > MAX_REMEMBERED_BYTES:
+            self._large = asked, found
+        else:
+            size = fields.held_bytes + 2 * len(target.raw) + 50 * len(destination.segments)
+            self._known.keep(asked, found, size)
+        return found
+
+    def keep(self, decision: Decision) -> None:
+        """Remember it, unless it depends on what is checked each time: a session, or an unlisted default; or
+        its header section is so large that the reader does not remember it."""
+        asked = decision.asked
+        if (
+            asked.kind is not _API
+            or asked.fields.size > MAX_REMEMBERED_BYTES
+            or decision.by_body
+            or misses_default(asked.fields, decision.route, self._directory)
+        ):
+            return
+        size = _DECISION_BYTES + asked.fields.held_bytes + asked.fields.size + len(asked.path) + len(asked.query)
+        self._made.keep((asked, decision.identity), decision, size)

@@ -1,0 +1,280 @@
+"""A request that gates look at before anything of it leaves: its body is gathered, read by each gate, and then it goes
+on, is refused, or is answered.
+
+It stands before the exchange, in whose place it handles the request until then. A body of little cost is read by the
+event loop, any other in a thread, by turns of clients; one that is too large to be read is refused, unless all its
+gates let it pass unread.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import ContentTooLarge, Refused
+from proxy.events import Fault
+from proxy.forwarding.body_reader import READER
+from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
+from proxy.forwarding.relay import CONTINUE, ResponseRelay
+from proxy.forwarding.sockets import End
+from proxy.strict_json import JsonBody
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from proxy.downstream.ports import ClientPort, RequestHandler
+    from proxy.forwarding.accounting import Accounting
+    from proxy.forwarding.decision import RequestContext
+    from proxy.forwarding.sockets import Gate, OwnAnswer, Rewrite, Tap
+    from proxy.http1.framing import Buffer
+
+CHECKED_AT_ONCE: Final = 768
+"""The `cost_of` a body up to which gates read it on the event loop: about a millisecond of work at most."""
+_NOTHING: Final = End(None, None, None, sent=False)
+
+
+class Passed:
+    """What a request brings along that all its gates let go on. `entered` is the moment of its last news, `body` is
+    None if it was not read, `continued` tells that its client was told to send the body. `taps` and `rewrite` are those
+    of its gates."""
+
+    __slots__ = ("body", "continued", "entered", "rewrite", "taps")
+
+    def __init__(self, gates: Sequence[Gate], body: bytes | None, entered: float, *, continued: bool) -> None:
+        self.body, self.entered, self.continued = body, entered, continued
+        self.taps: tuple[Tap, ...] = tuple(gate.tap for gate in gates if gate.tap is not None)
+        self.rewrite = rewrite_of(gates)
+
+
+def rewrite_of(gates: Sequence[Gate]) -> Rewrite | None:
+    """The rewrite of the response that one of the gates asks for; no two of them do."""
+    return next((gate.rewrite for gate in gates if gate.rewrite is not None), None)
+
+
+class GatedRequest:
+    """Implements `RequestHandler`. `serve` gives the handler of the request once it may go on."""
+
+    max_wire_bytes = 0
+    rate_limited = True
+    endless = False
+    _reading: asyncio.Future[Refused | None] | None = None
+    _task: asyncio.Task[None] | None = None
+    _started = _unread = _done = _continued = False
+
+    def __init__(
+        self,
+        accounting: Accounting,
+        client: ClientPort,
+        context: RequestContext,
+        gates: Sequence[Gate],
+        serve: Callable[[Passed], RequestHandler],
+    ) -> None:
+        fields = context.request.fields
+        self._accounting, self._client, self._context = accounting, client, context
+        self._gates, self._serve = gates, serve
+        self._may_pass_unread = all(gate.may_pass_unread for gate in gates)
+        self._has_body = self._incomplete = bool(fields.chunked or fields.content_length)
+        self._body = bytearray()
+        self._entered = client.head_done
+
+    def __repr__(self) -> str:
+        return f"<GatedRequest {self._context.request.id}: {'done' if self._done else len(self._body)}>"
+
+    def begin_late(self) -> None:
+        """The request waited before it was decided: what was before is not the proxy's time."""
+        self._entered = perf_counter()
+
+    # --- RequestHandler
+
+    def start(self) -> None:
+        self._started = True
+        fields = self._context.request.fields
+        if self._is_too_large(fields.content_length or 0):
+            self._pass_unread()
+        elif not self._incomplete:
+            self._read()
+        elif fields.expects_continue:
+            self._client.send([CONTINUE])
+            self._client.expect_body()
+            self._continued = True
+            self._client.flush()
+
+    def request_data(self, pieces: list[Buffer]) -> None:
+        if self._done:
+            return
+        for piece in pieces:
+            self._body += piece
+        self._note_arrival()
+        if self._is_too_large(0) and (self._started or not self._may_pass_unread):
+            self._pass_unread()
+
+    def request_ended(self, trailers: bytes) -> None:
+        self._incomplete = False
+        self._note_arrival()
+        if self._started and not self._unread and not self._done:
+            self._read()
+
+    def request_broken(self, error: Refused) -> None:
+        self._stop()
+        self._refuse(error)
+
+    def client_gone(self) -> None:
+        self._stop()
+        self._entered = perf_counter()
+        self._finish(0, Fault.CLIENT_GONE)
+
+    def client_writable(self, writable: bool) -> None:
+        """Nothing is sent yet."""
+
+    def time_out(self) -> None:
+        self._client.abort()
+        self.client_gone()
+
+    # --- the gates
+
+    def _note_arrival(self) -> None:
+        """More of the body came: what was before is its client's time, not the proxy's."""
+        if self._started:
+            self._entered = perf_counter()
+
+    def _is_too_large(self, announced: int) -> bool:
+        return max(announced, len(self._body)) >= self._context.rules.replay_bytes
+
+    def _pass_unread(self) -> None:
+        """The body is too large to be read before it is sent. If it may pass all the same, no more of it is read until
+        it is the request's turn."""
+        if not self._may_pass_unread:
+            limit = self._context.rules.replay_bytes
+            self._refuse(
+                ContentTooLarge(
+                    f"The body of this request is read before it is sent, and must be smaller than {limit} bytes "
+                    "(limits.replay_bytes)."
+                ),
+                came_now=False,
+            )
+        elif not self._unread:
+            self._unread = True
+            if self._incomplete:
+                self._client.pause_reading()
+            self._wait()
+
+    def _read(self) -> None:
+        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn."""
+        body = JsonBody(bytes(self._body))
+        if not body.costs_more_than(CHECKED_AT_ONCE):
+            self._was_read(self._refusal_of(body))
+            return
+        self._reading = READER.read(self._client.loop, self._context.client, self._refusal_of, body)
+        self._reading.add_done_callback(self._read_in_thread)
+
+    def _refusal_of(self, body: JsonBody) -> Refused | None:
+        """What forbids the request with this body, if anything does; may run in a thread."""
+        try:
+            for gate in self._gates:
+                gate.read(body)
+        except Refused as error:
+            return error
+        return None
+
+    def _read_in_thread(self, reading: asyncio.Future[Refused | None]) -> None:
+        if self._done or reading.cancelled():
+            return
+        self._reading = None
+        defect = reading.exception()
+        if defect is not None:
+            self._defect(defect)
+        else:
+            self._was_read(reading.result())
+        self._client.flush()
+
+    def _was_read(self, refusal: Refused | None) -> None:
+        if refusal is not None:
+            self._refuse(refusal, came_now=False)
+        elif any(gate.waits for gate in self._gates):
+            self._wait()
+        else:
+            self._go_on()
+
+    def _wait(self) -> None:
+        self._task = self._client.loop.create_task(self._ask_to_wait())
+        self._task.add_done_callback(self._waited)
+
+    async def _ask_to_wait(self) -> None:
+        try:
+            for gate in self._gates:
+                answer = await gate.wait() if gate.waits else None
+                self._entered = perf_counter()
+                if answer is not None:
+                    self._answer(answer)
+                    return
+        except Refused as error:
+            self._refuse(error)
+            return
+        self._go_on()
+
+    def _waited(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._defect(error)
+
+    # --- what becomes of the request
+
+    def _go_on(self) -> None:
+        """Hand the request over to its exchange, with what came of the body. Its trailers are dropped, as no gate has
+        read them."""
+        self._done = True
+        body = bytes(self._body)
+        known = None if self._unread else body
+        handler = self._serve(Passed(self._gates, known, self._entered, continued=self._continued))
+        whole = self._has_body and not self._incomplete
+        self._client.hand_over(handler, [body] if body else [], b"" if whole else None)
+
+    def _answer(self, answer: OwnAnswer) -> None:
+        relay, client = ResponseRelay(self._client, self._context), self._client
+        relay.begin(answer.response)
+        relay.data([answer.body])
+        relay.end(b"")
+        client.finish(keep=relay.keep)
+        stats = self._context.stats
+        stats.note, stats.bytes_out = answer.note, relay.bytes_out
+        self._finish(relay.status)
+
+    def _refuse(self, error: Refused, *, came_now: bool = True) -> None:
+        """Answer for the gate; `came_now` tells that what was before is not the proxy's time."""
+        if self._done:
+            return
+        if came_now:
+            self._entered = perf_counter()
+        context, client, stats = self._context, self._client, self._context.stats
+        keep = not error.close and client.stays_open(context.request)
+        response = refusal_response(error, context.request, context.rules.response_lines, close=not keep)
+        client.send([response])
+        client.finish(keep=keep)
+        stats.refusal, stats.bytes_out = error, payload_size(response)
+        self._finish(error.sent_status)
+
+    def _defect(self, error: BaseException) -> None:
+        self._accounting.defect("gate", error)
+        self._stop()
+        self._refuse(internal_error())
+
+    def _stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _finish(self, status: int, fault: str = "") -> None:
+        """Close the account of a request of which nothing left."""
+        if self._done:
+            return
+        self._done = True
+        now, stats = perf_counter(), self._context.stats
+        stats.overhead += now - self._entered
+        stats.bytes_in, stats.fault = len(self._body), fault
+        taps = [gate.tap for gate in self._gates if gate.tap is not None]
+        stats.readings += tuple(filter(None, (tap.ended(_NOTHING) for tap in taps)))
+        self._accounting.exchanged(stats, status, self._context, now)

@@ -1,0 +1,107 @@
+"""What is measured and learned of one request while it runs, and the event that its account is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.events import Outcome, RequestFinished
+from proxy.net.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from proxy.errors import Refused
+    from proxy.events import ChangedObjects, RequestKind, TraceSpan, WriteOutcome
+    from proxy.forwarding.explanation import Explanation
+    from proxy.forwarding.sockets import Reading
+    from proxy.http1.message import Request
+
+
+class RequestStats:
+    """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
+    is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
+
+    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
+    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls.
+    `readings` are what threads still read for the account; `due` is when it is given at the latest, on the event loop's
+    clock. `note` says how the proxy answered instead of Amazon. `span` is set with traces on. `write` is what the
+    response to a write says, `changes` what the write names and sets if that is recorded.
+    """
+
+    path: str
+    text: str
+    duration: float
+    amazon_request_id = fault = note = ""
+    attempts = bytes_in = bytes_out = upstream_status = 0
+    overhead = sent_at = upstream = 0.0
+    refusal: Refused | None = None
+    explanation: Explanation | None = None
+    mcp_tools: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    due = NEVER
+    span: TraceSpan | None = None
+    write: WriteOutcome | None = None
+    changes: ChangedObjects | None = None
+
+    def __init__(self, request: Request, began: float) -> None:
+        self.request = request
+        self.request_id = request.id
+        self.user_agent = request.fields.user_agent
+        self.began = began
+
+    def measure(self, now: float) -> None:
+        """It is over: the times are what they are."""
+        self.duration = duration = now - self.began
+        if self.overhead > duration:
+            self.overhead = duration
+        upstream = self.upstream + (now - self.sent_at if self.sent_at else 0.0)
+        self.upstream = min(duration - self.overhead, upstream)
+
+    def ended_well(self, status: int) -> bool:
+        """Whether Amazon's response went to the client whole, and all that is to be said of it is what others share."""
+        return (
+            status > 0
+            and status == self.upstream_status
+            and self.refusal is None
+            and not self.fault
+            and not self.note
+            and self.explanation is None
+            and not self.mcp_tools
+            and self.span is None
+            and self.changes is None
+            and (self.write is None or self.write.outcome is Outcome.SUCCESS)
+        )
+
+    def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:
+        """The event: answered with `status` (0: not at all)."""
+        self.measure(now)
+        refusal, explanation = self.refusal, self.explanation
+        detail = explanation.sentence if explanation is not None else self.note
+        return RequestFinished(
+            request_id=self.request_id,
+            client=kind.client,
+            account=kind.account,
+            region=kind.region,
+            method=kind.method,
+            path=path,
+            status=status,
+            amazon_request_id=self.amazon_request_id,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            duration=self.duration,
+            upstream=self.upstream,
+            overhead=self.overhead,
+            attempts=self.attempts,
+            refusal=refusal.slug if refusal is not None else "",
+            detail=refusal.detail if refusal is not None else detail,
+            fault=self.fault,
+            profile=kind.profile,
+            ads_account=kind.ads_account,
+            operation=kind.operation,
+            operation_class=kind.operation_class,
+            user_agent=self.user_agent,
+            upstream_status=self.upstream_status,
+            cause=explanation.cause.value if explanation is not None else "",
+            mcp_tools=self.mcp_tools,
+            span=self.span,
+            write=self.write,
+            changes=self.changes,
+        )
