@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from proxy.config import Account, Config
     from proxy.events import Observer
     from proxy.forwarding.forwarder import Forwarder
-    from proxy.forwarding.throttles import Throttles
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.listing import Profile
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.token_response import Grant
     from proxy.tokens.values import CredentialStatus
+    from proxy.upstream.throttles import Throttles
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proxy.audit.capability import WriteOutcomes
+from proxy.local.token_request import TokenEndpoint
 from proxy.mcp.capability import Mcp
 from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.reports.capability import NamedReportAnswers, OwnOrders
@@ -52,6 +53,7 @@ def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory
         OwnOrders(),
         SharedOrders(memory.reports, settings.reports, dependencies),
         WriteOutcomes(memory.writes, settings.recorded_values),
+        TokenEndpoint(dependencies.accounting),
     ]
     if settings.named_reports is not None:
         capabilities.append(NamedReportAnswers(settings.named_reports, dependencies.accounting))

@@ -13,19 +13,19 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
-from proxy.forwarding.throttles import ThrottleKey
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import read_made, write_made
 from proxy.tokens.store import StoreHealth
+from proxy.upstream.throttles import ThrottleKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import Budgets, BudgetUsage
     from proxy.events import Event, Observer
-    from proxy.forwarding.throttles import Throttles
     from proxy.tokens.store import Fleet
     from proxy.tokens.token_request_queue import TokenRequestQueue
+    from proxy.upstream.throttles import Throttles
 
 MAX_NAMED: Final = 3
 """Accounts that a sentence names."""

@@ -54,8 +54,6 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.throttles import Throttles
 from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
@@ -82,6 +80,8 @@ from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
 from proxy.tokens.store import StoreHealth
 from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.upstream.pool import Pools
+from proxy.upstream.retry_budgets import RetryBudgets
+from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
     import socket

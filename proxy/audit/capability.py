@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.audit.write_reading import MAX_JUDGED, WriteBodies, written_request
-from proxy.forwarding.body_copy import BodyCopy, may_hold_results
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import Reading, Tap
+from proxy.http1.body_copy import BodyCopy, may_hold_results
 from proxy.http1.response_fields import is_event_stream
 from proxy.routing.target import TargetKind
 

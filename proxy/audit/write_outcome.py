@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ItemCounts, Outcome, WriteOutcome
-from proxy.forwarding.body_copy import LARGE, may_hold_results
+from proxy.http1.body_copy import LARGE, may_hold_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

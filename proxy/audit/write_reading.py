@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.audit.changed_objects import find_changes, read_path
 from proxy.audit.write_outcome import FAILURE, UNKNOWN, judge_outcome
+from proxy.body_reader import BodyReader
 from proxy.events import ChangedObjects, WriteOutcome
-from proxy.forwarding.body_copy import decode_body
-from proxy.forwarding.body_reader import BodyReader
+from proxy.http1.body_copy import decode_body
 from proxy.routing.target import TargetKind
 from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging

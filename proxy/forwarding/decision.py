@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.events import UNKNOWN, FamilyHeldBack, may_change
 from proxy.forwarding.injection import SectionMemory
-from proxy.forwarding.locations import hands_out_locations
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement
+from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
 from proxy.routing.target import TargetKind
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ConnectionLimits, RequestHandler
     from proxy.events import Observer
     from proxy.forwarding.request_stats import RequestStats
-    from proxy.forwarding.retry import RetryBudget
     from proxy.forwarding.sockets import Gate, LocalAsked, Tap
     from proxy.http1.message import HeadLimits, Request
     from proxy.observability.instruments import Cell
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.connection import Timeouts
     from proxy.upstream.pool import Pool, PoolSettings
+    from proxy.upstream.retry_budgets import RetryBudget
 
 
 # --- What plugs in --------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from proxy.forwarding.rights import Rights
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.injection import AccountLines
-    from proxy.forwarding.retry import RetryBudgets
-    from proxy.forwarding.throttles import Throttles
     from proxy.tokens.token_rejections import TokenUse
     from proxy.tokens.values import AccessToken
+    from proxy.upstream.retry_budgets import RetryBudgets
+    from proxy.upstream.throttles import Throttles
 
 
 class AccessTokens(Protocol):

@@ -19,7 +19,6 @@ from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.departure import Departure
-from proxy.forwarding.explanation import EXPLAINED
 from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
@@ -29,6 +28,7 @@ from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
 from proxy.http1.framing import whole_chunks
+from proxy.routing.explanation import EXPLAINED
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:

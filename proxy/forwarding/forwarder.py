@@ -23,7 +23,6 @@ from proxy.forwarding.decisions import Decisions, find_missed
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import CHECKED_AT_ONCE, GatedRequest, rewrite_of
 from proxy.forwarding.injection import REQUEST_FIELDS
-from proxy.forwarding.local import LocalTokenRequest
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.sockets import NO_PLACEMENT, LocalAsked, Placement
 from proxy.forwarding.waiting_request import WaitingRequest
@@ -199,16 +198,13 @@ class Forwarder:
             self.rules.clients.charge(identity, time.monotonic())  # as all others that are refused
             raise
         if destination.kind is TargetKind.TOKEN:
-            accounting = self._dependencies.accounting
-            accounting.started()
-            return LocalTokenRequest(accounting, client, request, destination, self.rules)
+            return self._answer(LocalAsked(request, destination, identity, client))
+        self._undecided.asked = asked
         if destination.kind is TargetKind.REPORTS:
-            self._undecided.asked = asked
             self.rules.clients.charge(identity, time.monotonic())
             self.rules.clients.screen(identity, asked)
             in_flight = self._dependencies.accounting.client_cell(identity.name)
             return self._answer(LocalAsked(request, destination, identity, client, in_flight))
-        self._undecided.asked = asked
         if waited:
             handler = self._serve(self._decide(request, destination, asked, identity, waits=False), client)
             handler.begin_late()
@@ -226,8 +222,8 @@ class Forwarder:
         handler = next((each for each in handlers if each is not None), None)
         if handler is None:
             raise UnknownRoute("The proxy has nothing at this path of its own.")
-        # Last: only the end of the request gives back what is claimed.
-        self.rules.clients.claim(asked.identity, asked.in_flight.value)
+        if asked.in_flight is not None:  # last: only the end of the request gives back what is claimed
+            self.rules.clients.claim(asked.identity, asked.in_flight.value)
         self._dependencies.accounting.started(asked.in_flight)
         return handler
 

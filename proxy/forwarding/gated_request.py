@@ -11,9 +11,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from proxy.body_reader import READER
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
-from proxy.forwarding.body_reader import READER
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.relay import CONTINUE, ResponseRelay
 from proxy.forwarding.sockets import End

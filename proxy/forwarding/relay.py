@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
-from proxy.forwarding import locations
-from proxy.forwarding.body_copy import BodyCopy
-from proxy.forwarding.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.forwarding.refusal import MAX_READ, readable
+from proxy.http1.body_copy import BodyCopy
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import is_event_stream, with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
+from proxy.routing import locations
+from proxy.routing.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from proxy.net.deadlines import NEVER
 if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.events import ChangedObjects, RequestKind, TraceSpan, WriteOutcome
-    from proxy.forwarding.explanation import Explanation
     from proxy.forwarding.sockets import Reading
     from proxy.http1.message import Request
+    from proxy.routing.explanation import Explanation
 
 
 class RequestStats:

@@ -179,11 +179,11 @@ NO_PLACEMENT = Placement()
 
 
 class LocalAsked(NamedTuple):
-    """A request to a path of the proxy's own, whose client is known. Its budget was charged, and its policy asked.
-    `in_flight` counts the client's requests."""
+    """A request to a path of the proxy's own. Where a client may be asked for, its budget was charged, its policy was
+    asked, and `in_flight` counts its requests."""
 
     request: Request
     destination: Destination
     identity: ClientIdentity
     client: ClientPort
-    in_flight: Cell
+    in_flight: Cell | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.events import AmazonThrottled
-from proxy.forwarding.throttles import throttle_key
+from proxy.upstream.throttles import ThrottleKey
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.replays import Replays
-    from proxy.forwarding.throttles import Throttle
     from proxy.tokens.values import AccessToken
+    from proxy.upstream.throttles import Throttle
 
 
 class ThrottledRequest:
-    """See the module's docstring."""
+    """What one request has to do with a limit: whether it may leave, and what its answer says."""
 
     __slots__ = ("_context", "_dependencies", "_loop", "_throttle")
 
@@ -78,3 +78,9 @@ class ThrottledRequest:
         if self._throttle is not None:
             self._throttle.ended(self)
             self._throttle = None
+
+
+def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
+    """The limit that a request is subject to which is sent for this application."""
+    route = context.route
+    return ThrottleKey(context.family, route.advertiser, route.region, client_id)

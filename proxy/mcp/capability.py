@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.body_reader import READER
 from proxy.events import ToolHintsContradicted, may_change
-from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement, Reading, Tap
 from proxy.http1.response_fields import is_event_stream, with_value

@@ -52,6 +52,8 @@ class NamedReportAnswers(Capability):
         self._reports, self._accounting = reports, accounting
 
     def answer(self, asked: LocalAsked, rules: Rules) -> RequestHandler | None:
+        if asked.destination.kind is not TargetKind.REPORTS:
+            return None
         clients, identity, reports = rules.clients, asked.identity, self._reports
         names = clients.readable_reports(identity, reports.accounts)
         report = read_asked(asked.request.method, asked.destination, names)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import Refused, ReportUnreadable
 from proxy.events import Fault, ReportFileUnreadable, RequestKind
 from proxy.forwarding.accounting import method_name
-from proxy.forwarding.local import LocalRequest
 from proxy.forwarding.refusal import internal_error
 from proxy.forwarding.relay import CHUNKED_LINE
 from proxy.http1.framing import LAST_CHUNK, chunk, has_no_body
+from proxy.local.request import LocalRequest
 from proxy.reports.requested import ReportAsked, read_conditions
 from proxy.reports.responses import ReportResponse, list_reports, read_report
 from proxy.reports.store import ReportFolderError
@@ -46,7 +46,7 @@ class PermittedReport:
     asked: ReportAsked
     names: frozenset[str]
     reports: NamedReports
-    in_flight: Cell
+    in_flight: Cell | None
 
 
 class NamedReportRequest(LocalRequest):

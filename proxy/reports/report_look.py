@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused
 from proxy.forwarding.attempt import Attempt
-from proxy.forwarding.body_copy import decode_body
 from proxy.forwarding.departure import acquire_connection
 from proxy.forwarding.injection import render_section
+from proxy.http1.body_copy import decode_body
 from proxy.http1.fields import plain_name
 from proxy.reports.orders import ReportOperation, read_report
 from proxy.routing.ads_account import names_account

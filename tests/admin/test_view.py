@@ -10,13 +10,13 @@ import pytest
 from proxy.admin.view import AdminView, SignInSource
 from proxy.app.program import Program
 from proxy.config import load
-from proxy.forwarding.throttles import ThrottleKey
 from proxy.profiles.replacement import ReachedProfile
 from proxy.reports.pace import OrderLimit
 from proxy.secret import Secret
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 from proxy.tokens.lwa import AppCredentials
 from proxy.tokens.token_response import Grant
+from proxy.upstream.throttles import ThrottleKey
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from proxy.access.clients import Budgets
 from proxy.app.fleet import FleetMember, read_pause, read_token_rate
 from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
-from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.reports.sharing import MadeReport, SharedReports
 from proxy.secret import Secret
 from proxy.tokens.redis_store import RedisFleet
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.token_request_queue import TokenRequestQueue
+from proxy.upstream.throttles import ThrottleKey, Throttles
 from tests.support.events import EventRecorder
 from tests.support.fleet import VirtualConnection
 from tests.support.redis_server import KEY, RedisServer, one_engine

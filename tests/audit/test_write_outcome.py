@@ -9,7 +9,7 @@ import pytest
 
 from proxy.audit.write_outcome import judge_outcome
 from proxy.events import ItemCounts, Outcome, WriteOutcome
-from proxy.forwarding.body_copy import LARGE
+from proxy.http1.body_copy import LARGE
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"

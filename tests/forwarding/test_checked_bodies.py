@@ -16,7 +16,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.forwarding.body_reader import READER
+from proxy.body_reader import READER
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import GatedRequest
 from proxy.http1.request_fields import RequestFields

@@ -13,7 +13,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
-from proxy.forwarding.body_reader import READER
+from proxy.body_reader import READER
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering

@@ -18,8 +18,8 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.app.rules import make_routing_table
-from proxy.forwarding.body_copy import LARGE
-from proxy.forwarding.body_reader import READER
+from proxy.body_reader import READER
+from proxy.http1.body_copy import LARGE
 from proxy.routing.operations import Effect
 from proxy.routing.table import EmptyDirectory
 from tests.support.costs import Cost, cost_of

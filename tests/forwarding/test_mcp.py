@@ -16,7 +16,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.app import draining
-from proxy.forwarding.body_reader import READER
+from proxy.body_reader import READER
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering

@@ -18,9 +18,6 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.forwarding.retry import (
-    FLOOR,
-    FLOOR_INTERVAL,
-    MAX_EARNED,
     Answered,
     Broken,
     Decision,
@@ -30,8 +27,6 @@ from proxy.forwarding.retry import (
     Replay,
     ReplayOutcome,
     ReplayReason,
-    RetryBudget,
-    RetryBudgets,
     Situation,
     Wait,
     decide,
@@ -39,6 +34,7 @@ from proxy.forwarding.retry import (
     outcome_of,
     told,
 )
+from proxy.upstream.retry_budgets import FLOOR, FLOOR_INTERVAL, MAX_EARNED, RetryBudget, RetryBudgets
 
 READ = Situation(number=1, reads=True, progress=Progress.WHOLE)
 WRITE = replace(READ, reads=False)

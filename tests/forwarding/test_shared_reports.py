@@ -18,11 +18,11 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import CounterRaised
-from proxy.forwarding import throttles
 from proxy.reports import pace, report_look
 from proxy.reports.pace import OrderLimit
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
 from proxy.routing.operations import Effect
+from proxy.upstream import throttles
 from tests.support.memory_bench import MemoryBench
 from tests.support.tokens import virtual_time
 from tests.support.wire import UNAUTHORIZED, Wire, value_of

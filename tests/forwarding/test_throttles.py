@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.errors import Throttled
-from proxy.forwarding.throttles import HOLD, MAX_PAUSE, Throttle, ThrottleKey, Throttles
+from proxy.upstream.throttles import HOLD, MAX_PAUSE, Throttle, ThrottleKey, Throttles
 from tests.support.proxy_bench import Running
 from tests.support.tokens import virtual_time
 from tests.support.wire import HELLO, UNAUTHORIZED, Wire, answering

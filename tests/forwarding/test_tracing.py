@@ -9,8 +9,9 @@ import pytest
 
 from proxy.events import AttemptEnded, Fault, RequestFinished, TraceSpan
 from proxy.forwarding.injection import REQUEST_FIELDS
-from proxy.forwarding.tracing import Tracing, read_traceparent, traceparent_line, without_traceparent
+from proxy.forwarding.tracing import Tracing
 from proxy.http1.request_fields import RequestFields, read_request_fields
+from proxy.http1.trace_context import read_traceparent, traceparent_line, without_traceparent
 from tests.support.events import EventRecorder
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.scraping import scraped

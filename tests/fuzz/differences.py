@@ -31,9 +31,9 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
+from proxy.body_reader import READER
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request

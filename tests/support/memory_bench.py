@@ -15,16 +15,14 @@ from typing import Any
 
 from proxy.app.capabilities import CapabilityMemory
 from proxy.audit.write_reading import WRITE_READER, WriteReader
+from proxy.body_reader import READER
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
 from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import Rules
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.throttles import Throttles
 from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
@@ -33,6 +31,8 @@ from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
 from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
+from proxy.upstream.retry_budgets import RetryBudgets
+from proxy.upstream.throttles import Throttles
 from tests.support.events import EventRecorder
 from tests.support.independent_readers import Message, RequestReader
 from tests.support.patience import PATIENCE

@@ -10,12 +10,12 @@ from pathlib import Path
 from tests.support.programs import ROOT
 
 LAYERS = (
-    *("commands", "app", "admin", "mcp", "audit", "reports"),
+    *("commands", "app", "admin", "mcp", "audit", "reports", "local"),
     *("forwarding", "access", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
     *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),
-    *("bounded_cache.py", "unchanging.py", "strict_json.py", "advice.py", "secret.py"),
+    *("body_reader.py", "bounded_cache.py", "unchanging.py", "strict_json.py", "advice.py", "secret.py"),
 )
 """From top to bottom: each imports only from those after it."""
 

@@ -25,8 +25,6 @@ from proxy.forwarding.decision import Rules
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.throttles import Throttles
 from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
@@ -37,6 +35,8 @@ from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
+from proxy.upstream.retry_budgets import RetryBudgets
+from proxy.upstream.throttles import Throttles
 from tests.support.events import EventRecorder
 from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, plugged, rules_for

@@ -22,11 +22,11 @@ from proxy.app.workers.worker_reports import QUESTIONS as REPORT_QUESTIONS
 from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
 from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
-from proxy.forwarding.throttles import Throttles
 from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.regions import REGION_NAMES
 from proxy.routing.mcp_session import McpSession
 from proxy.tokens.token_rejections import TokenUse
+from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.config import Config
     from proxy.events import Event
-    from proxy.forwarding.throttles import ThrottleKey
     from proxy.mcp.hints import ToolHints
     from proxy.mcp.sessions import McpSessions
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.values import AccessToken
+    from proxy.upstream.throttles import ThrottleKey
 
 _CREDENTIAL_EVENTS: Final = (
     events.TokenRefreshed,

@@ -52,8 +52,6 @@ from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
-from proxy.forwarding.throttles import ThrottleKey, Throttles
 from proxy.forwarding.tracing import Tracing
 from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
@@ -69,6 +67,8 @@ from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, Numb
 from proxy.routing.mcp_session import McpSession
 from proxy.routing.operations import DEPRECATED
 from proxy.upstream.pool import Pools
+from proxy.upstream.retry_budgets import RetryBudgets
+from proxy.upstream.throttles import ThrottleKey, Throttles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -22,7 +22,6 @@ from proxy.config import Config, load
 from proxy.config.serialization import from_document, from_pieces
 from proxy.errors import NoUsableToken
 from proxy.events import ConsentEnded, ProfilesListed, RefreshCause, TokenRefreshed
-from proxy.forwarding.throttles import ThrottleKey
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.observability.metrics import Metrics
@@ -32,6 +31,7 @@ from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
+from proxy.upstream.throttles import ThrottleKey
 from tests.observability.test_traces import ATTEMPT, SERVED
 
 TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")

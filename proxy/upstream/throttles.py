@@ -16,8 +16,6 @@ from proxy.errors import Throttled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from proxy.forwarding.decision import RequestContext
-
 
 _MAX_THROTTLES = 1024
 _MEMORY = 60.0
@@ -38,12 +36,6 @@ class ThrottleStatus(NamedTuple):
 
     key: ThrottleKey
     wait: float
-
-
-def throttle_key(context: RequestContext, client_id: str) -> ThrottleKey:
-    """That of a request which is sent for this application."""
-    route = context.route
-    return ThrottleKey(context.family, route.advertiser, route.region, client_id)
 
 
 class Throttles:

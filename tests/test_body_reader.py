@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.forwarding.body_reader import BodyReader
+from proxy.body_reader import BodyReader
 from tests.support.patience import PATIENCE
 
 

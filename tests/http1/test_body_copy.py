@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from proxy.forwarding.body_copy import MAX_MEMBERS, BodyCopy, decode_body
+from proxy.http1.body_copy import MAX_MEMBERS, BodyCopy, decode_body
 
 TEXT = b'{"campaigns": {"success": []}}'
 

@@ -1,5 +1,4 @@
-"""Requests that end at the proxy: what they have in common, and the local token endpoint. A small body is gathered
-before the answer."""
+"""Requests that end at the proxy: what they have in common. A small body is gathered before the answer."""
 
 from __future__ import annotations
 
@@ -7,9 +6,7 @@ import time
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.access import token_endpoint
-from proxy.events import Fault, RequestKind
-from proxy.forwarding.accounting import method_name
+from proxy.events import Fault
 from proxy.forwarding.refusal import payload_size, refusal_response
 from proxy.forwarding.relay import connection_line
 from proxy.problem import own_lines, reason_phrase
@@ -17,12 +14,12 @@ from proxy.problem import own_lines, reason_phrase
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
     from proxy.errors import Refused
+    from proxy.events import RequestKind
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.decision import Rules
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
     from proxy.observability.instruments import Cell
-    from proxy.routing.target import Destination
 
 
 class LocalRequest:
@@ -139,27 +136,3 @@ class LocalRequest:
         now = perf_counter()
         self.stats.overhead, self.stats.fault = self.stats.overhead or now - self.entered, fault
         self.accounting.finished(self.stats.finished(status, self.kind, self.path, now), self.in_flight)
-
-
-class LocalTokenRequest(LocalRequest):
-    """A request to the local token endpoint."""
-
-    path = "/auth/o2/token"
-
-    def __init__(
-        self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
-    ) -> None:
-        super().__init__(accounting, client, request, rules)
-        self._destination = destination
-        self._client_name = ""
-
-    @property
-    def kind(self) -> RequestKind:
-        return RequestKind(self._client_name, method=method_name(self.request.method))
-
-    def answer(self) -> None:
-        rules = self.rules
-        asked = token_endpoint.PlaceholderRequest(self.request, self._destination.name, bytes(self.body))
-        answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
-        self._client_name, self.stats.refusal = answer.client, answer.refusal
-        self.respond(answer.status, b"".join(b"%b: %b\r\n" % field for field in answer.headers), answer.body)

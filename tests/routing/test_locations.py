@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.forwarding.locations import hands_out_locations, may_hold_location, rewrite_body, rewrite_location
 from proxy.http1.target import path_segments
+from proxy.routing.locations import hands_out_locations, may_hold_location, rewrite_body, rewrite_location
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.events import RefusalCause
-from proxy.forwarding.explanation import AmazonRefusal, explain
 from proxy.forwarding.refusal import MAX_READ, readable
+from proxy.routing.explanation import AmazonRefusal, explain
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
 from tests.support.deciding import Listed
