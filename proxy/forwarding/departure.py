@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from proxy.errors import Refused
+from proxy.errors import NoUsableToken, Refused
 from proxy.forwarding.decision import tell_held_back
 from proxy.forwarding.throttled import ThrottledRequest
+from proxy.forwarding.unauthorized import renew_after_refusal
 from proxy.net.deadlines import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxy.events import Observer
+    from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.replays import Replays
@@ -27,13 +29,18 @@ if TYPE_CHECKING:
 
 
 class DepartureOwner(Protocol):
-    """Whose request waits. After a wait exactly one of the first two methods is called."""
+    """Whose request waits. After a wait exactly one of the first two methods is called; `keeps` if a response is held
+    meanwhile, and is the best one after all. `drops` comes before such a response gives way to another attempt."""
 
     def departs(self, token: AccessToken, connection: UpstreamConnection) -> None:
         """The request may leave now, with this token and on this connection."""
 
-    def stays(self, error: Refused) -> None:
+    def refuse(self, error: Refused) -> None:
         """The request will not leave: what it waited for will not come, or it may not be sent any more."""
+
+    def keeps(self, attempt: Attempt) -> None: ...
+
+    def drops(self, attempt: Attempt) -> None: ...
 
     def defect(self, error: BaseException) -> None: ...
 
@@ -81,7 +88,20 @@ class Departure:
 
     def wait(self, token: AccessToken | None = None, *, fresh: bool = False) -> None:
         """Wait in a task: for a token where there is none yet, and for a connection, which is a new one if `fresh`."""
-        self._spawn(self._obtain(token, fresh=fresh))
+        self.spawn(self._obtain(token, fresh=fresh))
+
+    def renew(self, attempt: Attempt) -> None:
+        """Amazon may have refused the token of the attempt, whose response is held: wait for a newer one."""
+        self.spawn(self._renew(attempt))
+
+    def pause(self, attempt: Attempt, seconds: float) -> None:
+        """Amazon asked for a pause with a response that is held: wait for its end."""
+        self.spawn(self._pause(attempt, seconds))
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Have a task do the one thing that the request waits for."""
+        self._task = self._context.pool.loop.create_task(work)
+        self._task.add_done_callback(self._task_done)
 
     def stop(self) -> None:
         """Wait no longer."""
@@ -99,7 +119,27 @@ class Departure:
         self.throttled = self.throttled or ThrottledRequest(self._context, self._dependencies, loop)
         return self.throttled
 
-    async def _obtain(self, token: AccessToken | None, *, fresh: bool) -> None:
+    async def _renew(self, attempt: Attempt) -> None:
+        owner, tokens, now = self._owner, self._dependencies.tokens, self._context.pool.loop.time()
+        try:
+            renewed = await renew_after_refusal(attempt, tokens, self._context, owner.replays, now)
+        except NoUsableToken as error:
+            attempt.abandon()
+            owner.refuse(error)
+            return
+        if renewed is None:
+            owner.keeps(attempt)
+            return
+        owner.drops(attempt)
+        await self._obtain(renewed)
+
+    async def _pause(self, attempt: Attempt, seconds: float) -> None:
+        attempt.pause()
+        await self._owner.replays.pause(seconds)
+        self._owner.drops(attempt)
+        await self._obtain(None)
+
+    async def _obtain(self, token: AccessToken | None, *, fresh: bool = False) -> None:
         context, dependencies = self._context, self._dependencies
         try:
             if token is None:
@@ -111,7 +151,7 @@ class Departure:
                 return
             connection = await acquire_connection(context, dependencies, fresh=fresh)
         except Refused as error:
-            self._owner.stays(error)
+            self._owner.refuse(error)
         else:
             self._depart(token, connection, context.pool.release)
 
@@ -123,7 +163,7 @@ class Departure:
             self._dependencies.rights.check(self._context, self._owner.known_body)
         except Refused as error:
             release(connection)
-            self._owner.stays(error)
+            self._owner.refuse(error)
             return
         if self._dependencies.throttles.active and self.limit.is_paused(token):
             release(connection)
@@ -134,10 +174,6 @@ class Departure:
     def _is_stopped(self) -> bool:
         """Whether the request is a write whose audit record could not be kept."""
         return self._dependencies.accounting.write_gate.stops(is_write=self._context.is_write)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        self._task = self._context.pool.loop.create_task(work)
-        self._task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if task is self._task:
@@ -157,12 +193,12 @@ class Departure:
             self._dependencies.accounting.write_gate.check(is_write=self._context.is_write)
         except Refused as error:
             pool.give_back(connection)  # the pool gives it to the next
-            self._owner.stays(error)
+            self._owner.refuse(error)
         else:
             self._depart(token, connection, pool.give_back)
 
     def slot_granted(self, token: AccessToken) -> None:
-        self._spawn(self._dial(token))
+        self.spawn(self._dial(token))
 
     async def _dial(self, token: AccessToken) -> None:
         turn, self._turn = self._turn, None
@@ -171,13 +207,13 @@ class Departure:
             connection = await turn.dial()
             _check_late(self._context, self._dependencies, connection)
         except Refused as error:
-            self._owner.stays(error)
+            self._owner.refuse(error)
         else:
             self._depart(token, connection, self._context.pool.release)
 
     def turn_failed(self, error: Refused) -> None:
         self._turn = None
-        self._owner.stays(error)
+        self._owner.refuse(error)
 
     def defect(self, error: BaseException) -> None:
         self._owner.defect(error)

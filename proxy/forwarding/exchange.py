@@ -9,86 +9,39 @@ the request as it came.
 
 from __future__ import annotations
 
-import asyncio
-from enum import StrEnum
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.errors import NoUsableToken, Refused, UpstreamTimeout
+from proxy.errors import Refused, UpstreamTimeout
 from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.departure import Departure
 from proxy.forwarding.injection import render_section, request_line
-from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
+from proxy.forwarding.phases import ADMITTED, DONE, SENT, Phase, follow
+from proxy.forwarding.refusal import internal_error, send_refusal
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
 from proxy.forwarding.request_body import NO_BODY, body_of
 from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.sockets import End
-from proxy.forwarding.unauthorized import may_refuse_token, renew_after_refusal, tell_accepted
+from proxy.forwarding.unauthorized import tell_accepted
 from proxy.http1.framing import whole_chunks
 from proxy.routing.explanation import EXPLAINED
 from proxy.routing.target import TargetKind
+from proxy.tokens.token_refusals import may_refuse_token
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.dependencies import Dependencies
     from proxy.forwarding.gated_request import Passed
-    from proxy.forwarding.sockets import OwnAnswer, Tap
+    from proxy.forwarding.sockets import Tap
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
-
-# --- The phases of an exchange, and which may follow which -----------------------------------------------
-
-
-class Phase(StrEnum):
-    """Where an exchange stands."""
-
-    __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is hashed several times
-
-    ADMITTED = "admitted"
-    RECEIVING = "receiving"
-    """A small body is still arriving, or the first part of a large one: nothing is asked of Amazon for it yet."""
-    WAITING = "waiting"
-    """For a pause to pass, a token or a connection: nothing of it is at Amazon."""
-    SENT = "sent"
-    """An attempt is at Amazon, and no final response has begun."""
-    HOLDING = "holding"
-    """A response is held back until it is known whether a better one can be had."""
-    RELAYING = "relaying"
-    """A response goes to the client: nothing is sent again from here on."""
-    DONE = "done"
-
-
-ADMITTED, SENT, DONE = Phase.ADMITTED, Phase.SENT, Phase.DONE
-"""For each request: to look a member up in an Enum takes longer than to compare it."""
-
-TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.ADMITTED: frozenset((Phase.RECEIVING, Phase.SENT, Phase.DONE)),
-    Phase.RECEIVING: frozenset((Phase.WAITING, Phase.SENT, Phase.DONE)),
-    Phase.WAITING: frozenset((Phase.SENT, Phase.DONE)),
-    Phase.SENT: frozenset((Phase.WAITING, Phase.HOLDING, Phase.RELAYING, Phase.DONE)),
-    Phase.HOLDING: frozenset((Phase.WAITING, Phase.RELAYING, Phase.DONE)),
-    Phase.RELAYING: frozenset((Phase.DONE,)),
-    Phase.DONE: frozenset(),
-}
-
-
-def follow(old: Phase, new: Phase) -> Phase:
-    """The new phase, if it may follow the old one: anything else is a defect of the exchange."""
-    if new not in TRANSITIONS[old]:
-        raise AssertionError(f"an exchange cannot go from {old} to {new}")
-    return new
-
-
-# --- One request of one client on its way to Amazon and back ---------------------------------------------
 
 MAX_WHOLE = 8192
 """Bytes of a body that are cheaper written in one piece with the head than after it."""
@@ -98,15 +51,13 @@ _LOOKED_AT = retry.DECIDING_STATUSES | EXPLAINED
 
 class Exchange:
     """One request under way. Implements `RequestHandler` for the client's side, `AttemptOwner` for Amazon's,
-    `DepartureOwner` for what it waits for, and `StreamOwner`. `passed` is what came of its gates, None without any.
-    """
+    `DepartureOwner` and `StreamOwner`. `passed` is what came of its gates, None without any."""
 
     max_wire_bytes = 0
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
     known_body: bytes | None = None
     """The body, if gates have read it, or if there is none."""
-    _task: asyncio.Task[None] | None = None
     _attempt: Attempt | None = None
     _departure: Departure | None = None
     _relay: ResponseRelay | None = None
@@ -241,9 +192,8 @@ class Exchange:
     def request_data(self, pieces: list[Buffer]) -> None:
         for tap in self.taps:
             tap.request_data(pieces)
-        attempt = self._attempt
         data = self._body.add(pieces, sent=self._is_sent)
-        if attempt is not None and attempt.live:
+        if (attempt := self._attempt) is not None and attempt.live:
             attempt.send_body(data)
         if self._body.full and not self._is_sent:
             self._client.pause_reading()
@@ -252,9 +202,8 @@ class Exchange:
     def request_ended(self, trailers: bytes) -> None:
         for tap in self.taps:
             tap.request_ended()
-        attempt = self._attempt
         data = self._body.end(trailers, sent=self._is_sent)
-        if attempt is not None and attempt.live:
+        if (attempt := self._attempt) is not None and attempt.live:
             if data:
                 attempt.send_body(data)
             attempt.request_sent()
@@ -263,7 +212,7 @@ class Exchange:
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
-        self._refuse(error)
+        self.refuse(error)
 
     def client_gone(self) -> None:
         if self.phase is not DONE:
@@ -298,13 +247,13 @@ class Exchange:
         try:
             ready = self.departure.leave()
         except Refused as error:
-            self._refuse(error, came_now=False)
-            return
-        if ready is not None:
-            self._send(*ready)
+            self.refuse(error, came_now=False)
         else:
-            self.phase = follow(self.phase, Phase.WAITING)
-        self._stats.overhead += perf_counter() - self._entered
+            if ready is not None:
+                self._send(*ready)
+            else:
+                self.phase = follow(self.phase, Phase.WAITING)
+            self._stats.overhead += perf_counter() - self._entered
 
     # --- DepartureOwner
 
@@ -312,9 +261,6 @@ class Exchange:
         self._entered = perf_counter()
         self._send(token, connection)
         self._stats.overhead += perf_counter() - self._entered
-
-    def stays(self, error: Refused) -> None:
-        self._refuse(error)
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body, replays = self._context, self._stats, self._body, self.replays
@@ -334,8 +280,8 @@ class Exchange:
     def _head(self, attempt: Attempt, token: AccessToken) -> bytes:
         """What leaves before the body in this attempt."""
         context, span, tracing = self._context, self._stats.span, self._dependencies.accounting.tracing
-        decision, request = context.decision, context.request
-        line, account_lines = request_line(request.method, context.target), self._dependencies.account_lines
+        decision, request, account_lines = context.decision, context.request, self._dependencies.account_lines
+        line = request_line(request.method, context.target)
         if request.fields is decision.asked.fields:
             return line + decision.section.of(token, account_lines)
         lines = account_lines.of(token)
@@ -373,19 +319,20 @@ class Exchange:
             decision = retry.decide(self._situation(), answered)
             if isinstance(decision, retry.Replace) and tap is not None:
                 self.replays.answered(status)
-                self._hold(attempt, self._replace(tap, attempt))
-                return
-            if isinstance(decision, retry.Replay):
-                self._hold(attempt, self._renew(attempt))
-                return
-            if isinstance(decision, retry.Wait):
+                self._hold(attempt)
+                self.departure.spawn(self._replace(tap, attempt))
+            elif isinstance(decision, retry.Replay):
+                self._hold(attempt)
+                self.departure.renew(attempt)
+            elif isinstance(decision, retry.Wait):
+                self._hold(attempt)
                 self.replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time(), status)
                 # After a 429, its limit decides for how long.
-                self._hold(attempt, self._pause(attempt, 0.0 if status == 429 else decision.seconds))
-                return
-            if isinstance(decision, retry.Deliver):
+                self.departure.pause(attempt, 0.0 if status == 429 else decision.seconds)
+            elif isinstance(decision, retry.Deliver):
                 self.replays.impossible(decision.impossible)
-        self._deliver(response, shows_token=not needs_body)
+        if self.phase is SENT:
+            self._deliver(response, shows_token=not needs_body)
 
     def attempt_data(self, pieces: list[Buffer]) -> None:
         self.relay.data(pieces)
@@ -408,7 +355,7 @@ class Exchange:
             return
         if isinstance(decision, retry.GiveUp):
             self.replays.impossible(decision.impossible)
-        self._refuse(error, came_now=False)
+        self.refuse(error, came_now=False)
 
     def attempt_writable(self, writable: bool) -> None:
         if self._is_sent:  # else no more of the body is wanted for now
@@ -421,72 +368,34 @@ class Exchange:
         if self.phase is DONE:
             self._client.abort()  # it is unknown how much of the response has left
         else:
-            self._refuse(internal_error())
+            self.refuse(internal_error())
 
     def flush(self) -> None:
         self._client.flush()
         if self.phase is not DONE and self._attempt is not None:
             self._stats.overhead += perf_counter() - self._attempt.entered
 
-    # --- StreamOwner: an event stream
-
     def rights_ended(self, error: Refused) -> None:
-        """Its client may not have it any more."""
+        """The client of an event stream may not have it any more."""
         self._stop()
         self.relay.end_early()
         self._finish(self.relay.status, fault=error.slug)
 
     # --- a response that is held back until it is known whether a better one can be had
 
-    def _hold(self, attempt: Attempt, finding_out: Coroutine[None, None, None]) -> None:
+    def _hold(self, attempt: Attempt) -> None:
         self.phase = follow(self.phase, Phase.HOLDING)
         attempt.hold()
         if not self._body.complete:
             self._client.pause_reading()
-        self._task = self._client.loop.create_task(finding_out)
-        self._task.add_done_callback(self._task_done)
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        if task is self._task:
-            self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.defect(error)
+    def drops(self, attempt: Attempt) -> None:
+        """The request is to be sent again instead of passing on the held response."""
+        attempt.abandon()
+        self.phase = follow(self.phase, Phase.WAITING)
 
-    async def _renew(self, attempt: Attempt) -> None:
-        """Amazon may have refused the token: send again with a newer one, if there is one."""
-        now = self._client.loop.time()
-        try:
-            renewed = await renew_after_refusal(attempt, self._dependencies.tokens, self._context, self.replays, now)
-        except NoUsableToken as error:
-            attempt.abandon()
-            self._refuse(error)
-            return
-        if renewed is None:
-            self._deliver_held(attempt)
-        else:
-            self._send_again(renewed)
-
-    async def _pause(self, attempt: Attempt, seconds: float) -> None:
-        """Amazon asked for a pause: send again after it."""
-        attempt.pause()
-        await self.replays.pause(seconds)
-        self._send_again(None)
-
-    async def _replace(self, tap: Tap, attempt: Attempt) -> None:
-        answer = await tap.replace(attempt)
-        if answer is None:
-            self._deliver_held(attempt)
-        else:
-            self._answer(answer)
-
-    def _send_again(self, token: AccessToken | None) -> None:
-        if self.phase is Phase.HOLDING:
-            self._stop()
-            self.phase = follow(self.phase, Phase.WAITING)
-            self.departure.wait(token)
-
-    def _deliver_held(self, attempt: Attempt) -> None:
-        """The kept response is the best one: deliver it as Amazon sent it."""
+    def keeps(self, attempt: Attempt) -> None:
+        """The held response is the best one: deliver it as Amazon sent it."""
         assert attempt.response is not None
         self._entered = perf_counter()
         attempt.held = False
@@ -504,14 +413,14 @@ class Exchange:
                 self._client.resume_reading()
         self._client.flush()
 
-    def _answer(self, answer: OwnAnswer) -> None:
-        """Give the client this instead of what Amazon answered."""
+    async def _replace(self, tap: Tap, attempt: Attempt) -> None:
+        answer = await tap.replace(attempt)
+        if answer is None:
+            self.keeps(attempt)
+            return
         self._stop()
         self.phase = follow(self.phase, Phase.RELAYING)
-        self.relay.begin(answer.response)
-        self.relay.data([answer.body])
-        self.relay.end(b"")
-        self._client.finish(keep=self.relay.keep)
+        self.relay.answer(answer)
         self._stats.note = answer.note
         self._finish(self.relay.status)
 
@@ -529,8 +438,7 @@ class Exchange:
         self.relay.begin(response)
         if self.relay.is_event_stream:
             self._watch = StreamWatch(self, self._dependencies.rights, self._context, self.known_body)
-        if self.known_body:
-            self.known_body = None
+        self.known_body = None
         if not self._client.writable and self._attempt is not None:
             self._attempt.pause()  # interim responses may have filled what waits for the client
 
@@ -538,7 +446,7 @@ class Exchange:
         self.relay.break_off(fault)
         self._finish(self.relay.status, fault=fault)
 
-    def _refuse(self, error: Refused, *, came_now: bool = True) -> None:
+    def refuse(self, error: Refused, *, came_now: bool = True) -> None:
         """Answer for Amazon, which did not; or, where a response has begun, break it."""
         if self.phase is DONE:
             return
@@ -547,19 +455,11 @@ class Exchange:
             return
         self.replays.failed()
         error = retry.told(error, self.replays.reads, self._progress)
-        context, client = self._context, self._client
-        keep = not error.close and client.stays_open(context.request)
-        response = refusal_response(error, context.request, context.rules.response_lines, close=not keep)
-        client.send([response])
-        client.finish(keep=keep)
-        self.relay.bytes_out = payload_size(response)
+        self.relay.bytes_out = send_refusal(self._client, error, self._context.request, self._context.rules)
         self._stats.refusal = error
         self._finish(error.sent_status, came_now=came_now)
 
     def _stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
         if self._departure is not None:
             self._departure.stop()
         if self._attempt is not None:
@@ -587,8 +487,8 @@ class Exchange:
             stats.explanation = relay.explain(self._dependencies.tokens.problem(self._context.route.account))
         if self.taps:
             response, body = (None, None) if stats.refusal is not None else relay.response
-            cut = response if fault else None
-            self._end_taps(End(None if fault else response, body, cut, sent=bool(stats.attempts)))
+            whole, cut = (None, response) if fault else (response, None)
+            self._end_taps(End(whole, body, cut, sent=bool(stats.attempts)))
         self._dependencies.accounting.exchanged(stats, status, self._context, now)
         if attempt is not None and not attempt.live:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector

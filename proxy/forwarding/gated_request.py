@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.body_reader import READER
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
-from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
+from proxy.forwarding.refusal import internal_error, send_refusal
 from proxy.forwarding.relay import CONTINUE, ResponseRelay
 from proxy.forwarding.sockets import End
 from proxy.strict_json import JsonBody
@@ -231,12 +231,8 @@ class GatedRequest:
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)
 
     def _answer(self, answer: OwnAnswer) -> None:
-        relay, client = ResponseRelay(self._client, self._context), self._client
-        relay.begin(answer.response)
-        relay.data([answer.body])
-        relay.end(b"")
-        client.finish(keep=relay.keep)
-        stats = self._context.stats
+        relay, stats = ResponseRelay(self._client, self._context), self._context.stats
+        relay.answer(answer)
         stats.note, stats.bytes_out = answer.note, relay.bytes_out
         self._finish(relay.status)
 
@@ -246,12 +242,8 @@ class GatedRequest:
             return
         if came_now:
             self._entered = perf_counter()
-        context, client, stats = self._context, self._client, self._context.stats
-        keep = not error.close and client.stays_open(context.request)
-        response = refusal_response(error, context.request, context.rules.response_lines, close=not keep)
-        client.send([response])
-        client.finish(keep=keep)
-        stats.refusal, stats.bytes_out = error, payload_size(response)
+        context, stats = self._context, self._context.stats
+        stats.refusal, stats.bytes_out = error, send_refusal(self._client, error, context.request, context.rules)
         self._finish(error.sent_status)
 
     def _defect(self, error: BaseException) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from typing import TYPE_CHECKING
 
 from proxy import problem
@@ -11,7 +10,9 @@ from proxy.errors import InternalError, NeverForwarded
 from proxy.routing.target import ends_like_mcp
 
 if TYPE_CHECKING:
+    from proxy.downstream.ports import ClientPort
     from proxy.errors import Refused
+    from proxy.forwarding.decision import Rules
     from proxy.http1.message import Request
 
 
@@ -24,6 +25,15 @@ def refusal_response(error: Refused, request: Request, further: bytes, *, close:
         lines += problem.proxy_status(error).encode() + b"\r\n"
         return problem.json_answer(error.answer, error.sent_status, request.id, close=close, extra=lines)
     return problem.answer(error, request.id, _form(error, request), close=close, extra=lines)
+
+
+def send_refusal(client: ClientPort, error: Refused, request: Request, rules: Rules) -> int:
+    """Answer a request with an error. Returns how many bytes the body of the answer has."""
+    keep = not error.close and client.stays_open(request)
+    response = refusal_response(error, request, rules.response_lines, close=not keep)
+    client.send([response])
+    client.finish(keep=keep)
+    return payload_size(response)
 
 
 def payload_size(response: bytes) -> int:
@@ -43,27 +53,3 @@ def _form(error: Refused, request: Request) -> problem.BodyForm:
 def internal_error() -> InternalError:
     """The answer to a client after a defect."""
     return InternalError("Internal error of the proxy; its log has the details. Try again.", close=True)
-
-
-# --- What an error of Amazon's says, as far as it is looked at -------------------------------------------
-
-MAX_READ = 4096
-"""Bytes that are looked at: Amazon's errors are a sentence long."""
-
-
-def readable(body: bytes, content_encoding: bytes) -> bytes:
-    """The beginning of a body in lower case; empty where its coding is not known, or it is not what it says."""
-    coding = content_encoding.lower()
-    if coding in (b"gzip", b"x-gzip"):
-        body = _unzipped(body)
-    elif coding not in (b"", b"identity"):
-        return b""
-    return body[:MAX_READ].lower()
-
-
-def _unzipped(body: bytes) -> bytes:
-    """As much as there is, and no more than is looked at."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(body, MAX_READ)
-    except zlib.error:
-        return b""

@@ -11,8 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.errors import Draining
-from proxy.forwarding.refusal import MAX_READ, readable
-from proxy.http1.body_copy import BodyCopy
+from proxy.http1.body_copy import MAX_READ, BodyCopy, readable
 from proxy.http1.framing import LAST_CHUNK, Buffer, chunk, has_no_body
 from proxy.http1.response_fields import is_event_stream, with_length, with_location, without_coding, without_length
 from proxy.problem import date_line
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
-    from proxy.forwarding.sockets import Filter, Rewrite, Tap
+    from proxy.forwarding.sockets import Filter, OwnAnswer, Rewrite, Tap
     from proxy.http1.message import Request, Response
 
 
@@ -164,6 +163,13 @@ class ResponseRelay:
             self._send_buffered()
         if self._chunking:
             self._client.send([b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK])
+
+    def answer(self, answer: OwnAnswer) -> None:
+        """Give the client this, whole."""
+        self.begin(answer.response)
+        self.data([answer.body])
+        self.end(b"")
+        self._client.finish(keep=self.keep)
 
     def _new_copy(self, response: Response) -> BodyCopy | None:
         """A copy for what is looked at when all is over."""

@@ -15,7 +15,8 @@ from proxy.errors import AdsProxyError, NoUsableToken
 from proxy.profiles.listing import ProfilesUnavailable, ask
 from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
 from proxy.reports.disk import finish
-from proxy.tokens.token_rejections import TokenUse, is_about_scope
+from proxy.tokens.token_refusals import is_about_scope
+from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,10 +17,9 @@ from proxy.access.json_body import find_odd_form
 from proxy.errors import Throttled
 from proxy.events import CounterRaised
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
-from proxy.forwarding.refusal import MAX_READ
 from proxy.forwarding.sockets import OwnAnswer, Tap, own_answer
 from proxy.forwarding.unauthorized import PATIENCE
-from proxy.http1.body_copy import decode_body, may_hold_results
+from proxy.http1.body_copy import MAX_READ, decode_body, may_hold_results
 from proxy.http1.fields import plain_name
 from proxy.profiles.listing import ListResponse
 from proxy.reports.answers import status_of

@@ -7,7 +7,8 @@ import itertools
 
 import pytest
 
-from proxy.forwarding.exchange import TRANSITIONS, Exchange, Phase, follow
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.phases import TRANSITIONS, Phase, follow
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering, value_of
 

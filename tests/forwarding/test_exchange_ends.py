@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from proxy.forwarding.exchange import Exchange, Phase
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.phases import Phase
 from tests.forwarding.test_exchange import COUNTED, LISTING, exchange_of
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering

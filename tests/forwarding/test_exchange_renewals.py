@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from proxy.forwarding.exchange import Exchange, Phase
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.phases import Phase
 from proxy.net.deadlines import NEVER
 from proxy.tokens.token_rejections import TokenUse
 from proxy.upstream.connection import UpstreamConnection

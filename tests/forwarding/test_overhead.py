@@ -25,7 +25,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What all that measures a request reads."""
     clock = Clock()
-    forwarding = ("forwarding.exchange", "forwarding.gated_request", "forwarding.local", "forwarding.replays")
+    forwarding = ("forwarding.exchange", "forwarding.gated_request", "local.request", "forwarding.replays")
     for module in ("downstream.connection", *forwarding, "upstream.connection"):
         monkeypatch.setattr(f"proxy.{module}.perf_counter", clock)
     return clock

@@ -11,7 +11,8 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection, ReadingState
 from proxy.downstream.ports import ConnectionLimits
-from proxy.forwarding.exchange import Exchange, Phase
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.phases import Phase
 from proxy.net.deadlines import NEVER
 from proxy.net.sockets import queued
 from proxy.upstream.connection import UpstreamConnection

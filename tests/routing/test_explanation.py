@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.events import RefusalCause
-from proxy.forwarding.refusal import MAX_READ, readable
+from proxy.http1.body_copy import MAX_READ, readable
 from proxy.routing.explanation import AmazonRefusal, explain
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind

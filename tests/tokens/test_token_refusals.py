@@ -6,10 +6,10 @@ import gzip
 
 import pytest
 
-from proxy.forwarding.refusal import MAX_READ
-from proxy.forwarding.unauthorized import may_refuse_token, refuses_token
+from proxy.http1.body_copy import MAX_READ
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
+from proxy.tokens.token_refusals import may_refuse_token, refuses_token
 
 MISSING = b'{"code": "401", "details": "Scope header is missing"}'
 
