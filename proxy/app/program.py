@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections import Counter
@@ -19,15 +18,20 @@ from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
 from proxy.advice import options_in_use
+from proxy.app.audit import open_audit, opened, watch_stream
+from proxy.app.client_key_changes import compare_keys, watch_keys
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
+from proxy.app.notice_channels import notice_channels
 from proxy.app.process import connections_within, defect_of
-from proxy.app.rules import RuleSources, report_rules, rules_of
+from proxy.app.rules import RuleSources, connection_notes, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
+from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
+from proxy.app.thread_messages import ThreadMessages
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
-from proxy.config import Address, default_spill_directory, environment, wants_colours
+from proxy.config import Address, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
@@ -44,19 +48,7 @@ from proxy.forwarding.tool_hints import ToolHints
 from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.audit import (
-    AuditFailed,
-    AuditOpened,
-    AuditTrail,
-    ClientKeyChanged,
-    ClientKeysInForce,
-    KeyChange,
-    dated,
-    note,
-)
-from proxy.observability.audit_file import AuditFile, open_at_start
-from proxy.observability.audit_stream import AuditOutputs, AuditStream
-from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
+from proxy.observability.audit import AuditFailed, AuditTrail, ClientKeysInForce
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
@@ -64,7 +56,6 @@ from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory, TokenObserver
-from proxy.profiles.listing import ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
@@ -72,26 +63,26 @@ from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
+from proxy.tokens.opening import open_store
 from proxy.tokens.store import StoreHealth
-from proxy.tokens.values import TokenSettings, TokenSource
 from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Iterable, Mapping
 
     import aiohttp
 
     from proxy.access.client_keys import ClientKey
+    from proxy.app.client_key_changes import OwnedKey
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
-    from proxy.config import AuditSection, Config
-    from proxy.events import Event, Observer
+    from proxy.config import Config
+    from proxy.events import Event
     from proxy.forwarding.decision import Rules
-    from proxy.observability.sink import Sink
+    from proxy.observability.audit_stream import AuditStream
+    from proxy.observability.delivery import NoticeChannel
     from proxy.tokens.store import Store
 
 
@@ -515,200 +506,3 @@ class Program:
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an uncaught exception."""
         self.observers.observe(defect_of(context))
-
-
-# --- What becomes of clients' keys -----------------------------------------------------------------------
-
-OwnedKey = tuple[str, "ClientKey"]
-"""A client's name and one of its keys."""
-LOOK_AT_KEYS = 5.0
-
-
-def compare_keys(before: Iterable[OwnedKey], after: Iterable[OwnedKey]) -> tuple[ClientKeyChanged, ...]:
-    """What a reload did to keys: taken out, added, or given another end or note."""
-    old = {(client, key.digest): key for client, key in before}
-    new = {(client, key.digest): key for client, key in after}
-    return (
-        *(_changed(client, key, KeyChange.REMOVED) for (client, _), key in _without(old, new)),
-        *(_changed(client, key, KeyChange.ADDED) for (client, _), key in _without(new, old)),
-        *(
-            _changed(owner[0], key, KeyChange.CHANGED)
-            for owner, key in new.items()
-            if owner in old and key != old[owner]
-        ),
-    )
-
-
-def ended_between(keys: Iterable[OwnedKey], since: float, now: float) -> tuple[ClientKeyChanged, ...]:
-    """The keys whose end came after `since` and has come by `now`; both are wall-clock time."""
-    return tuple(
-        _changed(client, key, KeyChange.ENDED)
-        for client, key in keys
-        if key.ends_at is not None and since < key.ends_at <= now
-    )
-
-
-def _without(
-    some: dict[tuple[str, str], ClientKey], others: dict[tuple[str, str], ClientKey]
-) -> list[tuple[tuple[str, str], ClientKey]]:
-    return [(owner, key) for owner, key in some.items() if owner not in others]
-
-
-def _changed(client: str, key: ClientKey, change: KeyChange) -> ClientKeyChanged:
-    return ClientKeyChanged(client, key.id, change, key.note, key.ends_at)
-
-
-async def watch_keys(keys: Callable[[], Iterable[OwnedKey]], observer: Observer) -> None:
-    """Report keys as they expire, for ever."""
-    since = time.time()
-    while True:
-        await asyncio.sleep(LOOK_AT_KEYS)
-        now = time.time()
-        for event in ended_between(keys(), since, now):
-            observer.observe(event)
-        since = max(since, now)
-
-
-# --- The audit stream of a configuration -----------------------------------------------------------------
-
-LOOK_SECONDS = 1.0
-
-
-class ThreadMessages:
-    """Events of another thread, observed on the event loop; before it runs, and after, they are lost."""
-
-    def __init__(self, observe: Callable[[Event], None]) -> None:
-        self._observe = observe
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def __repr__(self) -> str:
-        return f"<ThreadMessages {'heard' if self._loop is not None else 'not heard'}>"
-
-    def begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    def tell(self, event: Event) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._observe, event)
-
-
-def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
-    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
-
-    Raises `StartupError`.
-    """
-    if section.file is None and not section.stdout:
-        return None
-    file = None if section.file is None else open_at_start(section.file)
-    copy = output.put if section.stdout else None
-    outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
-    return AuditStream(outputs)
-
-
-async def watch_stream(stream: AuditStream) -> None:
-    """Have the stream notice a disk that hangs, for ever."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        stream.look()
-
-
-def opened(file: AuditFile) -> AuditOpened:
-    """How the file was found."""
-    end = file.end
-    torn = "its last line was torn by a crash" if end.torn else ""
-    unclosed = "the program before ended without closing it, so that its last records may be missing"
-    problem = end.cut, torn, unclosed if end.unclosed else ""
-    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, problem)))
-
-
-def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
-    return dated(note(action, said), time.time())
-
-
-# --- How people are told at once, as a configuration has it ----------------------------------------------
-
-
-def notice_channels(
-    config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
-) -> tuple[NoticeChannel, ...]:
-    """None, one or both."""
-    notify, channels = config.notify, list[NoticeChannel]()
-    if notify.webhook is not None:
-        channels.append(WebhookChannel(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
-    if notify.command:
-        channels.append(CommandChannel(notify.command))
-    return tuple(channels)
-
-
-# --- A `Config` as the values that tokens and profiles are made from -------------------------------------
-
-
-def token_sources(config: Config) -> tuple[TokenSource, ...]:
-    """What the token manager must know of each account."""
-    return tuple(
-        TokenSource(
-            account=name,
-            token_url=config.regions[account.region].token_url,
-            client_id=account.client_id,
-            client_secret=account.secrets[0],
-            older_secret=account.secrets[1],
-            refresh_token=account.refresh_tokens[0],
-            older_refresh_token=account.refresh_tokens[1],
-            sign_in_url=_sign_in_url(config.admin_listen, name),
-            consented_on=account.consented_on,
-        )
-        for name, account in config.accounts.items()
-    )
-
-
-def _sign_in_url(admin: Address, account: str) -> str:
-    """Where a browser on this machine signs in; empty while the system still chooses the port."""
-    reached = Address("localhost", admin.port) if admin.host in ("0.0.0.0", "::") else admin
-    return f"http://{reached}/login/{account}" if admin.port else ""
-
-
-def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:
-    """What the profile directory must know of each account: it lists in every region."""
-    api_urls = {region: addresses.api_url for region, addresses in config.regions.items()}
-    return tuple(
-        ProfileSource(
-            account=name,
-            client_id=account.client_id,
-            api_urls=api_urls,
-            pins_first=account.default_profile == "first",
-            refresh_token=account.refresh_tokens[0],
-            proxy=config.upstream.proxy,
-            ssl_context=context,
-        )
-        for name, account in config.accounts.items()
-    )
-
-
-def spill_directory(config: Config, environ: Mapping[str, str]) -> SpillDirectory | None:
-    """Where copies go of refresh tokens that a shared store cannot take; None where they are turned off."""
-    spill = config.state.spill
-    if spill == "off":
-        return None
-    return SpillDirectory(str(spill or default_spill_directory(environ)), required=spill is not None)
-
-
-def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
-    """What a store on a server needs in addition to its address and keys."""
-    return SharedSettings(config.state.max_connections, spill_directory(config, environ))
-
-
-def token_settings(config: Config) -> TokenSettings:
-    tokens = config.tokens
-    return TokenSettings(tokens.refresh_ahead, tokens.request_wait, probe_interval=tokens.probe_interval)
-
-
-def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
-    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
-    allowed *= config.workers
-    if not allowed or allowed >= config.limits.max_connections:
-        return ()
-    return (
-        f"The limit of open files is too low for limits.max_connections: the proxy accepts {allowed} client "
-        "connections; raise the limit (ulimit -n, LimitNOFILE).",
-    )

@@ -130,6 +130,17 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
+def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
+    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
+    allowed *= config.workers
+    if not allowed or allowed >= config.limits.max_connections:
+        return ()
+    return (
+        f"The limit of open files is too low for limits.max_connections: the proxy accepts {allowed} client "
+        "connections; raise the limit (ulimit -n, LimitNOFILE).",
+    )
+
+
 def pool_settings(config: Config, authorities: Authorities | None) -> PoolSettings:
     upstream = config.upstream
     return PoolSettings(

@@ -1,0 +1,53 @@
+"""The audit stream of a configuration: opened at the start, and watched for a disk that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from proxy.observability.audit import AuditOpened, dated, note
+from proxy.observability.audit_file import AuditFile, open_at_start
+from proxy.observability.audit_stream import AuditOutputs, AuditStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.config import AuditSection
+    from proxy.events import Event
+    from proxy.observability.sink import Sink
+
+LOOK_SECONDS = 1.0
+
+
+def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
+    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
+
+    Raises `StartupError`.
+    """
+    if section.file is None and not section.stdout:
+        return None
+    file = None if section.file is None else open_at_start(section.file)
+    copy = output.put if section.stdout else None
+    outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
+    return AuditStream(outputs)
+
+
+async def watch_stream(stream: AuditStream) -> None:
+    """Have the stream notice a disk that hangs, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        stream.look()
+
+
+def opened(file: AuditFile) -> AuditOpened:
+    """How the file was found."""
+    end = file.end
+    torn = "its last line was torn by a crash" if end.torn else ""
+    unclosed = "the program before ended without closing it, so that its last records may be missing"
+    problem = end.cut, torn, unclosed if end.unclosed else ""
+    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, problem)))
+
+
+def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dated(note(action, said), time.time())
