@@ -24,6 +24,7 @@ from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.notice_channels import notice_channels
 from proxy.app.process import connections_within, defect_of
+from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, connection_notes, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
@@ -37,20 +38,12 @@ from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
 from proxy.errors import StartupError
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
-from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
 from proxy.forwarding.tool_hints import ToolHints
-from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
 from proxy.observability.audit import AuditFailed, AuditTrail, ClientKeysInForce
-from proxy.observability.deprecated_calls import DeprecatedCalls
-from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
@@ -59,13 +52,11 @@ from proxy.profiles.directory import ProfileDirectory, TokenObserver
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
-from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import StoreHealth
-from proxy.upstream.pool import Pools
 
 if TYPE_CHECKING:
     import socket
@@ -81,16 +72,18 @@ if TYPE_CHECKING:
     from proxy.config import Config
     from proxy.events import Event
     from proxy.forwarding.decision import Rules
+    from proxy.forwarding.forwarder import Forwarder
     from proxy.observability.audit_stream import AuditStream
     from proxy.observability.delivery import NoticeChannel
     from proxy.tokens.store import Store
+    from proxy.upstream.pool import Pools
 
 
 class Program:
     """Made with a configuration; `start` opens everything, `stop` closes what was opened, also where a start failed."""
 
     forwarder: Forwarder
-    connected: ConnectionTable
+    client_connections: ConnectionTable
     pools: Pools
     tokens: TokenManager
     directory: ProfileDirectory
@@ -135,10 +128,9 @@ class Program:
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
-        self._deprecated = DeprecatedCalls((each.name for each in DEPRECATED), self.metrics.observe)
-        observing = self.metrics, self.logs, self.history, self.notifier, self._deprecated
-        self.observers = Observers((*observing, *trails, *traces))
-        self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
+        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=(self.notifier, *traces))
+        self.accounting = make_accounting(outputs, tracing_of(config, traces))
+        self.observers = self.accounting.observer
         self._make_shared_parts(config, open_files)
         self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
@@ -304,12 +296,6 @@ class Program:
         self._opened.callback(self._close_audit, self.audit)
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
 
-    def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
-        journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
-        journal.count_write = self.metrics.count_write
-        journal.deprecated = self._deprecated
-        return journal
-
     def _start_audit(self) -> None:
         if self.audit is None:
             return
@@ -356,26 +342,14 @@ class Program:
         for each in hub:
             each.tokens, each.directory = self.tokens, self.directory
             self.tokens.rejected = each.watch
-        loop = asyncio.get_running_loop()
-        self.accounting.journal.gather(loop.call_soon)
-        deadlines = Deadlines(loop)
-        opened.callback(deadlines.stop)
-        self.pools = Pools(deadlines, self._names)
-        opened.callback(self.pools.close)
-        dependencies = Dependencies(
-            self.tokens,
-            self.throttles,
-            RetryBudgets(),
-            AccountLines(),
-            self.accounting,
-            self._sessions,
-            self._hints,
-            self.reports,
-        )
-        self.forwarder = Forwarder(dependencies, self.pools, self.rules(config))
+        self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
+        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports)
+        path = RequestPath(self.accounting, shared, self.rules(config), self._names)
+        opened.callback(path.close)
+        self.pools, self.forwarder = path.pools, path.forwarder
         self._measure_client_keys()
         self._watch_keys()
-        self.client_connections = ConnectionTable(deadlines)
+        self.client_connections = ConnectionTable(path.deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)

@@ -13,22 +13,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from proxy.app.request_path import RequestPath, SharedParts
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
+from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.body_reader import READER
 from proxy.forwarding.decision import Rules
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
-from proxy.forwarding.throttles import Throttles
 from proxy.forwarding.write_reading import WRITE_READER
-from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
-from proxy.upstream.pool import Pools
+from proxy.observability.journal import Journal
+from proxy.observability.logs import Logs
 from tests.support.events import EventRecorder
 from tests.support.independent_readers import Message, RequestReader
 from tests.support.patience import PATIENCE
@@ -193,6 +190,8 @@ class MemoryBench:
     """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message; `sent` holds each
     message as bytes."""
 
+    logs: Logs | None = None
+
     def __init__(self, **changed: Any) -> None:
         self.messages: list[Message] = []
         self.sent: list[bytes] = []
@@ -201,22 +200,23 @@ class MemoryBench:
         self.answers_early = False
         self.tokens = NumberedTokens()
         self.events = EventRecorder()
-        self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
-        self.pools = Pools(self.deadlines, Names())
         self.accounting = self.account()
         self.accounting.record_within = PATIENCE
         self.sessions = McpSessions()
-        dependencies = Dependencies(
-            self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting, self.sessions
-        )
-        self.forwarder = Forwarder(dependencies, self.pools, self.rules)
+        shared = SharedParts(self.tokens, sessions=self.sessions)
+        path = RequestPath(self.accounting, shared, self.rules, Names())
+        self.deadlines, self.pools, self.forwarder = path.deadlines, path.pools, path.forwarder
         self.reach()
         self.server = ConnectionTable(self.deadlines)
 
     def account(self) -> Accounting:
-        """What keeps account of requests; it tells `events` of them."""
-        return Accounting(self.events)
+        """What keeps account of requests: it tells `events` of them and writes to `logs`, if there are some."""
+        if self.logs is None:
+            return Accounting(self.events)
+        journal = Journal(logs=self.logs, listeners=(self.events,))
+        journal.gather(asyncio.get_running_loop().call_soon)
+        return Accounting(Observers((self.events, self.logs)), journal)
 
     def reach(self) -> None:
         """Lead every pool to the recorder."""

@@ -15,24 +15,17 @@ from typing import Any, Protocol
 
 import pytest
 
+from proxy.admin.history import RequestHistory
+from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
-from proxy.events import Observers
-from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.decision import Rules
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.retry import RetryBudgets
 from proxy.forwarding.sessions import McpSessions
 from proxy.forwarding.throttles import Throttles
-from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
-from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
 from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, rules_for
@@ -47,34 +40,23 @@ class ProxyBench:
     """The proxy and what stands on both its sides."""
 
     def __init__(self, upstream: RawUpstream, rules: Rules) -> None:
-        loop = asyncio.get_running_loop()
         self.upstream = upstream
         self.rules = rules
         self.tokens = NumberedTokens()
         self.events = EventRecorder()
-        self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines, Names())
         self.lines = io.StringIO()
         self.logs = Logs(self.lines, form="json", level="info", access=True)
         self.metrics = Metrics("test")
-        journal = Journal(self.metrics.requests, self.logs, listeners=(self.events,))
-        journal.count_write = self.metrics.count_write
-        journal.gather(loop.call_soon)
-        self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
+        history = RequestHistory(self.metrics)
+        self.accounting = make_accounting(EventOutputs(self.metrics, self.logs, history, listeners=(self.events,)))
+        self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
         self.accounting.record_within = PATIENCE
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()
-        dependencies = Dependencies(
-            self.tokens,
-            self.throttles,
-            RetryBudgets(),
-            AccountLines(),
-            self.accounting,
-            self.sessions,
-            reports=self.reports,
-        )
-        self.forwarder = Forwarder(dependencies, self.pools, rules)
+        shared = SharedParts(self.tokens, self.throttles, self.sessions, reports=self.reports)
+        self.path = RequestPath(self.accounting, shared, rules, Names())
+        self.deadlines, self.pools, self.forwarder = self.path.deadlines, self.path.pools, self.path.forwarder
         self.server = ConnectionTable(self.deadlines)
         self.clients: list[Wire] = []
         self.port = 0
@@ -141,8 +123,7 @@ class ProxyBench:
         for connection in tuple(self.server.connections):
             assert isinstance(connection, ClientConnection)
             connection._transport.abort()
-        self.pools.close()
-        self.deadlines.stop()
+        self.path.close()
         self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
