@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from proxy.observability.audit import AuditOpened, dated, note
+from proxy.observability.audit import AuditFailed, AuditOpened, dated, note
 from proxy.observability.audit_file import AuditFile, open_at_start
 from proxy.observability.audit_stream import AuditOutputs, AuditStream
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.config import AuditSection
-    from proxy.events import Event
+    from proxy.events import Event, Observer
+    from proxy.forwarding.decision import WriteGate
     from proxy.observability.sink import Sink
 
 LOOK_SECONDS = 1.0
@@ -33,14 +34,31 @@ def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None
     return AuditStream(outputs)
 
 
-async def watch_stream(stream: AuditStream) -> None:
+def begin_audit(stream: AuditStream, gate: WriteGate, observer: Observer) -> asyncio.Task[None]:
+    """Begin to write, report how the file was found, and let no write pass the gate that the stream cannot record.
+    The task notices a disk that hangs; cancel it to stop."""
+    stream.start()
+    gate.takes_writes = lambda: stream.takes_writes(gate.unrecorded)
+    if stream.file is not None:
+        observer.observe(_opened(stream.file))
+    return asyncio.get_running_loop().create_task(_watch(stream))
+
+
+def close_audit(stream: AuditStream, observer: Observer) -> None:
+    """Write what waits; what could not be written is reported."""
+    unwritten = stream.close()
+    if unwritten:
+        observer.observe(AuditFailed("the program stops", unwritten))
+
+
+async def _watch(stream: AuditStream) -> None:
     """Have the stream notice a disk that hangs, for ever."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         stream.look()
 
 
-def opened(file: AuditFile) -> AuditOpened:
+def _opened(file: AuditFile) -> AuditOpened:
     """How the file was found."""
     end = file.end
     torn = "its last line was torn by a crash" if end.torn else ""

@@ -6,13 +6,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from proxy.observability.audit import ClientKeyChanged, KeyChange
+from proxy.access.client_keys import locked_out_at
+from proxy.observability.audit import ClientKeyChanged, ClientKeysInForce, KeyChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.access.client_keys import ClientKey
+    from proxy.access.client_keys import ClientKey, KeyUses
+    from proxy.access.clients import Clients
     from proxy.events import Observer
+    from proxy.observability.metrics import Metrics
 
 OwnedKey = tuple[str, "ClientKey"]
 """A client's name and one of its keys."""
@@ -53,12 +56,45 @@ def _changed(client: str, key: ClientKey, change: KeyChange) -> ClientKeyChanged
     return ClientKeyChanged(client, key.id, change, key.note, key.ends_at)
 
 
-async def watch_keys(keys: Callable[[], Iterable[OwnedKey]], observer: Observer) -> None:
-    """Report keys as they expire, for ever."""
-    since = time.time()
-    while True:
-        await asyncio.sleep(LOOK_AT_KEYS)
-        now = time.time()
-        for event in ended_between(keys(), since, now):
-            observer.observe(event)
-        since = max(since, now)
+class ClientKeyReporter:
+    """Reports which keys clients have, and each key that a reload changes or that expires, to the `observer`. The
+    `metrics` show when each client is without a key. The `uses` of keys that are gone are forgotten."""
+
+    def __init__(
+        self, observer: Observer, metrics: Metrics, uses: KeyUses, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._observer, self._metrics, self._uses, self._wall = observer, metrics, uses, wall
+        self._known: tuple[OwnedKey, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<ClientKeyReporter of {len(self._known)} keys>"
+
+    def begin(self, clients: Clients) -> asyncio.Task[None]:
+        """Report the keys in force, and from now on those that expire. Cancel the task to stop."""
+        self._take(clients)
+        if self._known:
+            self._observer.observe(ClientKeysInForce(tuple(f"{client} {key.id}" for client, key in self._known)))
+        return asyncio.get_running_loop().create_task(self._watch(self._wall()))
+
+    def follow(self, clients: Clients) -> None:
+        """Report what a reload changed."""
+        before = self._known
+        self._take(clients)
+        for change in compare_keys(before, self._known):
+            self._observer.observe(change)
+
+    def _take(self, clients: Clients) -> None:
+        self._known = tuple((known.client, known.key) for known in clients.known_keys())
+        keys: dict[str, list[ClientKey]] = {}
+        for client, key in self._known:
+            keys.setdefault(client, []).append(key)
+        self._metrics.client_keys({client: locked_out_at(owned) for client, owned in keys.items()})
+        self._uses.keep(key.digest for _, key in self._known)
+
+    async def _watch(self, since: float) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AT_KEYS)
+            now = self._wall()
+            for event in ended_between(self._known, since, now):
+                self._observer.observe(event)
+            since = max(since, now)

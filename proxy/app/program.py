@@ -7,10 +7,11 @@ import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
-from proxy.access.client_keys import KeyUses, locked_out_at
+from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
@@ -18,8 +19,8 @@ from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
 from proxy.advice import options_in_use
-from proxy.app.audit import open_audit, opened, watch_stream
-from proxy.app.client_key_changes import compare_keys, watch_keys
+from proxy.app.audit import begin_audit, close_audit, open_audit
+from proxy.app.client_key_changes import ClientKeyReporter
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.notice_channels import notice_channels
@@ -43,7 +44,7 @@ from proxy.forwarding.throttles import Throttles
 from proxy.forwarding.tool_hints import ToolHints
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.audit import AuditFailed, AuditTrail, ClientKeysInForce
+from proxy.observability.audit import AuditTrail
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
@@ -64,8 +65,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from proxy.access.client_keys import ClientKey
-    from proxy.app.client_key_changes import OwnedKey
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
@@ -73,8 +72,6 @@ if TYPE_CHECKING:
     from proxy.events import Event
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.forwarder import Forwarder
-    from proxy.observability.audit_stream import AuditStream
-    from proxy.observability.delivery import NoticeChannel
     from proxy.tokens.store import Store
     from proxy.upstream.pool import Pools
 
@@ -163,7 +160,8 @@ class Program:
         config, opened = self.config, self._opened
         self.metrics.accounts(config.accounts)
         self.messages.begin()
-        self._start_audit()
+        if self.audit is not None:
+            opened.callback(begin_audit(self.audit, self.accounting.write_gate, self.observers).cancel)
         client_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
@@ -180,7 +178,7 @@ class Program:
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
-        await self.notifier.start(store, self._notice_channels(config))
+        await self.notifier.start(store, notice_channels(config, self.session, self.trusted))
         await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
@@ -241,8 +239,9 @@ class Program:
             self._opened.push_async_callback(self.workers.stop)
             await self.workers.start(sockets)
             return
-        parts = self.client_connections, self.forwarder, self._connect, self._tls.context
-        self.acceptors = [Acceptor(bound, *parts) for bound in sockets]
+        parts = self.client_connections, self.forwarder
+        connect = partial(ClientConnection, *parts)
+        self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in sockets]
 
     async def _follow_reports(self, config: Config) -> None:
         """Run the named reports of a configuration. What that needs is imported where there are some."""
@@ -293,24 +292,8 @@ class Program:
         if self.audit is None:
             return ()
         self.metrics.watch_audit(self.audit.counts)
-        self._opened.callback(self._close_audit, self.audit)
+        self._opened.callback(close_audit, self.audit, self.logs)
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
-
-    def _start_audit(self) -> None:
-        if self.audit is None:
-            return
-        self.audit.start()
-        audit, gate = self.audit, self.accounting.write_gate
-        gate.takes_writes = lambda: audit.takes_writes(gate.unrecorded)
-        watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
-        self._opened.callback(watch.cancel)
-        if self.audit.file is not None:
-            self.observers.observe(opened(self.audit.file))
-
-    def _close_audit(self, stream: AuditStream) -> None:
-        unwritten = stream.close()
-        if unwritten:
-            self.logs.observe(AuditFailed("the program stops", unwritten))
 
     async def _start_admin(
         self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
@@ -347,13 +330,13 @@ class Program:
         path = RequestPath(self.accounting, shared, self.rules(config), self._names)
         opened.callback(path.close)
         self.pools, self.forwarder = path.pools, path.forwarder
-        self._measure_client_keys()
-        self._watch_keys()
+        self._client_keys = ClientKeyReporter(self.observers, self.metrics, self._uses)
+        opened.callback(self._client_keys.begin(self.forwarder.rules.clients).cancel)
         self.client_connections = ConnectionTable(path.deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)
-        await self.directory.start(profile_sources(config, self._tls.authorities.context))
+        await self.directory.start(profile_sources(config, self.trusted))
 
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
@@ -373,7 +356,7 @@ class Program:
             rules, lwa = self.rules(config), self._login_with_amazon(config)
             # With thousands of accounts this takes a while, and requests are served meanwhile.
             sources = await asyncio.to_thread(token_sources, config)
-            lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
+            lists = await asyncio.to_thread(profile_sources, config, self.trusted)
             self.metrics.accounts({*self.config.accounts, *config.accounts})  # new ones before their first token
             await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         except StartupError:
@@ -384,14 +367,11 @@ class Program:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
-        self.notifier.reconfigure(self._notice_channels(config))
+        self.notifier.reconfigure(notice_channels(config, self.session, self.trusted))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
-        keys = self._client_keys()
         self.forwarder.apply(rules)
-        self._measure_client_keys()
-        for change in compare_keys(keys, self._client_keys()):
-            self.observers.observe(change)
+        self._client_keys.follow(rules.clients)
         await self.directory.reconfigure(lists)
         if self.workers is not None:
             await self.workers.apply(config)
@@ -423,10 +403,6 @@ class Program:
         log = config.log
         self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
 
-    def _connect(self) -> ClientConnection:
-        """A new connection's protocol."""
-        return ClientConnection(self.client_connections, self.forwarder)
-
     def _list_profiles_again(self, account: str) -> None:
         self.directory.list_again(account)
 
@@ -442,40 +418,18 @@ class Program:
         for account, count in ads_accounts.items():
             self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
-    def _measure_client_keys(self) -> None:
-        """Tell when each client is without a key, and forget the uses of keys that are gone."""
-        keys: dict[str, list[ClientKey]] = {}
-        for client, key in self._client_keys():
-            keys.setdefault(client, []).append(key)
-        self.metrics.client_keys({client: locked_out_at(owned) for client, owned in keys.items()})
-        self._uses.keep(key.digest for owned in keys.values() for key in owned)
-
-    def _client_keys(self) -> tuple[OwnedKey, ...]:
-        return tuple((known.client, known.key) for known in self.forwarder.rules.clients.known_keys())
-
-    def _watch_keys(self) -> None:
-        """Tell which keys there are, and of each as it ends."""
-        keys = self._client_keys()
-        if keys:
-            self.observers.observe(ClientKeysInForce(tuple(f"{client} {key.id}" for client, key in keys)))
-        task = asyncio.get_running_loop().create_task(watch_keys(self._client_keys, self.observers))
-        self._opened.callback(task.cancel)
-
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)
         for bound in sockets:
             self._opened.callback(bound.close)
         return sockets
 
-    def _notice_channels(self, config: Config) -> tuple[NoticeChannel, ...]:
-        return notice_channels(config, self.session, self.trusted)
-
     def _tell(self, event: Event) -> None:
         """For an observer that tells something itself."""
         self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
-        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._tls.authorities.context)
+        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self.trusted)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an uncaught exception."""

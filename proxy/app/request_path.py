@@ -51,8 +51,8 @@ class KeptRequests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventOutputs:
-    """Who is told of events. Of most requests there is none: the journal notes them for `metrics`, `logs` and `kept`.
-    The `auditors` hear of every request that may change something, the `listeners` of every request."""
+    """Who gets events. Most requests make none: the journal notes them for `metrics`, `logs` and `kept`. The `auditors`
+    hear of every request that may change something, the `listeners` of every request."""
 
     metrics: Metrics
     logs: Logs
