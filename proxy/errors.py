@@ -37,6 +37,8 @@ class Refused(AdsProxyError):
     proxy_error: ClassVar[str] = "http_request_error"
     """The error type of RFC 9209, section 2.3, for `Proxy-Status`."""
     retryable: bool = False
+    advice: ClassVar[str] = ""
+    """A sentence or two for the operator, in the console; empty where the status says whose turn it is."""
     answer: bytes = b""
     """JSON that is sent instead of a problem document, empty for none: messages of MCP have refusals of their own."""
     _answer_status: int = 0
@@ -101,6 +103,7 @@ class OnlyReadable(MethodNotAllowed):
     """Another method than GET and HEAD for a named report."""
 
     slug, title, allow = "only-readable", "Named reports are only read", "GET, HEAD"
+    advice = "Let the client send GET."
 
 
 class RequestTimeout(Refused):
@@ -145,6 +148,7 @@ class MisdirectedHost(Refused):
 
     slug, status, title, code = "misdirected-host", 421, "This host name is not served here", "MISDIRECTED"
     proxy_error = "http_request_denied"
+    advice = "Add the host name that the client uses to `allowed_hosts`, or correct the client's base URL."
 
 
 class CrossOrigin(Refused):
@@ -152,6 +156,7 @@ class CrossOrigin(Refused):
 
     slug, status, title, code = "cross-origin", 403, "Web pages may not use this proxy", "FORBIDDEN"
     proxy_error = "http_request_denied"
+    advice = "A web page tried to use the proxy. Find out which one, and in whose browser."
 
 
 class ClientUnknown(Refused):
@@ -159,6 +164,7 @@ class ClientUnknown(Refused):
 
     slug, status, title, code = "client-unknown", 401, "Unknown client", "UNAUTHORIZED"
     proxy_error = "http_request_denied"
+    advice = "Give the client a configured key. `ads-proxy keys new CLIENT` makes one."
 
 
 class ClientKeyEnded(Refused):
@@ -166,6 +172,7 @@ class ClientKeyEnded(Refused):
 
     slug, status, title, code = "client-key-ended", 401, "The client's key has expired", "UNAUTHORIZED"
     proxy_error = "http_request_denied"
+    advice = "Make a new key with `ads-proxy keys new CLIENT`, and give it to the client."
 
 
 class PlaceholderRejected(Refused):
@@ -173,6 +180,7 @@ class PlaceholderRejected(Refused):
 
     slug, status, title, code = "placeholder-rejected", 401, "The access token is not valid", "UNAUTHORIZED"
     proxy_error = "http_request_denied"
+    advice = "The client fetches a new token by itself. If it happens again, its client or account was removed."
 
 
 class NotPermitted(Refused):
@@ -180,6 +188,7 @@ class NotPermitted(Refused):
 
     slug, status, title, code = "not-permitted", 403, "The client may not do this", "FORBIDDEN"
     proxy_error = "http_request_denied"
+    advice = "Nothing, if this client is not meant to do that. Otherwise extend its entry under `clients` and reload."
 
 
 class ToolNotPermitted(NotPermitted):
@@ -192,12 +201,17 @@ class BudgetSpent(Refused):
     slug, status, title, code = "budget-spent", 429, "The client's request budget is spent", "THROTTLED"
     proxy_error = "http_request_denied"
     retryable = True
+    advice = (
+        "Ask why the client sends so many requests. If that is right, raise its `requests_per_minute` or "
+        "`max_in_flight`, whichever is spent."
+    )
 
 
 class TooManyConnections(Refused):
     slug, status, title, code = "too-many-connections", 503, "Too many connections", "SERVICE_UNAVAILABLE"
     proxy_error = "connection_limit_reached"
     retryable = True
+    advice = "Find the address that holds them. Then raise `limits.max_connections` or correct that client."
 
 
 # --- account, region and profile ----------------------------------------------------------------------------
@@ -207,10 +221,12 @@ class AccountRequired(Refused):
     """Several accounts, and nothing in the request chooses one."""
 
     slug, title = "account-required", "No account was chosen"
+    advice = "Let the client name an account, or give it a single one under `accounts`."
 
 
 class UnknownAccount(Refused):
     slug, title = "unknown-account", "Unknown account"
+    advice = "Correct the account's name in the client, or configure the account."
 
 
 class UnknownRegion(Refused):
@@ -248,6 +264,7 @@ class SessionElsewhere(Refused):
 class UnknownRoute(Refused):
     slug, status, title, code = "unknown-route", 404, "Unknown route", "NOT_FOUND"
     proxy_error = "destination_not_found"
+    advice = "Correct the client's base URL, or configure the account in it."
 
 
 class NeverForwarded(Refused):
@@ -269,6 +286,7 @@ class ProfileNotKnownYet(Refused):
     )
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = "Look at the account's card: it says why its profiles could not be listed."
 
 
 class UnknownReport(Refused):
@@ -276,12 +294,14 @@ class UnknownReport(Refused):
 
     slug, status, title, code = "unknown-report", 404, "Unknown report", "NOT_FOUND"
     proxy_error = "destination_not_found"
+    advice = "Correct the name in the client, or list it in the client's `reports`."
 
 
 class UnknownParameter(Refused):
     """A query of a named report that means nothing there."""
 
     slug, title = "unknown-parameter", "Unknown query parameter"
+    advice = "Let the client leave the query out, except `refresh=1`."
 
 
 class ReportNotReady(Refused):
@@ -290,6 +310,7 @@ class ReportNotReady(Refused):
     slug, status, title, code = "report-not-ready", 503, "The report has no result yet", "SERVICE_UNAVAILABLE"
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = "Look at Reports: it says what the report waits for."
 
 
 class ReportUnreadable(Refused):
@@ -297,6 +318,7 @@ class ReportUnreadable(Refused):
 
     slug, status, title, code = "report-unreadable", 500, "The report's result cannot be read", "INTERNAL_ERROR"
     proxy_error = "proxy_internal_error"
+    advice = "The log has the cause. Check the disk and `reports.keep.dir`."
 
 
 # --- Amazon's side ------------------------------------------------------------------------------------------
@@ -306,6 +328,10 @@ class UpstreamUnreachable(Refused):
     slug, status, title, code = "upstream-unreachable", 502, "Amazon could not be reached", "BAD_GATEWAY"
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = (
+        "Check this machine's network, its name resolution and the outbound proxy (`upstream.proxy`). Other hosts "
+        "of Amazon may still work."
+    )
 
 
 class UpstreamNameUnresolved(UpstreamUnreachable):
@@ -315,6 +341,10 @@ class UpstreamNameUnresolved(UpstreamUnreachable):
 class UpstreamCertificateRejected(Refused):
     slug, status, title, code = "upstream-certificate-rejected", 502, "Amazon's certificate was rejected", "BAD_GATEWAY"
     proxy_error = "tls_certificate_error"
+    advice = (
+        "Something intercepts the connection to Amazon. If it is your own outbound proxy, set `upstream.ca_file`. "
+        "Otherwise find out what it is."
+    )
 
 
 class UpstreamClosed(Refused):
@@ -323,6 +353,7 @@ class UpstreamClosed(Refused):
     slug, status, title, code = "upstream-closed", 502, "Amazon closed the connection without an answer", "BAD_GATEWAY"
     proxy_error = "connection_terminated"
     retryable = True
+    advice = "Amazon failed. If it happens again, give Amazon's support the request id of its response."
 
 
 class UpstreamMalformed(Refused):
@@ -330,16 +361,22 @@ class UpstreamMalformed(Refused):
 
     slug, status, title, code = "upstream-malformed", 502, "Amazon's answer is not valid HTTP", "BAD_GATEWAY"
     proxy_error = "http_protocol_error"
+    advice = UpstreamClosed.advice
 
 
 class UpstreamTimeout(Refused):
     slug, status, title, code = "upstream-timeout", 504, "Amazon took too long to answer", "GATEWAY_TIMEOUT"
     proxy_error = "http_response_timeout"
     retryable = True
+    advice = (
+        "If it happens again, look at Amazon's status page. If an operation is always slow, raise "
+        "`upstream.response_timeout`."
+    )
 
 
 class UpstreamConnectTimeout(UpstreamTimeout):
     slug, proxy_error = "upstream-connect-timeout", "connection_timeout"
+    advice = UpstreamUnreachable.advice
 
 
 class Throttled(Refused):
@@ -348,6 +385,7 @@ class Throttled(Refused):
     slug, status, title, code = "throttled", 429, "Amazon asked to wait", "THROTTLED"
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = "Let clients send fewer requests. `ads-proxy status` shows the rate limits and how long they last."
 
 
 class NoUsableToken(Refused):
@@ -356,6 +394,7 @@ class NoUsableToken(Refused):
     slug, status, title, code = "no-usable-token", 503, "No usable access token", "SERVICE_UNAVAILABLE"
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = "Look at the account's card: it says what is wrong with its token, and what to do."
 
 
 # --- the proxy itself ---------------------------------------------------------------------------------------
@@ -365,6 +404,7 @@ class Draining(Refused):
     slug, status, title, code = "draining", 503, "The proxy is stopping", "SERVICE_UNAVAILABLE"
     proxy_error = "destination_unavailable"
     retryable = True
+    advice = "The proxy was stopping. To find out why, read the service manager's log."
 
 
 class WriteNotRecorded(Refused):
@@ -385,6 +425,23 @@ class InternalError(Refused):
 
     slug, status, title, code = "internal-error", 500, "Internal error of the proxy", "INTERNAL_ERROR"
     proxy_error = "proxy_internal_error"
+    advice = "This is a defect of the proxy. Report it with the traceback in the log."
+
+
+REFUSALS: Mapping[str, type[Refused]] = MappingProxyType(
+    {
+        kind.slug: kind
+        for kind in tuple(globals().values())
+        if isinstance(kind, type) and issubclass(kind, Refused) and kind is not Refused
+    }
+)
+"""Each kind of the proxy's own answers, by its slug."""
+
+
+def advice_on(slug: str) -> str:
+    """The advice to the operator on refusals with this slug, empty for none."""
+    kind = REFUSALS.get(slug)
+    return kind.advice if kind is not None else ""
 
 
 # --- Failed token requests --------------------------------------------------------------------------------

@@ -120,11 +120,10 @@ def sections() -> dict[str, list[type[errors.Refused]]]:
     source = inspect.getsource(errors)
     headings = [(found.start(), found[1]) for found in re.finditer(r"^# --- (.+?) -+$", source, re.MULTILINE)]
     found: dict[str, list[type[errors.Refused]]] = {}
-    for kind in vars(errors).values():
-        if isinstance(kind, type) and issubclass(kind, errors.Refused) and kind is not errors.Refused:
-            at = source.index(f"\nclass {kind.__name__}(")
-            heading = max((start, name) for start, name in headings if start < at)[1]
-            found.setdefault(heading, []).append(kind)
+    for kind in errors.REFUSALS.values():
+        at = source.index(f"\nclass {kind.__name__}(")
+        heading = max((start, name) for start, name in headings if start < at)[1]
+        found.setdefault(heading, []).append(kind)
     return found
 
 

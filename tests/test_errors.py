@@ -36,6 +36,15 @@ def test_every_slug_is_documented_with_its_status() -> None:
     assert rows == {kind.slug: str(kind.status) for kind in REFUSALS}
 
 
+def test_the_advice_on_a_refusal_is_found_by_its_slug() -> None:
+    """Whole sentences of its own or its parent's; none for most errors of a client, nor for an unknown slug."""
+    assert list(errors.REFUSALS.values()) == REFUSALS
+    assert "allowed_hosts" in errors.advice_on("misdirected-host")
+    assert errors.advice_on("tool-not-permitted") == errors.advice_on("not-permitted")
+    assert errors.advice_on("malformed-request") == errors.advice_on("no-such-slug") == ""
+    assert all(kind.advice.endswith(".") for kind in REFUSALS if kind.advice)
+
+
 @pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.slug)
 def test_a_refusal_becomes_a_problem_document(kind: type[errors.Refused]) -> None:
     """RFC 9457's members, Amazon's two beside, and the header of RFC 9209."""

@@ -20,10 +20,10 @@ from proxy.admin import guard, history, overview, pages, status
 from proxy.admin.cached_result import CachedResult
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
-    SECURITY_HEADERS,
     ActionFailed,
     KeyRequired,
     NoSuchPage,
+    add_headers,
     as_json,
     form_of,
     html,
@@ -103,6 +103,7 @@ class AdminHandlers:
 
     # --- guards ---------------------------------------------------------------------------------------------
 
+    @web.middleware
     async def answer_problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Every failure as a problem document; nothing unexpected tells more than that it happened."""
         try:
@@ -127,6 +128,7 @@ class AdminHandlers:
             self._observer.observe(DefectMet(where, traceback.format_exc()))
             return problem(request, errors.InternalError("The proxy's log has the details."))
 
+    @web.middleware
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Host, then origin, then key; what invited people reach has checks of its own, and no key.
 
@@ -308,35 +310,20 @@ def make_admin(
     their own."""
     handlers = AdminHandlers(view, metrics, history, observer, invitations)
 
-    @web.middleware
-    async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await handlers.answer_problems(request, handler)
+    async def keep_sampling() -> None:
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            await history.sample()
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await handlers.check(request, handler)
-
-    async def keep_sampling(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sample(history))
+    async def sampling(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(keep_sampling())
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    async def add_headers(_request: web.Request, answer: web.StreamResponse) -> None:
-        for name, value in SECURITY_HEADERS.items():
-            answer.headers[name] = value
-        answer.headers.setdefault("Cache-Control", "no-store")
-        answer.headers["Server"] = "ads-proxy"
-
-    app = web.Application(middlewares=[answer_problems, check], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[handlers.answer_problems, handlers.check], client_max_size=MAX_BODY_BYTES)
     app.add_routes(handlers.routes())
-    app.cleanup_ctx.append(keep_sampling)
+    app.cleanup_ctx.append(sampling)
     app.on_response_prepare.append(add_headers)
     return app
-
-
-async def _sample(history: RequestHistory) -> None:
-    while True:
-        await asyncio.sleep(STEP_SECONDS)
-        await history.sample()

@@ -479,65 +479,18 @@ def _names(names: Iterable[str]) -> list[str]:
 
 # --- Advice on failed requests --------------------------------------------------------------------------------
 
-_SEE_ACCOUNT: Final = "Look at the account's card: it says what is wrong with its token, and what to do."
 _CLIENT: Final = "Correct the client's request. The proxy needs no change."
-_CLIENTS_POLICY: Final = (
-    "Nothing, if this client is not meant to do that. Otherwise extend its entry under `clients` and reload."
-)
-_NETWORK: Final = (
-    "Check this machine's network, its name resolution and the outbound proxy (`upstream.proxy`). Other hosts of "
-    "Amazon may still work."
-)
-_SLOW: Final = (
-    "If it happens again, look at Amazon's status page. If an operation is always slow, raise "
-    "`upstream.response_timeout`."
-)
 _SOME_ITEMS: Final = (
     "Some items of the write failed, although its status is that of a success. The client's response lists them with "
     "their errors."
 )
-_SUPPORT: Final = "Amazon failed. If it happens again, give Amazon's support the request id of its response."
+_SUPPORT: Final = errors.UpstreamClosed.advice
 
-STEPS_OF_REFUSALS: Final = {
-    "misdirected-host": "Add the host name that the client uses to `allowed_hosts`, or correct the client's base URL.",
-    "cross-origin": "A web page tried to use the proxy. Find out which one, and in whose browser.",
-    "client-unknown": "Give the client a configured key. `ads-proxy keys new CLIENT` makes one.",
-    "client-key-ended": "Make a new key with `ads-proxy keys new CLIENT`, and give it to the client.",
-    "placeholder-rejected": "The client fetches a new token by itself. If it happens again, its client or account was "
-    "removed.",
-    "not-permitted": _CLIENTS_POLICY,
-    "tool-not-permitted": _CLIENTS_POLICY,
-    "budget-spent": "Ask why the client sends so many requests. If that is right, raise its `requests_per_minute` or "
-    "`max_in_flight`, whichever is spent.",
-    "too-many-connections": "Find the address that holds them. Then raise `limits.max_connections` or correct that "
-    "client.",
-    "account-required": "Let the client name an account, or give it a single one under `accounts`.",
-    "unknown-account": "Correct the account's name in the client, or configure the account.",
-    "only-readable": "Let the client send GET.",
-    "unknown-report": "Correct the name in the client, or list it in the client's `reports`.",
-    "unknown-parameter": "Let the client leave the query out, except `refresh=1`.",
-    "report-not-ready": "Look at Reports: it says what the report waits for.",
-    "report-unreadable": "The log has the cause. Check the disk and `reports.keep.dir`.",
-    "unknown-route": "Correct the client's base URL, or configure the account in it.",
-    "profile-not-known-yet": "Look at the account's card: it says why its profiles could not be listed.",
-    "upstream-unreachable": _NETWORK,
-    "upstream-name-unresolved": _NETWORK,
-    "upstream-connect-timeout": _NETWORK,
-    "upstream-certificate-rejected": "Something intercepts the connection to Amazon. If it is your own outbound proxy, "
-    "set `upstream.ca_file`. Otherwise find out what it is.",
-    "upstream-closed": _SUPPORT,
-    "upstream-malformed": _SUPPORT,
-    "upstream-timeout": _SLOW,
-    "throttled": "Let clients send fewer requests. `ads-proxy status` shows the rate limits and how long they last.",
-    "no-usable-token": _SEE_ACCOUNT,
-    "draining": "The proxy was stopping. To find out why, read the service manager's log.",
-    "internal-error": "This is a defect of the proxy. Report it with the traceback in the log.",
-}
 _OF_FAULTS: Final[dict[str, str]] = {
     Fault.CLIENT_GONE: "The client disconnected during the response. Compare its timeout with Amazon's response time.",
     Fault.CLIENT_STALLED: "The client stopped reading its response. Check the machine that it runs on.",
     Fault.UPSTREAM_DIED: _SUPPORT,
-    Fault.UPSTREAM_TIMEOUT: _SLOW,
+    Fault.UPSTREAM_TIMEOUT: errors.UpstreamTimeout.advice,
 }
 _OF_STATUSES: Final = {
     0: "The client disconnected before the response. Compare its timeout with Amazon's response time.",
@@ -551,7 +504,7 @@ _OF_STATUSES: Final = {
 def next_step(status: int, refusal: str, fault: str) -> str:
     """A sentence. `refusal` is the slug of the proxy's own answer, `fault` says how one broke; both may be empty."""
     if refusal:
-        return STEPS_OF_REFUSALS.get(refusal) or (_CLIENT if status < 500 else _SEE_ACCOUNT)
+        return errors.advice_on(refusal) or (_CLIENT if status < 500 else errors.NoUsableToken.advice)
     if fault:
-        return _OF_FAULTS.get(fault) or STEPS_OF_REFUSALS.get(fault) or _SUPPORT
+        return _OF_FAULTS.get(fault) or errors.advice_on(fault) or _SUPPORT
     return _OF_STATUSES.get(status) or (_SUPPORT if status >= 500 else _CLIENT)

@@ -21,8 +21,8 @@ from cachetools import TTLCache
 from proxy import errors
 from proxy.admin import guard
 from proxy.admin.pages import ReplacementConfirmation, prose
-from proxy.admin.responses import SECURITY_HEADERS, html
-from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name
+from proxy.admin.responses import add_headers, html
+from proxy.admin.sign_in import MAX_PENDING, STATE_SECONDS, PendingSignIns, SignInFlow, cookie_name, keep_begun
 from proxy.events import DefectMet, InvitationUsed, SignInOutcome
 from proxy.tokens.invitation import PATH, Invitation, InvitationState, is_signed, read_claim, signing_key, state_of
 
@@ -65,6 +65,7 @@ class InvitationHandlers:
         """Whether a path is under the prefix."""
         return path == PATH or path.startswith(f"{PATH}/")
 
+    @web.middleware
     async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Host and origin as on the admin listener; every refusal is a page that leads nowhere."""
         try:
@@ -109,15 +110,7 @@ class InvitationHandlers:
         begun = self._flow.begin(source)
         self._begun[begun.state] = (invitation.id, token)
         answer = html(leaving_page(begun.url))
-        answer.set_cookie(
-            begun.cookie_name,
-            begun.cookie_value,
-            path=PATH,
-            max_age=STATE_SECONDS,
-            httponly=True,
-            secure=self._url.startswith("https:"),
-            samesite="Lax",
-        )
+        keep_begun(answer, begun, PATH, secure=self._url.startswith("https:"))
         return answer
 
     def _make_room(self, id_: str) -> None:
@@ -184,16 +177,7 @@ def _ended(state: InvitationState) -> web.Response:
 def make_invitations(handlers: InvitationHandlers) -> web.Application:
     """The application where they are served on sockets of their own."""
 
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await handlers.guarded(request, handler)
-
-    async def add_headers(_request: web.Request, answer: web.StreamResponse) -> None:
-        answer.headers.update(SECURITY_HEADERS)
-        answer.headers.setdefault("Cache-Control", "no-store")
-        answer.headers["Server"] = "ads-proxy"
-
-    app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[handlers.guarded], client_max_size=MAX_BODY_BYTES)
     app.add_routes(handlers.routes())
     app.on_response_prepare.append(add_headers)
     return app

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import HttpVersion11, web
 
 from proxy.admin.guard import HEALTH, SAFE_METHODS
-from proxy.admin.responses import SECURITY_HEADERS, problem
+from proxy.admin.responses import add_headers, problem
 from proxy.errors import ExpectationFailed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def refusing_expectations(handler: Handler) -> Handler:
         if request.version < HttpVersion11 or expectations in ([], ["100-continue"]):
             return await handler(request)
         answer = problem(request, ExpectationFailed("The only supported expectation is `100-continue`; send no other."))
-        answer.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store", "Server": "ads-proxy"})
+        await add_headers(request, answer)
         return answer
 
     return handle

@@ -73,7 +73,8 @@ def verdict(
         return {"tone": "busy", "sentence": "No account is configured."}
     count = sum(map(len, stopped.values()))
     if count:
-        who = "No account serves" if count == total else f"{count} of {total} accounts {_do(count)} not serve"
+        do = "does" if count == 1 else "do"
+        who = "No account serves" if count == total else f"{count} of {total} accounts {do} not serve"
         reasons = _listed([_because(why, stopped[why]) for why in Outage if why in stopped])
         tone = "busy" if set(stopped) == {Outage.STARTING} else "bad"
         return {"tone": tone, "sentence": f"{who}: {reasons}."}
@@ -84,10 +85,6 @@ def verdict(
         what = "it needs" if total == 1 else f"{attention} of them {'needs' if attention == 1 else 'need'}"
         return {"tone": "busy", "sentence": f"{serve}, but {what} attention."}
     return {"tone": "good", "sentence": f"Everything works. {serve}."}
-
-
-def _do(count: int) -> str:
-    return "does" if count == 1 else "do"
 
 
 def _because(why: Outage, names: Sequence[str]) -> str:

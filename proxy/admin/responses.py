@@ -73,6 +73,13 @@ async def form_of(request: web.Request) -> dict[str, str]:
         raise errors.MalformedRequest("The form cannot be read.") from None
 
 
+async def add_headers(_request: web.BaseRequest, answer: web.StreamResponse) -> None:
+    """Add the headers that every answer has. A signal handler of aiohttp's `on_response_prepare`."""
+    answer.headers.update(SECURITY_HEADERS)
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.headers["Server"] = "ads-proxy"
+
+
 def keep_session(answer: web.StreamResponse, request: web.Request, token: str) -> None:
     """Let the browser keep the console's session."""
     answer.set_cookie(

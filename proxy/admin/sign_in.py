@@ -230,15 +230,7 @@ class SignInHandlers:
             answer = web.Response(status=302, headers={"Location": begun.url})
         else:
             answer = html(pages.onward_page(f"Connect {source.account}", begun.url, "Go on to Amazon"))
-        answer.set_cookie(
-            begun.cookie_name,
-            begun.cookie_value,
-            path="/login",
-            max_age=STATE_SECONDS,
-            httponly=True,
-            secure=request.secure,
-            samesite="Lax",
-        )
+        keep_begun(answer, begun, "/login", secure=request.secure)
         return answer
 
     async def _callback(self, request: web.Request) -> web.Response:
@@ -267,6 +259,19 @@ def _ended(result: SignInResult | ReplacementConfirmation, state: str) -> web.Re
     answer = html(pages.result_page(result), result.status)
     answer.del_cookie(cookie_name(state), path="/login")
     return answer
+
+
+def keep_begun(answer: web.Response, begun: BegunSignIn, path: str, *, secure: bool) -> None:
+    """Let the browser keep what shows later that it began this sign-in."""
+    answer.set_cookie(
+        begun.cookie_name,
+        begun.cookie_value,
+        path=path,
+        max_age=STATE_SECONDS,
+        httponly=True,
+        secure=secure,
+        samesite="Lax",
+    )
 
 
 def require_own_origin(request: web.Request) -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from proxy.admin.view import AdminView
     from proxy.audit.stream import AuditCounts
     from proxy.config import Account
-    from proxy.profiles.reach import MergedAdsAccount
     from proxy.tokens.values import CredentialStatus
 
 
@@ -438,17 +437,13 @@ async def find_ads_accounts(view: AdminView, search: str, limit: int) -> dict[st
     for name in view.accounts():
         await pause()
         for each in view.ads_accounts(name):
-            words = each.id, each.name, each.kind, each.account, *_places_of(each), *each.profiles, *each.entities
-            if _holds(search, *words):
+            places = *each.countries, *each.regions
+            if _holds(search, each.id, each.name, each.kind, each.account, *places, *each.profiles, *each.entities):
                 total += 1
                 if total <= limit:
                     found.append(asdict(each))
             await pause()
     return {"total": total, "ads_accounts": found}
-
-
-def _places_of(ads_account: MergedAdsAccount) -> tuple[str, ...]:
-    return (*ads_account.countries, *ads_account.regions)
 
 
 def _holds(search: str, *texts: str) -> bool:

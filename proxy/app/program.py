@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
-from proxy.access.client_keys import KeyUses, locked_out_at
+from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
@@ -19,94 +19,69 @@ from proxy.admin.invitations import InvitationHandlers, make_invitations
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
 from proxy.advice import options_in_use
-from proxy.app.capabilities import CapabilityMemory, plug_in
+from proxy.app.audit import begin_audit, close_audit, open_audit
+from proxy.app.client_key_changes import ClientKeyReporter
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
+from proxy.app.notice_channels import notice_channels
 from proxy.app.process import connections_within, defect_of
-from proxy.app.rules import RuleSources, capability_settings, named_reports, report_rules, rules_of
+from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
+from proxy.app.rules import RuleSources, capability_settings, connection_notes, named_reports, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
+from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
+from proxy.app.thread_messages import ThreadMessages
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
-from proxy.audit.file import AuditFile, open_at_start
-from proxy.audit.records import AuditTrail, dated, note
-from proxy.audit.stream import AuditOutputs, AuditStream
-from proxy.audit.write_reading import WriteReader
-from proxy.config import Address, default_spill_directory, environment, wants_colours
+from proxy.audit.records import AuditTrail
+from proxy.config import Address, environment, wants_colours
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor, bind, bound_address
 from proxy.downstream.table import ConnectionTable
 from proxy.errors import StartupError
-from proxy.events import (
-    AdsAccountsListed,
-    AuditFailed,
-    AuditOpened,
-    CertificateLoaded,
-    ClientKeyChanged,
-    ClientKeysInForce,
-    KeyChange,
-    Observers,
-    OrdersPaced,
-    ProfilesListed,
-    ServerStarted,
-)
-from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.mcp.capability import McpMemory
+from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
-from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
 from proxy.net.session import make_session
-from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
-from proxy.observability.deprecated_calls import DeprecatedCalls
-from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
 from proxy.observability.recent_requests import RecentRequests
 from proxy.profiles.directory import ProfileDirectory, TokenObserver
-from proxy.profiles.listing import ProfileSource
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
-from proxy.routing.operations import DEPRECATED
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
-from proxy.tokens.opening import SharedSettings, SpillDirectory, open_store
+from proxy.tokens.opening import open_store
 from proxy.tokens.store import StoreHealth
-from proxy.tokens.values import TokenSettings, TokenSource
-from proxy.upstream.pool import Pools
-from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Iterable, Mapping
 
     import aiohttp
 
-    from proxy.access.client_keys import ClientKey
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
-    from proxy.config import AuditSection, Config
-    from proxy.events import Event, Observer
+    from proxy.config import Config
+    from proxy.events import Event
     from proxy.forwarding.decision import Rules
-    from proxy.observability.sink import Sink
+    from proxy.forwarding.forwarder import Forwarder
     from proxy.reports.overview import NamedReports
     from proxy.tokens.store import Store
+    from proxy.upstream.pool import Pools
 
 
 class Program:
     """Made with a configuration; `start` opens everything, `stop` closes what was opened, also where a start failed."""
 
     forwarder: Forwarder
-    connected: ConnectionTable
+    client_connections: ConnectionTable
     pools: Pools
     tokens: TokenManager
     directory: ProfileDirectory
@@ -151,10 +126,9 @@ class Program:
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
-        self._deprecated = DeprecatedCalls((each.name for each in DEPRECATED), self.metrics.observe)
-        observing = self.metrics, self.logs, self.history, self.notifier, self._deprecated
-        self.observers = Observers((*observing, *trails, *traces))
-        self.accounting = Accounting(self.observers, self._journal(trails), tracing_of(config, traces))
+        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=(self.notifier, *traces))
+        self.accounting = make_accounting(outputs, tracing_of(config, traces))
+        self.observers = self.accounting.observer
         self._make_shared_parts(config, open_files)
         self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
@@ -187,7 +161,8 @@ class Program:
         config, opened = self.config, self._opened
         self.metrics.accounts(config.accounts)
         self.messages.begin()
-        self._start_audit()
+        if self.audit is not None:
+            opened.callback(begin_audit(self.audit, self.accounting.write_gate, self.observers).cancel)
         client_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
@@ -204,7 +179,7 @@ class Program:
         self.session = make_session(self._names)
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
-        await self.notifier.start(store, self._notice_channels(config))
+        await self.notifier.start(store, notice_channels(config, self.session, self.trusted))
         await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
@@ -265,8 +240,9 @@ class Program:
             self._opened.push_async_callback(self.workers.stop)
             await self.workers.start(sockets)
             return
-        parts = self.client_connections, self.forwarder, self._connect, self._tls.context
-        self.acceptors = [Acceptor(bound, *parts) for bound in sockets]
+        parts = self.client_connections, self.forwarder
+        connect = partial(ClientConnection, *parts)
+        self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in sockets]
 
     async def _follow_reports(self, config: Config) -> None:
         """Run the named reports of a configuration. What that needs is imported where there are some."""
@@ -317,30 +293,8 @@ class Program:
         if self.audit is None:
             return ()
         self.metrics.watch_audit(self.audit.counts)
-        self._opened.callback(self._close_audit, self.audit)
+        self._opened.callback(close_audit, self.audit, self.logs)
         return (AuditTrail(self.audit.put, self.logs.redaction.clean, time.time),)
-
-    def _journal(self, trails: tuple[AuditTrail, ...]) -> Journal:
-        journal = Journal(self.metrics.requests, self.logs, auditors=trails, recent=self.history.recent)
-        journal.count_write = self.metrics.count_write
-        journal.deprecated = self._deprecated
-        return journal
-
-    def _start_audit(self) -> None:
-        if self.audit is None:
-            return
-        self.audit.start()
-        audit, gate = self.audit, self.accounting.write_gate
-        gate.takes_writes = lambda: audit.takes_writes(gate.unrecorded)
-        watch = asyncio.get_running_loop().create_task(watch_stream(self.audit))
-        self._opened.callback(watch.cancel)
-        if self.audit.file is not None:
-            self.observers.observe(opened(self.audit.file))
-
-    def _close_audit(self, stream: AuditStream) -> None:
-        unwritten = stream.close()
-        if unwritten:
-            self.logs.observe(AuditFailed("the program stops", unwritten))
 
     async def _start_admin(
         self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
@@ -372,25 +326,18 @@ class Program:
         for each in hub:
             each.tokens, each.directory = self.tokens, self.directory
             self.tokens.rejected = each.watch
-        loop = asyncio.get_running_loop()
-        self.accounting.journal.gather(loop.call_soon)
-        deadlines = Deadlines(loop)
-        opened.callback(deadlines.stop)
-        self.pools = Pools(deadlines, self._names)
-        opened.callback(self.pools.close)
-        shared = self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting
-        self._dependencies = Dependencies(*shared)
-        self._memory = CapabilityMemory(
-            McpMemory(self._sessions, self._hints, self.observers), self.reports, WriteReader(self.accounting.defect)
-        )
-        self.forwarder = Forwarder(self._dependencies, self.pools, self.rules(config))
-        self._measure_client_keys()
-        self._watch_keys()
-        self.client_connections = ConnectionTable(deadlines)
+        self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
+        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports)
+        path = self._path = RequestPath(self.accounting, shared, self._names)
+        opened.callback(path.close)
+        self.pools, self.forwarder = path.pools, path.begin(self.rules(config), capability_settings(config))
+        self._client_keys = ClientKeyReporter(self.observers, self.metrics, self._uses)
+        opened.callback(self._client_keys.begin(self.forwarder.rules.clients).cancel)
+        self.client_connections = ConnectionTable(path.deadlines)
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)
-        await self.directory.start(profile_sources(config, self._tls.authorities.context))
+        await self.directory.start(profile_sources(config, self.trusted))
 
     async def stop(self) -> None:
         """Close everything that was opened, in reverse."""
@@ -410,7 +357,7 @@ class Program:
             rules, lwa = self.rules(config), self._login_with_amazon(config)
             # With thousands of accounts this takes a while, and requests are served meanwhile.
             sources = await asyncio.to_thread(token_sources, config)
-            lists = await asyncio.to_thread(profile_sources, config, self._tls.authorities.context)
+            lists = await asyncio.to_thread(profile_sources, config, self.trusted)
             self.metrics.accounts({*self.config.accounts, *config.accounts})  # new ones before their first token
             await self.tokens.reconfigure(sources, settings=token_settings(config), lwa=lwa)
         except StartupError:
@@ -421,14 +368,11 @@ class Program:
             self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
-        self.notifier.reconfigure(self._notice_channels(config))
+        self.notifier.reconfigure(notice_channels(config, self.session, self.trusted))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
-        keys = self._client_keys()
-        self.forwarder.apply(rules)
-        self._measure_client_keys()
-        for change in compare_keys(keys, self._client_keys()):
-            self.observers.observe(change)
+        self._path.apply(rules, capability_settings(config))
+        self._client_keys.follow(rules.clients)
         await self.directory.reconfigure(lists)
         if self.workers is not None:
             await self.workers.apply(config)
@@ -442,8 +386,7 @@ class Program:
 
             check_reports(config)
         of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
-        rules = rules_of(config, RuleSources(*of))
-        return plug_in(rules, capability_settings(config), self._memory, self._dependencies)
+        return rules_of(config, RuleSources(*of))
 
     @property
     def report_results(self) -> NamedReports | None:
@@ -466,10 +409,6 @@ class Program:
         log = config.log
         self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
 
-    def _connect(self) -> ClientConnection:
-        """A new connection's protocol."""
-        return ClientConnection(self.client_connections, self.forwarder)
-
     def _list_profiles_again(self, account: str) -> None:
         self.directory.list_again(account)
 
@@ -485,238 +424,19 @@ class Program:
         for account, count in ads_accounts.items():
             self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
-    def _measure_client_keys(self) -> None:
-        """Tell when each client is without a key, and forget the uses of keys that are gone."""
-        keys: dict[str, list[ClientKey]] = {}
-        for client, key in self._client_keys():
-            keys.setdefault(client, []).append(key)
-        self.metrics.client_keys({client: locked_out_at(owned) for client, owned in keys.items()})
-        self._uses.keep(key.digest for owned in keys.values() for key in owned)
-
-    def _client_keys(self) -> tuple[OwnedKey, ...]:
-        return tuple((known.client, known.key) for known in self.forwarder.rules.clients.known_keys())
-
-    def _watch_keys(self) -> None:
-        """Tell which keys there are, and of each as it ends."""
-        keys = self._client_keys()
-        if keys:
-            self.observers.observe(ClientKeysInForce(tuple(f"{client} {key.id}" for client, key in keys)))
-        task = asyncio.get_running_loop().create_task(watch_keys(self._client_keys, self.observers))
-        self._opened.callback(task.cancel)
-
     def _bind(self, name: str, address: Address) -> list[socket.socket]:
         sockets = bind(name, address)
         for bound in sockets:
             self._opened.callback(bound.close)
         return sockets
 
-    def _notice_channels(self, config: Config) -> tuple[NoticeChannel, ...]:
-        return notice_channels(config, self.session, self.trusted)
-
     def _tell(self, event: Event) -> None:
         """For an observer that tells something itself."""
         self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:
-        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self._tls.authorities.context)
+        return LoginWithAmazon(self.session, proxy=config.upstream.proxy, ssl_context=self.trusted)
 
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an uncaught exception."""
         self.observers.observe(defect_of(context))
-
-
-# --- What becomes of clients' keys -----------------------------------------------------------------------
-
-OwnedKey = tuple[str, "ClientKey"]
-"""A client's name and one of its keys."""
-LOOK_AT_KEYS = 5.0
-
-
-def compare_keys(before: Iterable[OwnedKey], after: Iterable[OwnedKey]) -> tuple[ClientKeyChanged, ...]:
-    """What a reload did to keys: taken out, added, or given another end or note."""
-    old = {(client, key.digest): key for client, key in before}
-    new = {(client, key.digest): key for client, key in after}
-    return (
-        *(_changed(client, key, KeyChange.REMOVED) for (client, _), key in _without(old, new)),
-        *(_changed(client, key, KeyChange.ADDED) for (client, _), key in _without(new, old)),
-        *(
-            _changed(owner[0], key, KeyChange.CHANGED)
-            for owner, key in new.items()
-            if owner in old and key != old[owner]
-        ),
-    )
-
-
-def ended_between(keys: Iterable[OwnedKey], since: float, now: float) -> tuple[ClientKeyChanged, ...]:
-    """The keys whose end came after `since` and has come by `now`; both are wall-clock time."""
-    return tuple(
-        _changed(client, key, KeyChange.ENDED)
-        for client, key in keys
-        if key.ends_at is not None and since < key.ends_at <= now
-    )
-
-
-def _without(
-    some: dict[tuple[str, str], ClientKey], others: dict[tuple[str, str], ClientKey]
-) -> list[tuple[tuple[str, str], ClientKey]]:
-    return [(owner, key) for owner, key in some.items() if owner not in others]
-
-
-def _changed(client: str, key: ClientKey, change: KeyChange) -> ClientKeyChanged:
-    return ClientKeyChanged(client, key.id, change, key.note, key.ends_at)
-
-
-async def watch_keys(keys: Callable[[], Iterable[OwnedKey]], observer: Observer) -> None:
-    """Report keys as they expire, for ever."""
-    since = time.time()
-    while True:
-        await asyncio.sleep(LOOK_AT_KEYS)
-        now = time.time()
-        for event in ended_between(keys(), since, now):
-            observer.observe(event)
-        since = max(since, now)
-
-
-# --- The audit stream of a configuration -----------------------------------------------------------------
-
-LOOK_SECONDS = 1.0
-
-
-class ThreadMessages:
-    """Events of another thread, observed on the event loop; before it runs, and after, they are lost."""
-
-    def __init__(self, observe: Callable[[Event], None]) -> None:
-        self._observe = observe
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def __repr__(self) -> str:
-        return f"<ThreadMessages {'heard' if self._loop is not None else 'not heard'}>"
-
-    def begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    def tell(self, event: Event) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._observe, event)
-
-
-def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
-    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
-
-    Raises `StartupError`.
-    """
-    if section.file is None and not section.stdout:
-        return None
-    file = None if section.file is None else open_at_start(section.file)
-    copy = output.put if section.stdout else None
-    outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
-    return AuditStream(outputs)
-
-
-async def watch_stream(stream: AuditStream) -> None:
-    """Have the stream notice a disk that hangs, for ever."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        stream.look()
-
-
-def opened(file: AuditFile) -> AuditOpened:
-    """How the file was found."""
-    end = file.end
-    torn = "its last line was torn by a crash" if end.torn else ""
-    unclosed = "the program before ended without closing it, so that its last records may be missing"
-    problem = end.cut, torn, unclosed if end.unclosed else ""
-    return AuditOpened(end.head.sequence, end.head.digest, "; ".join(filter(None, problem)))
-
-
-def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
-    return dated(note(action, said), time.time())
-
-
-# --- How people are told at once, as a configuration has it ----------------------------------------------
-
-
-def notice_channels(
-    config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
-) -> tuple[NoticeChannel, ...]:
-    """None, one or both."""
-    notify, channels = config.notify, list[NoticeChannel]()
-    if notify.webhook is not None:
-        channels.append(WebhookChannel(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
-    if notify.command:
-        channels.append(CommandChannel(notify.command))
-    return tuple(channels)
-
-
-# --- A `Config` as the values that tokens and profiles are made from -------------------------------------
-
-
-def token_sources(config: Config) -> tuple[TokenSource, ...]:
-    """What the token manager must know of each account."""
-    return tuple(
-        TokenSource(
-            account=name,
-            token_url=config.regions[account.region].token_url,
-            client_id=account.client_id,
-            client_secret=account.secrets[0],
-            older_secret=account.secrets[1],
-            refresh_token=account.refresh_tokens[0],
-            older_refresh_token=account.refresh_tokens[1],
-            sign_in_url=_sign_in_url(config.admin_listen, name),
-            consented_on=account.consented_on,
-        )
-        for name, account in config.accounts.items()
-    )
-
-
-def _sign_in_url(admin: Address, account: str) -> str:
-    """Where a browser on this machine signs in; empty while the system still chooses the port."""
-    reached = Address("localhost", admin.port) if admin.host in ("0.0.0.0", "::") else admin
-    return f"http://{reached}/login/{account}" if admin.port else ""
-
-
-def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:
-    """What the profile directory must know of each account: it lists in every region."""
-    api_urls = {region: addresses.api_url for region, addresses in config.regions.items()}
-    return tuple(
-        ProfileSource(
-            account=name,
-            client_id=account.client_id,
-            api_urls=api_urls,
-            pins_first=account.default_profile == "first",
-            refresh_token=account.refresh_tokens[0],
-            proxy=config.upstream.proxy,
-            ssl_context=context,
-        )
-        for name, account in config.accounts.items()
-    )
-
-
-def spill_directory(config: Config, environ: Mapping[str, str]) -> SpillDirectory | None:
-    """Where copies go of refresh tokens that a shared store cannot take; None where they are turned off."""
-    spill = config.state.spill
-    if spill == "off":
-        return None
-    return SpillDirectory(str(spill or default_spill_directory(environ)), required=spill is not None)
-
-
-def shared_settings(config: Config, environ: Mapping[str, str]) -> SharedSettings:
-    """What a store on a server needs in addition to its address and keys."""
-    return SharedSettings(config.state.max_connections, spill_directory(config, environ))
-
-
-def token_settings(config: Config) -> TokenSettings:
-    tokens = config.tokens
-    return TokenSettings(tokens.refresh_ahead, tokens.request_wait, probe_interval=tokens.probe_interval)
-
-
-def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
-    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
-    allowed *= config.workers
-    if not allowed or allowed >= config.limits.max_connections:
-        return ()
-    return (
-        f"The limit of open files is too low for limits.max_connections: the proxy accepts {allowed} client "
-        "connections; raise the limit (ulimit -n, LimitNOFILE).",
-    )

@@ -89,7 +89,7 @@ def make_rules(
         pool_settings=pool_settings(config, authorities),
         timeouts=Timeouts(config.upstream.response_timeout, config.upstream.idle_timeout),
         endpoints=_endpoints(config),
-        api_hosts=_location_hosts(config),
+        api_hosts=frozenset(urlsplit(address).netloc.lower().encode() for _, address in _api_addresses(config)),
         replay_bytes=config.limits.replay_bytes,
         retry_wait=config.upstream.retry_wait,
         rewrite_locations=config.rewrite_locations,
@@ -138,6 +138,17 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
+def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
+    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
+    allowed *= config.workers
+    if not allowed or allowed >= config.limits.max_connections:
+        return ()
+    return (
+        f"The limit of open files is too low for limits.max_connections: the proxy accepts {allowed} client "
+        "connections; raise the limit (ulimit -n, LimitNOFILE).",
+    )
+
+
 def pool_settings(config: Config, authorities: Authorities | None) -> PoolSettings:
     upstream = config.upstream
     return PoolSettings(
@@ -154,11 +165,6 @@ def _endpoints(config: Config) -> dict[tuple[str, str], str]:
         **{("api", name): region.api_url for name, region in config.regions.items()},
         **{("mcp", name): region.mcp_url for name, region in config.regions.items()},
     }
-
-
-def _location_hosts(config: Config) -> frozenset[bytes]:
-    """Amazon's own API hosts and the configured ones: an address at any of them is led back through the proxy."""
-    return frozenset(urlsplit(address).netloc.lower().encode() for _, address in _api_addresses(config))
 
 
 # --- clients ------------------------------------------------------------------------------------------------

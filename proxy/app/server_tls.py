@@ -152,17 +152,13 @@ class Authorities:
 
     def take(self, pem: bytes | None) -> None:
         """Believe these. Raises `OSError` or `ssl.SSLError`, and changes nothing, where they cannot be used."""
-        digest = hashlib.sha256(pem).hexdigest() if pem is not None else ""
-        if digest != self.digest:
-            self.context = _context_of(pem)
-            self.pem, self.digest = pem, digest
-
-
-def _context_of(pem: bytes | None) -> ssl.SSLContext | None:
-    if pem is None:
-        return None
-    with as_file(pem) as path:
-        return client_context(path)
+        context, digest = None, hashlib.sha256(pem).hexdigest() if pem is not None else ""
+        if digest == self.digest:
+            return
+        if pem is not None:
+            with as_file(pem) as path:
+                context = client_context(path)
+        self.context, self.pem, self.digest = context, pem, digest
 
 
 # --- PEM that was read, for libraries that take it from files alone --------------------------------------

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.app.program import shared_settings
 from proxy.app.report_orders import check_reports
 from proxy.app.rules import make_operations
 from proxy.app.server_tls import ServerTls
+from proxy.app.sources import shared_settings
 from proxy.app.telemetry import require_extra
 from proxy.app.workers.worker_group import require_shared_memory
 from proxy.audit import file as audit_file

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.config import Config
-    from proxy.events import AttemptEnded, Event
+    from proxy.events import AttemptEnded, Event, Observer
     from proxy.observability.metrics import Metrics
     from proxy.observability.traces import Traces
 
@@ -61,8 +61,8 @@ def require_extra(config: Config) -> None:
         raise ConfigurationError((_MISSING,)) from error
 
 
-def tracing_of(config: Config, traces: tuple[Traces, ...]) -> Tracing | None:
-    """What gives requests their spans, if anybody makes them."""
+def tracing_of(config: Config, traces: tuple[Observer, ...]) -> Tracing | None:
+    """What gives requests their spans, if anybody takes them: `traces`, or what forwards them to the supervisor."""
     return Tracing(traces[0], trusts=config.telemetry.trust_traceparent) if traces else None
 
 

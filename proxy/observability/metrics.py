@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
-from proxy import events
+from proxy import errors, events
 from proxy.events import CredentialState, Event, RequestFinished
 from proxy.observability import request_metrics
 from proxy.observability.exposition import form_of
@@ -179,7 +179,7 @@ REFUSED = _counter(
     "refused_total",
     "Requests that the proxy answered itself, by the slug of the answer.",
     ("reason",),
-    known=product(sorted(request_metrics.refusal_slugs())),
+    known=product(sorted(errors.REFUSALS)),
 )
 AMAZON_REFUSALS = _counter(
     "amazon_refusals_total",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Exemplar
 
-from proxy import errors
 from proxy.events import declines_stream
 from proxy.observability.instruments import (
     Buckets,
@@ -453,15 +452,3 @@ REFRESH_RESULTS: Final = (
 REPLAY_REASONS: Final = ("unauthorized", "connection", "throttled", "silence")
 REPLAY_OUTCOMES: Final = ("recovered", "failed", "impossible")
 RELOAD_RESULTS: Final = ("success", "failure")
-
-
-def refusal_slugs() -> frozenset[str]:
-    """The slugs of all the refusals there are, so that each is counted from zero."""
-    found: set[str] = set()
-    waiting: list[type[errors.Refused]] = [errors.Refused]
-    while waiting:
-        kind = waiting.pop()
-        if kind.__module__ == errors.__name__:
-            found.add(kind.slug)
-        waiting.extend(kind.__subclasses__())
-    return frozenset(found - {errors.Refused.slug})

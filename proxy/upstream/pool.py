@@ -559,6 +559,11 @@ class LocalSlots:
         """No other process can give one."""
 
 
+def local_slots(_origin: Origin, limit: int) -> LocalSlots:
+    """The places for connections of a process that shares its limit with no other."""
+    return LocalSlots(limit)
+
+
 # --- The pools of all hosts ------------------------------------------------------------------------------
 
 
@@ -584,7 +589,7 @@ class Pools:
         self,
         deadlines: Deadlines,
         names: Names,
-        make_slots: Callable[[Origin, int], ConnectionSlots] = lambda _origin, limit: LocalSlots(limit),
+        make_slots: Callable[[Origin, int], ConnectionSlots] = local_slots,
     ) -> None:
         self._deadlines = deadlines
         self._make_slots = make_slots

@@ -15,10 +15,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from proxy.access.client_keys import ClientKey
 from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
-from proxy.app.program import OwnedKey, Program, compare_keys, connection_notes, ended_between
+from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, Reloader
 from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
@@ -26,7 +25,6 @@ from proxy.audit import stream as audit_stream
 from proxy.audit.file import AuditFile
 from proxy.config import AccountFileReader, Config, load
 from proxy.errors import ConfigurationError, ListenError, StateError
-from proxy.events import ClientKeyChanged, KeyChange
 from proxy.secret import Secret
 from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse
@@ -88,14 +86,6 @@ async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: p
         assert told.count(pack("watch")) == 1
     finally:
         await program.stop()
-
-
-@pytest.mark.parametrize(("workers", "accepted"), [(1, "300"), (2, "600"), (4, "")])
-def test_too_low_a_limit_of_open_files_is_noted(workers: int, accepted: str) -> None:
-    """Each worker has its own limit: together they accept as many times the connections."""
-    config = load(None, {**ENVIRONMENT, "ADS_PROXY_WORKERS": str(workers), "ADS_PROXY_LIMITS__MAX_CONNECTIONS": "1000"})
-    notes = connection_notes(config, 300)
-    assert [f"accepts {accepted} client connections" in note for note in notes] == ([True] if accepted else [])
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:
@@ -276,7 +266,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(AuditFile, "write", hang)
     monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
-    monkeypatch.setattr("proxy.app.program.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.app.audit.LOOK_SECONDS", 0.0)
     output = io.StringIO()
     program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
     try:
@@ -342,32 +332,3 @@ def test_what_is_logged_of_the_signals_counts_them() -> None:
     signals.note()
     signals.note()
     assert repr(signals) == "<StopSignals 2 came>"
-
-
-OLD, NEW = ClientKey("ab" * 32, 100.0, "old"), ClientKey("cd" * 32)
-
-
-def told(changes: tuple[ClientKeyChanged, ...]) -> list[tuple[str, str, str]]:
-    return [(each.client, each.key[:2], each.change) for each in changes]
-
-
-def test_a_reload_adds_takes_out_and_changes_keys() -> None:
-    """A key that went from one client to another was taken out of the one and added to the other."""
-    before: list[OwnedKey] = [("tool", OLD), ("tool", NEW), ("gone", ClientKey("ef" * 32))]
-    after: list[OwnedKey] = [("tool", ClientKey(OLD.digest, 50.0, "old")), ("other", NEW)]
-    assert told(compare_keys(before, after)) == [
-        ("tool", "cd", "removed"),
-        ("gone", "ef", "removed"),
-        ("other", "cd", "added"),
-        ("tool", "ab", "changed"),
-    ]
-    assert compare_keys(before, before) == ()
-
-
-def test_a_key_ends_once() -> None:
-    """At its very moment, and not again."""
-    keys: list[OwnedKey] = [("tool", OLD), ("tool", NEW)]
-    assert ended_between(keys, 0.0, 99.9) == ()
-    (ended,) = ended_between(keys, 99.9, 100.0)
-    assert ended == ClientKeyChanged("tool", OLD.id, KeyChange.ENDED, "old", 100.0)
-    assert ended_between(keys, 100.0, 200.0) == ()

@@ -9,9 +9,9 @@ import pytest
 
 from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
-from proxy.app import program
 from proxy.app.rules import (
     RuleSources,
+    connection_notes,
     make_clients,
     make_routing_table,
     make_rules,
@@ -37,37 +37,6 @@ ENVIRONMENT = {
 }
 
 
-def test_an_account_asks_for_tokens_in_its_home_region_and_lists_in_all() -> None:
-    """One token source with the home region's endpoint; one profile source with three addresses, that pins."""
-    config = load(None, ENVIRONMENT)
-    (source,) = program.token_sources(config)
-    assert (source.account, source.token_url) == ("default", "https://api.amazon.co.uk/auth/o2/token")
-    (listed,) = program.profile_sources(config, None)
-    assert listed.api_urls == {
-        "na": "https://advertising-api.amazon.com",
-        "eu": "https://advertising-api-eu.amazon.com",
-        "fe": "https://advertising-api-fe.amazon.com",
-    }
-    assert listed.pins_first
-
-
-@pytest.mark.parametrize(
-    ("admin", "page"),
-    [
-        ("127.0.0.1:9999", "http://127.0.0.1:9999/login/default"),
-        ("0.0.0.0:9999", "http://localhost:9999/login/default"),
-        ("[::]:9999", "http://localhost:9999/login/default"),
-        ("[::1]:9999", "http://[::1]:9999/login/default"),
-        ("127.0.0.1:0", ""),
-    ],
-)
-def test_where_to_sign_in_is_known_where_the_port_is(admin: str, page: str) -> None:
-    """An address that a browser on this machine can open."""
-    keyed = {"ADS_PROXY_ADMIN_LISTEN": admin, "ADS_PROXY_ADMIN__KEY": "a-key-of-sixteen-bytes"}
-    (source,) = program.token_sources(load(None, {**ENVIRONMENT, **keyed}))
-    assert source.sign_in_url == page
-
-
 def test_every_limit_of_the_configuration_is_wired() -> None:
     """Another value for each key of `limits` arrives under the same name."""
     seconds = ("header_timeout", "keepalive_timeout", "body_timeout", "send_timeout")
@@ -86,6 +55,14 @@ def test_every_limit_of_the_configuration_is_wired() -> None:
         "max_header_fields": heads.max_fields,
     }
     assert arrived == wanted
+
+
+@pytest.mark.parametrize(("workers", "accepted"), [(1, "300"), (2, "600"), (4, "")])
+def test_too_low_a_limit_of_open_files_is_noted(workers: int, accepted: str) -> None:
+    """Each worker has its own limit: together they accept as many times the connections."""
+    config = load(None, {**ENVIRONMENT, "ADS_PROXY_WORKERS": str(workers), "ADS_PROXY_LIMITS__MAX_CONNECTIONS": "1000"})
+    notes = connection_notes(config, 300)
+    assert [f"accepts {accepted} client connections" in note for note in notes] == ([True] if accepted else [])
 
 
 def make_authority(file: Path) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import time
 from pathlib import Path
 
 import pytest
 
-from proxy.app.program import spill_directory
 from proxy.config import Address, Client, Config, default_spill_directory, load
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError
 from proxy.regions import AMAZON_REGIONS
 from proxy.secret import Secret
-from proxy.tokens.opening import SpillDirectory
 
 ACCOUNT = "accounts: {acme: {client_id: amzn1.x, client_secret: canary-secret}}\n"
 DIGEST = "ab" * 32
@@ -322,23 +319,6 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match=problem):
             load(path, {})
-
-
-@pytest.mark.parametrize(
-    ("text", "spill"),
-    [
-        ("", SpillDirectory("/home/u/.local/state/ads-proxy-spill", required=False)),
-        ("spill: copies", SpillDirectory("{}/copies", required=True)),
-        ("spill: off", None),
-        ("spill: 'off'", None),
-    ],
-)
-def test_copies_of_refresh_tokens_have_a_directory(tmp_path: Path, text: str, spill: SpillDirectory | None) -> None:
-    """By default the user's; one that is named starts where the file is, and has to be usable."""
-    config = read(tmp_path, ACCOUNT + f"state: {{key: canary-state-key-0123, url: 'redis://h/0', {text}}}")
-    found = spill_directory(config, {"HOME": "/home/u"})
-    wanted = replace(spill, directory=spill.directory.format(tmp_path)) if spill is not None else None
-    assert found == wanted
 
 
 @pytest.mark.parametrize(

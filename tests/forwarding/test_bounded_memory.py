@@ -24,9 +24,6 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.bounded_cache import BoundedCache
-from proxy.events import Observers
-from proxy.forwarding.accounting import Accounting
-from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.routing.table import AccountEntry, Selection
 from tests.support.events import EventRecorder
@@ -188,16 +185,11 @@ class Flooded(MemoryBench):
     def __init__(self) -> None:
         self.emptied: set[int] = set()
         self.lines = io.StringIO()
-        self.logs = Logs(self.lines, form="json", level="info", access=True)
+        self.logs: Logs = Logs(self.lines, form="json", level="info", access=True)
         table = usual_rules().table
         accounts = {name: AccountEntry(name, "na", "") for name in ("default", ACCOUNT.decode())}
         names = {name: Selection(entry) for name, entry in accounts.items()}
         super().__init__(table=replace(table, accounts=accounts, names=names), clients=known_clients())
-
-    def account(self) -> Accounting:
-        journal = Journal(logs=self.logs, listeners=(self.events,))
-        journal.gather(asyncio.get_running_loop().call_soon)
-        return Accounting(Observers((self.events, self.logs)), journal)
 
     async def settle(self, clients: list[End]) -> None:
         """Let everything go on until each client has all of its responses."""

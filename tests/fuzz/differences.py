@@ -32,12 +32,9 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
 from proxy.body_reader import READER
-from proxy.events import Observers
-from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request
-from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.routing.operations import Effect
 from proxy.routing.table import AccountEntry, Selection
@@ -139,7 +136,7 @@ class Bench(MemoryBench):
     """A proxy in this world, with the access log of the program."""
 
     def __init__(self, world: World) -> None:
-        self.logs = Logs(None, form="json", level="info", access=True)
+        self.logs: Logs = Logs(None, form="json", level="info", access=True)
         self.lines = Lines()
         self.logs.sink = self.lines  # type: ignore[assignment]  # no thread, no stream
         super().__init__(**world.changed())
@@ -155,18 +152,13 @@ class Bench(MemoryBench):
                 self.tokens.rotate()
         elif what == "rules":
             self.rules = changed_rules(usual_rules(), self.world.changed())
-            self.forwarder.apply(self.plugged(self.rules))
+            self.apply(self.rules)
             self.reach()
 
     def forget_sessions(self) -> None:
         """End all sessions of MCP: what the proxy knows of them is meant to change what it does."""
         for digest, _session in self.sessions.known():
             self.sessions.learn(digest, None)
-
-    def account(self) -> Accounting:
-        journal = Journal(logs=self.logs, listeners=(self.events,))
-        journal.gather(asyncio.get_running_loop().call_soon)
-        return Accounting(Observers((self.events, self.logs)), journal)
 
     async def settle(self, clients: list[End]) -> None:
         """Let everything go on until nothing moves any more."""

@@ -115,7 +115,7 @@ class Conversation(RuleBasedStateMachine):
     def the_configuration_changes(self, limit: int) -> None:
         """A reload, with or without another pool limit; connections and requests live on."""
         rules = changed_rules(self.bench.rules, {"pool_limit": limit})
-        self.happen(lambda: self.bench.forwarder.apply(self.bench.plugged(rules)), self.bench.reach)
+        self.happen(lambda: self.bench.apply(rules), self.bench.reach)
 
     @rule(seconds=st.sampled_from((1.0, 20.0, 70.0)))
     def time_passes(self, seconds: float) -> None:

@@ -9,10 +9,9 @@ from functools import partial
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy import events
+from proxy import errors, events
 from proxy.observability.instruments import InstrumentKind
 from proxy.observability.metrics import DECLARED, Metrics
-from proxy.observability.request_metrics import refusal_slugs
 from tests.support.costs import cost_of
 from tests.support.scraping import scraped
 
@@ -257,8 +256,8 @@ def test_a_refusal_before_a_region_is_known_counts_without_durations() -> None:
 def test_refusals_are_all_counted_from_zero() -> None:
     """Each refusal that errors.py knows has a series before it happens, so that rate() sees the first."""
     metrics = made()
-    assert len(refusal_slugs()) > 25
-    assert all(value(metrics, "refused_total", reason=slug) == 0 for slug in refusal_slugs())
+    assert len(errors.REFUSALS) > 25
+    assert all(value(metrics, "refused_total", reason=slug) == 0 for slug in errors.REFUSALS)
 
 
 def test_counters_of_known_labels_start_at_zero() -> None:

@@ -13,30 +13,23 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from proxy.app.capabilities import CapabilityMemory
-from proxy.audit.write_reading import WRITE_READER, WriteReader
+from proxy.app.request_path import RequestPath, SharedParts
+from proxy.audit.write_reading import WRITE_READER
 from proxy.body_reader import READER
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
+from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.decision import Rules
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.mcp.capability import McpMemory
-from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
-from proxy.net.deadlines import Deadlines
 from proxy.net.dialing import Dialer, Origin
 from proxy.net.names import Names
-from proxy.reports.sharing import SharedReports
-from proxy.upstream.pool import Pools
-from proxy.upstream.retry_budgets import RetryBudgets
-from proxy.upstream.throttles import Throttles
+from proxy.observability.journal import Journal
+from proxy.observability.logs import Logs
 from tests.support.events import EventRecorder
 from tests.support.independent_readers import Message, RequestReader
 from tests.support.patience import PATIENCE
-from tests.support.rules import changed_rules, plugged, rules_for
+from tests.support.rules import changed_rules, rules_for, settings_of
 from tests.support.tokens import NumberedTokens
 
 _SILENT, _UNUSED = socket.socketpair()
@@ -197,6 +190,8 @@ class MemoryBench:
     """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message; `sent` holds each
     message as bytes."""
 
+    logs: Logs | None = None
+
     def __init__(self, **changed: Any) -> None:
         self.messages: list[Message] = []
         self.sent: list[bytes] = []
@@ -205,28 +200,29 @@ class MemoryBench:
         self.answers_early = False
         self.tokens = NumberedTokens()
         self.events = EventRecorder()
-        self.deadlines = Deadlines(asyncio.get_running_loop())
         self.rules = changed_rules(usual_rules(), changed)
-        self.pools = Pools(self.deadlines, Names())
         self.accounting = self.account()
         self.accounting.record_within = PATIENCE
         self.sessions = McpSessions()
-        self.reports = SharedReports()
-        self.writes = WriteReader(self.accounting.defect)
-        self.dependencies = Dependencies(self.tokens, Throttles(), RetryBudgets(), AccountLines(), self.accounting)
-        memory = McpMemory(self.sessions, ToolHints(), self.accounting.observer)
-        self.known = CapabilityMemory(memory, self.reports, self.writes)
-        self.forwarder = Forwarder(self.dependencies, self.pools, self.plugged(self.rules))
+        shared = SharedParts(self.tokens, sessions=self.sessions)
+        path = self._path = RequestPath(self.accounting, shared, Names())
+        self.reports, self.writes = shared.reports, path.memory.writes
+        self.deadlines, self.pools = path.deadlines, path.pools
+        self.forwarder = path.begin(self.rules, settings_of(self.rules))
         self.reach()
         self.server = ConnectionTable(self.deadlines)
 
-    def plugged(self, rules: Rules) -> Rules:
-        """The rules with all capabilities."""
-        return plugged(rules, self.known, self.dependencies)
+    def apply(self, rules: Rules) -> None:
+        """A reload to these rules."""
+        self._path.apply(rules, settings_of(rules))
 
     def account(self) -> Accounting:
-        """What keeps account of requests; it tells `events` of them."""
-        return Accounting(self.events)
+        """What keeps account of requests: it tells `events` of them and writes to `logs`, if there are some."""
+        if self.logs is None:
+            return Accounting(self.events)
+        journal = Journal(logs=self.logs, listeners=(self.events,))
+        journal.gather(asyncio.get_running_loop().call_soon)
+        return Accounting(Observers((self.events, self.logs)), journal)
 
     def reach(self) -> None:
         """Lead every pool to the recorder."""

@@ -15,31 +15,20 @@ from typing import Any, Protocol
 
 import pytest
 
-from proxy.app.capabilities import CapabilityMemory
-from proxy.audit.write_reading import WriteReader
+from proxy.admin.history import RequestHistory
+from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
-from proxy.events import Observers
-from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.decision import Rules
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.mcp.capability import McpMemory
-from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
-from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
-from proxy.upstream.pool import Pools
-from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import Throttles
 from tests.support.events import EventRecorder
 from tests.support.patience import PATIENCE
-from tests.support.rules import changed_rules, plugged, rules_for
+from tests.support.rules import changed_rules, rules_for, settings_of
 from tests.support.tokens import NumberedTokens
 from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
 
@@ -51,31 +40,25 @@ class ProxyBench:
     """The proxy and what stands on both its sides."""
 
     def __init__(self, upstream: RawUpstream, rules: Rules) -> None:
-        loop = asyncio.get_running_loop()
         self.upstream = upstream
         self.rules = rules
         self.tokens = NumberedTokens()
         self.events = EventRecorder()
-        self.deadlines = Deadlines(loop)
-        self.pools = Pools(self.deadlines, Names())
         self.lines = io.StringIO()
         self.logs = Logs(self.lines, form="json", level="info", access=True)
         self.metrics = Metrics("test")
-        journal = Journal(self.metrics.requests, self.logs, listeners=(self.events,))
-        journal.count_write = self.metrics.count_write
-        journal.gather(loop.call_soon)
-        self.accounting = Accounting(Observers((self.events, self.metrics, self.logs)), journal)
+        history = RequestHistory(self.metrics)
+        self.accounting = make_accounting(EventOutputs(self.metrics, self.logs, history, listeners=(self.events,)))
+        self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
         self.accounting.record_within = PATIENCE
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()
-        self.hints = ToolHints()
-        self.writes = WriteReader(self.accounting.defect)
-        self.dependencies = Dependencies(self.tokens, self.throttles, RetryBudgets(), AccountLines(), self.accounting)
-        self.known = CapabilityMemory(
-            McpMemory(self.sessions, self.hints, self.accounting.observer), self.reports, self.writes
-        )
-        self.forwarder = Forwarder(self.dependencies, self.pools, plugged(rules, self.known, self.dependencies))
+        shared = SharedParts(self.tokens, self.throttles, self.sessions, reports=self.reports)
+        self.path = RequestPath(self.accounting, shared, Names())
+        self.hints, self.writes = shared.hints, self.path.memory.writes
+        self.deadlines, self.pools = self.path.deadlines, self.path.pools
+        self.forwarder = self.path.begin(rules, settings_of(rules))
         self.server = ConnectionTable(self.deadlines)
         self.clients: list[Wire] = []
         self.port = 0
@@ -119,7 +102,7 @@ class ProxyBench:
     def apply(self, **changed: Any) -> None:
         """A reload with these changes."""
         self.rules = changed_rules(self.rules, changed)
-        self.forwarder.apply(plugged(self.rules, self.known, self.dependencies))
+        self.path.apply(self.rules, settings_of(self.rules))
 
     async def stop(self) -> None:
         """Close everything, and see that nothing is left over: no request, no connection."""
@@ -142,8 +125,7 @@ class ProxyBench:
         for connection in tuple(self.server.connections):
             assert isinstance(connection, ClientConnection)
             connection._transport.abort()
-        self.pools.close()
-        self.deadlines.stop()
+        self.path.close()
         self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:

@@ -10,12 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from proxy.access.clients import Budgets
-from proxy.app.capabilities import CapabilityMemory, CapabilitySettings, plug_in
+from proxy.app.capabilities import CapabilitySettings
 from proxy.app.rules import make_clients, make_routing_table, make_rules
 from proxy.config import load
 from proxy.downstream.ports import ConnectionLimits
 from proxy.forwarding.decision import Capability, Rules
-from proxy.forwarding.dependencies import Dependencies
 from proxy.net.dialing import client_context
 from proxy.routing.table import EmptyDirectory
 from tests.support.certificates import Authority
@@ -28,12 +27,8 @@ class Unplugged(Capability):
     settings: CapabilitySettings
 
 
-def plugged(rules: Rules, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
-    """The rules with all capabilities."""
-    return plug_in(rules, _settings(rules), memory, dependencies)
-
-
-def _settings(rules: Rules) -> CapabilitySettings:
+def settings_of(rules: Rules) -> CapabilitySettings:
+    """What capabilities of these rules are to be made of."""
     found = (each.settings for each in rules.capabilities if isinstance(each, Unplugged))
     return next(found, CapabilitySettings(b"key"))
 
@@ -69,7 +64,7 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
         elif name in ConnectionLimits.__dataclass_fields__:
             groups["connection_limits"][name] = changed.pop(name)
     names = CapabilitySettings.__dataclass_fields__.keys() & changed.keys()
-    settings = replace(_settings(rules), **{name: changed.pop(name) for name in names})
+    settings = replace(settings_of(rules), **{name: changed.pop(name) for name in names})
     changed["capabilities"] = (Unplugged(settings),)
     for group, values in groups.items():
         changed[group] = replace(getattr(rules, group), **values)

@@ -1,4 +1,4 @@
-"""A sleep that can be cut short."""
+"""How a revoked refresh token is found by probes of the token endpoint, and by access tokens that Amazon refuses."""
 
 from __future__ import annotations
 

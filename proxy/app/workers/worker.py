@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.advice import options_in_use
-from proxy.app.capabilities import CapabilityMemory, plug_in
 from proxy.app.draining import let_end
 from proxy.app.fleet import read_pause
 from proxy.app.object_freezer import ObjectFreezer, freezing
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
+from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
+from proxy.app.telemetry import tracing_of
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.request_reporter import RequestReporter
@@ -42,32 +43,19 @@ from proxy.app.workers.span_forwarder import SpanForwarder
 from proxy.app.workers.worker_reports import WorkerReports
 from proxy.app.workers.worker_tokens import WorkerTokens
 from proxy.audit.records import AuditTrail
-from proxy.audit.write_reading import WriteReader
 from proxy.config.serialization import from_document, from_pieces
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
-from proxy.events import CounterRaised, NumbersOverflowed, Observers
-from proxy.forwarding.accounting import Accounting
-from proxy.forwarding.dependencies import Dependencies
-from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.injection import AccountLines
-from proxy.forwarding.tracing import Tracing
-from proxy.mcp.capability import McpMemory
+from proxy.events import CounterRaised, NumbersOverflowed
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
-from proxy.net.deadlines import Deadlines
 from proxy.net.names import Names
-from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.instruments import Cell
-from proxy.observability.journal import Journal
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
 from proxy.routing.mcp_session import McpSession
-from proxy.routing.operations import DEPRECATED
-from proxy.upstream.pool import Pools
-from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import ThrottleKey, Throttles
 
 if TYPE_CHECKING:
@@ -76,9 +64,12 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Descriptors, Message
     from proxy.config import Config
     from proxy.config.serialization import Document
+    from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.decision import Rules
+    from proxy.forwarding.forwarder import Forwarder
     from proxy.http1.framing import Buffer
     from proxy.profiles.first_lists import AwaitedId
+    from proxy.upstream.pool import Pools
 
 
 ALONE_SECONDS: Final = 10.0
@@ -98,7 +89,7 @@ class Worker:
     config: Config
     forwarder: Forwarder
     accounting: Accounting
-    connected: ConnectionTable
+    client_connections: ConnectionTable
     number: int
     _pools: Pools
 
@@ -176,14 +167,11 @@ class Worker:
             self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
-        deprecated = DeprecatedCalls((each.name for each in DEPRECATED), metrics.observe)
-        self.observers = Observers((metrics, self._logs, self._news, deprecated, *spans, *trails))
+        outputs = EventOutputs(metrics, self._logs, self._news, trails, others=spans)
+        self.accounting = make_accounting(outputs, tracing_of(config, spans))
+        self.accounting.journal.gather(self._writes.before_sending)
+        self.observers = self.accounting.observer
         self._loop.set_exception_handler(self._met_defect)
-        journal = Journal(metrics.requests, self._logs, auditors=trails, recent=self._news.recent)
-        journal.count_write = metrics.count_write
-        journal.deprecated = deprecated
-        journal.gather(self._writes.before_sending)
-        self.accounting = Accounting(self.observers, journal, self._tracing(config))
         budgets = self._budgets = SharedBudgets(BudgetMemory(self._given.counts, self._given.workers), self.number)
         budgets.take_slots(message["slots"])
         if message["audited"]:
@@ -199,28 +187,20 @@ class Worker:
         self._sources = RuleSources(*of)
         self._make_forwarder()
 
-    def _tracing(self, config: Config) -> Tracing | None:
-        if config.telemetry.otlp is None:
-            return None
-        return Tracing(self._spans, trusts=config.telemetry.trust_traceparent)
-
     def _make_forwarder(self) -> None:
-        deadlines, names = Deadlines(self._loop), Names()
+        names = Names()
         self._opened.callback(names.stop)
-        self._opened.callback(deadlines.stop)
         memory = open_connections(self._given.counts, self._given.workers)
         sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
-        self._pools = Pools(deadlines, names, sharing.slots)
-        self._opened.callback(self._pools.close)
-        shared = self._tokens, self._throttles, RetryBudgets(), AccountLines(), self.accounting
-        self._dependencies = Dependencies(*shared)
-        mcp = McpMemory(self._sessions, self._hints, self.observers)
-        self._known = CapabilityMemory(mcp, self._reports, WriteReader(self.accounting.defect))
-        self.forwarder = Forwarder(self._dependencies, self._pools, self._rules_of(self.config))
+        shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports)
+        path = self._path = RequestPath(self.accounting, shared, names, sharing.slots)
+        self._opened.callback(path.close)
+        rules, settings = rules_of(self.config, self._sources), capability_settings(self.config)
+        self._pools, self.forwarder = path.pools, path.begin(rules, settings)
         addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
         self._connections = SharedConnectionCounts(memory, self.number)
         self.client_connections = ConnectionTable(
-            deadlines, taken_at_once=1, addresses=addresses, counts=self._connections
+            path.deadlines, taken_at_once=1, addresses=addresses, counts=self._connections
         )
 
     def _serve(self, _: Message) -> None:
@@ -253,7 +233,7 @@ class Worker:
                 self._adjust_logs()
                 self._tokens.keep(config.accounts)
                 self._directory.keep(config.accounts)
-                self.forwarder.apply(rules)
+                self._path.apply(rules, capability_settings(config))
                 self._channel.send("applied", generation=message["generation"])
 
     def _read(self, pieces: Sequence[Document]) -> tuple[Config, Rules]:
@@ -261,11 +241,7 @@ class Worker:
         with frequent_thread_switches(), freezing():
             config = from_pieces(pieces, self.config)
             self._logs.redact(config.secrets())
-            return config, self._rules_of(config)
-
-    def _rules_of(self, config: Config) -> Rules:
-        rules = rules_of(config, self._sources)
-        return plug_in(rules, capability_settings(config), self._known, self._dependencies)
+            return config, rules_of(config, self._sources)
 
     def _take_audit(self, message: Message) -> None:
         self._stream_takes_writes = message["takes_writes"]

@@ -1,0 +1,26 @@
+"""The ways in which the notices of a configuration reach people: a webhook, a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookChannel
+
+if TYPE_CHECKING:
+    import ssl
+
+    import aiohttp
+
+    from proxy.config import Config
+
+
+def notice_channels(
+    config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
+) -> tuple[NoticeChannel, ...]:
+    """None, one or both."""
+    notify, channels = config.notify, list[NoticeChannel]()
+    if notify.webhook is not None:
+        channels.append(WebhookChannel(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))
+    if notify.command:
+        channels.append(CommandChannel(notify.command))
+    return tuple(channels)

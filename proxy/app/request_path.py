@@ -1,0 +1,126 @@
+"""The path of requests through one process: who keeps account of them, and what forwards them to Amazon.
+
+The program, a worker and the benches of the tests make it here. What differs between them are arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.app.capabilities import CapabilityMemory, plug_in
+from proxy.audit.write_reading import WriteReader
+from proxy.events import Observers
+from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.dependencies import Dependencies
+from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.injection import AccountLines
+from proxy.mcp.capability import McpMemory
+from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
+from proxy.net.deadlines import Deadlines
+from proxy.observability.deprecated_calls import DeprecatedCalls
+from proxy.observability.journal import Journal
+from proxy.reports.sharing import SharedReports
+from proxy.routing.operations import DEPRECATED
+from proxy.upstream.pool import Pools, local_slots
+from proxy.upstream.retry_budgets import RetryBudgets
+from proxy.upstream.throttles import Throttles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.app.capabilities import CapabilitySettings
+    from proxy.events import Event, Observer
+    from proxy.forwarding.decision import Rules
+    from proxy.forwarding.dependencies import AccessTokens
+    from proxy.forwarding.tracing import Tracing
+    from proxy.net.dialing import Origin
+    from proxy.net.names import Names
+    from proxy.observability.logs import Logs
+    from proxy.observability.metrics import Metrics
+    from proxy.observability.recent_requests import RecentRequests
+    from proxy.reports.sharing import ReportSharing
+    from proxy.upstream.pool import ConnectionSlots
+
+
+class KeptRequests(Protocol):
+    """An observer that keeps the last requests. The journal keeps those in `recent` that need no event."""
+
+    recent: RecentRequests
+
+    def observe(self, event: Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventOutputs:
+    """Who gets events. Most requests make none: the journal notes them for `metrics`, `logs` and `kept`. The `auditors`
+    hear of every request that may change something, the `listeners` of every request."""
+
+    metrics: Metrics
+    logs: Logs
+    kept: KeptRequests
+    auditors: tuple[Observer, ...] = ()
+    listeners: tuple[Observer, ...] = ()
+    others: tuple[Observer, ...] = ()
+
+
+def make_accounting(outputs: EventOutputs, tracing: Tracing | None = None) -> Accounting:
+    """The account of all requests of a process. Its `observer` takes all other events, too."""
+    metrics, logs, kept = outputs.metrics, outputs.logs, outputs.kept
+    deprecated = DeprecatedCalls((each.name for each in DEPRECATED), metrics.observe)
+    journal = Journal(metrics.requests, logs, outputs.listeners, outputs.auditors, kept.recent)
+    journal.count_write, journal.deprecated = metrics.count_write, deprecated
+    further = *outputs.auditors, *outputs.listeners, *outputs.others
+    return Accounting(Observers((metrics, logs, kept, deprecated, *further)), journal, tracing)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedParts:
+    """What the requests of a process share with each other, and with those before a reload."""
+
+    tokens: AccessTokens
+    throttles: Throttles = field(default_factory=Throttles)
+    sessions: McpSessions = field(default_factory=McpSessions)
+    hints: ToolHints = field(default_factory=ToolHints)
+    reports: ReportSharing = field(default_factory=SharedReports)
+
+
+class RequestPath:
+    """Made within the event loop, and closed by `close`. `make_slots` limits connections to Amazon, see `Pools`."""
+
+    forwarder: Forwarder
+
+    def __init__(
+        self,
+        accounting: Accounting,
+        shared: SharedParts,
+        names: Names,
+        make_slots: Callable[[Origin, int], ConnectionSlots] = local_slots,
+    ) -> None:
+        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self.pools = Pools(self.deadlines, names, make_slots)
+        self.dependencies = Dependencies(shared.tokens, shared.throttles, RetryBudgets(), AccountLines(), accounting)
+        mcp = McpMemory(shared.sessions, shared.hints, accounting.observer)
+        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect))
+
+    def __repr__(self) -> str:
+        return f"<RequestPath through {self.pools!r}>"
+
+    def begin(self, rules: Rules, settings: CapabilitySettings) -> Forwarder:
+        """Make the forwarder, by these first rules."""
+        self.forwarder = Forwarder(self.dependencies, self.pools, self._plug_in(rules, settings))
+        return self.forwarder
+
+    def apply(self, rules: Rules, settings: CapabilitySettings) -> None:
+        """Take new rules."""
+        self.forwarder.apply(self._plug_in(rules, settings))
+
+    def _plug_in(self, rules: Rules, settings: CapabilitySettings) -> Rules:
+        return plug_in(rules, settings, self.memory, self.dependencies)
+
+    def close(self) -> None:
+        """End the connections to Amazon, and the timers."""
+        self.pools.close()
+        self.deadlines.stop()

@@ -1,0 +1,45 @@
+"""The path of requests is wired once, for the program, its workers and the tests' benches."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+from proxy.admin.history import RequestHistory
+from proxy.app.request_path import EventOutputs, make_accounting
+from proxy.observability.logs import Logs
+from proxy.observability.metrics import Metrics
+from proxy.routing.operations import DEPRECATED
+from tests.observability.test_journal import KIND, Listener, Record
+from tests.support.programs import ROOT
+from tests.support.scraping import scraped
+
+WIRING = re.compile(r"(?<!class )\b(?:Dependencies|Forwarder)\((?!\))")
+
+
+def test_a_request_without_an_event_reaches_every_output() -> None:
+    """The line, the metrics, the console's list and whoever records writes; deprecated operations are counted."""
+    lines, metrics, auditor, other = io.StringIO(), Metrics("1"), Listener(), Listener()
+    logs, history = Logs(lines, form="json", level="info", access=True), RequestHistory(metrics)
+    accounting = make_accounting(EventOutputs(metrics, logs, history, (auditor,), others=(other,)))
+    old = DEPRECATED[0].name
+    kind = KIND._replace(operation=old, operation_class="write")
+    accounting.journal.entry(kind, 200).note(Record())
+    logs.close()
+    assert json.loads(lines.getvalue())["operation"] == old
+    assert metrics.counted("deprecated_requests_total") == {(kind.client, old): 1}
+    assert f'ads_proxy_requests_total{{account="{kind.account}"' in scraped(metrics, "").decode()
+    assert [request.kind for request in history.requests()] == [kind]
+    assert (len(auditor.heard), other.heard) == (1, [])
+
+
+def test_nothing_else_wires_the_path_of_requests() -> None:
+    """What a forwarder needs is handed to it in one module."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("proxy", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if WIRING.search(path.read_text())
+    }
+    assert found == {"proxy/app/request_path.py"}
