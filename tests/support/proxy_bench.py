@@ -65,7 +65,7 @@ class ProxyBench:
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()
-        dependencies = Dependencies(
+        self.dependencies = Dependencies(
             self.tokens,
             self.throttles,
             RetryBudgets(),
@@ -74,7 +74,7 @@ class ProxyBench:
             self.sessions,
             reports=self.reports,
         )
-        self.forwarder = Forwarder(dependencies, self.pools, rules)
+        self.forwarder = Forwarder(self.dependencies, self.pools, rules)
         self.server = ConnectionTable(self.deadlines)
         self.clients: list[Wire] = []
         self.port = 0
