@@ -245,6 +245,10 @@ def lose_answers(amazon: SimulatedAmazon) -> None:
     amazon.fault({"abort": "mid_head"}, 2, path="/reporting/reports", method="POST")
 
 
+def fail_orders(amazon: SimulatedAmazon) -> None:
+    amazon.fault({"status": 500}, 3, path="/reporting/reports", method="POST")
+
+
 def fail_polls(amazon: SimulatedAmazon) -> None:
     amazon.fault({"status": 500}, 3, path="/reporting/reports/*", method="GET")
 
@@ -265,6 +269,7 @@ def expire_the_token(amazon: SimulatedAmazon) -> None:
         (throttle, 2),
         (throttle_what_was_made, 2),
         (lose_answers, 2),
+        (fail_orders, 2),
         (fail_polls, 2),
         (expire_the_token, 2),
     ],
