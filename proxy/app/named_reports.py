@@ -6,9 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from proxy.app.report_orders import make_named_reports
-from proxy.reports.amazon import ReportApi
 from proxy.reports.converter import Converter
-from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import ReportProfile, find_accounts
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
@@ -16,9 +14,7 @@ from proxy.reports.schedule import interval_of
 from proxy.reports.store import ReportFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import aiohttp
+    from collections.abc import Callable, Mapping
 
     from proxy.config import Config
     from proxy.config.model.reports import ReportsSection
@@ -26,9 +22,12 @@ if TYPE_CHECKING:
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.listing import ProfileSource
     from proxy.profiles.reach import AdsAccount
+    from proxy.reports.amazon import ReportApi
     from proxy.reports.plan import ProfileAccount
-    from proxy.tokens.manager import TokenManager
     from proxy.tokens.store import Store
+
+    SourceOf = Callable[[str], ProfileSource | None]
+    """Tells where an account's regions are asked; None for an account that is not configured."""
 
 DEFAULT_POLL_INTERVAL: Final = 60.0
 """Seconds between two polls of a report where `reports.poll_interval` is 0: clients' polls are not shared then."""
@@ -41,17 +40,14 @@ class NamedReportService:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        tokens: TokenManager,
+        make_api: Callable[[SourceOf], ReportApi],
         directory: ProfileDirectory,
         store: Store,
         observer: Observer,
     ) -> None:
         self._sources: dict[str, ProfileSource] = {}
-        self._api = ReportApi(session, tokens, self._source)
+        self._api = make_api(self._source)
         self._directory, self._observer = directory, observer
-        self.queues = OrderQueues()
-        """Where orders wait while Amazon throttles them; clients' orders may wait in the same ones."""
         self._leases = store.leases_for(LeaseFormat())
         self._converter = Converter()
         self._runner = ReportRunner()
@@ -114,7 +110,7 @@ class NamedReportService:
     def _parts_of(self, section: ReportsSection) -> RunnerParts:
         """The same as before where nothing changed, so that no run is interrupted."""
         interval = section.poll_interval or DEFAULT_POLL_INTERVAL
-        run = RunParts(self._api, self._converter, self.queues, RunClock(), interval, section.keep.max_bytes)
+        run = RunParts(self._api, self._converter, RunClock(), interval, section.keep.max_bytes)
         return RunnerParts(
             run=run,
             folder=ReportFolder(section.keep.dir),

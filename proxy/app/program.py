@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.app.internal_client import InternalClient
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
@@ -89,6 +90,7 @@ class Program:
     lwa: LoginWithAmazon
     invitations: InvitationLedger
     fleet: FleetMember | None
+    _internal: InternalClient
     listening: Address
     admin_listening: Address
 
@@ -248,14 +250,17 @@ class Program:
         """Run the named reports of a configuration. What that needs is imported where there are some."""
         if config.reports is None and self._named_reports is None:
             return
+        from proxy.app.internal_client import InternalClient
         from proxy.app.named_reports import NamedReportService
+        from proxy.reports.amazon import ReportApi
 
         if self._named_reports is None:
-            parts = self.session, self.tokens, self.directory, self._store, self.observers
-            self._named_reports = NamedReportService(*parts)
-            self._named_reports.queues = self.reports.queues
+            self._internal = InternalClient(self._path.dependencies, self.pools, self.reports.queues)
+            make_api = partial(ReportApi, self.session, self._internal, self.logs.redaction.clean)
+            self._named_reports = NamedReportService(make_api, self.directory, self._store, self.observers)
             self.metrics.watch_reports(self._named_reports.results)
             self._opened.push_async_callback(self._named_reports.stop)
+        self._internal.apply(self.forwarder.rules, config.reports.named if config.reports is not None else ())
         await self._named_reports.apply(config, profile_sources(config, self.trusted))
 
     async def stop_reports(self) -> None:

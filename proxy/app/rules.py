@@ -120,7 +120,8 @@ def report_rules(config: Config) -> ReportRules | None:
     section = config.reports
     if section is None:
         return None
-    rules = ReportRules(section.duplicates == "reuse", section.reuse_for, section.pace, section.poll_interval)
+    reuses = section.duplicates == "reuse"
+    rules = ReportRules(reuses, section.reuse_for, section.pace, section.poll_interval, adopts=reuses)
     return rules if rules.reuses or rules.paces or rules.poll_interval else None
 
 

@@ -139,11 +139,12 @@ async def start(program: Program, stop_asked: asyncio.Event) -> bool:
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:
-    """Let requests in flight end, here or in the workers, and report it."""
+    """Let requests in flight end, here or in the workers, and report it. Those of named reports are none: the next
+    program sends them."""
     settings = program.config.drain
     program.forwarder.availability = Availability.DRAINING
-    program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
     await program.stop_reports()
+    program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
     cut = await (program.workers.drain(at_once) if program.workers is not None else let_end(program, at_once))
     program.observers.observe(ServerStopped(cut))
 

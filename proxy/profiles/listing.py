@@ -114,11 +114,12 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class ListResponse:
-    """An answer as it came; `retry_after` is the header of that name."""
+    """An answer as it came; `retry_after` is the header of that name. `own` tells that the proxy gave it itself."""
 
     status: int
     body: bytes = field(repr=False)
     retry_after: str = ""
+    own: bool = False
 
 
 async def list_profiles(

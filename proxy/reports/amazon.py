@@ -1,4 +1,5 @@
-"""Named reports on the wire: an order, a poll, and the rows from the address that Amazon signed.
+"""What a named report asks of Amazon: an order and a poll, through the core, and the rows, from the address that Amazon
+signed.
 
 The address is used as given, without credentials, and no redirect is followed. What answers mean is for `answers`.
 """
@@ -11,12 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from proxy.errors import AdsProxyError, NoUsableToken
-from proxy.profiles.listing import ProfilesUnavailable, ask
-from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.errors import AdsProxyError
+from proxy.reports.answers import Answer, find_fault, read_order_answer, read_poll
 from proxy.reports.disk import finish
-from proxy.tokens.token_refusals import is_about_scope
-from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from proxy.profiles.listing import ListRequest, ListResponse, ProfileSource
-    from proxy.reports.templates import OrderTemplate, PlannedOrder
-    from proxy.tokens.values import AccessToken
+    from proxy.reports.plan import NamedReport
+    from proxy.reports.templates import PlannedOrder
 
 MAX_DOWNLOAD: Final = 16 << 30
 """Bytes of one file of Amazon's, as it comes."""
@@ -34,75 +32,48 @@ DOWNLOAD_SECONDS: Final = 3600.0
 """A signed address is valid for so long."""
 STALLED_SECONDS: Final = 60.0
 _CHUNK: Final = 1 << 20
-_CLIENT: Final = "named reports"
-"""Who uses an access token here, as the token manager sees it."""
 
 
 class DownloadFailed(AdsProxyError):
     """The rows did not come whole. The text is a sentence, without the address."""
 
 
-class Tokens(Protocol):
-    """The methods of the token manager that are used here."""
+class Sender(Protocol):
+    """Who sends requests through the core, which knows tokens, pauses and retries."""
 
-    async def get(self, account: str) -> AccessToken: ...
-
-    async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None: ...
+    async def send(self, report: str, request: ListRequest) -> ListResponse:
+        """The response to a request of the named report. Its target begins with the prefix of account and region."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReportApi:
-    """Amazon's reports for the accounts of a configuration. `source` tells where an account's region is asked."""
+    """Amazon's reports for the accounts of a configuration. `source` tells where an account's region is asked. `clean`
+    takes secrets out of a text: a gateway may repeat an Authorization, and clients are shown what Amazon said."""
 
     session: aiohttp.ClientSession
-    tokens: Tokens
+    sender: Sender
+    clean: Callable[[str], str]
     source: Callable[[str], ProfileSource | None]
 
-    def client_id(self, account: str) -> str:
-        """The application of an account; empty for an unknown account."""
-        source = self.source(account)
-        return source.client_id if source is not None else ""
-
-    async def order(self, account: str, order: PlannedOrder, template: OrderTemplate) -> Answer:
+    async def order(self, report: NamedReport, order: PlannedOrder) -> Answer:
         """Order a report. A failure of the network is an answer too, which leaves open whether one was made."""
-        response = await self._ask(account, order, template.ask_for(order))
-        return response if isinstance(response, Answer) else read_order_answer(template.order_operation, response)
+        template = report.template
+        response = await self._ask(report, order, template.ask_for(order))
+        return self._cleaned(read_order_answer(template.order_operation, response))
 
-    async def poll(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
+    async def poll(self, report: NamedReport, order: PlannedOrder, report_id: str) -> Answer:
         """How far a report is."""
-        response = await self._ask(account, order, template.ask_about(order, report_id))
-        return response if isinstance(response, Answer) else read_poll(template.poll_operation, response, report_id)
+        template = report.template
+        response = await self._ask(report, order, template.ask_about(order, report_id))
+        return self._cleaned(read_poll(template.poll_operation, response, report_id))
 
-    async def compare(self, account: str, order: PlannedOrder, template: OrderTemplate, report_id: str) -> Answer:
-        """Whether a report that Amazon named has the data of an order: ORDERED if so, or why that is not certain."""
-        response = await self._ask(account, order, template.ask_about(order, report_id))
-        if isinstance(response, Answer):
-            return response
-        if is_of_order(response, template, order, report_id):
-            return Answer(AnswerKind.ORDERED, report_id)
-        shown = read_poll(template.poll_operation, response, report_id)
-        if shown.kind is AnswerKind.THROTTLED:  # it was a poll: orders are limited by themselves
-            return replace(shown, kind=AnswerKind.AGAIN)
-        if shown.kind in (AnswerKind.AGAIN, AnswerKind.UNAUTHORIZED, AnswerKind.REFUSED):
-            return shown
-        words = f"Amazon takes this order for one of report {report_id}, which need not have the same data."
-        return Answer(AnswerKind.AGAIN, words=words)
+    async def _ask(self, report: NamedReport, order: PlannedOrder, request: ListRequest) -> ListResponse:
+        target = f"/@{report.account}/{order.region}{request.target}"
+        return await self.sender.send(report.name, replace(request, target=target))
 
-    async def _ask(self, account: str, order: PlannedOrder, request: ListRequest) -> ListResponse | Answer:
-        source = self.source(account)
-        if source is None:
-            return Answer(AnswerKind.REFUSED, words=f"The account '{account}' is not configured any more.")
-        try:
-            token = await self.tokens.get(account)
-            response = await ask(self.session, source.endpoint(order.region, token.client_id), token.value, request)
-            if response.status == 401 and not is_about_scope(response.body.lower()):
-                await self.tokens.renewed(token, TokenUse(_CLIENT, order.profile))
-        except NoUsableToken as error:
-            return Answer(AnswerKind.AGAIN, words=str(error), retry_after=error.retry_after)
-        except ProfilesUnavailable as error:
-            return Answer(AnswerKind.AGAIN, words=_sentence(str(error)))
-        # A gateway may repeat an Authorization that it does not accept, and clients are shown what Amazon said.
-        return replace(response, body=response.body.replace(token.value.reveal().encode(), b"***"))
+    def _cleaned(self, answer: Answer) -> Answer:
+        return replace(answer, words=self.clean(answer.words))
 
     # --- rows
 

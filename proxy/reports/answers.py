@@ -1,8 +1,8 @@
 """What Amazon's answers mean for an order of ours: to the order itself, to a poll, and where rows may be fetched. Pure.
 
 An answer that does not say that nothing was made leaves that open: a 429 or a time-out may have made the report
-(docs/development/amazon.md). The order is sent again then, and a 425 names the report if there is one. In version 1,
-the errors of a report are inside of a 207: each means what a status of its own would.
+(docs/development/amazon.md). The order is sent again then, and gets the report if there is one. In version 1, the
+errors of a report are inside of a 207: each means what a status of its own would.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from proxy.profiles.listing import read_text
-from proxy.reports.orders import ReportStatus, read_duplicate, read_report
+from proxy.reports.orders import ReportStatus, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from proxy.profiles.listing import ListResponse
     from proxy.reports.orders import ReportOperation
-    from proxy.reports.templates import OrderTemplate, PlannedOrder
 
 MAX_FILES: Final = 100
 """Of one report, by Amazon's specification."""
@@ -52,8 +51,6 @@ class AnswerKind(StrEnum):
 
     ORDERED = "ordered"
     """There is a report: `value` is its id."""
-    DUPLICATE = "duplicate"
-    """There may be a report: `value` is its id."""
     PENDING = "pending"
     """It is not done yet."""
     COMPLETED = "completed"
@@ -61,6 +58,7 @@ class AnswerKind(StrEnum):
     REJECTED = "rejected"
     """Amazon failed to make it, or does not know it any more."""
     THROTTLED = "throttled"
+    """By Amazon: the next order waits for its turn."""
     UNAUTHORIZED = "unauthorized"
     AGAIN = "again"
     """Nothing certain: ask again later."""
@@ -86,15 +84,13 @@ def read_order_answer(operation: ReportOperation, response: ListResponse) -> Ans
         if report is None:
             return Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")
         return Answer(AnswerKind.ORDERED, report.id)
-    if response.status == 425 and (duplicate := read_duplicate(response.body)):
-        return Answer(AnswerKind.DUPLICATE, duplicate, _words(response))
     return _other(response)
 
 
 def read_poll(operation: ReportOperation, response: ListResponse, report_id: str) -> Answer:
     """The answer to a poll of the report with this id."""
     status = status_of(response)
-    if status == 404:
+    if status == 404 and not response.own:
         return Answer(AnswerKind.REJECTED, words=f"Amazon does not know the report any more. {_words(response)}")
     if status // 100 != 2:
         return _other(response)
@@ -115,14 +111,6 @@ def read_poll(operation: ReportOperation, response: ListResponse, report_id: str
             return Answer(AnswerKind.AGAIN, words="Amazon's completed report has no address of its rows.")
         return Answer(AnswerKind.COMPLETED, urls=report.urls)
     return Answer(AnswerKind.PENDING, words=f"Amazon's report is {report.status}.")
-
-
-def is_of_order(response: ListResponse, template: OrderTemplate, order: PlannedOrder, report_id: str) -> bool:
-    """Whether the report of a poll is one that an order may take: it has the same data, and has not failed."""
-    report = read_report(template.poll_operation, response.body) if status_of(response) // 100 == 2 else None
-    if report is None or report.id != report_id or report.status is ReportStatus.FAILED:
-        return False
-    return template.has_data_of(order, report)
 
 
 def find_fault(url: str, api_url: str) -> str:
@@ -158,7 +146,7 @@ def _other(response: ListResponse) -> Answer:
         return Answer(AnswerKind.UNAUTHORIZED, words=words)
     asked = response.retry_after
     seconds = float(asked) if asked.isdecimal() and len(asked) < 7 else None
-    if status == 429:
+    if status == 429 and not response.own:
         return Answer(AnswerKind.THROTTLED, words=words, retry_after=seconds)
     if status >= 500 or status in _TEMPORARY:
         return Answer(AnswerKind.AGAIN, words=words, retry_after=seconds)
@@ -193,8 +181,10 @@ def _content(response: ListResponse) -> Mapping[str, Any]:
 
 
 def _words(response: ListResponse) -> str:
-    """What Amazon answered, in one sentence."""
+    """What Amazon, or the proxy, answered, in one sentence."""
     found = _error(response) or _content(response)
+    if response.own:
+        return str(found.get("detail", ""))
     detail = next((read_text(found[name]) for name in ("detail", "details", "message") if name in found), "")
     return (
         f"Amazon answered {response.status}: {detail.rstrip('.')}." if detail else f"Amazon answered {response.status}."

@@ -1,8 +1,9 @@
 """One run of a named report: its orders at Amazon, until the rows of each are on disk or it is given up.
 
 Each step is noted in the journal before the next, so that a run that was cut off continues. An order of which it is not
-certain that nothing came is sent again: Amazon answers 425 while it makes the first one, which is adopted then. In
-version 1, of which no such answer is known, it may make a second one then, whose rows are not fetched.
+certain that nothing came is sent again: Amazon answers 425 while it makes the first one, and the core then answers with
+that one. In version 1, of which no such answer is known, it may make a second one then, whose rows are not fetched.
+Orders wait in the core for their turn while Amazon throttles them.
 What becomes of the rows is for `outcome` and `runner`.
 """
 
@@ -15,13 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.backoff import backoff
-from proxy.errors import AdsProxyError, Throttled
+from proxy.errors import AdsProxyError
 from proxy.reports.amazon import DownloadFailed
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.disk import finish
 from proxy.reports.journal import OrderState, OrderStep
-from proxy.reports.pace import OrderLimit
 from proxy.reports.store import PARTS, RunProgress
 from proxy.tokens import state_directory
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from proxy.reports.amazon import ReportApi
     from proxy.reports.converter import Converter
     from proxy.reports.journal import RunJournal
-    from proxy.reports.pace import OrderQueues
     from proxy.reports.plan import NamedReport
     from proxy.reports.templates import PlannedOrder
 
@@ -47,6 +46,9 @@ REJECTIONS: Final = 2
 """So often Amazon may fail to make a report whose rows come whole."""
 ATTEMPTS: Final = 3
 """So often rows are fetched, or a 401 is believed to pass."""
+MOMENT: Final = 1.0
+"""Seconds before an order that Amazon throttled waits for its next turn. It does not come sooner: orders that are
+throttled are at least two seconds apart."""
 SLOWEST: Final = 15
 """The most poll intervals between two attempts."""
 _SLOWER_AFTER: Final = (900.0, 3600.0)
@@ -71,7 +73,6 @@ class RunParts:
 
     api: ReportApi
     converter: Converter
-    queues: OrderQueues
     clock: RunClock
     poll_interval: float
     max_bytes: int = 0
@@ -144,35 +145,26 @@ class ReportRun:
     # --- ordering
 
     async def _order(self, order: PlannedOrder, state: OrderState) -> None:
-        """Send an order once, and wait as long as the answer says."""
+        """Send an order once, when it is its turn, and wait as long as the answer says."""
         if fault := self._report.template.find_fault(order):
             raise GivenUp(fault)
         if state.step is not OrderStep.ASKED:
             await self._note(order, OrderStep.ASKED)
             if state.step is OrderStep.REJECTED:
                 await self._parts.clock.sleep(self._parts.poll_interval)
-        limit, queues = self._limit(order), self._parts.queues
         try:
-            await queues.wait(limit, self._report.name, (order.last_day, order.first_day), self._patience)
-        except Throttled as error:
-            raise GivenUp(f"Amazon did not take the order in time. {error.detail}") from None
-        sent_at = asyncio.get_running_loop().time()
-        answer = await self._parts.api.order(self._report.account, order, self._report.template)
-        if answer.kind is AnswerKind.DUPLICATE:
-            answer = await self._parts.api.compare(self._report.account, order, self._report.template, answer.value)
+            async with asyncio.timeout(self._patience):
+                answer = await self._parts.api.order(self._report, order)
+        except TimeoutError:
+            raise GivenUp(f"Amazon did not take the order within {PATIENCE / 3600:g} hours.") from None
         if answer.kind is AnswerKind.ORDERED:
-            queues.taken(limit, sent_at)
             await self._note(order, OrderStep.ORDERED, id=answer.value, at=self._parts.clock.now())
         elif answer.kind is AnswerKind.THROTTLED:
-            queues.throttled(limit, sent_at, answer.retry_after)
             self._tell(answer)
             self._check_patience(answer)
+            await self._parts.clock.sleep(MOMENT)
         else:
             await self._wait_after(order, answer)
-
-    def _limit(self, order: PlannedOrder) -> OrderLimit:
-        account = self._report.account
-        return OrderLimit(account, self._parts.api.client_id(account), order.region)
 
     # --- receiving
 
@@ -180,7 +172,7 @@ class ReportRun:
         """Poll a report once, when it is time, and fetch its rows if it is done."""
         clock, interval = self._parts.clock, self._parts.poll_interval
         await clock.sleep(max(0.0, min(interval, state.at + interval - clock.now())))
-        answer = await self._parts.api.poll(self._report.account, order, self._report.template, state.report_id)
+        answer = await self._parts.api.poll(self._report, order, state.report_id)
         if answer.kind is AnswerKind.COMPLETED:
             await self._fetch(order, answer.urls)
         elif answer.kind is AnswerKind.REJECTED:

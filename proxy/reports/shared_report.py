@@ -168,7 +168,10 @@ class SharedReport(Tap):
         """What others got for the same; None if the request is to leave, once it is its turn. Raises `Throttled`, and
         what forbids the request after a wait: it may have been for minutes, and its client's key revoked meanwhile."""
         operation = self._operation
-        self._patient_until = self._loop.time() + self._context.rules.timeouts.response
+        patience = self._rules.patience
+        self._patient_until = self._loop.time() + (
+            self._context.rules.timeouts.response if patience is None else patience
+        )
         if operation.is_poll:
             answer = await self._share_poll() if self._key and self._rules.poll_interval else None
             self._dependencies.rights.check(self._context, self._body)
@@ -269,7 +272,7 @@ class SharedReport(Tap):
         status = response.status
         if status != _MULTI_STATUS:
             self._learn_pace(status, response)
-        return status == 425 and self._order is not None and self._rules.reuses
+        return status == 425 and self._order is not None and self._rules.adopts
 
     def _learn_pace(self, status: int, response: Response) -> None:
         """Take the answer to an order into the pace of the next ones; `status` is that of the order itself."""

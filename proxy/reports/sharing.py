@@ -35,12 +35,18 @@ LEAST_CHECK: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ReportRules:
-    """What the configuration says. `reuse_for` and `poll_interval` are in seconds."""
+    """What requests for reports share. `reuse_for` and `poll_interval` are in seconds.
+
+    `adopts` tells that an order gets the report that a 425 names, if it has the same data. An order waits for its turn
+    for `patience` seconds, None for as long as any response may take.
+    """
 
     reuses: bool
     reuse_for: float
     paces: bool
     poll_interval: float
+    adopts: bool
+    patience: float | None = None
 
 
 # --- Reports that orders made ------------------------------------------------------------------------------------

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from proxy.profiles.listing import ListRequest
-from proxy.reports.orders import ReportOperation, agrees
+from proxy.reports.orders import ReportOperation
 from proxy.reports.presets import MAX_RANGE, MAX_RETENTION, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from proxy.reports.orders import Report
 
 _PATH: Final = "/reporting/reports"
 _ORDER_TYPE: Final = "application/vnd.createasyncreportrequest.v3+json"
@@ -93,10 +91,6 @@ class OrderTemplate(ABC):
     def ask_about(self, order: PlannedOrder, report_id: str) -> ListRequest:
         """The request that polls it."""
 
-    @abstractmethod
-    def has_data_of(self, order: PlannedOrder, report: Report) -> bool:
-        """Whether it is certain that a report which Amazon shows has the rows of an order."""
-
 
 @dataclass(frozen=True, slots=True)
 class Version3Template(OrderTemplate):
@@ -130,9 +124,6 @@ class Version3Template(OrderTemplate):
     def ask_about(self, order: PlannedOrder, report_id: str) -> ListRequest:
         target = f"{_PATH}/{quote(report_id, safe='')}"
         return ListRequest("GET", target, profile=order.profile, accept=_POLL_ANSWER_TYPE)
-
-    def has_data_of(self, order: PlannedOrder, report: Report) -> bool:
-        return agrees(self.write(order), report.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +166,6 @@ class Version1Template(OrderTemplate):
     def ask_about(self, order: PlannedOrder, report_id: str) -> ListRequest:
         body = json.dumps({"reportIds": [report_id]}).encode()
         return ListRequest("POST", "/adsApi/v1/retrieve/reports", body)
-
-    def has_data_of(self, order: PlannedOrder, report: Report) -> bool:
-        """Amazon does not show the accounts of a report."""
-        return False
 
 
 def _with_country(given: Any, country: str) -> dict[str, Any]:

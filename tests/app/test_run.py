@@ -124,7 +124,7 @@ async def test_the_order_is_tell_close_wait_stop() -> None:
     """Unready first, then closed, then patience until nothing runs."""
     program = Pretended([(2, False), (2, False), (1, False), (0, False)])
     assert await drained(program) == [
-        DrainStarted.__name__, "reports stopped", "closed", "refusing", "accounts given", "ServerStopped 0",
+        "reports stopped", DrainStarted.__name__, "closed", "refusing", "accounts given", "ServerStopped 0",
     ]  # fmt: skip
     assert program.found == [Availability.DRAINING] * 3 + [Availability.CLOSING] * 3
     assert program.looks >= 3
@@ -147,7 +147,7 @@ async def test_hurry_ends_delay_and_waiting() -> None:
     at_once = asyncio.Event()
     at_once.set()
     assert await drained(Pretended([(1, False)], delay=60), at_once) == [
-        "DrainStarted", "reports stopped", "closed", "refusing", "accounts given", "ServerStopped 1",
+        "reports stopped", "DrainStarted", "closed", "refusing", "accounts given", "ServerStopped 1",
     ]  # fmt: skip
     later = asyncio.Event()
     program = Pretended([(1, False)], meanwhile=lambda look: later.set() if look == 3 else None)

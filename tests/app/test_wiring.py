@@ -125,8 +125,8 @@ def test_the_rules_of_a_process_are_made_from_the_configuration_and_what_outlive
     ("keys", "rules"),
     [
         ({}, None),
-        ({"POLL_INTERVAL": "30"}, ReportRules(reuses=False, reuse_for=900.0, paces=True, poll_interval=30.0)),
-        ({"DUPLICATES": "reuse", "REUSE_FOR": "60"}, ReportRules(True, 60.0, True, 60.0)),
+        ({"POLL_INTERVAL": "30"}, ReportRules(False, 900.0, True, 30.0, adopts=False)),
+        ({"DUPLICATES": "reuse", "REUSE_FOR": "60"}, ReportRules(True, 60.0, True, 60.0, adopts=True)),
         ({"PACE": "false", "POLL_INTERVAL": "0"}, None),
     ],
 )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.support.proxy_bench import ProxyBench, Running
     from tests.support.wire import Answer
 
-RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0)
+RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True)
 CONFIGURATION = {
     "adProduct": "SPONSORED_PRODUCTS",
     "reportTypeId": "spCampaigns",
@@ -634,7 +634,7 @@ async def test_a_425_without_a_report_passes(body: bytes, running: Running, amaz
 async def test_a_425_passes_with_duplicates_off(running: Running, amazon: Amazon) -> None:
     """It is not looked at."""
     amazon.answers = [amazon.duplicate("report-9")]
-    async with sharing(running, amazon, reports=replace(RULES, reuses=False)) as bench:
+    async with sharing(running, amazon, reports=replace(RULES, reuses=False, adopts=False)) as bench:
         assert (await bench.ask(order())).status == 425
         assert (await bench.ask(order())).status == 200
     assert amazon.orders() == 2

@@ -108,6 +108,8 @@ def test_a_report_is_ordered_kept_and_renewed(amazon: SimulatedAmazon, tmp_path:
         assert made(amazon) == 2 * len(first.profiles)
         running.until(lambda: running.metric("report_rows", report="sp-daily") == first.rows)
         assert running.metric("reports_total", report="sp-daily", result="success") == 1
+        orders = {"client": "report:sp-daily", "operation_class": "report", "code": "200"}
+        assert running.metric("requests_total", **orders) == 2 * len(first.profiles)
         assert 0 <= running.metric("report_age_seconds", report="sp-daily") < 1000
         folder(tmp_path).ask_for_run("sp-daily")
         second = result_of(running, tmp_path, first.run)
@@ -243,6 +245,10 @@ def lose_answers(amazon: SimulatedAmazon) -> None:
     amazon.fault({"abort": "mid_head"}, 2, path="/reporting/reports", method="POST")
 
 
+def fail_orders(amazon: SimulatedAmazon) -> None:
+    amazon.fault({"status": 500}, 3, path="/reporting/reports", method="POST")
+
+
 def fail_polls(amazon: SimulatedAmazon) -> None:
     amazon.fault({"status": 500}, 3, path="/reporting/reports/*", method="GET")
 
@@ -263,6 +269,7 @@ def expire_the_token(amazon: SimulatedAmazon) -> None:
         (throttle, 2),
         (throttle_what_was_made, 2),
         (lose_answers, 2),
+        (fail_orders, 2),
         (fail_polls, 2),
         (expire_the_token, 2),
     ],
@@ -334,11 +341,30 @@ def test_a_restart_runs_nothing_twice(amazon: SimulatedAmazon, tmp_path: Path) -
     assert result.run == first.run
 
 
+def test_a_stop_waits_for_no_order_that_waits_for_its_turn(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """It is no request that has to end, and the next program sends it."""
+    profiles = amazon.facts["profiles"]["na"][:1]
+    given = {**configuration(amazon, tmp_path, profiles=profiles), "drain": {"timeout": 10 * PATIENCE}}
+    amazon.control("settings", {"strict_reports": True})
+    amazon.fault({"status": 429, "headers": [["Retry-After", "600"]]}, 1, path="/reporting/reports", method="POST")
+    with serving(tmp_path, given) as running:
+        (throttled,) = running.told("request", client="report:sp-daily", status=429)
+        assert (throttled["operation"], throttled["attempts"]) == ("createAsyncReport", 1)
+        running.until(lambda: running.metric("requests_in_flight") == 1)
+        assert running.stop()[0] == 0
+        (drained,) = running.events("drain_started")
+        assert (drained["in_flight"], running.events("server_stopped")[0]["cut"]) == (0, 0)
+    with serving(tmp_path, given) as running:
+        assert_complete(result_of(running, tmp_path), rows_of(tmp_path), profiles)
+        assert made(amazon) == 2
+
+
 def test_the_supervisor_of_workers_runs_reports(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     profiles = amazon.facts["profiles"]["na"][:1]
     with serving(tmp_path, {**configuration(amazon, tmp_path, profiles=profiles), "workers": 2}) as running:
         assert_complete(result_of(running, tmp_path), rows_of(tmp_path), profiles)
         assert made(amazon) == 2
+        running.until(lambda: running.metric("requests_total", client="report:sp-daily", operation_class="report") == 2)
 
 
 def test_a_reload_adds_and_removes_reports(amazon: SimulatedAmazon, tmp_path: Path) -> None:

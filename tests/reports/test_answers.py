@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from proxy.profiles.listing import ListResponse
-from proxy.reports.answers import Answer, AnswerKind, find_fault, is_of_order, read_order_answer, read_poll
+from proxy.reports.answers import Answer, AnswerKind, find_fault, read_order_answer, read_poll
 from proxy.reports.orders import ReportOperation
-from proxy.reports.templates import PlannedOrder, Version1Template, Version3Template
 
 ID = "de7b5b1c-6d1b-4b6d-8a49-1c1d1a6a8b0e"
 CONFIGURATION = {"adProduct": "SPONSORED_PRODUCTS", "columns": ["cost", "date"], "timeUnit": "DAILY"}
-ORDERED = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
 ORDER = {"startDate": "2026-10-01", "endDate": "2026-10-31", "configuration": CONFIGURATION}
 
 
@@ -36,7 +34,7 @@ def report(status: str, **changes: Any) -> dict[str, Any]:
         (answer(200, b"<html>"), Answer(AnswerKind.AGAIN, words="Amazon's answer to the order is without a report.")),
         (
             answer(425, {"code": "425", "detail": f"The Request is a duplicate of : {ID}"}),
-            Answer(AnswerKind.DUPLICATE, ID, f"Amazon answered 425: The Request is a duplicate of : {ID}."),
+            Answer(AnswerKind.AGAIN, words=f"Amazon answered 425: The Request is a duplicate of : {ID}."),
         ),
         (answer(425, {"detail": "Too early."}), Answer(AnswerKind.AGAIN, words="Amazon answered 425: Too early.")),
         (answer(429, b"", "120"), Answer(AnswerKind.THROTTLED, words="Amazon answered 429.", retry_after=120.0)),
@@ -103,22 +101,29 @@ def test_the_answer_to_a_poll_shows_the_report_that_was_asked_for() -> None:
     assert read_poll(ReportOperation.POLL, answer(200, other), ID) == Answer(AnswerKind.AGAIN, words=words)
 
 
+LONG = "There is no usable token. " + 40 * "Sign in again. "
+"""Longer than what is told of a text of Amazon's."""
+
+
+def own(status: int, retry_after: str = "") -> ListResponse:
+    """A refusal of the proxy's own."""
+    return ListResponse(status, json.dumps({"detail": LONG, "details": LONG}).encode(), retry_after, own=True)
+
+
 @pytest.mark.parametrize(
-    ("response", "fits"),
+    ("response", "kind", "retry_after"),
     [
-        (answer(200, report("PENDING")), True),
-        (answer(200, report("COMPLETED", url="https://x/")), True),
-        (answer(200, report("FAILED")), False),
-        (answer(200, report("PENDING", reportId="another")), False),
-        (answer(200, report("PENDING", endDate="2026-10-30")), False),
-        (answer(200, report("PENDING", configuration={**CONFIGURATION, "timeUnit": "SUMMARY"})), False),
-        (answer(404, report("PENDING")), False),
-        (answer(200, {}), False),
+        (own(503, "5"), AnswerKind.AGAIN, 5.0),
+        (own(504), AnswerKind.AGAIN, None),
+        (own(429, "900"), AnswerKind.AGAIN, 900.0),
+        (own(404), AnswerKind.REFUSED, None),
     ],
 )
-def test_a_report_is_adopted_only_if_it_has_the_data_of_the_order(response: ListResponse, fits: bool) -> None:
-    """A summary and a daily order of the same days collide at Amazon."""
-    assert is_of_order(response, Version3Template(CONFIGURATION), ORDERED, ID) is fits
+def test_what_a_refusal_of_the_proxy_means(response: ListResponse, kind: AnswerKind, retry_after: float | None) -> None:
+    """Its 429 is no throttled order, which would be sent again at once, and its 404 no report that is gone."""
+    expected = Answer(kind, words=LONG, retry_after=retry_after)
+    assert read_order_answer(ReportOperation.ORDER, response) == expected
+    assert read_poll(ReportOperation.POLL, response, ID) == expected
 
 
 # --- Version 1 ---------------------------------------------------------------------------------------------------
@@ -218,12 +223,6 @@ def test_what_an_answer_to_an_order_of_version_1_means(response: ListResponse, e
 def test_what_an_answer_to_a_poll_of_version_1_means(response: ListResponse, expected: Answer) -> None:
     """A report with a part that has no address is not whole: none of its rows are taken."""
     assert read_poll(ReportOperation.POLL_V1, response, ID) == expected
-
-
-def test_no_report_of_version_1_is_adopted() -> None:
-    """Amazon does not show whose it is."""
-    template = Version1Template({"format": "GZIP_JSON", "query": {"fields": ["date.value"]}})
-    assert not is_of_order(of_one("PENDING", **template.content), template, ORDERED, ID)
 
 
 # --- Where rows are ----------------------------------------------------------------------------------------------

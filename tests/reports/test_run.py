@@ -14,11 +14,10 @@ from proxy.reports.amazon import DownloadFailed
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
 from proxy.reports.journal import OrderState, OrderStep, RunJournal, RunPlan
-from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport
-from proxy.reports.run import ATTEMPTS, PATIENCE, ReportRun, RunClock, RunParts, errors_of, next_poll
+from proxy.reports.run import ATTEMPTS, MOMENT, PATIENCE, ReportRun, RunClock, RunParts, errors_of, next_poll
 from proxy.reports.store import ReportFolderError, RunProgress
-from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
+from proxy.reports.templates import PlannedOrder, Version1Template
 from tests.reports.reporting import US, make_report
 
 ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31")
@@ -28,7 +27,7 @@ PENDING = Answer(AnswerKind.PENDING, words="Amazon's report is PENDING.")
 DONE = Answer(AnswerKind.COMPLETED, urls=("https://s3/rows",))
 AGAIN = Answer(AnswerKind.AGAIN, words="Amazon answered 500.")
 REJECTED = Answer(AnswerKind.REJECTED, words="Amazon failed.")
-DUPLICATE = Answer(AnswerKind.DUPLICATE, "id-0", "Amazon answered 425.")
+THROTTLED = Answer(AnswerKind.THROTTLED, words="Amazon answered 429.", retry_after=7.0)
 UNAUTHORIZED = Answer(AnswerKind.UNAUTHORIZED, words="Amazon answered 401.")
 
 
@@ -38,7 +37,6 @@ class Script:
 
     orders: list[Answer] = field(default_factory=lambda: [ORDERED])
     polls: list[Answer] = field(default_factory=lambda: [DONE])
-    comparisons: list[Answer] = field(default_factory=lambda: [Answer(AnswerKind.ORDERED, "id-0")])
     downloads: list[Exception | None] = field(default_factory=lambda: [None])
     conversions: list[Exception | None] = field(default_factory=lambda: [None])
     asked: list[str] = field(default_factory=list)
@@ -47,17 +45,11 @@ class Script:
         self.asked.append(what)
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    def client_id(self, _account: str) -> str:
-        return "client"
-
-    async def order(self, _account: str, _order: PlannedOrder, _template: OrderTemplate) -> Answer:
+    async def order(self, _report: NamedReport, _order: PlannedOrder) -> Answer:
         return cast(Answer, self._next("order", self.orders))
 
-    async def poll(self, _account: str, _order: PlannedOrder, _template: OrderTemplate, report_id: str) -> Answer:
+    async def poll(self, _report: NamedReport, _order: PlannedOrder, report_id: str) -> Answer:
         return cast(Answer, self._next(f"poll {report_id}", self.polls))
-
-    async def compare(self, *asked: Any) -> Answer:
-        return cast(Answer, self._next(f"compare {asked[-1]}", self.comparisons))
 
     async def download(self, _account: str, _order: PlannedOrder, _url: str, target: Path, _limit: int) -> None:
         if error := self._next("download", self.downloads):
@@ -108,7 +100,7 @@ def begin(
     plan = RunPlan("r1", clock.now, "digest", ("",), (US,), orders or (ORDER,), ("11",))
     journal = journal or RunJournal.begin(folder, plan)
     script_ = cast(Any, script)
-    parts = RunParts(script_, script_, OrderQueues(), RunClock(lambda: clock.now, clock.sleep), 60.0)
+    parts = RunParts(script_, script_, RunClock(lambda: clock.now, clock.sleep), 60.0)
     return Running(
         ReportRun(report or make_report(), journal, folder, parts, lambda: None), clock, script, journal, folder
     )
@@ -143,21 +135,6 @@ async def test_an_order_brings_its_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("elapsed", "wait"), [(0, 60), (899, 60), (900, 120), (3599, 120), (3600, 300), (9999, 300)])
 def test_old_reports_are_polled_less_often(elapsed: float, wait: float) -> None:
     assert next_poll(elapsed, 60.0) == wait
-
-
-async def test_what_a_425_names_is_adopted(tmp_path: Path) -> None:
-    """An order that may have been made is made once."""
-    running = await finished(tmp_path, orders=[AGAIN, DUPLICATE])
-    assert running.script.asked == ["order", "order", "compare id-0", "poll id-0", "download", "convert"]
-    assert running.state.report_id == "id-0"
-
-
-async def test_another_report_is_not_adopted(tmp_path: Path) -> None:
-    """The order waits until Amazon does not confuse it any more."""
-    other = Answer(AnswerKind.AGAIN, words="Amazon makes another report.")
-    running = await finished(tmp_path, orders=[DUPLICATE, DUPLICATE, ORDERED], comparisons=[other])
-    assert running.script.asked[:5] == ["order", "compare id-0", "order", "compare id-0", "order"]
-    assert running.state.report_id == "id-1"
 
 
 async def test_an_order_that_was_asked_for_is_not_noted_twice(tmp_path: Path) -> None:
@@ -279,14 +256,37 @@ async def test_a_retry_after_is_waited_for_no_longer_than_the_run(tmp_path: Path
     assert running.clock.now - 1000.0 < PATIENCE + 600
 
 
-async def test_throttled_orders_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the queue that all orders of this login and region share."""
-    told: list[Any] = []
-    monkeypatch.setattr(OrderQueues, "throttled", lambda _, *said: told.append(said))
-    running = await finished(tmp_path, orders=[Answer(AnswerKind.THROTTLED, words="429", retry_after=7.0), ORDERED])
-    ((limit, _, retry_after),) = told
-    assert (limit, retry_after) == (("main", "client", "na"), 7.0)
-    assert running.state.step is OrderStep.KEPT
+async def test_a_throttled_order_waits_for_its_next_turn(tmp_path: Path) -> None:
+    """In the core, which knows when that is: neither an interval nor the Retry-After is waited for here."""
+    running = await finished(tmp_path, orders=[THROTTLED, THROTTLED, ORDERED])
+    assert running.script.asked[:3] == ["order"] * 3
+    assert running.clock.now == 1000.0 + 2 * MOMENT + 60.0
+
+
+async def test_throttled_orders_are_given_up_with_the_run(tmp_path: Path) -> None:
+    running = await finished(tmp_path, orders=[THROTTLED])
+    assert running.state.error == "Amazon took longer than 8 hours. Amazon answered 429."
+
+
+async def test_an_order_waits_for_its_turn_no_longer_than_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run of the report cannot begin before."""
+
+    async def wait(_report: NamedReport, _order: PlannedOrder) -> Answer:
+        running.clock.now += PATIENCE
+        await asyncio.Event().wait()
+        return ORDERED
+
+    running = begin(tmp_path, Script())
+    running.clock.now += PATIENCE - 0.001
+    monkeypatch.setattr(running.script, "order", wait)
+    await running.run.obtain()
+    running.journal.close()
+    assert (running.state.step, running.state.error) == (
+        OrderStep.FAILED,
+        "Amazon did not take the order within 8 hours.",
+    )
 
 
 async def test_a_resumed_run_asks_for_what_is_missing(tmp_path: Path, journals: list[RunJournal]) -> None:

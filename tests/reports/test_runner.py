@@ -21,12 +21,11 @@ from proxy.events import Event, ReportRunFinished, ReportRunStarted
 from proxy.reports import conversion
 from proxy.reports.answers import Answer, AnswerKind
 from proxy.reports.converter import ConversionFailed
-from proxy.reports.pace import OrderQueues
 from proxy.reports.plan import NamedReport, ProfileAccount, ReportProfile
 from proxy.reports.run import RunClock, RunParts
 from proxy.reports.runner import LOOK, LeaseFormat, ListedProfiles, ReportRunner, RunnerParts
 from proxy.reports.store import Form, ReportFolder, ReportFolderError, Result, RunnerStatus, RunResult, State
-from proxy.reports.templates import OrderTemplate, PlannedOrder, Version1Template
+from proxy.reports.templates import PlannedOrder, Version1Template
 from proxy.tokens.leases import LeaseRequest, LocalLease, LocalLeases, Urgency
 from tests.reports.reporting import DE, JP, US, make_report, moment
 from tests.support.patience import PATIENCE
@@ -41,16 +40,13 @@ class Amazon:
     refused: set[str] = field(default_factory=set)
     ordered: list[PlannedOrder] = field(default_factory=list)
 
-    def client_id(self, _account: str) -> str:
-        return "client"
-
-    async def order(self, _account: str, order: PlannedOrder, _template: OrderTemplate) -> Answer:
+    async def order(self, _report: NamedReport, order: PlannedOrder) -> Answer:
         self.ordered.append(order)
         if order.profile in self.refused:
             return Answer(AnswerKind.REFUSED, words="Amazon answered 400.")
         return Answer(AnswerKind.ORDERED, order.key)
 
-    async def poll(self, _account: str, _order: PlannedOrder, _template: OrderTemplate, report_id: str) -> Answer:
+    async def poll(self, _report: NamedReport, _order: PlannedOrder, report_id: str) -> Answer:
         return Answer(AnswerKind.COMPLETED, urls=(f"https://s3/{report_id}",))
 
     async def download(self, _account: str, _order: PlannedOrder, url: str, target: Path, _limit: int) -> None:
@@ -96,7 +92,7 @@ class Bench:
 
     def parts(self, **changes: Any) -> RunnerParts:
         amazon = cast(Any, self.amazon)
-        run = RunParts(amazon, amazon, OrderQueues(), RunClock(lambda: self.now, self.sleep), 60.0)
+        run = RunParts(amazon, amazon, RunClock(lambda: self.now, self.sleep), 60.0)
         parts = RunnerParts(
             run, self.folder, self.leases, lambda _: self.listed, lambda _: self.accounts, self.observed
         )

@@ -26,7 +26,7 @@ from proxy.reports.sharing import (
 from tests.support.tokens import virtual_time
 
 NOW = 1_800_000_000.0
-RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0)
+RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True)
 MADE = MadeReport("key", "report-1", 200, "{}", NOW, NOW)
 ANSWER = PollAnswer(200, "application/json", "{}", NOW, 0.0, NOW)
 

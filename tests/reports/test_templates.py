@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from proxy.reports.orders import Report, ReportStatus
 from proxy.reports.templates import PlannedOrder, Version1Template, Version3Template
 
 ORDER = PlannedOrder("11", "na", "2026-10-01", "2026-10-31", "amzn1.x")
@@ -52,13 +51,6 @@ def test_what_version_3_is_sent() -> None:
 def test_a_type_is_kept_as_long_as_its_preset_says(kind: str, days: int) -> None:
     """95 days without one."""
     assert Version3Template({**CONFIGURATION, "reportTypeId": kind}).retention == days
-
-
-def test_a_report_of_version_3_shows_what_was_ordered() -> None:
-    shown = {"startDate": "2026-10-01", "endDate": "2026-10-31", "configuration": CONFIGURATION}
-    template = Version3Template(CONFIGURATION)
-    assert template.has_data_of(ORDER, Report("1", ReportStatus.PENDING, shown))
-    assert not template.has_data_of(ORDER, Report("1", ReportStatus.PENDING, {**shown, "endDate": "2026-10-30"}))
 
 
 def test_what_version_1_is_sent() -> None:

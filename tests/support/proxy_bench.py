@@ -57,6 +57,7 @@ class ProxyBench:
         shared = SharedParts(self.tokens, self.throttles, self.sessions, reports=self.reports)
         self.path = RequestPath(self.accounting, shared, Names())
         self.hints, self.writes = shared.hints, self.path.memory.writes
+        self.dependencies = self.path.dependencies
         self.deadlines, self.pools = self.path.deadlines, self.path.pools
         self.forwarder = self.path.begin(rules, settings_of(rules))
         self.server = ConnectionTable(self.deadlines)

@@ -35,7 +35,7 @@ class Office:
 
     def __init__(self) -> None:
         self.shared = SharedReports(lambda: NOW)
-        self.shared.apply(ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0))
+        self.shared.apply(ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True))
         self.supervisor = WorkersReports(self.shared)
         self.channels: list[Channel] = []
 
