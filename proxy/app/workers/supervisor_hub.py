@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.admin.pauses import Pauses
+from proxy.app.workers import worker_reports
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.request_reporter import read_request
 from proxy.app.workers.span_forwarder import read_span
-from proxy.app.workers.worker_reports import MESSAGES as REPORT_MESSAGES
-from proxy.app.workers.worker_reports import QUESTIONS as REPORT_QUESTIONS
 from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
 from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
@@ -254,7 +253,7 @@ class SupervisorHub:
                     self.spans(*read_span(said))
             case "news":
                 self._take_news(number, message)
-            case kind if kind in REPORT_MESSAGES:
+            case worker_reports.REPORT:
                 self.reports.heard(message)
 
     def lost(self, number: int) -> None:
@@ -264,7 +263,7 @@ class SupervisorHub:
 
     async def asked(self, message: Message) -> Message:
         """A question for a token, for first lists, or about reports."""
-        if message["question"] in REPORT_QUESTIONS:
+        if message["question"] == worker_reports.REPORT:
             return await self.reports.asked(message)
         if message["question"] == "first-lists":
             profile, ads_account = message["profile"], message["ads_account"]
