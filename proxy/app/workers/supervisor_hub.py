@@ -20,6 +20,7 @@ from proxy.app.workers.worker_tokens import read_token, write_refusal, write_tok
 from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
 from proxy.profiles.first_lists import AwaitedId, FirstLists
+from proxy.profiles.known_lists import PROFILE
 from proxy.regions import REGION_NAMES
 from proxy.tokens.token_rejections import TokenUse
 
@@ -236,7 +237,7 @@ class SupervisorHub:
             case "audit" if parts.audit is not None:
                 parts.audit.put(message["record"], write=message["write"])
                 self._tell_audit()
-            case "missed" if message["of"] == "profile":
+            case "missed" if message["of"] == PROFILE:
                 self.directory.owners(message["identifier"], message["account"])
             case "missed":
                 self.directory.ads_account_owners(message["identifier"], message["account"])

@@ -282,7 +282,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     hub = bench.hub
     hub.heard(1, {"kind": "audit", "record": {"a": 1}, "write": True})
     hub.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
-    hub.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
+    hub.heard(1, {"kind": "missed", "of": "ads account", "identifier": "x", "account": ""})
     hub.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
     request = [5.0, ["tool", "acme", "na", "", "", "GET", "x", "read"], 403, 0, "/x", "a-1", "", 0.1, 0, "r", "d", ""]
     news = {"requests": [request], "used": {"digest": 4.0}, "pools": {"host:443": 2}}
