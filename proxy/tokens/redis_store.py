@@ -22,9 +22,9 @@ from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
-from proxy.tokens.redis_connection import CHECK, NEWS, digest
+from proxy.tokens.redis_connection import CHECK, NEWS
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange, StoreHealth, outranks
+from proxy.tokens.store import StoreChange, StoreHealth, digest, outranks
 from proxy.tokens.token_response import Grant
 
 if TYPE_CHECKING:
