@@ -179,7 +179,7 @@ def rotated(
 
 
 class UnsharedStore:
-    """What every store answers that one program has to itself: there is nobody to share with."""
+    """What a store answers that belongs to one program: nothing is shared."""
 
     fleet = None
 
