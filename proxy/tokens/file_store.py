@@ -114,7 +114,10 @@ class FileStore(UnsharedStore):
         store = cls.open(directory, keys)
         with state_directory.locked(store._directory):
             for document in state_directory.files(store._directory, DOCUMENT):
-                store._rotate_document(document)
+                try:
+                    state_directory.replace(document, store._cipher.encrypt(store._decrypt(document)))
+                except StateError:  # documents can be lost
+                    state_directory.remove(document)
             paths = state_directory.files(store._directory, ACCOUNT, state_directory.CHECK)
             for path in paths:
                 state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))
@@ -274,13 +277,6 @@ class FileStore(UnsharedStore):
             raise StateFileDamaged(
                 f"The state file {path} is damaged or encrypted with another key; add that key to state.key."
             ) from None
-
-    def _rotate_document(self, path: Path) -> None:
-        """Documents can be lost: one that cannot be read is removed."""
-        try:
-            state_directory.replace(path, self._cipher.encrypt(self._decrypt(path)))
-        except StateError:
-            state_directory.remove(path)
 
 
 def _wrong_key(path: Path) -> StateError:

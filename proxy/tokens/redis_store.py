@@ -172,8 +172,10 @@ class RedisStore:
                     last = ""
                 if not last:
                     await self._recover()
-                    last = await self._last_news()
-                    self._spread_news()
+                    newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
+                    last = newest[0][0].decode() if newest else "0"
+                    for leases in self._shared.values():
+                        leases.hear("")  # anything may have been published
                     yield StoreChange()
                 for _, id_, fields in await self._connection.news({NEWS: last}):
                     last = id_
@@ -203,11 +205,6 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._connection.close()
-
-    def _spread_news(self) -> None:
-        """To those who share something else than tokens: anything may have been published."""
-        for leases in self._shared.values():
-            leases.hear("")
 
     def _note_damage(self, account: str) -> None:
         """What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have."""
@@ -242,10 +239,6 @@ class RedisStore:
                 "set state.key to the key it was written with (after a new one in a list), or name another database."
             ) from None
         self._checked, self._check_seen = True, kept
-
-    async def _last_news(self) -> str:
-        found = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
-        return found[0][0].decode() if found else "0"
 
     def _change(self, fields: dict[bytes, bytes]) -> StoreChange | None:
         kind, name = fields.get(b"kind", b""), fields.get(b"name", b"").decode("utf-8", "replace")
