@@ -6,7 +6,7 @@ its beginning on. Nothing here knows processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
@@ -222,8 +222,7 @@ class SupervisorHub:
         return self.tokens.current(account), self.tokens.problem(account)
 
     def _failed_listings(self) -> bytes:
-        fields = ("account", "region", "detail", "at", "retryable", "asked")
-        return pack("failures", failures=[[getattr(f, name) for name in fields] for f in self.directory.failures()])
+        return pack("failures", failures=list(map(astuple, self.directory.failures())))
 
     def _tell_news(self, news: News, origin: Origin) -> None:
         self.workers.send_all(pack("learned", news=news), but=origin)
