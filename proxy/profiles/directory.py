@@ -3,8 +3,8 @@
 It implements `routing.Directory`. Requests look into memory; those for an unlisted profile or ads account wait for an
 account's first lists (`first_lists`), and later each such id causes one early listing, rate-limited. What is known is
 kept by `stored_lists`, so that a restart knows it at once. The usual profiles come first: what their answer means is in
-`listing`, the look-ups are in `index`. Ads accounts and what else a login reaches are read after them, by
-`reach_reader`; their look-ups are in `reach`.
+`listing`. Ads accounts and what else a login reaches are read after them, by `reach_reader`. The look-ups of
+both are in `known_lists`.
 """
 
 from __future__ import annotations
