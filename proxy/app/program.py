@@ -28,6 +28,7 @@ from proxy.app.process import connections_within, defect_of
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, capability_settings, connection_notes, named_reports, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
+from proxy.app.shared_news import SharedNews
 from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.thread_messages import ThreadMessages
@@ -139,12 +140,12 @@ class Program:
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
         self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
-        self.reports = SharedReports()
+        self.throttles, self.reports = Throttles(), SharedReports()
+        self._news = SharedNews(self.throttles, self._sessions, self._hints)
         self.workers: Supervisor | None = None
         output = {"form": self.logs.form, "on_terminal": self.logs.on_terminal, "options": dict(options_in_use)}
         worker_settings = {"demo": self.demo, "open_files": open_files, **output}
         self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
-        self.throttles = self._worker_group.throttles if self._worker_group is not None else Throttles()
         self._budgets = self._worker_group.budgets if self._worker_group is not None else Budgets()
 
     def __repr__(self) -> str:
@@ -274,7 +275,7 @@ class Program:
         self._opened.push_async_callback(store.close)
         self.fleet = None
         if store.fleet is not None:
-            self.fleet = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
+            self.fleet = FleetMember(store.fleet, self._news, self._budgets, self.observers)
             self._opened.push_async_callback(self.fleet.stop)
             self.fleet.start()
         return store
@@ -404,7 +405,7 @@ class Program:
         """What gives workers their copies, where there are workers."""
         if self._worker_group is None:
             return ()
-        hub = self._worker_group.hub((self._sessions, self._hints), self._uses, self.history, self.audit)
+        hub = self._worker_group.hub(self._news, self._uses, self.history, self.audit)
         hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)

@@ -3,14 +3,13 @@
 It implements `routing.Directory`. Requests look into memory; those for an unlisted profile or ads account wait for an
 account's first lists (`first_lists`), and later each such id causes one early listing, rate-limited. What is known is
 kept by `stored_lists`, so that a restart knows it at once. The usual profiles come first: what their answer means is in
-`listing`, the look-ups are in `index`. Ads accounts and what else a login reaches are read after them, by
-`reach_reader`; their look-ups are in `reach`.
+`listing`. Ads accounts and what else a login reaches are read after them, by `reach_reader`. The look-ups of
+both are in `known_lists`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any
 
 from cachetools import TTLCache
@@ -30,7 +29,8 @@ from proxy.events import (
 )
 from proxy.profiles import reach
 from proxy.profiles.first_lists import AwaitedId, AwaitedLists, FirstLists, is_refusal
-from proxy.profiles.index import ListingFailure, ProfileIndex, ProfileListing, document_of, pin
+from proxy.profiles.index import ListingFailure, ProfileListing, document_of, pin
+from proxy.profiles.known_lists import KnownLists
 from proxy.profiles.listing import (
     LIST_INTERVAL,
     ListingSchedule,
@@ -63,10 +63,9 @@ if TYPE_CHECKING:
 
 
 MAX_PARALLEL = 6
-_ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-class ProfileDirectory:
+class ProfileDirectory(KnownLists):
     """Keeps an index of profiles current.
 
     `start`, `reconfigure` and `stop` are called one after another. The session is closed elsewhere.
@@ -83,11 +82,11 @@ class ProfileDirectory:
         self._session, self._token = session, token
         self._observer = observer
         self._schedule = schedule or ListingSchedule()
-        self._index = ProfileIndex()
         self._shared = SharedLists(documents.leases_for(PROFILES))
         self._first = AwaitedLists(self._schedule)
         leases = documents.leases_for(ADS_ACCOUNTS)
         self._reader = ReachReader(session, leases, self._schedule.random, self._first.tried)
+        super().__init__(self._reader.index)
         self._shared.follow(self)
         self._reader.shared.follow(self)
         self._watches: dict[tuple[str, str], RegionWatch] = {}
@@ -95,7 +94,7 @@ class ProfileDirectory:
         self._listings: set[asyncio.Task[Problem | None]] = set()
         self._slots = asyncio.Semaphore(MAX_PARALLEL)
         self._misses = EarlyListings(self._schedule.clock)
-        self._kept = StoredLists(documents, self._index, self._reader.index, self._schedule)
+        self._kept = StoredLists(documents, self._index, self._reach, self._schedule)
 
     def __repr__(self) -> str:
         tasks = f"{len(self._watches)} watched, {len(self._listings)} being listed"
@@ -107,31 +106,6 @@ class ProfileDirectory:
         return self._kept.version
 
     # --- look-ups: routing's Directory
-
-    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        """The accounts and regions that list a profile. An unlisted one causes an early listing of the account, or of
-        all for an empty name.
-
-        An account whose usual list has it is not asked what its other lists say.
-        """
-        found = self._index.owners(profile)
-        if further := self._reader.index.owners(profile):
-            listed = {name for name, _ in found}
-            return (*found, *(owner for owner in further if owner[0] not in listed))
-        if not found and profile.isdecimal():
-            self._miss(profile, account)
-        return found
-
-    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        """Who reaches an ads account or advertiser, in every region where it lives; a miss is as that of a profile."""
-        found = self._reader.index.ads_account_owners(identifier)
-        if not found and _ADS_ACCOUNT.fullmatch(identifier):
-            self._miss(f"ads account {identifier}", account)
-        return found
-
-    def first(self, account: str, region: str) -> str | None:
-        """The pinned first profile; empty where none is listed, None while nothing is known."""
-        return self._index.first(account, region)
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         """Why the last listing failed, if it did."""
@@ -157,15 +131,15 @@ class ProfileDirectory:
 
     def reading(self, account: str, region: str) -> reach.Reach | None:
         """What else the account was found to reach there, at its newest."""
-        return self._reader.index.reading(account, region)
+        return self._reach.reading(account, region)
 
     def ads_accounts(self, account: str | None = None) -> tuple[reach.MergedAdsAccount, ...]:
         """The ads accounts and linked advertisers of one account, or of all."""
-        return self._reader.index.snapshot(account)
+        return self._reach.snapshot(account)
 
     def ads_account_counts(self, account: str) -> Mapping[str, int]:
         """How many ads accounts are listed for an account, by region; what was not read yet is missing."""
-        return self._reader.index.counts(account)
+        return self._reach.counts(account)
 
     @property
     def settled(self) -> bool:
@@ -187,18 +161,17 @@ class ProfileDirectory:
         await self._first.wait(awaited.accounts, lambda: self._is_listed(awaited))
 
     def _is_listed(self, awaited: AwaitedId) -> bool:
-        further = self._reader.index
         if awaited.profile:
-            owners = (*self._index.owners(awaited.profile), *further.owners(awaited.profile))
+            owners = (*self._index.owners(awaited.profile), *self._reach.owners(awaited.profile))
         else:
-            owners = further.ads_account_owners(awaited.ads_account)
+            owners = self._reach.ads_account_owners(awaited.ads_account)
         return any(account in awaited.accounts for account, _ in owners)
 
-    def _miss(self, key: str, account: str) -> None:
+    def _miss(self, kind: str, identifier: str, account: str) -> None:
         """Read lists again, off the request's path; not those that are still read for the first time."""
         names = (account,) if account else {name for name, _ in self._watches}
         read = (name for name in names if self._first.state(name) is FirstLists.SETTLED)
-        for name in self._misses.take(key, read):
+        for name in self._misses.take(f"{kind} {identifier}", read):
             self._hasten(name, MISS_INTERVAL)
 
     # --- start, change, stop
@@ -224,7 +197,7 @@ class ProfileDirectory:
             watch.task = None  # they lead to each other, and would outlive the account
             if source is None or source.origin(key[1]) != watch.source.origin(key[1]):
                 self._index.drop(*key)
-                self._reader.index.drop(*key)
+                self._reach.drop(*key)
                 await self._shared.forget(watch.source, key[1])
                 await self._reader.shared.forget(watch.source, key[1])
                 self._kept.changed(document_of(key[0]), document_of(key[0], reach.DOCUMENTS))
@@ -243,7 +216,7 @@ class ProfileDirectory:
         for key in keys:
             if self._index.listing(*key) is None:
                 self._first.expect(*key, PROFILES.kind)
-            if self._reader.index.reading(*key) is None:
+            if self._reach.reading(*key) is None:
                 self._first.expect(*key, ADS_ACCOUNTS.kind)
 
     async def stop(self) -> None:
@@ -487,9 +460,9 @@ class ProfileDirectory:
             watch.reported.pop(AdsAccountsFailed, None)
         if reading.changed or reading.problem is None:
             account, region = watch.source.account, watch.region
-            found = self._reader.index.reading(account, region)
+            found = self._reach.reading(account, region)
             count = len(found.ads_accounts) if found is not None else 0
-            total = self._reader.index.count(account)
+            total = self._reach.count(account)
             self._observer.observe(AdsAccountsListed(account, region, count, total, reading.taken_over))
 
 

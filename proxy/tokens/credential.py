@@ -246,10 +246,20 @@ class Credential:
         return True
 
     def _refuse_where_an_operator_is_needed(self) -> None:
-        if self._needs_operator():
-            absence = Absence(self.source.account, self._removed, self._keeper.refresh_token is None)
+        """Raise `NoUsableToken` where waiting brings no token before a person has done something."""
+        account, failure = self.source.account, self._last_failure
+        if self._removed:
+            detail = f"The account '{account}' is no longer configured; choose another."
+            raise NoUsableToken(detail, retry_after=60, retryable=False)
+        if self._keeper.refresh_token is None:
+            detail = f"The account '{account}' has no refresh token. {self._advice()}"
+            raise NoUsableToken(detail, retry_after=60, retryable=False)
+        if self.state in NEEDS_OPERATOR:
+            detail = (
+                f"The account '{account}' has no usable token. {failure.detail if failure else ''} {self._advice()}"
+            )
             pause = self._schedule.due_at - self.dependencies.timing.clock()
-            raise needs_operator(absence, self._last_failure, self._advice(), pause)
+            raise NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
 
     def _needs_operator(self) -> bool:
         return self._removed or self._keeper.refresh_token is None or self.state in NEEDS_OPERATOR
@@ -371,25 +381,28 @@ class Credential:
         timing, account, now = self.dependencies.timing, self.source.account, self.dependencies.timing.clock()
         interval = self.dependencies.settings.probe_interval
         self._probe_at = probe_after_failure(now, interval, failure.retry_after, timing.random())
-        told, wait = describe_failure(account, failure, timing.wall()), min(self._probe_at, self._schedule.due_at) - now
-        expiry = timing.wall_at(self.token.expires_at) if self.token is not None else None
-        self.dependencies.observer.observe(
-            RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
-        )
+        told = describe_failure(account, failure, timing.wall())
+        self._tell_failure(told, duration, min(self._probe_at, self._schedule.due_at) - now)
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
         self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
         if self._waiters.count:
             self._schedule = self._schedule.for_waiting_requests()
-        account, wait, token = self.source.account, self._schedule.wait, self._usable_token()
-        self._last_failure = told = describe_failure(account, failure, timing.wall())
-        expiry = timing.wall_at(token.expires_at) if token is not None else None
+        wait = self._schedule.wait
+        self._usable_token()
+        self._last_failure = told = describe_failure(self.source.account, failure, timing.wall())
+        self._tell_failure(told, duration, wait)
+        self._transition(lifecycle.trigger_of(failure))
+        self._alarm.ring()
+
+    def _tell_failure(self, told: CredentialFailure, duration: float, wait: float) -> None:
+        """Report a token request that failed after `duration` seconds; the next one is due in `wait` seconds."""
+        timing, account = self.dependencies.timing, self.source.account
+        expiry = timing.wall_at(self.token.expires_at) if self.token is not None else None
         self.dependencies.observer.observe(
             RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
         )
-        self._transition(lifecycle.trigger_of(failure))
-        self._alarm.ring()
 
     def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
@@ -482,7 +495,8 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._keeper.refresh_token is None:
-            return sign_in_advice(self.source.account, self.source.sign_in_url)
+            page = self.source.sign_in_url or "Connect in the console"
+            return f"Sign in: {page} or `ads-proxy login {self.source.account}`, or configure a refresh token."
         return self._last_failure.advice if self._last_failure is not None else ""
 
     def _report_missing(self) -> None:
@@ -493,36 +507,6 @@ class Credential:
 
 MAX_RETRY_AFTER = 60.0
 """Seconds that a client is told to wait at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """Why an account has no token that waiting would bring: it was removed from the configuration, or no sign-in took
-    place."""
-
-    account: str
-    removed: bool
-    unconnected: bool
-
-
-def needs_operator(absence: Absence, failure: CredentialFailure | None, advice: str, pause: float) -> NoUsableToken:
-    """A person has to do something first; `pause` is seconds to the next attempt."""
-    account = absence.account
-    if absence.removed:
-        return NoUsableToken(
-            f"The account '{account}' is no longer configured; choose another.", retry_after=60, retryable=False
-        )
-    if absence.unconnected:
-        detail = f"The account '{account}' has no refresh token. {advice}"
-        return NoUsableToken(detail, retry_after=60, retryable=False)
-    detail = f"The account '{account}' has no usable token. {failure.detail if failure else ''} {advice}"
-    return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
-
-
-def sign_in_advice(account: str, sign_in_url: str) -> str:
-    """What brings a refresh token to an account that has none."""
-    page = sign_in_url or "Connect in the console"
-    return f"Sign in: {page} or `ads-proxy login {account}`, or configure a refresh token."
 
 
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:

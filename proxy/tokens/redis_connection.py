@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import re
 import secrets
 from collections import Counter
@@ -316,11 +315,6 @@ class ConnectionUse:
 async def _close(client: RedisClient) -> None:
     with contextlib.suppress(*_FAILURES):
         await client.close()
-
-
-def digest(name: str) -> str:
-    """What a name is called on the server."""
-    return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def _not_permitted(address: RedisAddress, commands: list[str]) -> StateError:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from cryptography.fernet import InvalidToken
@@ -22,9 +22,9 @@ from proxy.errors import StateError, StateFileDamaged, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
-from proxy.tokens.redis_connection import CHECK, NEWS, digest
+from proxy.tokens.redis_connection import CHECK, NEWS
 from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange, StoreHealth, outranks
+from proxy.tokens.store import StoreChange, StoreHealth, digest, outranks
 from proxy.tokens.token_response import Grant
 
 if TYPE_CHECKING:
@@ -172,8 +172,10 @@ class RedisStore:
                     last = ""
                 if not last:
                     await self._recover()
-                    last = await self._last_news()
-                    self._spread_news()
+                    newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
+                    last = newest[0][0].decode() if newest else "0"
+                    for leases in self._shared.values():
+                        leases.hear("")  # anything may have been published
                     yield StoreChange()
                 for _, id_, fields in await self._connection.news({NEWS: last}):
                     last = id_
@@ -203,11 +205,6 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._connection.close()
-
-    def _spread_news(self) -> None:
-        """To those who share something else than tokens: anything may have been published."""
-        for leases in self._shared.values():
-            leases.hear("")
 
     def _note_damage(self, account: str) -> None:
         """What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have."""
@@ -242,10 +239,6 @@ class RedisStore:
                 "set state.key to the key it was written with (after a new one in a list), or name another database."
             ) from None
         self._checked, self._check_seen = True, kept
-
-    async def _last_news(self) -> str:
-        found = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
-        return found[0][0].decode() if found else "0"
 
     def _change(self, fields: dict[bytes, bytes]) -> StoreChange | None:
         kind, name = fields.get(b"kind", b""), fields.get(b"name", b"").decode("utf-8", "replace")
@@ -325,8 +318,8 @@ LONG: Final = 64 * 1024
 """From so many bytes on, what is read is read in a thread: the event loop has requests to serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedisLease(Generic[T]):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisLease(LocalLease[T]):
     """The right to ask, under this fence. Nothing is `shared`: there was nothing to hand over.
 
     `since` is when it was asked for, on the event loop's clock.
@@ -334,12 +327,7 @@ class RedisLease(Generic[T]):
 
     leases: RedisLeases[T]
     request: LeaseRequest
-    fence: int
     since: float
-    shared: SharedContent[T] | None = None
-    failed: FailedAttempt | None = None
-    held_back: FailedAttempt | None = None
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def fail(self, attempt: FailedAttempt) -> None:
         await self.leases.fail(self.request, attempt, self.fence)
@@ -381,47 +369,41 @@ class RedisLeases(Generic[T]):
             yield lease
         finally:
             renewing.cancel()
-            with contextlib.suppress(StateError):
-                await self._connection.run(scripts.RELEASE, (self._key(request),), self._holder, lease.fence)
+            await self._run(scripts.RELEASE, request, self._holder, lease.fence)
 
     async def newest(self, request: LeaseRequest) -> SharedContent[T] | None:
-        try:
-            found = await self._connection.run(scripts.NEWEST, (self._key(request),), request.known)
-        except StateError:
-            return None
+        found = await self._run(scripts.NEWEST, request, request.known)
         return await self._open(request, *found) if found else None
 
     async def announce(self, request: LeaseRequest, value: T) -> int:
         content, life = await self._seal(request, value)
-        try:
-            words = content, life, *self._news(request)
-            return int(await self._connection.run(scripts.SEIZE, (self._key(request), NEWS), *words))
-        except StateError:
-            return 0
+        return int(await self._run(scripts.SEIZE, request, content, life, *self._news(request)) or 0)
 
     async def publish(self, request: LeaseRequest, value: T, fence: int) -> int:
         """Gives the fence where it was taken, else 0."""
         content, life = await self._seal(request, value)
-        words = self._holder, fence, content, life, *self._news(request)
         if len(content) > MAX_CONTENT:
             return 0
-        try:
-            return fence if await self._connection.run(scripts.PUBLISH, (self._key(request), NEWS), *words) else 0
-        except StateError:
-            return 0
+        words = self._holder, fence, content, life, *self._news(request)
+        return fence if await self._run(scripts.PUBLISH, request, *words) else 0
 
     async def forget(self, request: LeaseRequest) -> None:
         self._places.pop(self._news(request)[1], None)
         self._damaged.pop(self._key(request), None)
-        with contextlib.suppress(StateError):
-            await self._connection.run(scripts.FORGET, (self._key(request),))
+        await self._run(scripts.FORGET, request)
 
     async def fail(self, request: LeaseRequest, attempt: FailedAttempt, fence: int) -> None:
         """Ends the lease, and keeps all who would send the same from asking for a while."""
         told = f"{attempt.reason} {int(attempt.permanent)} {attempt.failures}"
         words = self._holder, fence, digest(request.sent), int(attempt.wait * 1000), int(attempt.sooner * 1000), told
-        with contextlib.suppress(StateError):
-            await self._connection.run(scripts.FAIL, (self._key(request),), *words)
+        await self._run(scripts.FAIL, request, *words)
+
+    async def _run(self, script: str, request: LeaseRequest, *words: str | bytes | float) -> Any:
+        """What a script gives that has the keys of a lease and of the news; None without the store."""
+        try:
+            return await self._connection.run(script, (self._key(request), NEWS), *words)
+        except StateError:
+            return None
 
     async def _turn(self, request: LeaseRequest, urgency: Urgency) -> Lease[T]:
         """Waits for the lease, or for the token that its holder got."""
@@ -429,13 +411,14 @@ class RedisLeases(Generic[T]):
         self._news(request)
         while True:
             asked = time()
-            try:
-                words = known, self._holder, int(LEASE * 1000), digest(request.sent), urgency, int(TURN * 1000)
-                told, *rest = await self._connection.run(scripts.ACQUIRE, (self._key(request),), *words)
-            except StateError:
+            words = known, self._holder, int(LEASE * 1000), digest(request.sent), urgency, int(TURN * 1000)
+            answer = await self._run(scripts.ACQUIRE, request, *words)
+            if answer is None:
                 return LocalLease()
+            told, *rest = answer
             if told == b"granted":
-                return RedisLease(self, request, int(rest[0]), asked, failed=_failed(rest[1], b"0", b"0"))
+                failed = _failed(rest[1], b"0", b"0")
+                return RedisLease(leases=self, request=request, fence=int(rest[0]), since=asked, failed=failed)
             if told == b"failed":
                 return LocalLease(held_back=_failed(*rest))
             if told == b"held":

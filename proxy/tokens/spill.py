@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
@@ -16,7 +15,7 @@ from cryptography.fernet import InvalidToken
 from proxy.errors import StateError
 from proxy.tokens import state_directory
 from proxy.tokens.sealing import decode_entry, encode_entry
-from proxy.tokens.store import outranks
+from proxy.tokens.store import digest, outranks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -148,5 +147,4 @@ class Spill:
 
     def _path(self, account: str) -> Path:
         """The name also stands for the store: programs with other stores may use the directory, too."""
-        name = "\0".join((self._store, account))
-        return self._directory / (SPILLED + hashlib.sha256(name.encode()).hexdigest()[:40])
+        return self._directory / (SPILLED + digest(f"{self._store}\0{account}"))

@@ -123,6 +123,11 @@ class RefreshTokenChoice:
     origin: RefreshTokenOrigin
 
 
+def digest(name: str) -> str:
+    """What stands for a name where others may read it: in the names of files, and of keys on a server."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
 def fingerprint(refresh_token: Secret | None) -> str:
     """A fingerprint of a configured refresh token, to notice a change; empty for none."""
     return hashlib.sha256(refresh_token.reveal().encode()).hexdigest() if refresh_token is not None else ""
@@ -173,24 +178,38 @@ def rotated(
     return StoredToken(refresh_token, StoredSource.ROTATED, fingerprint(configured), now, consented_at, follows)
 
 
-# --- A store that lasts as long as the process -----------------------------------------------------------
+class UnsharedStore:
+    """What a store answers that belongs to one program: nothing is shared."""
 
-
-class MemoryStore:
-    """Keeps everything in two dictionaries."""
+    fleet = None
 
     def __init__(self) -> None:
-        self._entries: dict[str, StoredToken] = {}
-        self._documents: dict[str, str] = {}
-        self._changed = asyncio.Event()
         self.leases: LocalLeases[Grant] = LocalLeases()
-        self.fleet = None
-
-    def __repr__(self) -> str:
-        return f"<MemoryStore of {len(self._entries)} accounts>"
 
     def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
         return LocalLeases()
+
+    async def unwritten(self, account: str) -> StoredToken | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing is held between changes."""
+
+
+# --- A store that lasts as long as the process -----------------------------------------------------------
+
+
+class MemoryStore(UnsharedStore):
+    """Keeps everything in two dictionaries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: dict[str, StoredToken] = {}
+        self._documents: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._entries)} accounts>"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -205,9 +224,6 @@ class MemoryStore:
         self._entries[account] = entry
         self._changed.set()
 
-    async def unwritten(self, account: str) -> StoredToken | None:
-        return None
-
     async def read_document(self, name: str) -> object | None:
         text = self._documents.get(name)
         document: object = json.loads(text) if text is not None else None
@@ -221,9 +237,6 @@ class MemoryStore:
             yield StoreChange()
             await self._changed.wait()
             self._changed.clear()
-
-    async def close(self) -> None:
-        """Nothing to release."""
 
 
 # --- What replicas share in addition to tokens, and the store's state ----------------

@@ -7,9 +7,12 @@ import asyncio
 from cryptography.fernet import MultiFernet
 
 from proxy.access.clients import Budgets
-from proxy.app.fleet import FleetMember, read_pause, read_token_rate
+from proxy.app.fleet import FleetMember, read_token_rate
+from proxy.app.shared_news import SharedNews
 from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
+from proxy.mcp.hints import ToolHints
+from proxy.mcp.sessions import McpSessions
 from proxy.reports.sharing import MadeReport, SharedReports
 from proxy.secret import Secret
 from proxy.tokens.redis_store import RedisFleet
@@ -35,7 +38,8 @@ class Member:
         self.throttles, self.budgets, self.events = Throttles(), Budgets(), EventRecorder()
         self.fleet = RedisFleet(self.connection, cipher or make_cipher([Secret(KEY)]))
         clock = asyncio.get_running_loop().time
-        self.member = FleetMember(self.fleet, self.throttles, self.budgets, self.events, clock)
+        self.news = SharedNews(self.throttles, McpSessions(), ToolHints())
+        self.member = FleetMember(self.fleet, self.news, self.budgets, self.events, clock)
 
     def wait(self, key: ThrottleKey = LIMIT) -> float:
         """For how long a request would be held back."""
@@ -99,12 +103,6 @@ async def test_what_a_stranger_tells_is_not_heard(server: RedisServer) -> None:
     await asyncio.sleep(1)
     assert member.wait() > 20
     await member.member.stop()
-
-
-def test_a_pause_that_is_over_is_none() -> None:
-    """What is left of it is what holds back."""
-    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 10.0) == (LIMIT, 20.0)
-    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 30.0) is None
 
 
 @virtual_time

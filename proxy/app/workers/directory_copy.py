@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
 from proxy.profiles.directory import EarlyListings
 from proxy.profiles.first_lists import FirstLists
-from proxy.profiles.index import ListingFailure, ProfileIndex, read_listing, write_listing
+from proxy.profiles.index import ListingFailure, read_listing, write_listing
+from proxy.profiles.known_lists import KnownLists
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 
 if TYPE_CHECKING:
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 MISS_MEMORY: Final = 60.0
 """Seconds until an unlisted id is told again: the supervisor may have read no list for it, after another worker's miss.
 Not sooner, or one id that a client never gives up would leave others no chance."""
-_ADS_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-class DirectoryCopy:
+class DirectoryCopy(KnownLists):
     """Implements `routing.Directory`. `missed` gets each unlisted id: kind, id, account. `ask` puts the question
     `first-lists` to the supervisor, which answers when the wait for an id is over."""
 
     def __init__(self, missed: Callable[[str, str, str], None], ask: Callable[[AwaitedId], Awaitable[object]]) -> None:
+        super().__init__(ReachIndex())
         self._missed, self._ask = missed, ask
         self._awaited: set[str] = set()
         """The accounts whose first lists are still to be read."""
-        self._index, self._reach = ProfileIndex(), ReachIndex()
         self._failures: dict[tuple[str, str], ListingFailure] = {}
         self._accounts: tuple[str, ...] = ()
         self._misses = EarlyListings(time.monotonic, MISS_MEMORY)
@@ -75,24 +74,6 @@ class DirectoryCopy:
         self._failures = {(failure.account, failure.region): failure for failure in read}
 
     # --- look-ups
-
-    def owners(self, profile: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        found = self._index.owners(profile)
-        if further := self._reach.owners(profile):
-            listed = {name for name, _ in found}
-            return (*found, *(owner for owner in further if owner[0] not in listed))
-        if not found and profile.isdecimal():
-            self._miss("profile", profile, account)
-        return found
-
-    def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
-        found = self._reach.ads_account_owners(identifier)
-        if not found and _ADS_ACCOUNT.fullmatch(identifier):
-            self._miss("ads-account", identifier, account)
-        return found
-
-    def first(self, account: str, region: str) -> str | None:
-        return self._index.first(account, region)
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         return self._failures.get((account, region))

@@ -6,46 +6,40 @@ its beginning on. Nothing here knows processes.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.admin.pauses import Pauses
-from proxy.app.fleet import read_pause
+from proxy.app.workers import worker_reports
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.request_reporter import read_request
 from proxy.app.workers.span_forwarder import read_span
-from proxy.app.workers.worker_reports import MESSAGES as REPORT_MESSAGES
-from proxy.app.workers.worker_reports import QUESTIONS as REPORT_QUESTIONS
 from proxy.app.workers.worker_tokens import read_token, write_refusal, write_token
 from proxy.config.serialization import to_document, to_pieces
 from proxy.errors import NoUsableToken
 from proxy.profiles.first_lists import AwaitedId, FirstLists
+from proxy.profiles.known_lists import PROFILE
 from proxy.regions import REGION_NAMES
-from proxy.routing.mcp_session import McpSession
 from proxy.tokens.token_rejections import TokenUse
-from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin.history import RequestHistory
     from proxy.app.server_tls import ServerTls
+    from proxy.app.shared_news import News, Origin, SharedNews
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.config import Config
     from proxy.events import Event
-    from proxy.mcp.hints import ToolHints
-    from proxy.mcp.sessions import McpSessions
     from proxy.profiles.directory import ProfileDirectory
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.values import AccessToken
-    from proxy.upstream.throttles import ThrottleKey
 
 _CREDENTIAL_EVENTS: Final = (
     events.TokenRefreshed,
@@ -58,18 +52,6 @@ _CREDENTIAL_EVENTS: Final = (
     events.SignInNeeded,
 )
 _LIST_EVENTS: Final = (events.ProfilesListed, events.AdsAccountsListed)
-
-
-class BroadcastThrottles(Throttles):
-    """As `Throttles`; what Amazon asked another replica to wait for is told to the workers, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.broadcast: Callable[[ThrottleKey, float], None] = lambda key, seconds: None
-
-    def pause(self, key: ThrottleKey, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        super().pause(key, seconds, loop)
-        self.broadcast(key, seconds)
 
 
 class RecordStream(Protocol):
@@ -85,9 +67,7 @@ class HubDependencies:
     """The parts of the program that a worker has a copy of, or speaks to. `audit` is None where there is no audit
     stream. `worker_settings` are a worker's settings of the program itself."""
 
-    throttles: BroadcastThrottles
-    sessions: McpSessions
-    hints: ToolHints
+    news: SharedNews
     budgets: SharedBudgets
     uses: KeyUses
     history: RequestHistory
@@ -125,7 +105,7 @@ class SupervisorHub:
         self._takes_writes = True
         """The last state of the audit stream that the workers got."""
         self.pools: dict[int, Mapping[str, int]] = {}
-        parts.throttles.broadcast = self._broadcast_pause
+        parts.news.listeners.append(self._tell_news)
 
     def __repr__(self) -> str:
         return f"<SupervisorHub: {len(self._given)} lists given>"
@@ -153,13 +133,8 @@ class SupervisorHub:
         self._tell_first_lists(accounts)
         yield pack("first-lists", awaited=sorted(self._awaited), settled=[])
         yield self._failed_listings()
-        for limit in parts.throttles.snapshot(asyncio.get_running_loop().time()):
-            if limit.wait:
-                yield _pause(limit.key, limit.wait)
-        for digest, session in parts.sessions.known():
-            yield _session(digest.hex(), [session.client, session.account, session.region])
-        for account, region, writers in parts.hints.known():
-            yield _hints(account, region, sorted(writers))
+        for news in parts.news.known():
+            yield pack("learned", news=news)
         yield pack("serve")
 
     def reload(self, config: Config, generation: int) -> Iterator[bytes]:
@@ -247,11 +222,10 @@ class SupervisorHub:
         return self.tokens.current(account), self.tokens.problem(account)
 
     def _failed_listings(self) -> bytes:
-        fields = ("account", "region", "detail", "at", "retryable", "asked")
-        return pack("failures", failures=[[getattr(f, name) for name in fields] for f in self.directory.failures()])
+        return pack("failures", failures=list(map(astuple, self.directory.failures())))
 
-    def _broadcast_pause(self, key: ThrottleKey, seconds: float) -> None:
-        self.workers.send_all(_pause(key, seconds))
+    def _tell_news(self, news: News, origin: Origin) -> None:
+        self.workers.send_all(pack("learned", news=news), but=origin)
 
     # --- what workers say
 
@@ -262,20 +236,12 @@ class SupervisorHub:
             case "audit" if parts.audit is not None:
                 parts.audit.put(message["record"], write=message["write"])
                 self._tell_audit()
-            case "missed" if message["of"] == "profile":
+            case "missed" if message["of"] == PROFILE:
                 self.directory.owners(message["identifier"], message["account"])
             case "missed":
                 self.directory.ads_account_owners(message["identifier"], message["account"])
-            case "pause":
-                self._take_pause(number, message)
-            case "session":
-                session = message["session"]
-                known = McpSession(*session) if session is not None else None
-                parts.sessions.learn(bytes.fromhex(message["digest"]), known)
-                self.workers.send_all(_session(message["digest"], session), but=number)
-            case "hints":
-                parts.hints.take(message["account"], message["region"], message["writers"])
-                self.workers.send_all(_hints(message["account"], message["region"], message["writers"]), but=number)
+            case "learned":
+                parts.news.hear(message["news"], number)
             case "accepted":
                 token = read_token(message["token"])
                 if token is not None:
@@ -287,7 +253,7 @@ class SupervisorHub:
                     self.spans(*read_span(said))
             case "news":
                 self._take_news(number, message)
-            case kind if kind in REPORT_MESSAGES:
+            case worker_reports.REPORT:
                 self.reports.heard(message)
 
     def lost(self, number: int) -> None:
@@ -297,7 +263,7 @@ class SupervisorHub:
 
     async def asked(self, message: Message) -> Message:
         """A question for a token, for first lists, or about reports."""
-        if message["question"] in REPORT_QUESTIONS:
+        if message["question"] == worker_reports.REPORT:
             return await self.reports.asked(message)
         if message["question"] == "first-lists":
             profile, ads_account = message["profile"], message["ads_account"]
@@ -314,16 +280,6 @@ class SupervisorHub:
         except NoUsableToken as error:
             return {"account": account, "token": None, "refused": write_refusal(error)}
 
-    def _take_pause(self, number: int, message: Message) -> None:
-        pause = read_pause(message["told"], 0.0)
-        if pause is None:
-            return
-        key, seconds = pause
-        throttles = self._parts.throttles
-        Throttles.pause(throttles, key, seconds, asyncio.get_running_loop())
-        throttles.paused(key, seconds)
-        self.workers.send_all(_pause(key, seconds), but=number)
-
     def _take_news(self, number: int, message: Message) -> None:
         parts = self._parts
         for request in message["requests"]:
@@ -335,15 +291,3 @@ class SupervisorHub:
 
 def _token(account: str, token: AccessToken | None, problem: str) -> bytes:
     return pack("token", account=account, token=write_token(token), trouble=problem)
-
-
-def _pause(key: ThrottleKey, seconds: float) -> bytes:
-    return pack("pause", told={"pause": list(key), "seconds": seconds}, ago=0.0)
-
-
-def _hints(account: str, region: str, writers: list[str]) -> bytes:
-    return pack("hints", account=account, region=region, writers=writers)
-
-
-def _session(digest: str, session: list[str] | None) -> bytes:
-    return pack("session", digest=digest, session=session)

@@ -20,12 +20,12 @@ from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.advice import options_in_use
 from proxy.app.draining import let_end
-from proxy.app.fleet import read_pause
 from proxy.app.object_freezer import ObjectFreezer, freezing
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
+from proxy.app.shared_news import SUPERVISOR, SharedNews
 from proxy.app.telemetry import tracing_of
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
@@ -55,12 +55,12 @@ from proxy.observability.instruments import Cell
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
-from proxy.routing.mcp_session import McpSession
-from proxy.upstream.throttles import ThrottleKey, Throttles
+from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from proxy.app.shared_news import News, Origin
     from proxy.app.workers.channel import Descriptors, Message
     from proxy.config import Config
     from proxy.config.serialization import Document
@@ -105,6 +105,8 @@ class Worker:
         self._memory, self._writes = NumberMemory(given.numbers), DeferredWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
         self._hints = ToolHints()
+        self._shared = SharedNews(self._throttles, self._sessions, self._hints)
+        self._shared.listeners.append(self._say_learned)
         self._news = RequestReporter(self._uses)
         self._pieces: list[Document] = []
         self._reloading, self._reloads = asyncio.Lock(), set[asyncio.Task[None]]()
@@ -115,7 +117,7 @@ class Worker:
         self._tokens = WorkerTokens(self._channel)
         self._reports = WorkerReports(self._channel)
         self._directory = DirectoryCopy(self._say_missed, self._ask_for_first_lists)
-        self._handlers = {
+        self._handlers: dict[str, Callable[[Message], object]] = {
             "begin": self._begin,
             "serve": self._serve,
             "accounts": lambda message: self._pieces.append(message["piece"]),
@@ -127,10 +129,8 @@ class Worker:
             "lists": self._directory.take,
             "first-lists": self._directory.take_first_lists,
             "failures": lambda message: self._directory.take_failures(message["failures"]),
-            "pause": self._take_pause,
-            "session": self._take_session,
-            "hints": lambda told: self._hints.take(told["account"], told["region"], told["writers"]),
-            "places": self._apply_slots,
+            "learned": lambda message: self._shared.hear(message["news"], SUPERVISOR),
+            "places": lambda _: self._pools.use_free_slots(),
         }
 
     def __repr__(self) -> str:
@@ -177,9 +177,6 @@ class Worker:
         if message["audited"]:
             self.accounting.write_gate.takes_writes = self._takes_writes
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
-        self._throttles.paused = self._say_pause
-        self._sessions.changed = self._say_session
-        self._hints.changed = self._say_hints
         self._tls.take(message["tls"])
         self._directory.keep(config.accounts)
         allowed = connections_within(message["open_files"])
@@ -255,18 +252,6 @@ class Worker:
         unsent = channel.unsent + self.accounting.write_gate.unrecorded * _RECORD_BYTES
         return not self.config.audit.required or (self._stream_takes_writes and unsent < MAX_UNSENT)
 
-    def _take_pause(self, message: Message) -> None:
-        pause = read_pause(message["told"], message["ago"])
-        if pause is not None:
-            self._throttles.pause(*pause, self._loop)
-
-    def _apply_slots(self, _: Message) -> None:
-        self._pools.use_free_slots()
-
-    def _take_session(self, message: Message) -> None:
-        session = message["session"]
-        self._sessions.learn(bytes.fromhex(message["digest"]), McpSession(*session) if session is not None else None)
-
     # --- what it says
 
     def _say_audit(self, record: Any, *, write: bool = False) -> None:
@@ -279,15 +264,9 @@ class Worker:
     async def _ask_for_first_lists(self, awaited: AwaitedId) -> None:
         await self._channel.ask("first-lists", **asdict(awaited))
 
-    def _say_pause(self, key: ThrottleKey, seconds: float) -> None:
-        self._channel.send("pause", told={"pause": list(key), "seconds": seconds})
-
-    def _say_session(self, digest: bytes, session: McpSession | None) -> None:
-        said = [session.client, session.account, session.region] if session is not None else None
-        self._channel.send("session", digest=digest.hex(), session=said)
-
-    def _say_hints(self, account: str, region: str, writers: frozenset[str]) -> None:
-        self._channel.send("hints", account=account, region=region, writers=sorted(writers))
+    def _say_learned(self, news: News, origin: Origin) -> None:
+        if origin is None:
+            self._channel.send("learned", news=news)
 
     def _beat(self) -> None:
         """The event loop turns; and now and then what people may look at."""

@@ -9,7 +9,7 @@ from proxy.app.workers import shared_counts
 from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import WorkerEnd
 from proxy.app.workers.supervisor import Supervisor
-from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
+from proxy.app.workers.supervisor_hub import HubDependencies, SupervisorHub
 from proxy.errors import StartupError
 from proxy.observability.number_memory import NumberMemories
 from proxy.observability.request_metrics import MOMENTS
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin.history import RequestHistory
+    from proxy.app.shared_news import SharedNews
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.supervisor_hub import RecordStream
     from proxy.config import Config
     from proxy.events import Observer
-    from proxy.mcp.hints import ToolHints
-    from proxy.mcp.sessions import McpSessions
     from proxy.observability.metrics import Metrics
 
 
@@ -39,7 +38,6 @@ class WorkerGroup:
     """Made before the program's other parts, which need some of it. `worker_settings` is what each worker is told at
     first."""
 
-    throttles: BroadcastThrottles
     counts: SharedCounts
     worker_settings: Mapping[str, Any]
 
@@ -47,7 +45,7 @@ class WorkerGroup:
     def make(cls, config: Config, worker_settings: Mapping[str, Any]) -> WorkerGroup:
         """Raises `StartupError` where the system has no such memory."""
         require_shared_memory()
-        return cls(BroadcastThrottles(), SharedCounts.make(config.workers), worker_settings)
+        return cls(SharedCounts.make(config.workers), worker_settings)
 
     @property
     def budgets(self) -> SharedBudgets:
@@ -55,15 +53,13 @@ class WorkerGroup:
 
     def hub(
         self,
-        endpoint: tuple[McpSessions, ToolHints],
+        news: SharedNews,
         uses: KeyUses,
         history: RequestHistory,
         audit: RecordStream | None,
     ) -> SupervisorHub:
-        """What gives the workers their copies; `endpoint` is what is known of the MCP endpoint."""
-        return SupervisorHub(
-            HubDependencies(self.throttles, *endpoint, self.budgets, uses, history, audit, self.worker_settings)
-        )
+        """What gives the workers their copies."""
+        return SupervisorHub(HubDependencies(news, self.budgets, uses, history, audit, self.worker_settings))
 
     def supervisor(
         self,

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Channel, Message
     from proxy.reports.sharing import ReportRules
 
-QUESTIONS: Final = frozenset(("report-order", "report-poll", "report-turn"))
-MESSAGES: Final = frozenset(
-    f"report-{name}" for name in ("left", "ordered", "polled", "saw", "gone", "given-back", "throttled", "taken")
-)
+REPORT: Final = "report"
+"""The kind of a message that has a `call` of `ReportSharing` and its `values`, and the question that has one."""
 _MAX_TURNS: Final = 1024
 """More than are on their way to workers at one time."""
 
@@ -57,59 +55,57 @@ class WorkerReports:
     async def claim_order(
         self, order: str, ticket: str, queued: QueuedOrder | None = None, unfit: str = ""
     ) -> OrderClaim:
-        answer = await self._ask("report-order", ticket, key=order, queued=queued, unfit=unfit)
-        made = answer.get("made")
-        return OrderClaim(MadeReport(**made) if made is not None else None, answer.get("granted", False))
+        made, granted = await self._ask("claim_order", ticket, order, queued, unfit) or (None, False)
+        return OrderClaim(_made(made), granted)
 
     def settle_order(self, order: str, ticket: str, made: MadeReport | None) -> None:
-        said = asdict(made) if made is not None else None
-        self._channel.send("report-ordered", key=order, ticket=self._own(ticket), made=said)
+        self._say("settle_order", order, self._own(ticket), asdict(made) if made is not None else None)
 
     async def claim_poll(self, report: str, ticket: str) -> PollClaim:
-        answer = await self._ask("report-poll", ticket, key=report)
-        found = answer.get("answer")
-        return PollClaim(PollAnswer(**found) if found is not None else None, answer.get("granted", False))
+        answer, granted = await self._ask("claim_poll", ticket, report) or (None, False)
+        return PollClaim(_answer(answer), granted)
 
     def settle_poll(self, report: str, ticket: str, answer: PollAnswer | None) -> None:
-        said = asdict(answer) if answer is not None else None
-        self._channel.send("report-polled", key=report, ticket=self._own(ticket), answer=said)
+        self._say("settle_poll", report, self._own(ticket), asdict(answer) if answer is not None else None)
 
     def saw(self, report: str, shown: Report, *, shows_answer: bool) -> None:
-        said = {"id": shown.id, "status": shown.status.value, "content": shown.content, "ends": shown.ends}
-        self._channel.send("report-saw", key=report, shown=said, shows_answer=shows_answer)
+        self._say("saw", report, [shown.id, shown.status, shown.content, shown.ends], shows_answer)
 
     def forget(self, report: str) -> None:
-        self._channel.send("report-gone", key=report)
+        self._say("forget", report)
 
     async def wait_for_turn(self, queued: QueuedOrder) -> None:
-        await self._ask("report-turn", f"turn {next(self._turns)}", queued=queued)
+        await self._ask("wait_for_turn", f"turn {next(self._turns)}", "", queued)
 
     def give_back(self, limit: OrderLimit, left_at: float) -> None:
-        self._channel.send("report-given-back", limit=limit, left_at=left_at)
+        self._say("give_back", limit, left_at)
 
     def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None:
-        self._channel.send("report-throttled", limit=limit, sent_at=sent_at, retry_after=retry_after)
+        self._say("throttled", limit, sent_at, retry_after)
 
     def taken(self, limit: OrderLimit, sent_at: float) -> None:
-        self._channel.send("report-taken", limit=limit, sent_at=sent_at)
+        self._say("taken", limit, sent_at)
 
     def _own(self, ticket: str) -> str:
         return f"{self.number}:{ticket}"
 
-    async def _ask(self, question: str, ticket: str, **values: Any) -> Message:
-        """Empty if the supervisor does not answer. Raises `Throttled`."""
+    def _say(self, call: str, *values: Any) -> None:
+        self._channel.send(REPORT, call=call, values=values)
+
+    async def _ask(self, call: str, ticket: str, key: str, *values: Any) -> Any:
+        """None if the supervisor does not answer. Raises `Throttled`."""
         own = self._own(ticket)
         try:
-            answer = await self._channel.ask(question, ticket=own, **values)
+            answer = await self._channel.ask(REPORT, call=call, ticket=own, key=key, values=values)
         except (ChannelClosed, RemoteCallFailed):
-            return {}
+            return None
         except asyncio.CancelledError:
-            self._channel.send("report-left", ticket=own, key=values.get("key", ""))
+            self._say("left", own, key)
             raise
         if "throttled" in answer:
             detail, retry_after = answer["throttled"]
             raise Throttled(detail, retry_after=retry_after)
-        return answer
+        return answer["result"]
 
 
 # --- In the supervisor -------------------------------------------------------------------------------------------
@@ -128,59 +124,53 @@ class WorkersReports:
         return f"<WorkersReports: {len(self._answering)} waiting, {self._reports!r}>"
 
     async def asked(self, message: Message) -> Message:
-        """Answer one of `QUESTIONS`."""
+        """The answer to a question `REPORT`."""
         ticket = message["ticket"]
         self._answering[ticket] = asyncio.current_task()
         self._turns.pop(ticket, None)  # of a worker before, whose number this one has
         try:
-            return await self._answer(message, ticket)
+            return {"result": await self._ask(message["call"], ticket, message["key"], *message["values"])}
         except Throttled as error:
             return {"throttled": [error.detail, error.retry_after]}
         finally:
             del self._answering[ticket]
 
-    async def _answer(self, message: Message, ticket: str) -> Message:
-        if message["question"] == "report-order":
-            queued = _queued(message["queued"]) if message["queued"] is not None else None
-            order = await self._reports.claim_order(message["key"], ticket, queued, message["unfit"])
-            if queued is not None and order.granted and order.made is None:
-                self._turns[ticket] = queued.limit
-            return {"made": asdict(order.made) if order.made is not None else None, "granted": order.granted}
-        if message["question"] == "report-poll":
-            poll = await self._reports.claim_poll(message["key"], ticket)
-            return {"answer": asdict(poll.answer) if poll.answer is not None else None, "granted": poll.granted}
-        queued = _queued(message["queued"])
-        await self._reports.wait_for_turn(queued)
-        self._turns[ticket] = queued.limit
-        return {}
+    async def _ask(self, call: str, ticket: str, key: str, queued: Any = None, unfit: str = "") -> Any:
+        if call == "claim_poll":
+            answer, granted = await self._reports.claim_poll(key, ticket)
+            return asdict(answer) if answer is not None else None, granted
+        if call == "wait_for_turn":
+            order = _queued(queued)
+            await self._reports.wait_for_turn(order)
+            self._turns[ticket] = order.limit
+            return None
+        waiting = _queued(queued) if queued is not None else None
+        made, granted = await self._reports.claim_order(key, ticket, waiting, unfit)
+        if waiting is not None and granted and made is None:
+            self._turns[ticket] = waiting.limit
+        return asdict(made) if made is not None else None, granted
 
     def heard(self, message: Message) -> None:
-        """Take one of `MESSAGES`."""
-        reports, kind = self._reports, message["kind"]
-        match kind:
-            case "report-left":
+        """Take a message of the kind `REPORT`."""
+        match message["call"], message["values"]:
+            case "left", values:
                 # its question may have come in the same piece: the task that answers it begins first
-                asyncio.get_running_loop().call_soon(self._left, message["ticket"], message["key"])
-            case "report-ordered":
-                made = message["made"]
-                known = MadeReport(**made) if made is not None else None
-                reports.settle_order(message["key"], message["ticket"], known)
-            case "report-polled":
-                answer = message["answer"]
-                found = PollAnswer(**answer) if answer is not None else None
-                reports.settle_poll(message["key"], message["ticket"], found)
-            case "report-saw":
-                shown = message["shown"]
-                report = Report(shown["id"], ReportStatus(shown["status"]), shown["content"], tuple(shown["ends"]))
-                reports.saw(message["key"], report, shows_answer=message["shows_answer"])
-            case "report-gone":
-                reports.forget(message["key"])
-            case "report-given-back":
-                reports.give_back(OrderLimit(*message["limit"]), message["left_at"])
-            case "report-throttled":
-                reports.throttled(OrderLimit(*message["limit"]), message["sent_at"], message["retry_after"])
-            case "report-taken":
-                reports.taken(OrderLimit(*message["limit"]), message["sent_at"])
+                asyncio.get_running_loop().call_soon(self._left, *values)
+            case "settle_order", [order, ticket, made]:
+                self._reports.settle_order(order, ticket, _made(made))
+            case "settle_poll", [report, ticket, answer]:
+                self._reports.settle_poll(report, ticket, _answer(answer))
+            case "saw", [report, [id_, status, content, ends], shows_answer]:
+                shown = Report(id_, ReportStatus(status), content, tuple(ends))
+                self._reports.saw(report, shown, shows_answer=shows_answer)
+            case "forget", [report]:
+                self._reports.forget(report)
+            case "give_back", [limit, left_at]:
+                self._reports.give_back(OrderLimit(*limit), left_at)
+            case "throttled", [limit, sent_at, retry_after]:
+                self._reports.throttled(OrderLimit(*limit), sent_at, retry_after)
+            case "taken", [limit, sent_at]:
+                self._reports.taken(OrderLimit(*limit), sent_at)
 
     def lost(self, number: int) -> None:
         """A worker is gone: what it claimed is free."""
@@ -197,6 +187,14 @@ class WorkersReports:
         if key:
             self._reports.settle_order(key, ticket, None)
             self._reports.settle_poll(key, ticket, None)
+
+
+def _made(said: dict[str, Any] | None) -> MadeReport | None:
+    return MadeReport(**said) if said is not None else None
+
+
+def _answer(said: dict[str, Any] | None) -> PollAnswer | None:
+    return PollAnswer(**said) if said is not None else None
 
 
 def _queued(said: Any) -> QueuedOrder:

@@ -225,7 +225,7 @@ def test_an_id_that_nobody_lists_is_told_once_in_a_while() -> None:
         assert directory.ads_account_owners("amzn1.ads-account.g.x", "other") == ()
         assert directory.owners("none") == ()
         assert directory.ads_account_owners("not one") == ()
-    assert missed == [("profile", "99", "acme"), ("ads-account", "amzn1.ads-account.g.x", "other")]
+    assert missed == [("profile", "99", "acme"), ("ads account", "amzn1.ads-account.g.x", "other")]
 
 
 def test_an_id_that_is_still_asked_for_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,18 @@ for _ in range(3000):
 print(had)
 """
 
+HOLDER = """
+import sys
+from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
+memory = BudgetMemory(int(sys.argv[1]), 2)
+budgets = SharedBudgets(memory, 0)
+budgets.take_slots({"tool": 0})
+budgets.spend("tool", 60, 5.0)
+with memory.locked(0):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def descriptor() -> Iterator[int]:
@@ -80,6 +92,23 @@ def test_processes_at_once_spend_no_more_than_there_is(descriptor: int) -> None:
     command = [sys.executable, "-c", SPENDER, str(descriptor)]
     started = [subprocess.Popen(command, pass_fds=(descriptor,), stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert sum(int(process.communicate(timeout=PATIENCE)[0]) for process in started) == 3000
+
+
+def test_a_worker_that_is_killed_while_it_counts_locks_nothing(descriptor: int) -> None:
+    """The system takes its lock back, and what it spent is spent."""
+    _, _, worker = of_three(descriptor)
+    command = (sys.executable, "-c", HOLDER, str(descriptor))
+    with subprocess.Popen(command, stdin=-1, stdout=-1, pass_fds=(descriptor,)) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        take = module.fcntl.LOCK_EX | module.fcntl.LOCK_NB
+        with pytest.raises(BlockingIOError):
+            module.fcntl.lockf(descriptor, take, 1, 0)
+        holder.kill()
+        holder.wait(PATIENCE)
+        module.fcntl.lockf(descriptor, take, 1, 0)
+    module.fcntl.lockf(descriptor, module.fcntl.LOCK_UN, 1, 0)
+    assert sum(worker.spend("tool", 60, 5.0) == 0.0 for _ in range(100)) == 59
 
 
 def test_the_supervisor_settles_for_all(descriptor: int) -> None:

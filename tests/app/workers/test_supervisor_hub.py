@@ -13,10 +13,11 @@ import pytest
 from proxy.access.client_keys import KeyUses
 from proxy.admin.history import RequestHistory
 from proxy.app.server_tls import ServerTls
+from proxy.app.shared_news import FLEET, News, Origin, SharedNews
 from proxy.app.workers.channel import FrameReader, Message
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
 from proxy.app.workers.span_forwarder import write_span
-from proxy.app.workers.supervisor_hub import BroadcastThrottles, HubDependencies, SupervisorHub
+from proxy.app.workers.supervisor_hub import HubDependencies, SupervisorHub
 from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
 from proxy.config.serialization import from_document, from_pieces
@@ -31,7 +32,7 @@ from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
-from proxy.upstream.throttles import ThrottleKey
+from proxy.upstream.throttles import ThrottleKey, Throttles
 from tests.observability.test_traces import ATTEMPT, SERVED
 
 TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")
@@ -135,14 +136,13 @@ class Bench:
 
     def __init__(self, descriptor: int) -> None:
         self.stream = Stream()
-        self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), BroadcastThrottles()
+        self.uses, self.sessions, self.throttles = KeyUses(), McpSessions(), Throttles()
         self.hints = ToolHints()
+        self.news = SharedNews(self.throttles, self.sessions, self.hints)
         self.history = RequestHistory(Metrics("1"))
         budgets = SharedBudgets(BudgetMemory(descriptor, 3))
         parts = (
-            self.throttles,
-            self.sessions,
-            self.hints,
+            self.news,
             budgets,
             self.uses,
             self.history,
@@ -181,18 +181,19 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
         "lists",
         "first-lists",
         "failures",
-        "pause",
-        "session",
-        "hints",
+        "learned",
+        "learned",
+        "learned",
     ]
     assert (begin["kind"], serve["kind"]) == ("begin", "serve")
     assert (begin["number"], begin["audited"], begin["slots"]) == (1, True, {"tool": 0})
     assert from_document(begin["config"]) == bench.config
     assert (known[0]["account"], known[0]["token"], known[0]["trouble"]) == ("default", None, "default is well")
-    assert known[5]["told"]["pause"] == list(KEY)
-    assert 29 < known[5]["told"]["seconds"] <= 30
-    assert (known[6]["digest"], known[6]["session"]) == ("0102", ["tool", "default", "na"])
-    assert (known[7]["account"], known[7]["region"], known[7]["writers"]) == ("default", "na", ["a", "b"])
+    pause, session, tools = (message["news"] for message in known[5:])
+    assert pause["pause"] == list(KEY)
+    assert 29 < pause["seconds"] <= 30
+    assert session == {"session": "0102", "lives": ["tool", "default", "na"]}
+    assert tools == {"tools": ["default", "na", ["a", "b"]]}
 
 
 def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
@@ -244,19 +245,24 @@ def test_the_end_of_a_consent_is_a_trouble_that_workers_are_told(bench: Bench) -
 
 
 async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
-    """Pauses, sessions and hints, but not to who told them; a fleet hears of the pause, too."""
-    shared: list[Any] = []
-    bench.throttles.paused = lambda key, seconds: shared.append((key, seconds))
-    bench.hub.heard(2, {"kind": "pause", "told": {"pause": list(KEY), "seconds": 30.0}})
-    bench.hub.heard(2, {"kind": "session", "digest": "0102", "session": ["tool", "acme", "na"]})
-    bench.hub.heard(2, {"kind": "hints", "account": "acme", "region": "na", "writers": ["a"]})
-    assert bench.workers.kinds() == [("pause", 2), ("session", 2), ("hints", 2)]
+    """Pauses, sessions and hints, but not to who told them; a fleet hears them, too, and its pauses reach all."""
+    told: list[tuple[News, Origin]] = []
+    bench.news.listeners.append(lambda news, origin: told.append((news, origin)))
+    learned: list[News] = [
+        {"pause": list(KEY), "seconds": 30.0},
+        {"session": "0102", "lives": ["tool", "acme", "na"]},
+        {"tools": ["acme", "na", ["a"]]},
+    ]
+    for news in learned:
+        bench.hub.heard(2, {"kind": "learned", "news": news})
+    assert bench.workers.kinds() == [("learned", 2)] * 3
+    assert [message["news"] for message, _ in bench.workers.frames] == learned
+    assert told == [(news, 2) for news in learned]
     assert bench.hints.writers("acme", "na") == {"a"}
-    assert shared == [(KEY, 30.0)]
     assert [limit.key for limit in bench.throttles.snapshot(asyncio.get_running_loop().time())] == [KEY]
     assert dict(bench.sessions.known()) == {b"\1\2": McpSession("tool", "acme", "na")}
-    bench.throttles.pause(KEY, 5.0, asyncio.get_running_loop())
-    assert bench.workers.kinds()[3:] == [("pause", None)]
+    bench.news.hear({"pause": list(KEY), "seconds": 5.0}, FLEET, 1.0)
+    assert bench.workers.frames[3:] == [({"kind": "learned", "news": {"pause": list(KEY), "seconds": 4.0}}, FLEET)]
 
 
 async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:
@@ -276,7 +282,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     hub = bench.hub
     hub.heard(1, {"kind": "audit", "record": {"a": 1}, "write": True})
     hub.heard(1, {"kind": "missed", "of": "profile", "identifier": "7", "account": "acme"})
-    hub.heard(1, {"kind": "missed", "of": "ads-account", "identifier": "x", "account": ""})
+    hub.heard(1, {"kind": "missed", "of": "ads account", "identifier": "x", "account": ""})
     hub.heard(1, {"kind": "accepted", "token": write_token(TOKEN), "use": ["tool", ""]})
     request = [5.0, ["tool", "acme", "na", "", "", "GET", "x", "read"], 403, 0, "/x", "a-1", "", 0.1, 0, "r", "d", ""]
     news = {"requests": [request], "used": {"digest": 4.0}, "pools": {"host:443": 2}}

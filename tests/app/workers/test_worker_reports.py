@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.app.workers.channel import Channel, Message
-from proxy.app.workers.worker_reports import MESSAGES, QUESTIONS, WorkerReports, WorkersReports
+from proxy.app.workers.worker_reports import REPORT, WorkerReports, WorkersReports
 from proxy.errors import Throttled
 from proxy.reports import pace
 from proxy.reports.orders import Report, ReportStatus
@@ -48,11 +48,11 @@ class Office:
         return reports
 
     def _hear(self, message: Message) -> None:
-        assert message["kind"] in MESSAGES
+        assert message["kind"] == REPORT
         self.supervisor.heard(message)
 
     async def _answer(self, message: Message) -> Message:
-        assert message["question"] in QUESTIONS
+        assert message["question"] == REPORT
         return await self.supervisor.asked(message)
 
     async def waiting(self, number: int) -> None:
