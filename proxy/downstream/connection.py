@@ -2,9 +2,6 @@
 
 The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
 closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
-
-Many small chunks of a body are read in shares, one in each turn of the event loop. The rest of a read is `_unread`
-meanwhile, and the transport reads nothing more.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, R
 from proxy.http1.framing import ChunkedBody, CountedBody
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
+from proxy.net.read_control import ReadControl
 from proxy.net.sockets import queued, reset
 
 if TYPE_CHECKING:
@@ -39,15 +37,15 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address, self._buffer, self._unread = "", b"", b""
-        self._reading_on: asyncio.Handle | None = None
+        self._reads: ReadControl
+        self._address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
-        self._paused = self._expected = self._hides = False
+        self._expected = self._hides = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
@@ -61,6 +59,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._reads = ReadControl(self._transport, self.loop)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self.deadline = self.loop.time() + self._limits.header_timeout
@@ -71,7 +70,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """A client that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
-        handler, self._handler, self._body, self._unread = self._handler, None, None, b""
+        handler, self._handler, self._body = self._handler, None, None
+        self._reads.forget()
         self._reading, self._writing = CLOSED, ENDED
         if handler is not None:
             handler.client_gone()
@@ -95,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         if self._handler is not None:
-            if self._body is None or self._paused:
+            if self._body is None or self._reads.paused:
                 self._watch_sending()
             self._handler.client_writable(False)
 
@@ -112,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         self.deadline = NEVER
-        if self._body is not None and not self._paused:
+        if self._body is not None and not self._reads.paused:
             if (error := self._upload.check_rate(now, self._limits)) is not None:
                 self._break(error)
             else:
@@ -245,8 +245,8 @@ class ClientConnection(asyncio.Protocol):
     def _read_body(self, data: bytes) -> bytes:
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
-        if self._unread:  # it comes although the transport was asked to pause
-            self._unread += data
+        if self._reads.unread:  # it comes although the transport was asked to pause
+            self._reads.unread += data
             return b""
         pieces, rest = body.feed(data)
         if not self._expected:  # the client did not wait for the 100
@@ -271,31 +271,11 @@ class ClientConnection(asyncio.Protocol):
                 self._watch_sending()
             handler.request_ended(body.trailers)
             return rest
-        if not self._paused:
+        if not self._reads.paused:
             self.deadline = self._upload.deadline(self._limits)
         if rest:
-            self._put_off(rest)
+            self._reads.put_off(rest, self.data_received)
         return b""
-
-    def _put_off(self, data: bytes) -> None:
-        """Read this in the next turn of the event loop, and nothing else before it."""
-        self._unread = data
-        if not self._paused and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._plan_to_read_on()
-
-    def _plan_to_read_on(self) -> None:
-        if self._reading_on is None:
-            self._reading_on = self.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        self._reading_on = None
-        if self._paused or not self._unread:  # `resume_reading` plans it again
-            return
-        data, self._unread = self._unread, b""
-        self.data_received(data)
-        if not self._unread and not self._paused and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # --- ClientPort: what a handler does with its client
 
@@ -308,7 +288,7 @@ class ClientConnection(asyncio.Protocol):
 
     def expect_body(self) -> None:
         self._expected = True
-        if self._body is not None and not self._paused:
+        if self._body is not None and not self._reads.paused:
             self._upload.start(self.loop.time())
             self.deadline = self._upload.deadline(self._limits)
 
@@ -327,26 +307,17 @@ class ClientConnection(asyncio.Protocol):
             self._transport.writelines(out)
 
     def pause_reading(self) -> None:
-        if not self._paused and not self._transport.is_closing():
-            self._paused = True
-            if not self._unread:
-                self._transport.pause_reading()
+        self._reads.pause()
 
     def resume_reading(self) -> None:
-        if self._paused and not self._transport.is_closing():
-            self._paused = False
-            if self._unread:
-                self._plan_to_read_on()
-            else:
-                self._transport.resume_reading()
-            if self._expected:  # not while the client waits for the 100
-                self.expect_body()
+        if self._reads.paused and self._reads.resume() and self._expected:  # not while the client waits for the 100
+            self.expect_body()
 
     def respond(self, data: bytes) -> None:
         self._handler = None
         self._download.sent += len(data)
         self._transport.write(data)
-        if self._paused or self._buffer or self._reading is not NOTHING or self._writing is not RESPONSE:
+        if self._reads.paused or self._buffer or self._reading is not NOTHING or self._writing is not RESPONSE:
             self.finish(keep=True)
         else:
             # Not checked, because each request comes here: these may follow the states that were just tested for.

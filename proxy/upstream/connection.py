@@ -5,9 +5,8 @@ used again only if its last exchange ended exactly as it should: whole request s
 response read, nothing behind it, no side asked to close; and never after a response that has no body whatever its
 fields say: what a server sends behind one by mistake would be read as the response to the next request.
 
-What takes much time for few bytes, many small chunks and event streams, is read in shares, one in each turn of the
-event loop. The rest of a read is `_unread` meanwhile, the transport reads nothing more, and an end that it tells counts
-once the rest is read.
+What takes much time for few bytes is read in shares, as `net.read_control` has it; an end that the transport tells
+meanwhile counts once the rest is read.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClo
 from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
+from proxy.net.read_control import ReadControl
 from proxy.net.sockets import SocketWriter
 from proxy.net.tls import TlsTransport
 
@@ -82,14 +82,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.loop = pool.loop
         self._transport: asyncio.Transport
         self._writer: RequestWriter
+        self._reads: ReadControl
         self._sink: ResponseSink | None = None
         self._whole_sink: WholeResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
-        self._to_head = self._close = self._failed = self._gone = self._paused = False
-        self._unread, self._at_eof = b"", False
-        self._reading_on: asyncio.Handle | None = None
+        self._to_head = self._close = self._failed = self._gone = self._at_eof = False
         self._share = 0
         """Bytes of this response's body that one turn of the event loop reads; 0 for any number."""
         self._idle_timeout = self._response_timeout = self._sent_at = 0.0
@@ -124,7 +123,7 @@ class UpstreamConnection(asyncio.Protocol):
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
             self.deadline = self.loop.time() + self._response_timeout
-        self._writer.more(data, reading=not self._paused)
+        self._writer.more(data, reading=not self._reads.paused)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
@@ -133,25 +132,19 @@ class UpstreamConnection(asyncio.Protocol):
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
         self._sink = self._whole_sink = None
-        self._failed, self._unread = True, b""
+        self._failed = True
+        self._reads.forget()
         self._transport.abort()
 
     def pause(self) -> None:
         """Stop reading: the receiver of the answer cannot take more of it now."""
         self.deadline = NEVER
-        if not self._paused and not self._transport.is_closing():
-            self._paused = True
-            if not self._unread:
-                self._transport.pause_reading()
+        self._reads.pause()
 
     def resume(self) -> None:
         self.deadline = self.loop.time() + self._idle_timeout
-        if self._paused and self._unread:
-            self._paused = False
-            self._plan_to_read_on()
-        elif self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
+        if self._reads.paused:
+            self._reads.resume()
 
     @property
     def usable(self) -> bool:
@@ -174,7 +167,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it now. A waiting sink gets an error."""
-        self._failed, self._unread = True, b""
+        self._failed = True
+        self._reads.forget()
         self._transport.abort()
 
     @property
@@ -205,6 +199,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._writer = RequestWriter(self._transport, self.loop)
+        self._reads = ReadControl(self._transport, self.loop)
         self.born = self.rested = boot_time()
         self._pool.opened(self)
 
@@ -220,8 +215,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self.close()
                 whole_sink.defect(error)
                 return
-        if self._unread:  # what comes although the transport was asked to pause
-            self._unread += data
+        if self._reads.unread:  # what comes although the transport was asked to pause
+            self._reads.unread += data
         else:
             self._take(data)
 
@@ -269,7 +264,7 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> bool | None:
-        if self._unread:
+        if self._reads.unread:
             self._at_eof = True
         elif isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
             sink = self._sink
@@ -283,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.data_received(unread)
         self._failed = self._gone = True
         self._pool.lost(self)
-        if not self._unread:
+        if not self._reads.unread:
             self._die()
 
     def _die(self) -> None:
@@ -324,7 +319,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._body is None:
                 data = self._read_head(data)
             else:
-                if not self._paused:
+                if not self._reads.paused:
                     self.deadline = self.loop.time() + self._idle_timeout
                 share = self._share or len(data)
                 pieces, rest = self._body.feed(data[:share])
@@ -333,37 +328,18 @@ class UpstreamConnection(asyncio.Protocol):
                     self._sink.response_data(pieces)
                 if self._body is not None and self._body.finished:
                     self._end(data)
-                elif data:
-                    self._put_off(data)
+                elif data and self._sink is not None:
+                    self._reads.put_off(data, self._take_rest)
                 return
 
-    def _put_off(self, data: bytes) -> None:
-        """Read this in the next turn of the event loop, and nothing else before it."""
-        if self._sink is None:
-            return
-        self._unread = data
-        if not self._paused and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._plan_to_read_on()
-
-    def _plan_to_read_on(self) -> None:
-        if self._reading_on is None:
-            self._reading_on = self.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        self._reading_on = None
-        if self._paused or not self._unread:  # `resume` plans it again
-            return
-        data, self._unread = self._unread, b""
+    def _take_rest(self, data: bytes) -> None:
+        """Read what was put off; an end that was told meanwhile counts now, behind the last of it."""
         self._take(data)
-        if self._unread:
-            return
-        if self._at_eof:
-            self.eof_received()
-        if self._gone:
-            self._die()
-        elif not self._paused and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self._reads.unread:
+            if self._at_eof:
+                self.eof_received()
+            if self._gone:
+                self._die()
 
     def _read_head(self, data: bytes) -> bytes:
         """Read a head if it is whole; give what is behind it."""
