@@ -28,6 +28,70 @@ if TYPE_CHECKING:
 _SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
 
 
+# --- The states of a client's connection in its two directions, and which may follow which ---------------
+
+
+class ReadingState(Enum):
+    """What the next byte from the client is."""
+
+    __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
+
+    HEAD = "head"
+    """It begins or continues the head of a request. No response is owed."""
+    BODY = "body"
+    """It belongs to the body of the request that is being served."""
+    SKIPPED_BODY = "skipped body"
+    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
+    NOTHING = "nothing"
+    """It is kept for later: a response is owed, or other connections have their turn first."""
+    CLOSED = "closed"
+    """It is dropped: the connection closes."""
+
+
+class WritingState(Enum):
+    """What the client still gets."""
+
+    __hash__ = object.__hash__
+
+    IDLE = "idle"
+    """Nothing, until the next request."""
+    RESPONSE = "response"
+    """The response to the request that is being served."""
+    LAST = "last"
+    """A response, and no other behind it: what the client sends can no longer be understood."""
+    ENDED = "ended"
+    """Nothing more."""
+
+
+HEAD, BODY, SKIPPED_BODY, NOTHING, CLOSED = ReadingState
+IDLE, RESPONSE, LAST, ENDED = WritingState
+"""For each request: to look a member up in an Enum takes longer than to compare it."""
+
+TRANSITIONS: dict[ReadingState | WritingState, frozenset[ReadingState | WritingState]] = {
+    HEAD: frozenset((BODY, SKIPPED_BODY, NOTHING, CLOSED)),
+    BODY: frozenset((SKIPPED_BODY, NOTHING, CLOSED)),
+    SKIPPED_BODY: frozenset((NOTHING, CLOSED)),
+    NOTHING: frozenset((HEAD, CLOSED)),
+    CLOSED: frozenset(),
+    IDLE: frozenset((RESPONSE, LAST, ENDED)),
+    RESPONSE: frozenset((IDLE, LAST, ENDED)),
+    LAST: frozenset((ENDED,)),
+    ENDED: frozenset(),
+}
+
+_State = TypeVar("_State", ReadingState, WritingState)
+
+
+def follow(old: _State, new: _State) -> _State:
+    """The new state, if it may follow the old one: anything else is a defect of the connection."""
+    if new not in TRANSITIONS[old]:
+        raise AssertionError(f"a connection cannot go from {old} to {new}")
+    return new
+
+
+# --- The connection ----------------------------------------------------------------------------------------
+
+
 class ClientConnection(asyncio.Protocol):
     """One connection from a client."""
 
@@ -618,64 +682,3 @@ class DiscardedBody:
 
     def time_out(self) -> None:
         self._client.abort()
-
-
-# --- The states of a client's connection in its two directions, and which may follow which ---------------
-
-
-class ReadingState(Enum):
-    """What the next byte from the client is."""
-
-    __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
-
-    HEAD = "head"
-    """It begins or continues the head of a request. No response is owed."""
-    BODY = "body"
-    """It belongs to the body of the request that is being served."""
-    SKIPPED_BODY = "skipped body"
-    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
-    NOTHING = "nothing"
-    """It is kept for later: a response is owed, or other connections have their turn first."""
-    CLOSED = "closed"
-    """It is dropped: the connection closes."""
-
-
-class WritingState(Enum):
-    """What the client still gets."""
-
-    __hash__ = object.__hash__
-
-    IDLE = "idle"
-    """Nothing, until the next request."""
-    RESPONSE = "response"
-    """The response to the request that is being served."""
-    LAST = "last"
-    """A response, and no other behind it: what the client sends can no longer be understood."""
-    ENDED = "ended"
-    """Nothing more."""
-
-
-HEAD, BODY, SKIPPED_BODY, NOTHING, CLOSED = ReadingState
-IDLE, RESPONSE, LAST, ENDED = WritingState
-"""For each request: to look a member up in an Enum takes longer than to compare it."""
-
-TRANSITIONS: dict[ReadingState | WritingState, frozenset[ReadingState | WritingState]] = {
-    HEAD: frozenset((BODY, SKIPPED_BODY, NOTHING, CLOSED)),
-    BODY: frozenset((SKIPPED_BODY, NOTHING, CLOSED)),
-    SKIPPED_BODY: frozenset((NOTHING, CLOSED)),
-    NOTHING: frozenset((HEAD, CLOSED)),
-    CLOSED: frozenset(),
-    IDLE: frozenset((RESPONSE, LAST, ENDED)),
-    RESPONSE: frozenset((IDLE, LAST, ENDED)),
-    LAST: frozenset((ENDED,)),
-    ENDED: frozenset(),
-}
-
-_State = TypeVar("_State", ReadingState, WritingState)
-
-
-def follow(old: _State, new: _State) -> _State:
-    """The new state, if it may follow the old one: anything else is a defect of the connection."""
-    if new not in TRANSITIONS[old]:
-        raise AssertionError(f"a connection cannot go from {old} to {new}")
-    return new
