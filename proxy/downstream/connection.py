@@ -1,7 +1,29 @@
 """One connection of a client: requests in order off the wire, responses back on it. Decides nothing about a request.
 
-The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
-closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
+The rules of the wire are here: where heads and bodies end, one request at a time, timers and limits, keeping or closing
+the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
+
+A connection has a state for each direction: a `ReadingState` for the next byte from the client, and a `WritingState`
+for what the client still gets.
+
+- A connection waits in HEAD and IDLE. When a head is whole, the service gives a handler for the request. From then on
+  the connection owes a RESPONSE, and reads the request's BODY, or NOTHING where the request has none or its body is
+  whole.
+- In NOTHING, what the client sends is kept in `_buffer`: the requests that it sent ahead. Above a limit the transport
+  reads nothing more. Heads are read in HEAD alone, so no request begins before the response to the one before.
+- The handler ends its request with `respond` or `finish`. The connection is back in HEAD and IDLE, and reads what it
+  kept. If the response did not wait for the rest of the body, and that is short, the rest is read first, as a
+  SKIPPED_BODY: it is never taken for a request.
+- NOTHING without a handler has two reasons. Several requests that came in one read are answered in one turn of the
+  event loop each, so that other connections have their turn. And a client that does not take its responses may begin no
+  other request: the responses would fill the memory.
+- After a body that is malformed, too large or too late, nothing more of the client can be understood. Its response is
+  the LAST one.
+- A connection that ends is CLOSED and ENDED. It drops what still comes, for a while: to close at once would make the
+  client's system throw the response away (RFC 9112, 9.6).
+
+`deadline` is the connection's only timer, and the state says what it is for: a head, a body, a client that takes its
+response, the next request, or the end.
 """
 
 from __future__ import annotations
@@ -109,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
         self._out: list[Buffer] = []
         self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
-        self._expected = self._hides = False
+        self._expected = self._hides_unsent = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
@@ -175,6 +197,7 @@ class ClientConnection(asyncio.Protocol):
     # --- timers
 
     def expire(self, now: float) -> None:
+        """What the connection waited for did not come in time, unless the client takes what was sent to it."""
         self.deadline = NEVER
         if self._body is not None and not self._reads.paused:
             if (error := self._upload.check_rate(now, self._limits)) is not None:
@@ -186,33 +209,29 @@ class ClientConnection(asyncio.Protocol):
         if self._takes(least):
             self.deadline = now + seconds
         elif self._reading is CLOSED and not self._transport.is_closing() and not self._transport.can_write_eof():
-            self._transport.close()
+            self._transport.close()  # a client with TLS that went on sending: see `_close`
             self.deadline = now + LINGER
         elif self._reading is CLOSED or self._transport.is_closing():
             self._transport.abort()
-        elif self._handler is None:
-            self._expire_waiting()
-        elif not self.writable:
-            self._handler.time_out()
+        elif self._handler is not None:
+            if not self.writable:
+                self._handler.time_out()
+        elif self._buffer and self.writable:
+            error = RequestTimeout(
+                f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
+            )
+            self._refuse(error, unread_request(self._buffer, self._service.new_request_id()))
+        else:  # it is idle, or its client does not take its responses
+            self._close()
 
     def _watch_sending(self) -> None:
-        self._takes(0)
+        """Give the client a time in which to take some of its response."""
+        self._takes(0)  # what was taken before does not count
         self.deadline = self.loop.time() + least_taken(self._limits, self._handler)[0]
 
     def _takes(self, least: int) -> bool:
         """Whether the client has something to take, and took as many bytes since this was asked last."""
         return self._download.is_kept(self.unsent, queued(self._transport), least)
-
-    def _expire_waiting(self) -> None:
-        """No request is running: a head that began is answered, an idle connection just ends, and so does that of a
-        client that does not take its answers."""
-        if self._buffer and self.writable:
-            error = RequestTimeout(
-                f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
-            )
-            self._refuse(error, unread_request(self._buffer, self._service.new_request_id()))
-        else:
-            self._close()
 
     # --- reading
 
@@ -223,13 +242,9 @@ class ClientConnection(asyncio.Protocol):
             data = self._read_head(data)
         if data and self._reading is not CLOSED:
             self._hold_back(data)
-            if self._reading is HEAD:
-                self._yield()
-
-    def _yield(self) -> None:
-        """Requests that are answered here, one behind the other, must not hold up other connections."""
-        self._reading = follow(self._reading, NOTHING)
-        self.loop.call_soon(self._read_held_back)
+            if self._reading is HEAD:  # other connections have their turn first
+                self._reading = follow(self._reading, NOTHING)
+                self.loop.call_soon(self._read_held_back)
 
     def _wait_for_client(self) -> None:
         """No request begins before the client has taken its answers: they would grow without limit here."""
@@ -271,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
         request: Request | None = None
         handler: RequestHandler
         body: Body | None = None
-        announced = True  # anything may come behind a head that cannot be read
+        announced = True  # a body, as far as is known: anything may come behind a head that cannot be read
         try:
             request = service.reader.read(head, service.new_request_id)
             fields = request.fields
@@ -284,7 +299,7 @@ class ClientConnection(asyncio.Protocol):
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
-            if close and announced:
+            if close and announced:  # `_close` reads over what the client still sends
                 self._writing = follow(self._writing, LAST)
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
             if close or body is None:
@@ -394,7 +409,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         if not keep or self._writing is LAST or self._service.availability is _CLOSING:
             self._close()
-            self._hides = self._transport.is_closing()  # see `unsent`
+            self._hides_unsent = self._transport.is_closing()
             if self.unsent:
                 self._watch_sending()
             return
@@ -450,7 +465,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet. TLS that ends behind a response hides how many: 1 until its end."""
-        return self._transport.get_write_buffer_size() or self._hides
+        return self._transport.get_write_buffer_size() or self._hides_unsent
 
     def close_if_idle(self) -> None:
         if self._reading is HEAD and not self._buffer:
@@ -513,7 +528,7 @@ class ClientConnection(asyncio.Protocol):
         The TLS of the event loop cannot end one direction: a client that still sends is told only once it sends no
         more.
         """
-        sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
+        still_sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
         self._body, self._buffer = None, b""
         self._reading, self._writing = CLOSED, ENDED
         now = self.loop.time()
@@ -527,7 +542,7 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.write_eof()
             except OSError:  # asyncio's own loop raises it if the client has reset the connection
                 self._transport.abort()
-        elif sends:
+        elif still_sends:
             self.resume_reading()
         else:
             self._transport.close()

@@ -220,8 +220,8 @@ class Acceptor:
             self._take(accepted)
 
     def _take(self, accepted: socket.socket) -> None:
-        """Set up a connection, if there is a place for it."""
-        if not self._table.take_place(self._service.limits):
+        """Set up a connection, if there is a slot for it."""
+        if not self._table.take_slot(self._service.limits):
             accepted.close()
             return
         accepted.setblocking(False)
@@ -245,7 +245,7 @@ class Acceptor:
                     ssl_shutdown_timeout=last_words,
                 )
         finally:
-            self._table.give_place()
+            self._table.give_slot()
 
     # --- without a file for a connection
 

@@ -334,10 +334,10 @@ async def test_the_last_of_an_answer_makes_no_room_for_others(running: Running) 
         client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         await bench.events.last()
         assert connection.unsent
-        assert bench.server.take_place(ConnectionLimits(max_connections=1))
+        assert bench.server.take_slot(ConnectionLimits(max_connections=1))
         client.transport.resume_reading()
         assert (await client.answer()).body == bytes(size)
-        bench.server.give_place()
+        bench.server.give_slot()
 
 
 @pytest.mark.parametrize("closing", [True, False])
