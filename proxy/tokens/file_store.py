@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.leases import LocalLeases
-from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
+from proxy.tokens.sealing import decode_document, decode_entry, digest, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, outranks
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class FileStore:
         self._directory = directory
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
-        self._notes = notes
+        self.notes = notes
         self._names: dict[str, str] = {}
         """The accounts that were asked for, by the names of their files."""
         self._seen: dict[str, tuple[int, int]] = {}
@@ -68,10 +67,6 @@ class FileStore:
 
     def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
         return LocalLeases()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._notes
 
     @classmethod
     def open(cls, directory: str, keys: tuple[Secret, ...]) -> FileStore:
@@ -125,8 +120,11 @@ class FileStore:
             raise StateError("state.key is not set: configure a key first, then rotate to it.")
         store = cls.open(directory, keys)
         with state_directory.locked(store._directory):
-            for document in state_directory.files(store._directory, DOCUMENT):
-                store._rotate_document(document)
+            for path in state_directory.files(store._directory, DOCUMENT):
+                try:
+                    state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))
+                except StateError:  # documents can be lost: one that cannot be read is removed
+                    state_directory.remove(path)
             paths = state_directory.files(store._directory, ACCOUNT, state_directory.CHECK)
             for path in paths:
                 state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))
@@ -134,14 +132,14 @@ class FileStore:
         return len(paths)
 
     async def read(self, account: str) -> StoredToken | None:
-        self._names[_file_name(ACCOUNT, account)] = account
+        self._names[ACCOUNT + digest(account)] = account
         entry = self._known[account] = await asyncio.to_thread(self._read, account)
         return entry
 
     async def write(self, account: str, entry: StoredToken) -> None:
         """If another process has written a newer one, that one stays, and `changes` reports it."""
         self._known[account] = await asyncio.to_thread(self._write, account, entry, self._known.get(account))
-        self._seen[_file_name(ACCOUNT, account)] = _WRITTEN
+        self._seen[ACCOUNT + digest(account)] = _WRITTEN
 
     async def unwritten(self, account: str) -> StoredToken | None:
         return None
@@ -190,7 +188,7 @@ class FileStore:
                 state_directory.replace(self._directory / state_directory.CHECK, self._cipher.encrypt(b"{}"))
         for path in damaged:
             told = f"set aside as {state_directory.set_aside(path).name}" if writable else "left as it is"
-            self._notes += (
+            self.notes += (
                 f"The state file {path} is damaged or encrypted with another key, and was {told}: its account uses its "
                 "configured refresh token, or needs a sign-in. If a key is missing, add it to state.key (a list) "
                 "and give the file its name back.",
@@ -231,10 +229,10 @@ class FileStore:
             account, _ = self._parse(path)
         except StateFileDamaged:
             return False
-        return path.name == _file_name(ACCOUNT, account)
+        return path.name == ACCOUNT + digest(account)
 
     def _read(self, account: str) -> StoredToken | None:
-        path = self._directory / _file_name(ACCOUNT, account)
+        path = self._directory / (ACCOUNT + digest(account))
         if state_directory.read(path) is None:
             return None
         try:
@@ -251,7 +249,7 @@ class FileStore:
     def _write(self, account: str, entry: StoredToken, known: StoredToken | None) -> StoredToken | None:
         """What is `known` to be there gives way, and so does anything that is not newer. Gives what is known then."""
         with self._locked():
-            path = self._directory / _file_name(ACCOUNT, account)
+            path = self._directory / (ACCOUNT + digest(account))
             try:
                 there = self._read(account)
             except StateFileDamaged:
@@ -264,14 +262,14 @@ class FileStore:
 
     def _read_document(self, name: str) -> object | None:
         try:
-            return decode_document(name, self._decrypt(self._directory / _file_name(DOCUMENT, name)))
+            return decode_document(name, self._decrypt(self._directory / (DOCUMENT + digest(name))))
         except (StateError, ValueError, KeyError, TypeError):
             return None
 
     def _write_document(self, name: str, data: object) -> None:
         content = self._cipher.encrypt(encode_document(name, data))
         with self._locked():
-            state_directory.replace(self._directory / _file_name(DOCUMENT, name), content)
+            state_directory.replace(self._directory / (DOCUMENT + digest(name)), content)
 
     def _parse(self, path: Path) -> tuple[str, StoredToken]:
         """The account and its entry."""
@@ -293,13 +291,6 @@ class FileStore:
                 f"The state file {path} is damaged or encrypted with another key; add that key to state.key."
             ) from None
 
-    def _rotate_document(self, path: Path) -> None:
-        """Documents can be lost: one that cannot be read is removed."""
-        try:
-            state_directory.replace(path, self._cipher.encrypt(self._decrypt(path)))
-        except StateError:
-            state_directory.remove(path)
-
 
 def _wrong_key(path: Path) -> StateError:
     return StateError(
@@ -315,10 +306,6 @@ def _is_whole(path: Path) -> bool:
     except ValueError:
         return False
     return content[:1] == b"\x80" and len(content) >= 73 and (len(content) - 57) % 16 == 0
-
-
-def _file_name(prefix: str, name: str) -> str:
-    return prefix + hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def _is_account_change(change: Change, path: str) -> bool:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from typing import TYPE_CHECKING, Final
-
-from cryptography.fernet import InvalidToken
 
 from proxy.errors import StateError
 from proxy.tokens import state_directory
-from proxy.tokens.sealing import decode_entry, encode_entry
+from proxy.tokens.sealing import UNREADABLE, decode_entry, digest, encode_entry
 from proxy.tokens.store import outranks
 
 if TYPE_CHECKING:
@@ -143,10 +140,10 @@ class Spill:
             return None
         try:
             return decode_entry(self._cipher.decrypt(content))
-        except (InvalidToken, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     def _path(self, account: str) -> Path:
         """The name also stands for the store: programs with other stores may use the directory, too."""
         name = "\0".join((self._store, account))
-        return self._directory / (SPILLED + hashlib.sha256(name.encode()).hexdigest()[:40])
+        return self._directory / (SPILLED + digest(name))

@@ -179,6 +179,8 @@ def rotated(
 class MemoryStore:
     """Keeps everything in two dictionaries."""
 
+    notes = ("State is kept in memory only (state.url is memory:): sign-ins and new refresh tokens are lost at exit.",)
+
     def __init__(self) -> None:
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
@@ -191,12 +193,6 @@ class MemoryStore:
 
     def leases_for(self, form: SharedFormat[T]) -> LocalLeases[T]:
         return LocalLeases()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (
-            "State is kept in memory only (state.url is memory:): sign-ins and new refresh tokens are lost at exit.",
-        )
 
     async def read(self, account: str) -> StoredToken | None:
         return self._entries.get(account)
