@@ -151,16 +151,10 @@ class LoginWithAmazon:
         whole = {**form, "client_id": client_id, "client_secret": secret.reveal()}
         secrets = tuple(whole[name] for name in SECRET_FIELDS if whole.get(name))
         started = time.monotonic()
-        response = await self._post(token_url, whole)
+        headers = {"Content-Type": "application/x-www-form-urlencoded;charset=UTF-8", "Accept": "application/json"}
+        response = await self._answer("POST", token_url, headers, urlencode(whole).encode())
         request = TokenRequest(form["grant_type"], client_id, secrets)
         return parse_token_response(request, response, time.monotonic() - started)
-
-    async def _post(self, token_url: str, form: Mapping[str, str]) -> TokenResponse:
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
-            "Accept": "application/json",
-        }
-        return await self._answer("POST", token_url, headers, urlencode(form).encode())
 
     async def _answer(
         self, method: str, token_url: str, headers: Mapping[str, str], data: bytes | None = None
@@ -185,14 +179,11 @@ class LoginWithAmazon:
             way, limit = through(self._proxy), self._timeout.total
             raise TokenTimeout(f"{host} did not answer the token request{way} in {limit:g} seconds.") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._network_failure(host, error) from None
+            if words := why_unreachable(error, host, self._proxy):
+                raise TokenNetworkError(f"Asking for a token failed: {words}.") from None
+            raise TokenAnswerMalformed(f"{host} answered the token request with what is no HTTP.") from None
         except ValueError:  # a URL or a header that no request can be made of or an answer that is no HTTP
             raise TokenAnswerMalformed(f"{host} could not be asked, or answered what is no HTTP.") from None
-
-    def _network_failure(self, host: str, error: Exception) -> TokenFailure:
-        if words := why_unreachable(error, host, self._proxy):
-            return TokenNetworkError(f"Asking for a token failed: {words}.")
-        return TokenAnswerMalformed(f"{host} answered the token request with what is no HTTP.")
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:
