@@ -134,25 +134,11 @@ class RedisConnection:
             if int(cursor) == 0:
                 return sorted(set(found))
 
-    async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
-        """(stream, id, fields) of what was added to streams behind these ids; waits for it up to `BLOCK` seconds."""
-        names = [PREFIX + name for name in streams]
-        words: list[str | bytes | float] = [
-            "XREAD",
-            "COUNT",
-            MAX_NEWS,
-            "BLOCK",
-            int(BLOCK * 1000),
-            "STREAMS",
-            *names,
-            *streams.values(),
-        ]
+    async def news(self, stream: str, last: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """(id, fields) of what was added to a stream after this id; waits for it up to `BLOCK` seconds."""
+        words = "XREAD", "COUNT", MAX_NEWS, "BLOCK", int(BLOCK * 1000), "STREAMS", self.key(stream), last
         found = await self._ask(self._reader, *words)
-        return [
-            (stream.decode().removeprefix(PREFIX), id_.decode(), fields)
-            for stream, entries in found or ()
-            for id_, fields in entries
-        ]
+        return [(id_.decode(), fields) for _, entries in found or () for id_, fields in entries]
 
     async def pulse(self) -> bytes | None:
         """Tells the others that this replica lives. Gives what the server has at `CHECK`.

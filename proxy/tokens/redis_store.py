@@ -181,7 +181,7 @@ class RedisStore:
                     for leases in self._shared.values():
                         leases.hear("")
                     yield StoreChange()
-                for _, id_, fields in await self._connection.news({NEWS: last}):
+                for id_, fields in await self._connection.news(NEWS, last):
                     last = id_
                     if (change := self._change(fields)) is not None:
                         yield change
@@ -537,7 +537,7 @@ class RedisFleet:
             try:
                 if not last:
                     last = f"{await self._now() - int(MEMORY * 1000)}-0"
-                for _, id_, fields in await self._connection.news({_TOLD: last}):
+                for id_, fields in await self._connection.news(_TOLD, last):
                     told = self._open(fields)
                     if told is not None:
                         yield (await self._now() - int(id_.partition("-")[0])) / 1000, told
