@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
-from itertools import chain, repeat
-from operator import contains, itemgetter
+from itertools import repeat
+from operator import contains
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -29,7 +29,7 @@ from proxy.upstream.hedging import RESTED
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.net.deadlines import Deadlines
     from proxy.net.names import Names
@@ -407,12 +407,6 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(queue) for queues in self.queues.values() for queue in queues.values())
-
-    def __iter__(self) -> Iterator[T]:
-        """All waiting requests, client by client."""
-        for queues in self.queues.values():
-            for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
-                yield waiter
 
     def __repr__(self) -> str:
         return f"<FairQueue of {len(self.queues)} clients, {len(self)} waiting>"
