@@ -43,12 +43,9 @@ def locate(directory: str, advice: str = ADVICE) -> Path:
     try:
         if not wanted.exists():
             check_can_be_made(wanted)
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                wanted.mkdir(mode=0o700)
+            _make(wanted)
         place = _place(wanted)
-        with contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700)
+        _make(place)
         return _private(place)
     except OSError as error:
         raise _unusable(wanted, error, advice) from None
@@ -102,12 +99,16 @@ def _private(path: Path) -> Path:
 def ensure(directory: Path) -> None:
     """Makes a directory that `locate` gave again where it was taken away; it is private, or a `StateError`."""
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
+        _make(directory)
         _private(directory)
     except OSError as error:
         raise StateError(f"The state directory {directory} cannot be created again: {reason(error)}.") from error
+
+
+def _make(directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
 
 
 @contextlib.contextmanager
