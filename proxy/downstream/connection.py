@@ -1,10 +1,29 @@
 """One connection of a client: requests in order off the wire, responses back on it. Decides nothing about a request.
 
-The wire's own rules live here: where heads and bodies end, one request at a time, timers and limits, keeping or
-closing the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
+The rules of the wire are here: where heads and bodies end, one request at a time, timers and limits, keeping or closing
+the connection. What a request means is for the `Service`, which gives a `RequestHandler` for each.
 
-Many small chunks of a body are read in shares, one in each turn of the event loop. The rest of a read is `_unread`
-meanwhile, and the transport reads nothing more.
+A connection has a state for each direction: a `ReadingState` for the next byte from the client, and a `WritingState`
+for what the client still gets.
+
+- A connection waits in HEAD and IDLE. When a head is whole, the service gives a handler for the request. From then on
+  the connection owes a RESPONSE, and reads the request's BODY, or NOTHING where the request has none or its body is
+  whole.
+- In NOTHING, what the client sends is kept in `_buffer`: the requests that it sent ahead. Above a limit the transport
+  reads nothing more. Heads are read in HEAD alone, so no request begins before the response to the one before.
+- The handler ends its request with `respond` or `finish`. The connection is back in HEAD and IDLE, and reads what it
+  kept. If the response did not wait for the rest of the body, and that is short, the rest is read first, as a
+  SKIPPED_BODY: it is never taken for a request.
+- NOTHING without a handler has two reasons. Several requests that came in one read are answered in one turn of the
+  event loop each, so that other connections have their turn. And a client that does not take its responses may begin no
+  other request: the responses would fill the memory.
+- After a body that is malformed, too large or too late, nothing more of the client can be understood. Its response is
+  the LAST one.
+- A connection that ends is CLOSED and ENDED. It drops what still comes, for a while: to close at once would make the
+  client's system throw the response away (RFC 9112, 9.6).
+
+`deadline` is the connection's only timer, and the state says what it is for: a head, a body, a client that takes its
+response, the next request, or the end.
 """
 
 from __future__ import annotations
@@ -19,6 +38,7 @@ from proxy.errors import ContentTooLarge, Draining, MalformedRequest, Refused, R
 from proxy.http1.framing import ChunkedBody, CountedBody
 from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
+from proxy.net.read_control import ReadControl
 from proxy.net.sockets import queued, reset
 
 if TYPE_CHECKING:
@@ -30,6 +50,70 @@ if TYPE_CHECKING:
 _SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
 
 
+# --- The states of a client's connection in its two directions, and which may follow which ---------------
+
+
+class ReadingState(Enum):
+    """What the next byte from the client is."""
+
+    __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
+
+    HEAD = "head"
+    """It begins or continues the head of a request. No response is owed."""
+    BODY = "body"
+    """It belongs to the body of the request that is being served."""
+    SKIPPED_BODY = "skipped body"
+    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
+    NOTHING = "nothing"
+    """It is kept for later: a response is owed, or other connections have their turn first."""
+    CLOSED = "closed"
+    """It is dropped: the connection closes."""
+
+
+class WritingState(Enum):
+    """What the client still gets."""
+
+    __hash__ = object.__hash__
+
+    IDLE = "idle"
+    """Nothing, until the next request."""
+    RESPONSE = "response"
+    """The response to the request that is being served."""
+    LAST = "last"
+    """A response, and no other behind it: what the client sends can no longer be understood."""
+    ENDED = "ended"
+    """Nothing more."""
+
+
+HEAD, BODY, SKIPPED_BODY, NOTHING, CLOSED = ReadingState
+IDLE, RESPONSE, LAST, ENDED = WritingState
+"""For each request: to look a member up in an Enum takes longer than to compare it."""
+
+TRANSITIONS: dict[ReadingState | WritingState, frozenset[ReadingState | WritingState]] = {
+    HEAD: frozenset((BODY, SKIPPED_BODY, NOTHING, CLOSED)),
+    BODY: frozenset((SKIPPED_BODY, NOTHING, CLOSED)),
+    SKIPPED_BODY: frozenset((NOTHING, CLOSED)),
+    NOTHING: frozenset((HEAD, CLOSED)),
+    CLOSED: frozenset(),
+    IDLE: frozenset((RESPONSE, LAST, ENDED)),
+    RESPONSE: frozenset((IDLE, LAST, ENDED)),
+    LAST: frozenset((ENDED,)),
+    ENDED: frozenset(),
+}
+
+_State = TypeVar("_State", ReadingState, WritingState)
+
+
+def follow(old: _State, new: _State) -> _State:
+    """The new state, if it may follow the old one: anything else is a defect of the connection."""
+    if new not in TRANSITIONS[old]:
+        raise AssertionError(f"a connection cannot go from {old} to {new}")
+    return new
+
+
+# --- The connection ----------------------------------------------------------------------------------------
+
+
 class ClientConnection(asyncio.Protocol):
     """One connection from a client."""
 
@@ -39,15 +123,15 @@ class ClientConnection(asyncio.Protocol):
         self._limits = service.limits
         self.loop = table.loop
         self._transport: asyncio.Transport
-        self._address, self._buffer, self._unread = "", b"", b""
-        self._reading_on: asyncio.Handle | None = None
+        self._reads: ReadControl
+        self._address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
         self._out: list[Buffer] = []
         self._upload, self._download = UploadRate(), DownloadRate()
         self._reading, self._writing = HEAD, IDLE
-        self._paused = self._expected = self._hides = False
+        self._expected = self._hides_unsent = False
         self._linger_until = 0.0
         self.deadline = NEVER
         self.head_done = 0.0
@@ -61,6 +145,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._reads = ReadControl(self._transport, self.loop)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self.deadline = self.loop.time() + self._limits.header_timeout
@@ -71,7 +156,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """A client that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
         self._table.leave(self, self._address)
-        handler, self._handler, self._body, self._unread = self._handler, None, None, b""
+        handler, self._handler, self._body = self._handler, None, None
+        self._reads.forget()
         self._reading, self._writing = CLOSED, ENDED
         if handler is not None:
             handler.client_gone()
@@ -95,7 +181,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         if self._handler is not None:
-            if self._body is None or self._paused:
+            if self._body is None or self._reads.paused:
                 self._watch_sending()
             self._handler.client_writable(False)
 
@@ -111,8 +197,9 @@ class ClientConnection(asyncio.Protocol):
     # --- timers
 
     def expire(self, now: float) -> None:
+        """What the connection waited for did not come in time, unless the client takes what was sent to it."""
         self.deadline = NEVER
-        if self._body is not None and not self._paused:
+        if self._body is not None and not self._reads.paused:
             if (error := self._upload.check_rate(now, self._limits)) is not None:
                 self._break(error)
             else:
@@ -122,33 +209,29 @@ class ClientConnection(asyncio.Protocol):
         if self._takes(least):
             self.deadline = now + seconds
         elif self._reading is CLOSED and not self._transport.is_closing() and not self._transport.can_write_eof():
-            self._transport.close()
+            self._transport.close()  # a client with TLS that went on sending: see `_close`
             self.deadline = now + LINGER
         elif self._reading is CLOSED or self._transport.is_closing():
             self._transport.abort()
-        elif self._handler is None:
-            self._expire_waiting()
-        elif not self.writable:
-            self._handler.time_out()
+        elif self._handler is not None:
+            if not self.writable:
+                self._handler.time_out()
+        elif self._buffer and self.writable:
+            error = RequestTimeout(
+                f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
+            )
+            self._refuse(error, unread_request(self._buffer, self._service.new_request_id()))
+        else:  # it is idle, or its client does not take its responses
+            self._close()
 
     def _watch_sending(self) -> None:
-        self._takes(0)
+        """Give the client a time in which to take some of its response."""
+        self._takes(0)  # what was taken before does not count
         self.deadline = self.loop.time() + least_taken(self._limits, self._handler)[0]
 
     def _takes(self, least: int) -> bool:
         """Whether the client has something to take, and took as many bytes since this was asked last."""
         return self._download.is_kept(self.unsent, queued(self._transport), least)
-
-    def _expire_waiting(self) -> None:
-        """No request is running: a head that began is answered, an idle connection just ends, and so does that of a
-        client that does not take its answers."""
-        if self._buffer and self.writable:
-            error = RequestTimeout(
-                f"The request's head was not complete within {self._limits.header_timeout:g} s.", close=True
-            )
-            self._refuse(error, unread_request(self._buffer, self._service.new_request_id()))
-        else:
-            self._close()
 
     # --- reading
 
@@ -159,13 +242,9 @@ class ClientConnection(asyncio.Protocol):
             data = self._read_head(data)
         if data and self._reading is not CLOSED:
             self._hold_back(data)
-            if self._reading is HEAD:
-                self._yield()
-
-    def _yield(self) -> None:
-        """Requests that are answered here, one behind the other, must not hold up other connections."""
-        self._reading = follow(self._reading, NOTHING)
-        self.loop.call_soon(self._read_held_back)
+            if self._reading is HEAD:  # other connections have their turn first
+                self._reading = follow(self._reading, NOTHING)
+                self.loop.call_soon(self._read_held_back)
 
     def _wait_for_client(self) -> None:
         """No request begins before the client has taken its answers: they would grow without limit here."""
@@ -207,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
         request: Request | None = None
         handler: RequestHandler
         body: Body | None = None
-        announced = True  # anything may come behind a head that cannot be read
+        announced = True  # a body, as far as is known: anything may come behind a head that cannot be read
         try:
             request = service.reader.read(head, service.new_request_id)
             fields = request.fields
@@ -220,7 +299,7 @@ class ClientConnection(asyncio.Protocol):
             handler = service.accept(request, self)
         except Refused as error:
             close = request is None or error.close or not self.stays_open(request)
-            if close and announced:
+            if close and announced:  # `_close` reads over what the client still sends
                 self._writing = follow(self._writing, LAST)
             self._refuse(error, request or unread_request(head, service.new_request_id()), close)
             if close or body is None:
@@ -245,8 +324,8 @@ class ClientConnection(asyncio.Protocol):
     def _read_body(self, data: bytes) -> bytes:
         handler, body = self._handler, self._body
         assert handler is not None and body is not None
-        if self._unread:  # it comes although the transport was asked to pause
-            self._unread += data
+        if self._reads.unread:  # it comes although the transport was asked to pause
+            self._reads.unread += data
             return b""
         pieces, rest = body.feed(data)
         if not self._expected:  # the client did not wait for the 100
@@ -271,31 +350,11 @@ class ClientConnection(asyncio.Protocol):
                 self._watch_sending()
             handler.request_ended(body.trailers)
             return rest
-        if not self._paused:
+        if not self._reads.paused:
             self.deadline = self._upload.deadline(self._limits)
         if rest:
-            self._put_off(rest)
+            self._reads.put_off(rest, self.data_received)
         return b""
-
-    def _put_off(self, data: bytes) -> None:
-        """Read this in the next turn of the event loop, and nothing else before it."""
-        self._unread = data
-        if not self._paused and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._plan_to_read_on()
-
-    def _plan_to_read_on(self) -> None:
-        if self._reading_on is None:
-            self._reading_on = self.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        self._reading_on = None
-        if self._paused or not self._unread:  # `resume_reading` plans it again
-            return
-        data, self._unread = self._unread, b""
-        self.data_received(data)
-        if not self._unread and not self._paused and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # --- ClientPort: what a handler does with its client
 
@@ -308,7 +367,7 @@ class ClientConnection(asyncio.Protocol):
 
     def expect_body(self) -> None:
         self._expected = True
-        if self._body is not None and not self._paused:
+        if self._body is not None and not self._reads.paused:
             self._upload.start(self.loop.time())
             self.deadline = self._upload.deadline(self._limits)
 
@@ -327,26 +386,17 @@ class ClientConnection(asyncio.Protocol):
             self._transport.writelines(out)
 
     def pause_reading(self) -> None:
-        if not self._paused and not self._transport.is_closing():
-            self._paused = True
-            if not self._unread:
-                self._transport.pause_reading()
+        self._reads.pause()
 
     def resume_reading(self) -> None:
-        if self._paused and not self._transport.is_closing():
-            self._paused = False
-            if self._unread:
-                self._plan_to_read_on()
-            else:
-                self._transport.resume_reading()
-            if self._expected:  # not while the client waits for the 100
-                self.expect_body()
+        if self._reads.paused and self._reads.resume() and self._expected:  # not while the client waits for the 100
+            self.expect_body()
 
     def respond(self, data: bytes) -> None:
         self._handler = None
         self._download.sent += len(data)
         self._transport.write(data)
-        if self._paused or self._buffer or self._reading is not NOTHING or self._writing is not RESPONSE:
+        if self._reads.paused or self._buffer or self._reading is not NOTHING or self._writing is not RESPONSE:
             self.finish(keep=True)
         else:
             # Not checked, because each request comes here: these may follow the states that were just tested for.
@@ -359,7 +409,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         if not keep or self._writing is LAST or self._service.availability is _CLOSING:
             self._close()
-            self._hides = self._transport.is_closing()  # see `unsent`
+            self._hides_unsent = self._transport.is_closing()
             if self.unsent:
                 self._watch_sending()
             return
@@ -415,7 +465,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet. TLS that ends behind a response hides how many: 1 until its end."""
-        return self._transport.get_write_buffer_size() or self._hides
+        return self._transport.get_write_buffer_size() or self._hides_unsent
 
     def close_if_idle(self) -> None:
         if self._reading is HEAD and not self._buffer:
@@ -478,7 +528,7 @@ class ClientConnection(asyncio.Protocol):
         The TLS of the event loop cannot end one direction: a client that still sends is told only once it sends no
         more.
         """
-        sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
+        still_sends = self._writing is LAST or self._reading in (BODY, SKIPPED_BODY)
         self._body, self._buffer = None, b""
         self._reading, self._writing = CLOSED, ENDED
         now = self.loop.time()
@@ -492,7 +542,7 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.write_eof()
             except OSError:  # asyncio's own loop raises it if the client has reset the connection
                 self._transport.abort()
-        elif sends:
+        elif still_sends:
             self.resume_reading()
         else:
             self._transport.close()
@@ -647,64 +697,3 @@ class DiscardedBody:
 
     def time_out(self) -> None:
         self._client.abort()
-
-
-# --- The states of a client's connection in its two directions, and which may follow which ---------------
-
-
-class ReadingState(Enum):
-    """What the next byte from the client is."""
-
-    __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
-
-    HEAD = "head"
-    """It begins or continues the head of a request. No response is owed."""
-    BODY = "body"
-    """It belongs to the body of the request that is being served."""
-    SKIPPED_BODY = "skipped body"
-    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
-    NOTHING = "nothing"
-    """It is kept for later: a response is owed, or other connections have their turn first."""
-    CLOSED = "closed"
-    """It is dropped: the connection closes."""
-
-
-class WritingState(Enum):
-    """What the client still gets."""
-
-    __hash__ = object.__hash__
-
-    IDLE = "idle"
-    """Nothing, until the next request."""
-    RESPONSE = "response"
-    """The response to the request that is being served."""
-    LAST = "last"
-    """A response, and no other behind it: what the client sends can no longer be understood."""
-    ENDED = "ended"
-    """Nothing more."""
-
-
-HEAD, BODY, SKIPPED_BODY, NOTHING, CLOSED = ReadingState
-IDLE, RESPONSE, LAST, ENDED = WritingState
-"""For each request: to look a member up in an Enum takes longer than to compare it."""
-
-TRANSITIONS: dict[ReadingState | WritingState, frozenset[ReadingState | WritingState]] = {
-    HEAD: frozenset((BODY, SKIPPED_BODY, NOTHING, CLOSED)),
-    BODY: frozenset((SKIPPED_BODY, NOTHING, CLOSED)),
-    SKIPPED_BODY: frozenset((NOTHING, CLOSED)),
-    NOTHING: frozenset((HEAD, CLOSED)),
-    CLOSED: frozenset(),
-    IDLE: frozenset((RESPONSE, LAST, ENDED)),
-    RESPONSE: frozenset((IDLE, LAST, ENDED)),
-    LAST: frozenset((ENDED,)),
-    ENDED: frozenset(),
-}
-
-_State = TypeVar("_State", ReadingState, WritingState)
-
-
-def follow(old: _State, new: _State) -> _State:
-    """The new state, if it may follow the old one: anything else is a defect of the connection."""
-    if new not in TRANSITIONS[old]:
-        raise AssertionError(f"a connection cannot go from {old} to {new}")
-    return new

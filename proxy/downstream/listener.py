@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.config import Address
 from proxy.errors import ListenError
+from proxy.net.sockets import keepalive
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,14 +26,7 @@ if TYPE_CHECKING:
 
 
 BACKLOG = 1024
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 15))
-        if hasattr(socket, name)
-    ),
-)
+_KEEPALIVE = keepalive(("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 15))
 """A silent event stream has no deadline: a client that is gone without a word would keep it for ever. It ends after
 a quarter of an hour, as the system ends a connection whose peer acknowledges nothing."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -220,8 +214,8 @@ class Acceptor:
             self._take(accepted)
 
     def _take(self, accepted: socket.socket) -> None:
-        """Set up a connection, if there is a place for it."""
-        if not self._table.take_place(self._service.limits):
+        """Set up a connection, if there is a slot for it."""
+        if not self._table.take_slot(self._service.limits):
             accepted.close()
             return
         accepted.setblocking(False)
@@ -245,7 +239,7 @@ class Acceptor:
                     ssl_shutdown_timeout=last_words,
                 )
         finally:
-            self._table.give_place()
+            self._table.give_slot()
 
     # --- without a file for a connection
 

@@ -133,8 +133,8 @@ class ConnectionTable:
         """Every socket that is open, from its `accept` on."""
         return len(self.connections) + self.being_set_up
 
-    def take_place(self, limits: ConnectionLimits) -> bool:
-        """Count a socket that was accepted, if there is a place for it; `give_place` once it is set up or lost.
+    def take_slot(self, limits: ConnectionLimits) -> bool:
+        """Count a socket that was accepted, if there is a slot for it; `give_slot` once it is set up or lost.
 
         Where there is none, the connection that has been closing for longest makes room, unless its client still takes
         the rest of its last response.
@@ -147,11 +147,11 @@ class ConnectionTable:
             del self._ending[oldest]
             oldest.drop()
         elif beyond > _TOLD:
-            self.give_place()
+            self.give_slot()
             return False
         return True
 
-    def give_place(self) -> None:
+    def give_slot(self) -> None:
         self.being_set_up -= 1
         self._count()
 

@@ -112,17 +112,15 @@ class RequestReader:
         method, raw, minor = parse_request_line(line)
         if len(raw) > self.limits.max_target_bytes:
             raise _target_too_long(self.limits)
-        fields = self._sections.get((section, minor)) or self._read_section(section, minor)
+        fields = self._sections.get((section, minor))
+        if fields is None:
+            fields = read_request_fields(section, minor, self.limits.max_fields, self.rules)
+            if len(section) <= MAX_REMEMBERED_BYTES:
+                self._sections.keep((section, minor), fields, fields.held_bytes)
         found = method, parse_target(raw), minor, fields
         if len(head) <= MAX_REMEMBERED_BYTES:
             self._heads.keep(head, found, fields.held_bytes + 300 + 2 * len(raw))
         return found
-
-    def _read_section(self, section: bytes, minor: int) -> RequestFields:
-        fields = read_request_fields(section, minor, self.limits.max_fields, self.rules)
-        if len(section) <= MAX_REMEMBERED_BYTES:
-            self._sections.keep((section, minor), fields, fields.held_bytes)
-        return fields
 
 
 def _target_too_long(limits: HeadLimits) -> TargetTooLong:
@@ -161,16 +159,11 @@ def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
     `request_ids` are the names under which the upstream says its own request id, the first that is there counts.
     """
     line, _, section = head.partition(b"\r\n")
-    status, reason, minor = read_status_line(line)
-    return Response(status, reason, minor, read_response_section(section, minor, request_ids))
-
-
-def read_status_line(line: bytes) -> tuple[int, bytes, int]:
-    """Status, reason and the minor version of HTTP/1."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamMalformed("Amazon's answer does not begin with an HTTP/1.1 status line.")
-    return int(match[2]), match[3] or b"", match[1][0] - 48
+    minor = match[1][0] - 48
+    return Response(int(match[2]), match[3] or b"", minor, read_response_section(section, minor, request_ids))
 
 
 def check_beginning(beginning: bytes) -> None:

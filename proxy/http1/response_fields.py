@@ -101,12 +101,17 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
         passing = _without_line(passing, coding, _CHUNKED_LINE)
     type_at, type_end = found.span(_TYPE)  # both -1 without one
     coding_at, coding_end = found.span(_ENCODING)
+    request_id = ""
+    for start, end in map(found.span, range(_DATE + 1, found.re.groups + 1)):
+        if start > 0:  # the first of the names that is there counts
+            request_id = section[start:end][:_MAX_REQUEST_ID].decode("latin-1")
+            break
     return ResponseFields(
         passing,
         None if length is None else int(length),
         chunked,
         False,
-        _usual_request_id(section, found),
+        request_id,
         section[type_at:type_end],
         section[coding_at:coding_end],
         date is not None,
@@ -116,14 +121,6 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
 def _without_line(section: bytes, end: int, line: bytes) -> bytes:
     """Without the line that is written like this one and ends there."""
     return section[: end - len(line)] + section[end + 2 :]
-
-
-def _usual_request_id(section: bytes, found: re.Match[bytes]) -> str:
-    """The first of the names that is there."""
-    for start, end in map(found.span, range(_DATE + 1, found.re.groups + 1)):
-        if start > 0:
-            return section[start:end][:_MAX_REQUEST_ID].decode("latin-1")
-    return ""
 
 
 # --- A section with whatever it may hold -----------------------------------------------------------------

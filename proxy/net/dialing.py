@@ -1,7 +1,7 @@
 """Reaching a host of Amazon's: names, sockets, TLS, an outbound proxy. Gives a connected protocol, or a named error.
 
-What could not be made is tried again while `connect_timeout` lasts, as `redialing` says. Only what the configuration
-names is ever dialled; no environment variable is read. Certificates are always verified.
+A failed connection is tried again while `connect_timeout` lasts, as `pause_before_redial` says. Only what the
+configuration names is ever dialled; no environment variable is read. Certificates are always verified.
 """
 
 from __future__ import annotations
@@ -110,9 +110,20 @@ class Dialer:
     async def dial(self, origin: Origin, factory: Callable[[], _Protocol]) -> _Protocol:
         """Connect within `connect_timeout`. Raises the `Refused` that names what went wrong."""
         failed: list[OSError] = []
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._open_patiently(origin, factory, failed)
+            async with asyncio.timeout_at(end):
+                while True:
+                    try:
+                        return await self._open(origin, factory)
+                    except OSError as error:
+                        failed.append(error)
+                        left, chance = end - loop.time(), self._backoff.chance()
+                        pause = pause_before_redial(error, tries=len(failed), left=left, chance=chance)
+                        if pause is None:
+                            raise
+                    await self._backoff.sleep(pause)
         except TimeoutError as error:
             if failed:  # the time ended within another try, and what the host said before tells more
                 raise _translated(failed[-1], origin) from error
@@ -122,22 +133,6 @@ class Dialer:
             ) from error
         except OSError as error:
             raise _translated(error, origin) from error
-
-    async def _open_patiently(
-        self, origin: Origin, factory: Callable[[], _Protocol], failed: list[OSError]
-    ) -> _Protocol:
-        """Failed tries are added to `failed`."""
-        loop, backoff = asyncio.get_running_loop(), self._backoff
-        end = loop.time() + self._timeout
-        while True:
-            try:
-                return await self._open(origin, factory)
-            except OSError as error:
-                failed.append(error)
-                pause = pause_before_redial(error, tries=len(failed), left=end - loop.time(), chance=backoff.chance())
-                if pause is None:
-                    raise
-            await backoff.sleep(pause)
 
     def remember_session(self, origin: Origin, transport: asyncio.BaseTransport) -> None:
         """Keep the TLS session of a connection that worked, for the next one to the same host."""

@@ -93,7 +93,7 @@ class _Name:
 
 
 class Names:
-    """See the module's docstring. `ask` blocks, and is called in threads; `clock` runs through suspension."""
+    """The addresses of every host in use. `ask` blocks, and is called in threads; `clock` runs through suspension."""
 
     def __init__(
         self, *, ask: Callable[[str], Sequence[AddressInfo]] = ask_system, clock: Callable[[], float] = boot_time

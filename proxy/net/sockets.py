@@ -43,21 +43,20 @@ _PROBE_INTERVAL, _PROBES = 5, 3
 STAGGER = 0.25
 """Seconds before the next address is tried too (RFC 8305, 5)."""
 
-_OPTIONS = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (
-            ("TCP_KEEPIDLE", QUIET),
-            ("TCP_KEEPALIVE", QUIET),  # what macOS calls the same
-            ("TCP_KEEPINTVL", _PROBE_INTERVAL),
-            ("TCP_KEEPCNT", _PROBES),
-            ("TCP_USER_TIMEOUT", UNACKNOWLEDGED * 1000),
-        )
-        if hasattr(socket, name)
-    ),
+
+def keepalive(*options: tuple[str, int]) -> tuple[tuple[int, int, int], ...]:
+    """SO_KEEPALIVE, and those of these options of TCP that this system has, for `setsockopt`."""
+    known = ((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in options if hasattr(socket, name))
+    return (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *known
+
+
+_OPTIONS = keepalive(
+    ("TCP_KEEPIDLE", QUIET),
+    ("TCP_KEEPALIVE", QUIET),  # what macOS calls the same
+    ("TCP_KEEPINTVL", _PROBE_INTERVAL),
+    ("TCP_KEEPCNT", _PROBES),
+    ("TCP_USER_TIMEOUT", UNACKNOWLEDGED * 1000),
 )
-"""What this system knows of these; none of them has another home than the kernel."""
 
 
 def make_socket(address: AddressInfo) -> socket.socket:

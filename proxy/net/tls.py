@@ -221,17 +221,14 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self._send()
-            self._begin()
-
-    def _begin(self) -> None:
-        if self.agreed.done():  # it is no longer awaited
-            self._plain.abort()
-            return
-        self._speaking = True
-        self._protocol.connection_made(self)
-        self.agreed.set_result(None)
-        if self._incoming.pending:
-            self._read()
+            if self.agreed.done():  # it is no longer awaited
+                self._plain.abort()
+                return
+            self._speaking = True
+            self._protocol.connection_made(self)
+            self.agreed.set_result(None)
+            if self._incoming.pending:
+                self._read()
 
     def _read(self) -> None:
         """Decrypt what came, and give it at once: a protocol that asks to pause gets nothing more until it resumes.
@@ -254,15 +251,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if pieces:
             self._protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._over:
-            self._end()
-
-    def _end(self) -> None:
-        """The peer ended TLS, or made it end."""
-        if self._error is not None:
-            self._fail(self._error)
-        elif not self._plain.is_closing():
-            self._protocol.eof_received()
-            self.close()
+            if self._error is not None:
+                self._fail(self._error)
+            elif not self._plain.is_closing():
+                self._protocol.eof_received()
+                self.close()
 
     def _encrypted(self, data: bytes | bytearray | memoryview) -> bytes:
         self._tls.write(data)

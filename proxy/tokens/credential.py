@@ -77,8 +77,10 @@ class Credential:
         self._keeper = keeper
         self._sharing = TokenSharing(dependencies.leases)
         self._generation, self._older_secret = 0, False
-        self._last_failure: CredentialFailure | None = None
-        self._last_success: float | None = None
+        self.last_failure: CredentialFailure | None = None
+        """Why the last token request failed, if it did."""
+        self.last_success: float | None = None
+        """When a token last came, as wall-clock time."""
         self._schedule = RefreshSchedule(dependencies.timing.clock(), RefreshCause.START)
         self._probe_at = NEVER
         self._waiters = TokenWaiters(source.account)
@@ -179,7 +181,7 @@ class Credential:
             if not self._is_refreshing() and pause <= 0:
                 self._start_refresh(self._schedule.cause)
             elif left <= 0 or (not self._is_refreshing() and pause > left):
-                raise comes_later(self.source.account, self._last_failure, pause)
+                raise comes_later(self.source.account, self.last_failure, pause)
             await self._waiters.wait(left, counts=hastens)
         return token
 
@@ -200,7 +202,7 @@ class Credential:
                 return None
             if left <= 0 or not (self._is_refreshing() or self._refresh_for_401(token, use, left)):
                 if confirmed or token is None:
-                    raise comes_later(self.source.account, self._last_failure, pause)
+                    raise comes_later(self.source.account, self.last_failure, pause)
                 return None
             await self._waiters.wait(left)
         return token
@@ -220,7 +222,7 @@ class Credential:
             was_unresolved, is_dead = self.rejections.unresolved_use is not None, self.rejections.add_unresolved(use)
             self.token = None if is_dead else token
             if is_dead or not was_unresolved:
-                detail = self._last_failure.detail if self._last_failure is not None else ""
+                detail = self.last_failure.detail if self.last_failure is not None else ""
                 self.dependencies.observer.observe(AccessTokenRefused(self.source.account, detail))
         self._refuse_where_an_operator_is_needed()
 
@@ -246,20 +248,18 @@ class Credential:
         return True
 
     def _refuse_where_an_operator_is_needed(self) -> None:
-        """Raise `NoUsableToken` where waiting brings no token before a person has done something."""
-        account, failure = self.source.account, self._last_failure
+        account = self.source.account
         if self._removed:
-            detail = f"The account '{account}' is no longer configured; choose another."
-            raise NoUsableToken(detail, retry_after=60, retryable=False)
-        if self._keeper.refresh_token is None:
-            detail = f"The account '{account}' has no refresh token. {self._advice()}"
-            raise NoUsableToken(detail, retry_after=60, retryable=False)
-        if self.state in NEEDS_OPERATOR:
-            detail = (
-                f"The account '{account}' has no usable token. {failure.detail if failure else ''} {self._advice()}"
-            )
+            why, pause = f"The account '{account}' is no longer configured; choose another.", MAX_RETRY_AFTER
+        elif self._keeper.refresh_token is None:
+            why, pause = f"The account '{account}' has no refresh token. {self._advice()}", MAX_RETRY_AFTER
+        elif self.state in NEEDS_OPERATOR:
+            said = self.last_failure.detail if self.last_failure is not None else ""
+            why = f"The account '{account}' has no usable token. {said} {self._advice()}"
             pause = self._schedule.due_at - self.dependencies.timing.clock()
-            raise NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
+        else:
+            return
+        raise NoUsableToken(why, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)), retryable=False)
 
     def _needs_operator(self) -> bool:
         return self._removed or self._keeper.refresh_token is None or self.state in NEEDS_OPERATOR
@@ -341,9 +341,9 @@ class Credential:
         timing = self.dependencies.timing
         self._schedule = self._schedule.held_back(attempt, timing.clock(), self._waiters.count)
         failure = failure_elsewhere(attempt)
-        if failure is not None and (self._last_failure is None or self._last_failure.reason != failure.reason):
+        if failure is not None and (self.last_failure is None or self.last_failure.reason != failure.reason):
             told = explain_refusal(failure, self.consent, timing.wall())
-            self._last_failure = describe_failure(self.source.account, told, timing.wall())
+            self.last_failure = describe_failure(self.source.account, told, timing.wall())
             self._transition(lifecycle.trigger_of(failure))
         self._alarm.ring()
 
@@ -363,8 +363,8 @@ class Credential:
         expires_at, lineage = sent_at + grant.expires_in, fingerprint(self._keeper.refresh_token)
         self.token = AccessToken(account, grant.access_token, self._generation, expires_at, grant.client_id, lineage)
         asked_at, is_shared = timing.wall_at(sent_at), cause is RefreshCause.SHARED
-        self._last_success = asked_at if is_shared else timing.wall()
-        self._last_failure = self.rejections.unresolved_use = None
+        self.last_success = asked_at if is_shared else timing.wall()
+        self.last_failure = self.rejections.unresolved_use = None
         self._probe_at = probe_at(sent_at, settings.probe_interval, timing.random())
         self._schedule = RefreshSchedule.after_grant(sent_at, grant.expires_in, settings.refresh_ahead, timing.random())
         duration, ends = timing.clock() - sent_at, timing.wall_at(expires_at)
@@ -382,31 +382,29 @@ class Credential:
         interval = self.dependencies.settings.probe_interval
         self._probe_at = probe_after_failure(now, interval, failure.retry_after, timing.random())
         told = describe_failure(account, failure, timing.wall())
-        self._tell_failure(told, duration, min(self._probe_at, self._schedule.due_at) - now)
+        self._report_failure(told, duration, min(self._probe_at, self._schedule.due_at) - now)
 
     def _record_failure(self, failure: TokenFailure, duration: float) -> None:
         timing = self.dependencies.timing
         self._schedule = self._schedule.after_failure(failure, timing.clock(), timing.random())
         if self._waiters.count:
             self._schedule = self._schedule.for_waiting_requests()
-        wait = self._schedule.wait
-        self._usable_token()
-        self._last_failure = told = describe_failure(self.source.account, failure, timing.wall())
-        self._tell_failure(told, duration, wait)
+        self.last_failure = describe_failure(self.source.account, failure, timing.wall())
+        self._report_failure(self.last_failure, duration, self._schedule.wait)
         self._transition(lifecycle.trigger_of(failure))
         self._alarm.ring()
 
-    def _tell_failure(self, told: CredentialFailure, duration: float, wait: float) -> None:
-        """Report a token request that failed after `duration` seconds; the next one is due in `wait` seconds."""
-        timing, account = self.dependencies.timing, self.source.account
-        expiry = timing.wall_at(self.token.expires_at) if self.token is not None else None
+    def _report_failure(self, told: CredentialFailure, duration: float, wait: float) -> None:
+        """Report an attempt that took `duration` seconds; the next one follows in `wait` seconds."""
+        account, token = self.source.account, self._usable_token()
+        expiry = self.dependencies.timing.wall_at(token.expires_at) if token is not None else None
         self.dependencies.observer.observe(
             RefreshFailed(account, told.reason, told.permanent, told.detail, told.advice, duration, wait, expiry)
         )
 
     def _restart(self, cause: RefreshCause) -> None:
         """Other credentials are in force: forget the old ones' failures and ask at once."""
-        self._last_failure = None
+        self.last_failure = None
         self._schedule = RefreshSchedule(self.dependencies.timing.clock(), cause)
         self._transition(Trigger.CHANGED if self._usable_token() is not None else Trigger.RESET)
         self._alarm.ring()
@@ -466,8 +464,8 @@ class Credential:
             has_refresh_token=has_refresh_token,
             refresh_token_source=self._keeper.origin,
             expires_at=timing.wall_at(token.expires_at) if token is not None else None,
-            last_success=self._last_success,
-            last_failure=self._last_failure,
+            last_success=self.last_success,
+            last_failure=self.last_failure,
             next_refresh_at=timing.wall_at(self._schedule.due_at) if has_refresh_token else None,
             unpersisted=self._keeper.unpersisted,
             advice=self._advice(),
@@ -475,16 +473,6 @@ class Credential:
             older_secret_in_use=self._older_secret,
             refused=refused,
         )
-
-    @property
-    def last_success(self) -> float | None:
-        """When a token last came, as wall-clock time."""
-        return self._last_success
-
-    @property
-    def last_failure(self) -> CredentialFailure | None:
-        """Why the last token request failed, if it did."""
-        return self._last_failure
 
     @property
     def consent(self) -> Consent:
@@ -495,9 +483,8 @@ class Credential:
     def _advice(self) -> str:
         """What a person should do; empty where nothing needs doing."""
         if self._keeper.refresh_token is None:
-            page = self.source.sign_in_url or "Connect in the console"
-            return f"Sign in: {page} or `ads-proxy login {self.source.account}`, or configure a refresh token."
-        return self._last_failure.advice if self._last_failure is not None else ""
+            return sign_in_advice(self.source.account, self.source.sign_in_url)
+        return self.last_failure.advice if self.last_failure is not None else ""
 
     def _report_missing(self) -> None:
         self.dependencies.observer.observe(SignInNeeded(self.source.account, self._advice()))
@@ -507,6 +494,12 @@ class Credential:
 
 MAX_RETRY_AFTER = 60.0
 """Seconds that a client is told to wait at most."""
+
+
+def sign_in_advice(account: str, sign_in_url: str) -> str:
+    """What brings a refresh token to an account that has none."""
+    page = sign_in_url or "Connect in the console"
+    return f"Sign in: {page} or `ads-proxy login {account}`, or configure a refresh token."
 
 
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:

@@ -20,8 +20,8 @@ from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
-from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange, UnsharedStore, digest, outranks
+from proxy.tokens.sealing import decode_document, decode_entry, digest, encode_document, encode_entry, make_cipher
+from proxy.tokens.store import StoreChange, UnsharedStore, outranks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -113,11 +113,11 @@ class FileStore(UnsharedStore):
             raise StateError("state.key is not set: configure a key first, then rotate to it.")
         store = cls.open(directory, keys)
         with state_directory.locked(store._directory):
-            for document in state_directory.files(store._directory, DOCUMENT):
+            for path in state_directory.files(store._directory, DOCUMENT):
                 try:
-                    state_directory.replace(document, store._cipher.encrypt(store._decrypt(document)))
-                except StateError:  # documents can be lost
-                    state_directory.remove(document)
+                    state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))
+                except StateError:  # documents can be lost: one that cannot be read is removed
+                    state_directory.remove(path)
             paths = state_directory.files(store._directory, ACCOUNT, state_directory.CHECK)
             for path in paths:
                 state_directory.replace(path, store._cipher.encrypt(store._decrypt(path)))

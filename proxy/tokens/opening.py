@@ -107,19 +107,15 @@ def _open_redis(url: str, keys: tuple[Secret, ...], shared: SharedSettings | Non
     connection = RedisConnection(address, shared.max_connections) if shared is not None else RedisConnection(address)
     store = RedisStore(connection, keys)
     if shared is not None and shared.spill is not None:
-        _open_spill(store, shared.spill, str(address))
+        from proxy.tokens.spill import Spill
+
+        try:
+            store.spill = Spill.open(shared.spill.directory, store.cipher, str(address))
+        except StateError as error:
+            if shared.spill.required:
+                raise StateError(f"state.spill: {error}") from None
+            store.spill_problem = f"While the state store is away, refresh tokens have no copy on this machine: {error}"
     return store
-
-
-def _open_spill(store: RedisStore, place: SpillDirectory, address: str) -> None:
-    from proxy.tokens.spill import Spill
-
-    try:
-        store.spill = Spill.open(place.directory, store.cipher, address)
-    except StateError as error:
-        if place.required:
-            raise StateError(f"state.spill: {error}") from None
-        store.spill_problem = f"While the state store is away, refresh tokens have no copy on this machine: {error}"
 
 
 def rotate_keys(url: str | Secret, key: Secret | tuple[Secret, ...] | None) -> int:

@@ -79,17 +79,14 @@ class RedisConnection:
         """Called when `problem` came or went, or there are more or fewer replicas."""
         self._id = secrets.token_hex(8)
         self._asking: set[asyncio.Task[Any]] = set()
-        self._client, self._reader = self._open_client(), self._open_reader()
+        self._client, self._reader = open_client(address, PATIENCE), self._open_reader()
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.address}{', in trouble' if self.problem is not None else ''}>"
 
-    def _open_client(self) -> RedisClient:
-        return open_client(self.address, PREFIX, PATIENCE, PATIENCE)
-
     def _open_reader(self) -> RedisClient:
         """For reads that wait for news."""
-        return open_client(self.address, PREFIX, PATIENCE, BLOCK + PATIENCE)
+        return open_client(self.address, BLOCK + PATIENCE)
 
     @staticmethod
     def key(name: str) -> str:
@@ -137,25 +134,11 @@ class RedisConnection:
             if int(cursor) == 0:
                 return sorted(set(found))
 
-    async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
-        """(stream, id, fields) of what was added to streams behind these ids; waits for it up to `BLOCK` seconds."""
-        names = [PREFIX + name for name in streams]
-        words: list[str | bytes | float] = [
-            "XREAD",
-            "COUNT",
-            MAX_NEWS,
-            "BLOCK",
-            int(BLOCK * 1000),
-            "STREAMS",
-            *names,
-            *streams.values(),
-        ]
+    async def news(self, stream: str, last: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """(id, fields) of what was added to a stream after this id; waits for it up to `BLOCK` seconds."""
+        words = "XREAD", "COUNT", MAX_NEWS, "BLOCK", int(BLOCK * 1000), "STREAMS", self.key(stream), last
         found = await self._ask(self._reader, *words)
-        return [
-            (stream.decode().removeprefix(PREFIX), id_.decode(), fields)
-            for stream, entries in found or ()
-            for id_, fields in entries
-        ]
+        return [(id_.decode(), fields) for _, entries in found or () for id_, fields in entries]
 
     async def pulse(self) -> bytes | None:
         """Tells the others that this replica lives. Gives what the server has at `CHECK`.
@@ -165,7 +148,7 @@ class RedisConnection:
         replicas, check = await self._ask(self._client, *self._beat())
         self.count(replicas)
         if self._use.leaves_idle(asyncio.get_running_loop().time()):
-            self._replace_client(self._open_client())
+            self._replace_client(open_client(self.address, PATIENCE))
         return check if isinstance(check, bytes) else None
 
     def _beat(self) -> tuple[str | float, ...]:
@@ -177,7 +160,7 @@ class RedisConnection:
         Every half second a probe begins on a connection of its own, even if the one before still hangs. All other
         connections are closed: they may be dead without notice.
         """
-        self._replace_all(self._open_client())
+        self._replace_all(open_client(self.address, PATIENCE))
         found: asyncio.Future[RedisClient] = asyncio.get_running_loop().create_future()
         probes: set[asyncio.Task[None]] = set()
         try:
@@ -191,7 +174,7 @@ class RedisConnection:
         self._replace_all(found.result())
 
     async def _probe(self, found: asyncio.Future[RedisClient]) -> None:
-        client = self._open_client()
+        client = open_client(self.address, PATIENCE)
         try:
             async with asyncio.timeout(PATIENCE):
                 replicas, _ = await client.ask(*self._beat())
@@ -470,15 +453,15 @@ async def _close_cluster(cluster: Any) -> None:
             await cluster.nodes_manager.aclose(nodes)
 
 
-def open_client(address: RedisAddress, key: str, connect_timeout: float, timeout: float) -> RedisClient:
-    """Seconds that it may take to connect, and that an answer may take. `key` has the slot of all keys in it.
+def open_client(address: RedisAddress, timeout: float) -> RedisClient:
+    """A client of the server, of which an answer may take so many seconds. It does not connect yet.
 
     One attempt more where a connection turns out to be dead: the pool may hold what a restart has cut.
     """
     settings: dict[str, Any] = {
         "username": address.username or None,
         "password": address.password.reveal() if address.password is not None else None,
-        "socket_connect_timeout": connect_timeout,
+        "socket_connect_timeout": PATIENCE,
         "socket_timeout": timeout,
         "retry": Retry(NoBackoff(), 1),
         "protocol": 2,
@@ -487,7 +470,7 @@ def open_client(address: RedisAddress, key: str, connect_timeout: float, timeout
         settings |= {"ssl": True, **dict(address.options)}
     if address.topology is RedisTopology.CLUSTER:
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return ClusterClient(lambda: RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings), key)
+        return ClusterClient(lambda: RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings), PREFIX)
     if address.topology is RedisTopology.SENTINEL:
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             list(address.hosts), sentinel_kwargs=settings, db=address.db, **settings

@@ -23,8 +23,16 @@ from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
 from proxy.tokens.redis_connection import CHECK, NEWS
-from proxy.tokens.sealing import decode_document, decode_entry, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange, StoreHealth, digest, outranks
+from proxy.tokens.sealing import (
+    UNREADABLE,
+    decode_document,
+    decode_entry,
+    digest,
+    encode_document,
+    encode_entry,
+    make_cipher,
+)
+from proxy.tokens.store import StoreChange, StoreHealth, outranks
 from proxy.tokens.token_response import Grant
 
 if TYPE_CHECKING:
@@ -90,28 +98,41 @@ class RedisStore:
             return None
         try:
             owner, entry = decode_entry(self.cipher.decrypt(content))
-        except (InvalidToken, ValueError, KeyError, TypeError):
-            self._note_damage(account)
-            raise StateFileDamaged(
-                f"The entry of the account '{account}' in the state store is damaged or encrypted "
-                "with another key: add "
-                f"that key to state.key (a list), or sign in again with `ads-proxy login {account}`."
-            ) from None
-        if owner != account:
-            self._note_damage(account)
-            raise StateFileDamaged(
-                f"The entry of the account '{account}' in the state store belongs to another account: sign in again "
-                f"with `ads-proxy login {account}`."
-            )
-        return entry
+        except UNREADABLE:
+            what = "is damaged or encrypted with another key: add that key to state.key (a list), or"
+        else:
+            if owner == account:
+                return entry
+            what = "belongs to another account:"
+        # What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have.
+        self._damaged.add(account)
+        self._versions.pop(account, None)
+        raise StateFileDamaged(
+            f"The entry of the account '{account}' in the state store {what} sign in again with `ads-proxy login "
+            f"{account}`."
+        )
 
     async def write(self, account: str, entry: StoredToken) -> None:
         """If another replica has written a newer one, that one stays, and `changes` reports it."""
         async with self.spill.guarding(account, entry) if self.spill is not None else contextlib.nullcontext():
             if account not in self._versions and await self._is_overtaken(account, entry):
                 self._superseded.set()
-            else:
-                await self._write(account, entry)
+                return
+            await self._check()
+            name = self._name(account)
+            version, is_ours = await self._connection.run(
+                scripts.WRITE_ENTRY,
+                (f"account:{name}", NEWS),
+                name,
+                self.cipher.encrypt(encode_entry(account, entry)),
+                entry.consented_at or 0.0,
+                entry.saved_at,
+                self._versions.get(account, ""),
+                int(account in self._damaged),
+            )
+            self._versions[account] = version.decode()
+            if not is_ours:
+                self._superseded.set()
 
     async def unwritten(self, account: str) -> StoredToken | None:
         left = self.spill.copy_of(account) if self.spill is not None else None
@@ -131,28 +152,11 @@ class RedisStore:
             return False
         return kept is not None and not outranks(entry, kept)
 
-    async def _write(self, account: str, entry: StoredToken) -> None:
-        await self._check()
-        name = self._name(account)
-        version, is_ours = await self._connection.run(
-            scripts.WRITE_ENTRY,
-            (f"account:{name}", NEWS),
-            name,
-            self.cipher.encrypt(encode_entry(account, entry)),
-            entry.consented_at or 0.0,
-            entry.saved_at,
-            self._versions.get(account, ""),
-            int(account in self._damaged),
-        )
-        self._versions[account] = version.decode()
-        if not is_ours:
-            self._superseded.set()
-
     async def read_document(self, name: str) -> object | None:
         try:
             content = await self._connection.command("GET", self._key("document", digest(name)))
             return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
-        except (StateUnavailable, InvalidToken, ValueError, KeyError, TypeError):
+        except (StateUnavailable, *UNREADABLE):
             return None
 
     async def write_document(self, name: str, data: object) -> None:
@@ -177,7 +181,7 @@ class RedisStore:
                     for leases in self._shared.values():
                         leases.hear("")  # anything may have been published
                     yield StoreChange()
-                for _, id_, fields in await self._connection.news({NEWS: last}):
+                for id_, fields in await self._connection.news(NEWS, last):
                     last = id_
                     if (change := self._change(fields)) is not None:
                         yield change
@@ -205,11 +209,6 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._connection.close()
-
-    def _note_damage(self, account: str) -> None:
-        """What cannot be read was not seen: a newer login than ours may lie there, under a key that we do not have."""
-        self._damaged.add(account)
-        self._versions.pop(account, None)
 
     async def _recover(self) -> None:
         """The server answers; whether it is the one that was there before is looked at again."""
@@ -445,33 +444,29 @@ class RedisLeases(Generic[T]):
 
     async def _seal(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:
         """A value as it is published, and what is left of its life in milliseconds."""
-        if self._form.is_long(value):
-            return await asyncio.to_thread(self._sealed, request, value)
-        return self._sealed(request, value)
 
-    def _sealed(self, request: LeaseRequest, value: T) -> tuple[bytes, int]:
-        content, life = self._form.write(request, value)
-        return self._cipher.encrypt(content), max(1, int(life * 1000))
+        def seal() -> tuple[bytes, int]:
+            content, life = self._form.write(request, value)
+            return self._cipher.encrypt(content), max(1, int(life * 1000))
+
+        return await asyncio.to_thread(seal) if self._form.is_long(value) else seal()
 
     async def _open(self, request: LeaseRequest, fence: bytes, content: bytes, left: bytes) -> SharedContent[T] | None:
         """What was published, if it is what is wanted."""
-        words = request, content, int(left) / 1000
+        seconds = int(left) / 1000
+
+        def read() -> T | None:
+            return self._form.read(request, self._cipher.decrypt(content), seconds)
+
         try:
-            value = await asyncio.to_thread(self._opened, *words) if len(content) > LONG else self._opened(*words)
-        except (InvalidToken, ValueError, KeyError, TypeError):
-            self._note_damage(request, int(fence))
+            value = await asyncio.to_thread(read) if len(content) > LONG else read()
+        except UNREADABLE:
+            key = self._key(request)
+            if self._damaged.get(key) != int(fence) and self._listener is not None:  # each value is reported once
+                self._damaged[key] = int(fence)
+                self._listener.met_damage(request.account, request.url)
             return None
-        return SharedContent(value, int(fence), words[2]) if value is not None else None
-
-    def _opened(self, request: LeaseRequest, content: bytes, left: float) -> T | None:
-        return self._form.read(request, self._cipher.decrypt(content), left)
-
-    def _note_damage(self, request: LeaseRequest, fence: int) -> None:
-        """Told once of each that was published."""
-        key = self._key(request)
-        if self._damaged.get(key) != fence and self._listener is not None:
-            self._damaged[key] = fence
-            self._listener.met_damage(request.account, request.url)
+        return SharedContent(value, int(fence), seconds) if value is not None else None
 
     def _news(self, request: LeaseRequest) -> tuple[str, str]:
         """The kind of news, and their name, by which it is known from now on what they are about."""
@@ -499,7 +494,6 @@ def _failed(told: bytes, wait: bytes, sooner: bytes) -> FailedAttempt | None:
 MEMORY: Final = 900.0
 """Seconds for which what was told is of interest."""
 _TOLD: Final = "told"
-_FORM: Final = (InvalidToken, ValueError, KeyError, TypeError)
 
 
 class RedisFleet:
@@ -533,7 +527,7 @@ class RedisFleet:
             try:
                 if not last:
                     last = f"{await self._now() - int(MEMORY * 1000)}-0"
-                for _, id_, fields in await self._connection.news({_TOLD: last}):
+                for id_, fields in await self._connection.news(_TOLD, last):
                     told = self._open(fields)
                     if told is not None:
                         yield (await self._now() - int(id_.partition("-")[0])) / 1000, told
@@ -557,6 +551,6 @@ class RedisFleet:
         """News that cannot be read is from no replica of ours."""
         try:
             told = json.loads(self._cipher.decrypt(fields[b"content"]))
-        except _FORM:
+        except UNREADABLE:
             return None
         return told if isinstance(told, dict) else None

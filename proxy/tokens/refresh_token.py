@@ -200,20 +200,15 @@ class RefreshTokenKeeper:
             except StateError as error:
                 self._trouble = str(error)
                 self._report(True, str(error))
-                if self._unsaved is entry:
-                    await self._pause()
+                if self._unsaved is entry and self._closing.is_set():
+                    await asyncio.sleep(CLOSING_PAUSE)  # while the program stops there is no time to lose
+                elif self._unsaved is entry:
+                    await self._retries.wait(self._account)
             else:
                 self._retries.release_all()
                 if self._unsaved is entry:
                     self._unsaved = None
         self._report(False, "")
-
-    async def _pause(self) -> None:
-        """Between two attempts to write; while the program stops there is no time to lose."""
-        if self._closing.is_set():
-            await asyncio.sleep(CLOSING_PAUSE)
-        else:
-            await self._retries.wait(self._account)
 
     def _report(self, unpersisted: bool, detail: str) -> None:
         if unpersisted != self.unpersisted:

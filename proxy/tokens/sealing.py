@@ -7,10 +7,11 @@ for the stores.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MIN_KEY_BYTES = 16
+UNREADABLE: Final = (InvalidToken, ValueError, KeyError, TypeError)
+"""What reading encrypted bytes of another key or of an unknown form raises."""
+
+
+def digest(name: str) -> str:
+    """The name of a file or a key for anything of this name: any name is fit for any disk and server then."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def make_cipher(keys: Iterable[Secret]) -> MultiFernet:
@@ -56,7 +64,9 @@ def encode_entry(account: str, entry: StoredToken) -> bytes:
 def decode_entry(content: bytes) -> tuple[str, StoredToken]:
     """The account and its entry. Raises `ValueError`, `KeyError` or `TypeError` where it is of an unknown form."""
     kept = json.loads(content)
-    source, saved_at = _source(str(kept["source"])), float(kept["saved_at"])
+    # An unknown source, such as of another version of this program, counts as rotated, not as a sign-in.
+    source = StoredSource.SIGN_IN if kept["source"] == StoredSource.SIGN_IN else StoredSource.ROTATED
+    saved_at = float(kept["saved_at"])
     entry = StoredToken(
         Secret(str(kept["refresh_token"])),
         source,
@@ -78,11 +88,6 @@ def decode_document(name: str, content: bytes) -> object | None:
     kept = json.loads(content)
     document: object = kept["data"]
     return document if kept["name"] == name else None
-
-
-def _source(word: str) -> StoredSource:
-    """An unknown origin, such as of another version of this program, counts as rotated, not as a sign-in."""
-    return StoredSource.SIGN_IN if word == StoredSource.SIGN_IN else StoredSource.ROTATED
 
 
 def _consented_at(kept: dict[str, Any], source: StoredSource, saved_at: float) -> float | None:

@@ -10,12 +10,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from cryptography.fernet import InvalidToken
-
 from proxy.errors import StateError
 from proxy.tokens import state_directory
-from proxy.tokens.sealing import decode_entry, encode_entry
-from proxy.tokens.store import digest, outranks
+from proxy.tokens.sealing import UNREADABLE, decode_entry, digest, encode_entry
+from proxy.tokens.store import outranks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -142,7 +140,7 @@ class Spill:
             return None
         try:
             return decode_entry(self._cipher.decrypt(content))
-        except (InvalidToken, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     def _path(self, account: str) -> Path:

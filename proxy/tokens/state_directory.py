@@ -43,12 +43,9 @@ def locate(directory: str, advice: str = ADVICE) -> Path:
     try:
         if not wanted.exists():
             check_can_be_made(wanted)
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                wanted.mkdir(mode=0o700)
+            _make(wanted)
         place = _place(wanted)
-        with contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700)
+        _make(place)
         return _private(place)
     except OSError as error:
         raise _unusable(wanted, error, advice) from None
@@ -102,18 +99,22 @@ def _private(path: Path) -> Path:
 def ensure(directory: Path) -> None:
     """Makes a directory that `locate` gave again where it was taken away; it is private, or a `StateError`."""
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
+        _make(directory)
         _private(directory)
     except OSError as error:
         raise StateError(f"The state directory {directory} cannot be created again: {reason(error)}.") from error
 
 
+def _make(directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Holds the directory against other writers, for the moment of one change."""
-    with _explaining(f"directory {directory}", "written"):
+    with _explained(f"state directory {directory}", "written"):
         descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         deadline = time.monotonic() + LOCK_WAIT
@@ -147,26 +148,25 @@ def is_read_only(error: StateError) -> bool:
 
 def read(path: Path) -> bytes | None:
     """A file's bytes, or None if there is none."""
-    with _explaining(f"file {path}", "read"), contextlib.suppress(FileNotFoundError):
+    with _explained(f"state file {path}", "read"), contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
     return None
 
 
 def read_private(path: Path) -> bytes | None:
     """A secret's file, or None if there is none. One that another user put there, or could read, is refused."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno != errno.ELOOP:
+    with _explained(f"key file {path}", "read"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
             raise StateError(
-                f"The key file {path} cannot be read: {reason(error)}; check its permissions and the disk."
+                f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or set "
+                "state.key to the file behind the link."
             ) from None
-        raise StateError(
-            f"The key file {path} is a link, and is neither used nor replaced: put the key itself there, or set "
-            "state.key to the file behind the link."
-        ) from None
     try:
         _refuse_unless_private(path, os.fstat(descriptor))
         return os.read(descriptor, MAX_KEY_BYTES)
@@ -193,7 +193,7 @@ def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
 def replace(path: Path, content: bytes) -> None:
     """Puts a file in place whole: after a crash at any instant there is the old one or the new one."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-    with _explaining(f"file {path}", "written"):
+    with _explained(f"state file {path}", "written"):
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -219,7 +219,7 @@ def _sync(directory: Path) -> None:
 def set_aside(path: Path) -> Path:
     """Gives a file another name, under which nothing looks for it, and tells which."""
     aside = path.with_name(f"{ASIDE}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}-{path.name}")
-    with _explaining(f"file {path}", "set aside"):
+    with _explained(f"state file {path}", "set aside"):
         path.rename(aside)
         _sync(path.parent)
     return aside
@@ -234,37 +234,37 @@ def sweep(directory: Path) -> None:
 
 def files(directory: Path, *prefixes: str) -> tuple[Path, ...]:
     """The files whose names begin so."""
-    with _explaining(f"directory {directory}", "read"):
+    with _explained(f"state directory {directory}", "read"):
         return tuple(sorted(path for path in directory.iterdir() if path.name.startswith(prefixes)))
 
 
 def stamps(directory: Path, prefix: str) -> dict[str, tuple[int, int]]:
     """The files whose names begin so, each with numbers that change when another file takes its place."""
-    with _explaining(f"directory {directory}", "read"), os.scandir(directory) as entries:
+    with _explained(f"state directory {directory}", "read"), os.scandir(directory) as entries:
         found = [(each.name, each.stat()) for each in entries if each.name.startswith(prefix)]
     return {name: (facts.st_mtime_ns, facts.st_ino) for name, facts in found}
 
 
 def remove(path: Path) -> None:
     """Removes a file that nothing needs any more."""
-    with _explaining(f"file {path}", "removed"):
+    with _explained(f"state file {path}", "removed"):
         path.unlink(missing_ok=True)
 
 
 def changed_at(directory: Path) -> int:
     """A number that changes whenever a file is put in place."""
-    with _explaining(f"directory {directory}", "read"):
+    with _explained(f"state directory {directory}", "read"):
         return directory.stat().st_mtime_ns
 
 
 @contextlib.contextmanager
-def _explaining(what: str, done: str) -> Iterator[None]:
-    """Raise a `StateError` where the system refuses something: `what` cannot be `done`."""
+def _explained(what: str, done: str) -> Iterator[None]:
+    """Turn a failure of the system into the `StateError` that what is named cannot be `done`, such as read."""
     try:
         yield
     except OSError as error:
         raise StateError(
-            f"The state {what} cannot be {done}: {reason(error)}; check its permissions and the disk."
+            f"The {what} cannot be {done}: {reason(error)}; check its permissions and the disk."
         ) from error
 
 

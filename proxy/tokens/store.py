@@ -202,6 +202,8 @@ class UnsharedStore:
 class MemoryStore(UnsharedStore):
     """Keeps everything in two dictionaries."""
 
+    notes = ("State is kept in memory only (state.url is memory:): sign-ins and new refresh tokens are lost at exit.",)
+
     def __init__(self) -> None:
         super().__init__()
         self._entries: dict[str, StoredToken] = {}
@@ -210,12 +212,6 @@ class MemoryStore(UnsharedStore):
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._entries)} accounts>"
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (
-            "State is kept in memory only (state.url is memory:): sign-ins and new refresh tokens are lost at exit.",
-        )
 
     async def read(self, account: str) -> StoredToken | None:
         return self._entries.get(account)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cachetools import LRUCache
+from cachetools import FIFOCache, LRUCache
 
 from proxy.token_bucket import TokenBucket
 
@@ -46,7 +46,7 @@ class TokenRejections:
     def __init__(self, now: float) -> None:
         self._own: LRUCache[TokenUse, TokenBucket] = LRUCache(MAX_REMEMBERED)
         self._first = self._second = renewals_for_401(now)
-        self._accepted: dict[TokenUse, None] = {}
+        self._accepted: FIFOCache[TokenUse, None] = FIFOCache(MAX_REMEMBERED)
         self._rejected: tuple[int, TokenUse | None] = (0, None)
         self.unresolved_use: TokenUse | None = None
         """The use of the cached token that got a 401 although no other token is available; None once one is
@@ -58,8 +58,6 @@ class TokenRejections:
     def accepted(self, use: TokenUse) -> None:
         """Amazon took the token for this."""
         if use not in self._accepted:
-            if len(self._accepted) >= MAX_REMEMBERED:
-                del self._accepted[next(iter(self._accepted))]
             self._accepted[use] = None
 
     def rejected(self, use: TokenUse, generation: int) -> None:
@@ -75,8 +73,10 @@ class TokenRejections:
 
     def confirms(self, use: TokenUse, now: float) -> bool:
         """Whether the 401 that was told last is a reason to ask for another token."""
-        shared = self._shared(use)
-        return self._own_of(use, now).wait(now) == 0 and (shared is None or shared.wait(now) == 0)
+        if self._own_of(use, now).wait(now) > 0:
+            return False
+        shared = self._second if self._is_second(use) else self._first
+        return use in self._accepted or shared.wait(now) == 0
 
     def spend(self, use: TokenUse, now: float) -> None:
         """Another token is asked for, for this use's sake, which `confirms`."""
@@ -94,9 +94,3 @@ class TokenRejections:
 
     def _is_second(self, use: TokenUse) -> bool:
         return self._rejected[1] not in (use, None)
-
-    def _shared(self, use: TokenUse) -> TokenBucket | None:
-        """The allowance that this use shares, None where it was accepted before."""
-        if use in self._accepted:
-            return None
-        return self._second if self._is_second(use) else self._first

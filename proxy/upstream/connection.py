@@ -1,13 +1,22 @@
 """A connection to Amazon: one response at a time, given to its `ResponseSink` as it comes.
 
-The only code that talks to the Ads API on behalf of clients. Whether to send again is not decided here. A connection is
-used again only if its last exchange ended exactly as it should: whole request sent before the response began, whole
-response read, nothing behind it, no side asked to close; and never after a response that has no body whatever its
-fields say: what a server sends behind one by mistake would be read as the response to the next request.
+The only code that talks to the Ads API on behalf of clients. Whether to send again is not decided here.
 
-What takes much time for few bytes, many small chunks and event streams, is read in shares, one in each turn of the
-event loop. The rest of a read is `_unread` meanwhile, the transport reads nothing more, and an end that it tells counts
-once the rest is read.
+A connection without an exchange has no sink. `send` begins an exchange: it sets the sink, and a deadline for the head
+of the response. The head sets the body and the deadline for its next bytes. The exchange ends with the body, or with an
+error: a cut connection, a silent or a malformed peer. Then the sink is gone, and hears nothing more. What comes without
+a sink closes the connection.
+
+Most responses come whole with one read. `send_whole` asks for them in one step: `_tell_whole` gives such a response to
+its sink at once. Any other response takes the steps above.
+
+A connection is used again only if its last exchange ended exactly as it should: the whole request was sent before the
+response began, the whole response was read, nothing came behind it, and no side asked to close. It is not used again
+after a response that has no body whatever its fields say: what a server sends behind one by mistake would be read as
+the response to the next request. A connection that will not be used again is `failed`, one that has ended is `lost`.
+
+What takes much time for few bytes is read in shares (`net/read_control.py`). If the connection ends meanwhile, the end
+counts once the rest is read.
 """
 
 from __future__ import annotations
@@ -23,6 +32,7 @@ from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClo
 from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
 from proxy.net.deadlines import NEVER
+from proxy.net.read_control import ReadControl
 from proxy.net.sockets import SocketWriter
 from proxy.net.tls import TlsTransport
 
@@ -39,12 +49,12 @@ MAX_IDLE = 50.0
 """Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 _MAX_HEAD = 131072
 _MAX_INTERIM = 32
-_UNREAD = (408, 413)
+_REQUEST_UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
 EVENT_BYTES_AT_ONCE = 16384
 """The most bytes of an event stream for one turn of the event loop: each event may be looked into."""
-_NEVER_WHOLE = frozenset((204, 304, *_UNREAD))
-"""Those, and what has no body whatever its fields say."""
+_NEVER_WHOLE = frozenset((204, 304, *_REQUEST_UNREAD))
+"""Those, and the statuses of responses that have no body whatever their fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/development/amazon.md,
 Request ids)."""
@@ -82,17 +92,20 @@ class UpstreamConnection(asyncio.Protocol):
         self.loop = pool.loop
         self._transport: asyncio.Transport
         self._writer: RequestWriter
+        self._reads: ReadControl
         self._sink: ResponseSink | None = None
         self._whole_sink: WholeResponseSink | None = None
         self._head = b""
         self._body: Body | None = None
         self._interims = 0
-        self._to_head = self._close = self._failed = self._gone = self._paused = False
-        self._unread, self._at_eof = b"", False
-        self._reading_on: asyncio.Handle | None = None
+        self._to_head = self._close = self._at_eof = False
         self._share = 0
         """Bytes of this response's body that one turn of the event loop reads; 0 for any number."""
         self._idle_timeout = self._response_timeout = self._sent_at = 0.0
+        self.failed = False
+        """It was closed or abandoned, or has ended: it is not used again."""
+        self.lost = False
+        """It has ended: nothing that is sent now leaves."""
         self.served = 0
         self.born = self.rested = 0.0
         self.deadline = NEVER
@@ -106,7 +119,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink, self._to_head = sink, to_head
         self._interims, self._sent_at = 0, self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
-        if self._gone:
+        if self.lost:
             self.loop.call_soon(self._die)
         else:
             self.deadline = self._sent_at + self._response_timeout
@@ -124,7 +137,7 @@ class UpstreamConnection(asyncio.Protocol):
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
             self.deadline = self.loop.time() + self._response_timeout
-        self._writer.more(data, reading=not self._paused)
+        self._writer.more(data, reading=not self._reads.paused)
 
     def request_sent(self) -> None:
         """The whole request has been written."""
@@ -133,37 +146,29 @@ class UpstreamConnection(asyncio.Protocol):
     def abandon(self) -> None:
         """Forget the exchange; its connection is of no more use."""
         self._sink = self._whole_sink = None
-        self._failed, self._unread = True, b""
-        self._transport.abort()
+        self.close()
 
     def pause(self) -> None:
         """Stop reading: the receiver of the answer cannot take more of it now."""
         self.deadline = NEVER
-        if not self._paused and not self._transport.is_closing():
-            self._paused = True
-            if not self._unread:
-                self._transport.pause_reading()
+        self._reads.pause()
 
     def resume(self) -> None:
         self.deadline = self.loop.time() + self._idle_timeout
-        if self._paused and self._unread:
-            self._paused = False
-            self._plan_to_read_on()
-        elif self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
+        if self._reads.paused:
+            self._reads.resume()
 
     @property
     def usable(self) -> bool:
         """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
         now = boot_time()
         young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
-        return young and not self._failed and not self._transport.is_closing()
+        return young and not self.failed and not self._transport.is_closing()
 
     def was_used_within(self, seconds: float) -> bool:
         """Usable, and used so shortly ago."""
         now = boot_time()
-        if self._failed or now - self.rested >= seconds or now - self.born >= MAX_AGE:
+        if self.failed or now - self.rested >= seconds or now - self.born >= MAX_AGE:
             return False
         return not self._transport.is_closing()
 
@@ -174,18 +179,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it now. A waiting sink gets an error."""
-        self._failed, self._unread = True, b""
+        self.failed = True
+        self._reads.forget()
         self._transport.abort()
-
-    @property
-    def failed(self) -> bool:
-        """It was closed or abandoned, or has ended."""
-        return self._failed
-
-    @property
-    def lost(self) -> bool:
-        """It has ended: nothing that is sent now leaves."""
-        return self._gone
 
     @property
     def head_began(self) -> bool:
@@ -197,7 +193,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport
 
     def __repr__(self) -> str:
-        phase = "lost" if self._gone else "closing" if self._failed else "busy" if self._sink is not None else "idle"
+        phase = "lost" if self.lost else "closing" if self.failed else "busy" if self._sink is not None else "idle"
         return f"<UpstreamConnection to {self._pool.name}: {phase}, served {self.served}>"
 
     # --- asyncio.Protocol
@@ -205,6 +201,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._writer = RequestWriter(self._transport, self.loop)
+        self._reads = ReadControl(self._transport, self.loop)
         self.born = self.rested = boot_time()
         self._pool.opened(self)
 
@@ -220,8 +217,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self.close()
                 whole_sink.defect(error)
                 return
-        if self._unread:  # what comes although the transport was asked to pause
-            self._unread += data
+        if self._reads.unread:  # what comes although the transport was asked to pause
+            self._reads.unread += data
         else:
             self._take(data)
 
@@ -256,7 +253,10 @@ class UpstreamConnection(asyncio.Protocol):
             status, fields, body = response.status, response.fields, data[end + 4 :]
             if fields.close or status < 200 or status in _NEVER_WHOLE:
                 return False
-            payload = payload_of(body) if fields.chunked else body if len(body) == fields.content_length else None
+            if fields.chunked:
+                payload = whole_chunked(body, _malformed)
+            else:
+                payload = body if len(body) == fields.content_length else None
         except Refused:
             return False  # it is read again, and what is wrong with it is told
         if payload is None or not sink.whole_response(response, payload):
@@ -269,7 +269,7 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> bool | None:
-        if self._unread:
+        if self._reads.unread:
             self._at_eof = True
         elif isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
             sink = self._sink
@@ -281,18 +281,15 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._sink is not None and (unread := self._writer.unread()):
             self.data_received(unread)
-        self._failed = self._gone = True
+        self.failed = self.lost = True
         self._pool.lost(self)
-        if not self._unread:
+        if not self._reads.unread:
             self._die()
 
     def _die(self) -> None:
         """The connection ended under its exchange, or before it."""
-        sink = self._sink
-        if sink is not None:
-            sink.entered = perf_counter()
-            self._fail(cut(self._head))
-            sink.flush()
+        if self._sink is not None:
+            self._give_up(self._sink, cut(self._head))
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -309,12 +306,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self._sink is None:
             self.close()
-            return
-        sink = self._sink
+        elif self._body is None:
+            self._give_up(self._sink, late("begin its answer", self._response_timeout))
+        else:
+            self._give_up(self._sink, late("go on with its answer", self._idle_timeout))
+
+    def _give_up(self, sink: ResponseSink, error: Refused) -> None:
+        """No read showed it: nothing more will come."""
         sink.entered = perf_counter()
-        what = "begin its answer" if self._body is None else "go on with its answer"
-        limit = self._response_timeout if self._body is None else self._idle_timeout
-        self._fail(late(what, limit))
+        self._fail(error)
         sink.flush()
 
     # --- reading
@@ -324,7 +324,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._body is None:
                 data = self._read_head(data)
             else:
-                if not self._paused:
+                if not self._reads.paused:
                     self.deadline = self.loop.time() + self._idle_timeout
                 share = self._share or len(data)
                 pieces, rest = self._body.feed(data[:share])
@@ -333,37 +333,18 @@ class UpstreamConnection(asyncio.Protocol):
                     self._sink.response_data(pieces)
                 if self._body is not None and self._body.finished:
                     self._end(data)
-                elif data:
-                    self._put_off(data)
+                elif data and self._sink is not None:
+                    self._reads.put_off(data, self._take_rest)
                 return
 
-    def _put_off(self, data: bytes) -> None:
-        """Read this in the next turn of the event loop, and nothing else before it."""
-        if self._sink is None:
-            return
-        self._unread = data
-        if not self._paused and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._plan_to_read_on()
-
-    def _plan_to_read_on(self) -> None:
-        if self._reading_on is None:
-            self._reading_on = self.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        self._reading_on = None
-        if self._paused or not self._unread:  # `resume` plans it again
-            return
-        data, self._unread = self._unread, b""
+    def _take_rest(self, data: bytes) -> None:
+        """Read what was put off; an end that was told meanwhile counts now, behind the last of it."""
         self._take(data)
-        if self._unread:
-            return
-        if self._at_eof:
-            self.eof_received()
-        if self._gone:
-            self._die()
-        elif not self._paused and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self._reads.unread:
+            if self._at_eof:
+                self.eof_received()
+            if self.lost:
+                self._die()
 
     def _read_head(self, data: bytes) -> bytes:
         """Read a head if it is whole; give what is behind it."""
@@ -382,7 +363,13 @@ class UpstreamConnection(asyncio.Protocol):
             raise UpstreamClosed("Amazon closed an idle connection while this request was sent on it; try again.")
         rest = data[end + 4 :]
         if response.status < 200:
-            self._interim(response)
+            self._interims += 1
+            if response.status == 101:
+                raise UpstreamMalformed("Amazon switched protocols without a request for it.")
+            if self._interims > _MAX_INTERIM:
+                raise UpstreamMalformed("Amazon sent endless interim answers.")
+            assert self._sink is not None
+            self._sink.interim(response)
             return rest
         self._begin(response)
         if self._body is not None and self._body.finished:
@@ -390,21 +377,13 @@ class UpstreamConnection(asyncio.Protocol):
             return b""
         return rest
 
-    def _interim(self, response: Response) -> None:
-        self._interims += 1
-        if response.status == 101:
-            raise UpstreamMalformed("Amazon switched protocols without a request for it.")
-        if self._interims > _MAX_INTERIM:
-            raise UpstreamMalformed("Amazon sent endless interim answers.")
-        assert self._sink is not None
-        self._sink.interim(response)
-
     def _begin(self, response: Response) -> None:
         assert self._sink is not None
         fields = response.fields
         bodyless = has_no_body(response.status, self._to_head)
         self._body = body_of(fields, bodyless=bodyless)
-        self._close = bodyless or fields.close or isinstance(self._body, UntilClose) or response.status in _UNREAD
+        announced = fields.close or isinstance(self._body, UntilClose)
+        self._close = bodyless or announced or response.status in _REQUEST_UNREAD
         if not self._writer.complete:
             if self._close and response.status >= 400:
                 self._writer.refuse()
@@ -423,7 +402,7 @@ class UpstreamConnection(asyncio.Protocol):
         trailers = passing_response_trailers(body.trailers)
         self._sink = self._body = None
         self.served += 1
-        if rest or self._close or self._gone:
+        if rest or self._close or self.lost:
             self.close()
         else:
             self.resume()
@@ -450,11 +429,6 @@ def body_of(fields: ResponseFields, *, bodyless: bool) -> Body:
     if fields.content_length is not None:
         return CountedBody(fields.content_length)
     return UntilClose()
-
-
-def payload_of(data: bytes) -> bytes | None:
-    """The payload of a response's chunked body that is here whole, as `whole_chunked` has it."""
-    return whole_chunked(data, _malformed)
 
 
 def _malformed(why: str) -> UpstreamMalformed:

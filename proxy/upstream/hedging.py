@@ -71,7 +71,7 @@ class HedgeOwner(Protocol):
 
 
 class HedgedConnection:
-    """See the module's docstring. An answer is late after so many seconds."""
+    """A connection to its sink, and two of them where the answer is later than `after` seconds."""
 
     def __init__(self, pool: ConnectionSource, first: UpstreamConnection, after: float, owner: HedgeOwner) -> None:
         self._pool = pool

@@ -1,8 +1,15 @@
 """The connections to one host: which is used next, how many there may be, and who waits for one. Sends nothing.
 
-The connection used last is used next, so that those not needed grow old and go. Those who wait get connections
-in turns by client, and within one client in the order in which they came; a family of operations may use
-a part of them only. `Pools` has the pools of all hosts.
+Each connection has a slot, from the moment at which the pool begins to make it until it is lost. Several processes may
+share the slots of a host. A request that needs a connection gets an idle one, or a slot in which it makes one (`dial`).
+If there is neither, the request waits, as a `ConnectionWaiter`.
+
+- The connection used last is used next, so that those not needed grow old and go.
+- Waiting requests get connections in turns by client, and within one client in the order in which they came.
+- A family of operations may use a part of the slots only (`may_hold_another`), so that slow operations leave some to
+  the others. A connection that serves a request, or is made for one, is counted for the family (`held_by`).
+
+`Pools` has the pools of all hosts.
 """
 
 from __future__ import annotations
@@ -10,8 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
-from itertools import chain, repeat
-from operator import contains, itemgetter
+from itertools import repeat
+from operator import contains
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -22,7 +29,7 @@ from proxy.upstream.hedging import RESTED
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.net.deadlines import Deadlines
     from proxy.net.names import Names
@@ -38,8 +45,8 @@ _TURN = 0.002
 class ConnectionWaiter(Protocol):
     """A request that waits for a connection. `gone` tells that it no longer waits.
 
-    `give` is called within the pool's turns and must not raise. None stands for a place that was taken for the waiter:
-    it makes a connection with `Pool.dial`, or returns the place with `Pool.decline`.
+    `give` is called within the pool's turns and must not raise. None stands for a slot that was taken for the waiter:
+    it makes a connection with `Pool.dial`, or returns the slot with `Pool.decline`.
     """
 
     @property
@@ -80,7 +87,7 @@ class TaskWaiter:
 
 
 class Pool:
-    """See the module's docstring. A connection that is being made has its place, too.
+    """The connections of this process to one host, and its requests that wait for one.
 
     `recent` holds the seconds that the last answers took to begin.
     """
@@ -116,7 +123,8 @@ class Pool:
         while self._idle and self._may_hold(family):
             connection = self._idle.pop()
             if connection.usable:
-                self._hold(connection, family)
+                connection.family = family
+                self._count(family)
                 return connection
             connection.close()
         return None
@@ -248,23 +256,16 @@ class Pool:
         held = self._held.get(family, 0)
         return may_hold_another(held * everywhere // own if own else 0, everywhere, self.limit)
 
-    def _hold(self, connection: UpstreamConnection, family: str) -> None:
-        connection.family = family
-        self._count(family)
-
     def _let_go(self, connection: UpstreamConnection) -> None:
         """The connection serves no request any longer; it may not have before."""
         family, connection.family = connection.family, None
         if family is not None:
-            self._forget(family)
+            self._count(family, -1)
 
-    def _count(self, family: str) -> None:
-        self.slots.used += 1
-        self._held[family] += 1
-
-    def _forget(self, family: str) -> None:
-        self.slots.used -= 1
-        self._held[family] -= 1
+    def _count(self, family: str, change: int = 1) -> None:
+        """A connection serves an operation of this family, or is made for one; or, with -1, no longer."""
+        self.slots.used += change
+        self._held[family] += change
 
     # --- making one, and waiting for one
 
@@ -275,14 +276,9 @@ class Pool:
         self._count(family)
         return True
 
-    def _end_dial(self, family: str, *, made: bool = False) -> None:
-        """A connection that was made keeps the place until it is lost."""
-        if not made:
-            self.slots.give()
-        self._forget(family)
-
     async def dial(self, family: str) -> UpstreamConnection:
-        """Make a connection, whose place has been taken. Raises `Refused` where that fails."""
+        """Make a connection, whose slot has been taken and counted. Raises `Refused` where that fails."""
+        connection: UpstreamConnection | None = None
         made: list[UpstreamConnection] = []
 
         def make() -> UpstreamConnection:
@@ -291,16 +287,20 @@ class Pool:
 
         try:
             connection = await self._dialer.dial(self.origin, make)
-            if not connection.lost:
-                self._hold(connection, family)
             return connection
         finally:
-            self._end_dial(family, made=any(each.born for each in made))
+            if connection is not None and not connection.lost:
+                connection.family = family
+            else:
+                self._count(family, -1)
+            if not any(each.born for each in made):  # one that was set up keeps its slot until it is lost
+                self.slots.give()
             self._grant()
 
     def decline(self, family: str) -> None:
-        """The place that was taken for a waiter of this family is not needed: the next waiter gets it."""
-        self._end_dial(family)
+        """The slot that was taken for a waiter of this family is not needed: the next waiter gets it."""
+        self._count(family, -1)
+        self.slots.give()
         self.loop.call_soon(self._grant)  # not at once: this may be within a turn
 
     async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
@@ -311,22 +311,19 @@ class Pool:
         except asyncio.CancelledError:
             if waiter.given.cancelled():
                 self.leave(waiter)
+            elif (given := waiter.given.result()) is None:
+                self.decline(family)
+            elif given.usable:
+                self.release(given)
             else:
-                self._pass_on(waiter, waiter.given.result())
+                given.close()
             raise
-
-    def _pass_on(self, waiter: TaskWaiter, given: UpstreamConnection | None) -> None:
-        """The receiver has left."""
-        if given is None:
-            self.decline(waiter.family)
-        elif given.usable:
-            self.release(given)
-        else:
-            given.close()
 
     def _grant(self) -> None:
         """Give those first in line what there is: idle connections, and leave to make new ones."""
-        while (waiter := self._next()) is not None:
+        while (waiter := self._waiting.next(self._may_hold)) is not None:
+            if waiter.gone:
+                continue
             connection = None if waiter.fresh else self.take(waiter.family)
             if connection is None and not self._begin_dial(waiter.family):
                 self._waiting.put_back(waiter.client, waiter, waiter.family)
@@ -341,23 +338,17 @@ class Pool:
         if self._idle and not any(connection.failed for connection in self._all):
             self._idle.pop(0).close()
 
-    def _next(self) -> ConnectionWaiter | None:
-        """The first that still waits, and whose family may hold another connection."""
-        while (waiter := self._waiting.next(self._may_hold)) is not None and waiter.gone:
-            pass
-        return waiter
-
     # --- with other processes
 
     def use_free_slots(self) -> None:
-        """Another process gave a place back, or wants one: use what is free, and give up what is spare."""
+        """Another process gave a slot back, or wants one: use what is free, and give up what is spare."""
         self._asked = self.slots.wanted_elsewhere
         self._grant()
         if self._asked:
             self._yield_later()
 
     def _publish(self) -> None:
-        """Whether this process wants places, which may have changed."""
+        """Whether this process wants slots, which may have changed."""
         wanted = bool(self._waiting.queues) and self.slots.free <= 0
         self.slots.want(wanted)
         if wanted and self.slots.free > 0:  # it was given back just before the others could know
@@ -417,12 +408,6 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(len(queue) for queues in self.queues.values() for queue in queues.values())
 
-    def __iter__(self) -> Iterator[T]:
-        """All waiting requests, client by client."""
-        for queues in self.queues.values():
-            for _, waiter in sorted(chain.from_iterable(queues.values()), key=itemgetter(0)):
-                yield waiter
-
     def __repr__(self) -> str:
         return f"<FairQueue of {len(self.queues)} clients, {len(self)} waiting>"
 
@@ -475,11 +460,11 @@ class FairQueue(Generic[T]):
             del self.queues[client]
 
 
-# --- The places for connections to one host --------------------------------------------------------------
+# --- The slots for connections to one host ---------------------------------------------------------------
 
 
 class ConnectionSlots(Protocol):
-    """The places for connections to one host, as one of `processes` processes sees them."""
+    """The slots for connections to one host, as one of `processes` processes sees them."""
 
     @property
     def limit(self) -> int:
@@ -501,7 +486,7 @@ class ConnectionSlots(Protocol):
     def free(self) -> int: ...
 
     def take(self) -> bool:
-        """Take a place for one more connection; False where none is free, or it is for a process that waits and has
+        """Take a slot for one more connection; False where none is free, or it is for a process that waits and has
         fewer."""
         ...
 
@@ -509,16 +494,16 @@ class ConnectionSlots(Protocol):
         """A connection is closed, or was never made."""
 
     def want(self, wanted: bool) -> None:
-        """Publish whether requests of this process wait for a place."""
+        """Publish whether requests of this process wait for a slot."""
 
     @property
     def wanted_elsewhere(self) -> bool:
-        """Whether another process waits for a place, which may be free by now."""
+        """Whether another process waits for a slot, which may be free by now."""
         ...
 
     @property
     def exceed_share(self) -> bool:
-        """Whether this process should give a place to one that waits and has fewer."""
+        """Whether this process should give a slot to one that waits and has fewer."""
         ...
 
     @property
@@ -528,7 +513,7 @@ class ConnectionSlots(Protocol):
 
 
 class LocalSlots:
-    """The places of a single process."""
+    """The slots of a single process."""
 
     processes = 1
     free: int
@@ -583,7 +568,7 @@ class PoolSettings:
 
 
 class Pools:
-    """See the module's docstring. `make_slots` gives the places for connections to an origin, of a limit."""
+    """A pool for each host of the configuration. `make_slots` gives the slots of an origin, up to a limit."""
 
     def __init__(
         self,
@@ -630,7 +615,7 @@ class Pools:
         return {pool.name: pool.sizes for pool in self._by_origin.values()}
 
     def use_free_slots(self) -> None:
-        """Other processes gave places back, or want some."""
+        """Other processes gave slots back, or want some."""
         for pool in tuple(self._made):
             pool.use_free_slots()
 

@@ -87,7 +87,7 @@ async def test_what_is_sent_ahead_without_end_is_not_read_without_end(running: R
         client = await bench.client(get(b"/0") + get(b"/1") * 100_000)
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
-        await bench.settled(lambda: connection._paused)
+        await bench.settled(lambda: connection._reads.paused)
         assert len(connection._buffer) < 1_000_000
         go.set()
         assert (await client.answer()).body == b"hello"

@@ -175,10 +175,10 @@ async def test_a_place_that_nobody_has_is_not_given(running: Running) -> None:
     """Beyond the sixteen there is no task, no buffer and no answer for a connection."""
     async with running(answering(HELLO)) as bench:
         limits = ConnectionLimits(max_connections=2)
-        given = [bench.server.take_place(limits) for _ in range(19)]
+        given = [bench.server.take_slot(limits) for _ in range(19)]
         assert given == [True] * 18 + [False]
         for _ in range(18):
-            bench.server.give_place()
+            bench.server.give_slot()
         assert len(bench.server) == 0
 
 

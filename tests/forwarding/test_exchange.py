@@ -220,7 +220,7 @@ async def test_a_body_that_comes_without_its_100_during_a_renewal_is_kept_as_far
         client = await bench.client(POST, b"Content-Length: 2000\r\nExpect: 100-continue\r\n\r\n")
         await bench.settled(lambda: bench.tokens.renewals == 1)
         client.send(bytes(1000))
-        await bench.settled(lambda: bench.connection()._paused)
+        await bench.settled(lambda: bench.connection()._reads.paused)
         bench.tokens.gate.set()
         client.send(bytes(1000))
         assert (await client.answer()).body == b"hello"

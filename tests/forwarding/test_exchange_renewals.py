@@ -170,7 +170,7 @@ async def test_a_large_body_waits_for_its_token_without_growing(running: Running
         client = await bench.client(POST, b"Content-Length: 20000000\r\n\r\n", bytes(20_000_000))
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         connection = bench.connection()
-        await bench.settled(lambda: connection._paused)
+        await bench.settled(lambda: connection._reads.paused)
         assert isinstance(connection._handler, Exchange)
         assert sum(len(piece) for piece in connection._handler._body.data) < 1_000_000
         bench.tokens.gate.set()
@@ -371,7 +371,7 @@ async def test_a_client_that_takes_nothing_meanwhile_is_waited_for(fruitless: bo
         assert exchange._attempt is not None
         connection = exchange._attempt._connection
         assert isinstance(connection, UpstreamConnection)
-        assert connection._paused
+        assert connection._reads.paused
         bench.connection().resume_writing()
         more.set()
         assert (await client.answer()).body == body

@@ -106,7 +106,7 @@ async def test_an_upload_waits_for_an_upstream_that_does_not_read(running: Runni
         client.send(bytes(SIZE))
         connection = bench.connection()
         await bench.settled(lambda: isinstance(connection._handler, Exchange) and bool(connection._handler._attempt))
-        await bench.settled(lambda: connection._paused)
+        await bench.settled(lambda: connection._reads.paused)
         bench.sweep(40)
         assert isinstance(connection._handler, Exchange) and connection._handler._attempt is not None
         assert isinstance(connection._handler._attempt._connection, UpstreamConnection)
@@ -151,15 +151,15 @@ async def test_an_upload_waits_while_its_early_answer_is_held_back(
         if renews:
             await bench.settled(lambda: bench.tokens.renewals == 1)
             to_amazon.resume_writing()
-            assert connection._paused
+            assert connection._reads.paused
             bench.tokens.gate.set()
             client.send(bytes(1000))
             assert (await client.answer()).body == b"hello"
         else:
             await bench.settled(lambda: exchange.phase is Phase.RELAYING)
-            assert connection._paused
+            assert connection._reads.paused
             to_amazon.resume_writing()
-            await bench.settled(lambda: not connection._paused)
+            await bench.settled(lambda: not connection._reads.paused)
             client.abort()
 
 
@@ -335,10 +335,10 @@ async def test_the_last_of_an_answer_makes_no_room_for_others(running: Running) 
         client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         await bench.events.last()
         assert connection.unsent
-        assert bench.server.take_place(ConnectionLimits(max_connections=1))
+        assert bench.server.take_slot(ConnectionLimits(max_connections=1))
         client.transport.resume_reading()
         assert (await client.answer()).body == bytes(size)
-        bench.server.give_place()
+        bench.server.give_slot()
 
 
 @pytest.mark.parametrize("closing", [True, False])

@@ -56,7 +56,7 @@ class VirtualConnection(RedisConnection):
         self._refuse()
         return self._server.evaluate(script, len(keys), *(PREFIX + key for key in keys), now, *arguments)
 
-    async def news(self, streams: dict[str, str]) -> list[tuple[str, str, dict[bytes, bytes]]]:
+    async def news(self, stream: str, last: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """Asks only when a script ran that can have published something."""
         try:
             async with asyncio.timeout(self.block):
@@ -65,9 +65,8 @@ class VirtualConnection(RedisConnection):
             return []
         await asyncio.sleep(self.pause)
         self._published.clear()
-        names = [PREFIX + name for name in streams]
-        found = await self.command("XREAD", "STREAMS", *names, *streams.values())
-        return [(stream.decode(), id_.decode(), fields) for stream, entries in found or () for id_, fields in entries]
+        found = await self.command("XREAD", "STREAMS", PREFIX + stream, last)
+        return [(id_.decode(), fields) for _, entries in found or () for id_, fields in entries]
 
     async def returned(self) -> None:
         while self.cut:

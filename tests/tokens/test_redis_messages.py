@@ -60,7 +60,7 @@ async def test_the_documented_permissions_are_enough(server: RedisServer) -> Non
         await store.fleet.share({"by": "one"})
         assert await store.fleet.settle("client", 10.0, 1.0, 1) == 9.0
         await connection.pulse()
-        assert await connection.news({NEWS: "0"})
+        assert await connection.news(NEWS, "0")
         assert await anext(store.changes())
         assert connection.problem is None
 

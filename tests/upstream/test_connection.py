@@ -131,7 +131,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_a_502(running: Runnin
         async def acquire_dead(*, fresh: bool, patience: float, client: str, family: str) -> object:
             connection = await acquire(fresh=fresh, patience=patience, client=client, family=family)
             connection.close()
-            await bench.settled(lambda: connection._gone)
+            await bench.settled(lambda: connection.lost)
             return connection
 
         pool.acquire = acquire_dead  # type: ignore[method-assign,assignment]  # of this one object alone

@@ -345,7 +345,7 @@ async def test_a_tool_that_stops_reading_stops_both(running: Running) -> None:
         hedge.send()
         await hedge.hedged()
         hedge.connection.pause()
-        assert [each._paused for each in hedge.connection._connections] == [True, True]
+        assert [each._reads.paused for each in hedge.connection._connections] == [True, True]
         hedge.connection.resume()
         hedge.wires[1].send(HELLO)
         await hedge.sink.ended.wait()
