@@ -17,7 +17,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
-from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
+from tests.admin.fixtures import AdminClient, FakeProgram, administer, credential
 
 
 def names(count: int) -> list[str]:
@@ -34,19 +34,19 @@ def many(count: int, *special: CredentialStatus) -> FakeProgram:
     )
 
 
-async def asked(knocker: Knocker, path: str) -> Any:
-    async with knocker.ask(path) as answer:
+async def asked(admin: AdminClient, path: str) -> Any:
+    async with admin.ask(path) as answer:
         assert answer.status == 200
         return json.loads(await answer.text())
 
 
 async def test_status_answers_a_page_at_a_time() -> None:
     """`next` leads from page to page, each account is on one of them, and its profiles are on the same."""
-    async with administer(many(2 * PAGE + 7)) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(many(2 * PAGE + 7)) as admin:
+        page = await asked(admin, "/status")
         found = [page]
         while found[-1]["next"] is not None:
-            found.append(await asked(knocker, f"/status?after={found[-1]['next']}"))
+            found.append(await asked(admin, f"/status?after={found[-1]['next']}"))
     assert [len(page["accounts"]) for page in found] == [PAGE, PAGE, 7]
     assert [each["name"] for page in found for each in page["accounts"]] == names(2 * PAGE + 7)
     for page in found:
@@ -55,8 +55,8 @@ async def test_status_answers_a_page_at_a_time() -> None:
 
 async def test_a_page_follows_a_name_that_is_gone() -> None:
     """An account that was removed between two pages costs none of the others."""
-    async with administer(many(10)) as knocker:
-        page = await asked(knocker, "/status?after=acct-0003-gone")
+    async with administer(many(10)) as admin:
+        page = await asked(admin, "/status?after=acct-0003-gone")
     assert [each["name"] for each in page["accounts"]] == names(10)[4:]
     assert page["next"] is None
 
@@ -67,17 +67,17 @@ async def test_a_page_is_bounded_by_its_profiles_too() -> None:
     program.known_profiles = tuple(
         ReachedProfile(str(number), name, "na", "", "US", "seller") for name in names(3) for number in range(1500)
     )
-    async with administer(program) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(program) as admin:
+        page = await asked(admin, "/status")
     assert ([each["name"] for each in page["accounts"]], page["next"]) == (names(1), names(1)[0])
     assert len(page["profiles"]) == 1500
 
 
 async def test_one_account_is_asked_for_by_its_name() -> None:
     """With its profiles, and nothing of others; an unknown name is an error."""
-    async with administer(many(120)) as knocker:
-        page = await asked(knocker, "/status?account=acct-0077")
-        assert await knocker.status("/status?account=nobody") == 404
+    async with administer(many(120)) as admin:
+        page = await asked(admin, "/status?account=acct-0077")
+        assert await admin.status("/status?account=nobody") == 404
     assert [each["name"] for each in page["accounts"]] == ["acct-0077"]
     assert [each["account"] for each in page["profiles"]] == ["acct-0077"]
     assert page["next"] is None
@@ -86,8 +86,8 @@ async def test_one_account_is_asked_for_by_its_name() -> None:
 async def test_all_accounts_are_counted_by_state() -> None:
     """And those that need somebody stand on each page of `/status`, wherever they are."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken, credential("acct-0111", "degraded"))) as knocker:
-        page = await asked(knocker, "/status?account=acct-0000")
+    async with administer(many(120, broken, credential("acct-0111", "degraded"))) as admin:
+        page = await asked(admin, "/status?account=acct-0000")
     assert page["account_counts"] == {
         "total": 120,
         "serving": 119,
@@ -100,9 +100,9 @@ async def test_all_accounts_are_counted_by_state() -> None:
 async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
     """On every page, and the others in order after them."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken)) as knocker:
-        first, last = [await asked(knocker, f"/console/state?page={page}") for page in (1, 3)]
-        beyond, odd = [await asked(knocker, f"/console/state?page={page}") for page in ("99", "-1")]
+    async with administer(many(120, broken)) as admin:
+        first, last = [await asked(admin, f"/console/state?page={page}") for page in (1, 3)]
+        beyond, odd = [await asked(admin, f"/console/state?page={page}") for page in ("99", "-1")]
     assert [each["name"] for each in first["accounts"]] == ["acct-0110", *names(PAGE)]
     assert (first["page"], first["pages"]) == (1, 3)
     others = [name for name in names(120) if name != "acct-0110"]
@@ -123,8 +123,8 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
 async def test_the_console_finds_accounts_by_name(search: str, found: list[str]) -> None:
     """Every word is somewhere in it, in any case; those that need somebody come first, as without a search."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken)) as knocker:
-        page = await asked(knocker, f"/console/state?page=1&search={quote(search)}")
+    async with administer(many(120, broken)) as admin:
+        page = await asked(admin, f"/console/state?page=1&search={quote(search)}")
     assert [each["name"] for each in page["accounts"]] == found
     assert (page["search"], page["found"]) == (search, 120 if search == " " else len(found))
     assert page["account_counts"]["total"] == 120
@@ -132,8 +132,8 @@ async def test_the_console_finds_accounts_by_name(search: str, found: list[str])
 
 async def test_a_search_has_pages_too() -> None:
     """A search has pages of the accounts that it finds."""
-    async with administer(many(2 * PAGE + 7)) as knocker:
-        page = await asked(knocker, "/console/state?page=9&search=acct-00")
+    async with administer(many(2 * PAGE + 7)) as admin:
+        page = await asked(admin, "/console/state?page=9&search=acct-00")
     assert (page["page"], page["pages"], page["found"]) == (2, 2, 100)
     assert [each["name"] for each in page["accounts"]] == names(100)[PAGE:]
 
@@ -141,8 +141,8 @@ async def test_a_search_has_pages_too() -> None:
 async def test_accounts_that_need_somebody_are_all_on_some_page_of_the_console() -> None:
     """More of them than a page holds go on in front of the others, with no account twice."""
     broken = [credential(name, "revoked", expires_at=None) for name in names(PAGE + 60)[PAGE:]]
-    async with administer(many(PAGE + 60, *broken)) as knocker:
-        pages = [await asked(knocker, f"/console/state?page={page}") for page in (1, 2)]
+    async with administer(many(PAGE + 60, *broken)) as admin:
+        pages = [await asked(admin, f"/console/state?page={page}") for page in (1, 2)]
     need = names(PAGE + 60)[PAGE:]
     others = [*need[PAGE:], *names(PAGE)]
     assert [page["pages"] for page in pages] == [2, 2]
@@ -185,8 +185,8 @@ async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
         credential(f"acct-{99 - number:04}", consent=Consent(given_at=now - 10 * number * DAY)) for number in range(10)
     ]
     unknown = [credential(f"acct-000{number}", consent=Consent(first_seen=now)) for number in range(4)]
-    async with administer(many(120, *special, *unknown)) as knocker:
-        state = await asked(knocker, "/console/state?page=2")
+    async with administer(many(120, *special, *unknown)) as admin:
+        state = await asked(admin, "/console/state?page=2")
     assert [(line["name"], line["days"]) for line in state["expiring"]] == [
         (f"acct-{99 - number:04}", 364 - 10 * number) for number in (9, 8, 7, 6, 5)
     ]
@@ -197,8 +197,8 @@ async def test_an_account_whose_lists_fail_needs_attention() -> None:
     """Its login works, and its profiles are missing."""
     program = many(60)
     program.unlisted = (ListingFailure("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
-    async with administer(program) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(program) as admin:
+        page = await asked(admin, "/status")
     assert [each["name"] for each in page["attention"]] == ["acct-0059"]
 
 

@@ -119,8 +119,8 @@ async def test_a_running_proxy_must_know_invitations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], knows: bool
 ) -> None:
     """`invites` waits for a restart: until then the link would lead nowhere, so none is made."""
-    async with administer(FakeProgram(invites=knows)) as knocker:
-        config = configured(tmp_path, admin=f"127.0.0.1:{knocker.port}")
+    async with administer(FakeProgram(invites=knows)) as admin:
+        config = configured(tmp_path, admin=f"127.0.0.1:{admin.port}")
         code = await asyncio.to_thread(make_link, config, "acme", 7)
     out, err = capsys.readouterr()
     assert code == (0 if knows else 1)

@@ -53,12 +53,12 @@ async def shown(
     show_all: bool = False,
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `status` in front of this program."""
-    async with administer(program) as knocker:
-        knocker.history.observe(
+    async with administer(program) as admin:
+        admin.history.observe(
             finished(status=403, refusal="access-denied", detail="Client x may not.", client="x", path="/sp/campaigns")
         )
         asked = partial(print_status, as_json=as_json, account=account, show_all=show_all)
-        code = await asyncio.to_thread(asked, Address("0.0.0.0", knocker.port), key)
+        code = await asyncio.to_thread(asked, Address("0.0.0.0", admin.port), key)
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -451,11 +451,11 @@ async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) ->
 
 async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """Those that end first come first, with when they end and how often they were called."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for client, operation in (("bids", "getAdGroupBidRecommendations"), ("old", "requestSnapshot")):
-            knocker.metrics.observe(CounterRaised("deprecated_requests_total", (client, operation), 3))
-        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
-        await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=True)
+            admin.metrics.observe(CounterRaised("deprecated_requests_total", (client, operation), 3))
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=False)
+        await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=True)
     screen, _, rest = capsys.readouterr().out.partition("\n{")
     assert code == OK
     rows = [line.split() for line in screen.partition("Deprecated operations in use\n")[2].splitlines()[1:3]]
@@ -470,8 +470,8 @@ async def test_throttled_orders_for_reports_are_listed(capsys: pytest.CaptureFix
     """With what was learned, and how many wait; no more than fit."""
     limits = (OrderLimit(f"acct-{number:02}", "amzn1.app", "na") for number in range(13))
     paced = tuple(PaceStatus(limit, 16.0, 9.4, 120.0, 3) for limit in limits)
-    async with administer(FakeProgram(paced=paced)) as knocker:
-        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
+    async with administer(FakeProgram(paced=paced)) as admin:
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=False)
     rows = [
         line.split() for line in capsys.readouterr().out.partition("Throttled orders for reports\n")[2].splitlines()
     ]

@@ -39,8 +39,8 @@ async def test_status_says_what_to_type(monkeypatch: pytest.MonkeyPatch, capsys:
     """The running program does not know where its configuration is for the person who asks; the command does."""
     monkeypatch.setitem(advice.options_in_use, "--config", "my.yaml")
     status = credential("acme", "revoked", expires_at=None, last_failure=FAILURE, advice="Run `ads-proxy login acme`.")
-    async with administer(FakeProgram(statuses=(status,))) as knocker:
-        address = Address("127.0.0.1", knocker.port)
+    async with administer(FakeProgram(statuses=(status,))) as admin:
+        address = Address("127.0.0.1", admin.port)
         await asyncio.to_thread(print_status, address, None, as_json=False)
     assert "`ads-proxy login acme --config my.yaml`" in capsys.readouterr().out
 
