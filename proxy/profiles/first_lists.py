@@ -27,10 +27,10 @@ class FirstLists(StrEnum):
     """What became of the first lists of an account."""
 
     SETTLED = "settled"
-    """They were read, taken over from the store, or tried for long enough."""
+    """The first lists were read, taken over from the store, or tried for long enough."""
     AWAITED = "awaited"
     WITHOUT_TOKEN = "without-token"  # noqa: S105 - no secret
-    """They are still to be read, and there is no access token to read them with."""
+    """The first lists are still to be read, and there is no access token to read them with."""
 
 
 def is_refusal(status: int) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 DOCUMENTS = tuple(f"profiles-{number:02x}" for number in range(64))
-"""Those that hold listings; each account's are in one."""
+"""The names of the documents with listings; all listings of an account are in one."""
 _VERSION = 2
 _READABLE = (1, _VERSION)
 """In version 1 nothing is said of payment methods."""

@@ -246,7 +246,7 @@ MAX_RETRY = 300.0
 AWAITED_RETRY = 1.5
 """Seconds between attempts while requests get 503 because nothing was ever listed: these are told to wait for 2."""
 LONG_AWAITED_RETRY = 10.0
-"""The same, after a minute of failures."""
+"""Seconds between attempts while requests get 503, after a minute of failures."""
 
 
 async def wait(seconds: float, wake: asyncio.Event) -> None:

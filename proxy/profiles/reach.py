@@ -205,7 +205,7 @@ def _account_id(value: object) -> str:
 # --- Looking up what each login reaches -----------------------------------------------------------------------
 
 DOCUMENTS = tuple(f"ads-accounts-{number:02x}" for number in range(64))
-"""Those that hold readings; each account's are in one."""
+"""The names of the documents with readings; all readings of an account are in one."""
 ADS_ACCOUNT = "ads account"
 _ALTERNATE, _LINKED = (attrgetter(*(each.name for each in fields(known))) for known in (AlternateId, LinkedAccount))
 """Each as a tuple."""

@@ -115,7 +115,7 @@ MAX_LIST: Final = 64 * 1024 * 1024
 _LONG: Final = 500
 """From so many entries on, writing takes milliseconds."""
 _LEVEL: Final = 1
-"""Of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
+"""The level of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _length(reach: Reach) -> int:
 PROFILES: Final = ListFormat("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
 """The usual profiles of an account at one address."""
 ADS_ACCOUNTS: Final = ListFormat("ads-accounts", write_reading, read_reading, _length)
-"""Its ads accounts there."""
+"""The ads accounts of an account at one address."""
 
 
 # --- Lists of one kind that a fleet shares ---------------------------------------------------------------

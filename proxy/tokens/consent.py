@@ -53,7 +53,7 @@ class ConsentPhase(StrEnum):
     ENDLESS = "endless"
     HOLDING = "holding"
     ENDING = "ending"
-    """It ends within 30 days."""
+    """The consent expires within 30 days."""
     ENDED = "ended"
 
 
@@ -77,7 +77,7 @@ class Consent:
 
     @property
     def ends_at(self) -> float | None:
-        """None where it has no end, or where the day on which it was given is not known."""
+        """When the consent expires; None for a consent without an end, or given on an unknown day."""
         return None if self.given_at is None or self.is_endless else self.given_at + LIFETIME.total_seconds()
 
     @property
@@ -214,7 +214,7 @@ class ConsentLedger:
         self._records: dict[str, ConsentRecord] = {}
         self._told: dict[str, Consent] = {}
         self._known: dict[str, tuple[tuple[object, ...], Consent]] = {}
-        """Of each account what decides its consent, and that."""
+        """For each account, the values that decide its consent, and the consent."""
         self._gone: set[str] = set()
         self._unsaved = False
 

@@ -526,7 +526,7 @@ def sign_in_advice(account: str, sign_in_url: str) -> str:
 
 
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:
-    """It is tried again by itself, in so many seconds."""
+    """The refusal of a request whose account has no usable token. The proxy tries again in `pause` seconds."""
     why = failure.detail if failure is not None else "Login with Amazon has not answered yet."
     detail = f"The account '{account}' has no usable token. {why} The proxy tries again by itself."
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))

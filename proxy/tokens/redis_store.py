@@ -447,7 +447,8 @@ class RedisLeases(Generic[T]):
             known = int(rest[0])  # it is for another refresh token
 
     async def _renew(self, lease: RedisLease[T]) -> None:
-        """Until it is lost, or was held for too long. Its holder knows before another one can have it."""
+        """Renew a lease until it is lost or was held for too long. Its holder learns of a loss before another replica
+        can get the lease."""
         time, renewed = asyncio.get_running_loop().time, lease.since
         while renewed - lease.since < self._form.longest and time() - renewed < LEASE - RENEWAL:
             await asyncio.sleep(RENEWAL)
