@@ -207,7 +207,7 @@ class Traffic:
         return Tallies(await _since(total.clients, before.clients), await _since(total.accounts, before.accounts))
 
     async def _busiest(self, before: Mapping[str, Tally]) -> Collection[str]:
-        """As many as a table has rows."""
+        """The accounts with the most requests, as many as a table has rows."""
         pause, counts = Pauses(), dict[str, int]()
         for labels, numbers in self._series():
             counts[labels.account] = counts.get(labels.account, 0) + numbers.count.value

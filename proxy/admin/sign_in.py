@@ -379,7 +379,7 @@ class PendingSignIns:
         return pending
 
     def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
-        """As `find`, once."""
+        """Remove and return the sign-in that `find` returns."""
         pending = self.find(state, cookies)
         if pending is not None:
             del self._pending[state]

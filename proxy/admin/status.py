@@ -154,7 +154,7 @@ def account_entry(view: AdminView, name: str, now: float) -> Any:
 
 
 async def account_entries(view: AdminView, names: Iterable[str], now: float) -> list[Any]:
-    """Those that are there."""
+    """The entries of those accounts that exist."""
     pause, entries = Pauses(), []
     for name in names:
         entries.append(account_entry(view, name, now))
@@ -545,7 +545,7 @@ async def survey_accounts(view: AdminView) -> Survey:
 
 
 class Soonest:
-    """Of any number of moments, the few that come first, each with a name. Each costs the same to add."""
+    """The earliest few of any number of moments, each with a name. Each costs the same to add."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -632,7 +632,7 @@ def _make_note(action: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
 def notice_channels(
     config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
 ) -> tuple[NoticeChannel, ...]:
-    """None, one or both."""
+    """The channels of `notify`: the webhook, the command, both or none."""
     notify, channels = config.notify, list[NoticeChannel]()
     if notify.webhook is not None:
         channels.append(WebhookChannel(session, notify.webhook, notify.secret, config.upstream.proxy, trusted))

@@ -183,7 +183,7 @@ def _print_table(rows: Iterable[ConsentRow]) -> None:
 # --- Whole days as an iCalendar file (RFC 5545) ----------------------------------------------------------
 
 MAX_OCTETS = 75
-"""Of one line, its end not counted (RFC 5545, section 3.1)."""
+"""The most bytes of one line, without its end (RFC 5545, section 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it: family, type, protocol, canonical name, socket address."""
+"""An address as `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address."""
 
 PATIENCE = 2.0
 """Seconds that a lookup is waited for."""
@@ -93,7 +93,7 @@ class _Name:
 
 
 class Names:
-    """See the module's docstring. `ask` blocks, and is called in threads; `clock` runs through suspension."""
+    """A cache of looked-up addresses. Threads call `ask`, which blocks. `clock` runs through suspension."""
 
     def __init__(
         self, *, ask: Callable[[str], Sequence[AddressInfo]] = ask_system, clock: Callable[[], float] = boot_time

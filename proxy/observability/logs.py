@@ -356,13 +356,13 @@ def configure(
 # --- Lines that are too long, made to fit ----------------------------------------------------------------
 
 MAX_LINE_BYTES: Final = 4096
-"""Its line end included. What collects lines splits longer ones, or drops them."""
+"""The most bytes of a log line, with its line end. Log collectors split longer lines, or drop them."""
 CUT: Final = "[...]"
 _SHORTEST: Final = 24
 _WORST_ESCAPE: Final = 6
 """Bytes that one character of a value can take in JSON: a backslash, `u` and four digits."""
 _ENDS_COUNT: Final = frozenset({"traceback"})
-"""Of these the end says what happened, of all others the beginning."""
+"""The members whose end says what happened; of all others the beginning does."""
 
 Values = dict[str, object]
 

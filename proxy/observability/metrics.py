@@ -423,7 +423,7 @@ class Metrics(Collector):
         return lambda event: table.put(*[getattr(event, name) for name in names], value=float(getattr(event, value)))
 
     def _joined(self, handlers: list[Callable[[Any], None]], about_account: bool) -> Callable[[Any], None]:
-        """All of them as one. Late news of a removed account must not bring its series back."""
+        """One handler that calls all of these. Late news of a removed account must not bring its series back."""
         if len(handlers) == 1 and not about_account:
             return handlers[0]
 

@@ -121,7 +121,7 @@ def _problem_text(given: Mapping[str, str], columns: int) -> list[str]:
 
 
 def _failed_items(given: Mapping[str, str]) -> list[str]:
-    """Of a write that failed, also in part, although its status is that of a success."""
+    """The words about a write that failed, wholly or in part, although its status reports success."""
     status, outcome = given.get("status", ""), given.get("outcome", "")
     if outcome not in ("partial", "failure") or status.startswith(("4", "5")):
         return []

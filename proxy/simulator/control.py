@@ -408,7 +408,7 @@ def describe(entry: Planned) -> JsonObject:
 
 
 def _own_members(fault: Fault) -> JsonObject:
-    """Those members of a fault that are not as usual."""
+    """The members of a fault that differ from the defaults."""
     return {
         name: value.decode("latin-1") if isinstance(value, bytes) else value
         for name, value in asdict(fault).items()

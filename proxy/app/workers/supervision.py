@@ -26,18 +26,18 @@ class WorkerPhase(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     WAITING = "waiting"
-    """It has ended, and another is to take its place in a while."""
+    """The worker's process has ended, and another replaces it after a pause."""
 
 
 class WorkerEnd(StrEnum):
     """Why a worker is there no more."""
 
     CRASHED = "crashed"
-    """Its process ended, or was killed."""
+    """The worker's process ended, or was killed."""
     HUNG = "hung"
-    """Its event loop hung, so it was killed."""
+    """The worker's event loop hung, so it was killed."""
     NOT_READY = "not-ready"
-    """It did not begin to serve in time, so it was killed."""
+    """The worker did not begin to serve in time, so it was killed."""
 
 
 @dataclass(frozen=True, slots=True)

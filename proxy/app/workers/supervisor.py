@@ -97,7 +97,7 @@ class Supervisor:
 
     @property
     def connections(self) -> int:
-        """Of clients."""
+        """How many connections clients have, over all workers."""
         return sum(worker.connections for worker in self._living.values())
 
     @property
@@ -207,7 +207,7 @@ class Supervisor:
     # --- one worker after another
 
     async def _keep(self, number: int) -> None:
-        """As long as the program runs, there is a worker of this number."""
+        """Keep a worker of this number running as long as the program runs."""
         failures = 0
         while not self._ending.is_set():
             worker = WorkerProcess(number, self._heard, self._hub.asked, self._put)
@@ -308,7 +308,7 @@ class WorkerWatch:
         return f"<WorkerWatch: {self._looks} looks, {len(self._met)} of them fail>"
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Watch the workers until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.look(time.monotonic())

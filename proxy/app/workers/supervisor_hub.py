@@ -61,7 +61,7 @@ _LIST_EVENTS: Final = (events.ProfilesListed, events.AdsAccountsListed)
 
 
 class BroadcastThrottles(Throttles):
-    """As `Throttles`; what Amazon asked another replica to wait for is told to the workers, too."""
+    """Throttles that pass to the workers what Amazon asked another replica to wait for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class SupervisorHub:
         self._given_tokens: dict[str, tuple[AccessToken | None, str]] = {}
         """The token and the trouble of each account that all workers have, or had before newer ones."""
         self._given_configs: list[Config] = []
-        """Those of which a worker may have one."""
+        """The configurations of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
         self._awaited: set[str] = set()
         """The accounts whose first lists the workers know to be awaited."""
