@@ -195,7 +195,7 @@ def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any
         "started_at": stamp(program.started_at),
         "uptime_seconds": round(now - program.started_at, 1),
         "now": stamp(now),
-        "tools_url": program.proxy_url,
+        "clients_url": program.proxy_url,
         "keyed": program.keyed,
         "invites": program.invites,
         "notes": list(program.notes),

@@ -244,7 +244,7 @@ class Program:
             state=config.state.kind,
             store=self.fleet.health if self.fleet is not None else StoreHealth(),
             connections={
-                "tools": len(self.client_connections) if workers is None else workers.connections,
+                "clients": len(self.client_connections) if workers is None else workers.connections,
                 "in_flight": self.in_flight,
                 **sizes,
                 **({} if workers is None else workers.pools),

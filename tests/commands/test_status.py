@@ -206,7 +206,7 @@ def test_the_program_says_what_waits_for_somebody() -> None:
         "uptime_seconds": 5,
         "keyed": True,
         "connections": {"in_flight": 2},
-        "tools_url": "http://127.0.0.1:8080",
+        "clients_url": "http://127.0.0.1:8080",
         "notes": ["A note."],
         "state": {"trouble": "The state store at redis://h:6379/0 cannot be reached."},
         "config": {"problems": [], "needs_restart": ["listen", "workers"]},

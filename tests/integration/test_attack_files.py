@@ -117,11 +117,11 @@ def test_400_connections_on_256_files_keep_nobody_out(amazon: SimulatedAmazon, t
         with attacked(running, beginning):
             assert running.admin_get("/livez")[0] == 200
             assert status_of(client) == 200
-            assert running.status()["connections"]["tools"] <= 64 + 16
+            assert running.status()["connections"]["clients"] <= 64 + 16
             running.until(lambda: is_served(running, context))
             assert status_of(client) == 200
         before = processor_seconds(running)
-        running.until(lambda: running.status()["connections"]["tools"] <= 1)
+        running.until(lambda: running.status()["connections"]["clients"] <= 1)
         assert processor_seconds(running) - before < 5
         assert not running.events("defect_met")
         client.close()

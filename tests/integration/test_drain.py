@@ -100,7 +100,7 @@ def test_an_idle_program_waits_for_nobody(amazon: SimulatedAmazon, tmp_path: Pat
             connection.request("GET", path)
             connection.getresponse().read()
         silent = connect(running.netloc)
-        running.until(lambda: running.status()["connections"]["tools"] == 2)
+        running.until(lambda: running.status()["connections"]["clients"] == 2)
         running.process.signal(number)
         assert running.process.wait() == 0
         assert silent.recv(1) == b""
@@ -234,7 +234,7 @@ def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_p
         in_flight(running, 1)
         with connect(running.netloc) as client, connect(running.netloc) as idle:
             client.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
-            running.until(lambda: running.status()["connections"]["tools"] == 3)
+            running.until(lambda: running.status()["connections"]["clients"] == 3)
             before = amazon.counts()["api_requests"]
             running.process.signal(signal.SIGTERM)
             assert idle.recv(1) == b""

@@ -87,14 +87,14 @@ def test_two_thousand_slow_heads_leave_others_served(amazon: SimulatedAmazon, tm
     with serving(tmp_path, amazon.configuration(limits={"header_timeout": 600})) as running:
         running.until_listed()
         with connections(running.netloc, MANY, SLOW_HEAD) as slow:
-            running.until(lambda: running.status()["connections"]["tools"] == MANY)
+            running.until(lambda: running.status()["connections"]["clients"] == MANY)
             with Load(running) as load:
                 for attacker in slow:
                     attacker.sendall(b"a")
                 running.until(lambda: load.total > 300)
             assert set(load.statuses) == {200}
             assert not load.failures
-            assert running.status()["connections"]["tools"] >= MANY
+            assert running.status()["connections"]["clients"] >= MANY
 
 
 @pytest.mark.alone
@@ -104,7 +104,7 @@ def test_two_thousand_slow_heads_are_thrown_out(amazon: SimulatedAmazon, tmp_pat
         running.until_listed()
         with connections(running.netloc, MANY, SLOW_HEAD) as slow:
             answers = Counter(map(status_line, slow))
-            running.until(lambda: running.status()["connections"]["tools"] < 50)
+            running.until(lambda: running.status()["connections"]["clients"] < 50)
         assert answers.keys() <= {b"HTTP/1.1 408 ", b""}
         refused = answers[b"HTTP/1.1 408 "]
         assert refused > MANY / 2

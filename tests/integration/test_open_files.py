@@ -32,7 +32,7 @@ def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
         opened = Path(f"/proc/{running.process.pid}/fd")
         client = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         client.connect()
-        running.until(lambda: running.status()["connections"]["tools"] == 1)
+        running.until(lambda: running.status()["connections"]["clients"] == 1)
         host, port = running.admin.removeprefix("http://").split(":")
         with contextlib.closing(client), contextlib.ExitStack() as held:
             for _ in range(FILES):

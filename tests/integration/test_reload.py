@@ -196,7 +196,7 @@ def test_turning_tls_on_waits_for_a_restart(amazon: SimulatedAmazon, tmp_path: P
         running.write(amazon.configuration(tls=certificate))
         running.until(lambda: running.status()["config"]["needs_restart"] == ["tls"])
         assert running.get("/v2/profiles")[0] == 200
-        assert running.status()["tools_url"].startswith("http://")
+        assert running.status()["clients_url"].startswith("http://")
 
 
 def make_certificate(folder: Path, name: str) -> dict[str, str]:

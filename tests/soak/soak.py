@@ -44,7 +44,7 @@ class Footprint:
     files: int
     threads: int
     memory_kib: int
-    tools: int
+    clients: int
     amazon: int
     in_flight: int
     names: tuple[str, ...]
@@ -178,7 +178,7 @@ class Soak:
         """Taken when nothing runs; a connection to LWA that is kept for a while is waited out down to so many files."""
         running, process = self.running, Path(f"/proc/{self.running.process.pid}")
         running.until(lambda: running.metric("requests_in_flight") == 0, 60)
-        running.until(lambda: running.status()["connections"]["tools"] == 0, 60)
+        running.until(lambda: running.status()["connections"]["clients"] == 0, 60)
         self.amazon.control("connections/close")
         running.until(lambda: self._to_amazon() == 0, 60)
         with contextlib.suppress(AssertionError):
@@ -188,7 +188,7 @@ class Soak:
             files=len(names),
             threads=len(list((process / "task").iterdir())),
             memory_kib=running.process.resident_kib,
-            tools=running.status()["connections"]["tools"],
+            clients=running.status()["connections"]["clients"],
             amazon=self._to_amazon(),
             in_flight=int(running.metric("requests_in_flight")),
             names=names,
@@ -273,7 +273,7 @@ def failures(summary: dict[str, Any]) -> list[str]:
     before, after = summary["before"], summary["after"]
     found = [f"lost: {line}" for line in summary["lost"]] + [f"miscounted: {line}" for line in summary["miscounted"]]
     found += [f"defect: {line}" for line in summary["defects"]]
-    for name in ("files", "threads", "tools", "amazon", "in_flight"):
+    for name in ("files", "threads", "clients", "amazon", "in_flight"):
         allowed = THREADS_OF_POOL if name == "threads" else 0
         if getattr(after, name) > getattr(before, name) + allowed:
             found.append(f"left over: {name} were {getattr(before, name)}, are {getattr(after, name)}")
