@@ -187,7 +187,8 @@ def test_too_few_open_files_are_said_and_kept_to(amazon: SimulatedAmazon, tmp_pa
     with serving(tmp_path, amazon.configuration(limits=limits), open_files=256) as running:
         assert any("64 client connections" in note for note in running.started["notes"])
         host, port = running.netloc.split(":")
-        running.until(lambda: running.status()["connections"]["clients"] == 0)  # the one that saw it ready may be closing
+        # The connection that saw the proxy ready may be closing.
+        running.until(lambda: running.status()["connections"]["clients"] == 0)
         held = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(64)]
         try:
             running.until(lambda: running.status()["connections"]["clients"] == 64)
