@@ -134,7 +134,7 @@ async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirec
 
 @pytest.mark.parametrize("listed_first", [True, False])
 async def test_a_sign_in_lists_each_region_once(running: RunningDirectory, listed_first: bool) -> None:
-    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
+    """Requests that wait for the profiles get those of the listing that the sign-in began, under way or ended."""
     await running.directory.start([running.source("acme", "na", "eu")])
     await running.settle(2)
     running.generation, running.ids["eu"] = 2, [31]
