@@ -81,7 +81,7 @@ async def test_ones_own_step_leads_to_amazon(headers: dict[str, str]) -> None:
 
 
 async def test_the_pages_button_begins() -> None:
-    """Its answer is a page that goes on by itself, since a form may lead to this listener alone; the state works."""
+    """The response is a page that goes on by itself, since a form may lead to this listener alone; the state works."""
     program = FakeProgram()
     async with administer(program) as admin:
         async with admin.ask("/login/acme/begin", "POST", own_origin(admin), {}) as answer:
@@ -111,7 +111,7 @@ async def test_only_a_form_of_ours_presses_the_button(headers: dict[str, str]) -
 
 
 async def test_the_question_follows_the_key_form() -> None:
-    """Who came by another site's link and shows the key is asked all the same."""
+    """A person who came by another site's link and enters the key still gets the question."""
     program = FakeProgram(rules=KEYED)
     async with administer(program) as admin:
         async with admin.ask("/login/acme", headers=ELSEWHERE) as answer:
@@ -140,7 +140,7 @@ async def test_the_step_is_known_at_the_redirect_addresss_host(site: str, begins
 
 @pytest.mark.parametrize("ticket", ["1", "", "made-up"])
 async def test_a_ticket_cannot_be_made_up(ticket: str) -> None:
-    """An address that only looks as if somebody had been moved leads to the question."""
+    """An address that only looks like the next step leads to the question."""
     headers = {**NAVIGATION, "Sec-Fetch-Site": "none"}
     async with administer(FakeProgram()) as admin, admin.ask(f"/login/acme?at={ticket}", headers=headers) as answer:
         assert (answer.status, "Set-Cookie" in answer.headers) == (200, False)
@@ -195,7 +195,7 @@ async def test_the_session_goes_along_to_the_redirect_addresss_host() -> None:
 
 
 async def test_a_session_that_goes_along_answers_no_question() -> None:
-    """Whose step it was is asked all the same."""
+    """The question about the step's origin is still put."""
     program = FakeProgram(rules=KEYED, redirect_uri="http://localhost:8081/login/callback")
     async with administer(program) as admin:
         path = await moved(admin, await signed_in(admin), "cross-site")

@@ -37,7 +37,7 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
 
 
 async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
-    """With Amazon's status and the sentence; what nobody can explain is not."""
+    """The refusal has Amazon's status and the sentence; unexplained ones are left out."""
     async with administer(FakeProgram()) as admin:
         admin.history.observe(finished(status=401))
         admin.history.observe(finished(status=401, detail="The profile is another's."))
@@ -133,7 +133,7 @@ async def test_without_a_worker_nothing_works(draining: bool) -> None:
 
 
 async def test_what_changed_is_what_the_audit_stream_took() -> None:
-    """As the program hands the records over."""
+    """The list has the records that the program hands over."""
     record = dated(record_of(ConfigReloaded(True, (), ("clients",), ())) or {}, 1_700_000_000.0)
     async with administer(FakeProgram(records=(record,))) as admin, admin.ask("/console/state") as answer:
         (line,) = json.loads(await answer.text())["changes"]
@@ -161,7 +161,7 @@ async def test_open_invitations_are_listed_without_their_links() -> None:
 
 
 async def test_open_invitations_need_the_key() -> None:
-    """As all that is worth reading."""
+    """The list needs the key, like everything worth reading."""
     async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as admin:
         assert await admin.status("/console/invitations") == 401
         assert await admin.status("/console/invitations", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200

@@ -78,7 +78,7 @@ async def test_a_405_to_an_mcp_client_is_no_4xx() -> None:
 
 
 async def test_of_many_accounts_those_with_the_most_requests_are_shown() -> None:
-    """Of the last minutes: what an account had before does not count."""
+    """Only the last minutes count, not what an account had before."""
     metrics = Metrics("1", wall=lambda: 1_000.0)
     metrics.accounts(names := [f"account-{number:03}" for number in range(MAX_ROWS + 10)])
     traffic = Traffic(metrics.series)
@@ -113,7 +113,7 @@ async def test_what_is_older_than_a_quarter_of_an_hour_is_left_out() -> None:
 
 
 async def test_an_account_that_left_makes_nothing_negative() -> None:
-    """Its series end; what its client asked of others goes on."""
+    """The account's series end; what its client asked of others goes on."""
     metrics = made()
     metrics.observe(finished(status=429))
     traffic = Traffic(metrics.series)
@@ -155,7 +155,7 @@ async def asked(admin: AdminClient, path: str) -> dict[str, Any]:
 
 
 async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
-    """Those who asked, and those who are configured and did not yet."""
+    """The rows are for clients that sent requests, and for configured ones that did not yet."""
     program = FakeProgram(keys=(KnownKey("quiet", ClientKey("abc"), None),))
     async with administer(program) as admin:
         for status in (200, 200, 404, 429, 502):
@@ -224,14 +224,14 @@ async def test_the_list_of_requests_is_bounded() -> None:
 
 
 async def test_the_last_requests_need_the_key() -> None:
-    """As all that is worth reading."""
+    """The list needs the key, like everything worth reading."""
     async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as admin:
         assert await admin.status("/console/requests") == 401
         assert await admin.status("/console/requests", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
 
 
 async def test_failures_are_told_together_with_their_next_step() -> None:
-    """Those with one reason, status and account are one line: how many, whose, the last one's details."""
+    """Failures with one reason, status and account are one line: how many, whose, the last one's details."""
     async with administer(FakeProgram()) as admin:
         for client in ("reporting", "bids", "reporting"):
             changes = {"client": client, "status": 503, "refusal": "no-usable-token", "detail": f"None for {client}."}
@@ -313,7 +313,7 @@ async def test_the_status_shows_refused_requests_without_secrets() -> None:
 
 
 def test_an_answer_from_memory_is_no_refusal() -> None:
-    """Its `detail` says where it came from; that of an error says why Amazon refused."""
+    """The cached answer's `detail` says where it came from; that of an error says why Amazon refused."""
     history = RequestHistory(Metrics("1"))
     history.observe(finished(status=200, detail="The poll was answered from memory, 2 s old."))
     history.observe(finished(status=403, detail="The profile is another's."))
@@ -335,7 +335,7 @@ def test_a_call_of_mcp_is_found_by_its_tools() -> None:
 
 
 def test_a_write_is_found_by_what_it_changed() -> None:
-    """Outcome, counts, objects and members stand in its row; values do not."""
+    """The row has outcome, counts, objects and members; values are left out."""
     history = RequestHistory(Metrics("1"), clean=lambda text: text.replace("canary", "***"))
     changes = ChangedObjects(("campaign/123", "ad-group/4"), 7, ("state", "canary"), (MemberValue("", "state", "X"),))
     write = WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 2))

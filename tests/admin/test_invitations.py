@@ -78,7 +78,7 @@ async def inviting(program: FakeProgram) -> AsyncIterator[Invited]:
 
 @asynccontextmanager
 async def inviting_by_prefix(program: FakeProgram) -> AsyncIterator[Invited]:
-    """The same below `/invite/` of the admin listener, which has a key."""
+    """The invitation pages below `/invite/` of the admin listener, which has a key."""
     program.rules = AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1")
     bound = socket.create_server(("127.0.0.1", 0))
     port = bound.getsockname()[1]
@@ -128,7 +128,7 @@ async def test_an_invited_persons_consent_is_in_force_and_the_link_is_used() -> 
 
 
 async def test_one_link_cannot_push_out_the_sign_ins_of_another() -> None:
-    """Its button, pressed as often as there is room for sign-ins, replaces its own."""
+    """A link's button, pressed as often as there is room for sign-ins, replaces its own."""
     async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
         _, path = await invited.invitation()
         state, cookie = await invited.begin(path)
@@ -155,7 +155,7 @@ async def test_a_sign_in_whose_link_is_no_longer_known_is_not_finished() -> None
 
 
 async def test_the_last_sign_ins_of_a_link_are_the_ones_that_count() -> None:
-    """Somebody who presses the button again goes on with that; the first of too many is forgotten."""
+    """A person who presses the button again goes on with that sign-in; the first of too many is forgotten."""
     async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
         _, path = await invited.invitation()
         begun = [await invited.begin(path) for _ in range(MAX_PER_LINK + 1)]
@@ -232,7 +232,7 @@ async def test_a_link_that_is_revoked_while_somebody_signs_in_does_nothing() -> 
 
 
 async def test_only_the_browser_that_began_can_finish() -> None:
-    """A way back without its cookie, or of a state that nobody began, is not known."""
+    """A callback without its cookie, or with an unknown state, is refused."""
     program = FakeProgram()
     async with inviting(program) as invited:
         _, path = await invited.invitation()
@@ -313,14 +313,14 @@ async def test_nothing_else_of_the_admin_listener_is(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/invite", "/invite/", "/invite/x/y", "/invite/nobodys", "/invite/../status"])
 async def test_what_is_no_link_leads_nowhere(path: str) -> None:
-    """A page that says so, and no problem document of the console's."""
+    """The response is a page with the reason, and no problem document of the console's."""
     async with inviting_by_prefix(FakeProgram()) as invited, invited.admin.ask(path) as answer:
         text = await answer.text()
         assert (answer.status, "Unknown link" in text) == ((404, True) if ".." not in path else (421, False))
 
 
 async def test_without_invitations_the_prefix_is_as_every_path() -> None:
-    """It wants the key, and there is nothing behind it."""
+    """The prefix needs the key, and there is nothing behind it."""
     program = FakeProgram(rules=AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1"))
     async with administer(program) as admin:
         assert await admin.status("/invite/x") == 401

@@ -75,7 +75,7 @@ async def test_metrics_are_served_in_both_formats() -> None:
 
 
 async def test_status_says_which_keys_end_when_and_which_are_used() -> None:
-    """A key is called by the beginning of its digest; what has no end, or was not used, says so."""
+    """The status names a key by the beginning of its digest, and marks one without an expiry or without a use."""
     program = FakeProgram(
         keys=(
             KnownKey("reporting", ClientKey("abcdefabcdef", 1_700_000_000.0, "old pod"), 1_699_999_999.0),
@@ -205,7 +205,7 @@ ODD_HOSTS = (
     b"Host: \xff\xfe\r\n",
     b"Host: [::1\r\n",
 )
-"""None at all, and what load balancers and attackers send."""
+"""Host fields: none, and those that load balancers and attackers send."""
 
 
 async def answer_to(port: int, head: bytes) -> bytes:
@@ -293,7 +293,7 @@ def test_only_a_health_check_may_leave_its_host_out(data: bytes, read: bytes | N
     ],
 )
 def test_only_what_may_be_a_check_is_held_back(beginning: bytes, may: bool) -> None:
-    """Until its head is whole or too long; all else goes on as it comes."""
+    """A check is held back until its head is whole or too long; all other bytes go on as they come."""
     assert may_be_check(beginning) is may
 
 
@@ -440,7 +440,7 @@ async def test_guessing_is_slowed_down() -> None:
 
 
 def test_what_is_logged_of_the_keys_says_how_many_use_them() -> None:
-    """Neither the admin key, nor a session's token, nor what was guessed."""
+    """The text holds neither the admin key, nor a session's token, nor a wrong key."""
     keys = KeyChecker()
     token = keys.open_session(KEY)
     assert not keys.fits("canary-guess", KEY, "10.0.0.1")
@@ -632,7 +632,7 @@ async def test_a_newcomer_takes_the_place_of_the_oldest() -> None:
 
 
 async def test_the_listener_limits_its_connections_and_lets_go_of_them() -> None:
-    """What it serves goes through its limiter, and after its stop nobody is served."""
+    """All connections go through the limiter, and after the stop no request is served."""
     listener = AdminListener(web.Application())
     assert repr(listener) == "<AdminListener not started>"
     bound = socket.create_server(("127.0.0.1", 0))
@@ -678,7 +678,7 @@ async def half_answering(go: asyncio.Event) -> AsyncIterator[tuple[ConnectionLim
 
 
 async def test_an_old_connection_ends_behind_its_response() -> None:
-    """Not in the middle, and the next request gets none."""
+    """The connection does not end in the middle, and the next request gets none."""
     go = asyncio.Event()
     async with half_answering(go) as (limiter, port):
         limiter.max_age = 0.0
@@ -713,7 +713,7 @@ async def half_asked(
 
 
 async def test_an_old_connection_waits_for_the_body_of_its_request() -> None:
-    """And for the response, but for no further request."""
+    """The connection waits for the response too, but for no further request."""
     async with half_answering(asyncio.Event()) as (limiter, port):
         reader, writer = await half_asked(limiter, port)
         writer.write(b" and 1")
@@ -734,7 +734,7 @@ async def test_an_old_connection_does_not_wait_long_for_a_body() -> None:
 
 
 async def test_an_old_connection_without_a_request_ends_at_once() -> None:
-    """As its client connects again by itself."""
+    """The client connects again by itself."""
     go = asyncio.Event()
     go.set()
     async with half_answering(go) as (limiter, port):

@@ -1,4 +1,5 @@
-"""A program with thousands of accounts: `/status` and the console answer a page at a time, and nobody waits."""
+"""A program with thousands of accounts: `/status` and the console answer a page at a time, without delays for
+others."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def names(count: int) -> list[str]:
 
 
 def many(count: int, *special: CredentialStatus) -> FakeProgram:
-    """So many accounts, in no order; those that are special are in their places."""
+    """A number of accounts in no order; the special ones have fixed places."""
     changed = {status.account: status for status in special}
     statuses = [changed.get(name) or credential(name) for name in names(count)]
     return FakeProgram(
@@ -84,7 +85,7 @@ async def test_one_account_is_asked_for_by_its_name() -> None:
 
 
 async def test_all_accounts_are_counted_by_state() -> None:
-    """And those that need somebody stand on each page of `/status`, wherever they are."""
+    """Accounts that need attention are on each page of `/status`, wherever they come in the order."""
     broken = credential("acct-0110", "revoked", expires_at=None)
     async with administer(many(120, broken, credential("acct-0111", "degraded"))) as admin:
         page = await asked(admin, "/status?account=acct-0000")
@@ -121,7 +122,7 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
     ],
 )
 async def test_the_console_finds_accounts_by_name(search: str, found: list[str]) -> None:
-    """Every word is somewhere in it, in any case; those that need somebody come first, as without a search."""
+    """Every word occurs in the name, in any case; accounts that need attention come first, as without a search."""
     broken = credential("acct-0110", "revoked", expires_at=None)
     async with administer(many(120, broken)) as admin:
         page = await asked(admin, f"/console/state?page=1&search={quote(search)}")
@@ -194,7 +195,7 @@ async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
 
 
 async def test_an_account_whose_lists_fail_needs_attention() -> None:
-    """Its login works, and its profiles are missing."""
+    """The account's login works, and its profiles are missing."""
     program = many(60)
     program.unlisted = (ListingFailure("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
     async with administer(program) as admin:
@@ -214,7 +215,7 @@ class Work:
 
 
 async def test_long_work_lets_others_take_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a piece of it took its time, whatever else is ready runs."""
+    """After a long piece of work, everything that is ready runs."""
     work, turns = Work(monkeypatch), 0
     pause = Pauses()
 
@@ -238,7 +239,7 @@ async def test_long_work_lets_others_take_their_turn(monkeypatch: pytest.MonkeyP
 
 
 async def test_long_work_lets_other_processes_take_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that serve requests, or wait for responses."""
+    """The other processes serve requests, or wait for responses."""
     yielded: list[None] = []
     monkeypatch.setattr("proxy.admin.pauses._yield_processor", lambda: yielded.append(None))
     work, pause = Work(monkeypatch), Pauses()
@@ -253,5 +254,5 @@ async def test_long_work_lets_other_processes_take_the_processor(monkeypatch: py
     ("away", "piece"), [(0.0, PIECE_SECONDS), (0.004, 0.001), (0.04, 0.01), (10.0, LONGEST_PIECE_SECONDS)]
 )
 def test_a_piece_is_as_long_as_the_event_loop_is_busy(away: float, piece: float) -> None:
-    """A quarter of what others took: nobody waits much longer, and the work comes to an end."""
+    """A piece takes a quarter of what others took: requests wait little longer, and the work comes to an end."""
     assert next_piece(away) == pytest.approx(piece)

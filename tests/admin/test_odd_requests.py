@@ -48,7 +48,7 @@ async def test_odd_requests_are_no_defects(rules: AccessRules) -> None:
 
 @pytest.mark.parametrize("origin", ODD_TEXTS)
 def test_an_odd_origin_is_another_ones(origin: str) -> None:
-    """Also one that no reader of addresses takes."""
+    """An origin that no parser accepts is foreign as well."""
     assert not is_own_origin(origin, "127.0.0.1:8081")
 
 

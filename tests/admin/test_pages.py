@@ -1,4 +1,5 @@
-"""A new login beside one that works: what would be lost decides whether it is put in force, asked about, or refused."""
+"""A new login next to a working one: the profiles that would be lost decide whether it is put in force, asked about, or
+refused."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def test_what_is_lost_decides(
     lost: tuple[ReachedProfile, ...],
     uncertain: tuple[str, ...],
 ) -> None:
-    """Nothing: at once. Something, or nobody knows: a question. Everything: a refusal that can be insisted against."""
+    """A loss of nothing puts it in force at once; some or an unknown loss is a question; a loss of everything is a
+    refusal that a person can override."""
     gained = tuple(profile for profile in granted.profiles if profile not in known)
     assert compare(known, granted) == Comparison(decision, len(known), len(granted.profiles), lost, uncertain, gained)
 
@@ -108,7 +110,7 @@ async def press(admin: AdminClient, landed: dict[str, str], insisted: str = "") 
     ids=["nothing lost", "revoked", "pending", "nothing known", "another account's profiles"],
 )
 async def test_where_nothing_is_lost_nothing_is_asked(program: FakeProgram) -> None:
-    """The same profiles or more, or no working login to lose: connected at once."""
+    """The same profiles or more, or no working login to lose, connect at once."""
     async with administer(program) as admin:
         status, _, _ = await land(admin)
     assert (status, program.adopted, outcomes(program)) == (200, ["acme"], ["connected"])
@@ -151,7 +153,7 @@ async def test_losing_some_profiles_takes_a_word(state: str) -> None:
 
 
 async def test_another_persons_login_is_refused_unless_insisted() -> None:
-    """None of the profiles in common: only the account's name, typed, puts it in force; a wrong one asks again."""
+    """Without a profile in common only the account's name, typed, puts the login in force; a wrong name asks again."""
     program = FakeProgram(granted=GrantedProfiles((ABROAD,)))
     async with administer(program) as admin:
         status, page, landed = await land(admin)
@@ -206,7 +208,7 @@ async def test_a_question_cannot_be_answered_by_another_landing() -> None:
 
 
 async def test_a_reload_meanwhile_ends_the_question() -> None:
-    """What was granted to another application than the configured one is not put in force."""
+    """A grant for another application than the configured one is not put in force."""
     program = FakeProgram(granted=GrantedProfiles((profile(111),)))
     async with administer(program) as admin:
         _, _, landed = await land(admin)

@@ -41,7 +41,7 @@ async def test_a_scrape_has_all_metrics() -> None:
 
 
 async def test_who_takes_gzip_gets_it() -> None:
-    """As Prometheus does: the same text in a twentieth of the bytes."""
+    """Prometheus accepts gzip: the same text in a twentieth of the bytes."""
     async with administer(FakeProgram()) as admin:
         admin.metrics.accounts(f"acct-{number}" for number in range(3000))
         head, _, body = (await raw(admin, "GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip")).partition(b"\r\n\r\n")
@@ -91,7 +91,7 @@ async def test_a_family_begins_a_run() -> None:
 
 
 async def test_head_has_no_body() -> None:
-    """Nothing is written for nobody."""
+    """The response has headers only."""
     async with administer(FakeProgram()) as admin:
         answer = await raw(admin, "HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip")
         assert answer.startswith(b"HTTP/1.1 200 ")
@@ -132,7 +132,7 @@ async def test_liveness_does_not_wait_for_a_scrape(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_scraper_that_leaves_is_no_defect() -> None:
-    """It is gone in the middle of the answer: the rest is not sent, and nothing is reported."""
+    """The client disconnects in the middle of the response: the rest is not sent, and nothing is reported."""
     program = FakeProgram()
     async with administer(program) as admin:
         admin.metrics.accounts(f"acct-{number}" for number in range(3000))

@@ -106,7 +106,7 @@ async def test_a_state_works_once() -> None:
 
 @pytest.mark.parametrize("case", ["no cookie", "wrong cookie", "wrong state", "no state"])
 async def test_only_the_browser_that_began_can_finish(case: str) -> None:
-    """A state without its cookie, or a made-up one, ends in a page that says so, and the sign-in stays good."""
+    """A state without its cookie, or a made-up one, ends in a page with the reason, and the sign-in stays valid."""
     program = FakeProgram()
     async with administer(program) as admin:
         state, cookie = await begin(admin)
