@@ -62,7 +62,7 @@ def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_server_is_signalled_and_waited_for_as_a_child(number: int, code: int) -> None:
-    """It gets the signal itself, and its exit code is told as `subprocess` does."""
+    """The server gets the signal itself, and its exit code is as in `subprocess`."""
     server = ReadyProcess("proxy.simulator", "--base-port", "0")
     try:
         server.first(lambda line: "control_url" in line)

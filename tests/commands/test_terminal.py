@@ -1,4 +1,4 @@
-"""What commands say beside their answer: the commands that they suggest can be typed as they stand."""
+"""What commands print next to their answer: a reader can type the suggested commands as they are."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ async def test_status_says_what_to_type(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_problems_are_told_without_keys_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever wrote one in the wrong place may show the line to others."""
+    """A person who wrote a key in the wrong place may show the line to others."""
     terminal.complain("--admin: adsproxy_SECRETSECRET is no address\nclients: incomplete")
     assert capsys.readouterr().err == "ads-proxy: --admin: adsproxy_*** is no address\nads-proxy: clients: incomplete\n"

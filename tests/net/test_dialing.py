@@ -123,7 +123,7 @@ async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted:
 
 
 async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
-    """The peer speaks plain HTTP; the error says so without OpenSSL terms."""
+    """The peer speaks plain HTTP; the error explains it without OpenSSL terms."""
 
     async def script(wire: Wire) -> None:
         await wire.until(lambda: bool(wire.received))

@@ -67,7 +67,7 @@ MCP: dict[str, object] = {"path": "/mcp", "operation": "unknown", "operation_cla
     ],
 )
 def test_a_stream_that_an_mcp_server_does_not_have_is_no_failure(changes: dict[str, Any], failed: bool) -> None:
-    """Noted or told: clients ask for it in passing. It is among the last requests all the same."""
+    """Clients ask for the stream in passing, noted or as an event. The request is still among the last requests."""
     noted, told, values = RecentRequests(), RecentRequests(), {**MCP, **changes}
     told.keep(finished(**values), 1.0)
     kind = KIND._replace(**{name: values[name] for name in ("method", "operation", "operation_class")})

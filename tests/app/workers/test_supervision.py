@@ -36,7 +36,7 @@ NOW = 1000.0
 def test_a_worker_is_given_up_where_it_stands_still(
     phase: WorkerPhase, since: float, beat: float, looked_at: float, verdict: WorkerEnd | None
 ) -> None:
-    """By its beat, or by how long it starts, and not where whoever looks was held up, too."""
+    """A late beat or a long start decides, unless the watching process was held up, too."""
     assert assess(WorkerHealth(phase, since, beat), NOW, looked_at) == verdict
 
 
