@@ -116,7 +116,7 @@ CONSENTS = {
     0.5: "AdsProxyConsentLastDay",
     -1: "AdsProxyConsentOver",
 }
-"""Which alert fires when a consent ends in so many days."""
+"""Which alert fires so many days before a consent expires."""
 
 
 def test_consents_that_end_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_client_that_is_refused_and_errors_fire(amazon: SimulatedAmazon, tmp_p
 
 
 def test_a_bad_configuration_fires_until_it_is_mended(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """As the reload counts it."""
+    """The alert follows the reload's counter."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         watch = Watch(running, tmp_path)

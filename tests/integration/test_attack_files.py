@@ -84,7 +84,7 @@ def is_served(running: Serving, context: ssl.SSLContext | None) -> bool:
 
 
 def answers(connection: http.client.HTTPConnection) -> bool:
-    """Whether the proxy serves the client; where not, it connects anew for its next request."""
+    """Whether the proxy serves the client; if not, the client connects again for its next request."""
     try:
         return status_of(connection) == 200
     except (OSError, http.client.HTTPException):

@@ -136,7 +136,7 @@ def test_the_demo_serves_and_says_that_it_is_one(demo: Container) -> None:
 
 
 def test_its_root_cannot_be_written(demo: Container) -> None:
-    """Neither the program's files nor the root; nothing at all is writable but what podman itself provides."""
+    """Neither the program's files nor the root can be written: only what podman itself provides."""
     for place in ("/x", "/opt/ads-proxy/x", "/etc/x"):
         assert "Read-only file system" in podman("exec", demo.name, "sh", "-c", f"touch {place} 2>&1 || true")
 
@@ -203,7 +203,7 @@ def _query(port: int, expression: str) -> float | None:
 
 
 def test_compose_brings_the_demo_by_its_profile(image: str, env_file: Path, tmp_path: Path) -> None:
-    """`--profile demo`: profiles without a login, a tool that asks for them, and Prometheus with the rules, reading."""
+    """`--profile demo` starts profiles without a login, a client that asks for them, and Prometheus with the rules."""
     override = tmp_path / "override.yml"
     prometheus = build_prometheus("ads-proxy-test-prometheus", tmp_path)
     override.write_text(f"services: {{prometheus: {{image: {prometheus}}}}}\n", encoding="utf-8")
