@@ -1,6 +1,6 @@
 """Programs that are started once and look new to each test: the simulator that stands for Amazon, a browser.
 
-A module whose simulator has other options says so by a `simulator` of its own, and one with another browser likewise.
+A module whose simulator has other options has a `simulator` fixture of its own, and one with another browser likewise.
 """
 
 from __future__ import annotations

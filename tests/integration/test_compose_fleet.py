@@ -1,6 +1,6 @@
 """`docker compose --profile fleet`, run by podman-compose: three replicas, Valkey, nginx and Prometheus.
 
-The simulator stands in Amazon's place. One fleet, signed in once, for all tests; the last one ends it.
+The simulator replaces Amazon. One fleet, signed in once, for all tests; the last one ends it.
 Valkey's image is a stand-in with Debian's Redis or Valkey; nginx is a wheel's, as Debian's is older than what
 `config/nginx/fleet.conf` needs. Grafana is not run: what its dashboard asks for is asked of Prometheus.
 """

@@ -1,6 +1,6 @@
 """The pictures of the console in docs/: taken of the running program, and still what the page looks like.
 
-`make screenshots` writes them anew.
+`make screenshots` takes them again.
 """
 
 from __future__ import annotations

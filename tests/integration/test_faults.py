@@ -1,8 +1,8 @@
 """The matrix of faults: each row of docs/development/faults.md that names this file, on the running program and the
 simulator.
 
-A row says what a tool gets while something is wrong, what the program says of itself meanwhile, and that it serves
-again once that is over. The rows here and there are held against each other.
+A row says what a client gets during a fault, what the program reports meanwhile, and that it serves again afterwards.
+The rows here and there are compared.
 """
 
 from __future__ import annotations

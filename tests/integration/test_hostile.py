@@ -323,7 +323,7 @@ def test_memory_stays_bounded(
         finally:
             over.set()
             watching.join()
-        print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {load.total} beside")
+        print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {load.total} requests")
         assert (peak - before) / MIB < most
         assert load.statuses.keys() == {200}
         assert not load.failures

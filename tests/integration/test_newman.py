@@ -1,6 +1,6 @@
 """Amazon's own Postman collection, run by newman through the proxy, without keys and with one.
 
-The collection lies beside the project as data to test with; where it does not, these tests are skipped.
+The collection lies next to the project as data to test with; where it does not, these tests are skipped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Amazon's collection of the unified API, run by newman through the proxy, without keys and with one.
 
-It is run where it lies beside the project; one in its form, made from Amazon's specifications, is run everywhere.
+It is run where it lies next to the project; one in its form, made from Amazon's specifications, is run everywhere.
 """
 
 from __future__ import annotations

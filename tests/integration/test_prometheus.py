@@ -1,6 +1,6 @@
 """Debian's Prometheus, with the project's own configuration, scrapes the running proxy and answers the dashboard.
 
-Two things differ from the project's files: targets.yml, as it does for everybody, and a scrape every second.
+Two things differ from the project's files: targets.yml, as in every installation, and a scrape every second.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The unit of config/systemd under a real systemd: the init of a container that has the project's own image.
 
-Amazon is the simulator, as a service beside it. The container is privileged, as systemd makes the service's own small
+Amazon is the simulator, as a service next to it. The container is privileged, as systemd makes the service's own small
 world in it; what it would change of the machine's kernel is masked.
 """
 

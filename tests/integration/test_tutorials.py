@@ -1,6 +1,6 @@
 """The tutorials work to the letter: their blocks are typed into terminals, one page after the other.
 
-What stands in `<...>` is filled in from the first page's own table, and ports are free ones; nothing else is changed.
+Text in `<...>` is replaced from the first page's own table, and ports are free ones; nothing else is changed.
 Amazon is the simulator, which a section of the first page leads to.
 """
 

@@ -36,7 +36,7 @@ def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, 
     old, new = tmp_path / "old" / "state", tmp_path / "new" / "state"
     old.parent.mkdir()
     new.mkdir(parents=True)
-    (new / "left-over").write_text("of somebody else")
+    (new / "left-over").write_text("of another program")
     with serving(tmp_path, configuration(amazon, old)) as running:
         sign_in(running.path)
         running.until(lambda: running.get("/v2/profiles")[0] == 200)

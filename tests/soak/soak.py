@@ -1,4 +1,4 @@
-"""A soak: tools of several kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
+"""A soak: clients of several kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
 
 python -m tests.soak --seconds 1800
 """
@@ -53,7 +53,8 @@ class Footprint:
 
 @dataclass
 class Soak:
-    """See the module's docstring. `windows` are (disruption, from, to); a `pace` of 0.2 is five times as fast."""
+    """A soak of a program with troubles one after another. `windows` are (disruption, from, to); a `pace` of 0.2 is
+    five times as fast."""
 
     folder: Path
     amazon: SimulatedAmazon
@@ -122,7 +123,7 @@ class Soak:
             self.running.process.signal(signal.SIGHUP)
 
     def harm_state(self) -> None:
-        """What the program holds is written anew, and the directory watched again."""
+        """Damage the state: what the program holds is written again, and the directory watched again."""
         watches = self._watches()
         for name, harm in AT_THE_STATE:
             with self._act(name):
@@ -227,7 +228,8 @@ class Soak:
         return sum('"event":"request"' in line for line in list(self.logs[-1]))
 
     def miscounted(self, asked: list[Asked]) -> list[str]:
-        """Requests that the log has otherwise, or not at all, or that nobody made; killed programs lose their last."""
+        """Requests that the log has otherwise, or not at all, or that no client made; killed programs lose their
+        last."""
         logged: dict[str, int] = {}
         excused: set[str] = set()
         for number, log in enumerate(self.logs):
