@@ -358,7 +358,7 @@ def test_the_operations_of_these_tests_are_what_they_are_taken_for() -> None:
     }
 
 
-# --- beside the published table, and beside a default ads account
+# --- next to the published table, and with a default ads account
 
 
 def test_the_table_that_routing_asks_is_asked() -> None:
@@ -381,7 +381,7 @@ def test_the_table_that_routing_asks_is_asked() -> None:
     ],
 )
 def test_the_placeholders_of_a_row_say_whether_its_path_names_an_account(path: str, target: bytes, rule: str) -> None:
-    """The placeholders of an added row say so; a corrected row keeps the published names."""
+    """The placeholders of an added row count; a corrected row keeps the published names."""
     table = amend(PUBLISHED, [Amendment("GET", path, scope=ScopeRule.REQUIRED)])
     asked = summary(request(b"GET", target, fields(scopes=(b"123",))), table)
     verdict = evaluate_request(policy(**PROFILED), asked)

@@ -18,15 +18,15 @@ NOT_TO_SERVE = {
     "rich": "draws tables and progress of other commands",
     "pygments": "rich brings it along",
     "cryptography": "seals the state that a memory store does not keep, and reads a certificate that is not configured",
-    "redis": "`state.url` names none",
+    "redis": "`state.url` is unset",
     "opentelemetry": "`telemetry.otlp` is not set",
     "requests": "what traces are sent with",
-    "jsonschema": "a tool of the tests",
+    "jsonschema": "for the tests alone",
     "proxy.simulator": "for `demo` and `simulate`",
     "proxy.commands.cli": "reads the other commands",
     "proxy.config.reference": "writes the pages about keys",
     "proxy.tokens.file_store": "`state.url` is `memory:`",
-    "proxy.tokens.redis_store": "`state.url` names none",
+    "proxy.tokens.redis_store": "`state.url` is unset",
     "proxy.observability.traces": "`telemetry.otlp` is not set",
 }
 """What a configuration that is as small as can be has no use for, and why."""

@@ -425,8 +425,8 @@ def test_each_word_is_a_datagram(tmp_path: Path, abstract: bool) -> None:
     name = f"@{tmp_path}" if abstract else str(tmp_path / "notify")
     with listening(f"\0{tmp_path}" if abstract else name) as listener:
         manager = ServiceManager(NotifySettings(name))
-        manager.ready("Serving tools.")
-        assert heard(listener) == ["READY=1", "STATUS=Serving tools."]
+        manager.ready("Serving clients.")
+        assert heard(listener) == ["READY=1", "STATUS=Serving clients."]
         manager.stopping(3, 30.0)
         assert heard(listener) == ["STOPPING=1", "STATUS=Draining 3 requests.", "EXTEND_TIMEOUT_USEC=45000000"]
 

@@ -180,7 +180,7 @@ class Upstream:
                 break
             at = end
         self.streams[wire] = Stream(bytes(wire.raw[at:]), "")
-        if wire not in self.wires:  # accepted between two cases: nobody else will end it
+        if wire not in self.wires:  # accepted between two cases: nothing else will end it
             wire.transport.close()
 
     async def _serve_one(self, wire: Wire, at: int) -> int | None:

@@ -1,6 +1,6 @@
 """The diffs of CONTRIBUTING.md are whole: applied to a copy of the checkout, nothing else has to be touched.
 
-One copy gets all five, since each start of the tools takes seconds.
+One copy gets all five, since each start of the linters takes seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.programs import ROOT
 
-pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs tools on another checkout
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs linters on another checkout
 
 SIZES = {
     "To add a configuration key": (2, 4),

@@ -187,7 +187,7 @@ async def test_a_host_that_never_shakes_hands_is_a_504(running: Running) -> None
         await bench.upstream.wires[0].end()
 
 
-# --- names and addresses beside each other
+# --- names and addresses next to each other
 
 
 async def test_a_name_whose_lookup_hangs_is_nobody_elses_outage(

@@ -170,7 +170,7 @@ async def test_replicas_list_early_for_what_nobody_knows_at_the_pace_of_one(
     assert running.asked == [("acme", "na")] * 2
     second.directory.list_again("acme")
     await second.settle(2)
-    assert running.asked == [("acme", "na")] * 3, "somebody who signs in waits for nothing"
+    assert running.asked == [("acme", "na")] * 3, "a person who signs in waits for nothing"
 
 
 @pytest.mark.parametrize("changed", [{"lineage": "e" * 64}, {"client_id": "another"}])

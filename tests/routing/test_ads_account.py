@@ -325,7 +325,7 @@ def published() -> tuple[Described, ...]:
 def test_every_published_operation_has_its_rule(published: tuple[Described, ...]) -> None:
     """All 723 operations of Amazon's files are found in the table, with the strongest rule that any file has.
 
-    Four of them are optional though a file says required: a caller of another file has no Scope to send.
+    Four of them are optional though a file says required: a client of another file has no Scope to send.
     """
     assert len(published) == 723
     rules: dict[tuple[str, str], str] = {}

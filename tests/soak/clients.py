@@ -1,6 +1,6 @@
 """Kinds of client that send requests without end, each in a thread, and the outcome of each request.
 
-A request comes to a status, or to a word: `refused` (nobody listened), `ended` (the connection ended without an
+A request comes to a status, or to a word: `refused` (no listener), `ended` (the connection ended without an
 answer), `cut` (within one), `late` (no answer in time). Whether that is right is for `soak` to say.
 """
 

@@ -207,7 +207,7 @@ class Soak:
             "requests": len(asked),
             "outcomes": dict(Counter(f"{one.kind}: {one.outcome}" for one in asked).most_common()),
             "happened": dict(self.done),
-            "lost": [f"{one.kind}: {one.outcome} amid {self.names(one)}" for one in lost],
+            "lost": [f"{one.kind}: {one.outcome} during {self.names(one)}" for one in lost],
             "miscounted": self.miscounted(asked),
             "before": before,
             "after": after,
@@ -246,7 +246,7 @@ class Soak:
         unseen = {name for name in logged if name.split("-")[0] not in excused} - {one.request_id for one in told}
         nameless = sum(not one.request_id for one in asked)
         if len(unseen) > nameless:
-            wrong.append(f"{len(unseen)} requests are in the log alone, and only {nameless} tools got no answer's head")
+            wrong.append(f"{len(unseen)} requests are in the log alone, and only {nameless} clients got no head")
         return wrong
 
 
