@@ -72,7 +72,7 @@ class RefreshCause(StrEnum):
     RETRY = "retry"
     """The attempt before failed."""
     PROBE = "probe"
-    """To learn whether the refresh token still works."""
+    """A renewal that finds out whether the refresh token still works."""
     OPERATOR = "operator"
     SIGN_IN = "sign-in"
     SHARED = "shared"

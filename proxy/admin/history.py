@@ -110,7 +110,7 @@ class RequestHistory:
         return self.recent.failures()
 
     def cleaned(self, request: RecentRequest) -> RecentRequest:
-        """Without secrets, as it may be shown. It costs more than to find the request."""
+        """The request without secrets, as it may be shown. That costs more than to find the request."""
         return request.cleaned(self._clean)
 
     def take(self, request: RecentRequest) -> None:
@@ -177,7 +177,7 @@ _NOTHING: Final = Tally()
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """By client and by account; empty names are those of requests that ended before they were known."""
+    """The tallies by client and by account; empty names are those of requests that ended before they were known."""
 
     clients: Mapping[str, Tally]
     accounts: Mapping[str, Tally]

@@ -560,7 +560,7 @@ class Soonest:
         keep(self._latest_first, (-at, name))
 
     def found(self) -> tuple[tuple[float, str], ...]:
-        """In no order."""
+        """The moments and names, in no order."""
         return tuple((-at, name) for at, name in self._latest_first)
 
 

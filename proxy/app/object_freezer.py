@@ -55,7 +55,7 @@ class ObjectFreezer:
 
 @contextlib.contextmanager
 def freezing() -> Iterator[None]:
-    """For what makes many objects that stay: no collection looks at them, neither now nor later."""
+    """Keep the objects of the block, many of which stay, out of every collection, now and later."""
     enabled = gc.isenabled()
     gc.disable()
     try:

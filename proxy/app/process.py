@@ -137,8 +137,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @contextlib.contextmanager
 def frequent_thread_switches() -> Iterator[None]:
-    """For a thread that works for seconds: the event loop gets the interpreter ten times as often as usual. One thread
-    at a time."""
+    """Switch threads ten times as often as usual while a thread works for seconds, so that the event loop gets the
+    interpreter. One thread at a time."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(usual / 10)
     try:

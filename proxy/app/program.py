@@ -506,7 +506,7 @@ class Program:
         return notice_channels(config, self.session, self.trusted)
 
     def _tell(self, event: Event) -> None:
-        """For an observer that tells something itself."""
+        """Pass on an event of an observer."""
         self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:

@@ -245,7 +245,7 @@ class ShownChange:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> ShownChange:
-        """When, who, for whom, what, and what became of it. Pure."""
+        """The time, the actor, the account, the action and the outcome of a record. Pure."""
         own = _part(record, "ads_proxy")
         cells = (
             str(record.get("@timestamp", ""))[:19].replace("T", " "),

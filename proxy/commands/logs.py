@@ -196,7 +196,7 @@ class LogFile:
 # --- Log lines for people --------------------------------------------------------------------------------
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-"""From the quietest to the loudest."""
+"""The levels from the quietest to the loudest."""
 _STYLES = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
 _SHOWN_APART = frozenset({"timestamp", "level", "event"})
 _OF_REQUESTS = frozenset(get_args(AccessField))

@@ -52,7 +52,7 @@ class AddressCounts(Protocol):
     """How many connections there are from which address."""
 
     def enter(self, address: str) -> int:
-        """One more; gives how many there are now."""
+        """Count one more connection; returns how many there are now."""
         ...
 
     def leave(self, address: str) -> None: ...

@@ -181,7 +181,7 @@ class AccessLines:
         return f"<AccessLines: {len(self._lines)} formats, {len(self._texts)} texts>"
 
     def choose(self, fields: Fields) -> None:
-        """From now on lines have these members."""
+        """Choose the members of all lines from now on."""
         self._fields = fields
         self.forget()
 

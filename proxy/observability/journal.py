@@ -239,7 +239,7 @@ class Journal:
         return self._metrics.in_flight
 
     def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
-        """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
+        """Note requests, from now on, when `later`, such as the event loop's `call_soon`, calls what it is given."""
         self._batch.later = later
 
     def entry(self, kind: RequestKind, status: int, *, is_write: bool = False) -> JournalEntry:

@@ -198,7 +198,7 @@ class Logs:
         self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
 
     def redact(self, secrets: Iterable[Secret]) -> None:
-        """From now on these never appear in a line, whatever carries them."""
+        """Mask these values in every line from now on, whatever carries them."""
         self.redaction.know(secrets)
         self._access_lines.forget()
 

@@ -92,7 +92,7 @@ def _counter(
 def _gauge(
     name: str, text: str, labels: Labels = (), *, first: float | None = None, on: Mapping[type[Event], str] = {}
 ) -> str:
-    """With `first` it is there from the start. `on` has the field that is the value."""
+    """Declare a gauge; with `first` it has a value from the start. `on` has the field that is the value."""
     instrument = Instrument(InstrumentKind.GAUGE, name, text, labels)
     known = () if first is None else ((),)
     DECLARED.append(Declaration(instrument, known, first or 0.0, on or {}))

@@ -81,7 +81,8 @@ def _shown(value: object) -> str:
 
 
 def _request(values: Mapping[str, object], columns: int) -> list[str]:
-    """When, what was answered, what was asked; then what it was, whose, and how long it took, as far as it fits."""
+    """The columns of a request: time, status and target first; then operation, client and duration, as far as they
+    fit."""
     given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ())}
     begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
     path, behind = given.get("path", ""), _behind(given)

@@ -199,7 +199,7 @@ class SharedRequestNumbers(RequestNumbers):
         self._numbers = numbers
 
     def write(self) -> None:
-        """Before any of these requests' answers has left whole."""
+        """Write the numbers for the other process, before any of these requests' responses has left whole."""
         self._numbers[0], self._numbers[1] = self.count.value, self.seen
         if self.durations is not None and self.upstreams is not None:
             self.durations.write()

@@ -113,7 +113,7 @@ def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:
 MAX_LIST: Final = 64 * 1024 * 1024
 """Bytes of a list before it is compressed; far above what `listing` reads of Amazon's."""
 _LONG: Final = 500
-"""From so many entries on, writing takes milliseconds."""
+"""The number of entries from which writing takes milliseconds."""
 _LEVEL: Final = 1
 """The level of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
 
@@ -198,13 +198,13 @@ class SharedLists(Generic[T]):
         return f"<SharedLists: {len(self._known)} seen, {self._leases!r}>"
 
     def follow(self, listener: LeaseListener) -> None:
-        """See `Leases.follow`."""
+        """Pass on news to the listener, as `Leases.follow` does."""
         self._leases.follow(listener)
 
     def lease(
         self, source: ProfileSource, region: str, lineage: str, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[T]]:
-        """See `Leases.lease`."""
+        """Wait for the lease of an account's list, as `Leases.lease` does."""
         return self._leases.lease(self._lease_request(source, region, lineage), urgency)
 
     async def newest(self, source: ProfileSource, region: str, lineage: str) -> SharedContent[T] | None:

@@ -240,7 +240,7 @@ class Placed:
 
 
 WHO = ("user", "client_id", "region", "profile", "account", "kind")
-"""By what orders are counted."""
+"""The values by which orders are counted."""
 
 
 @dataclass(slots=True)

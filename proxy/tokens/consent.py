@@ -48,7 +48,7 @@ class ConsentPhase(StrEnum):
     """The phase of a consent's life."""
 
     NONE = "none"
-    """There is no refresh token, so there is no consent to speak of."""
+    """The account has no refresh token, so it has no consent."""
     UNKNOWN = "unknown"
     ENDLESS = "endless"
     HOLDING = "holding"
@@ -82,7 +82,7 @@ class Consent:
 
     @property
     def ends_at_the_latest(self) -> float | None:
-        """For a consent of an unknown day: when it has ended, if it has an end at all."""
+        """When a consent of an unknown day has ended at the latest, if it has an end at all."""
         if self.given_at is not None or self.first_seen is None or self.is_endless:
             return None
         return self.first_seen + LIFETIME.total_seconds()

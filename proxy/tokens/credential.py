@@ -148,7 +148,7 @@ class Credential:
             self._waiters.release()
 
     async def adopt(self, grant: Grant) -> None:
-        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds.
+        """Put the two tokens of a sign-in in force at once. Returns when the write held, or after a few seconds.
 
         Raises `ApplicationChanged` where the account has another application by now.
         """
@@ -575,7 +575,7 @@ class TokenSharing:
     def lease(
         self, source: TokenSource, refresh_token: Secret, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[Grant]]:
-        """See `Leases.lease`."""
+        """Wait for the lease of the account's token request, as `Leases.lease` does."""
         return self._leases.lease(self._lease_request(source, refresh_token), urgency)
 
     async def publish(self, lease: Lease[Grant], grant: Grant, keeper: RefreshTokenKeeper) -> None:
@@ -590,7 +590,7 @@ class TokenSharing:
             self._see(await self._leases.announce(self._lease_request(source, refresh_token), grant))
 
     async def newest(self, source: TokenSource, refresh_token: Secret) -> SharedContent[Grant] | None:
-        """See `Leases.newest`."""
+        """The shared token that is newer than the known one, as from `Leases.newest`."""
         return await self._leases.newest(self._lease_request(source, refresh_token))
 
     def is_news(self, shared: SharedContent[Grant]) -> bool:

@@ -89,7 +89,7 @@ class RedisConnection:
         return open_client(self.address, PREFIX, PATIENCE, PATIENCE)
 
     def _open_reader(self) -> RedisClient:
-        """For reads that wait for news."""
+        """Open a client for reads that wait for news."""
         return open_client(self.address, PREFIX, PATIENCE, BLOCK + PATIENCE)
 
     @staticmethod
@@ -453,7 +453,7 @@ class ClusterClient:
                 await self._close_if_unused(cluster)
 
     async def _close_if_unused(self, cluster: Any) -> None:
-        """In a task of its own, which a cancelled command does not end."""
+        """Close an unused cluster client in a task of its own, which a cancelled command does not end."""
         if not self._uses[cluster]:
             del self._uses[cluster]
             self._closing.add(closing := asyncio.create_task(_close_cluster(cluster)))

@@ -205,7 +205,7 @@ class RedisStore:
         await self._connection.close()
 
     def _spread_news(self) -> None:
-        """To those who share something else than tokens: anything may have been published."""
+        """Tell those who share something else than tokens that anything may have been published."""
         for leases in self._shared.values():
             leases.hear("")
 
@@ -322,7 +322,7 @@ delays none."""
 MAX_CONTENT: Final = 16 * 1024 * 1024
 """Bytes of one value, encrypted. What is longer is not shared."""
 LONG: Final = 64 * 1024
-"""From so many bytes on, what is read is read in a thread: the event loop has requests to serve."""
+"""Bytes from which a value is read in a thread: the event loop has requests to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +349,7 @@ class RedisLease(Generic[T]):
 
 
 class RedisLeases(Generic[T]):
-    """See `leases.Leases`. Each replica has one of each form, for all its accounts."""
+    """The leases of one form, for all accounts of a replica; see `leases.Leases`."""
 
     def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: SharedFormat[T]) -> None:
         self._connection, self._cipher, self._form = connection, cipher, form

@@ -262,7 +262,7 @@ class Descriptors:
     listening: tuple[int, ...]
 
     def arguments(self) -> tuple[str, ...]:
-        """For a command line."""
+        """The arguments for a worker's command line."""
         return tuple(map(str, (self.channel, self.numbers, self.counts, self.workers, *self.listening)))
 
     def inherited(self) -> tuple[int, ...]:

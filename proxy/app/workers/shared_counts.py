@@ -72,7 +72,7 @@ class ClaimedCell(SharedCell):
             self._numbers[0] = value
 
     def claim(self) -> None:
-        """One more is about to begin."""
+        """Count a request that is about to begin."""
         self._numbers[0] += 1
         self._claimed = True
 
@@ -191,7 +191,7 @@ class ConnectionMemory:
 
     @staticmethod
     def size(workers: int) -> int:
-        """In bytes."""
+        """The size of the file, in bytes."""
         return (_HOSTS + (1 + _HOSTS) * _COUNTED * workers) * 8
 
     def locked(self, row: int) -> AbstractContextManager[None]:
@@ -371,11 +371,11 @@ class AddressMemory:
 
     @staticmethod
     def size(workers: int) -> int:
-        """In bytes."""
+        """The size of the file, in bytes."""
         return _COUNTS_AT + workers * _ROWS * _COUNT_BYTES
 
     def choose_key(self) -> None:
-        """Before anybody counts."""
+        """Choose the key that hides addresses, before any process counts."""
         self._memory[:_KEY_BYTES] = os.urandom(_KEY_BYTES)
 
     def digest(self, address: str) -> int:
@@ -425,7 +425,7 @@ class SharedAddressCounts:
         )
 
     def enter(self, address: str) -> int:
-        """One more; gives how many there are now. An address for which there is no room is counted here alone."""
+        """Count one more connection; returns how many there are now. An address without room is counted here alone."""
         own = self._own[address] = self._own.get(address, 0) + 1
         memory = self._memory
         known = self._rows.get(address)
@@ -439,7 +439,7 @@ class SharedAddressCounts:
             return memory.total(row)
 
     def leave(self, address: str) -> None:
-        """One less. A row that is left is free by that alone, so no lock is needed."""
+        """Count one less. A row that is left is free by that alone, so no lock is needed."""
         own = self._own[address] = self._own[address] - 1
         known = self._rows.get(address)
         if known is not None:
@@ -514,7 +514,7 @@ except ImportError:  # Windows has none
     fcntl = None
 
 _ATTEMPTS: Final = 20_000
-"""To get a lock that is held for a microsecond."""
+"""How often a lock that is held for a microsecond is tried."""
 
 
 def are_possible() -> bool:

@@ -9,9 +9,9 @@ from typing import Final
 from proxy.backoff import backoff
 
 HANG_SECONDS: Final = 5.0
-"""Without a turn of its event loop."""
+"""Seconds without a turn of its event loop after which a worker hangs."""
 START_SECONDS: Final = 120.0
-"""With 10,000 stored accounts and a busy machine it took 35."""
+"""Seconds within which a worker must begin to serve. With 10,000 stored accounts and a busy machine it took 35."""
 STEADY_SECONDS: Final = 1.0
 """A worker that served for so long did not end because of how it began."""
 LOOK_SECONDS: Final = 0.5

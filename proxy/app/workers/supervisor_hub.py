@@ -176,7 +176,7 @@ class SupervisorHub:
         return {"slots": slots, "tls": self.tls.to_document()}
 
     async def tell_all(self, accounts: Mapping[str, object]) -> None:
-        """After a reload: the tokens and the lists that changed or are gone."""
+        """Tell all workers, after a reload, the tokens and the lists that changed or are gone."""
         given, pause = self._given_tokens, Pauses()
         self._given_tokens = {account: given[account] for account in accounts if account in given}
         for account in accounts:

@@ -32,7 +32,7 @@ MESSAGES: Final = frozenset(
     f"report-{name}" for name in ("left", "ordered", "polled", "saw", "gone", "given-back", "throttled", "taken")
 )
 _MAX_TURNS: Final = 1024
-"""More than are on their way to workers at one time."""
+"""More turns than are on their way to workers at one time."""
 
 
 # --- In a worker -------------------------------------------------------------------------------------------------
