@@ -338,7 +338,7 @@ def test_compose_keeps_a_given_admin_key(tmp_path: Path) -> None:
     assert "key: 16" in _start_of_proxy(tmp_path, environ, demo_is_up=False).stdout
 
 
-def test_compose_runs_the_demo_only_beside_its_profile(tmp_path: Path) -> None:
+def test_compose_runs_the_demo_only_with_its_profile(tmp_path: Path) -> None:
     """No credentials, and the container of the profile is up: the demo."""
     result = _start_of_proxy(tmp_path, {"AMAZON_ADS_CLIENT_ID": ""}, demo_is_up=True)
     assert result.stdout.splitlines()[0] == "run: demo"

@@ -42,7 +42,7 @@ KEYED = clients(client("reporting", accounts=("acme",)), client("bidder"))
 # --- who
 
 
-def test_without_clients_everybody_is_anonymous() -> None:
+def test_without_clients_every_request_is_anonymous() -> None:
     """The credentials that a client sends are ignored."""
     credentials: tuple[dict[str, Any], ...] = (
         {},

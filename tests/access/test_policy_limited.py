@@ -305,7 +305,7 @@ def test_a_default_ads_account_is_judged_as_if_it_were_sent(
 
 
 @pytest.mark.parametrize("lines", [(account(OTHER),), (account(OWN), account(OWN)), (account(f"{OWN},77"),)])
-def test_a_default_ads_account_mends_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
+def test_a_default_ads_account_replaces_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
     """The default fills in only what is absent."""
     chosen = replace(ROUTE, ads_account=OWN.encode(), ads_account_header=b"Amazon-Ads-Account-ID")
     sent = [line.replace(b"AccountId", b"Account-ID") for line in lines]

@@ -219,7 +219,7 @@ async def test_a_link_that_ended_says_why() -> None:
                 assert (answer.status in (404, 410), words in await answer.text()) == (True, True), words
 
 
-async def test_a_link_that_is_revoked_while_somebody_signs_in_does_nothing() -> None:
+async def test_a_link_that_is_revoked_during_a_sign_in_does_nothing() -> None:
     """The way back finds it taken back, and no code is exchanged."""
     program = FakeProgram()
     async with inviting(program) as invited:

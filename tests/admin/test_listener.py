@@ -631,7 +631,7 @@ async def test_a_newcomer_takes_the_place_of_the_oldest() -> None:
             await end_of(reader)
 
 
-async def test_the_listener_limits_its_connections_and_lets_go_of_them() -> None:
+async def test_the_listener_limits_its_connections_and_releases_them() -> None:
     """All connections go through the limiter, and after the stop no request is served."""
     listener = AdminListener(web.Application())
     assert repr(listener) == "<AdminListener not started>"

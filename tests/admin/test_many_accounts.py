@@ -98,7 +98,7 @@ async def test_all_accounts_are_counted_by_state() -> None:
     assert [each["name"] for each in page["attention"]] == ["acct-0110", "acct-0111"]
 
 
-async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
+async def test_the_console_shows_accounts_that_need_attention_first() -> None:
     """On every page, and the others in order after them."""
     broken = credential("acct-0110", "revoked", expires_at=None)
     async with administer(many(120, broken)) as admin:
@@ -139,7 +139,7 @@ async def test_a_search_has_pages_too() -> None:
     assert [each["name"] for each in page["accounts"]] == names(100)[PAGE:]
 
 
-async def test_accounts_that_need_somebody_are_all_on_some_page_of_the_console() -> None:
+async def test_accounts_that_need_attention_are_all_on_some_page_of_the_console() -> None:
     """More of them than a page holds go on in front of the others, with no account twice."""
     broken = [credential(name, "revoked", expires_at=None) for name in names(PAGE + 60)[PAGE:]]
     async with administer(many(PAGE + 60, *broken)) as admin:

@@ -50,7 +50,7 @@ class Member:
 
 
 @virtual_time
-async def test_a_pause_is_everybodys(server: RedisServer) -> None:
+async def test_a_pause_is_for_all_replicas(server: RedisServer) -> None:
     """What Amazon asked one to wait for holds the others back, too, for what is left of it, and nothing else."""
     one, other = Member(server), Member(server)
     for each in (one, other):
@@ -179,7 +179,7 @@ async def test_a_store_that_lacks_a_token_is_still_in_trouble(server: RedisServe
 
 
 @virtual_time
-async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> None:
+async def test_the_pace_of_token_requests_is_for_all_replicas(server: RedisServer) -> None:
     """What one replica learns from a refusal holds for the others, and for one that starts soon after."""
     members, request_queue = [Member(server) for _ in range(3)], [TokenRequestQueue() for _ in range(3)]
     for member, own in zip(members[:2], request_queue, strict=False):

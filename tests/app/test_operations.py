@@ -22,7 +22,7 @@ def test_without_a_word_the_published_table_holds() -> None:
     assert make_operations(config({"acme": {}})) is PUBLISHED
 
 
-def test_requests_are_routed_by_the_mended_table() -> None:
+def test_requests_are_routed_by_the_corrected_table() -> None:
     """What the table lacked takes a default ads account now, in the spelling that was given; another takes no Scope."""
     rows = (
         OperationConfig(

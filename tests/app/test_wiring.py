@@ -98,7 +98,7 @@ def make_authority(file: Path) -> None:
     )
 
 
-def test_a_context_is_made_anew_only_for_another_content(tmp_path: Path) -> None:
+def test_a_context_is_replaced_only_for_another_content(tmp_path: Path) -> None:
     """The same file keeps the same context, a changed one does not, and an unusable one changes nothing."""
     file = tmp_path / "ca.pem"
     make_authority(file)

@@ -34,7 +34,7 @@ class Fleet:
         return Sample(seconds, 1.0, 1.0, 1.0, 1.0)
 
 
-def test_everybody_is_measured_in_each_round() -> None:
+def test_each_contender_is_measured_in_each_round() -> None:
     """The round before the first is a second of warming up, and does not count."""
     found = measure_speed(Fleet(), PAIRS, (2, 5), Progress())
     assert {key: [sample.cpu for sample in samples] for key, samples in found.items()} == {

@@ -197,7 +197,7 @@ async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> N
     assert [request["reason"] for request in status["refused"]] == ["access-denied"]
 
 
-def test_the_program_says_what_waits_for_somebody() -> None:
+def test_the_program_says_what_needs_attention() -> None:
     """Notes, a change that wants a restart, and that it is on its way out."""
     status = {
         "version": "1",
@@ -343,7 +343,7 @@ def many(count: int, state: str = "valid", **last: object) -> FakeProgram:
     return FakeProgram(statuses=(*map(credential, names[:-1]), credential(names[-1], state, **last)))
 
 
-async def test_of_many_accounts_those_that_need_somebody_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_of_many_accounts_those_that_need_attention_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """A screen stays a screen: it says how many there are in which state, and how to see the others."""
     code, screen, _ = await shown(many(500, state="revoked", expires_at=None, advice="Sign in again."), capsys)
     assert code == FAILED

@@ -122,7 +122,7 @@ def test_a_variable_names_the_files(folder: Path) -> None:
     assert set(read(folder, environ={"ADS_PROXY_ACCOUNTS_FROM": "accounts.d/*.yaml"}).accounts) == {"acme"}
 
 
-def test_an_account_from_variables_beside_them_is_an_error(folder: Path) -> None:
+def test_an_account_from_variables_next_to_them_is_an_error(folder: Path) -> None:
     """Such an account is an error next to `accounts:` as well."""
     put(folder, "a.yaml", "acme")
     environ = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}

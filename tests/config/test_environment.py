@@ -86,7 +86,7 @@ def test_a_missing_refresh_token_is_for_signing_in_later() -> None:
     assert config.accounts["default"].refresh_token is None
 
 
-def test_the_environment_account_stands_beside_a_file_without_accounts(tmp_path: Path) -> None:
+def test_the_environment_account_joins_a_file_without_accounts(tmp_path: Path) -> None:
     """A YAML file may hold settings only."""
     config = load(write(tmp_path, "log: {level: debug}\n"), ONE)
     assert config.log.level == "debug"

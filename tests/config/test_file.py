@@ -185,7 +185,7 @@ def test_several_state_keys_rotate(tmp_path: Path) -> None:
     assert config.state.key == (Secret("canary-new-key-0123"), Secret("canary-old-key-0123"))
 
 
-def test_secrets_are_found_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_found_next_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative paths start at the configuration file, not where the program was started; `~/` is the home."""
     (tmp_path / "s").write_text("beside")
     (tmp_path / "home").mkdir()

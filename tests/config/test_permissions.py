@@ -74,7 +74,7 @@ def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
         load(None, {**ONE, **variable})
 
 
-def test_what_is_no_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
+def test_what_is_no_secret_may_be_read_by_every_user(tmp_path: Path) -> None:
     """A client id and a certificate authority are public."""
     (tmp_path / "id").write_text("amzn1.application-oa2-client.x")
     (tmp_path / "id").chmod(0o644)

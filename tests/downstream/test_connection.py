@@ -529,14 +529,14 @@ def test_the_deadline_is_the_earlier_of_both() -> None:
     assert rate.deadline(replace(LIMITS, body_timeout=2.0)) == 6.0
 
 
-def test_a_pause_of_ours_begins_anew() -> None:
+def test_a_pause_of_ours_begins_again() -> None:
     """Nothing came while nothing was read."""
     rate = uploading()
     rate.start(50.0)
     assert (rate.deadline(LIMITS), rate.check_rate(51.0, LIMITS)) == (60.0, None)
 
 
-def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
+def test_what_is_taken_is_counted_with_what_is_sent() -> None:
     """More to take does not look like less taken; with nothing to take there is nothing to watch."""
     rate = DownloadRate()
     rate.sent = 1000

@@ -332,7 +332,7 @@ def asking(port: int) -> socket.socket:
     return client
 
 
-def test_everybody_in_the_queue_is_taken() -> None:
+def test_every_client_in_the_queue_is_taken() -> None:
     """With what they have sent."""
     with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
         for _ in range(QUEUED):

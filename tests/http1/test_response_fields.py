@@ -203,7 +203,7 @@ def test_no_section_takes_long_to_be_told_from_a_usual_one() -> None:
         )
 
 
-def test_a_body_that_is_written_anew_has_neither_its_length_nor_its_coding() -> None:
+def test_a_rewritten_body_has_neither_its_length_nor_its_coding() -> None:
     """All other lines stay."""
     seen = response(b"Content-Length: 5", b"CONTENT-ENCODING: gzip", b"X: content-length: 5")
     assert without_coding(seen) == b"X: content-length: 5\r\n"

@@ -110,7 +110,7 @@ def test_dsp_advertisers_reach_the_host_that_lists_them(amazon: SimulatedAmazon,
     assert reached == advertisers
 
 
-def test_an_ads_account_of_another_login_beside_a_scope_is_refused(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_an_ads_account_of_another_login_with_a_scope_is_refused(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """400 before anything is sent, whichever of the two is selected; alone each finds its own login."""
     second = amazon.control("users", {"user": "second"})
     theirs = next(each for each in amazon.look("ads-accounts") if each["users"] == ["second"])

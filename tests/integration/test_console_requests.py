@@ -139,7 +139,7 @@ def console_state(running: Rig) -> dict[str, Any]:
     return state
 
 
-def test_the_list_stands_still_while_somebody_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_the_list_stays_while_a_person_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Paused by the keyboard, no request comes in; after the release, those that came meanwhile are there."""
     with rig(tmp_path) as running:
         running.until_listed()

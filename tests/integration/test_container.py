@@ -109,7 +109,7 @@ def test_serve_without_an_account_says_what_to_do(image: str) -> None:
     assert "Traceback" not in said
 
 
-def test_serve_does_not_listen_to_everybody_by_accident(image: str) -> None:
+def test_serve_does_not_listen_to_every_host_by_accident(image: str) -> None:
     """A listener beyond loopback, and nothing that says who may call: exit code 2."""
     credentials = {
         "CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -276,7 +276,7 @@ def test_compose_serves_with_the_credentials_of_the_environment_file(
         compose.down()
 
 
-def test_the_demo_does_not_start_beside_credentials(image: str, env_file: Path) -> None:
+def test_the_demo_does_not_start_with_credentials(image: str, env_file: Path) -> None:
     """`--profile demo` with credentials in .env: the demo's container says how to leave them out, and ends."""
     env_file.write_text("AMAZON_ADS_CLIENT_ID=amzn1.application-oa2-client.x\n", encoding="utf-8")
     compose = Compose(image, env_file)

@@ -154,7 +154,7 @@ def test_a_missing_secret_file_is_tried_until_it_is_there(amazon: SimulatedAmazo
         assert running.status()["config"]["problems"] == []
 
 
-def test_a_client_that_is_added_may_knock_at_once(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_a_client_that_is_added_is_admitted_at_once(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """With the first client the proxy asks for keys; without it, it trusts every local client again."""
     key = "a-key-that-nobody-guesses"
     client = {"name": "reporting", "key_sha256": hashlib.sha256(key.encode()).hexdigest(), "methods": ["GET"]}

@@ -114,7 +114,7 @@ def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path:
         assert running.metric("replays_total", reason="unauthorized", outcome="failed") == 1
 
 
-def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_an_outage_is_told_while_the_token_lives_and_ends_by_itself(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Degraded but serving; then 503 with Retry-After; then, without anybody's help, 200 again."""
     outage = {"status": 500, "body": "<html>sorry</html>"}
     with serving(tmp_path, amazon.configuration(tokens={"request_wait": 0.5})) as running:

@@ -147,7 +147,7 @@ def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, t
             json.loads(line)
 
 
-def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_a_worker_that_hangs_is_replaced(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """A stopped worker is killed within seconds, and another serves instead."""
     with program(amazon, tmp_path) as running:
         number, pid = min(pids(running).items())

@@ -100,7 +100,7 @@ async def answered(names: Names) -> None:
         await asyncio.sleep(0)
 
 
-async def test_addresses_are_used_for_a_while_and_then_asked_for_anew(names: Names, resolver: Resolver) -> None:
+async def test_addresses_are_used_for_a_while_and_then_asked_for_again(names: Names, resolver: Resolver) -> None:
     """Whatever the port; the order stays."""
     resolver.answers["a.example"] = [address("2001:db8::1"), address("192.0.2.1")]
     assert await names.find("a.example", 443) == [address("2001:db8::1", 443), address("192.0.2.1", 443)]

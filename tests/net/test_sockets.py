@@ -202,7 +202,7 @@ async def test_the_next_address_is_tried_where_one_refuses() -> None:
             assert connected.getpeername() == ("127.0.0.2", port)
 
 
-async def test_the_other_family_is_tried_beside_an_address_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_other_family_is_tried_next_to_an_address_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other family wins, and its rival's socket is closed (RFC 8305, 5)."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

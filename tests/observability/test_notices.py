@@ -45,7 +45,7 @@ END = 1_802_592_000.0
         (ConsentEnded("acme", END, "Ask them."), "consent-ended", "expired on 2027-02-14. Ask them."),
     ],
 )
-def test_what_a_person_must_mend_is_a_notice(event: Event, kind: str, words: str) -> None:
+def test_what_a_person_must_fix_is_a_notice(event: Event, kind: str, words: str) -> None:
     """The notice begins with the account and ends with the advice."""
     notice = notice_of(event, "id-1", NOW)
     assert notice is not None
@@ -74,7 +74,7 @@ def test_an_account_that_may_have_no_access_token_is_not_said_to_serve(old: str,
         RequestStarted(),
     ],
 )
-def test_what_mends_itself_is_none(event: Event) -> None:
+def test_what_ends_by_itself_is_no_notice(event: Event) -> None:
     """The log and the metrics have it."""
     assert notice_of(event, "id-1", NOW) is None
 

@@ -69,7 +69,7 @@ def exposition(metrics: Metrics) -> list[str]:
     return scraped(metrics, "").decode().splitlines()
 
 
-def test_a_block_is_found_by_whoever_reads_and_grows_under_its_eyes(descriptor: int) -> None:
+def test_a_block_is_found_by_a_reader_and_grows_meanwhile(descriptor: int) -> None:
     """A name, its labels and its numbers come out as they went in, also those made after the first look."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)
     memory.block("one", ("a", "b"), 2)[1] += 2.5

@@ -43,7 +43,7 @@ def test_a_noted_request_is_kept_as_its_event_would_be(status: int) -> None:
         ({"write": WriteOutcome(Outcome.FAILURE)}, True),
     ],
 )
-def test_a_failure_is_what_somebody_may_ask_about(changes: dict[str, object], failed: bool) -> None:
+def test_a_failure_is_what_an_operator_may_ask_about(changes: dict[str, object], failed: bool) -> None:
     """An error, no answer, a refusal in an answer 200, an answer that broke, items of a write that failed."""
     recent = RecentRequests()
     recent.keep(finished(**changes), 1.0)

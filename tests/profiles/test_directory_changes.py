@@ -112,7 +112,7 @@ async def test_an_account_that_leaves_leaves_no_cycles(running: RunningDirectory
     assert in_cycles(garbage) == {}
 
 
-async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
+async def test_an_account_is_listed_now_on_demand(running: RunningDirectory) -> None:
     """After a sign-in: every region, and what went wrong only if all did."""
     running.tokens = {"zeta"}
     await running.directory.start([running.source("acme", "na", "eu"), running.source("zeta", "na")])

@@ -11,7 +11,7 @@ def watch() -> RegionWatch:
     return RegionWatch(ProfileSource("acme", "app", {"na": "https://a.test"}, pins_first=False), "na")
 
 
-async def test_whoever_wants_a_list_has_it_at_once_where_nobody_else_read_one() -> None:
+async def test_a_list_on_demand_is_read_at_once_where_no_other_replica_read_one() -> None:
     """Each watcher wakes."""
     watched = watch()
     watched.hasten(100.0, 10.0)

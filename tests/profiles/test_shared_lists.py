@@ -138,7 +138,7 @@ async def test_a_newer_list_is_heard_of(running: RunningDirectory, join: Join) -
     assert running.asked == [("acme", "na")] * 2
 
 
-async def test_somebody_who_looks_for_a_profile_has_it_listed_anew(running: RunningDirectory, join: Join) -> None:
+async def test_a_search_for_a_profile_has_it_listed_again(running: RunningDirectory, join: Join) -> None:
     """Whatever is shared, it was not in that."""
     replica = await join()
     await replica.directory.start([replica.source()])

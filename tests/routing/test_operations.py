@@ -90,7 +90,7 @@ def test_a_family_holds_operations_of_one_effect() -> None:
     assert {len(found) for found in effects.values()} == {1}
 
 
-def test_a_mended_row_has_the_family_of_its_new_effect() -> None:
+def test_a_corrected_row_has_the_family_of_its_new_effect() -> None:
     """Families follow the row that is asked for, not the published one."""
     row = PUBLISHED.find(b"POST", (b"sp", b"campaigns", b"list"))
     assert row is not None

@@ -96,7 +96,7 @@ def test_the_account_header_keeps_its_spelling(tmp_path: Path) -> None:
     assert (row.account_id, row.account_header) == ("required", "Amazon-Ads-Account-ID")
 
 
-def test_a_parameter_is_found_behind_references_and_beside_the_methods(tmp_path: Path) -> None:
+def test_a_parameter_is_found_behind_references_and_next_to_the_methods(tmp_path: Path) -> None:
     """A path's common parameters count for each of its operations, and `$ref` is followed."""
     shared = {"in": "header", "name": "amazon-advertising-api-scope", "required": True}
     pointing = {"$ref": "#/paths/common/scope"}

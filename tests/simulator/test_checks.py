@@ -241,7 +241,7 @@ async def test_answer_has_the_vendor_media_type_as_the_specification_spells_it(c
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "api", "advertising-api.amazon.com"])
-async def test_host_of_somebody_else_is_refused(client: SimulatorClient, host: str) -> None:
+async def test_a_foreign_host_is_refused(client: SimulatorClient, host: str) -> None:
     """A Host without this listener's port is 400, unless hosts are not strict."""
     refused = await client.ask("GET", "/v2/profiles", Host=host)
     client.simulator.state.change(strict_host=False)

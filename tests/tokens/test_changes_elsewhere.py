@@ -246,7 +246,7 @@ class LosingStore(MemoryStore):
 
 @virtual_time
 @pytest.mark.parametrize("how", [LosingStore.lose, LosingStore.damage])
-async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, str], None]) -> None:
+async def test_what_the_store_lost_is_written_again(how: Callable[[LosingStore, str], None]) -> None:
     """Damaged or gone while the program runs, the token in force is back before a restart needs it."""
     store = LosingStore()
     async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:

@@ -217,7 +217,7 @@ async def test_an_entry_of_another_account_or_key_is_set_aside(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("check", [None, b"", b"damaged"])
-async def test_a_damaged_check_is_made_anew_where_an_account_fits(tmp_path: Path, check: bytes | None) -> None:
+async def test_a_damaged_check_is_replaced_where_an_account_fits(tmp_path: Path, check: bytes | None) -> None:
     """The file that tells the key may be damaged, too; any account's tells it as well, and a wrong key is refused."""
     tmp_path.chmod(0o755)
     within = tmp_path / "ads-proxy"

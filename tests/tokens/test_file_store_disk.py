@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
 
-async def test_a_directory_of_somebody_else_gets_a_private_one_within(tmp_path: Path) -> None:
+async def test_a_directory_of_another_user_gets_a_private_one_within(tmp_path: Path) -> None:
     """A volume that is open to others, or that holds other things, is left alone."""
     volume = tmp_path / "volume"
     volume.mkdir()

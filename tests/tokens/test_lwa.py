@@ -384,7 +384,7 @@ def test_the_challenge_is_that_of_the_specification() -> None:
     )
 
 
-async def test_a_user_is_asked_for_beside_the_token_endpoint() -> None:
+async def test_a_user_is_asked_for_next_to_the_token_endpoint() -> None:
     """The user is read with the access token, by GET; missing values are empty."""
     async with serving(saying({"user_id": "amzn1.account.X", "name": "n"})) as endpoint, asking() as lwa:
         assert await lwa.user_id(endpoint.url, Secret("Atza|CANARY")) == "amzn1.account.X"

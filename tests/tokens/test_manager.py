@@ -381,7 +381,7 @@ AWAY = CredentialFailure("network", False, "No route.", "Look at the network.", 
         (REVOKED, DATED, END, "The account acme gets no more tokens"),
     ],
 )
-def test_what_a_person_must_mend_is_told(
+def test_what_a_person_must_fix_is_told(
     failure: CredentialFailure | None, consent: Consent, now: float, said: str
 ) -> None:
     """The notices are for a lasting refusal, and for an expired consent even without requests since; passing trouble

@@ -168,7 +168,7 @@ async def test_a_foreign_scope_keeps_its_401_while_login_is_away() -> None:
 
 
 @virtual_time
-async def test_a_401_amid_trouble_waits_for_the_next_attempt() -> None:
+async def test_a_401_during_trouble_waits_for_the_next_attempt() -> None:
     """A dead token is replaced by the retry that comes in time, without requests of its own."""
     login = ScriptedLogin(grant("dead"), errors.TokenServerError("500"), errors.TokenServerError("500"))
     async with RunningManager(login) as running:

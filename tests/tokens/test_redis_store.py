@@ -177,7 +177,7 @@ async def test_bytes_of_another_account_are_not_taken(
             await other.read("other")
 
 
-async def test_a_damaged_entry_is_kept_beside_what_takes_its_place(
+async def test_a_damaged_entry_is_kept_next_to_its_replacement(
     stores: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
     """The damaged entry may be readable with a key that is missing now."""

@@ -241,7 +241,7 @@ async def test_what_amazon_refuses_one_is_asked_by_no_other(
 
 
 @virtual_time
-async def test_a_person_mends_what_was_refused_at_once(server: RedisServer) -> None:
+async def test_a_person_ends_a_refusal_at_once(server: RedisServer) -> None:
     """A sign-in, and before it the operator's button, wait for no pause of the fleet."""
     fleet = Fleet(server, 3)
     fleet.login.script = [RefreshTokenRevoked("no"), RefreshTokenRevoked("still no")]

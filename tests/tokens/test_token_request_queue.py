@@ -71,7 +71,7 @@ async def test_so_many_run_at_once_and_the_others_in_their_order() -> None:
     assert repr(work.request_queue) == "<EndpointQueue: 2 free, 0 waiting>"
 
 
-async def test_whoever_is_waited_for_goes_first() -> None:
+async def test_an_account_that_is_waited_for_goes_first() -> None:
     """An account goes first even if requests begin to wait only while it is queued; among such accounts the order of
     the calls counts."""
     work, wanted, late = Work(1), TokenWaiters(), TokenWaiters()
@@ -206,7 +206,7 @@ async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
 
 
 @virtual_time
-async def test_a_stop_amid_such_a_start_waits_for_those_alone_that_ask() -> None:
+async def test_a_stop_during_such_a_start_waits_for_those_alone_that_ask() -> None:
     """No other account begins any more."""
     async with RunningManager(SlowLogin()) as running:
         await running.manager.start(MANY)

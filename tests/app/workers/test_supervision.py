@@ -33,7 +33,7 @@ NOW = 1000.0
     ],
     ids=["well", "at-the-bound", "hung", "just-serving", "late-look", "starting", "not-ready", "late-look-at-start"],
 )
-def test_a_worker_is_given_up_where_it_stands_still(
+def test_a_worker_is_given_up_where_it_hangs(
     phase: WorkerPhase, since: float, beat: float, looked_at: float, verdict: WorkerEnd | None
 ) -> None:
     """A late beat or a long start decides, unless the watching process was held up, too."""

@@ -263,7 +263,7 @@ class Bench:
             raise KeyError(self.error)
 
 
-def test_one_that_stands_still_is_ended_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_ended_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its last beat, or by how long it has been starting."""
     well, still = Watched(0, NOW + HANG_SECONDS), Watched(1, NOW)
     starting = Watched(2, 0.0, WorkerPhase.STARTING)

@@ -289,7 +289,7 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     assert (bench.uses.last("digest"), hub.pools) == (4.0, {1: {"host:443": 2}})
 
 
-def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
+def test_spans_go_to_their_sender(bench: Bench) -> None:
     """The spans carry the moment when each was over; without traces there is no sender."""
     assert ATTEMPT.span is not None
     message = {"kind": "spans", "spans": [write_span(ATTEMPT, ATTEMPT.span, 12), write_span(SERVED, ATTEMPT.span, 13)]}

@@ -101,7 +101,7 @@ def test_a_start_at_which_none_begins_to_serve_fails(monkeypatch: pytest.MonkeyP
     assert group.living == []
 
 
-def test_one_that_stands_still_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker may hang for five seconds, and is replaced within half a second; no other worker is touched."""
 
     async def wait(group: FakeWorkerGroup) -> None:
@@ -114,7 +114,7 @@ def test_one_that_stands_still_is_replaced_at_once(monkeypatch: pytest.MonkeyPat
     assert [number for number, _ in group.asked_for] == [0, 1, 0]
 
 
-def test_one_that_ends_amid_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_ends_during_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker had reported nothing yet; the start waits for the next."""
 
     async def start(group: FakeWorkerGroup) -> None:
@@ -231,7 +231,7 @@ def test_one_that_is_being_started_is_ended_by_a_drain(monkeypatch: pytest.Monke
     assert len(group.asked_for) == 3
 
 
-def test_a_stop_amid_a_start_leaves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_during_a_start_leaves_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """One serves, one begins, and one waits for its turn: none of them is there a minute later."""
 
     async def stop(group: FakeWorkerGroup) -> None:
