@@ -1,4 +1,4 @@
-"""A sleep that can be cut short."""
+"""Probes of refresh tokens, in one program and in a fleet, and 401s that a newer access token does not cure."""
 
 from __future__ import annotations
 
