@@ -1,1 +1,1 @@
-"""How fast the proxy is, beside its peers, in one run."""
+"""How fast the proxy is, compared with its peers, in one run."""

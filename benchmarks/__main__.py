@@ -1,4 +1,5 @@
-"""The command line: `python -m benchmarks` measures the proxy beside its peers, `compare` beside another checkout."""
+"""The command line: `python -m benchmarks` measures the proxy and its peers, `compare` the proxy and another
+checkout."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def measure(count: int) -> Costs:
 
 
 async def _compress(stream: GzipStream, pieces: list[bytes]) -> None:
-    """As an answer to a scraper is."""
+    """Compress a text as an answer to a scraper is compressed."""
     async for run in runs_of(iter(pieces)):
         stream.add(run)
 
@@ -101,7 +101,7 @@ def _seconds(do: Callable[[], object]) -> float:
 
 
 def report(found: Costs) -> str:
-    """As lines for people."""
+    """The costs as lines for people."""
     return "\n".join(
         (
             f"{found.accounts} accounts in a file of {found.file / 2**20:.1f} MiB, read: {found.reading:.2f} s of CPU",

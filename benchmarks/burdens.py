@@ -61,7 +61,7 @@ def measure_burdens(upstream: Upstream, work: Path, extent: tuple[int, int]) -> 
 
 
 def _wait_quiet(worker: Worker) -> None:
-    """Until what the start set off, tokens and lists of profiles, is done."""
+    """Wait until everything that the start set off, tokens and lists of profiles, is done."""
     end = time.monotonic() + _QUIET_WITHIN
     quiet = 0
     while time.monotonic() < end:

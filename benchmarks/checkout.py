@@ -21,7 +21,7 @@ from benchmarks.upstream import Upstream
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "adsproxy_" + "benchmark0" * 4
 AUTHORIZATION = f"Bearer {KEY}"
-"""What a tool sends to a keyed proxy."""
+"""The Authorization value that a client sends to a keyed proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Checkout:
 class Worker:
     """A running proxy, any peer or the program itself.
 
-    `authorization` is what tools send to it, `ready_after` the seconds from its start to the first 200.
+    `authorization` is what clients send to it, `ready_after` the seconds from its start to the first 200.
     """
 
     process: Process

@@ -26,7 +26,7 @@ def _request(worker: Worker, path: str) -> bytes:
 
 @contextlib.contextmanager
 def idle_connections(worker: Worker, count: int) -> Iterator[None]:
-    """So many connections that were used once and are kept open until the block ends."""
+    """Hold a number of connections that were used once, and are kept open until the block ends."""
     request = _request(worker, "/sd/campaigns/1")
     with contextlib.ExitStack() as stack:
         for _ in range(count):

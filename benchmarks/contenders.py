@@ -43,7 +43,7 @@ class Contender:
 
 
 def contenders() -> tuple[tuple[Contender, ...], tuple[str, ...]]:
-    """Everybody who can be measured here, and a line for each peer who cannot."""
+    """All contenders that can be measured here, and a line for each peer that cannot."""
     found, missing = [], []
     for peer in PEERS:
         try:

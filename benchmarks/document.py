@@ -25,12 +25,12 @@ def with_findings(text: str, findings: str) -> str:
 
 
 def with_goals(text: str, goals: str) -> str:
-    """The same, for the goals that were missed."""
+    """The document with the missed goals between its markers."""
     return _between("judged", text, goals)
 
 
 def with_profile(text: str, table: str) -> str:
-    """The same, for where the time goes."""
+    """The document with the table of where the time goes between its markers."""
     return _between("profiled", text, table)
 
 
@@ -42,7 +42,8 @@ def _between(what: str, text: str, new: str) -> str:
 
 
 def picture(findings: Findings) -> str:
-    """CPU per request of everybody in the first scenario, as bars; the line on each goes from the least to the most."""
+    """CPU per request of each contender in the first scenario, as bars; the line on each goes from the least to the
+    most."""
     rows = {
         name: sorted(sample.cpu * 1e6 for sample in found)
         for (scenario, name), found in findings.samples.items()
@@ -73,7 +74,8 @@ def _bar(place: int, name: str, values: list[float], scale: float) -> str:
 
 
 def write(findings: Findings) -> tuple[Path, ...]:
-    """Both pages and the picture, or the pages alone if the picture would be empty; returns what was written."""
+    """Write the two pages and the picture, or the pages alone if the picture would be empty; returns the written
+    files."""
     DOCUMENT.write_text(with_findings(DOCUMENT.read_text(), summary(findings)))
     DETAILS.write_text(with_goals(DETAILS.read_text(), missed_goals(findings)))
     if not any(scenario == ONE_TARGET.name for scenario, _ in findings.samples):

@@ -1,4 +1,4 @@
-"""What one run measured, and what is asked of it: ratios between two contenders in a scenario. Pure."""
+"""What one run measured, and its ratios between two contenders in a scenario. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Findings:
     failures: tuple[str, ...] = ()
 
     def ratio(self, scenario: str, these: str, those: str, value: Callable[[Sample], float]) -> Ratio | None:
-        """These to those, round by round; None where either was not measured."""
+        """The ratio of two contenders' numbers, round by round; None if one was not measured."""
         found, base = self.samples.get((scenario, these)), self.samples.get((scenario, those))
         return paired(list(map(value, found)), list(map(value, base))) if found and base else None
 
@@ -34,6 +34,6 @@ class Findings:
         return [value(this) - value(that) for this, that in zip(found, bare, strict=True)] if found and bare else []
 
     def added_ratio(self, these: str, those: str, value: Callable[[Sample], float]) -> Ratio | None:
-        """The same of two, as a ratio; None as well where noise left nothing to divide by."""
+        """The ratio of what two contenders add; None as well if noise left nothing to divide by."""
         found, base = self.added(these, value), self.added(those, value)
         return paired(found, base) if found and base and min(base) > 0 else None

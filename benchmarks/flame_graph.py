@@ -64,7 +64,7 @@ def _box(frame: Frame) -> str:
 
 
 def _fitting(name: str, letters: int) -> str:
-    """As much of the name as has room; of `Class.method` the end says more than the beginning."""
+    """As much of a frame's name as has room; of `Class.method` the end says more than the beginning."""
     if len(name) <= letters:
         return name
     last = name.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Memory and start-up of everybody: a fresh process for each measurement."""
+"""Memory and start-up of each contender: a fresh process for each measurement."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Footprint:
 def measure_footprints(
     contenders: tuple[Contender, ...], upstream: Upstream, work: Path, rounds: int, progress: Progress
 ) -> dict[str, list[Footprint]]:
-    """By name, one a round; everybody's round before the next one begins. Who fails is left out."""
+    """Footprints by name, one a round; all contenders have their round before the next one begins. A failed one is left
+    out."""
     found: dict[str, list[Footprint]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for place, contender in enumerate(contenders):

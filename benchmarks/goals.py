@@ -41,7 +41,7 @@ class Goal:
     unit: str = ""
 
     def verdict(self, found: Ratio | None) -> Verdict:
-        """Of a run that measured this."""
+        """The verdict on a run that measured this goal."""
         if found is None:
             return Verdict.UNKNOWN
         sign = 1 if self.worst >= self.goal else -1
@@ -50,7 +50,7 @@ class Goal:
         return Verdict.MISSED if sign * found.middle <= sign * self.worst else Verdict.TOO_FAR
 
     def row(self, found: Ratio | None) -> tuple[str, str, str, str, str]:
-        """Its cells in the table."""
+        """The goal's cells in the table."""
         bound = "at most" if self.worst >= self.goal else "at least"
         digits = ".1f" if self.unit else ".3f"
         shown = f"{found:{digits}}{self.unit}" if found else ""

@@ -1,4 +1,5 @@
-"""How long others wait while a stranger sends the costliest bytes there are, beside plain requests without a key.
+"""How long others wait while a stranger sends the costliest bytes there are, compared with plain requests without a
+key.
 
 The program serves a tool that asks once a few milliseconds; meanwhile strangers send bytes of one kind, each connection
 anew where it is closed, at a bounded rate. What comes out is the tool's median: a report, never a failure.
@@ -109,7 +110,7 @@ def _socket(key: selectors.SelectorKey) -> socket.socket:
 
 
 def measure_hostile(report: Callable[[str], None] = print) -> None:
-    """Measure each kind, and say the tool's median, its 99th percentile, and what was sent."""
+    """Measure each kind, and print the client's median, its 99th percentile, and what was sent."""
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         work = Path(temporary)
         upstream = start_upstream(work)
@@ -146,7 +147,7 @@ def _send(port: int, data: bytes, told: Connection) -> None:
 
 
 def _ask(worker: Worker) -> Iterator[float]:
-    """How long each of a tool's requests takes, one after the other on one connection."""
+    """How long each of a client's requests takes, one after the other on one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
     headers = {"Authorization": worker.authorization, "Amazon-Advertising-API-Scope": PROFILE}
     end = time.monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""The load: wrk on its own core, with requests as a tool sends them, and what it counted."""
+"""The load: wrk on its own core, with requests as a client sends them, and its counts."""
 
 from __future__ import annotations
 

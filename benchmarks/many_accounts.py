@@ -30,7 +30,7 @@ from benchmarks.upstream import Upstream, start_upstream
 
 PER_FILE = 1000
 PROFILES = 10
-"""Of each account, in its home region."""
+"""How many profiles each account has in its home region."""
 RATE = 400
 """Requests a second."""
 CONNECTIONS = 16
@@ -51,7 +51,7 @@ class Waited:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What somebody asked of the admin listener: seconds, seconds of CPU and bytes of an answer, medians of several."""
+    """A request to the admin listener: seconds, seconds of CPU and bytes of an answer, medians of several."""
 
     seconds: float
     cpu: float
@@ -67,7 +67,7 @@ class Stretches:
 
     @property
     def ratio(self) -> float:
-        """Of the p99, the median of the pairs."""
+        """The ratio of the p99, as the median of the pairs."""
         return statistics.median(busy.p99 / quiet.p99 for quiet, busy in zip(self.quiet, self.busy, strict=True))
 
 
@@ -236,7 +236,7 @@ async def _look(program: Program, path: str) -> None:
 
 
 async def _watch(program: Program) -> None:
-    """Somebody has the console open, and Prometheus scrapes."""
+    """Keep the console open, and scrape as Prometheus does."""
 
     async def again(path: str, every: float) -> None:
         while True:
@@ -337,7 +337,7 @@ def _write_profiles(folder: Path, count: int) -> None:
 
 
 def report(found: Findings) -> Iterator[str]:
-    """As lines for people."""
+    """The costs as lines for people."""
     yield f"{found.accounts} accounts with {found.accounts * PROFILES} profiles, workers: {found.workers}"
     yield f"start: listens after {found.listening:.1f} s, {found.starting:.1f} s of CPU"
     yield f"start: has all tokens after {found.tokens:.0f} s, and all lists after {found.lists:.0f} s"

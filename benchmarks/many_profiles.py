@@ -67,7 +67,7 @@ def measure(count: int, seed: int = 1) -> Findings:
 
 
 def report(found: Findings) -> str:
-    """As lines for people."""
+    """The costs as lines for people."""
     return "\n".join(
         (
             f"{found.profiles} profiles: {found.memory / 2**20:.0f} MB, {found.memory / found.profiles:.0f} bytes each",
@@ -84,7 +84,7 @@ def _id(number: int, place: int) -> str:
 
 
 def _answer(number: int, changed: int = 0) -> bytes:
-    """As Amazon lists the profiles of an account; the first `changed` of them are others."""
+    """The list of an account's profiles as Amazon sends it; the first `changed` of them are others."""
     profiles = []
     for place in range(LISTED):
         country, currency, timezone = _COUNTRIES[place % len(_COUNTRIES)]

@@ -29,7 +29,7 @@ _TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 
 
 def count(scenarios: tuple[Scenario, ...], *, record: bool) -> None:
-    """Count and print each scenario beside the record; with `record`, write the record anew."""
+    """Count and print each scenario next to the record; with `record`, write the record again."""
     python, recorded = _recorded()
     found: dict[str, int] = {}
     print(f"{'instructions per request':<30}{'now':>10}{'recorded':>10}   change")

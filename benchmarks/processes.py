@@ -84,7 +84,7 @@ class Process:
                 os.sched_setaffinity(int(task.name), cores)
 
     def own_cpu(self) -> float:
-        """The same of the process alone, without those that descend from it."""
+        """The CPU time of the process alone, without its descendants."""
         return time.clock_gettime(_process_clock(self.pid))
 
     def memory(self) -> Memory:
@@ -135,7 +135,7 @@ def _children(pid: int) -> list[int]:
 
 
 def end_what_is_left() -> None:
-    """End the children of this process that nobody stopped: a signal may come while one is being started."""
+    """End the children of this process that are left: a signal may come while one is being started."""
     for pid in _children(os.getpid()):
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             if os.getpgid(pid) == pid:
@@ -177,7 +177,7 @@ def program(name: str) -> str | None:
 
 
 def required(name: str, package: str) -> str:
-    """The same; a program that is not there is an error that names its package."""
+    """The path of a program; a missing one is an error that names its package."""
     found = program(name)
     if found is None:
         raise BenchmarkError(f"the benchmark needs {name}: apt-get install {package}")

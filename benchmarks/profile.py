@@ -82,7 +82,7 @@ def write(found: Sequence[Profile]) -> tuple[Path, ...]:
 
 
 def rooms_table(found: Mapping[str, Stacks]) -> str:
-    """As Markdown: a row for each room that takes a thousandth of any column."""
+    """The table as Markdown: a row for each room that takes a thousandth of any column."""
     parts = {name: rooms(stacks) for name, stacks in found.items()}
     names = dict.fromkeys(name for each in parts.values() for name in each)
     lines = ["| room | " + " | ".join(parts) + " |", "| --- |" + " ---: |" * len(parts)]

@@ -27,7 +27,7 @@ class Ratio:
 
 
 def paired(these: Sequence[float], those: Sequence[float]) -> Ratio:
-    """These to those, round by round. Both have the same length, one or more."""
+    """The ratios of two lists of numbers, round by round. Both have the same length, one or more."""
     ratios = sorted(this / that for this, that in zip(these, those, strict=True))
     aside = _set_aside(len(ratios))
     return Ratio(statistics.median(ratios), ratios[aside], ratios[-1 - aside])

@@ -21,7 +21,7 @@ _cpu, _rate, _p50, _p99 = map(attrgetter, ("cpu", "rate", "p50", "p99"))
 
 
 def markdown(findings: Findings) -> str:
-    """Every table, in the order of what is asked first."""
+    """All tables, the most asked-for first."""
     parts = [
         "\n".join(f"- {sentence}" for sentence in (*findings.circumstances, *findings.failures)),
         "### Each goal",

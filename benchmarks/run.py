@@ -1,4 +1,4 @@
-"""The whole benchmark in one run: speed, memory, start-up, of everybody that is here."""
+"""The whole benchmark in one run: speed, memory and start-up of each contender that is here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request costs with several workers, the supervisor included, to one process that serves alone.
+"""The cost of a request with several workers, the supervisor included, compared with one process that serves alone.
 
 All of them share one core, as load and upstream have the other: no machine with a core for each is needed, and what
 shows is what workers add. Each has as many connections as the one process alone, so that it finds as much to do in one
@@ -103,7 +103,7 @@ def measure_free(rounds: int, seconds: int) -> dict[int, tuple[Ratio, Ratio]]:
 
 @contextlib.contextmanager
 def _one_serves(process: Process, number: int) -> Iterator[Process]:
-    """All workers but one, in turn, stand still meanwhile: they accept no connection, and cost nothing."""
+    """Stop all workers but one, in turn: the stopped ones accept no connection, and cost nothing."""
     _, *workers = process.pids()
     others = [pid for at, pid in enumerate(workers) if at != number % len(workers)]
     for pid in others:

@@ -1,4 +1,4 @@
-"""CPU per request, throughput and latency of everybody in every scenario, interleaved round by round."""
+"""CPU per request, throughput and latency of each contender in every scenario, interleaved round by round."""
 
 from __future__ import annotations
 

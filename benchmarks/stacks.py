@@ -80,7 +80,7 @@ def rooms(stacks: Stacks) -> dict[str, float]:
 
 
 def frames(stacks: Stacks, least: float) -> list[Frame]:
-    """Calls from one place are one frame, beside each other by name; a part below `least` of all is left out.
+    """Calls from one place as one frame, in order of name; a part below `least` of all is left out.
 
     So is what only leads to the first fork or end of a thread: what started the program says nothing of its time.
     """

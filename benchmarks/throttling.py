@@ -1,4 +1,4 @@
-"""What clients get where Amazon limits: directly and through the proxy, from the simulator's limiter.
+"""What clients get under rate limits: directly and through the proxy, from the simulator's limiter.
 
 Over real sockets: the proxy as a process of its own, the simulator and the clients in this one. A polite client asks
 again at once after a good response, and waits as long as Retry-After says after a 429. A greedy client ignores it.
@@ -51,7 +51,7 @@ class Clients:
 
 CLIENTS = (Clients("1 polite", 1, 0), Clients("8 greedy", 0, 8), Clients("8 greedy, 1 polite", 1, 8))
 RETRY_WAITS = (None, 0.0, 10.0)
-"""None: directly, without the proxy."""
+"""The values of `upstream.retry_wait`; None stands for requests without the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def _key(name: str) -> str:
 
 
 def _start(folder: Path, simulator: Simulator, port: int, given: tuple[float, list[str]]) -> Process:
-    """The proxy, with a client for each tool."""
+    """Start the proxy, with a configured client for each client of the benchmark."""
     retry_wait, names = given
     checkout, url = this_checkout(), simulator.api_urls["na"]
     config = folder / "proxy.yaml"

@@ -73,7 +73,7 @@ class Upstream:
 
 
 def start_upstream(work: Path) -> Upstream:
-    """Start it in a new folder below `work`; the caller stops its process."""
+    """Start the upstream in a new folder below `work`; the caller stops its process."""
     here = work / "upstream"
     files = here / "files"
     (files / "size").mkdir(parents=True)

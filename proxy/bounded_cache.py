@@ -9,7 +9,8 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """At most `max_entries` values, of `max_bytes` together. All are forgotten where one more would be too many.
+    """A cache of at most `max_entries` values, of `max_bytes` together. It forgets all of them if one more would be too
+    many.
 
     Look values up as in any dictionary, which costs nothing more, and add them with `keep` alone. `bytes` is the sum of
     the sizes with which they were kept.

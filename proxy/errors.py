@@ -61,12 +61,12 @@ class Refused(AdsProxyError):
         return self._answer_status or self.status
 
     def answered(self, answer: bytes, status: int) -> Self:
-        """This refusal, which is sent as such an answer with such a status."""
+        """Send this refusal as the answer given, with that status."""
         self.answer, self._answer_status = answer, status
         return self
 
     def saying(self, **further: object) -> Self:
-        """This refusal, with these members in its problem document, too."""
+        """Add members to this refusal's problem document."""
         self.further = further
         return self
 

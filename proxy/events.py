@@ -72,7 +72,7 @@ class RefreshCause(StrEnum):
     RETRY = "retry"
     """The attempt before failed."""
     PROBE = "probe"
-    """To learn whether the refresh token still works."""
+    """A renewal that finds out whether the refresh token still works."""
     OPERATOR = "operator"
     SIGN_IN = "sign-in"
     SHARED = "shared"
@@ -403,9 +403,9 @@ class SignInOutcome(StrEnum):
     CODE_REJECTED = "code-rejected"
     FAILED = "failed"
     CONFIRMATION_NEEDED = "confirmation-needed"
-    """It would take the place of a login that works, and some profiles would be lost."""
+    """The sign-in would replace a working login, and some profiles would be lost."""
     REFUSED = "refused"
-    """As above, and all of them would."""
+    """The sign-in would replace a working login, and all of its profiles would be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +449,7 @@ class Fault(StrEnum):
 
     CLIENT_GONE = "client-gone"
     CLIENT_STALLED = "client-stalled"
-    """It took no more of its answer."""
+    """The client stopped reading its response."""
     UPSTREAM_DIED = "upstream-died"
     UPSTREAM_TIMEOUT = "upstream-timeout"
     """Nothing more came of the answer."""
@@ -459,7 +459,7 @@ class RefusalCause(StrEnum):
     """Why Amazon refused a request, where that is known (docs/development/amazon.md, Unauthorized)."""
 
     SCOPE_MISSING = "scope-missing"
-    """It wants a profile, and none was sent."""
+    """The operation needs a profile, and the request named none."""
     NOT_LISTED = "not-listed"
     """The profile or ads account belongs to another login, or to none."""
     NO_RIGHTS = "no-rights"
@@ -504,7 +504,7 @@ class ItemCounts(NamedTuple):
 
     @property
     def members(self) -> dict[str, int]:
-        """As log and audit stream write them."""
+        """The members that the log and the audit stream write."""
         return {"succeeded": self.succeeded, "failed": self.failed}
 
 
@@ -762,9 +762,9 @@ class NoticeOutcome(StrEnum):
 
     SENT = "sent"
     DELAYED = "delayed"
-    """It failed, and is tried again."""
+    """The attempt to send it failed, and is repeated."""
     LOST = "lost"
-    """It was given up."""
+    """The notice was given up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from proxy.unchanging import unchanging
 
 @unchanging
 class TokenBucket:
-    """Of `capacity` there were `level` left at the time `at`; one comes back each `interval` seconds.
+    """A bucket of `capacity` tokens that held `level` of them at the time `at`. One returns each `interval` seconds.
 
     Times are of any clock, as long as it is one and the same. Where it goes back, nothing is given and nothing lost.
     """

@@ -1,8 +1,8 @@
-"""Where the pages of docs/ as a site differ from the same pages in the repository.
+"""How the pages of docs/ as a site differ from the same pages in the repository.
 
-They are written for a reader of the repository. The site has no repository beside it, so a link that leads out of docs/
-becomes its text, once it is known that it leads somewhere. Headings keep the addresses that they have there, and a `|`
-in a table is escaped there alone. Old addresses of pages redirect to the new ones. mkdocs.yml names this file.
+They are written for a reader of the repository. The site has no repository, so a link that leads out of docs/ becomes
+its text, once it is known that it leads somewhere. Headings keep the addresses that they have there, and a `|` in a
+table is escaped there alone. Old addresses of pages redirect to the new ones. mkdocs.yml names this file.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def address(page: str) -> str:
 
 
 def unescaped(markdown: str) -> str:
-    """`markdown` with each escaped bar as a plain one, where it stands in code within a table."""
+    """`markdown` with each escaped bar in code within a table as a plain one."""
     return re.sub(
         r"^\|.*$", lambda row: CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0]), markdown, flags=re.MULTILINE
     )

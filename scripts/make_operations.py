@@ -123,7 +123,7 @@ def proven_effect(method: str, path: str) -> tuple[str, str] | None:
 
 
 def effect(method: str, path: str, judgement: Judgement | None) -> tuple[str, str]:
-    """The effect of an operation and what it rests on. What nobody proved or judged is a write."""
+    """The effect of an operation and its ground. An operation without a proof or a judgement is a write."""
     if judgement is not None:
         return judgement.effect, "judged"
     return proven_effect(method, path) or ("write", "default")
@@ -160,12 +160,12 @@ _SUNSET = re.compile(
     rf"(?:shut off|shut down|turned off|removed|retired|discontinued|sunset)(?: (?:on|after) ({_DAY}))"
 )
 ANNOUNCED = "announced"
-"""In place of a day that no file tells."""
+"""The word that replaces a day that is in no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Since when an operation is deprecated, when it ends, and the words of the specification that say so."""
+    """Since when an operation is deprecated, when it ends, and the words of the specification about it."""
 
     deprecated: str = NOTHING
     sunset: str = NOTHING

@@ -50,7 +50,7 @@ spec:
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
 PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md")
-"""Those of docs/reference with blocks that are made."""
+"""The pages of docs/reference with generated blocks."""
 
 
 def table(head: Row, rows: list[Row]) -> str:
@@ -187,7 +187,7 @@ def message_tables() -> list[list[Row]]:
 
 
 def blocks(written: str) -> dict[str, str]:
-    """What can stand in a page, by name, made anew; `written` is the page as it is."""
+    """The blocks of a page, by name, generated again; `written` is the present page."""
     errors_head = ("slug", "status", "retryable", "when")
     of_configuration, at_start, of_commands = message_tables()
     return {
@@ -204,13 +204,13 @@ def blocks(written: str) -> dict[str, str]:
 
 
 def page(text: str) -> str:
-    """A page with each of its blocks made anew; a block of an unknown name is a KeyError."""
+    """A page with each of its blocks generated again; a block of an unknown name is a KeyError."""
     made = blocks(text)
     return BLOCK.sub(lambda found: found[1] + made[found["name"]] + found[3], text)
 
 
 def configuration(text: str) -> str:
-    """The page of the configuration with its tables made anew."""
+    """The page of the configuration with its tables generated again."""
     begin, end = text.index(reference.BEGIN), text.index(reference.END) + len(reference.END)
     return text[:begin] + reference.tables() + text[end:]
 

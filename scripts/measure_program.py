@@ -58,7 +58,7 @@ class Passage:
 
     @functools.cached_property
     def sentences(self) -> list[str]:
-        """Its sentences; those of a text need not be whole."""
+        """The passage's sentences; those of a text need not be whole."""
         return [each for paragraph, is_prose in passages(self.text) if is_prose for each in sentences(paragraph)]
 
     @property

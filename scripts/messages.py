@@ -137,7 +137,7 @@ def forms(found: Iterable[str]) -> list[str]:
 
 
 def _is_sentence(text: str) -> bool:
-    """It has at least two words of its own, besides the place that it begins with."""
+    """Whether a message has at least two words of its own, besides the place that it begins with."""
     return not text.startswith("(") and len(re.findall(r"[A-Za-z]{2,}(?![\w:(])", text)) >= MIN_WORDS
 
 

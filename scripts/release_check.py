@@ -28,19 +28,19 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))?.*$", re.MULTILINE)
 ENTRY = re.compile(r"^- ", re.MULTILINE)
 ENTRY_POINT = "amazon_ads_proxy.py"
-"""The module beside the package, where the console scripts begin."""
+"""The module next to the package, where the console scripts begin."""
 LINKS = ("Documentation", "Source", "Changelog", "Issues")
-"""What an index shows beside the wheel, where the project has addresses."""
+"""What an index shows next to the wheel, if the project has addresses."""
 NAMING_THE_VERSION = {
     "config/kubernetes/base/sidecar/deployment.yaml": r"image: ads-proxy:(\S+)",
     "config/kubernetes/base/shared/deployment.yaml": r"image: ads-proxy:(\S+)",
 }
-"""Files beside proxy/__init__.py that say a version, and where."""
+"""Files next to proxy/__init__.py that hold a version, and where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Both archives of one version."""
+    """The two archives of one version."""
 
     wheel: Path
     archive: Path

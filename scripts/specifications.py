@@ -43,7 +43,7 @@ class Described:
     method: str
     path: str
     name: str
-    """Its operationId."""
+    """The operation's operationId."""
     text: str
     """Summary and description, white space made one blank."""
     parameters: tuple[Parameter, ...]
@@ -75,7 +75,7 @@ def read_specifications(specifications: Path) -> tuple[Described, ...]:
 
 
 def _documents(specifications: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The OpenAPI documents by name; other JSON files lie beside them."""
+    """The OpenAPI documents by name; other JSON files lie next to them."""
     for name, text in sorted(_files(specifications)):
         document = json.loads(text)
         if isinstance(document, dict) and "openapi" in document and "paths" in document:

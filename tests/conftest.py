@@ -41,7 +41,8 @@ settings.load_profile("steady")
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Both for what requests `every_loop`, by itself or with the bench on sockets; asyncio's own for the rest."""
+    """The event loops of a test: both if it requests `every_loop`, by itself or with the bench on sockets; asyncio's
+    own otherwise."""
     if isinstance(item, pytest.Function) and "every_loop" in item.fixturenames:
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

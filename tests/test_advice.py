@@ -40,7 +40,7 @@ def test_a_suggested_command_carries_the_configuration_in_use(text: str, shown: 
 
 
 def test_every_file_in_use_is_carried_and_quoted() -> None:
-    """Only files of the command line are carried: the environment's are in force for the next command too."""
+    """The command carries only files of the command line: the environment's are in force for the next command too."""
     assert saying("ads-proxy check") == "ads-proxy check"
     shown = saying("ads-proxy check", config="my config.yaml", env_file=".env")
     assert shown == "ads-proxy check --config 'my config.yaml' --env-file .env"

@@ -22,7 +22,7 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_our_own_package_is_started() -> None:
-    """Its docstring opens as it must."""
+    """The package's docstring opens with the expected words."""
     assert amazon_ads_proxy.find_problem() == ""
     assert (ROOT / "proxy" / "__init__.py").read_text(encoding="utf-8").startswith(amazon_ads_proxy.OPENING)
 

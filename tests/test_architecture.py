@@ -92,7 +92,7 @@ def _reads_environment(node: ast.AST) -> bool:
 
 
 def test_every_file_opens_with_its_contract() -> None:
-    """A docstring of at least a sentence stands at the top of each file."""
+    """Each file begins with a docstring of at least a sentence."""
     assert [module.path for module in MODULES if len(ast.get_docstring(module.tree) or "") <= 20] == []
 
 
@@ -160,7 +160,7 @@ def test_every_module_lies_in_a_room() -> None:
 
 
 def test_no_imports_go_round_in_a_circle() -> None:
-    """Neither at run time nor for types alone: each module can be read with those below it."""
+    """The rule holds at run time and for types alone: each module can be read with those below it."""
     edges = {module.name: {name for name in imported(module) if within(name, "proxy")} for module in MODULES}
     assert not circles(edges)
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["b", "c"]
@@ -219,7 +219,8 @@ TARGET_ROOMS = ("proxy/http1/target.py", "proxy/routing/target.py")
 
 
 def test_a_target_is_taken_apart_in_its_own_room_only() -> None:
-    """Split in `http1`, read for its prefix and kind in `routing`; everybody else reads the values that these made."""
+    """A target is split in `http1`, and read for its prefix and kind in `routing`; all other rooms read the resulting
+    values."""
     elsewhere = {module.path for module in PROXY if TAKES_A_TARGET_APART.search(module.text)} - {*TARGET_ROOMS}
     assert elsewhere <= TARGETS_TAKEN_APART_ELSEWHERE.keys()
 

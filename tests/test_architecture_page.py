@@ -21,7 +21,7 @@ def test_every_room_has_its_row_in_the_order_of_the_layers() -> None:
 
 
 def test_every_folder_and_file_of_the_program_is_in_a_room() -> None:
-    """What lies in proxy/ is a row, or stands apart and is told of as well."""
+    """Each file and folder in proxy/ is in a row, or is a file apart that the page describes."""
     folders = {path.parent.name for path in (ROOT / "proxy").glob("*/__init__.py")}
     files = {path.name for path in (ROOT / "proxy").glob("*.py") if not path.name.startswith("__")}
     assert folders | files == set(LAYERS) | APART

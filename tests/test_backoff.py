@@ -11,7 +11,7 @@ from proxy.backoff import backoff
     ("failures", "seconds"), [(0, 0.5), (1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 30.0), (100_000, 30.0)]
 )
 def test_the_wait_doubles_up_to_the_limit(failures: int, seconds: float) -> None:
-    """It starts with `first` and never exceeds `limit`."""
+    """The wait starts with `first` and never exceeds `limit`."""
     assert backoff(failures, first=0.5, limit=30.0) == seconds
 
 

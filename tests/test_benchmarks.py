@@ -33,7 +33,7 @@ def test_the_middle_is_the_median_of_the_rounds() -> None:
     [(1, 0), (2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (10, 1), (12, 2), (20, 5), (100, 39)],
 )
 def test_the_spread_covers_the_median_with_95_percent(rounds: int, aside: int) -> None:
-    """It leaves out as many rounds at each end as tables of the sign test do; of five or fewer, none."""
+    """The spread leaves out as many rounds at each end as tables of the sign test do; of five or fewer, none."""
     values = list(range(1, rounds + 1))
     found = paired(values, [1] * rounds)
     assert (found.low, found.high) == (values[aside], values[-1 - aside])

@@ -38,7 +38,7 @@ def test_what_is_larger_than_all_of_it_is_not_kept() -> None:
 
 
 def test_it_can_be_emptied() -> None:
-    """Then there is room for everything again."""
+    """An emptied cache has room for everything again."""
     cache: BoundedCache[int, int] = BoundedCache(1000, 100)
     cache.keep(1, 1, 100)
     cache.clear()

@@ -1,6 +1,6 @@
-"""What a contributor finds first is true: CONTRIBUTING.md, hooks, CI, templates, the editor's rules.
+"""The first pages and files of a contributor are true: CONTRIBUTING.md, hooks, CI, templates, the editor's rules.
 
-The tools themselves are not started here.
+The linters and hooks themselves are not started here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def test_contributing_states_the_sizes_that_are_held() -> None:
 
 
 def test_the_hooks_fetch_nothing() -> None:
-    """Each is local, and runs a tool of `.venv`, which the lock files fix."""
+    """Each hook is local, and runs a program of `.venv`, which the lock files fix."""
     hooks = [hook for repository in HOOKS for hook in repository["hooks"]]
     assert {repository["repo"] for repository in HOOKS} == {"local"}
     assert {hook["language"] for hook in hooks} == {"system"}
@@ -60,7 +60,8 @@ def test_the_hooks_fetch_nothing() -> None:
 
 
 def test_the_hooks_are_the_quick_half_of_the_gate() -> None:
-    """ruff, its formatter, mypy and the architecture test; each tool also stands in the Makefile's checks."""
+    """The hooks are ruff, its formatter, mypy and the architecture test; each program is also in the Makefile's
+    checks."""
     entries = [shlex.split(hook["entry"]) for hook in HOOKS[0]["hooks"]]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert [entry[:2] for entry in entries] == [
@@ -102,7 +103,8 @@ def test_ci_installs_from_the_lock_files_every_week_with_an_old_pip() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_can_do_no_more_than_it_must(path: Path) -> None:
-    """It may read the repository, keeps no credential in it, and each action is one commit, with its version beside."""
+    """A workflow may read the repository, keeps no credential in it, and each action is one commit, with its version
+    next to it."""
     text = path.read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {"contents": "read"}
@@ -128,7 +130,7 @@ def test_what_ci_leaves_out_is_here() -> None:
 
 @pytest.mark.parametrize("name", ["bug.md", "feature.md"])
 def test_an_issues_template_says_what_it_is_for(name: str) -> None:
-    """Its head has a name and a purpose, as the repository's host asks for them."""
+    """The template's head has a name and a purpose, as the repository's host asks for them."""
     _, head, body = (ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text(encoding="utf-8").split("---\n", 2)
     said = yaml.safe_load(head)
     assert said["name"]

@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs" / "how-to" / "compose.md").read_text(encoding="utf-8")
 
 
 def test_grafana_takes_no_password() -> None:
-    """Its administrator has the password that everybody knows, so neither the form nor basic auth takes one."""
+    """The administrator has the well-known default password, so neither the form nor basic auth takes one."""
     environment = dict(each.split("=", 1) for each in SERVICES["grafana"]["environment"])
     assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
@@ -67,7 +67,7 @@ def test_credentials_are_served_and_keep_the_demo_away(variable: str, tmp_path: 
 
 
 def test_images_of_others_have_a_version() -> None:
-    """None is `latest`, which is another image tomorrow."""
+    """No image is `latest`, which is another image tomorrow."""
     assert {image for image in OF_OTHERS if not re.search(r":v?\d+(\.\d+)*(@sha256:[0-9a-f]{64})?$", image)} == set()
 
 

@@ -17,7 +17,7 @@ from tests.support.programs import ROOT
 
 
 async def after_one(folder: Path, watched: AsyncIterator[int]) -> int:
-    """How many changes are told of a file that is written until somebody sees it."""
+    """The number of changes reported for a file that is written until one is."""
     found = asyncio.ensure_future(anext(watched))
     number = 0
     while not found.done():
@@ -53,7 +53,7 @@ async def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    """Whoever watches decides what to do without."""
+    """The watching code decides what to do without the directory."""
     with pytest.raises(OSError, match="No such file"):
         await anext(changes_in([tmp_path / "gone"], WatchSettings(step=10)))
 

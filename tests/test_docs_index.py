@@ -19,7 +19,8 @@ def links(page: str) -> set[str]:
 
 
 def test_the_index_has_every_page() -> None:
-    """But for those of a folder with an index of its own: its README.md, or the list of alerts for the runbooks."""
+    """Pages of a folder with an index of its own are left out: its README.md, or the list of alerts for the
+    runbooks."""
     pages = {path.relative_to(DOCS) for path in DOCS.rglob("*.md")} - {Path("README.md")}
     indexed = {path.relative_to(DOCS).parent for path in DOCS.glob("*/**/README.md")} | {Path("runbooks")}
     wanted = {page for page in pages if page.parent not in indexed or page.name == "README.md"}
@@ -32,7 +33,7 @@ def test_the_readme_leads_to_the_index_and_to_the_beginning() -> None:
 
 
 def test_the_readme_shows_the_console_in_light_and_in_dark_mode() -> None:
-    """Both pictures are there."""
+    """The pictures of both modes exist."""
     pictures = re.findall(r'(?:src|srcset)="([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(pictures) == 2
     assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []

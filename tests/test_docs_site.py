@@ -21,7 +21,8 @@ from tests.support.programs import ROOT
 pytestmark = pytest.mark.no_cover  # reads files
 
 BROKEN = ("nowhere.md", "security.md#nothing", "#nothing", "/absolute.md", "../../config/nowhere.yaml", "../../../up")
-"""A page, a heading of another page or of its own, an absolute address, a file beside docs/ or outside of all."""
+"""Links to a page, a heading of another page or its own, an absolute address, a file next to docs/ or outside of
+all."""
 
 
 def build(place: Path, **changes: object) -> subprocess.CompletedProcess[str]:
@@ -117,7 +118,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPro
 
 @pytest.mark.parametrize("link", BROKEN)
 def test_a_broken_link_is_named(refused: subprocess.CompletedProcess[str], link: str) -> None:
-    """As it is written, in a line of its own."""
+    """The report has the link as it is written, in a line of its own."""
     said = refused.stdout + refused.stderr
     assert [line for line in said.splitlines() if "WARNING" in line and re.search(rf"[ ']{re.escape(link)}[',]", line)]
 
@@ -131,7 +132,7 @@ def test_each_broken_link_and_a_page_in_no_menu_end_the_build(refused: subproces
 
 
 def test_a_link_out_of_docs_becomes_its_text() -> None:
-    """The site has no repository beside it; links within docs/ stay."""
+    """The site has no repository, so the link would lead nowhere; links within docs/ stay."""
     page = "[`x`](../config/proxy.yaml) [y](../README.md#watch-it) [z](tokens.md)"
     assert without_outer_links(page, "routing.md") == "`x` y [z](tokens.md)"
     assert without_outer_links("[up](../routing.md) [out](../../README.md)", "clients/curl.md") == (

@@ -91,7 +91,7 @@ def test_commands_are_found_and_judged() -> None:
 
 
 def test_the_program_is_installed_by_no_name() -> None:
-    """It is on no public index: whoever took the name there would be given the keys."""
+    """The program is on no public index: a stranger with the name there would be given the keys."""
     installs = re.compile(r"(?:pip install|pipx run|uvx) (?:--?[a-z][a-z-]* )*'?amazon-ads-proxy\b")
     assert [name for name, text in PAGES.items() if installs.search(text)] == []
 
@@ -141,7 +141,7 @@ def configurations(page: str) -> list[dict[str, Any]]:
 
 
 def filled_in(value: Any, key: str = "") -> Any:
-    """The same, with a text in place of each file and variable that only the reader has."""
+    """A block with a text for each file and variable that only the reader has."""
     if isinstance(value, dict):
         if {*value} in ({"file"}, {"env"}):
             return {"webhook": "https://example.com/hook", "url": "memory:"}.get(key, "0123456789abcdef" * 2)

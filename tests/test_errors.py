@@ -47,7 +47,7 @@ def test_the_advice_on_a_refusal_is_found_by_its_slug() -> None:
 
 @pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.slug)
 def test_a_refusal_becomes_a_problem_document(kind: type[errors.Refused]) -> None:
-    """RFC 9457's members, Amazon's two beside, and the header of RFC 9209."""
+    """The document has RFC 9457's members, Amazon's two next to them, and the header of RFC 9209."""
     answer = problem.answer(
         kind("Do this.", retry_after=1.2), "id-1", problem.BodyForm.PROBLEM, close=True, extra=DATED
     )

@@ -28,7 +28,7 @@ def test_the_bench_runs_on_both_loops(running: Running, request: pytest.FixtureR
 
 
 def test_the_bench_is_not_to_be_had_without_the_fixture() -> None:
-    """Whoever imports it and calls it is told so."""
+    """A test that imports the bench and calls it gets an error."""
     from tests.support.proxy_bench import running
 
     with pytest.raises(pytest.fail.Exception, match="called directly"):

@@ -1,4 +1,4 @@
-"""What the linter, the types or the coverage are to pass over says why, beside it."""
+"""Each exemption from the linter, the types or the coverage has its reason next to it."""
 
 from __future__ import annotations
 

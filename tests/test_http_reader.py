@@ -1,4 +1,4 @@
-"""Tests of the strict reader of HTTP that tests judge by: what it lets pass nobody else will catch."""
+"""Tests of the strict reader of HTTP that tests judge by: a mistake that it lets pass is caught nowhere else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_cut_head_is_incomplete(cut: int) -> None:
 
 
 def test_a_cut_chunked_body_is_incomplete() -> None:
-    """Only the last empty line ends a chunked body, wherever it is cut before."""
+    """Only the last empty line ends a chunked body, wherever the body is cut before."""
     whole = b"1\r\na\r\n0\r\nX: 1\r\n\r\n"
     for cut in range(len(whole)):
         with pytest.raises(Incomplete):

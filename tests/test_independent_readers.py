@@ -54,7 +54,7 @@ def test_what_is_not_whole_is_left_over() -> None:
     ],
 )
 def test_what_one_of_them_refuses_is_trouble(data: bytes) -> None:
-    """It reads no further."""
+    """The reader reads no further."""
     reader = RequestReader()
     assert reader.feed(data) == []
     assert reader.trouble
@@ -78,7 +78,7 @@ def test_answers_belong_to_the_methods_that_were_sent() -> None:
 
 
 def test_an_answer_that_breaks_off_is_not_whole() -> None:
-    """In its body that is no trouble, as a client sees it; nobody can read half a head."""
+    """A break in the body is no trouble, as a client sees it; half a head is unreadable."""
     assert read_answers(OK[:-1], True, [b"GET"]) == Answers([], [], False)
     assert read_answers(OK, False, [b"GET", b"GET"]) == Answers([], [FINE], False)
     assert read_answers(OK[:20], True, [b"GET"]).trouble

@@ -169,7 +169,7 @@ def test_secrets_are_mounted_as_whole_directories(manifest: str) -> None:
 
 
 def test_the_sidecar_is_one() -> None:
-    """It starts before the tool and outlives it, and listens to the tool on loopback."""
+    """The sidecar starts before the client and outlives it, and listens to it on loopback."""
     [sidecar] = _manifest(SIDECAR)["spec"]["template"]["spec"]["initContainers"]
     environ = {entry["name"]: entry.get("value") for entry in sidecar["env"]}
     assert sidecar["restartPolicy"] == "Always"
@@ -212,7 +212,8 @@ def test_the_network_policy_lets_out_name_resolution_and_https_to_the_public(kin
 
 
 def test_the_shared_one_starts_with_its_own_example(tmp_path: Path) -> None:
-    """ConfigMap, Secret and environment together: tools need keys, and the state is the fleet's, not the image's."""
+    """ConfigMap, Secret and environment fit together: clients need keys, and the state is the fleet's, not the
+    image's."""
     config = _loaded(SHARED, tmp_path)
     assert isinstance(config.state.url, Secret)  # the image's is none
     assert config.state.key is not None
@@ -296,7 +297,7 @@ def test_the_operator_scrapes_under_the_name_that_the_alerts_use(name: str, kind
 
 
 def test_the_service_monitor_finds_the_replicas_own_addresses() -> None:
-    """It selects the Service without an address, whose port leads to each replica's admin listener."""
+    """The monitor selects the Service without an address, whose port leads to each replica's admin listener."""
     wanted = _only("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
     services = [found for found in _rendered("overlays/shared") if found["kind"] == "Service"]
     [found] = [service for service in services if wanted <= service["metadata"]["labels"].items()]

@@ -66,7 +66,7 @@ async def test_the_last_of_its_module(forgetful):
 
 
 def test_who_leaves_a_socket_open_fails(tmp_path: Path) -> None:
-    """And nobody else, whenever the collector of garbage would have come by."""
+    """Only that test fails, whenever the garbage collector would have run."""
     file = tmp_path / "test_leaking.py"
     file.write_text(LEAKING)
     (tmp_path / "pytest.ini").write_text(SETTINGS)

@@ -1,4 +1,4 @@
-"""`make reference`: what the code knows of itself stands in docs/, and what people wrote beside it stays.
+"""`make reference`: the generated blocks of docs/ match the code, and the handwritten text around them stays.
 
 The tables of the configuration are tried in tests/config.
 """
@@ -54,7 +54,7 @@ BEHIND = (
 
 
 def test_files_that_are_behind_are_found(copy: Path) -> None:
-    """Each by one word; the one that nobody changed is not among them."""
+    """Each outdated file is reported by one word; the unchanged one is not among them."""
     for name, old, new in BEHIND:
         text = (copy / name).read_text(encoding="utf-8")
         assert old in text
@@ -69,7 +69,7 @@ def test_what_people_wrote_of_an_error_stays() -> None:
 
 
 def test_a_new_error_begins_with_its_docstring() -> None:
-    """And with its title, where it has none."""
+    """The title comes first if the error has no docstring."""
     [(*_, said)] = error_rows([errors.NotPermitted], "")
     [(*_, titled)] = error_rows([errors.UnknownRoute], "")
     assert said == "The client is known, and its policy says no."

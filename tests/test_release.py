@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(built: Built) -> None:
 
 @BUILT
 def test_the_source_archive_holds_the_repository(built: Built) -> None:
-    """Whoever unpacks it has the tests, the examples of the configuration, the locks and the pages."""
+    """A reader who unpacks the archive has the tests, the examples of the configuration, the locks and the pages."""
     assert archive_problems(built.archive, tracked()) == []
     with tarfile.open(built.archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
@@ -171,12 +171,12 @@ def test_every_other_place_names_the_same_version(tmp_path: Path) -> None:
     ],
 )
 def test_the_projects_links_are_whole_or_not_there(urls: dict[str, str], said: list[str]) -> None:
-    """Each of the four, as an address that leads somewhere from outside; without an address there is none."""
+    """Each of the four links is an address that leads somewhere from outside; without an address there is none."""
     assert link_problems(urls) == said
 
 
 def test_a_tag_of_another_version_is_found() -> None:
-    """Tags that are no versions are nobody's business here."""
+    """Tags that are no versions are ignored here."""
     assert tag_problems(["v1.2.0", "nightly"], "1.2.0") == []
     assert tag_problems(["v1.2.1"], "1.2.0") == ["this commit has the tag v1.2.1, and the version is 1.2.0"]
 

@@ -1,4 +1,4 @@
-"""What lies beside the code is true: locks, documents, container files, the changelog.
+"""The files next to the code are true: locks, documents, container files, the changelog.
 
 Files are read, and nothing is started but linters; the container itself is tried in tests/integration.
 """
@@ -245,7 +245,7 @@ def test_the_example_environment_names_what_compose_reads() -> None:
 
 
 def test_the_example_environment_holds_no_credential() -> None:
-    """Somebody who copies it and starts gets the message about missing credentials, not a strange error."""
+    """A copy of the file causes the message about missing credentials, not a strange error."""
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert not re.findall(r"^(?:AMAZON_ADS|ADS_PROXY)_[A-Z_]+=.+$", example, re.MULTILINE)
 
@@ -297,7 +297,7 @@ def _start_of_proxy(directory: Path, environ: dict[str, str], *, demo_is_up: boo
 
 
 def test_compose_serves_where_there_are_credentials(tmp_path: Path) -> None:
-    """Credentials win, even when the demo's container is up; a missing admin key is made up and told to nobody."""
+    """Credentials win, even when the demo's container is up; a missing admin key is made up and never shown."""
     result = _start_of_proxy(tmp_path, {"AMAZON_ADS_CLIENT_ID": "id", "ADS_PROXY_ADMIN__KEY": ""}, demo_is_up=True)
     assert result.stdout.splitlines()[:2] == ["run: serve", "key: 43"]
 
@@ -319,7 +319,7 @@ def test_compose_keeps_state_on_a_volume_where_there_is_no_store(tmp_path: Path,
     ids=["no store", "no credentials"],
 )
 def test_a_replica_says_what_it_lacks(tmp_path: Path, environ: dict[str, str], words: str) -> None:
-    """One line, and exit code 2; also beside the profile of the demo."""
+    """The replica prints one line, and ends with exit code 2; also with the profile of the demo."""
     assert COMPOSE["services"]["proxy-2"]["command"] == COMPOSE["services"]["proxy"]["command"]
     result = _start_of_proxy(tmp_path, environ | {"FLEET": "1"}, demo_is_up=True)
     assert (result.returncode, result.stdout) == (2, "")
@@ -338,14 +338,14 @@ def test_compose_keeps_a_given_admin_key(tmp_path: Path) -> None:
     assert "key: 16" in _start_of_proxy(tmp_path, environ, demo_is_up=False).stdout
 
 
-def test_compose_runs_the_demo_only_beside_its_profile(tmp_path: Path) -> None:
+def test_compose_runs_the_demo_only_with_its_profile(tmp_path: Path) -> None:
     """No credentials, and the container of the profile is up: the demo."""
     result = _start_of_proxy(tmp_path, {"AMAZON_ADS_CLIENT_ID": ""}, demo_is_up=True)
     assert result.stdout.splitlines()[0] == "run: demo"
 
 
 def test_compose_without_credentials_is_an_error_that_names_the_demo(tmp_path: Path) -> None:
-    """Neither credentials nor the profile: one line that says both ways out, and exit code 2."""
+    """The line has both ways out, the credentials and the profile, and the exit code is 2."""
     result = _start_of_proxy(tmp_path, {"AMAZON_ADS_CLIENT_ID": ""}, demo_is_up=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert ".env.example" in result.stderr

@@ -18,7 +18,7 @@ def test_a_secret_shows_only_stars() -> None:
 
 
 def test_a_secret_is_not_pickled() -> None:
-    """Neither dumped nor sent to another process."""
+    """A secret is neither dumped nor sent to another process."""
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(Secret("canary"))
     with pytest.raises(TypeError, match="not pickled"):
@@ -43,5 +43,5 @@ def test_what_is_no_key_stays(text: str) -> None:
 
 
 def test_the_beginning_of_a_key_stays() -> None:
-    """So that a reader knows what was there."""
+    """The beginning tells a reader what was there."""
     assert mask_keys(f"x={KEY_PREFIX}abc-DEF_123, y=ADSPROXY%5Fabcdefg") == "x=adsproxy_***, y=ADSPROXY%5F***"

@@ -12,7 +12,7 @@ from proxy.strict_json import MAX_COST, JsonBody, TooCostly, UnclearBody, cost_o
 
 
 def test_a_plain_body_is_read() -> None:
-    """Its value comes back, strictly or not."""
+    """The body's value comes back, strictly or not."""
     assert read_json(b"[1.5e3, 1e-999, -0.5]", strictly=True) == [1500.0, 0.0, -0.5]
     for strictly in (True, False):
         assert read_json(b' {"a": [1, "\\u0062"], "c": {}} ', strictly=strictly) == {"a": [1, "b"], "c": {}}
@@ -92,7 +92,7 @@ def test_every_part_of_a_body_has_its_cost(unit: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"a" * 8, b"," * 8, b"a" * 800, b"{" * 800, b"a," * 400, b"a" * 80_000])
 def test_whether_a_body_costs_more_is_told_by_its_cost(body: bytes) -> None:
-    """Also if its size alone tells."""
+    """The size alone may tell that a body costs more."""
     cost = cost_of(body)
     for limit in range(max(0, cost - 2), cost + 3):
         assert JsonBody(body).costs_more_than(limit) is (cost > limit)

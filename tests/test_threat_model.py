@@ -1,4 +1,4 @@
-"""Each attack of docs/explanation/threat-model.md has its test: the page names none that is not there."""
+"""Each attack of docs/explanation/threat-model.md has its test: the page has no missing test."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from proxy.token_bucket import TokenBucket
     ],
 )
 def test_it_fills_by_one_each_interval_up_to_its_capacity(level: float, now: float, found: float) -> None:
-    """Also where the capacity is less than it was, and where the clock went back."""
+    """The bucket fills that way also with a smaller capacity than before, and after the clock went back."""
     assert TokenBucket(5.0, 30.0, level, 100.0).level_at(now) == found
 
 

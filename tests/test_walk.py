@@ -37,7 +37,7 @@ async def test_a_new_get_goes_through_the_rooms_once_out_and_once_back() -> None
 
 
 async def test_a_repeated_get_goes_through_the_same_rooms() -> None:
-    """It takes a connection before it asks its route for the target to send."""
+    """The request takes a connection before it asks its route for the target to send."""
     out, back = walks(await walk_of_a_get())
     assert (set(first_visits(out)), first_visits(back)) == (set(WAY_OUT), WAY_BACK)
 

@@ -31,7 +31,7 @@ OTHER_WORDS = {
     r"quotas?": "budget",
     r"(black|white)lists?": "what is permitted, or refused",
 }
-"""What is not said, and what is said in its place."""
+"""Words that are not used, and the words to use instead."""
 GENERATED = "docs/reference/configuration.md"
 """Made as a whole by `make reference`; the generated blocks of other pages are not measured either."""
 MEASURED = measure_pages.measure_files(page for page in measure_pages.PAGES if page != ROOT / GENERATED)
@@ -56,7 +56,7 @@ def _said(path: Path) -> str:
 
 @pytest.mark.parametrize("other", OTHER_WORDS)
 def test_a_thing_has_one_word(other: str) -> None:
-    """Neither pages nor messages, help, errors, alerts and the console say it in another way."""
+    """Pages, messages, help, errors, alerts and the console all use that word."""
     found = [
         f"{path.relative_to(ROOT)}: {match[0]} (say: {OTHER_WORDS[other]})"
         for path in (*PAGES, *SPOKEN)
@@ -77,13 +77,13 @@ def test_each_word_is_explained_once() -> None:
 
 @pytest.mark.parametrize("page", MEASURED)
 def test_a_page_is_read_in_ten_minutes(page: str) -> None:
-    """And has no phrase that the style guide replaces."""
+    """The page has no phrase that the style guide replaces either."""
     assert MEASURED[page].words <= PAGE_WORDS
     assert MEASURED[page].phrases == ()
 
 
 def test_all_pages_together_have_slack_for_the_next_change() -> None:
-    """A limit for growth that nobody noticed, with room for a change that is meant."""
+    """The limit catches unnoticed growth, with room for an intended change."""
     assert len(MEASURED) > 70
     assert measure_pages.together(MEASURED.values()).words <= ALL_WORDS
 

@@ -1,4 +1,4 @@
-"""Go's httputil.ReverseProxy: reverse_proxy.go beside this file, built with whatever Go is here."""
+"""Go's httputil.ReverseProxy: reverse_proxy.go next to this file, built with whatever Go is here."""
 
 from __future__ import annotations
 

@@ -60,11 +60,11 @@ class KeyUses:
         self._last[digest] = now
 
     def last(self, digest: str) -> float | None:
-        """None for a key that was not used since the start."""
+        """When the key was last used; None if it was not used since the start."""
         return self._last.get(digest)
 
     def all(self) -> dict[str, float]:
-        """Of every key that was used."""
+        """When each key was last used, by digest."""
         return dict(self._last)
 
     def keep(self, digests: Iterable[str]) -> None:

@@ -125,7 +125,7 @@ def take_spending(name: str, row: Numbers) -> BudgetUsage:
 
 
 def settle_row(row: Numbers, left: float, now: float) -> None:
-    """So much is left of a budget that others spend, too; what was spent since comes off it."""
+    """Set what is left of a budget that other processes spend as well, less what was spent here since."""
     row[LEVEL], row[AT] = left - row[SPENT], now
 
 
@@ -136,7 +136,7 @@ class Budgets:
         self._rows: dict[str, Numbers] = {}
 
     def spend(self, name: str, per_minute: int, now: float) -> float:
-        """As `spend_one`, of a client's budget."""
+        """Spend one request of a client's budget, as `spend_one` does."""
         row = self._rows.get(name)
         if row is None:
             row = self._rows[name] = [0.0] * ROW_LENGTH
@@ -152,7 +152,7 @@ class Budgets:
         return tuple(take_spending(name, row) for name, row in self._rows.items() if row[SPENT])
 
     def settle(self, name: str, left: float, now: float) -> None:
-        """As `settle_row`, for a client's budget."""
+        """Set what is left of a client's budget, as `settle_row` does."""
         settle_row(self._rows[name], left, now)
 
 

@@ -98,7 +98,8 @@ def needs_proof(method: str, path: str) -> bool:
 
 
 def needs_key(path: str, rules: AccessRules) -> bool:
-    """Not for health; the callback is protected by its state; styles, scripts and the key form hold nothing."""
+    """Whether a path needs the admin key. The callback is protected by its state; styles, scripts and the key form hold
+    no secret."""
     if rules.key is None or path in HEALTH:
         return False
     if path == "/metrics":

@@ -110,7 +110,7 @@ class RequestHistory:
         return self.recent.failures()
 
     def cleaned(self, request: RecentRequest) -> RecentRequest:
-        """Without secrets, as it may be shown. It costs more than to find the request."""
+        """The request without secrets, as it may be shown. That costs more than to find the request."""
         return request.cleaned(self._clean)
 
     def take(self, request: RecentRequest) -> None:
@@ -177,7 +177,7 @@ _NOTHING: Final = Tally()
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """By client and by account; empty names are those of requests that ended before they were known."""
+    """The tallies by client and by account; empty names are those of requests that ended before they were known."""
 
     clients: Mapping[str, Tally]
     accounts: Mapping[str, Tally]
@@ -207,7 +207,7 @@ class Traffic:
         return Tallies(await _since(total.clients, before.clients), await _since(total.accounts, before.accounts))
 
     async def _busiest(self, before: Mapping[str, Tally]) -> Collection[str]:
-        """As many as a table has rows."""
+        """The accounts with the most requests, as many as a table has rows."""
         pause, counts = Pauses(), dict[str, int]()
         for labels, numbers in self._series():
             counts[labels.account] = counts.get(labels.account, 0) + numbers.count.value

@@ -110,7 +110,7 @@ class ConnectionLimiter:
         return LimitedConnection(self)
 
     def noting(self, handler: Handler) -> Handler:
-        """The same handler, of whose requests it is known whether their bodies are there."""
+        """Wrap a handler, so that `waits_for_body` knows the request that it handles."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             self._requests[request.protocol] = request

@@ -148,7 +148,7 @@ def _loss(comparison: Comparison) -> str:
 
 
 def paste_page(source: SignInSource, sign_in_url: str, state: str) -> str:
-    """For a redirect address that does not lead here: sign in elsewhere, and paste the address you land on."""
+    """A page for a redirect address that does not lead here: sign in elsewhere, and paste the address you land on."""
     return page(
         f"Connect {source.account}",
         f"""<p>After you allow access, Amazon sends your browser to <code>{escape(source.redirect_uri)}</code>, which is

@@ -36,7 +36,7 @@ class ScrapeAnswers:
 
     def __init__(self) -> None:
         self._blocks: Mapping[Run, bytes] = {}
-        """Of the runs of the last scrape that was compressed."""
+        """The compressed runs of the last scrape."""
 
     def __repr__(self) -> str:
         return f"<ScrapeAnswers: {len(self._blocks)} runs compressed>"

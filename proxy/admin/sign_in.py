@@ -194,7 +194,8 @@ class SignInHandlers:
         return move.session if move is not None else ""
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        """At once on a person's own step; where another site may have led here, a page asks first."""
+        """Redirect to the sign-in at once on a person's own step; if another site may have led here, a page asks
+        first."""
         source = self._source(request)
         ticket = request.query.get("at")
         move = self._pending.take_move(ticket, source.account) if ticket is not None else None
@@ -384,7 +385,7 @@ class PendingSignIns:
         return pending
 
     def take(self, state: str, cookies: Mapping[str, str]) -> PendingSignIn | None:
-        """As `find`, once."""
+        """Remove and return the sign-in that `find` returns."""
         pending = self.find(state, cookies)
         if pending is not None:
             del self._pending[state]

@@ -153,7 +153,7 @@ def account_entry(view: AdminView, name: str, now: float) -> Any:
 
 
 async def account_entries(view: AdminView, names: Iterable[str], now: float) -> list[Any]:
-    """Those that are there."""
+    """The entries of those accounts that exist."""
     pause, entries = Pauses(), []
     for name in names:
         entries.append(account_entry(view, name, now))
@@ -194,7 +194,7 @@ def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any
         "started_at": stamp(program.started_at),
         "uptime_seconds": round(now - program.started_at, 1),
         "now": stamp(now),
-        "tools_url": program.proxy_url,
+        "clients_url": program.proxy_url,
         "keyed": program.keyed,
         "invites": program.invites,
         "notes": list(program.notes),
@@ -540,7 +540,7 @@ async def survey_accounts(view: AdminView) -> Survey:
 
 
 class Soonest:
-    """Of any number of moments, the few that come first, each with a name. Each costs the same to add."""
+    """The earliest few of any number of moments, each with a name. Each costs the same to add."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -555,7 +555,7 @@ class Soonest:
         keep(self._latest_first, (-at, name))
 
     def found(self) -> tuple[tuple[float, str], ...]:
-        """In no order."""
+        """The moments and names, in no order."""
         return tuple((-at, name) for at, name in self._latest_first)
 
 

@@ -107,7 +107,7 @@ class ProgramView:
     store: StoreHealth = field(default_factory=StoreHealth)
     connections: Mapping[str, int] = field(default_factory=dict)
     workers: tuple[WorkerView, ...] = ()
-    """None where one process serves alone."""
+    """The workers; empty if one process serves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class RunningProgram(Protocol):
 
 
 MAX_THROTTLES = 200
-"""Those to be waited for longest."""
+"""The most throttles shown: the longest waits."""
 INVITATION_SECONDS = 7 * 86400.0
 
 
@@ -179,7 +179,7 @@ class AdminView:
         return f"<AdminView of {self._program!r}>"
 
     def started(self) -> bool:
-        """Both listeners are open."""
+        """Whether both listeners are open."""
         return self._program.started
 
     def accepts(self) -> bool:
@@ -187,8 +187,8 @@ class AdminView:
         return self._program.accepts
 
     def ready(self) -> bool:
-        """Once any account has been able to serve and the first lists of profiles were read, for good; only draining
-        takes it back, and that no worker serves."""
+        """Whether the program is ready. It becomes ready, for good, once an account has been able to serve and the
+        first lists of profiles were read. Only draining, or having no serving worker, takes that back."""
         if not self.accepts():
             return False
         if not self._was_ready:
@@ -214,7 +214,7 @@ class AdminView:
         return self._program.tokens.accounts()
 
     def account(self, name: str) -> Account | None:
-        """As it is configured."""
+        """The account's section of the configuration."""
         return self._program.config.accounts.get(name)
 
     def credential(self, account: str) -> CredentialStatus | None:
@@ -247,7 +247,7 @@ class AdminView:
         return tuple(failure for failure in found if failure is not None)
 
     def unlisted_accounts(self) -> frozenset[str]:
-        """Those with a region whose last listing failed."""
+        """The accounts with a region whose last listing failed."""
         return frozenset(failure.account for failure in self._program.directory.failures())
 
     def client_keys(self) -> tuple[KnownKey, ...]:

@@ -88,6 +88,6 @@ async def _emptied(serving: ServingProcess, at_once: asyncio.Event, until: float
 
 
 async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Until then at most."""
+    """Wait for an event, or for so many seconds at most."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)

@@ -32,7 +32,7 @@ MAX_NAMED: Final = 3
 SETTLE_EVERY: Final = 0.25
 """Seconds between two settlements of what clients spent."""
 _TOKEN_RATE_SECONDS: Final = 60.0
-"""For so long another replica's pace of token requests is worth to begin with."""
+"""Seconds for which another replica's pace of token requests is a good start."""
 
 
 class FleetMember:

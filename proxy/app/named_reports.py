@@ -108,7 +108,7 @@ class NamedReportService:
         return self._sources.get(account)
 
     def _parts_of(self, section: ReportsSection) -> RunnerParts:
-        """The same as before where nothing changed, so that no run is interrupted."""
+        """The parts of a runner: the previous ones where nothing changed, so that no run is interrupted."""
         interval = section.poll_interval or DEFAULT_POLL_INTERVAL
         run = RunParts(self._api, self._converter, RunClock(), interval, section.keep.max_bytes)
         return RunnerParts(

@@ -21,9 +21,9 @@ SLOW: Final = 0.005
 MANY: Final = 20_000
 """Survivors of a full collection that are frozen."""
 THRESHOLDS: Final = (10_000, 1, 1)
-"""So many new objects that are still there begin a collection, not Python's 700 or 2,000: with 10,000 accounts, one
-looked at thousands of objects of the admin's answers, for 5 ms, every two seconds. A full collection still comes once
-in about 90,000 objects, so that none finds very many."""
+"""The thresholds of garbage collection. So many new objects that are still there begin a collection, not Python's 700
+or 2,000: with 10,000 accounts, one looked at thousands of objects of the admin's answers, for 5 ms, every two seconds.
+A full collection still comes once in about 90,000 objects, so that none finds very many."""
 
 
 class ObjectFreezer:
@@ -55,7 +55,7 @@ class ObjectFreezer:
 
 @contextlib.contextmanager
 def freezing() -> Iterator[None]:
-    """For what makes many objects that stay: no collection looks at them, neither now nor later."""
+    """Keep the objects of the block, many of which stay, out of every collection, now and later."""
     enabled = gc.isenabled()
     gc.disable()
     try:

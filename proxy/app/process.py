@@ -81,7 +81,8 @@ def open_files_limits() -> tuple[int, int] | None:
 
 
 def begin_command(open_files: tuple[int, int] | None) -> None:
-    """As `end_with_parent`, for a command that is not ours: it has the limit of open files that we were given."""
+    """Prepare a child for a foreign command: it ends with this program, and has the limit of open files that we were
+    given."""
     end_with_parent()
     if open_files is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
@@ -136,8 +137,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @contextlib.contextmanager
 def frequent_thread_switches() -> Iterator[None]:
-    """For a thread that works for seconds: the event loop gets the interpreter ten times as often as usual. One thread
-    at a time."""
+    """Switch threads ten times as often as usual while a thread works for seconds, so that the event loop gets the
+    interpreter. One thread at a time."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(usual / 10)
     try:
@@ -150,7 +151,7 @@ def frequent_thread_switches() -> Iterator[None]:
 
 
 def defect_of(context: Mapping[str, Any]) -> DefectMet:
-    """Of what the event loop gives its exception handler."""
+    """The event for an error that the event loop passes to its exception handler."""
     error = context.get("exception")
     trace = "".join(traceback.format_exception(error)) if error is not None else ""
     return DefectMet("event loop", f"{context.get('message', '')}\n{trace}")

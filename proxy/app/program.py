@@ -229,7 +229,7 @@ class Program:
             state=config.state.kind,
             store=self.fleet.health if self.fleet is not None else StoreHealth(),
             connections={
-                "tools": len(self.client_connections) if workers is None else workers.connections,
+                "clients": len(self.client_connections) if workers is None else workers.connections,
                 "in_flight": self.in_flight,
                 **sizes,
                 **({} if workers is None else workers.pools),
@@ -437,7 +437,7 @@ class Program:
         return sockets
 
     def _tell(self, event: Event) -> None:
-        """For an observer that tells something itself."""
+        """Pass on an event of an observer."""
         self.observers.observe(event)
 
     def _login_with_amazon(self, config: Config) -> LoginWithAmazon:

@@ -53,8 +53,8 @@ class ServerTls:
         return certificate
 
     def show(self, certificate: ServerCertificate) -> None:
-        """To clients that connect from now on. One context would keep a certificate of each kind of key (RSA, ECDSA),
-        and let the client choose."""
+        """Present a certificate to clients that connect from now on. One context would keep a certificate of each kind
+        of key (RSA, ECDSA), and let the client choose."""
         context = certificate.context()
         if self.context is None:
             self.context = context

@@ -245,7 +245,7 @@ class ShownChange:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> ShownChange:
-        """When, who, for whom, what, and what became of it. Pure."""
+        """The time, the actor, the account, the action and the outcome of a record. Pure."""
         own = _part(record, "ads_proxy")
         cells = (
             str(record.get("@timestamp", ""))[:19].replace("T", " "),
@@ -395,7 +395,7 @@ def _further(own: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _told_change(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """The same four of any other change: which it was, and what the record says of it."""
+    """Action, outcome, details and an empty column: those of a change that is no write."""
     event = _part(record, "event")
     said = {
         "reason": event.get("reason"),

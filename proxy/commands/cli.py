@@ -31,7 +31,7 @@ Exit codes: 0 success; 1 something is wrong (a port in use, a refused token, a p
 2 the configuration or the command line is wrong.
 """
 NAMES = ("ads-proxy", "amazon-ads-proxy")
-"""Of the program; a shell completes the one that was typed."""
+"""The names of the program; a shell completes the one that was typed."""
 GROUPS = {
     "Run": ("serve", "demo", "run", "simulate"),
     "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 _ORDER = (ConsentPhase.UNKNOWN, ConsentPhase.ENDLESS, ConsentPhase.NONE)
-"""After those whose end is known."""
+"""The order of consents without a known end, after those with one."""
 _WITHOUT_A_DAY = {
     ConsentPhase.UNKNOWN: "unknown",
     ConsentPhase.ENDLESS: "never",
     ConsentPhase.NONE: "not given",
 }
-"""In the words of `status` and the console."""
+"""The words of `status` and the console for consents without a known end."""
 
 
 class ConsentLayout(StrEnum):
@@ -99,7 +99,7 @@ def print_consents(config: Config, layout: str, within: int | None = None) -> in
 
 
 def rows_of(consents: Mapping[str, Consent], now: float) -> list[ConsentRow]:
-    """By the end, then those without one by what is known; accounts of one day by name. Pure."""
+    """The consents by their end, then those without one by what is known; accounts of one day by name. Pure."""
     rows = []
     for account, consent in consents.items():
         ends_at = consent.ends_at
@@ -183,7 +183,7 @@ def _print_table(rows: Iterable[ConsentRow]) -> None:
 # --- Whole days as an iCalendar file (RFC 5545) ----------------------------------------------------------
 
 MAX_OCTETS = 75
-"""Of one line, its end not counted (RFC 5545, section 3.1)."""
+"""The most bytes of one line, without its end (RFC 5545, section 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ WIDE = 500
 
 
 class StreamingConsole(Console):
-    """For endless output: a reader such as `head` may stop reading."""
+    """A console for endless output: a reader such as `head` may stop reading."""
 
     def on_broken_pipe(self) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the buffer has no reader any more

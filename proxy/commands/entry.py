@@ -54,7 +54,7 @@ class ServeRequest:
         return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})
 
     def files(self) -> tuple[Path, ...]:
-        """Those that are known before they are read. Raises `ConfigurationError`."""
+        """The files that are known before they are read. Raises `ConfigurationError`."""
         from proxy.config import config_path, environment
 
         named = config_path(self.config, environment(self.env_file)), self.env_file

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CONFIG, SECRETS = "proxy.yaml", "secrets"
 KINDS = ("client-secret", "refresh-token")
-"""Of an account's secret files."""
+"""The kinds of secret files that an account has."""
 _OWNER_ONLY, _OWNERS_FOLDER, _READABLE = 0o600, 0o700, 0o644
 
 

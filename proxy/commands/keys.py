@@ -134,7 +134,7 @@ def rotate(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
-    """Until when a key is to be taken, and what it is for; both may be empty. `expires` is as it was typed."""
+    """The expiry and the note of a key; both may be empty. `expires` is the text that was typed."""
 
     expires: str = ""
     note: str = ""

@@ -123,7 +123,7 @@ def print_logs(
 
 
 def _print(texts: Iterable[str], wanted: LogFilter, last: int | None = None) -> None:
-    """Those that are asked for, as they come; with `last`, once all are there."""
+    """Print the wanted lines as they come; with `last`, the last ones once all are there."""
     console = answers(reader_may_leave=True)
     found: Iterable[Text] = (shown for text in texts if (shown := pick(text, wanted)) is not None)
     for shown in found if last is None else deque(found, last):
@@ -196,7 +196,7 @@ class LogFile:
 # --- Log lines for people --------------------------------------------------------------------------------
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-"""From the quietest to the loudest."""
+"""The levels from the quietest to the loudest."""
 _STYLES = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
 _SHOWN_APART = frozenset({"timestamp", "level", "event"})
 _OF_REQUESTS = frozenset(get_args(AccessField))
@@ -220,7 +220,7 @@ class LogFilter:
     operations: tuple[str, ...] = ()
     level: str = LEVELS[0]
     days: tuple[str, ...] = ()
-    """Such as `2026-11-24`, in UTC, as the lines' timestamps are."""
+    """The days, such as `2026-11-24`, in UTC, like the lines' timestamps."""
 
     @property
     def asks_for_nothing(self) -> bool:

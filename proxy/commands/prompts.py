@@ -64,7 +64,7 @@ class AccountAnswers:
     region: str = "na"
     client: str = ""
     profiles: tuple[str, ...] = ()
-    """Those that the client may use; none of them named means all."""
+    """The profiles that the client may use; empty means all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _line(prompt: Prompt[_Value], value: str | None, *, asks: bool) -> _Value:
 
 
 def _secret(prompt: Prompt[str], file: Path | None, *, asks: bool) -> Secret | None:
-    """As `_line`, from a file and without an echo; None for an empty one."""
+    """Read a secret from a file or from a prompt that shows no input; None for an empty one."""
     if file is not None:
         try:
             text = prompt.check(read_secret(prompt.option, file).reveal())

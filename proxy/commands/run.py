@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ANY_PORT = "127.0.0.1:0"
 _STAND_IN = "ads-proxy"
-"""For credentials that a client requires but nothing checks."""
+"""The text for credentials that a client requires but nothing checks."""
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
 _LOCAL = "127.0.0.1,localhost"
 

@@ -204,7 +204,7 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
     yield f"ads-proxy {status['version']} at {admin}: {state}{demo}, up {span(status['uptime_seconds'])}"
     keys = "key required" if status["keyed"] else "no key required"
     in_flight = status["connections"].get("in_flight", 0)
-    yield f"clients: {status['tools_url']} ({keys}), {in_flight} requests in flight"
+    yield f"clients: {status['clients_url']} ({keys}), {in_flight} requests in flight"
     for note in dict.fromkeys(status["notes"]):
         yield f"note: {printable(note)}"
     if problem := status["state"]["trouble"]:

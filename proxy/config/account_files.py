@@ -90,7 +90,8 @@ class FurtherAccounts:
         return _with_accounts(values, self.accounts)
 
     def named_in(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for rules about names, which also find an account whose file has another problem."""
+        """The values of a configuration for rules about names: they include accounts whose files have other
+        problems."""
         return _with_accounts(values, {**dict.fromkeys(self.names), **self.accounts})
 
 

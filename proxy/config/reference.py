@@ -144,7 +144,7 @@ def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
 _EACH = {Holds.NAMED_SECTIONS: ".NAME", Holds.LIST_OF_SECTIONS: "[]"}
 """What stands behind the name of a key in the tables, for each of its sections."""
 _VARIABLES = {Holds.SECTION: "__", Holds.NAMED_SECTIONS: "__NAME__"}
-"""The same in variables, which cannot reach into a list."""
+"""What follows a variable's name, by what the key holds; variables cannot reach into a list."""
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _REAL_DEFAULTS = {
     "state.url": "the user's state directory",
@@ -215,7 +215,7 @@ def _line(text: str, depth: int) -> str:
 
 
 def _prose(text: str, depth: int) -> Iterator[str]:
-    """Above a key, so that it is a comment with the key in force too."""
+    """The comment lines above a key. They stay comments when the key is put in force."""
     before = f"#{_INDENT * depth}# " if depth else "# "
     return iter(textwrap.wrap(text, WIDTH, initial_indent=before, subsequent_indent=before, break_long_words=False))
 

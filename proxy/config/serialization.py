@@ -36,8 +36,8 @@ def from_document(document: Document) -> Config:
 
 
 def to_pieces(config: Config, known: Collection[Config]) -> Iterator[Document]:
-    """The same for processes that have one of the configurations `known`: a few at a time the accounts that are others
-    there, and all else at last."""
+    """A configuration in pieces, for processes that have one of the configurations `known`: first the accounts that
+    differ there, a few at a time, and all else last."""
     changed = [name for name in config.accounts if not all(_have_same(name, config, each) for each in known)]
     for first in range(0, len(changed), PIECE_ACCOUNTS):
         yield _written({name: config.accounts[name] for name in changed[first : first + PIECE_ACCOUNTS]})

@@ -52,14 +52,14 @@ class AddressCounts(Protocol):
     """How many connections there are from which address."""
 
     def enter(self, address: str) -> int:
-        """One more; gives how many there are now."""
+        """Count one more connection; returns how many there are now."""
         ...
 
     def leave(self, address: str) -> None: ...
 
 
 class LocalAddressCounts:
-    """Those of this process."""
+    """The connections of this process, counted by address."""
 
     def __init__(self) -> None:
         self._counted: Counter[str] = Counter()
@@ -81,7 +81,8 @@ class ConnectionCounts(Protocol):
     """How many connections all processes have that accept from the same sockets."""
 
     def count(self, opened: int, connected: int) -> tuple[int, int]:
-        """This process has so many sockets, and so many of them set up; gives those of all processes."""
+        """Report how many sockets this process has open, and how many of them are set up; returns the counts of all
+        processes."""
         ...
 
     @property
@@ -91,7 +92,7 @@ class ConnectionCounts(Protocol):
 
 
 class LocalConnectionCounts:
-    """Those of a single process."""
+    """The connection counts of a process that serves alone."""
 
     gives_way = False
 

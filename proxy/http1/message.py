@@ -34,7 +34,7 @@ _LINE_BESIDE_TARGET = 64
 _MAX_REMEMBERED = 1024
 _MAX_CACHE_BYTES = 6 << 20
 MAX_REMEMBERED_BYTES = 4096
-"""Of a head, and of a header section: what is longer is read each time."""
+"""The most bytes of a head, and of a header section, that is remembered: a longer one is read each time."""
 
 
 @unchanging
@@ -64,7 +64,7 @@ _Head = tuple[bytes, Target, int, RequestFields]
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """Of a request's head: bytes, bytes of the target, and number of fields."""
+    """The limits of a request's head: bytes, bytes of the target, and number of fields."""
 
     max_bytes: int
     max_target_bytes: int

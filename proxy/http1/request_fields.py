@@ -128,13 +128,13 @@ class RequestFields:
 
 
 def asking_identity(fields: RequestFields) -> RequestFields:
-    """The same section, but for the coding of the answer: none (RFC 9110, 12.5.3), as it will be read on its way."""
+    """Make a header section ask for a response without content coding (RFC 9110, 12.5.3), as the proxy will read it."""
     passing = _ACCEPT_ENCODING.sub(b"", b"\n" + fields.passing)[1:]
     return replace(fields, passing=passing + b"Accept-Encoding: identity\r\n")
 
 
 NO_FIELDS = RequestFields(b"", b"", None, False, False, False, False, "", {}, frozenset(), ())
-"""Of a request whose header section could not be read."""
+"""The fields of a request whose header section could not be read."""
 
 
 def read_request_fields(section: bytes, minor: int, max_fields: int, rules: RequestFieldRules) -> RequestFields:

@@ -119,7 +119,7 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
 
 
 def _without_line(section: bytes, end: int, line: bytes) -> bytes:
-    """Without the line that is written like this one and ends there."""
+    """A section without the line that is written like this one and ends there."""
     return section[: end - len(line)] + section[end + 2 :]
 
 

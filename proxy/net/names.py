@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it: family, type, protocol, canonical name, socket address."""
+"""An address as `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address."""
 
 PATIENCE = 2.0
 """Seconds that a lookup is waited for."""

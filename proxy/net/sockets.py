@@ -103,7 +103,7 @@ async def connect_to_any(addresses: Sequence[AddressInfo]) -> socket.socket:
 
 
 class _Connecting:
-    """As much of an event loop as aiohappyeyeballs connects with."""
+    """The part of an event loop that aiohappyeyeballs needs to connect."""
 
     async def sock_connect(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         await connect(made, address)
@@ -167,7 +167,7 @@ class SocketWriter:
             self._transport.write(memoryview(data)[written:])
 
     def writelines(self, pieces: Sequence[bytes]) -> None:
-        """As `write`, with one call of the system: so a few pieces, not IOV_MAX."""
+        """Write a few pieces, at most IOV_MAX, with one system call."""
         if self.failed or self._transport.is_closing():
             return
         written = 0

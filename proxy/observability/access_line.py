@@ -135,7 +135,7 @@ class AccessLine:
 
 
 class ShorterLine(AccessLine):
-    """The same without some of the members that `_VARYING` names."""
+    """An access line without some of the members that `_VARYING` names."""
 
     __slots__ = ("_template",)
 
@@ -166,7 +166,7 @@ class ShorterLine(AccessLine):
 
 
 class AccessLines:
-    """All of them, and their texts: remembered within bounds."""
+    """The access lines of all kinds of requests, and their texts: remembered within bounds."""
 
     def __init__(self, redaction: Redaction, clock: Timestamps, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
         self._redaction = redaction
@@ -181,7 +181,7 @@ class AccessLines:
         return f"<AccessLines: {len(self._lines)} formats, {len(self._texts)} texts>"
 
     def choose(self, fields: Fields) -> None:
-        """From now on lines have these members."""
+        """Choose the members of all lines from now on."""
         self._fields = fields
         self.forget()
 

@@ -114,7 +114,7 @@ class Table:
             self._numbers[self._place(labels)] = value
 
     def replace(self, values: Mapping[Labels, float]) -> None:
-        """These series and no others."""
+        """Replace all series of the metric with these."""
         self._clear()
         for labels, value in values.items():
             self.put(*labels, value=value)

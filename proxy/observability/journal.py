@@ -128,7 +128,7 @@ class JournalEntry:
         self._batch.add(self, record)
 
     def note_at(self, now: float, record: RequestRecord) -> None:
-        """The same, when it is to be done; `now` is when it was over."""
+        """Note a request's record now, when its batch is due; `now` is when the request was over."""
         numbers, duration = self._numbers, record.duration
         numbers.note_forwarded(duration, record.upstream, record.overhead)
         numbers.seen = now
@@ -183,7 +183,7 @@ class JournalEntry:
 
 
 class WriteJournalEntry(JournalEntry):
-    """The same of writes whose responses say that they succeeded."""
+    """The journal entry of writes whose responses report success."""
 
     __slots__ = ("_count_write",)
     is_write = True
@@ -238,11 +238,11 @@ class Journal:
         return self._metrics.in_flight
 
     def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
-        """From now on requests are noted when `later`, such as the event loop's `call_soon`, calls what it is given."""
+        """Note requests, from now on, when `later`, such as the event loop's `call_soon`, calls what it is given."""
         self._batch.later = later
 
     def entry(self, kind: RequestKind, status: int, *, is_write: bool = False) -> JournalEntry:
-        """That of requests of this kind with this status; `is_write` for writes that succeeded."""
+        """The journal entry of requests of a kind with a status; `is_write` for writes that succeeded."""
         found = self._entries.get((kind, status, is_write))
         if found is None:
             who = kind.client, kind.account, kind.region

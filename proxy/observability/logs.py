@@ -209,7 +209,7 @@ class Logs:
         self._request_threshold = LEVELS["info"] if info else max(self._threshold, LEVELS["warning"])
 
     def redact(self, secrets: Iterable[Secret]) -> None:
-        """From now on these never appear in a line, whatever carries them."""
+        """Mask these values in every line from now on, whatever carries them."""
         self.redaction.know(secrets)
         self._access_lines.forget()
 
@@ -367,13 +367,13 @@ def configure(
 # --- Lines that are too long, made to fit ----------------------------------------------------------------
 
 MAX_LINE_BYTES: Final = 4096
-"""Its line end included. What collects lines splits longer ones, or drops them."""
+"""The most bytes of a log line, with its line end. Log collectors split longer lines, or drop them."""
 CUT: Final = "[...]"
 _SHORTEST: Final = 24
 _WORST_ESCAPE: Final = 6
 """Bytes that one character of a value can take in JSON: a backslash, `u` and four digits."""
 _ENDS_COUNT: Final = frozenset({"traceback"})
-"""Of these the end says what happened, of all others the beginning."""
+"""The members whose end says what happened; of all others the beginning does."""
 
 Values = dict[str, object]
 

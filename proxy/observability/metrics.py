@@ -91,7 +91,7 @@ def _counter(
 def _gauge(
     name: str, text: str, labels: Labels = (), *, first: float | None = None, on: Mapping[type[Event], str] = {}
 ) -> str:
-    """With `first` it is there from the start. `on` has the field that is the value."""
+    """Declare a gauge; with `first` it has a value from the start. `on` has the field that is the value."""
     instrument = Instrument(InstrumentKind.GAUGE, name, text, labels)
     known = () if first is None else ((),)
     DECLARED.append(Declaration(instrument, known, first or 0.0, on or {}))
@@ -435,7 +435,7 @@ class Metrics(Collector):
         return lambda event: table.put(*[getattr(event, name) for name in names], value=float(getattr(event, value)))
 
     def _joined(self, handlers: list[Callable[[Any], None]], about_account: bool) -> Callable[[Any], None]:
-        """All of them as one. Late news of a removed account must not bring its series back."""
+        """One handler that calls all of these. Late news of a removed account must not bring its series back."""
         if len(handlers) == 1 and not about_account:
             return handlers[0]
 

@@ -46,7 +46,7 @@ class Notice:
 
     @property
     def key(self) -> str:
-        """The same for the same news: an account's consent is news at each mark of each end."""
+        """A text that is equal for the same news: an account's consent is news at each mark of each end."""
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
 
 

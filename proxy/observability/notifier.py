@@ -80,7 +80,7 @@ class Notifier:
                 self._begin(str(entry.get("way")), notice)
 
     def reconfigure(self, channels: Sequence[NoticeChannel]) -> None:
-        """From the next attempt on; what was to go by a way that is gone is lost."""
+        """Replace the channels from the next attempt on; notices that wait for a removed channel are lost."""
         self._channels = {channel.name: channel for channel in channels}
 
     async def stop(self) -> None:

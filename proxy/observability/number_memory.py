@@ -80,7 +80,8 @@ class NumberMemory(_Mapped):
         return f"<NumberMemory: {len(self._blocks)} blocks, {self.overflowed} without a place>"
 
     def block(self, name: str, labels: Labels, width: int) -> memoryview[float]:
-        """So many numbers, the same each time. If the memory is full they are private, and not shown."""
+        """A block of `width` numbers for a series, the same at each call. If the memory is full, the block is private
+        and not shown."""
         found = self._blocks.get((name, labels))
         if found is None:
             found = self._blocks[name, labels] = self._make(name, labels, width)
@@ -92,7 +93,7 @@ class NumberMemory(_Mapped):
         return self._told and not told
 
     def find(self, name: str, labels: Labels) -> memoryview[float] | None:
-        """Those that were asked for before."""
+        """The block of numbers for a series, if `block` was called for it before."""
         return self._blocks.get((name, labels))
 
     def _make(self, name: str, labels: Labels, width: int) -> memoryview[float]:
@@ -141,7 +142,7 @@ class NumberReader(_Mapped):
                 yield from (key for key, (at, to) in some if self._seen[at:to] != before[at:to])
 
     def blocks(self) -> Iterable[Key]:
-        """Those that were there at the last look."""
+        """The blocks found at the last look."""
         return self._places
 
     def numbers(self, key: Key) -> Numbers:
@@ -150,7 +151,7 @@ class NumberReader(_Mapped):
         return tuple(memoryview(self._seen)[at:to].cast("d"))
 
     def _read_names(self) -> list[Key]:
-        """Those that came since the last look."""
+        """The names of the blocks that were added since the last look."""
         used, new = int(self.header[_USED]), []
         for line in bytes(self._names[self._read : used]).splitlines():
             name, labels, start, width = json.loads(line)

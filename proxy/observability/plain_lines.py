@@ -81,7 +81,8 @@ def _shown(value: object) -> str:
 
 
 def _request(values: Mapping[str, object], columns: int) -> list[str]:
-    """When, what was answered, what was asked; then what it was, whose, and how long it took, as far as it fits."""
+    """The columns of a request: time, status and target first; then operation, client and duration, as far as they
+    fit."""
     given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ())}
     begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
     path, behind = given.get("path", ""), _behind(given)
@@ -121,7 +122,7 @@ def _problem_text(given: Mapping[str, str], columns: int) -> list[str]:
 
 
 def _failed_items(given: Mapping[str, str]) -> list[str]:
-    """Of a write that failed, also in part, although its status is that of a success."""
+    """The words about a write that failed, wholly or in part, although its status reports success."""
     status, outcome = given.get("status", ""), given.get("outcome", "")
     if outcome not in ("partial", "failure") or status.startswith(("4", "5")):
         return []

@@ -80,7 +80,8 @@ Marks = tuple[object, object]
 
 
 class RecentRequests:
-    """Both rings. Entries of the journal add to them by `keeper`, all other code by an event."""
+    """The rings of recent requests and of recent failures. Entries of the journal add to them by `keeper`, all other
+    code by an event."""
 
     def __init__(self, requests: int = MAX_REQUESTS, failures: int = MAX_FAILURES) -> None:
         self._requests: deque[RequestEntry | RecentRequest] = deque(maxlen=requests)
@@ -154,7 +155,7 @@ def _is_failure(kind: RequestKind, status: int) -> bool:
 
 
 def _until(kept: deque[RequestEntry | RecentRequest], before: object) -> list[RequestEntry | RecentRequest]:
-    """Those that came after this one, the newest first; all, where it is not among them."""
+    """The requests that came after this one, the newest first; all, if it is not among them."""
     return list(takewhile(lambda each: each is not before, reversed(kept)))
 
 

@@ -129,7 +129,7 @@ class StatusSums:
         return f"<StatusSums: {self.requests} requests>"
 
     def add(self, labels: RequestLabels, count: int) -> None:
-        """So many more of these."""
+        """Add `count` requests with these labels."""
         self.requests += count
         if labels.status >= 500:
             self.errors += count
@@ -166,7 +166,7 @@ class RequestNumbers:
             self.overheads.add(overhead)
 
     def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """The same, noted and written."""
+        """Note the durations of a forwarded request, and write them."""
         self.note_forwarded(duration, upstream, overhead)
         self.write()
 
@@ -182,7 +182,7 @@ class RequestNumbers:
 
 
 class SharedRequestNumbers(RequestNumbers):
-    """The same, written into memory that another process reads: the count, when the last one was over, the durations.
+    """Request numbers in memory that another process reads: the count, when the last request was over, the durations.
 
     Reading and writing a number there takes ten times as long as here: this process alone counts in it, so it is
     written only, and for many requests at once."""
@@ -198,7 +198,7 @@ class SharedRequestNumbers(RequestNumbers):
         self._numbers = numbers
 
     def write(self) -> None:
-        """Before any of these requests' answers has left whole."""
+        """Write the numbers for the other process, before any of these requests' responses has left whole."""
         self._numbers[0], self._numbers[1] = self.count.value, self.seen
         if self.durations is not None and self.upstreams is not None:
             self.durations.write()
@@ -207,8 +207,8 @@ class SharedRequestNumbers(RequestNumbers):
 
 
 class RequestMetrics:
-    """All of them. The code that serves requests adds to `in_flight`. With `memory` the numbers are kept there, for
-    another process to show."""
+    """The metrics of all requests. The code that serves requests adds to `in_flight`. With `memory` the numbers are
+    kept there, for another process to show."""
 
     def __init__(self, memory: NumberMemory | None = None) -> None:
         self.in_flight = Cell()
@@ -371,7 +371,7 @@ class RequestMetrics:
             self._has_returned = True
 
     def end(self, accounts: Collection[str]) -> None:
-        """They left the configuration, and their series with them. What their requests took stays in their regions'
+        """Remove the series of accounts that left the configuration. What their requests took stays in their regions'
         sums. Who reads what is counted here decides what is shown of it."""
         self._gone.update(accounts)
         if self._memory is not None:
@@ -406,7 +406,7 @@ class RequestMetrics:
         yield from self._few()
 
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
-        """The same as a scraper gets it, in small pieces."""
+        """The text of the counter and the gauges, as a scraper gets it, in small pieces."""
         for _ in self._count():
             yield b""
         yield form.text_of(REQUESTS.family())

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS: Final = 0.1
 BATCH_LINES: Final = 1024
-"""So many waiting lines are written without waiting for more. The thread is woken for each batch, which costs as much
-as forming a hundred lines."""
+"""The number of waiting lines that are written without waiting for more. The thread is woken for each batch, which
+costs as much as forming a hundred lines."""
 MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
 _LONGEST: Final = 4096
@@ -75,7 +75,7 @@ class Sink:
                 self._wake()
 
     def put_now(self, line: str) -> None:
-        """As `put`, without waiting for more lines to come."""
+        """Put a line that is written without waiting for more lines to come."""
         self.put(line)
         self._urgent.set()
 
@@ -195,8 +195,8 @@ def _encoded(lines: str | bytes) -> bytes:
 
 
 def _pieces(lines: list[str | bytes]) -> list[bytes]:
-    """The same as bytes, in one piece where there is no batch among them: in many, whose memory the system gives and
-    takes back each time, it takes three times as long."""
+    """The lines as bytes, in one piece if there is no batch among them. Many pieces take three times as long, because
+    the system gives and takes back their memory each time."""
     if bytes in set(map(type, lines)):
         return list(map(_encoded, lines))
     return [_encoded("".join(cast("list[str]", lines)))]

@@ -330,5 +330,5 @@ def _owner(account: str, client: str, operation: str) -> Attributes:
 
 
 def _present(attributes: Mapping[str, Any]) -> Attributes:
-    """Without what is empty or 0, which means none of them."""
+    """The values that are neither empty nor 0, which mean none."""
     return {name: value for name, value in attributes.items() if value}

@@ -287,7 +287,8 @@ class ProfileDirectory(KnownLists):
             await self._wait(watch, delay if failures else max(0.0, delay - watch.age))
 
     async def _wait(self, watch: RegionWatch, delay: float) -> None:
-        """Until it is time to list again. A list that another replica read meanwhile is taken, and puts that off."""
+        """Wait until it is time to list again. A list that another replica read meanwhile is taken over, and puts that
+        off."""
         now = self._schedule.clock
         due = now() + delay
         while True:

@@ -27,10 +27,10 @@ class FirstLists(StrEnum):
     """What became of the first lists of an account."""
 
     SETTLED = "settled"
-    """They were read, taken over from the store, or tried for long enough."""
+    """The first lists were read, taken over from the store, or tried for long enough."""
     AWAITED = "awaited"
     WITHOUT_TOKEN = "without-token"  # noqa: S105 - no secret
-    """They are still to be read, and there is no access token to read them with."""
+    """The first lists are still to be read, and there is no access token to read them with."""
 
 
 def is_refusal(status: int) -> bool:
@@ -90,13 +90,13 @@ class AwaitedLists:
         self._forget_if_settled(account, lists)
 
     def lack_token(self, account: str) -> None:
-        """There is no access token to list with."""
+        """Note that there is no access token to list with."""
         if account in self._until and account not in self._without_token:
             self._without_token.add(account)
             self._wake()
 
     def got_token(self, account: str) -> bool:
-        """There is an access token. Returns whether lists were held up by the lack of one."""
+        """Note that there is an access token. Returns whether lists were held up by the lack of one."""
         lacked = account in self._without_token
         self._without_token.discard(account)
         return lacked

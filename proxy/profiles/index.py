@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DOCUMENTS = tuple(f"profiles-{number:02x}" for number in range(64))
-"""Those that hold listings; each account's are in one."""
+"""The names of the documents with listings; all listings of an account are in one."""
 _VERSION = 2
 _READABLE = (1, _VERSION)
-"""In version 1 nothing is said of payment methods."""
+"""The versions that can be read. Version 1 says nothing of payment methods."""
 _AGENCY = "agency"
 profile_fields = attrgetter(*(field.name for field in fields(Profile)))
 """A profile as a tuple; `dataclasses.astuple` takes ten times as long."""

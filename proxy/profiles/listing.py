@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PATH = "/v2/profiles"
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""Far above 5,000 profiles, which is the most that Amazon lists."""
+"""The most bytes of a response: far above 5,000 profiles, which is the most that Amazon lists."""
 
 _ID = re.compile(r"[0-9]{1,32}")
 _SHOWN = 200
@@ -243,11 +243,11 @@ def read_word(value: object) -> str:
 LIST_INTERVAL = 3600.0
 FIRST_RETRY = 5.0
 MAX_RETRY = 300.0
-"""In seconds."""
+"""The longest pause between attempts, in seconds."""
 AWAITED_RETRY = 1.5
 """Seconds between attempts while requests get 503 because nothing was ever listed: these are told to wait for 2."""
 LONG_AWAITED_RETRY = 10.0
-"""The same, after a minute of failures."""
+"""Seconds between attempts while requests get 503, after a minute of failures."""
 
 
 async def wait(seconds: float, wake: asyncio.Event) -> None:
@@ -303,5 +303,5 @@ class ProfileSource:
         return f"{self.api_urls[region]} {self.client_id}"
 
     def endpoint(self, region: str, client_id: str) -> Endpoint:
-        """For an access token of this application, which after a reload may still be the one before."""
+        """The endpoint for an access token of this application, which after a reload may still be the former one."""
         return Endpoint(self.api_urls[region], client_id, proxy=self.proxy, ssl_context=self.ssl_context)

@@ -42,7 +42,8 @@ MANAGERS_MEDIA_TYPE = "application/vnd.getmanageraccountsresponse.v1+json"
 PAGE_SIZE = 100
 MAX_PAGES = 100
 MAX_LINKED = 50_000
-"""Far above what is known of any login: together with the bounds of `listing` they bound what is read and kept."""
+"""The most linked accounts: far above what is known of any login. Together with the bounds of `listing` they bound what
+is read and kept."""
 PROGRAMS = ("billing", "paymentMethod", "store", "report", "account", "posts")
 """`apiProgram` of `GET /v2/profiles`, without `campaign`, which is the usual one."""
 HIDDEN = (*(f"?apiProgram={program}" for program in PROGRAMS), "?accessLevel=edit")
@@ -205,7 +206,7 @@ def _account_id(value: object) -> str:
 # --- Looking up what each login reaches -----------------------------------------------------------------------
 
 DOCUMENTS = tuple(f"ads-accounts-{number:02x}" for number in range(64))
-"""Those that hold readings; each account's are in one."""
+"""The names of the documents with readings; all readings of an account are in one."""
 ADS_ACCOUNT = "ads account"
 _ALTERNATE, _LINKED = (attrgetter(*(each.name for each in fields(known))) for known in (AlternateId, LinkedAccount))
 """Each as a tuple."""
@@ -250,7 +251,7 @@ class ReachIndex:
 
     def __init__(self) -> None:
         self._readings: dict[str, dict[str, Reach]] = {}
-        """By account, then by region: what one account reaches is replaced without a look at the others."""
+        """The readings by account, then by region: one account's are replaced without a look at the others."""
         self._profiles = _Owners()
         self._ads_accounts = _Owners()
 
@@ -410,7 +411,7 @@ def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[MergedAdsAc
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    """Without repetitions and what is empty, in order."""
+    """The values without repetitions and empty ones, in order."""
     return tuple(dict.fromkeys(filter(None, values)))
 
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 
 MAX_PARALLEL = 3
-"""So many regions are read at once, of all accounts: no request waits for these lists as for the usual profiles."""
+"""How many regions are read at once, of all accounts together: no request waits for these lists as for the usual
+profiles."""
 
 
 @dataclass(frozen=True, slots=True)

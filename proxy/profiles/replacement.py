@@ -49,7 +49,8 @@ class Replacement(StrEnum):
     ASK = "ask"
     """Something is, or that cannot be told: a person confirms it."""
     INSIST = "insist"
-    """It reaches nothing of what works now: most likely it is another user's. Refused, unless a person insists."""
+    """The new login reaches nothing of what works now: most likely it is another user's. Refused, unless a person
+    insists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Comparison:
     """Regions whose profiles are known, and which the new login could not list."""
     gained: tuple[ReachedProfile, ...] = ()
     other_user: bool | None = None
-    """As in `GrantedProfiles`."""
+    """Whether the new login is another user's; see `GrantedProfiles`."""
 
 
 def compare(known: tuple[ReachedProfile, ...], granted: GrantedProfiles) -> Comparison:

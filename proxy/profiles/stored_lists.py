@@ -109,9 +109,9 @@ def _is_of(source: ProfileSource | None, region: str, origin: str) -> bool:
 MAX_LIST: Final = 64 * 1024 * 1024
 """Bytes of a list before it is compressed; far above what `listing` reads of Amazon's."""
 _LONG: Final = 500
-"""From so many entries on, writing takes milliseconds."""
+"""The number of entries from which writing takes milliseconds."""
 _LEVEL: Final = 1
-"""Of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
+"""The level of compression: a list of 5,000 takes a tenth of its size then, and no other level is as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _length(reach: Reach) -> int:
 PROFILES: Final = ListFormat("profiles", write_listing, read_listing, lambda listing: len(listing.profiles))
 """The usual profiles of an account at one address."""
 ADS_ACCOUNTS: Final = ListFormat("ads-accounts", write_reading, read_reading, _length)
-"""Its ads accounts there."""
+"""The ads accounts of an account at one address."""
 
 
 # --- Lists of one kind that a fleet shares ---------------------------------------------------------------
@@ -194,13 +194,13 @@ class SharedLists(Generic[T]):
         return f"<SharedLists: {len(self._known)} seen, {self._leases!r}>"
 
     def follow(self, listener: LeaseListener) -> None:
-        """See `Leases.follow`."""
+        """Pass on news to the listener, as `Leases.follow` does."""
         self._leases.follow(listener)
 
     def lease(
         self, source: ProfileSource, region: str, lineage: str, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[T]]:
-        """See `Leases.lease`."""
+        """Wait for the lease of an account's list, as `Leases.lease` does."""
         return self._leases.lease(self._lease_request(source, region, lineage), urgency)
 
     async def newest(self, source: ProfileSource, region: str, lineage: str) -> SharedContent[T] | None:

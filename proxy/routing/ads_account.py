@@ -119,7 +119,8 @@ _PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte
 _PUNCTUATION_IN_LINES = bytes(byte for byte in _PUNCTUATION if byte != 10)
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 128
-"""In bytes: together with the number above it bounds what a stranger's names can make the process hold."""
+"""The most bytes of a remembered name: with the number above they bound what a stranger's names make the process
+hold."""
 
 
 class ParameterPlace(enum.StrEnum):

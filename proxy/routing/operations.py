@@ -51,11 +51,11 @@ class Effect(enum.StrEnum):
     __hash__ = str.__hash__  # that of an Enum is written in Python, and each request is counted by it
 
     READ = "read"
-    """It provably changes nothing; sending it twice does no harm."""
+    """The operation provably changes nothing; sending it twice does no harm."""
     REPORT = "report"
-    """It starts the making of a report, an export or a snapshot, and changes nothing else."""
+    """The operation starts a report, an export or a snapshot, and changes nothing else."""
     WRITE = "write"
-    """It changes something, or may change something."""
+    """The operation changes something, or may change something."""
 
 
 PERMITTED_EFFECTS = {
@@ -204,7 +204,7 @@ PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpat
 
 
 DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
-"""Those that Amazon announced to end, or calls deprecated."""
+"""The operations that Amazon calls deprecated, or whose end it has announced."""
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 

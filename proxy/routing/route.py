@@ -96,7 +96,7 @@ class Route:
 
     @property
     def advertiser(self) -> str:
-        """For whom a request is made: the profile and the ads account that are sent, empty for neither.
+        """The advertiser of a request: the profile and the ads account that are sent, empty for neither.
 
         What is longer than any id of Amazon's is named by its digest: this is remembered.
         """
@@ -437,7 +437,7 @@ ACCOUNT = b"x-ads-account"
 """A selector: read here, and never sent."""
 _MAX_COMPARED = 6
 _MAX_NAME = 64
-"""In characters: a longer name is not compared with others."""
+"""The most characters of a name that is compared with others."""
 
 
 def select(prefix_name: str, fields: RequestFields, table: RoutingTable, scope: ClientScope) -> Selection | None:

@@ -75,7 +75,7 @@ class EmptyDirectory:
         return FirstLists.SETTLED
 
     async def wait_for_first_lists(self, awaited: AwaitedId) -> None:
-        """There are none."""
+        """Return at once: there are no first lists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ EVERYTHING = PathReading(path=True, query=True)
 
 
 class RequestSummary(NamedTuple):
-    """See the module's docstring.
+    """The parts of a request that decide where it goes and whether it may. Equal summaries get equal decisions.
 
     `kind`, `name`, `region`, `prefix` and `authority` are those of a `Destination`. `operation` is the table's row,
     None where it has none. `path` is without the selecting prefix, and `query` holds its question mark. Both are empty
@@ -108,7 +108,7 @@ _OAUTH_ENDPOINTS = frozenset((b"/register", b"/authorize", b"/token"))
 _OWN_SEGMENT = b"-"
 """The first of a path that is the proxy's own."""
 _LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
-"""Those of the token endpoint's path, too."""
+"""The endings of paths that the proxy answers itself; the token endpoint's path has one of them, too."""
 _MAX_REMEMBERED_BYTES = 1024
 _DECODINGS = 3
 """How often a path is percent-decoded in search of a sign-in path: one more than any server is known to do."""
@@ -142,7 +142,7 @@ _KINDS = {
     **dict.fromkeys(_MCP_ENDINGS, TargetKind.MCP),
     **dict.fromkeys(_OAUTH_ENDPOINTS, TargetKind.LOGIN),
 }
-"""Of paths that have one of their own."""
+"""The kinds of target with a path of their own."""
 READ_NAMED_REPORT = Operation(
     "GET", "/-/reports", "readNamedReport", ScopeRule.NEVER, AccountRule.NEVER, account_header="", effect=Effect.READ
 )

@@ -55,7 +55,7 @@ class Addressed:
 
     @classmethod
     def read(cls, head: Head, region: str, path: str, who: tuple[str, Operation | None]) -> Addressed:
-        """From a request's head; `who` is the token's user and the operation."""
+        """Read the addressing from a request's head; `who` is the token's user and the operation."""
         user, operation = who
         sent = next((name for name in ACCOUNT_HEADERS if head.first(name)), None)
         account = head.first(sent) if sent else None

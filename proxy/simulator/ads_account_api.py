@@ -188,7 +188,8 @@ def _seen(call: Call) -> list[AdsAccount]:
 
 
 def _as_listed(call: Call, account: AdsAccount) -> dict[str, Any]:
-    """Only the id is sure to be there: an account that is nothing but DSP advertisers has no countries."""
+    """An account as a list shows it. An account with DSP advertisers alone has no countries; only the id is sure to be
+    there."""
     account_countries = [p for p in account.in_regions(_regions(call)) if p.country is not None]
     value: dict[str, Any] = {"adsAccountId": account.account_id, "accountName": account.name, "status": account.status}
     if account_countries:
@@ -206,12 +207,12 @@ def _alternate(account_country: AccountCountry) -> dict[str, Any]:
 
 
 def _known(**members: object) -> dict[str, Any]:
-    """Those members that are known."""
+    """The members whose value is known."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _as_queried(call: Call, account: AdsAccount) -> dict[str, Any]:
-    """As the unified API has it: ids are text, and each names its region."""
+    """An account as the unified API returns it: ids are text, and each names its region."""
     alternate = [
         _known(
             countryCode=account_country.country,

@@ -30,7 +30,7 @@ class Answer:
     length: int | None = None
 
     def with_headers(self, *headers: tuple[str, str]) -> Answer:
-        """The same answer with more headers at its end."""
+        """This answer with more headers at its end."""
         return replace(self, headers=self.headers + headers)
 
 

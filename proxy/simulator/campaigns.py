@@ -50,7 +50,7 @@ SEEDED = {
     "adAssociations": Seeds({"": 1}, ("adGroupId",)),
 }
 ONE = Seeds({"": 1})
-"""Of all other resources of the unified API."""
+"""The seeds of all other resources of the unified API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def close(state: SimulatorState, given: JsonObject) -> Any:
 
 
 async def listen(state: SimulatorState, given: JsonObject) -> Any:
-    """With `listening` false, connections to a `region` (or to all) are refused, until it is true again."""
+    """Refuse connections to a `region` (or to all) with `listening` false, until it is true again."""
     region, listening = given.get("region"), given.get("listening")
     if region not in (None, *REGIONS) or not isinstance(listening, bool):
         raise ControlRefused(f"region is one of {', '.join(REGIONS)}, listening true or false")
@@ -228,7 +228,7 @@ def _known_app(state: SimulatorState, given: JsonObject) -> str:
 
 
 def authorize_app(state: SimulatorState, given: JsonObject) -> Any:
-    """With `authorized` false, an app is told `unauthorized_client`."""
+    """Answer an app `unauthorized_client` with `authorized` false."""
     state.app.authorized = bool(given.get("authorized", True))
     return {"authorized": state.app.authorized}
 
@@ -408,7 +408,7 @@ def describe(entry: Planned) -> JsonObject:
 
 
 def _own_members(fault: Fault) -> JsonObject:
-    """Those members of a fault that are not as usual."""
+    """The members of a fault that differ from the defaults."""
     return {
         name: value.decode("latin-1") if isinstance(value, bytes) else value
         for name, value in asdict(fault).items()

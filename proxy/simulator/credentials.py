@@ -143,7 +143,7 @@ class Credentials:
         return successor
 
     def mint(self, grant: Grant) -> AccessToken:
-        """One more access token; those before it stay good until they expire."""
+        """Issue one more access token; earlier ones stay good until they expire."""
         now = self.now()
         if len(self.access_tokens) > PRUNE_ABOVE:
             self.access_tokens = {k: t for k, t in self.access_tokens.items() if t.expires_at > now}

@@ -281,7 +281,7 @@ def error(refused: TokenRefused) -> Answer:
 
 
 def framed(answer: Answer) -> Answer:
-    """With the headers that every answer of the token endpoint has."""
+    """An answer with the headers that every answer of the token endpoint has."""
     return answer.with_headers(*NO_STORE, ("x-amzn-RequestId", secrets.token_hex(16)))
 
 

@@ -57,7 +57,7 @@ class Tool:
     reads: bool
 
     def as_json(self, hints: McpHints = "honest") -> JsonObject:
-        """As `tools/list` has it; with `hints` that say whether it reads, the contrary, or nothing."""
+        """The tool as `tools/list` returns it; with `hints` that say whether it reads, the contrary, or nothing."""
         texts = {name: {"type": "string"} for name in ("profileId", "advertiserAccountId")}
         hint = self.reads if hints == "honest" else not self.reads
         return {

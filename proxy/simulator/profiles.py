@@ -53,7 +53,7 @@ COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
 
 TYPES = ("seller", "vendor", "agency")
 UNPAYABLE = 7
-"""Of so many profiles, the last has no valid payment method."""
+"""The number of profiles of which the last has no valid payment method."""
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ AD_PRODUCTS = (
     "SPONSORED_TELEVISION",
 )
 KNOWN_PRODUCTS = ("SPONSORED_BRANDS", "SPONSORED_DISPLAY", "SPONSORED_PRODUCTS")
-"""Those whose report types the table has. Of the others, only the form of an order is checked."""
+"""The ad products whose report types the table has. Of all other products, only the form of an order is checked."""
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 

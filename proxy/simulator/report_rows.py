@@ -24,7 +24,7 @@ PIECE = 10_000
 """The rows that are made at once."""
 
 RESTATED_DAYS = 60
-"""For so long sales and conversions of a day grow."""
+"""Days for which the sales and conversions of a day grow."""
 
 TEXTS = {
     "campaignStatus": ("ENABLED", "PAUSED", "ARCHIVED"),

@@ -240,7 +240,7 @@ class Placed:
 
 
 WHO = ("user", "client_id", "region", "profile", "account", "kind")
-"""By what orders are counted."""
+"""The values by which orders are counted."""
 
 
 @dataclass(slots=True)
@@ -265,7 +265,7 @@ class OrderBook:
         }
 
     def by_profile(self) -> list[dict[str, Any]]:
-        """The same for each login, region, profile or account, and kind."""
+        """The orders by result, for each login, region, profile or account, and kind."""
         found: dict[tuple[str, ...], dict[str, Any]] = {}
         for (*who, result), count in self.counts.items():
             found.setdefault(tuple(who), dict(zip(WHO, who, strict=True)))[result] = count

@@ -218,6 +218,6 @@ def regions_block(simulator: Simulator) -> Iterator[str]:
 
 
 def tell_programs(simulator: Simulator) -> None:
-    """The same as one line of JSON, for a program that started this one."""
+    """Print the simulator's addresses as one line of JSON, for a program that started this one."""
     sys.stdout.write(json.dumps(simulator.about()) + "\n")
     sys.stdout.flush()

@@ -79,7 +79,7 @@ class Alarm:
         self._rung.clear()
 
     async def sleep_until(self, moment: float) -> None:
-        """Until it rings, at this moment at the latest; infinity is never."""
+        """Wait until the alarm rings: at this moment at the latest. Infinity stands for never."""
         if moment != self.moment:
             self.moment = moment
             if moment < math.inf:

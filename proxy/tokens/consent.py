@@ -48,12 +48,12 @@ class ConsentPhase(StrEnum):
     """The phase of a consent's life."""
 
     NONE = "none"
-    """There is no refresh token, so there is no consent to speak of."""
+    """The account has no refresh token, so it has no consent."""
     UNKNOWN = "unknown"
     ENDLESS = "endless"
     HOLDING = "holding"
     ENDING = "ending"
-    """It ends within 30 days."""
+    """The consent expires within 30 days."""
     ENDED = "ended"
 
 
@@ -77,12 +77,12 @@ class Consent:
 
     @property
     def ends_at(self) -> float | None:
-        """None where it has no end, or where the day on which it was given is not known."""
+        """When the consent expires; None for a consent without an end, or given on an unknown day."""
         return None if self.given_at is None or self.is_endless else self.given_at + LIFETIME.total_seconds()
 
     @property
     def ends_at_the_latest(self) -> float | None:
-        """For a consent of an unknown day: when it has ended, if it has an end at all."""
+        """When a consent of an unknown day has ended at the latest, if it has an end at all."""
         if self.given_at is not None or self.first_seen is None or self.is_endless:
             return None
         return self.first_seen + LIFETIME.total_seconds()
@@ -214,7 +214,7 @@ class ConsentLedger:
         self._records: dict[str, ConsentRecord] = {}
         self._told: dict[str, Consent] = {}
         self._known: dict[str, tuple[tuple[object, ...], Consent]] = {}
-        """Of each account what decides its consent, and that."""
+        """For each account, the values that decide its consent, and the consent."""
         self._gone: set[str] = set()
         self._unsaved = False
 

@@ -150,7 +150,7 @@ class Credential:
             self._waiters.release()
 
     async def adopt(self, grant: Grant) -> None:
-        """After a sign-in: both tokens are in force at once. Returns when the write held, or after a few seconds.
+        """Put the two tokens of a sign-in in force at once. Returns when the write held, or after a few seconds.
 
         Raises `ApplicationChanged` where the account has another application by now.
         """
@@ -503,7 +503,7 @@ def sign_in_advice(account: str, sign_in_url: str) -> str:
 
 
 def comes_later(account: str, failure: CredentialFailure | None, pause: float) -> NoUsableToken:
-    """It is tried again by itself, in so many seconds."""
+    """The refusal of a request whose account has no usable token. The proxy tries again in `pause` seconds."""
     why = failure.detail if failure is not None else "Login with Amazon has not answered yet."
     detail = f"The account '{account}' has no usable token. {why} The proxy tries again by itself."
     return NoUsableToken(detail, retry_after=min(MAX_RETRY_AFTER, max(1.0, pause)))
@@ -552,7 +552,7 @@ class TokenSharing:
     def lease(
         self, source: TokenSource, refresh_token: Secret, urgency: Urgency
     ) -> AbstractAsyncContextManager[Lease[Grant]]:
-        """See `Leases.lease`."""
+        """Wait for the lease of the account's token request, as `Leases.lease` does."""
         return self._leases.lease(self._lease_request(source, refresh_token), urgency)
 
     async def publish(self, lease: Lease[Grant], grant: Grant, keeper: RefreshTokenKeeper) -> None:
@@ -567,7 +567,7 @@ class TokenSharing:
             self._see(await self._leases.announce(self._lease_request(source, refresh_token), grant))
 
     async def newest(self, source: TokenSource, refresh_token: Secret) -> SharedContent[Grant] | None:
-        """See `Leases.newest`."""
+        """The shared token that is newer than the known one, as from `Leases.newest`."""
         return await self._leases.newest(self._lease_request(source, refresh_token))
 
     def is_news(self, shared: SharedContent[Grant]) -> bool:

@@ -20,7 +20,7 @@ SAVE_DELAY: Final = 2.0
 RETRY_DELAY: Final = 60.0
 """Seconds from a write that failed until the next one."""
 _SAVE_SHARE: Final = 0.05
-"""At most this part of the time is spent on writing: lists of many accounts change all the time after a start."""
+"""The share of the time that is spent on writing at most: lists of many accounts change all the time after a start."""
 
 
 class DelayedWriter:
@@ -46,7 +46,7 @@ class DelayedWriter:
         return self._changed.is_set()
 
     def changed(self) -> None:
-        """There is something to write."""
+        """Note that there is something to write."""
         self._changed.set()
 
     def begin(self) -> None:

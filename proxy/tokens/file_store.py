@@ -141,8 +141,8 @@ class FileStore(UnsharedStore):
         await asyncio.to_thread(self._write_document, name, data)
 
     async def changes(self) -> AsyncIterator[StoreChange]:
-        """Of accounts that were asked for. Documents are no news: with many accounts some are written all the time, and
-        no other process reads those of this directory."""
+        """Yield the changed entries of accounts that were asked for. Documents are left out: with many accounts some
+        are written all the time, and no other process reads those of this directory."""
         await asyncio.to_thread(self._ensure_directory)
         moment, self._seen = state_directory.changed_at(self._directory), await self._stamps()
         yield StoreChange()  # what was written before the watch began

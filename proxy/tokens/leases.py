@@ -177,7 +177,7 @@ class LocalLease(Generic[T]):
 
 
 class LocalLeases(Generic[T]):
-    """For a program that shares nothing."""
+    """Leases for a program that shares nothing."""
 
     def __repr__(self) -> str:
         return "<LocalLeases>"
@@ -196,4 +196,4 @@ class LocalLeases(Generic[T]):
         """Nothing is kept."""
 
     def follow(self, listener: LeaseListener) -> None:
-        """There is nothing to tell."""
+        """Do nothing: there are no news."""

@@ -177,7 +177,7 @@ class RefreshSchedule:
         return counted.for_waiting_requests() if waiting else counted
 
     def for_waiting_requests(self) -> RefreshSchedule:
-        """The same where requests wait for the token: after a failure it is due sooner."""
+        """This schedule while requests wait for the token: after a failure the next attempt is due sooner."""
         if self.wait <= self.sooner:
             return self
         return replace(self, due_at=self.due_at - self.wait + self.sooner, wait=self.sooner)

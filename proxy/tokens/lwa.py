@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 USER_SCOPE: Final = "profile"
-"""By which a user lets Login with Amazon tell who they are."""
+"""The scope with which a user lets Login with Amazon tell who they are."""
 USER_PROFILE_PATH: Final = "/user/profile"
 SECRET_FIELDS = ("client_secret", "refresh_token", "code", "code_verifier")
 

@@ -152,8 +152,8 @@ class TokenManager:
         return await credential.obtain(hastens=hastens)
 
     async def renewed(self, rejected: AccessToken, use: TokenUse) -> AccessToken | None:
-        """After Amazon's 401 to this use: a token of another generation, or None where the 401 does not convince that
-        it is about the token. Raises `NoUsableToken` where it does, and none comes within `request_wait`."""
+        """A token of another generation, after Amazon's 401 to this use, or None if the 401 is not convincingly about
+        the token. Raises `NoUsableToken` if it is, and none comes within `request_wait`."""
         self.watchful, self._rejected_at = True, self._clock()
         self.rejected()
         credential = self._credentials.get(rejected.account)
@@ -197,7 +197,7 @@ class TokenManager:
         await self._credential(account).refresh_now()
 
     async def adopt(self, account: str, grant: Grant) -> None:
-        """After a sign-in: its refresh token is stored and its access token in use at once.
+        """Store the refresh token of a sign-in, and put its access token in use at once.
 
         Raises `UnknownAccount` or `ApplicationChanged`, where the configuration changed during the sign-in.
         """

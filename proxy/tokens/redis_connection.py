@@ -205,7 +205,7 @@ class RedisConnection:
         closing.add_done_callback(self._forget)
 
     def count(self, replicas: int) -> None:
-        """So many share the server."""
+        """Note how many replicas share the server."""
         before, self.replicas = self.replicas, replicas
         if replicas != before and self.problem is None:
             self.changed()
@@ -378,7 +378,7 @@ class RedisClient(Protocol):
 
 
 class ServerClient:
-    """Of one server, or of the one that Sentinels call the primary."""
+    """A client of one server, or of the one that Sentinels call the primary."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -397,7 +397,7 @@ class ServerClient:
 
 
 class ClusterClient:
-    """Of a cluster's node for the slot of `key`. What it knows of the cluster is learned again after each failure.
+    """A client of the cluster's node for the slot of `key`. The cluster's nodes are read again after each failure.
 
     What was known before is closed by the last command that uses it: redis-py opens again what is closed earlier.
     """
@@ -430,7 +430,7 @@ class ClusterClient:
                 await self._close_if_unused(cluster)
 
     async def _close_if_unused(self, cluster: Any) -> None:
-        """In a task of its own, which a cancelled command does not end."""
+        """Close an unused cluster client in a task of its own, which a cancelled command does not end."""
         if not self._uses[cluster]:
             del self._uses[cluster]
             self._closing.add(closing := asyncio.create_task(_close_cluster(cluster)))

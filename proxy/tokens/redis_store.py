@@ -314,7 +314,7 @@ delays none."""
 MAX_CONTENT: Final = 16 * 1024 * 1024
 """Bytes of one value, encrypted. What is longer is not shared."""
 LONG: Final = 64 * 1024
-"""From so many bytes on, what is read is read in a thread: the event loop has requests to serve."""
+"""Bytes from which a value is read in a thread: the event loop has requests to serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,7 +336,7 @@ class RedisLease(LocalLease[T]):
 
 
 class RedisLeases(Generic[T]):
-    """See `leases.Leases`. Each replica has one of each form, for all its accounts."""
+    """The leases of one form, for all accounts of a replica; see `leases.Leases`."""
 
     def __init__(self, connection: RedisConnection, cipher: MultiFernet, form: SharedFormat[T]) -> None:
         self._connection, self._cipher, self._form = connection, cipher, form
@@ -429,7 +429,8 @@ class RedisLeases(Generic[T]):
             known = int(rest[0])  # it is for another refresh token
 
     async def _renew(self, lease: RedisLease[T]) -> None:
-        """Until it is lost, or was held for too long. Its holder knows before another one can have it."""
+        """Renew a lease until it is lost or was held for too long. Its holder learns of a loss before another replica
+        can get the lease."""
         time, renewed = asyncio.get_running_loop().time, lease.since
         while renewed - lease.since < self._form.longest and time() - renewed < LEASE - RENEWAL:
             await asyncio.sleep(RENEWAL)

@@ -216,7 +216,7 @@ class RefreshTokenKeeper:
             self._observer.observe(TokenUnpersisted(self._account, unpersisted, detail))
 
     def _remember(self, entry: StoredToken | None) -> None:
-        """This is what the store has, or is to have."""
+        """Remember an entry that the store has, or is about to have."""
         if entry is not None:
             self._stored = entry
             self._known.append(_identity(entry))

@@ -89,7 +89,7 @@ class Store(Protocol):
         """Who may ask for access tokens, among those who share the store."""
 
     def leases_for(self, form: SharedFormat[T]) -> Leases[T]:
-        """The same for what else is shared in this form."""
+        """The leases for values of another form that replicas share."""
 
     @property
     def fleet(self) -> Fleet | None:

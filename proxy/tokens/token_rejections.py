@@ -36,7 +36,7 @@ def renewals_for_401(now: float) -> TokenBucket:
 
 
 class TokenRejections:
-    """That of one account's token. Moments are of any clock, as long as it is one and the same.
+    """The 401s of one account's token, and the renewals that they may still cause. Any one clock gives the moments.
 
     Three allowances bound what can be asked for: each use has one; those that were never accepted share one, and those
     of them that fail as the second with a token share another. So strangers' 401s, however many names they come under,

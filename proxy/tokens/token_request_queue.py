@@ -33,8 +33,8 @@ Result = TypeVar("Result")
 
 
 class TokenRequestQueue:
-    """Those of every token endpoint. `rate_lowered` is told an endpoint's URL, its new rate limit and a pause, after a
-    refusal."""
+    """The queues of all token endpoints, by URL. `rate_lowered` is called with an endpoint's URL, its new rate limit
+    and a pause, after a refusal."""
 
     def __init__(self) -> None:
         self.rate_lowered: Callable[[str, float, float], None] = lambda token_url, rate, pause: None
@@ -243,7 +243,7 @@ class EndpointRate:
         return self._try_at - now if self._paused_until > now else math.inf
 
     def tried(self, now: float) -> None:
-        """Such a request was answered."""
+        """Note that the request sent during a pause was answered."""
         self._try_at = now + _BETWEEN_TRIES
 
     def take(self, now: float) -> None:
@@ -253,7 +253,7 @@ class EndpointRate:
             self._next = max(now, self._next) + 1 / self.rate
 
     def give_back(self) -> None:
-        """It was not sent after all."""
+        """Undo `take`: the request was not sent after all."""
         if self.rate is not None:
             self._next -= 1 / self.rate
 
@@ -367,7 +367,7 @@ class TokenWaiters:
         return f"<TokenWaiters: {self.count}>"
 
     async def wait(self, seconds: float, *, counts: bool = True) -> None:
-        """Until the next release, or so many seconds. A request of a client `counts`."""
+        """Wait until the next release, or for so many seconds. A client's request `counts`."""
         self.count += counts
         if counts and self.called is not None:
             self.called()

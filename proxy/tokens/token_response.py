@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_RESPONSE_BYTES = 256 * 1024
-"""Far above any token answer; what is longer is not one."""
+"""The most bytes of a token response: far above any real one."""
 DEFAULT_LIFETIME = 3600.0
 """Amazon's documented life of an access token, for an answer that does not say it in a usable way."""
 MAX_LIFETIME = 86400.0

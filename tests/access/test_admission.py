@@ -1,4 +1,4 @@
-"""Who may knock: web pages, host names, methods and forms of the target."""
+"""Which requests are admitted: web pages, host names, methods and forms of the target."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_hosts_that_are_served(host: bytes) -> None:
     ],
 )
 def test_other_hosts_are_misdirected(host: bytes) -> None:
-    """A name that somebody else controls is refused: the defence against DNS rebinding."""
+    """A host name that an attacker controls is refused: the defence against DNS rebinding."""
     with pytest.raises(MisdirectedHost, match="allowed_hosts"):
         check_host(request(b"GET", b"/x", fields(host=host)), TABLE)
 
@@ -114,7 +114,7 @@ def test_the_listen_address_is_served_by_its_name() -> None:
     ],
 )
 def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
-    """So that http_proxy can lead here."""
+    """With them, http_proxy can lead here."""
     asked = request(b"GET", target, fields(host=host))
     admit(asked)
     check_host(asked, TABLE)
@@ -135,7 +135,7 @@ def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
     ],
 )
 def test_other_absolute_targets_are_refused_and_told_why(target: bytes) -> None:
-    """It is no general proxy."""
+    """The proxy is no general proxy."""
     authority = target.split(b"/")[2]
     with pytest.raises(MisdirectedHost, match="no general proxy") as refused:
         check_host(request(b"GET", target, fields(host=authority)), TABLE)
@@ -210,7 +210,7 @@ KEYED = make_clients(
 
 
 def test_a_foreign_host_is_told_before_a_missing_key() -> None:
-    """And where only the key is missing, it is the key; the token endpoint is told it in the body, if at all."""
+    """A request whose key alone is missing gets the error about the key; the token endpoint expects it in the body."""
     api, token = (find_destination(parse_target(target)) for target in (b"/v2/profiles", b"/auth/o2/token"))
     with pytest.raises(MisdirectedHost):
         identify(request(b"GET", b"/v2/profiles", fields(host=b"evil.example")), api, KEYED, TABLE, 0.0)
@@ -221,7 +221,7 @@ def test_a_foreign_host_is_told_before_a_missing_key() -> None:
 
 
 def test_a_key_exempts_from_which_host_it_is() -> None:
-    """Not from naming one at all."""
+    """A request without any host is still refused."""
     asked = fields(host=b"evil.example", proxy_key=b"key")
     assert identify(request(b"GET", b"/v2/profiles", asked), None, KEYED, TABLE, 0.0).name == "reporting"
     with pytest.raises(MalformedRequest):

@@ -43,7 +43,7 @@ def test_each_of_a_clients_keys_opens_as_much() -> None:
 
 
 def test_a_key_is_good_to_the_last_instant() -> None:
-    """Then it is refused with 401, remembered or not; the answer says whose it was, since when, and what to do."""
+    """Later it is refused with 401, remembered or not; the response names its client, the time and what to do."""
     asked = fields(proxy_key=OLD)
     assert BOTH.identify(asked, BEFORE) is BOTH.identify(asked, ENDS - 0.001)
     for now in (ENDS, ENDS + 1e9):
@@ -55,7 +55,7 @@ def test_a_key_is_good_to_the_last_instant() -> None:
 
 
 def test_a_key_that_never_was_is_not_one_that_ended() -> None:
-    """Only who had a key is told that it ended."""
+    """Only a client that had the key learns that it has expired."""
     with pytest.raises(ClientUnknown):
         BOTH.identify(fields(proxy_key=b"another"), ENDS)
 
@@ -103,7 +103,7 @@ def at_token_endpoint(secret: bytes, now: float) -> PlaceholderResponse:
 
 
 def test_the_token_endpoint_refuses_a_key_that_has_ended() -> None:
-    """As invalid_client, with the reason for the client, for the log and for the metric."""
+    """The endpoint answers invalid_client, with the reason for the client, the log and the metric."""
     given = at_token_endpoint(OLD, ENDS)
     assert given.status == 401
     assert b'"error": "invalid_client"' in given.body and b"expired at 2027-02-01" in given.body
@@ -112,7 +112,8 @@ def test_the_token_endpoint_refuses_a_key_that_has_ended() -> None:
 
 @pytest.mark.parametrize("secret", [b"another", b""])
 def test_the_token_endpoint_refuses_a_key_that_no_client_has(secret: bytes) -> None:
-    """As invalid_client for the client, and for log and metric as at any other path: else Amazon seems to refuse."""
+    """The endpoint answers invalid_client, and log and metric count it as at any other path: otherwise Amazon seems to
+    refuse."""
     given = at_token_endpoint(secret, BEFORE)
     assert (given.status, b'"error": "invalid_client"' in given.body) == (401, True)
     assert given.refusal is not None and given.refusal.slug == "client-unknown"
@@ -122,7 +123,7 @@ def test_the_token_endpoint_refuses_a_key_that_no_client_has(secret: bytes) -> N
     ("secret", "now", "seconds"), [(OLD, ENDS - 90.5, b"90"), (OLD, ENDS - 7200, b"3600"), (NEW, ENDS - 90, b"3600")]
 )
 def test_the_token_endpoint_says_how_long_a_placeholder_is_good(secret: bytes, now: float, seconds: bytes) -> None:
-    """An hour, or less where the key ends before."""
+    """A placeholder is valid for an hour, or less if the key expires before."""
     assert b'"expires_in": ' + seconds + b"}" in at_token_endpoint(secret, now).body
 
 
@@ -156,5 +157,5 @@ def test_a_refused_key_is_not_a_used_one() -> None:
     ("ends", "at"), [((), None), ((None,), None), ((5.0,), 5.0), ((5.0, 9.0), 9.0), ((9.0, None), None)]
 )
 def test_a_client_is_locked_out_when_its_last_key_ends(ends: tuple[float | None, ...], at: float | None) -> None:
-    """A key that has another to follow it alarms nobody."""
+    """A key with a successor causes no alarm."""
     assert locked_out_at(ClientKey("0" * 64, end) for end in ends) == at

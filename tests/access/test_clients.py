@@ -42,8 +42,8 @@ KEYED = clients(client("reporting", accounts=("acme",)), client("bidder"))
 # --- who
 
 
-def test_without_clients_everybody_is_anonymous() -> None:
-    """Whatever a tool sends as its own credentials is of no interest."""
+def test_without_clients_every_request_is_anonymous() -> None:
+    """The credentials that a client sends are ignored."""
     credentials: tuple[dict[str, Any], ...] = (
         {},
         {"authorization": b"Bearer Atza|of-amazon"},
@@ -122,7 +122,7 @@ def placeholder(issuer: Clients, name: str, bound: str = "", now: float = NOW) -
 def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
     issuer: Clients, name: str, shown: str, form: bytes
 ) -> None:
-    """Until the second it expires, remembered or not."""
+    """The placeholder does so until the second it expires, remembered or not."""
     asked = fields(authorization=form % placeholder(issuer, name, "brand-eu"))
     identity = issuer.identify(asked, NOW)
     assert (identity.name, identity.scope.bound, identity.has_key) == (shown, "brand-eu", name != "")
@@ -132,7 +132,7 @@ def test_a_placeholder_names_its_client_and_what_it_is_bound_to(
 
 
 def test_a_placeholder_survives_a_reload_while_its_client_does() -> None:
-    """It dies with its client, and with the client's key."""
+    """A placeholder dies with its client, and with the client's key."""
     asked = fields(authorization=placeholder(KEYED, "reporting", "zeta"))
     assert clients(client("reporting")).identify(asked, NOW).name == "reporting"
     with pytest.raises(PlaceholderRejected):
@@ -144,13 +144,13 @@ def test_a_placeholder_survives_a_reload_while_its_client_does() -> None:
 
 
 def test_a_placeholder_of_nobody_is_no_key() -> None:
-    """Those that were issued before there were clients end when there are."""
+    """Placeholders from before there were clients expire when clients are configured."""
     with pytest.raises(PlaceholderRejected):
         KEYED.identify(fields(authorization=placeholder(NOBODYS, "")), NOW)
 
 
 def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
-    """401, so that the tool refreshes."""
+    """The response is 401, so that the client refreshes."""
     asked = fields(authorization=b"Bearer " + placeholder(KEYED, "bidder")[:-3] + b"xxx")
     for issuer in (NOBODYS, KEYED):
         with pytest.raises(PlaceholderRejected) as refused:
@@ -159,7 +159,7 @@ def test_a_forged_placeholder_is_rejected_in_both_modes() -> None:
 
 
 def test_key_and_placeholder_must_be_of_one_client() -> None:
-    """Then the placeholder still says what it is bound to."""
+    """With both of one client, the placeholder still says what it is bound to."""
     bound = placeholder(KEYED, "bidder", "zeta")
     identity = KEYED.identify(fields(authorization=bound, proxy_key=b"key-of-bidder"), NOW)
     assert (identity.name, identity.scope.bound) == ("bidder", "zeta")
@@ -170,7 +170,7 @@ def test_key_and_placeholder_must_be_of_one_client() -> None:
 
 
 def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
-    """Only a credential that begins like ours is looked at."""
+    """Only a credential that begins like a placeholder is examined."""
     assert NOBODYS.identify(fields(authorization=b"Basic Atza|ap1.x.y"), NOW) == NOBODYS.nobody
 
 
@@ -178,7 +178,7 @@ def test_text_that_only_holds_a_placeholder_is_nothing_of_ours() -> None:
 
 
 def test_the_token_endpoint_authenticates_by_name_and_key() -> None:
-    """Both must be right; without clients everybody is."""
+    """Name and key must both be right; without clients, any are."""
     found = KEYED.authenticate("reporting", "key-of-reporting", NOW)
     assert found is not None and found.name == "reporting"
     assert KEYED.authenticate("reporting", "key-of-bidder", NOW) is None
@@ -207,7 +207,7 @@ def test_refresh_placeholders_belong_to_their_client() -> None:
 
 
 def test_names_are_listed_and_nothing_secret_is_shown() -> None:
-    """For check, and for whoever prints it."""
+    """The names are for check, and the `repr` for any reader."""
     assert KEYED.names() == ("bidder", "reporting")
     assert KEYED.impersonate("nobody") is None
     assert repr(KEYED) == "Clients(bidder, reporting)"
@@ -230,7 +230,7 @@ def permit(clients: Clients, identity: ClientIdentity, sent: Request, chosen: Ro
 
 
 def test_permit_raises_what_the_judge_says() -> None:
-    """And lets everybody do everything where no clients are configured."""
+    """Without configured clients everything is permitted."""
     identity = KEYED.impersonate("reporting")
     assert identity is not None
     permit(KEYED, identity, *asked(), 0.0)

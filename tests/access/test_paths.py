@@ -91,7 +91,7 @@ def test_plain_paths_are_decoded(path: bytes, judged: bytes) -> None:
     assert unambiguous_path(path, path_segments(path)) == judged
 
 
-def test_a_closing_slash_is_taken_where_somebody_wrote_it() -> None:
+def test_a_closing_slash_is_taken_where_it_was_written() -> None:
     """Amazon, in its specifications, or the operator, letter by letter."""
     with pytest.raises(UnacceptablePath, match="a slash at its end; write it plainly"):
         unambiguous_path(b"/mcp/", (b"mcp",))

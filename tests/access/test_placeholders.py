@@ -1,4 +1,4 @@
-"""Placeholders: what they say, how long, and that nobody else makes them."""
+"""Placeholders: their content, their lifetime, and that only the proxy can make them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_access_placeholder_says_who_what_and_until_when() -> None:
 
 
 def test_a_refresh_placeholder_does_not_expire() -> None:
-    """It is what a client of the authorization_code grant refreshes with."""
+    """A client of the authorization_code grant refreshes with this placeholder."""
     assert read(MINE.issue_refresh("", "", "acme"), REFRESH) == Placeholder("", "acme", 0)
 
 
@@ -93,5 +93,5 @@ def test_what_is_not_genuine_is_none(text: str) -> None:
 
 
 def test_it_does_not_show_its_key() -> None:
-    """Not even by accident."""
+    """The key is not shown even by accident."""
     assert "k" * 8 not in repr(MINE)

@@ -147,7 +147,7 @@ def test_requests_for_named_reports_are_reads(
 
 @pytest.mark.parametrize(("access", "permitted"), [("read", False), ("report", True), ("write", True)])
 def test_runs_of_named_reports_that_a_client_may_ask_for(access: str, permitted: bool) -> None:
-    """They order reports at Amazon."""
+    """The runs order reports at Amazon."""
     verdict = evaluate_run(policy(access=access))
     assert (verdict.refusal is None) is permitted
     assert verdict.rule == ("" if access == "write" else "access")
@@ -204,7 +204,7 @@ def test_every_overriding_header_is_known(name: bytes) -> None:
     ],
 )
 def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
-    """As frameworks for forms have it."""
+    """Frameworks for forms read the method from such a parameter."""
     assert decided({"access": "read"}, b"GET", b"/v2/profiles?" + query).refusal is not None
     assert decided({}, b"GET", b"/v2/profiles?" + query).refusal is None
     assert decided({"access": "read"}, b"GET", b"/v2/profiles?method=x&a_method=y").refusal is None
@@ -249,7 +249,8 @@ def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: E
 
 @pytest.mark.parametrize("access", ["read", "report"])
 def test_an_unknown_operation_is_called_unknown(access: str) -> None:
-    """Its refusal says why it counts as a write, and how to allow it; that of a known one says what it does."""
+    """The refusal says why an unknown operation counts as a write, and how to allow it; that of a known one says what
+    the operation does."""
     unknown = decided({"access": access}, b"GET", b"/v2/stores").reason
     assert "not in Amazon's specifications, and so count as a write" in unknown
     assert "`operations`" in unknown and "`effect: read`" in unknown and "Check the path" in unknown
@@ -275,13 +276,13 @@ def test_a_limited_client_is_told_that_an_operation_is_unknown() -> None:
     ],
 )
 def test_what_an_mcp_client_calls_is_judged_by_its_body(limits: dict[str, Any], rule: str, method: bytes) -> None:
-    """Whoever may not do everything, or call every tool."""
+    """The body decides for clients with limits on what they do or on the tools that they call."""
     verdict = decided(limits, method, b"/mcp")
     assert (verdict.refusal, verdict.rule, verdict.by_body) == (None, rule, True)
 
 
 def test_mcp_tools_open_nothing_that_is_closed() -> None:
-    """A limited client's account is fixed all the same; other methods are for nobody."""
+    """A limited client's account is fixed nevertheless, and all other methods stay closed."""
     assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp").is_fixed
     assert decided({"mcp_tools": ("*",), "profiles": ("11",)}, b"POST", b"/mcp", scope=b"12").refusal is not None
     assert decided({"mcp_tools": ("*",)}, b"PUT", b"/mcp").refusal is not None
@@ -308,5 +309,5 @@ def test_access_holds_for_every_published_operation() -> None:
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 5}, {"max_in_flight": 1}, {"methods": ["GET"]}, {}])
 def test_only_a_limited_number_of_requests_is_a_budget(limits: dict[str, Any]) -> None:
-    """Of a minute, or of those under way."""
+    """A budget limits the requests of a minute, or those under way."""
     assert policy(**limits).has_budget is bool(limits.keys() & {"requests_per_minute", "max_in_flight"})

@@ -1,4 +1,4 @@
-"""What a limited client reaches, beside the published table and a default ads account too."""
+"""What a limited client reaches, with the published table and with a default ads account."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_what_nothing_governs_is_open_where_it_is_named_only(
 
 
 def test_a_named_path_is_compared_letter_by_letter() -> None:
-    """As it is sent, not as it may be read."""
+    """The path is compared as its bytes are, not as a server may read it."""
     named = {**PROFILED, "unscoped_paths": ("/v2/profiles", "/mcp/")}
     assert decided(named, b"GET", b"/v2/profiles").refusal is None
     assert decided(named, b"POST", b"/mcp/").refusal is None
@@ -186,7 +186,7 @@ def test_a_refused_report_says_why() -> None:
 )
 @pytest.mark.parametrize("place", ["header", "query"])
 def test_an_account_that_is_not_the_clients_own_is_named_nowhere(line: bytes, allowed: bool, place: str) -> None:
-    """In no header and in no parameter, known or alike, beside a permitted Scope."""
+    """No header and no parameter, known or similar, may name it next to a permitted Scope."""
     name, _, value = line.partition(b":")
     if place == "header":
         verdict = decided(MIXED, b"POST", LIST, line, scope=b"123")
@@ -305,8 +305,8 @@ def test_a_default_ads_account_is_judged_as_if_it_were_sent(
 
 
 @pytest.mark.parametrize("lines", [(account(OTHER),), (account(OWN), account(OWN)), (account(f"{OWN},77"),)])
-def test_a_default_ads_account_mends_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
-    """It comes in the place of what is absent alone."""
+def test_a_default_ads_account_replaces_nothing_that_was_sent(lines: tuple[bytes, ...]) -> None:
+    """The default fills in only what is absent."""
     chosen = replace(ROUTE, ads_account=OWN.encode(), ads_account_header=b"Amazon-Ads-Account-ID")
     sent = [line.replace(b"AccountId", b"Account-ID") for line in lines]
     verdict = judged(policy(**ACCOUNTED), request(b"GET", STREAMS, fields(*sent)), chosen)
@@ -314,13 +314,13 @@ def test_a_default_ads_account_mends_nothing_that_was_sent(lines: tuple[bytes, .
 
 
 def test_a_scope_that_the_operation_does_not_take_governs_nothing() -> None:
-    """Not beside a missing account id either."""
+    """The Scope governs nothing next to a missing account id either."""
     verdict = decided(MIXED, b"GET", STREAMS, scope=b"123")
     assert isinstance(verdict.refusal, NotPermitted) and verdict.rule == "account_ids"
 
 
 def test_sign_in_is_left_to_who_never_forwards_it() -> None:
-    """A limited client is told the same as everybody: such a path is never forwarded."""
+    """A limited client gets the same error as all others: such a path is never forwarded."""
     assert decided(PROFILED, b"GET", b"/auth/../x").refusal is None
     assert decided(PROFILED, b"GET", b"/.well-known/oauth-protected-resource").refusal is None
 
@@ -358,11 +358,11 @@ def test_the_operations_of_these_tests_are_what_they_are_taken_for() -> None:
     }
 
 
-# --- beside the published table, and beside a default ads account
+# --- next to the published table, and with a default ads account
 
 
 def test_the_table_that_routing_asks_is_asked() -> None:
-    """A row that the configuration adds or mends counts here as well: what it does, and what governs it."""
+    """A row that the configuration adds or corrects counts here as well: its effect, and what governs it."""
     limited, target = policy(**PROFILED, access="read"), b"/new/things/list"
     asked = request(b"POST", target, fields(scopes=(b"123",)))
     assert evaluate_request(limited, summary(asked)).rule == "access"
@@ -381,7 +381,7 @@ def test_the_table_that_routing_asks_is_asked() -> None:
     ],
 )
 def test_the_placeholders_of_a_row_say_whether_its_path_names_an_account(path: str, target: bytes, rule: str) -> None:
-    """Those of an added row; a corrected one keeps the names that are published."""
+    """The placeholders of an added row count; a corrected row keeps the published names."""
     table = amend(PUBLISHED, [Amendment("GET", path, scope=ScopeRule.REQUIRED)])
     asked = summary(request(b"GET", target, fields(scopes=(b"123",))), table)
     verdict = evaluate_request(policy(**PROFILED), asked)
@@ -389,7 +389,7 @@ def test_the_placeholders_of_a_row_say_whether_its_path_names_an_account(path: s
 
 
 def test_a_default_ads_account_must_be_the_clients_own() -> None:
-    """Where an open path lets a request pass that names none."""
+    """The default decides where an open path lets a request without an account pass."""
     limits = {"account_ids": (OWN,), "unscoped_paths": (EITHER.decode(),)}
     asked = request(b"POST", EITHER)
     for identifier, permitted in ((OWN, True), (OTHER, False)):

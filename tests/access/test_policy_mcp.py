@@ -101,7 +101,7 @@ def test_a_profile_may_be_named_twice() -> None:
 
 
 def test_two_ads_accounts_are_no_choice() -> None:
-    """As for every other request."""
+    """The request is refused, as every other request with two is."""
     with pytest.raises(ConflictingAdsAccount):
         decided({"account_ids": (OWN, "77"), **ONE}, b"POST", b"/mcp", account(f"{OWN},77"), scope=b"123")
 
@@ -175,6 +175,6 @@ def test_a_session_keeps_its_account() -> None:
 def test_a_session_of_another_account_is_unknown(
     limits: dict[str, Any], lines: tuple[bytes, ...], scope: bytes, route: str, session: McpSession
 ) -> None:
-    """That the request or its route names, or that is the client's no longer."""
+    """The session's account differs from that of the request or its route, or is no longer the client's."""
     with pytest.raises(SessionElsewhere):
         fixed(limits, *lines, scope=scope, route=route, session=session)

@@ -136,7 +136,7 @@ def test_what_two_readers_could_understand_differently_is_refused(body: bytes) -
 
 
 def test_depth_alone_is_no_defect() -> None:
-    """As deep as JSON is read at all."""
+    """The body is accepted as deep as JSON is read at all."""
     for depth in (1, 300, 600, 900, 990, 5000):
         deep = order(MINE, reports=[]).replace(b'"reports": []', b'"reports": ' + b"[" * depth + b"]" * depth)
         assert flaw(deep) == "" or "plain JSON" in flaw(deep)
@@ -167,7 +167,8 @@ def test_depth_alone_is_no_defect() -> None:
     ],
 )
 def test_the_header_must_say_how_the_body_is_read(lines: tuple[bytes, ...], passes: bool) -> None:
-    """As JSON in UTF-8, once, and not coded in any way; of what leaves, not of what came."""
+    """The header must say JSON in UTF-8, once, and without a content coding; the outgoing request's header counts, not
+    the client's."""
     assert (flaw(order(MINE), fields(*lines)) == "") is passes
 
 
@@ -187,7 +188,7 @@ def test_no_change_of_an_order_lets_a_foreign_account_pass(data: st.DataObject) 
 
 
 def test_a_refusal_names_the_client_and_the_rule() -> None:
-    """And nothing of the body."""
+    """The refusal says nothing of the body."""
     verdict = evaluate_body(
         Policy("tool", (), account_ids=OWN), JSON, JsonBody(order({"advertiserAccountId": "amzn1.canary"}))
     )

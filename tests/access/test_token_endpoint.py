@@ -138,7 +138,7 @@ def test_errors_look_like_lwas(form: dict[str, str] | bytes, status: int, error:
 
 
 def test_a_prefix_that_names_nothing_is_an_error() -> None:
-    """Or what the client may not use."""
+    """The prefix is unknown, or the client may not use it."""
     for target in (b"/@nobody/auth/o2/token", b"/@zeta/auth/o2/token"):
         given = ask(MINE, target=target)
         assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
@@ -166,7 +166,7 @@ def test_what_is_not_the_clients_is_answered_as_what_is_not_there() -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"OPTIONS"])
 def test_only_post_is_taken(method: bytes) -> None:
-    """405 says so."""
+    """All other methods get 405."""
     given = ask(MINE, method=method)
     assert (given.status, dict(given.headers)[b"Allow"]) == (405, b"POST")
 
@@ -228,7 +228,7 @@ def test_json_is_read_as_strictly_as_a_form(content_type: bytes, body: str, desc
 
 @pytest.mark.parametrize("body", [b"[]", b'"grant_type"', b"", b"grant_type=refresh_token", b"\xef\xbb\xbf{}"])
 def test_what_is_called_json_must_be_an_object(body: bytes) -> None:
-    """Not an array, a form or nothing."""
+    """An array, a form or an empty body is refused."""
     given = ask(body, content_type=b"application/json")
     assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_request")
 
@@ -253,7 +253,7 @@ def test_a_form_may_be_called_so_in_several_ways(content_type: bytes) -> None:
     ],
 )
 def test_without_clients_any_values_are_accepted(form: dict[str, str], bound: str) -> None:
-    """An account's or route's name binds all the same."""
+    """An account's or route's name still binds the placeholder."""
     assert bound_to(ask(form, NOBODYS), NOBODYS) == ("anonymous", bound)
 
 
@@ -274,7 +274,7 @@ def test_the_refresh_token_of_an_answer_can_be_used(clients: Clients, secret: st
 
 
 def test_a_refresh_placeholder_bound_to_what_is_gone_is_an_invalid_grant() -> None:
-    """Its account left the configuration, or the client may no longer use it."""
+    """The account left the configuration, or the client may no longer use it."""
     identity = KEYED.impersonate("reporting")
     assert identity is not None
     for bound in ("gone", "zeta"):

@@ -218,7 +218,7 @@ class FakeProgram(AdminView):
         self.seen.append(event)
 
 
-class Knocker:
+class AdminClient:
     """A client of a running admin listener that follows no redirect and keeps no cookie."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int, history: RequestHistory, metrics: Metrics) -> None:
@@ -239,7 +239,7 @@ class Knocker:
 
 
 @asynccontextmanager
-async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
+async def administer(program: FakeProgram) -> AsyncIterator[AdminClient]:
     """The real admin listener in front of a program, on a free port."""
     metrics = Metrics("1.2.3")
     metrics.accounts([status.account for status in program.statuses])
@@ -251,6 +251,6 @@ async def administer(program: FakeProgram) -> AsyncIterator[Knocker]:
     jar = aiohttp.DummyCookieJar()
     try:
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            yield Knocker(session, bound.getsockname()[1], history, metrics)
+            yield AdminClient(session, bound.getsockname()[1], history, metrics)
     finally:
         await listener.stop()

@@ -12,7 +12,7 @@ from proxy.admin.cached_result import CachedResult
 
 @pytest.mark.parametrize(("took", "good_for"), [(0.01, 1.0), (2.0, 10.0)])
 async def test_a_result_costs_little_of_the_time(monkeypatch: pytest.MonkeyPatch, took: float, good_for: float) -> None:
-    """It is good for as long as making it takes one percent of the time, but for ten seconds at most."""
+    """A result stays valid as long as making it takes one percent of the time, but for ten seconds at most."""
     now, made = 100.0, 0
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
@@ -33,7 +33,7 @@ async def test_a_result_costs_little_of_the_time(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_who_asks_while_it_is_made_gets_the_same() -> None:
-    """It is made once for all of them."""
+    """The result is made once for all requests."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     made = 0
 

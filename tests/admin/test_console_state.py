@@ -25,11 +25,11 @@ from tests.observability.test_metrics import finished
 
 async def test_the_console_state_has_traffic_and_refusals() -> None:
     """The chart's steps and the last refused requests are what events and sums say."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for event in (finished(overhead=0.002), finished(status=429), finished(status=502)):
-            knocker.metrics.observe(event)
-        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="Not yours."))
-        async with knocker.ask("/console/state") as answer:
+            admin.metrics.observe(event)
+        admin.history.observe(finished(status=403, refusal="not-permitted", detail="Not yours."))
+        async with admin.ask("/console/state") as answer:
             state = json.loads(await answer.text())
     assert [(step["requests"], step["errors"], step["throttled"]) for step in state["traffic"]] == [(3, 1, 1)]
     refused = [(line["client"], line["reason"], line["count"]) for line in state["refusals"]["lines"]]
@@ -37,11 +37,11 @@ async def test_the_console_state_has_traffic_and_refusals() -> None:
 
 
 async def test_what_amazon_refused_for_a_known_reason_is_among_the_refusals() -> None:
-    """With Amazon's status and the sentence; what nobody can explain is not."""
-    async with administer(FakeProgram()) as knocker:
-        knocker.history.observe(finished(status=401))
-        knocker.history.observe(finished(status=401, detail="The profile is another's."))
-        async with knocker.ask("/status") as answer:
+    """The refusal has Amazon's status and the sentence; unexplained ones are left out."""
+    async with administer(FakeProgram()) as admin:
+        admin.history.observe(finished(status=401))
+        admin.history.observe(finished(status=401, detail="The profile is another's."))
+        async with admin.ask("/status") as answer:
             (line,) = json.loads(await answer.text())["refused"]
     assert (line["status"], line["reason"]) == (401, "refused-by-amazon")
     assert line["detail"] == "The profile is another's."
@@ -57,7 +57,7 @@ async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
         ),
         keys=(KnownKey("reporting", ClientKey("abcdefabcdef", now + 3 * DAY), None),),
     )
-    async with administer(program) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(program) as admin, admin.ask("/console/state") as answer:
         state = json.loads(await answer.text())
     assert state["verdict"] == {
         "tone": "bad",
@@ -97,7 +97,7 @@ async def test_a_revoked_consent_is_not_among_what_expires_next() -> None:
     """One that stands is."""
     given = Consent(given_at=time.time() - 60 * DAY)
     statuses = credential("acme", "revoked", consent=given), credential("other", consent=given)
-    async with administer(FakeProgram(statuses=statuses)) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(FakeProgram(statuses=statuses)) as admin, admin.ask("/console/state") as answer:
         state = json.loads(await answer.text())
     assert [line["name"] for line in state["expiring"]] == ["other"]
 
@@ -110,7 +110,7 @@ async def test_a_revoked_consent_of_an_unknown_day_is_not_asked_for() -> None:
         credential("other", consent=seen),
         credential("new", "revoked"),
     )
-    async with administer(FakeProgram(statuses=statuses)) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(FakeProgram(statuses=statuses)) as admin, admin.ask("/console/state") as answer:
         state = json.loads(await answer.text())
     assert state["undated_consents"] == {"count": 1, "accounts": ["other"]}
     consents = {each["name"]: each["consent"] for each in state["accounts"]}
@@ -126,16 +126,16 @@ async def test_a_revoked_consent_of_an_unknown_day_is_not_asked_for() -> None:
 async def test_without_a_worker_nothing_works(draining: bool) -> None:
     """However well the accounts are; a program that stops says that instead."""
     program = FakeProgram(is_ready=False, is_accepting=False, is_draining=draining)
-    async with administer(program) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(program) as admin, admin.ask("/console/state") as answer:
         verdict = json.loads(await answer.text())["verdict"]
     assert verdict["tone"] == ("busy" if draining else "bad")
     assert verdict["sentence"].startswith("The proxy is stopping" if draining else "No worker serves")
 
 
 async def test_what_changed_is_what_the_audit_stream_took() -> None:
-    """As the program hands the records over."""
+    """The list has the records that the program hands over."""
     record = dated(record_of(ConfigReloaded(True, (), ("clients",), ())) or {}, 1_700_000_000.0)
-    async with administer(FakeProgram(records=(record,))) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(FakeProgram(records=(record,))) as admin, admin.ask("/console/state") as answer:
         (line,) = json.loads(await answer.text())["changes"]
     assert (line["what"], line["detail"], line["outcome"]) == ("Configuration reloaded", "clients", "success")
 
@@ -143,7 +143,7 @@ async def test_what_changed_is_what_the_audit_stream_took() -> None:
 async def test_open_invitations_are_listed_without_their_links() -> None:
     """By account and expiry; a store that cannot be read is reported, and does not stop the rest of the page."""
     opened = (Invitation("1f", "acme", 1_700_000_000.0, 1_700_600_000.0, "us"),)
-    async with administer(FakeProgram(opened=opened)) as knocker, knocker.ask("/console/invitations") as answer:
+    async with administer(FakeProgram(opened=opened)) as admin, admin.ask("/console/invitations") as answer:
         found = json.loads(await answer.text())
     assert found == {
         "total": 1,
@@ -156,23 +156,23 @@ async def test_open_invitations_are_listed_without_their_links() -> None:
         ],
     }
     failing = FakeProgram(invite_failure=StateError("the state store is away"))
-    async with administer(failing) as knocker, knocker.ask("/console/invitations") as answer:
+    async with administer(failing) as admin, admin.ask("/console/invitations") as answer:
         assert (answer.status, json.loads(await answer.text())["detail"]) == (502, "the state store is away")
 
 
 async def test_open_invitations_need_the_key() -> None:
-    """As all that is worth reading."""
-    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as knocker:
-        assert await knocker.status("/console/invitations") == 401
-        assert await knocker.status("/console/invitations", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
+    """The list needs the key, like everything worth reading."""
+    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as admin:
+        assert await admin.status("/console/invitations") == 401
+        assert await admin.status("/console/invitations", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
 
 
 async def test_what_is_logged_of_the_history_counts_alone() -> None:
     """How many steps and refusals it holds, and nothing of what was asked."""
-    async with administer(FakeProgram()) as knocker:
-        knocker.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
-        await knocker.history.sample()
-        assert repr(knocker.history) == "<RequestHistory 1 steps, 1 refused>"
+    async with administer(FakeProgram()) as admin:
+        admin.history.observe(finished(status=403, refusal="not-permitted", detail="canary", path="/canary"))
+        await admin.history.sample()
+        assert repr(admin.history) == "<RequestHistory 1 steps, 1 refused>"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_what_is_logged_of_the_history_counts_alone() -> None:
 )
 async def test_ads_accounts_are_searched_by_every_word(search: str, found: int) -> None:
     """By id, name, country, region, account, and by the profiles and entities that are theirs."""
-    async with administer(FakeProgram()) as knocker, knocker.ask(f"/console/ads-accounts?search={search}") as answer:
+    async with administer(FakeProgram()) as admin, admin.ask(f"/console/ads-accounts?search={search}") as answer:
         said = json.loads(await answer.text())
     assert (said["total"], len(said["ads_accounts"])) == (found, found)
     for each in said["ads_accounts"]:
@@ -200,11 +200,11 @@ async def test_profiles_are_searched_by_every_word() -> None:
     """The search looks at id, name, country, region and account, in any case, and is bounded."""
     many = tuple(ReachedProfile(str(n), "acme", "na", f"Brand {n}", "US", "seller") for n in range(1000))
     program = FakeProgram(known_profiles=(*many, ReachedProfile("x1", "acme", "eu", "Straße", "DE", "vendor")))
-    async with administer(program) as knocker:
-        async with knocker.ask("/console/profiles?search=STRASSE+de") as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/console/profiles?search=STRASSE+de") as answer:
             assert [profile["id"] for profile in json.loads(await answer.text())["profiles"]] == ["x1"]
-        async with knocker.ask("/console/profiles?search=brand&account=acme") as answer:
+        async with admin.ask("/console/profiles?search=brand&account=acme") as answer:
             found = json.loads(await answer.text())
         assert (found["total"], len(found["profiles"])) == (1000, 200)
-        async with knocker.ask("/console/profiles?account=other") as answer:
+        async with admin.ask("/console/profiles?account=other") as answer:
             assert json.loads(await answer.text())["total"] == 0

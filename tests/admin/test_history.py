@@ -31,7 +31,7 @@ from proxy.observability.journal import Journal
 from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import REQUEST_BUCKETS
-from tests.admin.fixtures import KEY, FakeProgram, Knocker, administer
+from tests.admin.fixtures import KEY, AdminClient, FakeProgram, administer
 from tests.observability.test_journal import KIND, Record
 from tests.observability.test_metrics import finished
 
@@ -78,7 +78,7 @@ async def test_a_405_to_an_mcp_client_is_no_4xx() -> None:
 
 
 async def test_of_many_accounts_those_with_the_most_requests_are_shown() -> None:
-    """Of the last minutes: what an account had before does not count."""
+    """Only the last minutes count, not what an account had before."""
     metrics = Metrics("1", wall=lambda: 1_000.0)
     metrics.accounts(names := [f"account-{number:03}" for number in range(MAX_ROWS + 10)])
     traffic = Traffic(metrics.series)
@@ -113,7 +113,7 @@ async def test_what_is_older_than_a_quarter_of_an_hour_is_left_out() -> None:
 
 
 async def test_an_account_that_left_makes_nothing_negative() -> None:
-    """Its series end; what its client asked of others goes on."""
+    """The account's series end; what its client asked of others goes on."""
     metrics = made()
     metrics.observe(finished(status=429))
     traffic = Traffic(metrics.series)
@@ -147,21 +147,21 @@ def test_what_took_longer_than_any_bound_took_that_long_at_least() -> None:
     assert quantile(durations) == REQUEST_BUCKETS[-1]
 
 
-async def asked(knocker: Knocker, path: str) -> dict[str, Any]:
-    async with knocker.ask(path) as answer:
+async def asked(admin: AdminClient, path: str) -> dict[str, Any]:
+    async with admin.ask(path) as answer:
         assert answer.status == 200
         found: dict[str, Any] = json.loads(await answer.text())
         return found
 
 
 async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
-    """Those who asked, and those who are configured and did not yet."""
+    """The rows are for clients that sent requests, and for configured ones that did not yet."""
     program = FakeProgram(keys=(KnownKey("quiet", ClientKey("abc"), None),))
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         for status in (200, 200, 404, 429, 502):
-            knocker.metrics.observe(finished(status=status, duration=0.2))
-        state = await asked(knocker, "/console/state")
-        answered = await asked(knocker, "/status")
+            admin.metrics.observe(finished(status=status, duration=0.2))
+        state = await asked(admin, "/console/state")
+        answered = await asked(admin, "/status")
     assert all(answered[name] == state[name] for name in ("clients", "account_traffic", "failures"))
     quiet, reporting = state["clients"]
     assert (quiet["name"], quiet["requests"], quiet["p99_ms"], quiet["last_seen"]) == ("quiet", 0, None, None)
@@ -192,7 +192,7 @@ async def test_the_tables_have_a_row_for_each_client_and_account() -> None:
 )
 async def test_the_last_requests_are_filtered(query: str, expected: list[str]) -> None:
     """By client, account, a part of the operation's name, and what they were answered with; the newest first."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for changes in (
             {"request_id": "one"},
             {"request_id": "two", "client": "bids"},
@@ -201,44 +201,44 @@ async def test_the_last_requests_are_filtered(query: str, expected: list[str]) -
             {"request_id": "five", "refusal": "tool-not-permitted"},
             {"request_id": "six", "status": 0},
         ):
-            knocker.history.observe(finished(**changes))
-        found = await asked(knocker, f"/console/requests?{query}")
+            admin.history.observe(finished(**changes))
+        found = await asked(admin, f"/console/requests?{query}")
     assert [request["request_id"] for request in found["requests"]] == expected
     assert (found["total"], found["known"]) == (len(expected), 6)
 
 
 async def test_a_class_of_statuses_that_there_is_not_is_told() -> None:
     """400 names those that there are."""
-    async with administer(FakeProgram()) as knocker, knocker.ask("/console/requests?status=7xx") as answer:
+    async with administer(FakeProgram()) as admin, admin.ask("/console/requests?status=7xx") as answer:
         assert answer.status == 400
         assert "2xx, 3xx, 4xx" in json.loads(await answer.text())["detail"]
 
 
 async def test_the_list_of_requests_is_bounded() -> None:
     """No more than can be read are shown; how many there are is told."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for _ in range(MAX_SHOWN + 1):
-            knocker.history.observe(finished())
-        found = await asked(knocker, "/console/requests")
+            admin.history.observe(finished())
+        found = await asked(admin, "/console/requests")
     assert (len(found["requests"]), found["total"]) == (MAX_SHOWN, MAX_SHOWN + 1)
 
 
 async def test_the_last_requests_need_the_key() -> None:
-    """As all that is worth reading."""
-    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as knocker:
-        assert await knocker.status("/console/requests") == 401
-        assert await knocker.status("/console/requests", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
+    """The list needs the key, like everything worth reading."""
+    async with administer(FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))) as admin:
+        assert await admin.status("/console/requests") == 401
+        assert await admin.status("/console/requests", headers={"X-Ads-Proxy-Key": KEY.reveal()}) == 200
 
 
 async def test_failures_are_told_together_with_their_next_step() -> None:
-    """Those with one reason, status and account are one line: how many, whose, the last one's details."""
-    async with administer(FakeProgram()) as knocker:
+    """Failures with one reason, status and account are one line: how many, whose, the last one's details."""
+    async with administer(FakeProgram()) as admin:
         for client in ("reporting", "bids", "reporting"):
             changes = {"client": client, "status": 503, "refusal": "no-usable-token", "detail": f"None for {client}."}
-            knocker.history.observe(finished(**changes))
-        knocker.history.observe(finished(status=500, request_id="amazons", amazon_request_id="rid-9"))
-        knocker.history.observe(finished())
-        state = await asked(knocker, "/console/state")
+            admin.history.observe(finished(**changes))
+        admin.history.observe(finished(status=500, request_id="amazons", amazon_request_id="rid-9"))
+        admin.history.observe(finished())
+        state = await asked(admin, "/console/state")
     amazons, ours = state["failures"]
     assert (ours["reason"], ours["status"], ours["account"], ours["count"]) == ("no-usable-token", 503, "acme", 3)
     assert (ours["clients"], ours["detail"]) == (["reporting", "bids"], "None for reporting.")
@@ -303,17 +303,17 @@ async def test_the_status_shows_refused_requests_without_secrets() -> None:
     """The status masks keys that a client wrote in the wrong place, as the log does."""
     key = "adsproxy_SECRET-SECRET"
     program = FakeProgram()
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         sent = {"path": f"/{key}/v2", "profile": key, "ads_account": key, "detail": f"unknown account {key}"}
-        knocker.history.observe(finished(status=404, refusal="unknown-account", **sent))
+        admin.history.observe(finished(status=404, refusal="unknown-account", **sent))
         for path in ("/status", "/console/state", "/console/requests"):
-            text = json.dumps(await asked(knocker, path))
+            text = json.dumps(await asked(admin, path))
             assert "adsproxy_***" in text or path == "/console/state"
             assert "SECRET" not in text
 
 
 def test_an_answer_from_memory_is_no_refusal() -> None:
-    """Its `detail` says where it came from; that of an error says why Amazon refused."""
+    """The cached answer's `detail` says where it came from; that of an error says why Amazon refused."""
     history = RequestHistory(Metrics("1"))
     history.observe(finished(status=200, detail="The poll was answered from memory, 2 s old."))
     history.observe(finished(status=403, detail="The profile is another's."))
@@ -335,7 +335,7 @@ def test_a_call_of_mcp_is_found_by_its_tools() -> None:
 
 
 def test_a_write_is_found_by_what_it_changed() -> None:
-    """Outcome, counts, objects and members stand in its row; values do not."""
+    """The row has outcome, counts, objects and members; values are left out."""
     history = RequestHistory(Metrics("1"), clean=lambda text: text.replace("canary", "***"))
     changes = ChangedObjects(("campaign/123", "ad-group/4"), 7, ("state", "canary"), (MemberValue("", "state", "X"),))
     write = WriteOutcome(Outcome.PARTIAL, ItemCounts(1, 2))
@@ -350,12 +350,12 @@ def test_a_write_is_found_by_what_it_changed() -> None:
 
 async def test_outcomes_of_writes_are_in_the_status() -> None:
     """By client and account, with a number for each outcome."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for outcome, count in (("success", 5), ("partial", 2)):
             labels = "bids", "acme", outcome
-            knocker.metrics.observe(CounterRaised("write_outcomes_total", labels, count))
+            admin.metrics.observe(CounterRaised("write_outcomes_total", labels, count))
         for path in ("/console/state", "/status"):
-            assert (await asked(knocker, path))["write_outcomes"] == [
+            assert (await asked(admin, path))["write_outcomes"] == [
                 {"client": "bids", "account": "acme", "success": 5, "partial": 2, "failure": 0, "unknown": 0}
             ]
 

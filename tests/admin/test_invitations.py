@@ -26,7 +26,7 @@ from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
 from proxy.secret import Secret
 from proxy.tokens.invitation import Invitation, InvitationLedger, link, sign, signing_key
 from proxy.tokens.store import MemoryStore
-from tests.admin.fixtures import FakeProgram, Knocker, administer
+from tests.admin.fixtures import AdminClient, FakeProgram, administer
 
 KEY = signing_key(Secret("canary-secret"))
 
@@ -34,8 +34,8 @@ KEY = signing_key(Secret("canary-secret"))
 class Invited:
     """The listener for invitations in front of a program, and a link to it."""
 
-    def __init__(self, knocker: Knocker, ledger: InvitationLedger, url: str) -> None:
-        self.knocker, self.ledger, self.url = knocker, ledger, url
+    def __init__(self, admin: AdminClient, ledger: InvitationLedger, url: str) -> None:
+        self.admin, self.ledger, self.url = admin, ledger, url
 
     async def invitation(self, account: str = "acme", seconds: float = 3600.0) -> tuple[Invitation, str]:
         made = await self.ledger.make(account, seconds, "Example <Ltd>")
@@ -43,7 +43,7 @@ class Invited:
 
     async def begin(self, path: str) -> tuple[str, dict[str, str]]:
         """Presses the page's button: the state, and the cookie that came with it."""
-        async with self.knocker.ask(f"{path}/begin", "POST", {"Origin": self.url}) as answer:
+        async with self.admin.ask(f"{path}/begin", "POST", {"Origin": self.url}) as answer:
             assert answer.status == 200
             page = (await answer.text()).replace("&amp;", "&")
             cookie = answer.headers["Set-Cookie"].split(";")[0]
@@ -56,7 +56,7 @@ class Invited:
     async def follow(self, path: str, query: str = "code=c") -> tuple[int, str]:
         """From the link to the page at the end."""
         state, cookie = await self.begin(path)
-        async with self.knocker.ask(f"/invite/callback?{query}&state={state}", headers=cookie) as answer:
+        async with self.admin.ask(f"/invite/callback?{query}&state={state}", headers=cookie) as answer:
             return answer.status, await answer.text()
 
 
@@ -71,14 +71,14 @@ async def inviting(program: FakeProgram) -> AsyncIterator[Invited]:
     metrics = Metrics("1.2.3")
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Invited(Knocker(session, port, RequestHistory(metrics), metrics), ledger, url)
+            yield Invited(AdminClient(session, port, RequestHistory(metrics), metrics), ledger, url)
     finally:
         await listener.stop()
 
 
 @asynccontextmanager
 async def inviting_by_prefix(program: FakeProgram) -> AsyncIterator[Invited]:
-    """The same below `/invite/` of the admin listener, which has a key."""
+    """The invitation pages below `/invite/` of the admin listener, which has a key."""
     program.rules = AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1")
     bound = socket.create_server(("127.0.0.1", 0))
     port = bound.getsockname()[1]
@@ -91,7 +91,7 @@ async def inviting_by_prefix(program: FakeProgram) -> AsyncIterator[Invited]:
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             session.headers["Host"] = "consent.test"
-            yield Invited(Knocker(session, port, history, metrics), ledger, "http://consent.test")
+            yield Invited(AdminClient(session, port, history, metrics), ledger, "http://consent.test")
     finally:
         await listener.stop()
 
@@ -101,7 +101,7 @@ async def test_the_page_says_what_is_asked_for_and_by_whom() -> None:
     async with inviting(FakeProgram()) as invited:
         _, path = await invited.invitation()
         for _ in range(2):
-            async with invited.knocker.ask(path) as answer:
+            async with invited.admin.ask(path) as answer:
                 page = await answer.text()
                 assert answer.status == 200
                 assert "script" not in answer.headers["Content-Security-Policy"].replace("script-src 'self'", "")
@@ -118,9 +118,9 @@ async def test_an_invited_persons_consent_is_in_force_and_the_link_is_used() -> 
         status, page = await invited.follow(path)
         assert (status, "<h1>Done</h1>" in page) == (200, True)
         assert set(re.findall(r'href="([^"]*)"', page)) == {"/invite/static/console.css"}
-        async with invited.knocker.ask(path) as answer:
+        async with invited.admin.ask(path) as answer:
             assert (answer.status, "used already" in await answer.text()) == (410, True)
-        async with invited.knocker.ask(f"{path}/begin", "POST", {"Origin": invited.url}) as answer:
+        async with invited.admin.ask(f"{path}/begin", "POST", {"Origin": invited.url}) as answer:
             assert answer.status == 410
     assert program.adopted == ["acme"]
     assert InvitationUsed("acme", made.id) in program.seen
@@ -128,14 +128,14 @@ async def test_an_invited_persons_consent_is_in_force_and_the_link_is_used() -> 
 
 
 async def test_one_link_cannot_push_out_the_sign_ins_of_another() -> None:
-    """Its button, pressed as often as there is room for sign-ins, replaces its own."""
+    """A link's button, pressed as often as there is room for sign-ins, replaces its own."""
     async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
         _, path = await invited.invitation()
         state, cookie = await invited.begin(path)
         _, flooding = await invited.invitation("globex")
         for _ in range(MAX_PENDING + 1):
             await invited.begin(flooding)
-        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+        async with invited.admin.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
             assert answer.status == 200
         assert (await invited.follow(flooding))[0] == 200
 
@@ -148,19 +148,19 @@ async def test_a_sign_in_whose_link_is_no_longer_known_is_not_finished() -> None
         state, cookie = await invited.begin(path)
         for _ in range(MAX_PENDING):
             assert (await invited.follow((await invited.invitation("globex"))[1]))[0] == 200
-        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+        async with invited.admin.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
             assert (answer.status, "Open your link again" in await answer.text()) == (400, True)
         assert "acme" not in program.adopted
         assert (await invited.follow(path))[0] == 200
 
 
 async def test_the_last_sign_ins_of_a_link_are_the_ones_that_count() -> None:
-    """Somebody who presses the button again goes on with that; the first of too many is forgotten."""
+    """A person who presses the button again goes on with that sign-in; the first of too many is forgotten."""
     async with inviting(FakeProgram(statuses=(), known_profiles=())) as invited:
         _, path = await invited.invitation()
         begun = [await invited.begin(path) for _ in range(MAX_PER_LINK + 1)]
         for (state, cookie), status in ((begun[0], 400), (begun[1], 200)):
-            async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+            async with invited.admin.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
                 assert answer.status == status
 
 
@@ -183,7 +183,7 @@ async def test_what_went_wrong_leaves_the_link_open(
         answered, page = await invited.follow(path, query)
         assert (answered, said in page, f'href="{path}"' in page) == (status, True, True)
         assert "canary" not in page
-        assert await invited.knocker.status(path) == 200
+        assert await invited.admin.status(path) == 200
     assert program.adopted == []
 
 
@@ -194,7 +194,7 @@ async def test_another_persons_login_is_not_taken() -> None:
         _, path = await invited.invitation()
         status, page = await invited.follow(path)
         assert (status, "This is another login" in page) == (409, True)
-        assert await invited.knocker.status(path) == 200
+        assert await invited.admin.status(path) == 200
     assert program.adopted == []
     assert "refused" in [event.outcome for event in program.seen if isinstance(event, SignInFinished)]
 
@@ -215,30 +215,30 @@ async def test_a_link_that_ended_says_why() -> None:
             "/": "Unknown link",
         }
         for path, words in expected.items():
-            async with invited.knocker.ask(path) as answer:
+            async with invited.admin.ask(path) as answer:
                 assert (answer.status in (404, 410), words in await answer.text()) == (True, True), words
 
 
-async def test_a_link_that_is_revoked_while_somebody_signs_in_does_nothing() -> None:
+async def test_a_link_that_is_revoked_during_a_sign_in_does_nothing() -> None:
     """The way back finds it taken back, and no code is exchanged."""
     program = FakeProgram()
     async with inviting(program) as invited:
         made, path = await invited.invitation()
         state, cookie = await invited.begin(path)
         await invited.ledger.revoke(made.id)
-        async with invited.knocker.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
+        async with invited.admin.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
             assert (answer.status, "was revoked" in await answer.text()) == (410, True)
     assert program.codes == []
 
 
 async def test_only_the_browser_that_began_can_finish() -> None:
-    """A way back without its cookie, or of a state that nobody began, is not known."""
+    """A callback without its cookie, or with an unknown state, is refused."""
     program = FakeProgram()
     async with inviting(program) as invited:
         _, path = await invited.invitation()
         state, _ = await invited.begin(path)
         for query in (f"state={state}", "state=x", ""):
-            async with invited.knocker.ask(f"/invite/callback?code=c&{query}") as answer:
+            async with invited.admin.ask(f"/invite/callback?code=c&{query}") as answer:
                 assert (answer.status, "not known" in await answer.text()) == (400, True)
     assert program.codes == []
 
@@ -258,7 +258,7 @@ async def test_other_sites_cannot_use_a_link(at: str, method: str, headers: dict
     async with (inviting_by_prefix if at == "a prefix" else inviting)(FakeProgram()) as invited:
         _, path = await invited.invitation()
         target = f"{path}/begin" if method == "POST" else path
-        assert await invited.knocker.status(target, method, headers) in (403, 421)
+        assert await invited.admin.status(target, method, headers) in (403, 421)
 
 
 @pytest.mark.parametrize(
@@ -267,22 +267,22 @@ async def test_other_sites_cannot_use_a_link(at: str, method: str, headers: dict
 async def test_nothing_of_the_console_is_there(path: str) -> None:
     """Whatever the admin listener has, this one has not."""
     async with inviting(FakeProgram()) as invited:
-        assert await invited.knocker.status(path) == 404
+        assert await invited.admin.status(path) == 404
 
 
 async def test_the_console_makes_a_link() -> None:
     """A button that shows it, or why there is none."""
     program = FakeProgram()
     proof = {"X-Ads-Proxy-Console": "1"}
-    async with administer(program) as knocker:
-        async with knocker.ask("/console/accounts/acme/invite", "POST", proof) as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/console/accounts/acme/invite", "POST", proof) as answer:
             made = await answer.json()
         assert made["link"] == "https://consent.test/invite/acme"
         assert made["expires_at"] == "2027-01-15T08:00:00Z"
         program.invite_failure = errors.StateError("There is no listener for invitations.")
-        async with knocker.ask("/console/accounts/acme/invite", "POST", proof) as answer:
+        async with admin.ask("/console/accounts/acme/invite", "POST", proof) as answer:
             assert (answer.status, (await answer.json())["detail"]) == (502, "There is no listener for invitations.")
-        assert await knocker.status("/console/accounts/acme/invite", "POST") == 403
+        assert await admin.status("/console/accounts/acme/invite", "POST") == 403
 
 
 # --- by a path prefix of the admin listener
@@ -295,9 +295,9 @@ async def test_the_prefix_alone_is_open_under_the_outer_name() -> None:
         made, path = await invited.invitation()
         status, page = await invited.follow(path)
         assert (status, "<h1>Done</h1>" in page) == (200, True)
-        async with invited.knocker.ask(path) as answer:
+        async with invited.admin.ask(path) as answer:
             assert (answer.status, "used already" in await answer.text()) == (410, True)
-        assert await invited.knocker.status("/invite/static/console.css") == 200
+        assert await invited.admin.status("/invite/static/console.css") == 200
     assert program.adopted == ["acme"]
     assert InvitationUsed("acme", made.id) in program.seen
 
@@ -306,23 +306,23 @@ async def test_the_prefix_alone_is_open_under_the_outer_name() -> None:
 async def test_nothing_else_of_the_admin_listener_is(path: str) -> None:
     """Under the outer name it is not even served, except health; under its own name it wants its key as ever."""
     async with inviting_by_prefix(FakeProgram()) as invited:
-        assert await invited.knocker.status(path) == (200 if path == "/livez" else 421)
+        assert await invited.admin.status(path) == (200 if path == "/livez" else 421)
         own = {"Host": "127.0.0.1"}
-        assert await invited.knocker.status(path, headers=own) == (200 if path == "/livez" else 401)
+        assert await invited.admin.status(path, headers=own) == (200 if path == "/livez" else 401)
 
 
 @pytest.mark.parametrize("path", ["/invite", "/invite/", "/invite/x/y", "/invite/nobodys", "/invite/../status"])
 async def test_what_is_no_link_leads_nowhere(path: str) -> None:
-    """A page that says so, and no problem document of the console's."""
-    async with inviting_by_prefix(FakeProgram()) as invited, invited.knocker.ask(path) as answer:
+    """The response is a page with the reason, and no problem document of the console's."""
+    async with inviting_by_prefix(FakeProgram()) as invited, invited.admin.ask(path) as answer:
         text = await answer.text()
         assert (answer.status, "Unknown link" in text) == ((404, True) if ".." not in path else (421, False))
 
 
 async def test_without_invitations_the_prefix_is_as_every_path() -> None:
-    """It wants the key, and there is nothing behind it."""
+    """The prefix needs the key, and there is nothing behind it."""
     program = FakeProgram(rules=AccessRules(Secret("an-admin-key-of-some-length"), False, "127.0.0.1"))
-    async with administer(program) as knocker:
-        assert await knocker.status("/invite/x") == 401
+    async with administer(program) as admin:
+        assert await admin.status("/invite/x") == 401
         key = {"X-Ads-Proxy-Key": "an-admin-key-of-some-length"}
-        assert await knocker.status("/invite/x", headers=key) == 404
+        assert await admin.status("/invite/x", headers=key) == 404

@@ -42,10 +42,10 @@ async def test_health_tells_what_orchestrators_ask(
 ) -> None:
     """Alive while the loop answers, ready once an account served and not while draining, started with its listeners."""
     program = FakeProgram(is_started=started, is_ready=ready, is_draining=draining)
-    async with administer(program) as knocker:
-        live = {await knocker.status(path) for path in ("/livez", "/healthz", "/liveness")}
-        usable = {await knocker.status(path) for path in ("/readyz", "/readiness")}
-        assert (live, usable, await knocker.status("/startup")) == ({expected[0]}, {expected[1]}, expected[2])
+    async with administer(program) as admin:
+        live = {await admin.status(path) for path in ("/livez", "/healthz", "/liveness")}
+        usable = {await admin.status(path) for path in ("/readyz", "/readiness")}
+        assert (live, usable, await admin.status("/startup")) == ({expected[0]}, {expected[1]}, expected[2])
 
 
 @pytest.mark.parametrize(
@@ -60,29 +60,29 @@ async def test_health_tells_what_orchestrators_ask(
 async def test_who_is_not_ready_says_why(draining: bool, accepting: bool, served: bool, why: str) -> None:
     """Without any worker, accounts may have served for days."""
     program = FakeProgram(is_ready=False, is_draining=draining, is_accepting=accepting, was_serving=served)
-    async with administer(program) as knocker, knocker.ask("/readyz") as answer:
+    async with administer(program) as admin, admin.ask("/readyz") as answer:
         assert (answer.status, await answer.text()) == (503, why)
 
 
 async def test_metrics_are_served_in_both_formats() -> None:
     """A scrape gets text, or OpenMetrics where it asks."""
-    async with administer(FakeProgram()) as knocker:
-        async with knocker.ask("/metrics") as answer:
+    async with administer(FakeProgram()) as admin:
+        async with admin.ask("/metrics") as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             assert "ads_proxy_build_info{" in await answer.text()
-        async with knocker.ask("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
+        async with admin.ask("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
 
 
 async def test_status_says_which_keys_end_when_and_which_are_used() -> None:
-    """A key is called by the beginning of its digest; what has no end, or was not used, says so."""
+    """The status names a key by the beginning of its digest, and marks one without an expiry or without a use."""
     program = FakeProgram(
         keys=(
             KnownKey("reporting", ClientKey("abcdefabcdef", 1_700_000_000.0, "old pod"), 1_699_999_999.0),
             KnownKey("reporting", ClientKey("012345012345"), None),
         )
     )
-    async with administer(program) as knocker, knocker.ask("/status") as answer:
+    async with administer(program) as admin, admin.ask("/status") as answer:
         old, new = json.loads(await answer.text())["client_keys"]
     assert old == {
         "client": "reporting",
@@ -105,7 +105,7 @@ async def test_status_says_how_each_account_is() -> None:
         problems=("accounts.acme.region: is not one of na, eu, fe",),
         unlisted=(ListingFailure("acme", "fe", "Amazon refuses (403)", 1_700_000_000.0),),
     )
-    async with administer(program) as knocker, knocker.ask("/status") as answer:
+    async with administer(program) as admin, admin.ask("/status") as answer:
         status = json.loads(await answer.text())
     acme, new = status["accounts"]
     assert (acme["state"], acme["serving"], acme["title"]) == ("degraded", True, "Working, renewal failing")
@@ -137,10 +137,10 @@ async def test_status_says_how_each_account_is() -> None:
 async def test_the_console_advises_by_its_buttons(changes: dict[str, object], said: str) -> None:
     """Who has the page before them is told what to press; `/status` says it for those who have not."""
     program = FakeProgram(statuses=(credential("acme", **changes),))  # type: ignore[arg-type]  # each of its own type
-    async with administer(program) as knocker:
-        async with knocker.ask("/console/state") as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/console/state") as answer:
             assert json.loads(await answer.text())["accounts"][0]["advice"].startswith(said)
-        async with knocker.ask("/status") as answer:
+        async with admin.ask("/status") as answer:
             assert json.loads(await answer.text())["accounts"][0]["advice"] == changes.get("advice", "")
 
 
@@ -161,14 +161,14 @@ def test_an_account_whose_token_amazon_refuses_does_not_serve() -> None:
 
 async def test_unknown_pages_and_methods_are_problem_documents() -> None:
     """404 and 405 speak RFC 9457, and 405 names what is allowed."""
-    async with administer(FakeProgram()) as knocker:
-        async with knocker.ask("/nothing") as answer:
+    async with administer(FakeProgram()) as admin:
+        async with admin.ask("/nothing") as answer:
             assert (answer.status, answer.content_type) == (404, "application/problem+json")
             assert json.loads(await answer.text())["type"].endswith("no-such-page")
-        async with knocker.ask("/livez", "POST") as answer:
+        async with admin.ask("/livez", "POST") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
-        assert await knocker.status("/console/static/..%2fview.py") == 404
-        assert await knocker.status("/console/static/console.css") == 200
+        assert await admin.status("/console/static/..%2fview.py") == 404
+        assert await admin.status("/console/static/console.css") == 200
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ async def test_unknown_pages_and_methods_are_problem_documents() -> None:
 async def test_only_hosts_of_ours_are_answered(host: str, status: int) -> None:
     """A rebinding name gets 421; addresses, localhost and allowed names pass."""
     program = FakeProgram(rules=AccessRules(None, True, "127.0.0.1", ("admin.corp",)))
-    async with administer(program) as knocker:
-        assert await knocker.status("/status", headers={"Host": host}) == status
+    async with administer(program) as admin:
+        assert await admin.status("/status", headers={"Host": host}) == status
 
 
 ODD_HOSTS = (
@@ -205,7 +205,7 @@ ODD_HOSTS = (
     b"Host: \xff\xfe\r\n",
     b"Host: [::1\r\n",
 )
-"""None at all, and what load balancers and attackers send."""
+"""Host fields: none, and those that load balancers and attackers send."""
 
 
 async def answer_to(port: int, head: bytes) -> bytes:
@@ -226,10 +226,10 @@ async def test_health_is_answered_whatever_the_host(host: bytes, version: bytes,
     """Load balancers send none, or one of their own; everything else keeps its check, with a key and without."""
     program = FakeProgram()
     refused = b"400" if (version, host) == (b"1.1", b"") else b"421"
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         for path in (*HEALTH, "/status", "/metrics", "/", "/login/acme", "/livez/", "/nothing"):
             head = b"%b %b HTTP/%b\r\n%bConnection: close\r\n\r\n" % (method, path.encode(), version, host)
-            status = (await answer_to(knocker.port, head)).split(b" ", 2)[1]
+            status = (await answer_to(admin.port, head)).split(b" ", 2)[1]
             assert (path, status) == (path, b"200" if path in HEALTH else refused)
     assert program.seen == []
 
@@ -244,8 +244,8 @@ async def test_health_is_answered_whatever_the_host(host: bytes, version: bytes,
 )
 async def test_a_check_without_host_ends_its_connection(pieces: tuple[bytes, ...]) -> None:
     """In however many pieces it comes; the next check opens another connection."""
-    async with administer(FakeProgram()) as knocker:
-        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+    async with administer(FakeProgram()) as admin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
@@ -293,7 +293,7 @@ def test_only_a_health_check_may_leave_its_host_out(data: bytes, read: bytes | N
     ],
 )
 def test_only_what_may_be_a_check_is_held_back(beginning: bytes, may: bool) -> None:
-    """Until its head is whole or too long; all else goes on as it comes."""
+    """A check is held back until its head is whole or too long; all other bytes go on as they come."""
     assert may_be_check(beginning) is may
 
 
@@ -324,8 +324,8 @@ async def test_other_sites_pages_cannot_use_the_listener(
 ) -> None:
     """Cross-site reads by script and every cross-site change are refused; plain navigation works."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        assert await knocker.status(path, method, headers) == status
+    async with administer(program) as admin:
+        assert await admin.status(path, method, headers) == status
     assert program.refreshed == (["acme"] if (method, status) == ("POST", 200) else [])
 
 
@@ -333,17 +333,17 @@ async def test_a_cross_origin_form_cannot_change_anything() -> None:
     """A form of another site has no proof header, and its Origin gives it away."""
     program = FakeProgram()
     headers = {"Origin": "http://evil.example"}
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         for path in ("/console/session", "/login/acme", "/console/session/end"):
-            async with knocker.ask(path, "POST", headers, form={"key": "x"}) as answer:
+            async with admin.ask(path, "POST", headers, form={"key": "x"}) as answer:
                 assert answer.status == 403
 
 
 async def test_every_answer_carries_the_security_headers() -> None:
     """Page, JSON and refusal alike forbid inline script, framing and sniffing, and none has a CORS header."""
-    async with administer(FakeProgram()) as knocker:
+    async with administer(FakeProgram()) as admin:
         for path in ("/", "/status", "/nothing", "/console/static/console.js"):
-            async with knocker.ask(path) as answer:
+            async with admin.ask(path) as answer:
                 policy = answer.headers["Content-Security-Policy"]
                 assert "default-src 'none'" in policy
                 assert "unsafe" not in policy
@@ -355,12 +355,12 @@ async def test_every_answer_carries_the_security_headers() -> None:
 async def test_with_a_key_everything_of_worth_needs_it(path: str) -> None:
     """Without the key 401, with it in either header it passes, with a wrong one 401."""
     program = FakeProgram(rules=KEYED)
-    async with administer(program) as knocker:
-        assert await knocker.status(path) == 401
-        assert await knocker.status(path, headers={"X-Ads-Proxy-Key": "wrong"}) == 401
+    async with administer(program) as admin:
+        assert await admin.status(path) == 401
+        assert await admin.status(path, headers={"X-Ads-Proxy-Key": "wrong"}) == 401
         passed = {
-            await knocker.status(path, headers={"Authorization": f"Bearer {KEY.reveal()}"}),
-            await knocker.status(path, headers={"X-Ads-Proxy-Key": KEY.reveal()}),
+            await admin.status(path, headers={"Authorization": f"Bearer {KEY.reveal()}"}),
+            await admin.status(path, headers={"X-Ads-Proxy-Key": KEY.reveal()}),
         }
         assert passed == {404 if path == "/nothing" else 302 if path == "/login/acme" else 200}
 
@@ -368,48 +368,48 @@ async def test_with_a_key_everything_of_worth_needs_it(path: str) -> None:
 async def test_health_never_needs_the_key_and_metrics_only_when_closed() -> None:
     """Probes need no key; `/metrics` needs it only with `open_metrics: false`; the callback rests on its state."""
     program = FakeProgram(rules=KEYED)
-    async with administer(program) as knocker:
-        assert {await knocker.status(path) for path in (*HEALTH, "/metrics")} == {200}
-        assert await knocker.status("/login/callback") == 400
+    async with administer(program) as admin:
+        assert {await admin.status(path) for path in (*HEALTH, "/metrics")} == {200}
+        assert await admin.status("/login/callback") == 400
         program.rules = AccessRules(KEY, False, "127.0.0.1")
-        assert await knocker.status("/metrics") == 401
-        assert await knocker.status("/metrics", headers={"Authorization": f"Bearer {KEY.reveal()}"}) == 200
+        assert await admin.status("/metrics") == 401
+        assert await admin.status("/metrics", headers={"Authorization": f"Bearer {KEY.reveal()}"}) == 200
 
 
 async def test_a_person_signs_in_to_the_console_with_the_key() -> None:
     """A browser gets the form, a wrong key the form again, the right one a strict cookie that opens the console."""
     program = FakeProgram(rules=KEYED)
     browser = {"Accept": "text/html", "Sec-Fetch-Site": "none"}
-    async with administer(program) as knocker:
-        async with knocker.ask("/login/acme", headers=browser) as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/login/acme", headers=browser) as answer:
             assert answer.status == 401
             assert 'name="next" value="/login/acme"' in await answer.text()
-        async with knocker.ask("/console/session", "POST", browser, {"key": "wrong"}) as answer:
+        async with admin.ask("/console/session", "POST", browser, {"key": "wrong"}) as answer:
             assert (answer.status, "Set-Cookie" in answer.headers) == (401, False)
         form = {"key": KEY.reveal(), "next": "/status"}
-        async with knocker.ask("/console/session", "POST", browser, form) as answer:
+        async with admin.ask("/console/session", "POST", browser, form) as answer:
             assert (answer.status, answer.headers["Location"]) == (303, "/status")
             cookie = answer.headers["Set-Cookie"]
         assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
         assert KEY.reveal() not in cookie
         session = {"Cookie": cookie.split(";")[0]}
-        assert await knocker.status("/status", headers=session) == 200
+        assert await admin.status("/status", headers=session) == 200
         program.rules = AccessRules(type(KEY)("another-key-entirely"), True, "127.0.0.1")
-        assert await knocker.status("/status", headers=session) == 401
+        assert await admin.status("/status", headers=session) == 401
         program.rules = KEYED
         ending = {**session, "X-Ads-Proxy-Console": "1"}
-        assert await knocker.status("/console/session/end", "POST", ending) == 303
-        assert await knocker.status("/status", headers=session) == 401
+        assert await admin.status("/console/session/end", "POST", ending) == 303
+        assert await admin.status("/status", headers=session) == 401
 
 
 async def test_the_key_form_leads_to_what_was_asked_for() -> None:
     """With its query: without it, the answer would be to another question."""
     target = "/console/requests?status=failed&client=a%20b"
-    async with administer(FakeProgram(rules=KEYED)) as knocker:
-        async with knocker.ask(target, headers={"Accept": "text/html"}) as answer:
+    async with administer(FakeProgram(rules=KEYED)) as admin:
+        async with admin.ask(target, headers={"Accept": "text/html"}) as answer:
             assert f'name="next" value="{escape(target)}"' in await answer.text()
         form = {"key": KEY.reveal(), "next": target}
-        async with knocker.ask("/console/session", "POST", None, form) as answer:
+        async with admin.ask("/console/session", "POST", None, form) as answer:
             assert answer.headers["Location"] == target
 
 
@@ -418,29 +418,29 @@ async def test_the_key_form_never_leads_elsewhere(target: str) -> None:
     """An address of another site in the form is replaced by the console."""
     form = {"key": KEY.reveal(), "next": target}
     async with (
-        administer(FakeProgram(rules=KEYED)) as knocker,
-        knocker.ask("/console/session", "POST", None, form) as answer,
+        administer(FakeProgram(rules=KEYED)) as admin,
+        admin.ask("/console/session", "POST", None, form) as answer,
     ):
         assert answer.headers["Location"] == "/"
 
 
 async def test_guessing_is_slowed_down() -> None:
     """After ten wrong keys an address waits a minute, even with the right one; sessions and health go on."""
-    async with administer(FakeProgram(rules=KEYED)) as knocker:
-        async with knocker.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
+    async with administer(FakeProgram(rules=KEYED)) as admin:
+        async with admin.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
             session = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
         for _ in range(10):
-            assert await knocker.status("/status", headers={"X-Ads-Proxy-Key": "wrong"}) == 401
-        async with knocker.ask("/status", headers={"X-Ads-Proxy-Key": KEY.reveal()}) as answer:
+            assert await admin.status("/status", headers={"X-Ads-Proxy-Key": "wrong"}) == 401
+        async with admin.ask("/status", headers={"X-Ads-Proxy-Key": KEY.reveal()}) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
-        async with knocker.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
+        async with admin.ask("/console/session", "POST", None, {"key": KEY.reveal()}) as answer:
             assert answer.status == 429
-        assert await knocker.status("/status", headers=session) == 200
-        assert await knocker.status("/livez") == 200
+        assert await admin.status("/status", headers=session) == 200
+        assert await admin.status("/livez") == 200
 
 
 def test_what_is_logged_of_the_keys_says_how_many_use_them() -> None:
-    """Neither the admin key, nor a session's token, nor what was guessed."""
+    """The text holds neither the admin key, nor a session's token, nor a wrong key."""
     keys = KeyChecker()
     token = keys.open_session(KEY)
     assert not keys.fits("canary-guess", KEY, "10.0.0.1")
@@ -453,8 +453,8 @@ async def test_a_failed_refresh_says_what_to_do() -> None:
     program = FakeProgram(refresh_failure=errors.RefreshTokenRevoked("The token was revoked."))
     headers = {"X-Ads-Proxy-Console": "1"}
     async with (
-        administer(program) as knocker,
-        knocker.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
+        administer(program) as admin,
+        admin.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
     ):
         assert answer.status == 502
         assert "sign in again" in json.loads(await answer.text())["detail"]
@@ -465,8 +465,8 @@ async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
     program = FakeProgram(refresh_failure=ValueError("canary"))  # type: ignore[arg-type]  # a defect
     headers = {"X-Ads-Proxy-Console": "1"}
     async with (
-        administer(program) as knocker,
-        knocker.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
+        administer(program) as admin,
+        admin.ask("/console/accounts/acme/refresh", "POST", headers) as answer,
     ):
         assert answer.status == 500
         assert "canary" not in await answer.text()
@@ -480,8 +480,8 @@ async def test_a_defect_is_told_to_observers_and_not_to_the_caller() -> None:
 async def test_an_expectation_that_cannot_be_met_is_refused(path: str, expectation: bytes) -> None:
     """417 on every path, whatever bytes the value has, with the usual headers; the program reports no defect."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+    async with administer(program) as admin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
         writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\nExpect: %b\r\n\r\n" % (path.encode(), expectation))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         writer.close()
@@ -493,8 +493,8 @@ async def test_an_expectation_that_cannot_be_met_is_refused(path: str, expectati
 
 async def test_a_client_that_expects_100_continue_is_told_to_go_on() -> None:
     """The interim response comes first, then the answer."""
-    async with administer(FakeProgram()) as knocker:
-        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+    async with administer(FakeProgram()) as admin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
         assert await reader.readline() == b"\r\n"
@@ -509,9 +509,9 @@ async def test_forms_with_half_a_character_are_refused(charset: str) -> None:
     program = FakeProgram(rules=AccessRules(KEY, True, "127.0.0.1"))
     body = "key=\ud800".encode(charset)
     content = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
-    async with administer(program) as knocker:
-        url = f"http://127.0.0.1:{knocker.port}/console/session"
-        async with knocker.session.post(url, data=body, headers=content) as answer:
+    async with administer(program) as admin:
+        url = f"http://127.0.0.1:{admin.port}/console/session"
+        async with admin.session.post(url, data=body, headers=content) as answer:
             assert answer.status == 400
     assert not any(isinstance(event, DefectMet) for event in program.seen)
 
@@ -519,7 +519,7 @@ async def test_forms_with_half_a_character_are_refused(charset: str) -> None:
 async def test_large_forms_are_refused() -> None:
     """The listener reads no more than it needs."""
     form = {"key": "x" * 100_000}
-    async with administer(FakeProgram()) as knocker, knocker.ask("/console/session", "POST", None, form) as answer:
+    async with administer(FakeProgram()) as admin, admin.ask("/console/session", "POST", None, form) as answer:
         assert answer.status == 413
 
 
@@ -543,8 +543,8 @@ async def test_large_forms_are_refused() -> None:
 async def test_no_spelling_of_a_path_goes_around_the_key(target: str) -> None:
     """Dot segments, encodings and odd targets, byte for byte, never show `/status` to who has no key."""
     program = FakeProgram(rules=KEYED)
-    async with administer(program) as knocker:
-        reader, writer = await asyncio.open_connection("127.0.0.1", knocker.port)
+    async with administer(program) as admin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
         writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read()
         writer.close()
@@ -631,8 +631,8 @@ async def test_a_newcomer_takes_the_place_of_the_oldest() -> None:
             await end_of(reader)
 
 
-async def test_the_listener_limits_its_connections_and_lets_go_of_them() -> None:
-    """What it serves goes through its limiter, and after its stop nobody is served."""
+async def test_the_listener_limits_its_connections_and_releases_them() -> None:
+    """All connections go through the limiter, and after the stop no request is served."""
     listener = AdminListener(web.Application())
     assert repr(listener) == "<AdminListener not started>"
     bound = socket.create_server(("127.0.0.1", 0))
@@ -678,7 +678,7 @@ async def half_answering(go: asyncio.Event) -> AsyncIterator[tuple[ConnectionLim
 
 
 async def test_an_old_connection_ends_behind_its_response() -> None:
-    """Not in the middle, and the next request gets none."""
+    """The connection does not end in the middle, and the next request gets none."""
     go = asyncio.Event()
     async with half_answering(go) as (limiter, port):
         limiter.max_age = 0.0
@@ -713,7 +713,7 @@ async def half_asked(
 
 
 async def test_an_old_connection_waits_for_the_body_of_its_request() -> None:
-    """And for the response, but for no further request."""
+    """The connection waits for the response too, but for no further request."""
     async with half_answering(asyncio.Event()) as (limiter, port):
         reader, writer = await half_asked(limiter, port)
         writer.write(b" and 1")
@@ -734,7 +734,7 @@ async def test_an_old_connection_does_not_wait_long_for_a_body() -> None:
 
 
 async def test_an_old_connection_without_a_request_ends_at_once() -> None:
-    """As its client connects again by itself."""
+    """The client connects again by itself."""
     go = asyncio.Event()
     go.set()
     async with half_answering(go) as (limiter, port):

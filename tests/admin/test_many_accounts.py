@@ -1,4 +1,5 @@
-"""A program with thousands of accounts: `/status` and the console answer a page at a time, and nobody waits."""
+"""A program with thousands of accounts: `/status` and the console answer a page at a time, without delays for
+others."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.profiles.replacement import ReachedProfile
 from proxy.tokens.consent import Consent
 from proxy.tokens.values import CredentialStatus
-from tests.admin.fixtures import FakeProgram, Knocker, administer, credential
+from tests.admin.fixtures import AdminClient, FakeProgram, administer, credential
 
 
 def names(count: int) -> list[str]:
@@ -25,7 +26,7 @@ def names(count: int) -> list[str]:
 
 
 def many(count: int, *special: CredentialStatus) -> FakeProgram:
-    """So many accounts, in no order; those that are special are in their places."""
+    """A number of accounts in no order; the special ones have fixed places."""
     changed = {status.account: status for status in special}
     statuses = [changed.get(name) or credential(name) for name in names(count)]
     return FakeProgram(
@@ -34,19 +35,19 @@ def many(count: int, *special: CredentialStatus) -> FakeProgram:
     )
 
 
-async def asked(knocker: Knocker, path: str) -> Any:
-    async with knocker.ask(path) as answer:
+async def asked(admin: AdminClient, path: str) -> Any:
+    async with admin.ask(path) as answer:
         assert answer.status == 200
         return json.loads(await answer.text())
 
 
 async def test_status_answers_a_page_at_a_time() -> None:
     """`next` leads from page to page, each account is on one of them, and its profiles are on the same."""
-    async with administer(many(2 * PAGE + 7)) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(many(2 * PAGE + 7)) as admin:
+        page = await asked(admin, "/status")
         found = [page]
         while found[-1]["next"] is not None:
-            found.append(await asked(knocker, f"/status?after={found[-1]['next']}"))
+            found.append(await asked(admin, f"/status?after={found[-1]['next']}"))
     assert [len(page["accounts"]) for page in found] == [PAGE, PAGE, 7]
     assert [each["name"] for page in found for each in page["accounts"]] == names(2 * PAGE + 7)
     for page in found:
@@ -55,8 +56,8 @@ async def test_status_answers_a_page_at_a_time() -> None:
 
 async def test_a_page_follows_a_name_that_is_gone() -> None:
     """An account that was removed between two pages costs none of the others."""
-    async with administer(many(10)) as knocker:
-        page = await asked(knocker, "/status?after=acct-0003-gone")
+    async with administer(many(10)) as admin:
+        page = await asked(admin, "/status?after=acct-0003-gone")
     assert [each["name"] for each in page["accounts"]] == names(10)[4:]
     assert page["next"] is None
 
@@ -67,27 +68,27 @@ async def test_a_page_is_bounded_by_its_profiles_too() -> None:
     program.known_profiles = tuple(
         ReachedProfile(str(number), name, "na", "", "US", "seller") for name in names(3) for number in range(1500)
     )
-    async with administer(program) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(program) as admin:
+        page = await asked(admin, "/status")
     assert ([each["name"] for each in page["accounts"]], page["next"]) == (names(1), names(1)[0])
     assert len(page["profiles"]) == 1500
 
 
 async def test_one_account_is_asked_for_by_its_name() -> None:
     """With its profiles, and nothing of others; an unknown name is an error."""
-    async with administer(many(120)) as knocker:
-        page = await asked(knocker, "/status?account=acct-0077")
-        assert await knocker.status("/status?account=nobody") == 404
+    async with administer(many(120)) as admin:
+        page = await asked(admin, "/status?account=acct-0077")
+        assert await admin.status("/status?account=nobody") == 404
     assert [each["name"] for each in page["accounts"]] == ["acct-0077"]
     assert [each["account"] for each in page["profiles"]] == ["acct-0077"]
     assert page["next"] is None
 
 
 async def test_all_accounts_are_counted_by_state() -> None:
-    """And those that need somebody stand on each page of `/status`, wherever they are."""
+    """Accounts that need attention are on each page of `/status`, wherever they come in the order."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken, credential("acct-0111", "degraded"))) as knocker:
-        page = await asked(knocker, "/status?account=acct-0000")
+    async with administer(many(120, broken, credential("acct-0111", "degraded"))) as admin:
+        page = await asked(admin, "/status?account=acct-0000")
     assert page["account_counts"] == {
         "total": 120,
         "serving": 119,
@@ -97,12 +98,12 @@ async def test_all_accounts_are_counted_by_state() -> None:
     assert [each["name"] for each in page["attention"]] == ["acct-0110", "acct-0111"]
 
 
-async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
+async def test_the_console_shows_accounts_that_need_attention_first() -> None:
     """On every page, and the others in order after them."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken)) as knocker:
-        first, last = [await asked(knocker, f"/console/state?page={page}") for page in (1, 3)]
-        beyond, odd = [await asked(knocker, f"/console/state?page={page}") for page in ("99", "-1")]
+    async with administer(many(120, broken)) as admin:
+        first, last = [await asked(admin, f"/console/state?page={page}") for page in (1, 3)]
+        beyond, odd = [await asked(admin, f"/console/state?page={page}") for page in ("99", "-1")]
     assert [each["name"] for each in first["accounts"]] == ["acct-0110", *names(PAGE)]
     assert (first["page"], first["pages"]) == (1, 3)
     others = [name for name in names(120) if name != "acct-0110"]
@@ -121,10 +122,10 @@ async def test_the_console_shows_accounts_that_need_somebody_first() -> None:
     ],
 )
 async def test_the_console_finds_accounts_by_name(search: str, found: list[str]) -> None:
-    """Every word is somewhere in it, in any case; those that need somebody come first, as without a search."""
+    """Every word occurs in the name, in any case; accounts that need attention come first, as without a search."""
     broken = credential("acct-0110", "revoked", expires_at=None)
-    async with administer(many(120, broken)) as knocker:
-        page = await asked(knocker, f"/console/state?page=1&search={quote(search)}")
+    async with administer(many(120, broken)) as admin:
+        page = await asked(admin, f"/console/state?page=1&search={quote(search)}")
     assert [each["name"] for each in page["accounts"]] == found
     assert (page["search"], page["found"]) == (search, 120 if search == " " else len(found))
     assert page["account_counts"]["total"] == 120
@@ -132,17 +133,17 @@ async def test_the_console_finds_accounts_by_name(search: str, found: list[str])
 
 async def test_a_search_has_pages_too() -> None:
     """A search has pages of the accounts that it finds."""
-    async with administer(many(2 * PAGE + 7)) as knocker:
-        page = await asked(knocker, "/console/state?page=9&search=acct-00")
+    async with administer(many(2 * PAGE + 7)) as admin:
+        page = await asked(admin, "/console/state?page=9&search=acct-00")
     assert (page["page"], page["pages"], page["found"]) == (2, 2, 100)
     assert [each["name"] for each in page["accounts"]] == names(100)[PAGE:]
 
 
-async def test_accounts_that_need_somebody_are_all_on_some_page_of_the_console() -> None:
+async def test_accounts_that_need_attention_are_all_on_some_page_of_the_console() -> None:
     """More of them than a page holds go on in front of the others, with no account twice."""
     broken = [credential(name, "revoked", expires_at=None) for name in names(PAGE + 60)[PAGE:]]
-    async with administer(many(PAGE + 60, *broken)) as knocker:
-        pages = [await asked(knocker, f"/console/state?page={page}") for page in (1, 2)]
+    async with administer(many(PAGE + 60, *broken)) as admin:
+        pages = [await asked(admin, f"/console/state?page={page}") for page in (1, 2)]
     need = names(PAGE + 60)[PAGE:]
     others = [*need[PAGE:], *names(PAGE)]
     assert [page["pages"] for page in pages] == [2, 2]
@@ -185,8 +186,8 @@ async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
         credential(f"acct-{99 - number:04}", consent=Consent(given_at=now - 10 * number * DAY)) for number in range(10)
     ]
     unknown = [credential(f"acct-000{number}", consent=Consent(first_seen=now)) for number in range(4)]
-    async with administer(many(120, *special, *unknown)) as knocker:
-        state = await asked(knocker, "/console/state?page=2")
+    async with administer(many(120, *special, *unknown)) as admin:
+        state = await asked(admin, "/console/state?page=2")
     assert [(line["name"], line["days"]) for line in state["expiring"]] == [
         (f"acct-{99 - number:04}", 364 - 10 * number) for number in (9, 8, 7, 6, 5)
     ]
@@ -194,11 +195,11 @@ async def test_the_console_names_the_next_consents_of_all_accounts() -> None:
 
 
 async def test_an_account_whose_lists_fail_needs_attention() -> None:
-    """Its login works, and its profiles are missing."""
+    """The account's login works, and its profiles are missing."""
     program = many(60)
     program.unlisted = (ListingFailure("acct-0059", "na", "Amazon refuses (403)", 1_700_000_000.0),)
-    async with administer(program) as knocker:
-        page = await asked(knocker, "/status")
+    async with administer(program) as admin:
+        page = await asked(admin, "/status")
     assert [each["name"] for each in page["attention"]] == ["acct-0059"]
 
 
@@ -214,7 +215,7 @@ class Work:
 
 
 async def test_long_work_lets_others_take_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a piece of it took its time, whatever else is ready runs."""
+    """After a long piece of work, everything that is ready runs."""
     work, turns = Work(monkeypatch), 0
     pause = Pauses()
 
@@ -238,7 +239,7 @@ async def test_long_work_lets_others_take_their_turn(monkeypatch: pytest.MonkeyP
 
 
 async def test_long_work_lets_other_processes_take_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that serve requests, or wait for responses."""
+    """The other processes serve requests, or wait for responses."""
     yielded: list[None] = []
     monkeypatch.setattr("proxy.admin.pauses._yield_processor", lambda: yielded.append(None))
     work, pause = Work(monkeypatch), Pauses()
@@ -253,5 +254,5 @@ async def test_long_work_lets_other_processes_take_the_processor(monkeypatch: py
     ("away", "piece"), [(0.0, PIECE_SECONDS), (0.004, 0.001), (0.04, 0.01), (10.0, LONGEST_PIECE_SECONDS)]
 )
 def test_a_piece_is_as_long_as_the_event_loop_is_busy(away: float, piece: float) -> None:
-    """A quarter of what others took: nobody waits much longer, and the work comes to an end."""
+    """A piece takes a quarter of what others took: requests wait little longer, and the work comes to an end."""
     assert next_piece(away) == pytest.approx(piece)

@@ -37,8 +37,8 @@ async def test_odd_requests_are_no_defects(rules: AccessRules) -> None:
     """More than a thousand of them, on real sockets, with an admin key and without."""
     program = FakeProgram(rules=rules)
     requests = odd_requests()
-    async with administer(program) as knocker:
-        statuses = [status_of(await answer_of(knocker.port, request)) for request in requests]
+    async with administer(program) as admin:
+        statuses = [status_of(await answer_of(admin.port, request)) for request in requests]
     odd = [(status, request[:120]) for status, request in zip(statuses, requests, strict=True) if status < 200]
     failed = [(status, request[:120]) for status, request in zip(statuses, requests, strict=True) if status >= 500]
     assert len(requests) > 1000
@@ -48,7 +48,7 @@ async def test_odd_requests_are_no_defects(rules: AccessRules) -> None:
 
 @pytest.mark.parametrize("origin", ODD_TEXTS)
 def test_an_odd_origin_is_another_ones(origin: str) -> None:
-    """Also one that no reader of addresses takes."""
+    """An origin that no parser accepts is foreign as well."""
     assert not is_own_origin(origin, "127.0.0.1:8081")
 
 
@@ -61,10 +61,10 @@ def test_the_listeners_own_origin_is_known(origin: str) -> None:
 async def test_a_defects_place_is_short() -> None:
     """However long the path was: the event names its beginning."""
     program = FakeProgram()
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         program.statuses = None  # type: ignore[assignment]  # so that whoever reads it fails
         path = b"/login/" + b"a" * 4000
-        answer = await answer_of(knocker.port, b"GET %b HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n" % path)
+        answer = await answer_of(admin.port, b"GET %b HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n" % path)
     (defect,) = program.seen
     assert (status_of(answer), b"aaaa" in answer) == (500, False)
     assert isinstance(defect, DefectMet)

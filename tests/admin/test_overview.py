@@ -72,7 +72,7 @@ def test_one_sentence_says_whether_everything_works(
 
 
 def test_a_proxy_that_stops_or_has_a_problem_does_not_work() -> None:
-    """Also while all accounts serve."""
+    """The overview shows it even while all accounts serve."""
     assert "stopping" in overview.verdict(3, 0, {}, draining=True, troubled=False)["sentence"]
     assert overview.verdict(3, 0, {}, draining=False, troubled=True) == {
         "tone": "bad",
@@ -129,7 +129,7 @@ def test_consents_of_an_unknown_day_are_counted() -> None:
     ],
 )
 def test_a_key_says_what_to_do(others: list[KnownKey], advice: str) -> None:
-    """It depends on whether the client has a key that expires later."""
+    """The advice depends on whether the client has a key that expires later."""
     found = overview.expiring((), [key("bids", 5), *others], NOW, invites=False)
     assert next(line["advice"] for line in found if line["key"] == "abcdefabcdef") == advice
 

@@ -26,7 +26,7 @@ async def test_each_report_is_shown_with_its_history(tmp_path: Path) -> None:
     tell(folder, "sp-daily", State.RUNNING, next_run=COMPLETED, history=(failed_run(COMPLETED),) * (MAX_RUNS + 1))
     kept = NamedReports(folder, {"sp-daily": "default", "sb-daily": "default"}, 900.0)
     found = look_at_all(kept, kept.accounts, time.time())
-    async with administer(FakeProgram(reports=found)) as knocker, knocker.ask("/console/state") as answer:
+    async with administer(FakeProgram(reports=found)) as admin, admin.ask("/console/state") as answer:
         sb, sp = json.loads(await answer.text())["reports"]
     assert (sb["state"], sb["rows"], sb["completed_at"], sb["runs"]) == ("new", None, None, [])
     assert "has begun it" in sb["waits_for"]
@@ -55,25 +55,25 @@ def test_a_program_without_reports_shows_none() -> None:
 async def test_a_run_is_asked_for_by_the_console_alone(path: str, headers: dict[str, str], status: int) -> None:
     """With the protections of the other buttons."""
     program = FakeProgram(reports=(NEW,))
-    async with administer(program) as knocker:
-        assert await knocker.status(path, "POST", headers) == status
-        assert await knocker.status("/console/reports/sp-daily/run") == 405
+    async with administer(program) as admin:
+        assert await admin.status(path, "POST", headers) == status
+        assert await admin.status("/console/reports/sp-daily/run") == 405
     assert program.runs == (["sp-daily"] if status == 200 else [])
 
 
 async def test_a_run_needs_the_admin_key() -> None:
     program = FakeProgram(reports=(NEW,), rules=AccessRules(KEY, True, "127.0.0.1"))
-    async with administer(program) as knocker:
-        assert await knocker.status("/console/reports/sp-daily/run", "POST", PROOF) == 401
+    async with administer(program) as admin:
+        assert await admin.status("/console/reports/sp-daily/run", "POST", PROOF) == 401
         shown = {**PROOF, "Authorization": f"Bearer {KEY.reveal()}"}
-        assert await knocker.status("/console/reports/sp-daily/run", "POST", shown) == 200
+        assert await admin.status("/console/reports/sp-daily/run", "POST", shown) == 200
 
 
 async def test_a_folder_that_cannot_be_used_says_what_to_do() -> None:
     program = FakeProgram(reports=(NEW,), run_failure=ReportFolderError("The disk is full; free some space."))
     async with (
-        administer(program) as knocker,
-        knocker.ask("/console/reports/sp-daily/run", "POST", PROOF) as answer,
+        administer(program) as admin,
+        admin.ask("/console/reports/sp-daily/run", "POST", PROOF) as answer,
     ):
         assert answer.status == 502
         assert json.loads(await answer.text())["detail"] == "The disk is full; free some space."

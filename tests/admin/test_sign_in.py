@@ -15,7 +15,7 @@ from proxy.profiles.replacement import GrantedProfiles
 from proxy.secret import Secret
 from proxy.tokens.lwa import code_challenge
 from proxy.tokens.token_response import Grant
-from tests.admin.fixtures import FakeProgram, Knocker, administer
+from tests.admin.fixtures import AdminClient, FakeProgram, administer
 
 SOURCE = SignInSource(
     "acme",
@@ -34,9 +34,9 @@ def ended(program: FakeProgram) -> SignInFinished:
     return event
 
 
-async def begin(knocker: Knocker, path: str = "/login/acme") -> tuple[str, dict[str, str]]:
+async def begin(admin: AdminClient, path: str = "/login/acme") -> tuple[str, dict[str, str]]:
     """The state and the cookie header that a browser has after it was sent to Amazon."""
-    async with knocker.ask(path) as answer:
+    async with admin.ask(path) as answer:
         cookie = answer.headers["Set-Cookie"]
         state = parse_qs(urlsplit(answer.headers["Location"]).query)["state"][0]
     assert {"HttpOnly", "SameSite=Lax", "Path=/login"} <= {part.strip() for part in cookie.split(";")}
@@ -45,7 +45,7 @@ async def begin(knocker: Knocker, path: str = "/login/acme") -> tuple[str, dict[
 
 async def test_the_browser_is_sent_to_amazons_page() -> None:
     """The redirect holds client id, scope, redirect address, `code` and a long random state."""
-    async with administer(FakeProgram()) as knocker, knocker.ask("/login/acme") as answer:
+    async with administer(FakeProgram()) as admin, admin.ask("/login/acme") as answer:
         assert answer.status == 302
         url = urlsplit(answer.headers["Location"])
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -64,14 +64,14 @@ async def test_the_browser_is_sent_to_amazons_page() -> None:
 async def test_the_code_is_exchanged_with_the_verifier_of_its_own_challenge() -> None:
     """Each sign-in has another one (RFC 7636), and it is not in the address."""
     program, shown = FakeProgram(), []
-    async with administer(program) as knocker:
+    async with administer(program) as admin:
         for _ in range(2):
-            async with knocker.ask("/login/acme") as answer:
+            async with admin.ask("/login/acme") as answer:
                 url = answer.headers["Location"]
                 cookie = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
             query = parse_qs(urlsplit(url).query)
             shown.append(query["code_challenge"][0])
-            assert await knocker.status(f"/login/callback?code=c&state={query['state'][0]}", headers=cookie) == 200
+            assert await admin.status(f"/login/callback?code=c&state={query['state'][0]}", headers=cookie) == 200
             assert program.verifiers[-1] not in url
     assert [code_challenge(verifier) for verifier in program.verifiers] == shown
     assert len(set(shown)) == 2
@@ -80,9 +80,9 @@ async def test_the_code_is_exchanged_with_the_verifier_of_its_own_challenge() ->
 async def test_an_allowed_sign_in_connects_the_account() -> None:
     """The code is exchanged, the grant adopted, the profiles shown, and the event told, and nothing secret shown."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        state, cookie = await begin(knocker)
-        async with knocker.ask(f"/login/callback?code=THECODE&state={state}", headers=cookie) as answer:
+    async with administer(program) as admin:
+        state, cookie = await begin(admin)
+        async with admin.ask(f"/login/callback?code=THECODE&state={state}", headers=cookie) as answer:
             page = await answer.text()
             assert answer.status == 200
             assert "Max-Age=0" in answer.headers["Set-Cookie"]
@@ -96,27 +96,27 @@ async def test_an_allowed_sign_in_connects_the_account() -> None:
 async def test_a_state_works_once() -> None:
     """The same landing address again is refused and exchanges nothing."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        state, cookie = await begin(knocker)
+    async with administer(program) as admin:
+        state, cookie = await begin(admin)
         path = f"/login/callback?code=c&state={state}"
-        assert await knocker.status(path, headers=cookie) == 200
-        assert await knocker.status(path, headers=cookie) == 400
+        assert await admin.status(path, headers=cookie) == 200
+        assert await admin.status(path, headers=cookie) == 400
     assert program.codes == ["c"]
 
 
 @pytest.mark.parametrize("case", ["no cookie", "wrong cookie", "wrong state", "no state"])
 async def test_only_the_browser_that_began_can_finish(case: str) -> None:
-    """A state without its cookie, or a made-up one, ends in a page that says so, and the sign-in stays good."""
+    """A state without its cookie, or a made-up one, ends in a page with the reason, and the sign-in stays valid."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        state, cookie = await begin(knocker)
+    async with administer(program) as admin:
+        state, cookie = await begin(admin)
         headers = {"no cookie": {}, "wrong cookie": {"Cookie": f"{cookie_name(state)}=x"}}.get(case, cookie)
         query = {"wrong state": "code=c&state=made-up", "no state": "code=c"}.get(case, f"code=c&state={state}")
-        async with knocker.ask(f"/login/callback?{query}", headers=headers) as answer:
+        async with admin.ask(f"/login/callback?{query}", headers=headers) as answer:
             assert answer.status == 400
             assert "press Connect again" in await answer.text()
         assert (ended(program).outcome, program.codes) == ("state-unknown", [])
-        assert await knocker.status(f"/login/callback?code=c&state={state}", headers=cookie) == 200
+        assert await admin.status(f"/login/callback?code=c&state={state}", headers=cookie) == 200
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ async def test_every_failure_has_its_page_and_event(
 ) -> None:
     """Denied, refused, expired, broken: each page says what to do and the event says what it was."""
     program = FakeProgram(exchange_failure=failure)
-    async with administer(program) as knocker:
-        state, cookie = await begin(knocker)
-        async with knocker.ask(f"/login/callback?state={state}&{query}", headers=cookie) as answer:
+    async with administer(program) as admin:
+        state, cookie = await begin(admin)
+        async with admin.ask(f"/login/callback?state={state}&{query}", headers=cookie) as answer:
             assert answer.status == status
             assert said in await answer.text()
     assert (ended(program).outcome, program.adopted) == (outcome, [])
@@ -153,9 +153,9 @@ async def test_every_failure_has_its_page_and_event(
 )
 async def test_connected_without_profiles_is_still_connected(program: FakeProgram, said: str) -> None:
     """The token is kept whatever the profile lists say, and the page says what is missing."""
-    async with administer(program) as knocker:
-        state, cookie = await begin(knocker)
-        async with knocker.ask(f"/login/callback?code=c&state={state}", headers=cookie) as answer:
+    async with administer(program) as admin:
+        state, cookie = await begin(admin)
+        async with admin.ask(f"/login/callback?code=c&state={state}", headers=cookie) as answer:
             assert (answer.status, said in await answer.text()) == (200, True)
     assert program.adopted == ["acme"]
 
@@ -163,45 +163,45 @@ async def test_connected_without_profiles_is_still_connected(program: FakeProgra
 async def test_two_tabs_do_not_disturb_each_other() -> None:
     """Two sign-ins in one browser both finish."""
     program = FakeProgram()
-    async with administer(program) as knocker:
-        first, cookie1 = await begin(knocker)
-        second, cookie2 = await begin(knocker)
+    async with administer(program) as admin:
+        first, cookie1 = await begin(admin)
+        second, cookie2 = await begin(admin)
         both = {"Cookie": f"{cookie1['Cookie']}; {cookie2['Cookie']}"}
         for state in (first, second):
-            assert await knocker.status(f"/login/callback?code={state}&state={state}", headers=both) == 200
+            assert await admin.status(f"/login/callback?code={state}&state={state}", headers=both) == 200
     assert program.codes == [first, second]
 
 
 async def test_a_person_elsewhere_is_moved_to_the_redirect_host_once() -> None:
     """Who comes by 127.0.0.1 while the callback is at localhost begins at localhost, where the cookie will be met."""
     program = FakeProgram(redirect_uri="http://localhost:8081/login/callback")
-    async with administer(program) as knocker:
-        async with knocker.ask("/login/acme") as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/login/acme") as answer:
             place, _, ticket = answer.headers["Location"].partition("?")
             assert place == "http://localhost:8081/login/acme"
             assert "Set-Cookie" not in answer.headers
-        await begin(knocker, f"/login/acme?{ticket}")
+        await begin(admin, f"/login/acme?{ticket}")
     assert right_host(SOURCE, "localhost:9", False) is None
 
 
 async def test_a_redirect_address_elsewhere_is_pasted() -> None:
     """With `https://amazon.com` as redirect address a page asks for the landing address, and finishes with it."""
     program = FakeProgram(redirect_uri="https://amazon.com")
-    async with administer(program) as knocker:
-        async with knocker.ask("/login/acme") as answer:
+    async with administer(program) as admin:
+        async with admin.ask("/login/acme") as answer:
             page = await answer.text()
             cookie = {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
         assert "https://amazon.test/ap/oa?client_id=client-1" in page
         state = page.split('name="state" value="')[1].split('"')[0]
         form = {"state": state, "landing": f" https://amazon.com/?code=PASTED&scope=x&state={state} "}
-        async with knocker.ask("/login/acme", "POST", cookie, form) as answer:
+        async with admin.ask("/login/acme", "POST", cookie, form) as answer:
             assert answer.status == 200
     assert program.codes == ["PASTED"]
 
 
 async def test_an_unknown_account_is_named_with_the_choices() -> None:
     """`/login/typo` says which accounts there are."""
-    async with administer(FakeProgram()) as knocker, knocker.ask("/login/typo") as answer:
+    async with administer(FakeProgram()) as admin, admin.ask("/login/typo") as answer:
         assert answer.status == 404
         assert "the accounts are: acme" in await answer.text()
 

@@ -46,7 +46,7 @@ async def program(simulator: Simulator) -> AsyncIterator[Program]:
 
 
 async def granted(program: Program, refresh_token: str) -> tuple[SignInSource, Grant]:
-    """A grant that is not in force, and what it was granted to."""
+    """A grant that is not in force, and the application that it is for."""
     source = AdminView(program).sign_in_source("default")
     assert source is not None
     credentials = AppCredentials(source.client_id, source.client_secret)
@@ -65,7 +65,7 @@ async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulat
 
 
 async def test_a_region_that_does_not_list_is_told_apart(simulator: Simulator, program: Program) -> None:
-    """Its reason is there, and the others' profiles are."""
+    """The region's reason is there, and the others' profiles are."""
     simulator.state.add_fault(Fault(status=403, body=b"{}"), Match(region="eu", path="/v2/profiles"))
     found = await AdminView(program).profiles_of(*await granted(program, simulator.refresh_token))
     assert {profile.region for profile in found.profiles} == {"na", "fe"}

@@ -1,4 +1,4 @@
-"""A first start in front of an Amazon whose lists take their time: when the program is ready, and where requests go."""
+"""A first start in front of an Amazon whose lists come late: when the program is ready, and where requests go."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE
 
 LISTS = ("/v2/profiles", "/adsAccounts/list", "/managerAccounts")
 HELD = Fault(delay=2 * PATIENCE)
-"""Until the faults are cleared."""
+"""The fault lasts until the faults are cleared."""
 CAMPAIGNS = "/sd/campaigns"
 
 
@@ -75,7 +75,7 @@ class FirstStart:
 async def first_start(
     tmp_path: Path, held: tuple[str, ...] = LISTS, accounts: tuple[str, ...] = ("acme",), **changes: Any
 ) -> AsyncIterator[FirstStart]:
-    """These lists are held; what is kept in the folder `state` outlives the program."""
+    """A first start with these lists held; the content of the folder `state` outlives the program."""
     async with Simulator(SimulatorSettings()) as simulator, aiohttp.ClientSession() as client:
         for path in held:
             simulator.state.add_fault(HELD, Match(path=path))
@@ -209,7 +209,7 @@ async def test_a_list_that_fails_once_is_awaited(tmp_path: Path) -> None:
 
 
 async def test_lists_that_never_come_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the program nor a request: the home region is taken when the time is over."""
+    """Neither the program nor a request waits longer: the home region is taken when the time is over."""
     monkeypatch.setattr(first_lists, "LONGEST_WAIT", 0.2)
     async with first_start(tmp_path) as running:
         assert await running.ask(Amazon_Advertising_API_Scope=running.simulator.profiles["na"][0]) == 200

@@ -54,7 +54,7 @@ class Member:
 
 
 @virtual_time
-async def test_a_pause_is_everybodys(server: RedisServer) -> None:
+async def test_a_pause_is_for_all_replicas(server: RedisServer) -> None:
     """What Amazon asked one to wait for holds the others back, too, for what is left of it, and nothing else."""
     one, other = Member(server), Member(server)
     for each in (one, other):
@@ -90,7 +90,7 @@ async def test_a_longer_pause_wins(server: RedisServer) -> None:
 
 @virtual_time
 async def test_what_a_stranger_tells_is_not_heard(server: RedisServer) -> None:
-    """It is encrypted with another key, or nothing that a replica says."""
+    """The message is encrypted with another key, or is none that a replica sends."""
     member, stranger = Member(server), Member(server, make_cipher([Secret("another key of the state")]))
     member.member.start()
     await stranger.fleet.share({"pause": list(LIMIT), "seconds": 30})
@@ -126,7 +126,7 @@ async def test_a_budget_is_the_fleets(server: RedisServer) -> None:
 
 @virtual_time
 async def test_without_the_store_each_has_the_budget_for_itself(server: RedisServer) -> None:
-    """Nobody is refused because others cannot be heard."""
+    """No request is refused because other replicas cannot be heard."""
     members = [Member(server) for _ in range(2)]
     for each in members:
         each.member.start()
@@ -141,7 +141,7 @@ async def test_without_the_store_each_has_the_budget_for_itself(server: RedisSer
 
 @virtual_time
 async def test_trouble_and_its_end_are_told(server: RedisServer) -> None:
-    """Once each, with what is wrong, and so is a change of how many there are."""
+    """Each is reported once, with its reason, and so is a change of the number of replicas."""
     member = Member(server)
     member.member.start()
     await member.connection.pulse()
@@ -177,7 +177,7 @@ async def test_a_store_that_lacks_a_token_is_still_in_trouble(server: RedisServe
 
 
 @virtual_time
-async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> None:
+async def test_the_pace_of_token_requests_is_for_all_replicas(server: RedisServer) -> None:
     """What one replica learns from a refusal holds for the others, and for one that starts soon after."""
     members, request_queue = [Member(server) for _ in range(3)], [TokenRequestQueue() for _ in range(3)]
     for member, own in zip(members[:2], request_queue, strict=False):
@@ -200,7 +200,7 @@ async def test_the_pace_of_token_requests_is_everybodys(server: RedisServer) -> 
 
 
 def test_a_pace_of_an_hour_ago_or_in_another_form_is_none() -> None:
-    """It says nothing about now."""
+    """The old pace says nothing about now."""
     told = {"token_pace": "http://lwa", "rate": 4, "seconds": 2}
     assert read_token_rate(told, 1.5) == ("http://lwa", 4.0, 0.5)
     assert read_token_rate(told, 60.0) == ("http://lwa", 4.0, 0.0)
@@ -210,7 +210,7 @@ def test_a_pace_of_an_hour_ago_or_in_another_form_is_none() -> None:
 
 @virtual_time
 async def test_a_report_that_one_replica_ordered_is_known_to_the_others(server: RedisServer) -> None:
-    """Until one of them hears that it is gone."""
+    """The others know it until one of them hears that it is gone."""
     members, known = [Member(server), Member(server)], [SharedReports(lambda: 1000.0), SharedReports(lambda: 1000.0)]
     for member, reports in zip(members, known, strict=True):
         member.member.share_reports(reports)

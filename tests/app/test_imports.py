@@ -18,15 +18,15 @@ NOT_TO_SERVE = {
     "rich": "draws tables and progress of other commands",
     "pygments": "rich brings it along",
     "cryptography": "seals the state that a memory store does not keep, and reads a certificate that is not configured",
-    "redis": "`state.url` names none",
+    "redis": "`state.url` is unset",
     "opentelemetry": "`telemetry.otlp` is not set",
     "requests": "what traces are sent with",
-    "jsonschema": "a tool of the tests",
+    "jsonschema": "for the tests alone",
     "proxy.simulator": "for `demo` and `simulate`",
     "proxy.commands.cli": "reads the other commands",
     "proxy.config.reference": "writes the pages about keys",
     "proxy.tokens.file_store": "`state.url` is `memory:`",
-    "proxy.tokens.redis_store": "`state.url` names none",
+    "proxy.tokens.redis_store": "`state.url` is unset",
     "proxy.observability.traces": "`telemetry.otlp` is not set",
 }
 """What a configuration that is as small as can be has no use for, and why."""
@@ -36,10 +36,10 @@ NOT_IN_A_WORKER = {
     "aiohttp": "a worker's requests to Amazon are its own, and it has no admin listener",
     "proxy.admin": "the supervisor's process has the admin listener",
     "proxy.app.program": "the supervisor's parts",
-    "proxy.commands": "nobody types a worker's command line",
+    "proxy.commands": "people never type a worker's command line",
     "watchfiles": "the supervisor reads changed files",
 }
-"""The same for a process that `workers` began."""
+"""The modules that a process of `workers` does not need."""
 
 SERVED = """
 import gc, sys
@@ -82,7 +82,7 @@ def told(folder: Path, code: str) -> list[str]:
 
 
 def loaded_needlessly(modules: str, needless: dict[str, str]) -> list[str]:
-    """Those of the modules that are, or lie in, one that is not needed."""
+    """The loaded modules that are, or lie in, one that is not needed."""
     return [name for name in modules.split() if any(f"{name}.".startswith(f"{each}.") for each in needless)]
 
 
@@ -95,7 +95,7 @@ def test_serving_loads_nothing_that_it_has_no_use_for(tmp_path: Path) -> None:
 
 
 def test_a_worker_loads_what_serves_and_nothing_else(tmp_path: Path) -> None:
-    """Its part of the memory and of the start is paid once for each worker."""
+    """Each worker pays for its part of the memory and of the start."""
     code = "import sys; from proxy.app.workers import __main__; print(*sys.modules, file=sys.stderr)"
     (modules,) = told(tmp_path, code)
     assert {"proxy.app.workers.worker", "proxy.forwarding.forwarder"} <= set(modules.split())

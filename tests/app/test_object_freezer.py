@@ -12,7 +12,7 @@ from proxy.app.object_freezer import MANY, SLOW, THRESHOLDS, ObjectFreezer, free
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that does not move until it is set."""
 
     now = 0.0
 
@@ -30,7 +30,7 @@ def freezes(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 @pytest.fixture
 def collector() -> Iterator[None]:
-    """As it was, afterwards."""
+    """The garbage collector's settings, restored afterwards."""
     before, enabled, threshold = list(gc.callbacks), gc.isenabled(), gc.get_threshold()
     yield
     gc.callbacks[:] = before
@@ -75,7 +75,7 @@ def test_the_collector_begins_when_the_program_serves(freezes: list[None], colle
 def test_many_objects_that_stay_are_frozen_by_a_real_collection(
     collector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And thawed again here, as the tests go on."""
+    """The test thaws them again, as other tests follow."""
     monkeypatch.setattr(object_freezer, "SLOW", -1.0)
     monkeypatch.setattr(object_freezer, "MANY", 0)
     before = gc.get_freeze_count()

@@ -1,4 +1,4 @@
-"""The table of operations as a configuration mends it, and what follows from it for a request."""
+"""The table of operations as a configuration corrects it, and what follows from it for a request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ACCOUNT = {"default_profile": "9", "default_ads_account": "d"}
 
 
 def test_without_a_word_the_published_table_holds() -> None:
-    """Nothing is made anew."""
+    """The table is the published object itself."""
     assert make_operations(config({"acme": {}})) is PUBLISHED
 
 
-def test_requests_are_routed_by_the_mended_table() -> None:
+def test_requests_are_routed_by_the_corrected_table() -> None:
     """What the table lacked takes a default ads account now, in the spelling that was given; another takes no Scope."""
     rows = (
         OperationConfig(

@@ -1,4 +1,4 @@
-"""What nobody caught becomes an event that says where it came from."""
+"""An uncaught error becomes an event that says where it came from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from proxy.errors import ConfigurationError
 
 
 def test_a_defect_has_its_message_and_its_trace() -> None:
-    """Of an exception that ended a callback."""
+    """The exception ended a callback."""
     try:
         raise ValueError("no such place")
     except ValueError as error:
@@ -23,7 +23,8 @@ def test_a_defect_without_an_exception_has_its_message() -> None:
 
 
 def test_a_process_tells_what_it_failed_for() -> None:
-    """What says what to do is the reason, in one line; of anything else the kind is, and the trace is told beside."""
+    """An error with advice is the reason, in one line; for any other error it is the kind, and the trace is reported
+    next to it."""
     assert failure_of(ConfigurationError(("a: b", "c: d"))) == {"reason": "a: b c: d", "trace": ""}
     told = failure_of(KeyError("acme"))
     assert told["reason"] == "KeyError, told as a defect"

@@ -57,7 +57,7 @@ def can_be_bound(port: int) -> bool:
 
 
 async def test_what_start_opens_stop_closes() -> None:
-    """Both listeners answer while it runs; afterwards their ports are free and no task is left."""
+    """Both listeners answer while the program runs; afterwards their ports are free and no task is left."""
     before = asyncio.all_tasks()
     program = Program(configured())
     await program.start()
@@ -71,7 +71,8 @@ async def test_what_start_opens_stop_closes() -> None:
 
 
 async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in one process: to a named report, for instance. What their clients show of the token counts from then on."""
+    """A named report's 401 counts as in one process: what the workers' clients show of the token is reported from then
+    on."""
 
     async def begin_none(*_: Any) -> None: ...
 
@@ -89,7 +90,7 @@ async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: p
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:
-    """The admin listener's port is taken: the tools' port, bound before it, is given back."""
+    """The admin listener's port is taken: the clients' port, bound before it, is given back."""
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
         probe.close()
@@ -169,7 +170,8 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
 async def test_workers_get_a_configuration_whose_order_broke_since_it_was_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is in force here, and in each worker that starts: the others may not keep clients that it lacks."""
+    """The configuration is in force here, and in each worker that starts: the others may not keep clients that it
+    lacks."""
     order = tmp_path / "order.json"
     columns = {"groupBy": ["campaign"], "columns": ["campaignId", "date"]}
     kind = {
@@ -202,7 +204,7 @@ async def test_workers_get_a_configuration_whose_order_broke_since_it_was_checke
 
 
 async def test_an_account_that_returns_is_shown_with_the_end_of_its_consent() -> None:
-    """It is told while the tokens take the reload, as the account's state is and perhaps its first token."""
+    """The end is reported while the tokens take the reload, as the account's state is and perhaps its first token."""
     alone = configured(regions__na__token_url="http://127.0.0.1:9/auth/o2/token")
     account, consent = alone.accounts["default"], {"refresh_token": Secret("r"), "consented_on": date(2026, 7, 1)}
     both = alone.model_copy(update={"accounts": {**alone.accounts, "other": account.model_copy(update=consent)}})

@@ -93,11 +93,11 @@ class Pretended:
         return [self]
 
     def close(self) -> None:
-        """Of the listener."""
+        """Close the listener."""
         self.told.append("closed")
 
     def wind_down(self) -> None:
-        """Of the connections, none of which is a stream."""
+        """Wind down the connections, none of which is a stream."""
 
     def close_idle(self) -> None:
         if self.availability is Availability.CLOSING:
@@ -174,7 +174,7 @@ async def test_a_signal_ends_a_start_that_takes_long() -> None:
 
 
 async def test_a_start_that_no_signal_ends_is_complete_or_raises() -> None:
-    """As if nothing had waited for a signal."""
+    """The start ends as if no signal were awaited."""
 
     async def fail() -> None:
         raise StartupError("the port is taken")
@@ -187,7 +187,7 @@ async def test_a_start_that_no_signal_ends_is_complete_or_raises() -> None:
 
 
 async def test_hurry_ends_the_closing_that_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is in flight any more, but a token request or the store takes its time."""
+    """Nothing is in flight any more, but a token request or the store hangs."""
     monkeypatch.setattr("proxy.app.run._STOP_AT_ONCE_TIMEOUT", 0.01)
     at_once, begun = asyncio.Event(), asyncio.Event()
 
@@ -203,7 +203,7 @@ async def test_hurry_ends_the_closing_that_has_begun(monkeypatch: pytest.MonkeyP
 
 
 async def test_what_fails_at_the_closing_is_raised() -> None:
-    """It is the end of the program all the same."""
+    """The program ends nevertheless."""
 
     async def fail() -> None:
         raise OSError("disk")
@@ -230,7 +230,7 @@ def test_the_first_signal_asks_and_the_second_hurries() -> None:
     ("open_files", "connections"), [(0, 0), (64, 1), (256, 64), (1024, 448), (20128, 10000), (1048576, 524224)]
 )
 def test_half_of_the_open_files_are_for_tools(open_files: int, connections: int) -> None:
-    """Each connection of a tool may need one to Amazon; some are set aside; no limit is no limit."""
+    """Each connection of a client may need one to Amazon; some are set aside; no limit is no limit."""
     assert connections_within(open_files) == connections
 
 
@@ -246,7 +246,7 @@ def configured(**variables: str) -> Config:
 
 
 def test_nothing_changed_is_nothing_to_tell() -> None:
-    """The same configuration, read again."""
+    """The same configuration was read again."""
     change = compare(configured(), configured())
     assert (change.changed, change.needs_restart) == ((), ())
 
@@ -353,7 +353,7 @@ def test_a_file_that_never_rests_does_not_hold_up_for_ever(tmp_path: Path) -> No
 
 
 def test_a_folder_that_cannot_be_searched_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others are: the watch goes on, and so does the stop, which waits for it."""
+    """Other folders are watched: the watch goes on, and so does the stop, which waits for it."""
     hidden, real = tmp_path / "hidden", os.stat
 
     def refuse(path: Any, *rest: Any, **named: Any) -> os.stat_result:
@@ -425,8 +425,8 @@ def test_each_word_is_a_datagram(tmp_path: Path, abstract: bool) -> None:
     name = f"@{tmp_path}" if abstract else str(tmp_path / "notify")
     with listening(f"\0{tmp_path}" if abstract else name) as listener:
         manager = ServiceManager(NotifySettings(name))
-        manager.ready("Serving tools.")
-        assert heard(listener) == ["READY=1", "STATUS=Serving tools."]
+        manager.ready("Serving clients.")
+        assert heard(listener) == ["READY=1", "STATUS=Serving clients."]
         manager.stopping(3, 30.0)
         assert heard(listener) == ["STOPPING=1", "STATUS=Draining 3 requests.", "EXTEND_TIMEOUT_USEC=45000000"]
 
@@ -478,6 +478,6 @@ def test_who_waits_for_words_that_nobody_reads_is_not_waited_for(tmp_path: Path)
 
 
 def test_it_says_where_it_tells() -> None:
-    """As a log or a debugger shows it."""
+    """The `repr` shows it to a log or a debugger."""
     assert repr(ServiceManager()) == "<ServiceManager at nowhere>"
     assert repr(ServiceManager(NotifySettings("/run/systemd/notify"))) == "<ServiceManager at /run/systemd/notify>"

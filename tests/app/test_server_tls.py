@@ -29,7 +29,7 @@ BROKEN = "-----BEGIN CERTIFICATE-----\nno certificate\n"
 
 
 class Files:
-    """The files of a configuration; `write` makes them anew."""
+    """The files of a configuration; `write` replaces them."""
 
     def __init__(self, path: Path) -> None:
         self.authority = Authority(path)
@@ -54,7 +54,7 @@ class Files:
         return load(None, variables)
 
     def shown(self, tls: ServerTls) -> int:
-        """The serial number of the certificate that a tool gets to see in a handshake."""
+        """The serial number of the certificate that a client gets in a handshake."""
         assert tls.context is not None
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = tls.context.wrap_bio(to_server, to_client, server_side=True)
@@ -93,7 +93,7 @@ def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Fil
 
 
 def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> None:
-    """Its listener's context stays the one that it is."""
+    """The listener's context in the other process stays the same object."""
     config = files.config()
     ours, theirs = ServerTls(), ServerTls()
     ours.begin(config)
@@ -121,7 +121,7 @@ def test_a_certificate_with_another_kind_of_key_replaces_the_one_before(files: F
 
 @pytest.mark.parametrize("name", ["pair", "ca_file"])
 def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
-    """The reload is refused, and what was in force is handed on as before."""
+    """The reload is refused, and the content in force is passed on as before."""
     config = files.config()
     tls = ServerTls()
     tls.begin(config)

@@ -68,15 +68,15 @@ async def test_with_it_every_request_has_a_span() -> None:
 
 
 def test_off_there_is_nothing() -> None:
-    """No observer, and nobody who gives spans."""
+    """There are neither an observer nor spans."""
     config = configured()
     assert open_traces(lambda: config, lambda event: None, str, AsyncExitStack()) == ()
     assert tracing_of(config, ()) is None
 
 
 def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
-    """An attempt is a span, and a request an exemplar besides; all are counted, and nobody takes them where traces are
-    off."""
+    """An attempt is a span, and a request an exemplar as well; all are counted, and with traces off no code takes
+    them."""
     taken: list[tuple[object, int]] = []
     metrics = Metrics("1")
     counts = {"made": 7, "sent": 4, "refused": 1}

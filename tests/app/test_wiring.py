@@ -75,8 +75,8 @@ def make_authority(file: Path) -> None:
     )
 
 
-def test_a_context_is_made_anew_only_for_another_content(tmp_path: Path) -> None:
-    """The same file keeps the same context, a changed one does not, and one that cannot be used changes nothing."""
+def test_a_context_is_replaced_only_for_another_content(tmp_path: Path) -> None:
+    """The same file keeps the same context, a changed one does not, and an unusable one changes nothing."""
     file = tmp_path / "ca.pem"
     make_authority(file)
     authorities = Authorities()
@@ -101,7 +101,7 @@ def test_a_context_is_made_anew_only_for_another_content(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("given", "connections", "expected"), [(None, 256, 64), (None, 3, 1), (7, 256, 7)])
 def test_a_client_may_have_a_quarter_under_way_unless_told(given: int | None, connections: int, expected: int) -> None:
-    """So four of them are needed to take every connection."""
+    """Four such clients are needed to take every connection."""
     client = {"name": "one", "key_sha256": "ab" * 32, "max_in_flight": given}
     config = Config(clients=(client,), upstream={"max_connections": connections})
     clients = make_clients(config, b"key", Budgets())

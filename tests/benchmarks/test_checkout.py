@@ -17,11 +17,11 @@ UPSTREAM = Upstream(cast(Process, None), 1, 2, 3, Path("ca.pem"))
 
 @pytest.mark.parametrize("fast_path", [True, False])
 def test_an_older_checkout_gets_the_fast_path_that_was_asked_for(fast_path: bool) -> None:
-    """It is written into the configuration as the older version reads it."""
+    """The option is written into the configuration as the older version reads it."""
     older = replace(this_checkout(), fast_path=fast_path)
     assert older.configuration(UPSTREAM, Setting(), 4, 5)["fast_path"] is fast_path
 
 
 def test_this_checkout_gets_no_deprecated_option() -> None:
-    """It would note one at each start."""
+    """Such an option would cause a note at each start."""
     assert "fast_path" not in this_checkout().configuration(UPSTREAM, Setting(), 4, 5)

@@ -1,4 +1,4 @@
-"""The benchmark's picture shows everybody, and whoever takes ten times the others does not make them small."""
+"""The benchmark's picture shows all contenders, and one that takes ten times the others does not make them small."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COSTS = {"nginx": 10e-6, "ads-proxy": 12e-6, "Envoy": 20e-6, "mitmproxy": 900e-6
 
 
 def test_a_bar_that_would_leave_no_room_for_the_others_is_cut_and_says_so() -> None:
-    """The others keep their proportions, and its number is there."""
+    """All others keep their proportions, and the cut bar's number is there."""
     samples = {("one target", name): [Sample(cost, 1.0, 1.0, 1.0, 1.0)] for name, cost in COSTS.items()}
     drawn = ElementTree.fromstring(picture(Findings((), samples, {}, {})))
     widths = [float(bar.attrib["width"]) for bar in drawn.iter(f"{SVG}rect")]

@@ -71,7 +71,7 @@ def test_nothing_sampled_is_an_empty_picture() -> None:
 
 @pytest.mark.parametrize("path", PICTURES.values(), ids=lambda path: path.stem)
 def test_the_document_shows_a_static_picture_of_each_path(path: Path) -> None:
-    """It is there, small, without anything that runs or is loaded, and it shows the program."""
+    """The picture is small, without anything that runs or is loaded, and it shows the program."""
     text = path.read_text(encoding="utf-8")
     assert len(text) <= MOST_BYTES
     assert not re.search(r"<script|\son\w+=|href|url\(|@import|<foreignObject", text)

@@ -28,7 +28,7 @@ def sample(cpu: float = 1.0, rate: float = 1.0, p50: float = 2.0, p99: float = 3
     [(1.2, Verdict.MET), (1.2004, Verdict.MISSED), (1.4, Verdict.MISSED), (1.4001, Verdict.TOO_FAR)],
 )
 def test_a_goal_at_most_is_met_up_to_it(middle: float, verdict: Verdict) -> None:
-    """Not rounded, and by the median, whatever the spread."""
+    """The median decides, not rounded, whatever the spread."""
     assert goal(1.2, 1.4).verdict(Ratio(middle, 0.1, 9.0)) is verdict
 
 
@@ -37,12 +37,12 @@ def test_a_goal_at_most_is_met_up_to_it(middle: float, verdict: Verdict) -> None
     [(1.5, Verdict.MET), (1.4999, Verdict.MISSED), (1.3, Verdict.MISSED), (1.2999, Verdict.TOO_FAR)],
 )
 def test_a_goal_whose_worst_is_less_is_one_at_least(middle: float, verdict: Verdict) -> None:
-    """Such as throughput."""
+    """Throughput is such a goal."""
     assert goal(1.5, 1.3).verdict(Ratio(middle, 0.1, 9.0)) is verdict
 
 
 def test_what_was_not_measured_is_not_met() -> None:
-    """Each goal has its row all the same."""
+    """Each goal has its row nevertheless."""
     assert [row[3:] for row in judged(NOTHING)] == [("", Verdict.UNKNOWN)] * len(GOALS)
 
 
@@ -97,7 +97,7 @@ EXPECTED = {
 
 
 def test_each_goal_is_measured_where_its_name_says() -> None:
-    """One run with numbers that differ: each of them stands in the row of its own goal."""
+    """In one run with numbers that differ, each of them is in the row of its own goal."""
     samples: Samples = {(scenario, "ads-proxy"): [found] for scenario, found in OURS.items()}
     samples |= {(scenario, peer): [found] for scenario in OURS for peer, found in PEERS.items()}
     samples["1 connection", UPSTREAM] = [sample(p50=1.0, p99=1.0)]

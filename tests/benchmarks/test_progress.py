@@ -34,7 +34,7 @@ class Fleet:
         return Sample(seconds, 1.0, 1.0, 1.0, 1.0)
 
 
-def test_everybody_is_measured_in_each_round() -> None:
+def test_each_contender_is_measured_in_each_round() -> None:
     """The round before the first is a second of warming up, and does not count."""
     found = measure_speed(Fleet(), PAIRS, (2, 5), Progress())
     assert {key: [sample.cpu for sample in samples] for key, samples in found.items()} == {
@@ -56,7 +56,7 @@ def test_who_fails_in_the_middle_of_a_scenario_is_out_of_it_alone() -> None:
 
 
 def test_the_bare_upstream_is_asked_after_one_connection_alone() -> None:
-    """Once a round."""
+    """The upstream is asked once a round."""
     fleet = Fleet()
     measure_speed(fleet, [(ONE_CONNECTION, (ONE,)), (TLS, (ONE,))], (2, 1), Progress())
     assert [key for key in fleet.asked if key[0] == UPSTREAM] == [(UPSTREAM, "1 connection")] * 3
@@ -74,7 +74,7 @@ def test_a_failure_is_said_at_once(error: Exception, capsys: pytest.CaptureFixtu
 
 
 def test_a_defect_is_no_failure_of_a_measurement() -> None:
-    """It ends the run, as a defect should."""
+    """A defect ends the run, as a defect should."""
 
     def defect() -> int:
         raise ZeroDivisionError
@@ -84,7 +84,7 @@ def test_a_defect_is_no_failure_of_a_measurement() -> None:
 
 
 def test_failures_are_an_exit_code() -> None:
-    """And a run without is none."""
+    """A run without failures ends with 0."""
     end([])
     with pytest.raises(SystemExit, match="1 failed, and the others went on\nother failed: 3 broken"):
         end(["other failed: 3 broken"])

@@ -9,7 +9,7 @@ from benchmarks.stacks import Frame, frames, read, rooms, shares
 
 
 def test_lines_of_one_function_are_one_frame() -> None:
-    """Whatever line it stood in, and however often the same stack is told."""
+    """The line in the function and the number of equal stacks make no difference."""
     assert read(["f (a.py:1);g (b.py:2) 3", "f (a.py:9);g (b.py:2) 1", "main 2"]) == {
         ("f (a.py)", "g (b.py)"): 4,
         ("main",): 2,
@@ -25,7 +25,7 @@ def test_a_function_that_calls_itself_is_counted_once() -> None:
 
 
 def test_calls_of_one_function_stand_below_it_by_name() -> None:
-    """As wide as their samples; its own time is the room that they leave."""
+    """Each is as wide as its samples; its own time is the room that they leave."""
     assert frames(read(["f;b 2", "f;a 1", "f 1"]), 0.01) == [
         Frame("f", 0, 0.0, 1.0),
         Frame("a", 1, 0.0, 0.25),
@@ -34,7 +34,7 @@ def test_calls_of_one_function_stand_below_it_by_name() -> None:
 
 
 def test_the_same_function_called_from_two_places_is_two_frames() -> None:
-    """Else nobody could tell who spends the time."""
+    """A single frame would hide who spends the time."""
     found = frames(read(["f;a;x 1", "f;b;x 1"]), 0.01)
     assert [(frame.function, frame.depth, frame.start) for frame in found if frame.function == "x"] == [
         ("x", 2, 0.0),
@@ -49,12 +49,12 @@ def test_what_leads_to_the_first_fork_alone_is_left_out() -> None:
 
 
 def test_a_frame_that_takes_time_itself_is_no_way_to_another() -> None:
-    """It stays, though it calls but one."""
+    """The frame stays, though it calls but one."""
     assert [frame.function for frame in frames(read(["main;f;g 5", "main;f 5"]), 0.01)] == ["f", "g"]
 
 
 def test_a_small_part_is_left_out_and_takes_its_calls_along() -> None:
-    """What is beside it stays as wide, and as far to the left, as if it were there."""
+    """The frames next to it stay as wide, and as far to the left, as if it were there."""
     stacks = read(["f;a 1", "f;b;x 1", "f;b;y 98", "lost 1"])
     assert [frame.function for frame in frames(stacks, 0.02)] == ["y"]
     assert frames(stacks, 0.02)[0].width == pytest.approx(98 / 101)

@@ -23,7 +23,7 @@ from tests.support.programs import ROOT, do_without, require_program
 CLIENTS = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"
 _LOCKED = ("--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:")
-"""The lock files name every package, so nobody need look for more."""
+"""The lock files name every package, so no resolver need look for more."""
 _WITHOUT_CHECK = "--disable-pip-version-check"
 _PATIENCE = 500
 
@@ -72,7 +72,7 @@ def downloaded_wheel(name: str) -> Path:
 
 
 def find_python(*versions: str) -> str:
-    """An interpreter of the first of these minor versions that is here: this one, or one installed beside it."""
+    """An interpreter of the first of these minor versions that is here: this one, or one installed next to it."""
     for version in versions:
         name = f"python{version}"
         managed = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/{name}"))

@@ -91,7 +91,7 @@ def asked(rig: Rig, path: str) -> Any:
 
 
 def refusals(rig: Rig) -> list[str]:
-    """What the simulator refused, and why: by the proxy's doing or the tool's."""
+    """The simulator's refusals with their reasons: caused by the proxy or by the client."""
     found = asked(rig, "/control/refusals")["refusals"]
     return [
         f"{entry['owner']}: {entry['kind']}: {entry['method']} {entry['target']}: {entry['reason']}" for entry in found

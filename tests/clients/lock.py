@@ -1,4 +1,4 @@
-"""Writes the lock files of the clients anew: `python -m tests.clients.lock [NAME...]`.
+"""Write the lock files of the clients again: `python -m tests.clients.lock [NAME...]`.
 
 A lock names every package by exact version and hash, and no place to fetch it from. What is pinned by hand is in
 `requirements.in` or `package.json`. Needs the uv that `make lock` installs, and npm.
@@ -41,7 +41,7 @@ def lock_node(place: Path) -> None:
 
 
 def main(*names: str) -> None:
-    """Those clients, or all."""
+    """Lock the named clients, or all."""
     for place in sorted(path for path in CLIENTS.iterdir() if not names or path.name in names):
         if (place / "requirements.in").exists():
             lock_python(place)

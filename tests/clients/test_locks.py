@@ -1,4 +1,4 @@
-"""What the clients' environments are made of is fixed, by hash, and names no place to fetch it from."""
+"""The clients' environments are fixed by hash, without a place to fetch packages from."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_account_of_the_same_application_needs_a_name_alone(folder: Path) -> None:
-    """It shares client id and secret; the rest of the file stays, byte for byte."""
+    """The account shares client id and secret; the rest of the file stays, byte for byte."""
     before = (folder / "proxy.yaml").read_text()
     result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", "--client-id", FIRST)
     assert result.returncode == 0, result.stderr
@@ -73,7 +73,7 @@ GLOBEX = """\
 
 
 def test_an_account_of_another_application_gets_files_of_its_own(folder: Path) -> None:
-    """Only the owner reads them, and the file keeps its mode."""
+    """Only the owner can read the files, and the configuration keeps its mode."""
     (folder / "proxy.yaml").chmod(0o640)
     given = ("--client-id", "other", "--client-secret-file", "secret", "--refresh-token-file", "token")
     result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", "--region", "fe", *given)
@@ -104,7 +104,7 @@ def test_an_account_of_another_application_gets_files_of_its_own(folder: Path) -
     ],
 )
 def test_what_cannot_be_added_changes_nothing(folder: Path, arguments: tuple[str, ...], problem: str) -> None:
-    """Neither the configuration nor the folder of secrets."""
+    """Neither the configuration nor the folder of secrets changes."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     result = run(folder, "account", "add", *arguments, "--config", "proxy.yaml")
     assert (result.returncode, result.stderr) == (2, f"ads-proxy: {problem}{result.stderr[11 + len(problem) :]}")
@@ -112,7 +112,7 @@ def test_what_cannot_be_added_changes_nothing(folder: Path, arguments: tuple[str
 
 
 def test_a_configuration_is_needed(tmp_path: Path) -> None:
-    """And a section of accounts that has a line for each."""
+    """The configuration needs a section of accounts with a line for each."""
     nothing = run(tmp_path, "account", "add", "globex")
     assert nothing.stderr.startswith(
         "ads-proxy: account add: no configuration file; name one with --config FILE, or make one with `ads-proxy init`"
@@ -136,7 +136,7 @@ def test_a_person_is_asked_and_shared_answers_are_offered(folder: Path) -> None:
 
 
 def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
-    """Not even a link that leads nowhere is written through, and nothing else is written then."""
+    """A link that leads nowhere is not written through, and nothing else is written then."""
     given = ("--client-id", "other", "--client-secret-file", "secret", "--refresh-token-file", "token")
     before = (folder / "proxy.yaml").read_text()
     (folder / "secrets" / "globex-refresh-token").symlink_to("nowhere")
@@ -156,7 +156,7 @@ def test_a_secret_file_that_is_there_is_left_alone(folder: Path) -> None:
 def test_what_others_write_while_a_person_is_asked_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, lasts: str
 ) -> None:
-    """Such as an edit of the file, or the secret of another run of this command."""
+    """An edit of the file, or the secret of another run of this command, stays."""
 
     def answer(*given: Any, **how: Any) -> AccountAnswers:
         with (folder / name).open("a") as opened:

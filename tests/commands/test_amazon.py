@@ -38,7 +38,7 @@ class Result:
 
 
 class Shell:
-    """Runs the program beside a simulator."""
+    """Runs the program with a simulator."""
 
     def __init__(self, folder: Path, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -95,7 +95,7 @@ async def test_check_says_what_to_do_about_a_revoked_token(shell: Shell) -> None
 
 
 async def test_check_says_what_to_do_about_a_wrong_secret(shell: Shell) -> None:
-    """It points at the application, not at the account."""
+    """The advice is about the application, not about the account."""
     shell.simulator.state.set_client_secret("another")
     result = await shell.run("check")
     assert result.code == 1
@@ -103,7 +103,7 @@ async def test_check_says_what_to_do_about_a_wrong_secret(shell: Shell) -> None:
 
 
 async def test_check_says_what_to_do_without_a_refresh_token(shell: Shell) -> None:
-    """It names the command that gets one."""
+    """The advice names the command that gets one."""
     del shell.environ["AMAZON_ADS_REFRESH_TOKEN"]
     result = await shell.run("check")
     assert result.code == 1
@@ -170,7 +170,7 @@ async def test_a_consent_that_ends_soon_is_a_note(
 async def test_a_consent_that_is_over_is_a_failure(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Callable[[Config], int]
 ) -> None:
-    """Also where Amazon has not noticed yet; where it has, the reason is the age."""
+    """The check fails even before Amazon has noticed; once it has, the reason is the age."""
     assert await in_a_year(shell, monkeypatch, 0, run) == 1
     assert "acme: The consent of 2026-07-01 expired on 2027-07-01. The advertiser" in capsys.readouterr().err
     shell.simulator.state.revoke()
@@ -179,7 +179,7 @@ async def test_a_consent_that_is_over_is_a_failure(
 
 
 async def test_the_older_of_two_secrets_works_and_is_told(shell: Shell, tmp_path: Path) -> None:
-    """As long as Amazon does not know the newer one; once it does, there is nothing to say."""
+    """The check reports it as long as Amazon does not know the newer one, and nothing afterwards."""
     names = {name: shell.environ.pop(f"AMAZON_ADS_{name}") for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
     shell.environ |= {f"SIMULATED_{name}": given for name, given in names.items()}
     given = "client_id: {env: SIMULATED_CLIENT_ID}, refresh_token: {env: SIMULATED_REFRESH_TOKEN}"
@@ -223,7 +223,7 @@ async def test_ads_accounts_are_printed_in_three_ways(shell: Shell) -> None:
 
 
 async def test_ads_accounts_that_cannot_be_listed_are_told(shell: Shell) -> None:
-    """The others are printed nevertheless."""
+    """All other lists are printed nevertheless."""
     shell.simulator.state.add_fault(Fault(status=503, body=b"<html>"), Match(region="eu", path="/adsAccounts/list"))
     result = await shell.run("profiles", "--accounts", "--format", "json")
     assert (result.code, "default, eu: Amazon answered (503)" in result.err) == (1, True)
@@ -262,7 +262,7 @@ async def test_a_profile_that_nobody_lists_is_told(shell: Shell, tmp_path: Path)
 
 
 async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:
-    """A note beside the failure says what was probably mistaken for what."""
+    """A note next to the failure says what was probably mistaken for what."""
     shell.environ["AMAZON_ADS_REFRESH_TOKEN"] = "Atza|an-access-token"
     result = await shell.run("check")
     assert result.code == 1
@@ -286,7 +286,7 @@ async def test_a_person_signs_in_by_pasting_the_landing_address(shell: Shell) ->
 
 
 async def test_a_sign_in_beats_the_configured_token(shell: Shell) -> None:
-    """Whoever signs in again means it, even where an old token is still configured."""
+    """A person who signs in again means it, even with an old token in the configuration."""
     process, url = await begin_login(shell)
     landing = await sign_in(url, "allow")
     code = parse_qs(urlsplit(landing).query)["code"][0]
@@ -314,7 +314,7 @@ async def test_an_expired_code_is_told(shell: Shell) -> None:
 
 
 async def test_an_ended_input_is_told(shell: Shell) -> None:
-    """Nobody answers, in a script or after Ctrl-D."""
+    """The input ends in a script, or with Ctrl-D."""
     process, _ = await begin_login(shell)
     result = await shell.finish(process)
     assert result.code == 1

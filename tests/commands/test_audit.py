@@ -16,7 +16,7 @@ from proxy.errors import ConfigurationError
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Five records, and beside them what the last was."""
+    """An audit file with five records, and its head file."""
     head, content = ChainHead(), b""
     for number in range(5):
         line, head = seal({"n": number}, head)
@@ -104,7 +104,7 @@ def test_an_unexpected_end_is_reported_and_no_problem(
 
 
 def test_an_open_stream_is_reported(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its program runs, or was killed and not started again."""
+    """The stream's program runs, or was killed and not started again."""
     append(path, {"n": 6}, closed=False)
     assert verify(AuditChain((path,))) == 0
     assert "The stream is open" in capsys.readouterr().err
@@ -112,7 +112,7 @@ def test_an_open_stream_is_reported(path: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("with_note", [True, False])
 def test_a_cut_at_the_end_is_told(path: Path, capsys: pytest.CaptureFixture[str], with_note: bool) -> None:
-    """By what is noted beside the file, or by a digest that somebody noted."""
+    """The head file shows it, or a digest that an operator noted."""
     digest = noted(path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     if not with_note:
@@ -150,7 +150,7 @@ def test_rotated_files_are_read_in_their_order(path: Path, capsys: pytest.Captur
 
 
 def test_a_torn_line_that_is_told_of_is_no_trouble(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is mentioned."""
+    """The report mentions the line."""
     lines = path.read_bytes().splitlines(keepends=True)
     before = json.loads(lines[4])["ads_proxy"]["previous"]
     line, head = seal({"ads_proxy": {"torn": digest_of(b"{")}}, ChainHead(4, before))
@@ -172,7 +172,7 @@ def test_a_torn_line_that_is_told_of_is_no_trouble(path: Path, capsys: pytest.Ca
     ],
 )
 def test_what_cannot_be_read_is_another_exit_code(asked: AuditChain, problem: str) -> None:
-    """It says nothing of the records."""
+    """The exit code says nothing of the records."""
     with pytest.raises(ConfigurationError) as caught:
         verify(asked)
     assert str(caught.value).startswith(problem)
@@ -338,7 +338,7 @@ def test_a_narrow_terminal_gets_paragraphs(
 
 
 def test_what_is_not_recorded_may_be_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said of how many writes this is so."""
+    """The report says for how many writes this is so."""
     path = written(tmp_path / "audit.jsonl")
     assert show((path,), ChangeFilter(object="campaign/1")) == 0
     assert "2 further writes may be among them" in capsys.readouterr().err
@@ -371,7 +371,7 @@ def test_writes_without_objects_and_members_may_be_among_them(
 
 
 def test_a_changed_file_is_shown_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What stands there is shown; the exit code and a line say that it is not what was written."""
+    """The changed content is shown; the exit code and a line say that it is not what was written."""
     path = written(tmp_path / "audit.jsonl")
     path.write_bytes(path.read_bytes().replace(b"robot", b"agent"))
     assert show((path,), ChangeFilter(day="2026-11-24")) == 1

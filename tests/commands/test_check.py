@@ -39,7 +39,7 @@ def test_another_application_makes_a_consent_void(tmp_path: Path, after: str, vo
 
 
 def test_a_renamed_account_and_another_store_lose_what_is_stored(tmp_path: Path) -> None:
-    """Both are named."""
+    """The report names both."""
     old = config(tmp_path, BEFORE, more="state: {url: 'file:/a'}")
     said = " ".join(void_consents(old, config(tmp_path, BEFORE, "other", "state: {url: 'file:/b'}")))
     assert "accounts.acme: removed or renamed" in said
@@ -138,7 +138,7 @@ QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-updat
 def test_who_may_call_a_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, code: int, said: str
 ) -> None:
-    """And what decides: patterns, the name, the one account; nobody is asked."""
+    """The verdict names its ground: patterns, the name, the one account; the check sends no request."""
     monkeypatch.setenv("COLUMNS", "400")
     file = tmp_path / "some.yaml"
     file.write_text(CLIENTS)
@@ -155,7 +155,7 @@ def test_who_may_call_a_tool(
     ],
 )
 def test_a_tool_goes_with_a_client_and_a_path_of_mcp(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    """Anything else is a mistake."""
+    """All other combinations are a mistake."""
     (tmp_path / "some.yaml").write_text(CLIENTS)
     result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "some.yaml"), *arguments])
     assert isinstance(result.exception, ConfigurationError) and said in str(result.exception)

@@ -1,4 +1,4 @@
-"""`check --offline`: the verdict of whoever would take this configuration, without asking anybody."""
+"""`check --offline`: the verdict of a program that would take this configuration, without any request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACCOUNT = (
 )
 REGION = f"{{api_url: '{NOWHERE}', token_url: '{NOWHERE}/token', auth_grant_url: '{NOWHERE}/grant'}}"
 NOBODY = f"regions: {{na: {REGION}, eu: {REGION}, fe: {REGION}}}\n"
-"""Amazon is where nobody answers."""
+"""Addresses of Amazon without a listener."""
 
 
 def check(folder: Path, text: str, *more: str) -> Result:
@@ -45,7 +45,7 @@ def test_a_configuration_in_order_is_told_without_asking_anybody(tmp_path: Path)
     ],
 )
 def test_what_a_program_would_refuse_is_refused(tmp_path: Path, more: str, problem: str) -> None:
-    """Also what is not written in the file itself, but in those that it names."""
+    """Mistakes in the files that the configuration names are refused as well."""
     result = check(tmp_path, ACCOUNT + more)
     assert isinstance(result.exception, StartupError)
     assert problem in str(result.exception)

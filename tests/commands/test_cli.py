@@ -109,8 +109,8 @@ def help_of(*arguments: str) -> str:
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
 def test_every_command_explains_itself(command: str) -> None:
-    """--help works without any configuration, and docs/reference/cli.md has the command. No flag has a type there:
-    `<bool>` tells nobody anything."""
+    """`--help` works without any configuration, and docs/reference/cli.md has the command. No flag has a type there:
+    `<bool>` says nothing to a reader."""
     page = help_of(*command.split(), "--help")
     assert "bool" not in page
     assert "Usage: " in page
@@ -156,7 +156,7 @@ def test_the_help_of_no_command_loads_http(tmp_path: Path) -> None:
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
-    """Both spellings print the package's version; `--version` goes on with those of what it rests on."""
+    """Both spellings print the package's version; `--version` goes on with those of its libraries."""
     line = f"ads-proxy {__version__}\n"
     assert run(tmp_path, "version").stdout == line
     longer = run(tmp_path, "--version").stdout
@@ -233,7 +233,7 @@ def test_a_shell_completes_names_of_the_configuration(tmp_path: Path, words: str
 
 
 def test_the_other_name_of_the_command_is_completed_too(tmp_path: Path) -> None:
-    """Its own variable is asked, and its own name is in its help."""
+    """The other name has its own variable for completion, and its help has its own name."""
     code = "import sys; sys.argv[0] = '/bin/amazon-ads-proxy'; from proxy.commands.cli import main; main()"
     asked = {"_AMAZON_ADS_PROXY_COMPLETE": "complete_bash", "COMP_WORDS": "amazon-ads-proxy sta", "COMP_CWORD": "1"}
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
@@ -243,7 +243,7 @@ def test_the_other_name_of_the_command_is_completed_too(tmp_path: Path) -> None:
 
 
 def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
-    """It is enough for an account, the environment beats it, and the line says what is wrong with it."""
+    """The file is enough for an account, the environment overrides it, and the line of a mistake is reported."""
     (tmp_path / ".env").write_text("AMAZON_ADS_CLIENT_ID=x\nAMAZON_ADS_CLIENT_SECRET=s\nADS_PROXY_LISTEN=nonsense\n")
     asked = ("check", "--env-file", ".env", "--as", "x", "GET", "/x")
     assert "listen: is not an address" in run(tmp_path, *asked).stderr
@@ -257,7 +257,7 @@ def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
 
 
 def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
-    """Over file and environment; a file of variables is watched as every other source."""
+    """The command line overrides file and environment; a file of variables is watched as every other source."""
     (tmp_path / "proxy.yaml").write_text("listen: 127.0.0.1:1\nadmin_listen: 127.0.0.1:2\n")
     (tmp_path / ".env").write_text("AMAZON_ADS_CLIENT_ID=x\nAMAZON_ADS_CLIENT_SECRET=s\n")
     asked = ServeRequest(tmp_path / "proxy.yaml", tmp_path / ".env", "127.0.0.1:3", "127.0.0.1:4")
@@ -267,7 +267,7 @@ def test_the_command_lines_addresses_win(tmp_path: Path) -> None:
 
 
 def test_files_are_known_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that one reading is enough; the file that the environment names is among them."""
+    """One reading is enough; the file that the environment names is among them."""
     (tmp_path / "proxy.yaml").write_text("accounts: {acme: {client_id: x, client_secret: s}}\n")
     (tmp_path / ".env").write_text("")
     monkeypatch.setenv("ADS_PROXY_CONFIG", str(tmp_path / "proxy.yaml"))
@@ -287,7 +287,7 @@ def test_a_new_key_is_printed_with_its_digest(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_printed(tmp_path: Path) -> None:
-    """As JSON for editors, as Markdown for the documentation."""
+    """The schema is JSON for editors, and Markdown for the documentation."""
     assert json.loads(run(tmp_path, "schema").stdout) == json_schema()
     assert run(tmp_path, "schema", "--tables").stdout == tables() + "\n"
 
@@ -329,7 +329,7 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
     ],
 )
 def test_a_clients_request_is_judged_beforehand(tmp_path: Path, arguments: str, code: int, answer: str) -> None:
-    """`check --as` tells the verdict and the rule, and asks nobody."""
+    """`check --as` prints the verdict and the rule, and sends no request."""
     (tmp_path / "proxy.yaml").write_text(CLIENTS)
     result = run(tmp_path, "check", "--config", "proxy.yaml", "--as", *arguments.split())
     assert (result.returncode, result.stderr) == (code, "")
@@ -428,7 +428,7 @@ def test_a_demo_never_meets_amazon(tmp_path: Path) -> None:
 
 
 def test_the_simulator_of_a_demo_ends_with_it() -> None:
-    """It listens while the demo runs, tells its addresses, and is gone afterwards."""
+    """The simulator listens while the demo runs, prints its addresses, and is gone afterwards."""
     with running_simulator({}) as simulator:
         address = urlsplit(simulator["api_urls"]["na"])
         socket.create_connection((address.hostname, address.port), 5).close()

@@ -50,7 +50,7 @@ def clients(path: Path) -> dict[str, Client]:
 
 
 def test_a_client_is_added_with_all_that_it_may_do(path: Path) -> None:
-    """Its key is shown once and is not in the file, whose other lines and mode stay."""
+    """The client's key is shown once and is not in the file, whose other lines and mode stay."""
     options = {
         "account": ["main", "other"],
         "profile": ["1", "2"],
@@ -100,7 +100,7 @@ def test_the_first_client_changes_something_for_all(tmp_path: Path) -> None:
 
 
 def test_a_client_is_removed_with_its_comment(path: Path) -> None:
-    """The others stay as they are, and the difference is the answer."""
+    """All other clients stay as they are, and the command prints the difference."""
     ended = run(path.parent, "client", "remove", "agent", "--config", "proxy.yaml")
     assert (ended.returncode, path.read_text()) == (0, TEXT[: TEXT.index("  # The agent")])
     assert [line for line in ended.stdout.splitlines()[2:] if line[0] in "+-"] == [
@@ -113,7 +113,7 @@ def test_a_client_is_removed_with_its_comment(path: Path) -> None:
 
 @pytest.mark.parametrize("command", [("add", "shop"), ("remove", "reporting")])
 def test_a_dry_run_writes_nothing_and_shows_no_key(path: Path, command: tuple[str, ...]) -> None:
-    """Only the difference, without the secrets around it."""
+    """The command prints only the difference, without the secrets around it."""
     ended = run(path.parent, "client", *command, "--dry-run", "--config", "proxy.yaml")
     assert (ended.returncode, ended.stderr, path.read_text()) == (0, "Nothing was written.\n", TEXT)
     assert ended.stdout.startswith("--- proxy.yaml\n+++ proxy.yaml\n@@ ")
@@ -193,7 +193,7 @@ def test_what_others_write_meanwhile_stays(path: Path) -> None:
 
 
 def test_a_folder_that_takes_no_file_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the file stays as it was."""
+    """The configuration stays as it was."""
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""`consents`: the order, what is said of each, and a calendar that a calendar's rules accept."""
+"""`consents`: the order, the words about each, and a calendar that a calendar's rules accept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_first_to_end_is_at_the_top() -> None:
 
 
 def test_only_the_next_to_end_are_listed() -> None:
-    """Those within so many days, that day included, and those that have ended; unknown days are named apart."""
+    """The list has those within so many days, that day included, and expired ones; unknown days are named apart."""
     rows = rows_of(CONSENTS, start_of(date(2027, 6, 30)))
     ending, unknown = ending_within(rows, 1)
     assert ([row.account for row in ending], unknown) == (["over", "a", "b"], ("unknown",))

@@ -199,7 +199,7 @@ async def test_the_demo_knows_typos(tmp_path: Path, options: tuple[str, ...], st
 
 @pytest.mark.integration
 async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
-    """`healthcheck` beside `serve`, with the same environment."""
+    """`healthcheck` finds `serve` with the same environment."""
     async with running(tmp_path, {**ONE, "ADS_PROXY_LISTEN": ANY, "ADS_PROXY_ADMIN_LISTEN": ANY}, "serve") as (
         started,
         _,

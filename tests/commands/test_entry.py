@@ -60,7 +60,7 @@ def ended(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_mistake_is_told_alike_both_ways(tmp_path: Path) -> None:
-    """The same lines and the same exit code, whoever read the command line."""
+    """Lines and exit code are the same, whether the program or its fast entry reads the command line."""
     plain, other = (run_ready(tmp_path, ("serve", *line), {}) for line in (("--config", "gone"), ("--config=gone",)))
     assert plain.returncode == 2
     assert plain.stderr.startswith("ads-proxy: --config: ")

@@ -41,7 +41,7 @@ FROM_THE_START = ("version", "healthcheck", "check")
     ],
 )
 def test_a_command_ends_as_the_table_says(tmp_path: Path, arguments: str, code: int) -> None:
-    """0 for what worked, 1 for what ran and found something wrong, 2 for a mistake of whoever typed."""
+    """The code is 0 for success, 1 for a problem that the command found, 2 for a mistake on the command line."""
     environ = {"COLUMNS": "200", "ADS_PROXY_ADMIN_LISTEN": f"127.0.0.1:{free_port()}"}
     if arguments in FROM_THE_START:
         result = run(tmp_path, [sys.executable, "-m", "proxy", *arguments.split()], environ)

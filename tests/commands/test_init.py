@@ -101,7 +101,7 @@ def test_without_a_refresh_token_one_signs_in(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize("name", ["proxy.yaml", "secrets/admin-key", "secrets/main-client-secret"])
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_nothing_is_overwritten(tmp_path: Path, name: str, kind: str) -> None:
-    """Not even through a link that leads nowhere; and nothing else is written then."""
+    """A link that leads nowhere is not written through, and nothing else is written then."""
     taken = tmp_path / name
     taken.parent.mkdir(exist_ok=True)
     if kind == "link":
@@ -134,7 +134,7 @@ def test_an_answer_that_cannot_be_taken_leaves_nothing(tmp_path: Path, answers: 
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """A file in its place, here."""
+    """The folder is a file here."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match=r"init: .*file"):
         write_configuration(tmp_path / "file", ANSWERS)
@@ -205,7 +205,7 @@ def test_a_wrong_option_is_named(tmp_path: Path, given: tuple[str, ...], problem
 
 
 def test_a_client_may_be_limited_to_profiles(tmp_path: Path) -> None:
-    """`--profiles` in a script; without it the key stands there commented out."""
+    """A script uses `--profiles`; without it the key is there as a comment."""
     (tmp_path / "secret").write_text("s")
     needed = ("--client-id", "x", "--client-secret-file", "secret", "--client", "reporting")
     assert run(tmp_path, "init", "one", *needed, "--profiles", "123, 456").returncode == 0
@@ -216,7 +216,7 @@ def test_a_client_may_be_limited_to_profiles(tmp_path: Path) -> None:
 
 
 class Person:
-    """Somebody at a terminal who answers what a command asks."""
+    """A person at a terminal who answers a command's questions."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.said, self._seen = "", 0

@@ -20,14 +20,14 @@ INVITES = "invites: {listen: 127.0.0.1:8082, url: 'https://consent.test', sender
 
 
 def configured(folder: Path, more: str = INVITES, state: str | None = None, admin: str = "127.0.0.1:1") -> Config:
-    """Nobody listens at the default `admin`."""
+    """A configuration whose default `admin` has no listener."""
     accounts = f"accounts: {{acme: {{client_id: c, client_secret: the-secret}}}}\nadmin_listen: {admin}\n"
     (folder / "proxy.yaml").write_text(f"{accounts}state: {{url: '{state or f'file:{folder}/s'}'}}\n{more}")
     return load(folder / "proxy.yaml", {})
 
 
 def test_a_link_is_printed_listed_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The link alone on standard output, advice beside it; the next command knows it."""
+    """Standard output has the link alone, and standard error the advice; the next command knows the link."""
     config = configured(tmp_path)
     assert make_link(config, "acme", 7) == 0
     out, err = capsys.readouterr()
@@ -119,8 +119,8 @@ async def test_a_running_proxy_must_know_invitations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], knows: bool
 ) -> None:
     """`invites` waits for a restart: until then the link would lead nowhere, so none is made."""
-    async with administer(FakeProgram(invites=knows)) as knocker:
-        config = configured(tmp_path, admin=f"127.0.0.1:{knocker.port}")
+    async with administer(FakeProgram(invites=knows)) as admin:
+        config = configured(tmp_path, admin=f"127.0.0.1:{admin.port}")
         code = await asyncio.to_thread(make_link, config, "acme", 7)
     out, err = capsys.readouterr()
     assert code == (0 if knows else 1)

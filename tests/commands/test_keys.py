@@ -86,7 +86,7 @@ def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.Captur
 def test_what_to_write_to_end_a_key_is_printed(
     configured: Config, capsys: pytest.CaptureFixture[str], asked: KeyExpiry, expires: list[str | None]
 ) -> None:
-    """It can be pasted below `clients:`, with the client's other keys as they are."""
+    """The text can be pasted below `clients:`, with the client's other keys as they are."""
     assert print_expiry(configured, asked, NOW) == 0
     printed = capsys.readouterr()
     _, entry = yaml.load("clients:\n  - name: other\n" + printed.out, yaml.BaseLoader)["clients"]
@@ -117,7 +117,7 @@ def test_what_cannot_be_ended_is_told(configured: Config, asked: KeyExpiry, prob
 
 
 def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
-    """It stands beside the answer, with end and note, and holds the digest, not the key."""
+    """The entry comes with the key, has expiry and note, and holds the digest, not the key."""
     assert new_key("reporting", KeyTerms("2027-01-31", 'the "new" pod \N{ROCKET}')) == 0
     printed = capsys.readouterr()
     made = yaml.safe_load(printed.out)
@@ -131,7 +131,7 @@ def test_the_entry_of_a_new_key_can_be_pasted(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("name", ["007", "true", "1e5", "2027-02-30", "reporting"])
 def test_a_name_is_printed_so_that_it_stays_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """As YAML, some are numbers, days or truths without quotes."""
+    """Some names are numbers, days or truths in YAML without quotes."""
     assert new_key(name, KeyTerms()) == 0
     printed = capsys.readouterr()
     assert yaml.safe_load(printed.out)["name"] == name
@@ -187,7 +187,7 @@ def test_a_dry_run_writes_nothing_and_shows_no_key(tmp_path: Path, capsys: pytes
     ],
 )
 def test_an_unknown_client_gets_no_key(tmp_path: Path, name: str, problem: str) -> None:
-    """Its entry needs permissions, which `client add` asks for."""
+    """The entry of a client needs permissions, which `client add` asks for."""
     with pytest.raises(ConfigurationError) as caught:
         write_key(file_of(tmp_path), name, KeyTerms(), dry_run=False)
     assert caught.value.problems[0].startswith(problem)

@@ -1,4 +1,4 @@
-"""`login` beside a login that works: what is shown and asked before the new one takes its place."""
+"""`login` for an account that works: the output and the questions before the new login replaces the old one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_a_login_that_loses_a_profile_is_asked_about(shell: Shell) -> None
 
 
 async def test_the_same_persons_consent_says_nothing_of_subscriptions(shell: Shell) -> None:
-    """Nor a first one; that of somebody who cannot be compared with the one before says it with an if."""
+    """A first consent says nothing either; with an unknown former login, the words begin with an if."""
     assert "Marketing Stream" not in (await login(shell, "default"))[1]
     shell.simulator.state.credentials.revoke()
     code, said = await login(shell, "default")

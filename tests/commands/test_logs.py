@@ -80,7 +80,7 @@ def line(**changes: Any) -> str:
     ],
 )
 def test_a_line_passes_what_is_asked_for(wanted: LogFilter, values: dict[str, Any], passes: bool) -> None:
-    """Of one kind one is enough, of several kinds all are needed."""
+    """One value of a kind is enough, and all kinds are needed."""
     assert wanted.passes(values) is passes
 
 
@@ -161,7 +161,7 @@ def test_a_refusal_says_why() -> None:
 
 
 def test_other_events_show_all_that_they_say() -> None:
-    """Fields that nobody foresaw, lists and tracebacks too; nothing moves the cursor."""
+    """Unforeseen fields, lists and tracebacks are shown too; nothing moves the cursor."""
     values = {"problems": ["a", "b"], "count": 3, "detail": "x\x1b[2J", "traceback": "one\n  two\x07"}
     shown = show({**EVENT, **values}).plain.splitlines()
     assert shown == [
@@ -274,7 +274,7 @@ def test_a_pipe_with_a_name_is_read(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_last_lines_of_a_pipe_are_those_that_are_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of a file."""
+    """The filter applies first, as for a file."""
     given = "".join(line(request_id=name) for name in "abc").encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
     assert print_logs(None, LogFilter(), follow=False, last=2) == OK
@@ -310,5 +310,5 @@ def test_a_request_without_a_duration_shows_none() -> None:
 
 
 def test_several_ranges_of_statuses_are_read_in_order() -> None:
-    """As given on the command line."""
+    """The ranges are read as given on the command line."""
     assert parse_all(["404", "5xx"]) == (parse_statuses("404"), parse_statuses("5xx"))

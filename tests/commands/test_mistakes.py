@@ -28,7 +28,7 @@ FILE = ("check", "--config", "proxy.yaml")
 
 @dataclass(frozen=True)
 class Mistake:
-    """What somebody did, and what the line on standard error begins with after `ads-proxy: `."""
+    """A mistake of a user, and the beginning of the line on standard error after `ads-proxy: `."""
 
     title: str
     answer: str

@@ -46,7 +46,7 @@ def test_a_preset_is_enough(path: Path) -> None:
 
 
 def test_every_option_is_in_force(path: Path) -> None:
-    """Next to the reports that are there; what is not asked for stays as it was."""
+    """The new report comes next to the existing ones; keys without an option stay as they were."""
     path.write_text(TEXT.replace("main:", "other: {client_id: x, client_secret: s}\n  main:"))
     first = ("--account", "other", "--profile", "1", "--profile", "2", "--days", "7", "--every", "6h")
     given = ("--name", "mine", "--time-unit", "summary", "--column", "campaignId", "--column", "cost")
@@ -101,7 +101,7 @@ def test_what_is_no_report_leaves_the_file_alone(path: Path, arguments: tuple[st
 
 
 def test_an_account_is_needed_where_there_are_several(path: Path) -> None:
-    """None is guessed."""
+    """The command guesses none."""
     path.write_text(TEXT.replace("main:", "other: {client_id: x, client_secret: s}\n  main:"))
     ended = run(path.parent, "report", "add", "spCampaigns", "--config", "proxy.yaml")
     assert ended.stderr.startswith("ads-proxy: report add: --account: missing, and there are several; the accounts are")

@@ -32,7 +32,7 @@ async def test_a_test_notice_arrives_by_both_ways(tmp_path: Path, capsys: pytest
 
 
 async def test_what_does_not_arrive_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Once, with exit code 1, and the other way is tried all the same."""
+    """The command reports it once, with exit code 1, and tries the other channel as well."""
     receiver = Receiver(lambda: web.Response(status=403))
     async with receiving(receiver):
         code = await sent(webhook=receiver.url, command="true")

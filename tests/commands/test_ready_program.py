@@ -51,7 +51,7 @@ def test_without_a_process_in_between_it_says_the_same(tmp_path: Path) -> None:
         assert directly.returncode == through.returncode
 
 
-def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
+def test_a_test_that_stops_waiting_ends_the_program(tmp_path: Path) -> None:
     """No program is left behind by a test that gave it up: its end of the streams is closed."""
     process = start(tmp_path, ready("logs"))
     assert process.stdout is not None
@@ -62,7 +62,7 @@ def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_server_is_signalled_and_waited_for_as_a_child(number: int, code: int) -> None:
-    """It gets the signal itself, and its exit code is told as `subprocess` does."""
+    """The server gets the signal itself, and its exit code is as in `subprocess`."""
     server = ReadyProcess("proxy.simulator", "--base-port", "0")
     try:
         server.first(lambda line: "control_url" in line)

@@ -67,7 +67,7 @@ def test_each_report_is_a_row(tmp_path: Path, folder: ReportFolder) -> None:
 
 
 def test_the_list_is_json_too(tmp_path: Path, folder: ReportFolder) -> None:
-    """As clients read it at /-/reports."""
+    """The JSON is the one that clients read at /-/reports."""
     for name in ("sp-daily", "sb-daily"):
         publish(folder, name, account="acme")
         tell(folder, name)
@@ -135,7 +135,7 @@ def test_a_configuration_without_reports_is_an_error(tmp_path: Path, command: tu
 def test_a_folder_of_another_user_is_an_error(
     tmp_path: Path, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not an empty list."""
+    """The command prints no empty list."""
     publish(folder, "sp-daily", account="acme")
     monkeypatch.setattr("os.access", lambda path, mode: path != folder.directory)
     with pytest.raises(StateError, match="cannot be read by this user"):
@@ -145,7 +145,7 @@ def test_a_folder_of_another_user_is_an_error(
 def test_a_folder_in_one_of_another_user_is_an_error(
     tmp_path: Path, folder: ReportFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It cannot even be told whether it is there."""
+    """The command cannot even learn whether the folder exists."""
     real = Path.exists
 
     def refuse(path: Path, **named: Any) -> bool:
@@ -240,7 +240,7 @@ def test_wait_says_nothing_of_it_elsewhere(
 
 
 def test_wait_takes_the_run_that_is_under_way(folder: ReportFolder, named: NamedReports) -> None:
-    """And orders none of its own."""
+    """The command orders no run of its own."""
     tell(folder, "sp-daily", State.RUNNING)
     assert waited(named, lambda: end_run(folder, "r1")) == ("", 1)
     assert not folder.run_is_asked_for("sp-daily")
@@ -263,7 +263,7 @@ def test_wait_ends_with_a_run_that_failed(folder: ReportFolder, named: NamedRepo
 
 
 def test_wait_says_that_no_proxy_runs(folder: ReportFolder, named: NamedReports) -> None:
-    """Nobody took the request; it stays for the proxy that starts next."""
+    """No proxy took the request; it stays for the proxy that starts next."""
     publish(folder, "sp-daily", account="acme")
     problem, pauses = waited(named)
     assert "no running proxy took the request within 30 s" in problem
@@ -292,7 +292,7 @@ def test_wait_ends_if_the_proxy_stops_during_the_run(folder: ReportFolder, named
 
 
 def test_wait_ends_if_the_next_proxy_drops_the_run(folder: ReportFolder, named: NamedReports) -> None:
-    """Its order has changed: the next run begins as planned, hours later."""
+    """The report's order has changed: the next run begins as planned, hours later."""
     tell(folder, "sp-daily", State.RUNNING)
     steps = (lambda: tell(folder, "sp-daily"), *[lambda: None] * 40, lambda: pytest.fail("it waits for ever"))
     problem, _ = waited(named, *steps)
@@ -328,7 +328,7 @@ def test_a_dry_run_prints_the_orders_and_sends_none(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_of_version_1_names_ads_accounts(tmp_path: Path) -> None:
-    """And profiles that are in none."""
+    """The output also has profiles without one."""
     report = {"format": "GZIP_JSON", "query": {"fields": ["date.value", "campaign.id", "metric.clicks"]}}
     (tmp_path / "order.json").write_text(json.dumps({"reports": [report]}))
     shared, alone, without = "1110000000000001", "1110000000000002", "9111111111111111111"

@@ -81,7 +81,7 @@ def test_the_admin_listener_has_a_key_during_a_run() -> None:
 
 
 def test_the_command_finds_the_proxy() -> None:
-    """Its addresses, and stand-ins under the names that known clients read."""
+    """The command gets the proxy's addresses, and placeholders under the names that known clients read."""
     given = command_environment({}, load(None, ONE), RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
     assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1"
     assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
@@ -103,7 +103,7 @@ def test_a_client_calls_with_a_key_of_its_own() -> None:
 
 
 def test_a_client_has_the_key_of_this_run_alone() -> None:
-    """The others keep theirs, and what the client may do is as it was."""
+    """All other clients keep their keys, and this client may do what it could."""
     changed = give_key(load(None, CLIENTS), "looker", "a-key")
     looker, other = changed.clients
     assert (looker.name, looker.access) == ("looker", "read")
@@ -141,7 +141,7 @@ def test_nobody_is_invited_during_a_run() -> None:
 
 
 def test_without_clients_no_key_is_needed() -> None:
-    """Nothing changes; a client that is named all the same is a mistake."""
+    """Nothing changes without clients; `--client` is a mistake then."""
     assert give_key(load(None, ONE), "", "a-key") == load(None, ONE)
     with pytest.raises(ConfigurationError, match="the clients are: none"):
         give_key(load(None, ONE), "x", "a-key")
@@ -158,7 +158,7 @@ def test_the_account_is_the_one_that_is_asked_for_or_the_only_one() -> None:
 
 
 def test_the_proxy_takes_any_ports_and_is_quiet() -> None:
-    """Unless something else is asked for; a log of its own is whole."""
+    """`--listen` sets the port, and a log level of the environment stays."""
     quiet = serving_variables(RunRequest(("x",)), {"ADS_PROXY_LISTEN": "0.0.0.0:8080"})
     assert quiet["ADS_PROXY_LISTEN"] == quiet["ADS_PROXY_ADMIN_LISTEN"] == "127.0.0.1:0"
     assert quiet["ADS_PROXY_LOG__LEVEL"] == "warning"

@@ -53,18 +53,19 @@ async def shown(
     show_all: bool = False,
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `status` in front of this program."""
-    async with administer(program) as knocker:
-        knocker.history.observe(
+    async with administer(program) as admin:
+        admin.history.observe(
             finished(status=403, refusal="access-denied", detail="Client x may not.", client="x", path="/sp/campaigns")
         )
         asked = partial(print_status, as_json=as_json, account=account, show_all=show_all)
-        code = await asyncio.to_thread(asked, Address("0.0.0.0", knocker.port), key)
+        code = await asyncio.to_thread(asked, Address("0.0.0.0", admin.port), key)
     out, err = capsys.readouterr()
     return code, out, err
 
 
 async def test_the_screen_shows_what_an_operator_asks(capsys: pytest.CaptureFixture[str]) -> None:
-    """Accounts with token, consent and profiles, what needs somebody, what Amazon limits, and the last refusals."""
+    """The screen shows accounts with token, consent and profiles, accounts that need attention, rate limits, and the
+    last refusals."""
     given = time.time() - 25.5 * DAY
     consent = Consent(given_at=given, origin=ConsentOrigin.CONFIGURATION)
     program = FakeProgram(
@@ -174,7 +175,7 @@ async def test_the_admin_key_is_shown_where_one_is_wanted(capsys: pytest.Capture
 
 @pytest.mark.parametrize("text", ["schlüssel-der-verwaltung", "ключ-от-управления"])
 async def test_an_admin_key_may_have_any_letters(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """It is sent as the listener reads it: in UTF-8."""
+    """The key is sent as the listener reads it: in UTF-8."""
     key = Secret(text)
     assert (await shown(FakeProgram(rules=AccessRules(key, True, "127.0.0.1")), capsys, key))[0] == OK
 
@@ -196,7 +197,7 @@ async def test_programs_read_it_as_json(capsys: pytest.CaptureFixture[str]) -> N
     assert [request["reason"] for request in status["refused"]] == ["access-denied"]
 
 
-def test_the_program_says_what_waits_for_somebody() -> None:
+def test_the_program_says_what_needs_attention() -> None:
     """Notes, a change that wants a restart, and that it is on its way out."""
     status = {
         "version": "1",
@@ -206,7 +207,7 @@ def test_the_program_says_what_waits_for_somebody() -> None:
         "uptime_seconds": 5,
         "keyed": True,
         "connections": {"in_flight": 2},
-        "tools_url": "http://127.0.0.1:8080",
+        "clients_url": "http://127.0.0.1:8080",
         "notes": ["A note."],
         "state": {"trouble": "The state store at redis://h:6379/0 cannot be reached."},
         "config": {"problems": [], "needs_restart": ["listen", "workers"]},
@@ -221,7 +222,7 @@ def test_the_program_says_what_waits_for_somebody() -> None:
 
 
 async def test_what_is_about_to_break_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """A consent that ends soon, and a refresh token that is in memory alone."""
+    """The warnings are for a consent that expires soon, and a refresh token that is in memory alone."""
     soon = {"phase": "ending", "explanation": "The consent ends in 5 days."}
     account = {"name": "acme", "state": "valid", "consent": soon, "unpersisted": True, "listing_failures": []}
     assert [*account_problems([account])] == [
@@ -276,7 +277,7 @@ def test_the_json_of_another_program_is_one_line(
 def test_what_is_no_http_is_one_line_and_moves_no_cursor(
     capsys: pytest.CaptureFixture[str], ask: Callable[[Address], int]
 ) -> None:
-    """What another program says stands in the message."""
+    """The message quotes what another program answers."""
     with another_program(b"\x1b[2JSSH-2.0\r\n") as address:
         assert ask(address) == FAILED
     err = capsys.readouterr().err
@@ -323,7 +324,7 @@ def test_a_consent_is_told_in_a_few_words(phase: str, ends_in: float | None, wor
 
 
 def test_the_key_is_found_where_the_server_finds_it(tmp_path: Path) -> None:
-    """In the file, behind `{file: ...}` beside it, in the environment; and a broken rest does not matter."""
+    """The key is in the file, behind `{file: ...}` next to it, or in the environment; a broken rest does not matter."""
     (tmp_path / "key").write_text("0123456789abcdef\n")
     path = tmp_path / "proxy.yaml"
     path.write_text("broken: 1\nadmin: {key: {file: key}}\n")
@@ -342,7 +343,7 @@ def many(count: int, state: str = "valid", **last: object) -> FakeProgram:
     return FakeProgram(statuses=(*map(credential, names[:-1]), credential(names[-1], state, **last)))
 
 
-async def test_of_many_accounts_those_that_need_somebody_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_of_many_accounts_those_that_need_attention_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """A screen stays a screen: it says how many there are in which state, and how to see the others."""
     code, screen, _ = await shown(many(500, state="revoked", expires_at=None, advice="Sign in again."), capsys)
     assert code == FAILED
@@ -374,7 +375,7 @@ async def test_all_accounts_are_shown_on_request(capsys: pytest.CaptureFixture[s
 
 
 def test_one_account_and_all_are_not_shown_at_once(tmp_path: Path) -> None:
-    """Both options together are a mistake, and the program is not even asked."""
+    """The two options together are a mistake, and no request is sent."""
     ended = run_ready(tmp_path, ["status", "--all", "--account", "acme"], {})
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--all and --account: give one of them" in ended.stderr
@@ -438,7 +439,7 @@ async def test_json_has_all_pages(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """And its own state decides the exit code."""
+    """The account's own state decides the exit code."""
     program = many(120, state="revoked", expires_at=None)
     code, screen, _ = await shown(program, capsys, account="acct-0007")
     assert [line[:9] for line in screen.splitlines() if line.startswith("acct-")] == ["acct-0007"]
@@ -450,12 +451,12 @@ async def test_one_account_is_shown_alone(capsys: pytest.CaptureFixture[str]) ->
 
 
 async def test_clients_of_deprecated_operations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that end first come first, with when they end and how often they were called."""
-    async with administer(FakeProgram()) as knocker:
+    """Operations that end first come first, with their end and the number of calls."""
+    async with administer(FakeProgram()) as admin:
         for client, operation in (("bids", "getAdGroupBidRecommendations"), ("old", "requestSnapshot")):
-            knocker.metrics.observe(CounterRaised("deprecated_requests_total", (client, operation), 3))
-        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
-        await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=True)
+            admin.metrics.observe(CounterRaised("deprecated_requests_total", (client, operation), 3))
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=False)
+        await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=True)
     screen, _, rest = capsys.readouterr().out.partition("\n{")
     assert code == OK
     rows = [line.split() for line in screen.partition("Deprecated operations in use\n")[2].splitlines()[1:3]]
@@ -470,8 +471,8 @@ async def test_throttled_orders_for_reports_are_listed(capsys: pytest.CaptureFix
     """With what was learned, and how many wait; no more than fit."""
     limits = (OrderLimit(f"acct-{number:02}", "amzn1.app", "na") for number in range(13))
     paced = tuple(PaceStatus(limit, 16.0, 9.4, 120.0, 3) for limit in limits)
-    async with administer(FakeProgram(paced=paced)) as knocker:
-        code = await asyncio.to_thread(print_status, Address("0.0.0.0", knocker.port), None, as_json=False)
+    async with administer(FakeProgram(paced=paced)) as admin:
+        code = await asyncio.to_thread(print_status, Address("0.0.0.0", admin.port), None, as_json=False)
     rows = [
         line.split() for line in capsys.readouterr().out.partition("Throttled orders for reports\n")[2].splitlines()
     ]
@@ -497,7 +498,7 @@ async def test_the_screen_fits_a_hundred_columns(capsys: pytest.CaptureFixture[s
 
 
 async def test_accounts_with_one_problem_share_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same sentence is read once, and a note too."""
+    """The same sentence is printed once, and a note too."""
     statuses = tuple(credential(name, "misconfigured", last_failure=FAILURE, advice="Compare both.") for name in "ab")
     _, screen, _ = await shown(FakeProgram(statuses=statuses), capsys)
     assert "  a, b: Connection refused. Compare both.\n" in screen

@@ -1,4 +1,4 @@
-"""What commands say beside their answer: the commands that they suggest can be typed as they stand."""
+"""What commands print next to their answer: a reader can type the suggested commands as they are."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ async def test_status_says_what_to_type(monkeypatch: pytest.MonkeyPatch, capsys:
     """The running program does not know where its configuration is for the person who asks; the command does."""
     monkeypatch.setitem(advice.options_in_use, "--config", "my.yaml")
     status = credential("acme", "revoked", expires_at=None, last_failure=FAILURE, advice="Run `ads-proxy login acme`.")
-    async with administer(FakeProgram(statuses=(status,))) as knocker:
-        address = Address("127.0.0.1", knocker.port)
+    async with administer(FakeProgram(statuses=(status,))) as admin:
+        address = Address("127.0.0.1", admin.port)
         await asyncio.to_thread(print_status, address, None, as_json=False)
     assert "`ads-proxy login acme --config my.yaml`" in capsys.readouterr().out
 
 
 def test_problems_are_told_without_keys_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever wrote one in the wrong place may show the line to others."""
+    """A person who wrote a key in the wrong place may show the line to others."""
     terminal.complain("--admin: adsproxy_SECRETSECRET is no address\nclients: incomplete")
     assert capsys.readouterr().err == "ads-proxy: --admin: adsproxy_*** is no address\nads-proxy: clients: incomplete\n"

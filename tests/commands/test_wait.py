@@ -79,7 +79,7 @@ def test_a_program_that_is_ready_is_not_waited_for(admin: Admin) -> None:
 
 
 def test_it_is_asked_until_it_is_ready(admin: Admin) -> None:
-    """As often as needed."""
+    """The command asks as often as needed."""
     admin.statuses = [503, 503, 200]
     assert waited(admin.address) == (OK, 2)
 
@@ -88,7 +88,7 @@ def test_it_is_asked_until_it_is_ready(admin: Admin) -> None:
 def test_what_keeps_it_is_said_when_the_time_is_over(
     admin: Admin, capsys: pytest.CaptureFixture[str], status: int, says: str
 ) -> None:
-    """Once, with exit code 1."""
+    """The reason is printed once, with exit code 1."""
     admin.statuses = [status]
     assert waited(admin.address, 4 * INTERVAL) == (FAILED, 4)
     complaint = capsys.readouterr().err
@@ -97,7 +97,7 @@ def test_what_keeps_it_is_said_when_the_time_is_over(
 
 
 def test_a_program_that_is_not_there_yet_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody listens, in the end as in the beginning."""
+    """The program is missing in the end as in the beginning."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = Address("127.0.0.1", probe.getsockname()[1])
     assert waited(address) == (FAILED, 4)
@@ -130,7 +130,7 @@ def test_an_address_that_is_none_is_refused(
 def test_a_configuration_that_cannot_be_read_is_told(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It may name another address than the default one."""
+    """The configuration may name another address than the default one."""
     monkeypatch.setattr("proxy.commands.wait.wait_until_ready", lambda *_: OK)
     monkeypatch.setattr("proxy.commands.status.print_status", lambda *_, **__: OK)
     monkeypatch.setattr("sys.argv", ["ads-proxy", command, "--config", "none.yaml"])

@@ -176,7 +176,7 @@ def test_what_is_no_list_gets_no_item(text: str) -> None:
 
 @pytest.mark.parametrize("path", [("c",), ("c", "n"), ("l", 0)])
 def test_what_is_no_item_is_not_removed(path: Path) -> None:
-    """Nor replaced."""
+    """A text that is no item is not replaced either."""
     with pytest.raises(NoPlace):
         remove_item("c: {n: 1}\n", path)
     with pytest.raises(NoPlace):

@@ -64,7 +64,7 @@ def test_all_files_and_their_folder_are_watched(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_yet_is_watched(folder: Path) -> None:
-    """It may be mounted later."""
+    """The folder may be mounted later."""
     (folder / "proxy.yaml").write_text(
         "accounts_from: [later/*.yaml]\naccounts: {a: {client_id: x, client_secret: s}}\n"
     )
@@ -72,7 +72,7 @@ def test_a_folder_that_is_not_there_yet_is_watched(folder: Path) -> None:
 
 
 def test_every_folder_in_which_a_file_may_appear_is_watched(folder: Path) -> None:
-    """Also those of the parts between: a new folder has no file in it at first."""
+    """The folders of the parts between are watched, too: a new folder has no file in it at first."""
     (folder / "proxy.yaml").write_text("accounts_from: ['teams/*/*.d/*.yaml', 'own/*/account.yaml']\n")
     teams, own = folder / "teams", folder / "own"
     for new in (teams / "red" / "a.d", teams / "red" / "b.d", teams / "blue", own / "acme", own / "globex"):
@@ -116,14 +116,14 @@ def test_names_and_patterns_start_at_the_main_file(folder: Path, patterns: str, 
 
 
 def test_a_variable_names_the_files(folder: Path) -> None:
-    """As every key has its variable."""
+    """The key has a variable as every other key has."""
     (folder / "proxy.yaml").write_text("workers: 1\n")
     put(folder, "a.yaml", "acme")
     assert set(read(folder, environ={"ADS_PROXY_ACCOUNTS_FROM": "accounts.d/*.yaml"}).accounts) == {"acme"}
 
 
-def test_an_account_from_variables_beside_them_is_an_error(folder: Path) -> None:
-    """As it is beside `accounts:`."""
+def test_an_account_from_variables_next_to_them_is_an_error(folder: Path) -> None:
+    """Such an account is an error next to `accounts:` as well."""
     put(folder, "a.yaml", "acme")
     environ = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y"}
     with pytest.raises(ConfigurationError, match="there is an 'accounts_from:' section"):
@@ -138,7 +138,7 @@ def test_routes_and_clients_may_use_these_accounts(folder: Path) -> None:
 
 
 def test_the_sign_in_address_follows_the_admin_listener(folder: Path) -> None:
-    """Its port is the main file's, as for accounts there."""
+    """The port is the main file's, as for accounts there."""
     (folder / "proxy.yaml").write_text(f"{MAIN}admin_listen: 127.0.0.1:9999\n")
     put(folder, "a.yaml", "acme")
     assert read(folder).accounts["acme"].redirect_uri == "http://localhost:9999/login/callback"
@@ -174,7 +174,7 @@ def test_a_bad_file_is_reported_by_name_at_the_start(folder: Path, text: str, pr
 
 
 def test_all_bad_files_are_reported_together(folder: Path) -> None:
-    """And the main file's problems with them."""
+    """The main file's problems are among them."""
     (folder / "proxy.yaml").write_text(f"{MAIN}workers: none\naccounts: {{c: {{client_id: x, client_secret: s}}}}\n")
     put(folder, "a.yaml", text="- a")
     put(folder, "b.yaml", text="- b")
@@ -210,7 +210,7 @@ def test_an_account_of_the_main_file_is_nowhere_else(folder: Path) -> None:
 
 
 def test_a_named_file_that_does_not_exist_is_an_error(folder: Path) -> None:
-    """Its path is shown if it looks like one: a secret can be in its place."""
+    """The error shows the path if it looks like one: a secret may be there instead."""
     pattern = "canary-0f9e8d7c6b5a49382716"
     (folder / "proxy.yaml").write_text(
         f"accounts_from: [{pattern}]\naccounts: {{a: {{client_id: x, client_secret: s}}}}\n"
@@ -235,7 +235,7 @@ def test_a_pattern_that_cannot_be_used_is_an_error(folder: Path, pattern: str) -
 
 
 def test_no_account_anywhere_is_an_error(folder: Path) -> None:
-    """Also while a program runs: a folder that is not mounted for a moment costs no account."""
+    """A running program keeps its accounts, if a folder is not mounted for a moment."""
     put(folder, "a.yaml", "acme")
     running = read(folder)
     (folder / "accounts.d" / "a.yaml").unlink()
@@ -247,7 +247,7 @@ def test_no_account_anywhere_is_an_error(folder: Path) -> None:
 
 
 def test_a_bad_file_keeps_its_last_good_accounts(folder: Path) -> None:
-    """The others are put in force as they are now, and it is told why this one is not."""
+    """All other files are put in force as they are now, and the error says why this one is not."""
     put(folder, "a.yaml", "acme")
     put(folder, "b.yaml", "globex", "initech")
     running = read(folder)
@@ -298,7 +298,7 @@ def test_an_account_that_comes_twice_stays_with_the_file_that_has_it(folder: Pat
 
 
 def test_an_account_may_move_from_one_file_to_another(folder: Path) -> None:
-    """Also while the file that it leaves cannot be used."""
+    """The move works also if the file that it leaves cannot be used."""
     put(folder, "a.yaml", "acme", "globex")
     running = read(folder)
     put(folder, "a.yaml", text="accounts: [")
@@ -324,7 +324,7 @@ def test_a_bad_main_file_is_refused_as_a_whole(folder: Path) -> None:
 
 
 def test_a_pattern_that_finds_nothing_is_worth_a_note(folder: Path) -> None:
-    """It may be a mistake, or a folder that is filled later."""
+    """The pattern may be a mistake, or a folder that is filled later."""
     (folder / "proxy.yaml").write_text(f"{MAIN}accounts: {{a: {{client_id: x, client_secret: s}}}}\n")
     assert any(note.startswith("accounts_from finds no file") for note in notes(read(folder)))
 
@@ -382,7 +382,7 @@ def write_secret(folder: Path) -> None:
 
 
 def point_elsewhere(folder: Path) -> None:
-    """As Kubernetes changes a mounted file: a link leads to another one."""
+    """Change a link as Kubernetes changes a mounted file."""
     secret = folder / "accounts.d" / "secret"
     secret.unlink()
     (folder / "other").write_text("canary-4")
@@ -408,7 +408,7 @@ def add_route(folder: Path) -> None:
 def test_whatever_decides_what_a_file_means_has_it_read_again(
     referring: Path, reader: AccountFileReader, change: Callable[[Path], None]
 ) -> None:
-    """It gives what a first reading would."""
+    """The second reading equals a first one."""
     (referring / "accounts.d" / "secret").chmod(0o600)
     first = reread(referring, reader)
     change(referring)
@@ -438,7 +438,7 @@ def test_a_secret_that_is_gone_is_a_problem_each_time(referring: Path, reader: A
 
 
 def test_a_file_that_changed_a_moment_ago_is_read_again(referring: Path) -> None:
-    """It may change once more, and have the same time and size."""
+    """The file may change once more, with the same time and size."""
     reader = AccountFileReader()
     assert not is_same(reread(referring, reader), reread(referring, reader))
 
@@ -464,7 +464,7 @@ def test_a_file_that_is_named_no_more_is_forgotten(referring: Path, reader: Acco
 def test_files_in_a_folder_that_cannot_be_searched_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
-    """Of such a folder, with mode 644, only the names of the files can be read."""
+    """A folder with mode 644 shows only the names of its files."""
     (folder / "proxy.yaml").write_text(f'accounts_from: ["{pattern}"]\n')
     file = put(folder, "a.yaml", "acme")
 

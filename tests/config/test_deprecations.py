@@ -88,7 +88,8 @@ def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
 
 
 def test_both_names_at_once_are_a_problem(tmp_path: Path) -> None:
-    """Nobody knows which is meant: in a file as in the environment. The environment still beats the file."""
+    """The two names may mean different values: in a file as in the environment. The environment still overrides the
+    file."""
     account = "accounts: {acme: {client_id: x, client_secret: s}}\n"
     both = written(tmp_path, account + "limits: {header_wait: 3, header_timeout: 4}")
     told = "is deprecated since 0.2.0, and accepted until 1.0.0: use"
@@ -112,7 +113,7 @@ def test_a_wrong_value_is_told_by_its_line(tmp_path: Path) -> None:
 
 
 def test_without_an_entry_an_old_name_is_unknown(tmp_path: Path) -> None:
-    """As it is once the entry is gone; what was read is never changed."""
+    """An old name without an entry is an unknown key; the values read are never changed."""
     with pytest.raises(ConfigurationError, match="limits: holds an unknown key"):
         load(written(tmp_path, FILE), {})
     values: dict[str, Any] = {"limits": {"header_wait": 3}}
@@ -154,7 +155,8 @@ def as_numbers(version: str) -> tuple[int, ...]:
 
 
 def test_every_entry_is_in_its_time() -> None:
-    """It ends after it begins, not before this version, and with as many `*` on both sides; then it is a `RENAMED`."""
+    """An entry ends after it begins, not before this version, and with as many `*` on both sides; then it is a
+    `RENAMED`."""
     for entry in DEPRECATIONS:
         assert as_numbers(entry.since) < as_numbers(entry.until)
         assert as_numbers(__version__) < as_numbers(entry.until), f"{entry.old} belongs into RENAMED now"

@@ -1,4 +1,4 @@
-"""A file of variables: what its lines mean, and what is said of one that means nothing."""
+"""A file of variables: the meaning of its lines, and the error for a line without one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_each_line_is_a_variable(tmp_path: Path) -> None:
 
 
 def test_what_is_no_variable_is_told_by_its_line(tmp_path: Path) -> None:
-    """All of them at once, and not what stands there: it may be a secret."""
+    """All wrong lines are reported at once, without their text: it may be a secret."""
     path = tmp_path / ".env"
     path.write_text("GOOD=1\ncanary-secret\n1BAD=canary\n")
     with pytest.raises(ConfigurationError) as caught:

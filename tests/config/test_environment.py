@@ -86,7 +86,7 @@ def test_a_missing_refresh_token_is_for_signing_in_later() -> None:
     assert config.accounts["default"].refresh_token is None
 
 
-def test_the_environment_account_stands_beside_a_file_without_accounts(tmp_path: Path) -> None:
+def test_the_environment_account_joins_a_file_without_accounts(tmp_path: Path) -> None:
     """A YAML file may hold settings only."""
     config = load(write(tmp_path, "log: {level: debug}\n"), ONE)
     assert config.log.level == "debug"
@@ -282,7 +282,7 @@ def test_nothing_at_all_names_both_ways_and_the_demo() -> None:
 
 
 def test_every_variable_of_the_reference_is_understood() -> None:
-    """None of the names that the documentation lists is reported as unknown."""
+    """No name in the documentation is reported as unknown."""
     for name in known_variables():
         try:
             load(None, {**ONE, name: "x"})
@@ -323,7 +323,7 @@ def test_the_admin_listener_of_a_broken_configuration_is_found(tmp_path: Path) -
 
 
 def test_an_admin_listener_that_cannot_be_found_is_a_problem(tmp_path: Path) -> None:
-    """Whoever answers at the default address may be another proxy."""
+    """The listener at the default address may be another proxy's."""
     missing, folder = Path("/nonexistent/none.yaml"), str(tmp_path)
     with pytest.raises(ConfigurationError, match=r"--config: the file .*none\.yaml does not exist"):
         admin_address(missing, {})

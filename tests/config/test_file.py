@@ -141,7 +141,7 @@ def test_a_state_key_may_be_any_bytes(tmp_path: Path) -> None:
 
 
 def test_two_refresh_tokens_while_one_is_being_changed(tmp_path: Path) -> None:
-    """As two client secrets: the newer first, both known to be secrets, never three."""
+    """The newer one comes first, both are known to be secrets, and there are never three."""
     file = tmp_path / "proxy.yaml"
     (tmp_path / "new").write_text("Atzr|newer\n")
     both = "accounts: {acme: {client_id: c, client_secret: s, refresh_token: [{file: new}, 'Atzr|older']}}"
@@ -177,12 +177,12 @@ def test_two_client_secrets_while_one_is_being_changed(tmp_path: Path) -> None:
 
 
 def test_several_state_keys_rotate(tmp_path: Path) -> None:
-    """Of a list, the first encrypts."""
+    """The first key of a list encrypts."""
     config = read(tmp_path, ACCOUNT + "state: {key: [canary-new-key-0123, canary-old-key-0123]}")
     assert config.state.key == (Secret("canary-new-key-0123"), Secret("canary-old-key-0123"))
 
 
-def test_secrets_are_found_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_found_next_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative paths start at the configuration file, not where the program was started; `~/` is the home."""
     (tmp_path / "s").write_text("beside")
     (tmp_path / "home").mkdir()
@@ -294,7 +294,7 @@ def test_a_file_over_64_mib_is_refused_with_the_limit(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_in_a_large_file_are_told_too(tmp_path: Path, text: str, problem: str) -> None:
-    """Such a file is read by libyaml alone, whose complaints are in other words than those of PyYAML's parser."""
+    """A large file is read by libyaml alone, whose errors have other words than those of PyYAML's parser."""
     told = problems_of(tmp_path, text + "\n" + "# padding\n" * 110_000)
     assert any(problem in each for each in told), told
 
@@ -330,7 +330,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_user_without_a_home_has_a_directory_for_copies_too(environ: dict[str, str], directory: str) -> None:
-    """As in the container image."""
+    """The container image has no home either."""
     assert default_spill_directory(environ) == directory
 
 

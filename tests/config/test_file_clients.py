@@ -155,7 +155,7 @@ def test_a_wrong_client_is_told(tmp_path: Path, clients: list[Any], problem: str
     ],
 )
 def test_listening_openly_takes_a_decision(tmp_path: Path, text: str, problem: str) -> None:
-    """Beyond loopback the tools' side needs keys or an explicit word, and the admin side its key."""
+    """Beyond loopback the clients' listener needs keys or an explicit word, and the admin listener its key."""
     if not problem:
         assert read(tmp_path, ACCOUNT + text)
         return

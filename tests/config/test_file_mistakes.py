@@ -1,4 +1,4 @@
-"""Each value of a configuration file that is wrong, and what is said of it."""
+"""Each wrong value of a configuration file, and the error for it."""
 
 from __future__ import annotations
 
@@ -261,6 +261,6 @@ def test_a_wrong_account_is_told(tmp_path: Path, account: str, problem: str) -> 
 
 @pytest.mark.parametrize("name", ["a b", "-a", "a/b", "ü", "a" * 65, "''", "@x"])
 def test_a_name_that_no_address_can_hold_is_told(tmp_path: Path, name: str) -> None:
-    """Names stand in paths, in headers and in metrics."""
+    """Names appear in paths, in headers and in metrics."""
     (told,) = problems_of(tmp_path, f"accounts: {{'{name.strip(chr(39))}': {{client_id: x, client_secret: s}}}}")
     assert "is not a usable name; use 1 to 64 letters, digits" in told

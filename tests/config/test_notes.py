@@ -1,4 +1,4 @@
-"""What is said at the start about a valid configuration."""
+"""The notes at the start about a valid configuration."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
     ],
 )
 def test_what_is_worth_a_word_is_told(environ: dict[str, str], beginnings: list[str]) -> None:
-    """Nothing for an ordinary configuration, one sentence for each risk that somebody chose."""
+    """An ordinary configuration has no note, and each chosen risk has one sentence."""
     told = notes(load(None, {**ONE, **environ}))
     assert len(told) == len(beginnings)
     assert all(sentence.startswith(beginning) for sentence, beginning in zip(told, beginnings, strict=True))

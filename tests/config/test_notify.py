@@ -57,7 +57,7 @@ def test_nobody_is_told_by_default(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_names_the_key_and_not_the_value(tmp_path: Path, notify: str, problem: str) -> None:
-    """As everywhere."""
+    """The error names the key, as all errors do."""
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, notify)
     (told,) = caught.value.problems

@@ -31,7 +31,7 @@ FILE = Path("/run/secrets/acme")
     ],
 )
 def test_each_mode_has_its_note(mode: int, own: bool, said: str) -> None:
-    """A group may read root's files, as Kubernetes mounts them; a pipe is no file that somebody could open later."""
+    """A group may read root's files, as Kubernetes mounts them; no user can open a pipe later."""
     note = check_permissions(FILE, mode, own=own)
     assert note == "" if not said else note.startswith(f"The mode of the secret file {FILE} {said}")
 
@@ -39,7 +39,7 @@ def test_each_mode_has_its_note(mode: int, own: bool, said: str) -> None:
 @pytest.mark.parametrize("mode", [0o100620, 0o100602, 0o100660, 0o100666, 0o100646])
 @pytest.mark.parametrize("own", [True, False])
 def test_a_file_that_others_can_change_is_refused(mode: int, own: bool) -> None:
-    """Whoever writes a refresh token chooses whose account the proxy uses."""
+    """A user who can write a refresh token chooses whose account the proxy uses."""
     with pytest.raises(WrongValue, match=f"the file {FILE} can be changed by other users; run `chmod 600` on"):
         check_permissions(FILE, mode, own=own)
 
@@ -74,7 +74,7 @@ def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
         load(None, {**ONE, **variable})
 
 
-def test_what_is_no_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
+def test_what_is_no_secret_may_be_read_by_every_user(tmp_path: Path) -> None:
     """A client id and a certificate authority are public."""
     (tmp_path / "id").write_text("amzn1.application-oa2-client.x")
     (tmp_path / "id").chmod(0o644)
@@ -83,7 +83,7 @@ def test_what_is_no_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
 
 
 def test_the_private_key_of_tls_is_a_secret_file(tmp_path: Path) -> None:
-    """Its certificate is public."""
+    """The certificate is public, the private key is not."""
     for name in ("cert", "key"):
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(0o666)

@@ -23,7 +23,7 @@ def everywhere() -> list[Planted]:
 
 
 def problems_of(folder: Path, place: Planted) -> str:
-    """What is said of it; empty where it is a configuration all the same."""
+    """The problems of a configuration; empty for a valid one."""
     path = folder / "proxy.yaml"
     path.write_text(place.text or "", encoding="utf-8")
     try:

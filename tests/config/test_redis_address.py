@@ -63,7 +63,7 @@ def test_each_part_has_its_meaning(text: str, meant: RedisAddress, shown: str) -
 
 
 def test_the_address_may_lie_in_a_file(tmp_path: Path) -> None:
-    """It holds a password, so it is a secret as others are."""
+    """The address holds a password, so it is a secret as others are."""
     (tmp_path / "url").write_text("redis://:canary@h/1\n")
     config = load(None, {**ACCOUNT, "ADS_PROXY_STATE__URL_FILE": str(tmp_path / "url")})
     assert config.state.kind is StateKind.REDIS
@@ -74,6 +74,6 @@ def test_the_address_may_lie_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("url", "kind"), [("memory:", StateKind.MEMORY), ("file:/x", StateKind.FILE)])
 def test_other_stores_are_no_secret(url: str, kind: StateKind) -> None:
-    """They are shown as they are."""
+    """Other addresses are shown as they are."""
     config = load(None, {**ACCOUNT, "ADS_PROXY_STATE__URL": url})
     assert (config.state.url, config.state.kind) == (url, kind)

@@ -75,7 +75,7 @@ def test_the_example_works_once_filled_in(tmp_path: Path) -> None:
 
 
 def test_the_example_says_what_is_missing() -> None:
-    """As it is committed, it is refused with the three places to fill in."""
+    """The committed example is refused with the three places to fill in."""
     with pytest.raises(ConfigurationError) as caught:
         load(EXAMPLE, {})
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
@@ -145,7 +145,7 @@ def tree_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def keys_in(value: Any) -> Any:
-    """The same of a document: an entry of a mapping or a list stands for all."""
+    """The keys in a document: an entry of a mapping or a list stands for all."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return keys_in(value[0])
     if not isinstance(value, dict):
@@ -161,7 +161,7 @@ def test_it_changes_nothing_as_it_is() -> None:
 
 
 def test_every_key_is_in_it_at_its_place() -> None:
-    """None is missing, none is too many."""
+    """No key is missing, and none is too many."""
     assert keys_in(yaml.safe_load(in_force(commented_yaml()))) == tree_of(Config)
 
 

@@ -59,7 +59,7 @@ def test_a_configuration_arrives_as_it_was_sent(tmp_path: Path) -> None:
 
 
 def test_the_defaults_arrive(tmp_path: Path) -> None:
-    """Of a configuration that says next to nothing."""
+    """A configuration with few settings arrives with all defaults."""
     sent = read(tmp_path, "accounts: {acme: {client_id: amzn1.x, client_secret: canary}}")
     assert from_document(json.loads(json.dumps(to_document(sent)))) == sent
 
@@ -74,7 +74,7 @@ def accounts(folder: Path, **regions: str) -> Config:
 
 
 def test_only_accounts_that_changed_are_sent_again(tmp_path: Path) -> None:
-    """The others are those that the process has; what it has of more is gone."""
+    """The process keeps its unchanged accounts; accounts that it has beyond these are removed."""
     known = accounts(tmp_path, same="na", changed="na", gone="na")
     sent = accounts(tmp_path, new="fe", changed="eu", same="na")
     pieces = json.loads(json.dumps(list(to_pieces(sent, (known,)))))
@@ -94,7 +94,7 @@ def test_an_account_is_sent_if_one_process_has_it_otherwise(tmp_path: Path) -> N
 
 
 def test_many_accounts_are_sent_a_few_at_a_time(tmp_path: Path) -> None:
-    """So that whoever reads them does other things in between."""
+    """The reading process can do other things in between."""
     known = accounts(tmp_path, first="na")
     names = [f"acct-{number}" for number in range(2 * PIECE_ACCOUNTS + 1)]
     sent = accounts(tmp_path, **dict.fromkeys(names, "na"))

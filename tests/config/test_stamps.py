@@ -11,7 +11,7 @@ from proxy.config.reading.files import is_settled
 
 
 def test_stamps_tell_replaced_touched_and_missing_files_apart(tmp_path: Path) -> None:
-    """Same size and time, but another file; or the same file made readable; or none."""
+    """The cases: same size and time, but another file; the same file made readable; no file."""
     file, other = tmp_path / "a", tmp_path / "b"
     file.write_text("1")
     before = stamps_of((file, other))

@@ -39,7 +39,7 @@ CONFUSED_REPLY = b"HTTP/1.1 599 Unreadable Request\r\nContent-Length: 0\r\nConne
 
 
 class Board:
-    """Wakes whoever waits for a condition on what was received so far."""
+    """Wakes the waiting test when a condition on the received bytes holds."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -180,7 +180,7 @@ class Upstream:
                 break
             at = end
         self.streams[wire] = Stream(bytes(wire.raw[at:]), "")
-        if wire not in self.wires:  # accepted between two cases: nobody else will end it
+        if wire not in self.wires:  # accepted between two cases: nothing else will end it
             wire.transport.close()
 
     async def _serve_one(self, wire: Wire, at: int) -> int | None:

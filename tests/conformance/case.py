@@ -143,7 +143,7 @@ class Case:
 
     @property
     def strict(self) -> bool:
-        """Whether the case stands on this project's promise alone."""
+        """Whether the case rests on this project's promise alone."""
         return not self.allowed
 
 

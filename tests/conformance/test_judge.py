@@ -70,7 +70,7 @@ def test_a_refusal_that_reached_the_upstream_fails() -> None:
 
 
 def test_a_silent_close_counts_only_where_it_may() -> None:
-    """Closing without a word is a refusal for cases that say so."""
+    """Closing without a word is a refusal only for cases that allow it."""
     assert verdict(Refused((400,)), seen(b""))
     assert verdict(Refused((400,), silent=True), seen(b"")) == []
 
@@ -122,7 +122,7 @@ def test_a_break_must_show() -> None:
 
 
 def test_our_refusal_is_a_problem_document() -> None:
-    """Beside the status, ours needs Proxy-Status and every member of the problem."""
+    """Our refusal needs Proxy-Status and every member of the problem next to the status."""
     members = {"type": "x", "title": "x", "status": 400, "detail": "x", "code": "x", "details": "x", "request_id": "x"}
     body = json.dumps(members).encode()
     head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n" % len(body)

@@ -50,7 +50,7 @@ async def echo(wire: Wire) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_their_order(running: Running) -> None:
-    """Also behind a body, and one at a time: no second connection to Amazon is needed."""
+    """Requests behind a body are answered one at a time too: no second connection to Amazon is needed."""
     async with running(echo) as bench:
         client = await bench.client(
             get(b"/1"), POST, b"Content-Length: 3\r\n\r\nabc", get(b"/2"), POST,
@@ -111,7 +111,7 @@ async def test_an_answer_alone_lets_nothing_more_in() -> None:
 
 
 async def test_a_request_sent_ahead_does_not_stop_the_reading(running: Running) -> None:
-    """It is kept, and what comes behind it is still heard: the client's leaving, for one."""
+    """The request is kept, and the connection still reads what comes behind it: the client's close, for one."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -141,7 +141,7 @@ def buffer_is(connection: ClientConnection, expected: bytes) -> bool:
     "pieces", [[REFUSED * 3], [REFUSED, REFUSED, REFUSED[:9], REFUSED[9:]]], ids=["one", "several"]
 )
 async def test_no_request_begins_before_the_client_takes_its_answers(pieces: list[bytes], running: Running) -> None:
-    """Those of requests that are answered here, too: they would grow without limit."""
+    """Responses of the proxy itself count as well: they would grow without limit."""
     async with running(echo) as bench:
         client = await bench.client(REFUSED)
         await client.answer()
@@ -218,7 +218,7 @@ async def test_a_connection_serves_many_requests(running: Running) -> None:
 async def test_a_connection_closes_where_the_tool_wishes_it(
     lines: list[bytes], version: bytes, stays: bool, running: Running
 ) -> None:
-    """The answer says so; HTTP/1.0 stays only where that was asked for."""
+    """The response announces the close; HTTP/1.0 stays only on request."""
     async with running(echo) as bench:
         client = await bench.client(get(b"/1", *lines, version=version))
         answer = await client.answer()
@@ -244,7 +244,7 @@ async def test_an_answer_of_the_proxys_own_tells_http_1_0_that_the_connection_st
 
 
 async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:
-    """And says so."""
+    """The response announces the close."""
     async with running(echo, keepalive_timeout=0.0) as bench:
         client = await bench.client(get(b"/1"))
         assert (await client.answer()).value(b"connection") == b"close"
@@ -323,7 +323,8 @@ async def test_what_is_too_large_or_wrong_is_refused_and_closes(
 
 
 async def test_a_head_that_cannot_become_valid_is_refused_for_the_request_it_began(running: Running) -> None:
-    """As the whole head is: in the form of its endpoint, and logged with its method, however the bytes arrive."""
+    """The refusal is the same as for the whole head: in the form of its endpoint, and logged with its method, however
+    the bytes arrive."""
     beginning, rest = b"POST /mcp HTTP/1.2\r\nHost: 127.0.0.1", b"\r\nContent-Length: 0\r\n\r\n"
     async with running(echo) as bench:
         bodies = []
@@ -356,7 +357,7 @@ async def test_what_little_is_left_of_a_refused_body_is_read_over(late: int, run
 
 
 async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading_the_body(running: Running) -> None:
-    """It is ready for a head only once the last byte of the body has come."""
+    """The connection is ready for a head only once the last byte of the body has come."""
     async with running(echo) as bench:
         client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabcd")
         assert (await client.answer()).status == 404
@@ -375,7 +376,7 @@ async def test_a_response_before_the_end_of_a_body_leaves_the_connection_reading
     "lines", [b"Content-Length: 65537", b"Transfer-Encoding: chunked", b"Content-Length: 2\r\nExpect: 100-continue"]
 )
 async def test_a_refusal_says_that_it_closes_where_much_may_be_left(lines: bytes, running: Running) -> None:
-    """Or where nobody knows whether the rest will come at all."""
+    """The refusal closes as well if it is unknown whether the rest will come at all."""
     async with running(echo) as bench:
         client = await bench.client(b"POST /@nobody/x HTTP/1.1\r\nHost: 127.0.0.1\r\n", lines, b"\r\n\r\n")
         refused = await client.answer()
@@ -428,7 +429,8 @@ class Late(DiscardedBody):
 
 
 async def test_a_response_to_a_request_that_broke_is_the_last_one(running: Running) -> None:
-    """Also where it broke twice, and where the handler would keep the connection."""
+    """A response to a request that broke twice is the last as well, and so is one whose handler would keep the
+    connection."""
     async with running(echo) as bench:
         serve_with(bench, Late)
         client = await bench.client(POST, b"Content-Length: 9\r\n\r\nabc")
@@ -527,14 +529,14 @@ def test_the_deadline_is_the_earlier_of_both() -> None:
     assert rate.deadline(replace(LIMITS, body_timeout=2.0)) == 6.0
 
 
-def test_a_pause_of_ours_begins_anew() -> None:
+def test_a_pause_of_ours_begins_again() -> None:
     """Nothing came while nothing was read."""
     rate = uploading()
     rate.start(50.0)
     assert (rate.deadline(LIMITS), rate.check_rate(51.0, LIMITS)) == (60.0, None)
 
 
-def test_what_is_taken_is_counted_beside_what_is_sent() -> None:
+def test_what_is_taken_is_counted_with_what_is_sent() -> None:
     """More to take does not look like less taken; with nothing to take there is nothing to watch."""
     rate = DownloadRate()
     rate.sent = 1000
@@ -566,7 +568,7 @@ PAIRS = [*itertools.product(ReadingState, ReadingState), *itertools.product(Writ
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)
 def test_only_what_the_table_has_may_follow(old: Any, new: Any) -> None:
-    """Anything else is a defect, and the error names both states."""
+    """Any other transition is a defect, and the error names both states."""
     if new in TRANSITIONS[old]:
         assert follow(old, new) is new
     else:
@@ -576,7 +578,7 @@ def test_only_what_the_table_has_may_follow(old: Any, new: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "first"), [(ReadingState, ReadingState.HEAD), (WritingState, WritingState.IDLE)])
 def test_every_state_can_be_reached_from_the_first(kind: Any, first: Any) -> None:
-    """And no state of the other direction."""
+    """No state of the other direction can be reached."""
     reached, fresh = {first}, {first}
     while fresh:
         fresh = {new for old in fresh for new in TRANSITIONS[old]} - reached

@@ -51,7 +51,7 @@ async def test_a_connection_that_never_speaks_ends(running: Running) -> None:
 
 
 async def test_the_head_timer_runs_for_a_head_behind_another_request(running: Running) -> None:
-    """Not the longer one of idle connections."""
+    """The longer timer of idle connections does not apply."""
     async with running(echo, header_timeout=30.0, keepalive_timeout=75.0) as bench:
         client = await bench.client(get(b"/1") + GET[:20])
         await client.answer()
@@ -81,7 +81,7 @@ async def test_a_body_that_stalls_is_answered_and_ends(running: Running) -> None
 
 
 async def test_a_body_that_is_not_read_for_now_cannot_stall(running: Running) -> None:
-    """Its timer runs again when its bytes are wanted again."""
+    """The timer of a body runs again when its bytes are wanted again."""
     async with running(echo) as bench:
         client = await bench.client(POST, b"Content-Length: 3\r\n\r\nab")
         await bench.settled(lambda: bench.accounting.in_flight == 1)
@@ -131,7 +131,7 @@ async def test_a_body_that_stalls_beneath_its_answer_breaks_it(running: Running)
 
 
 async def test_draining_closes_each_connection_behind_its_answer(running: Running) -> None:
-    """Those on which nothing runs at once."""
+    """Idle connections close at once."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:

@@ -35,7 +35,8 @@ async def greet(wire: Wire) -> None:
 
 
 async def answered(wire: Wire, count: int) -> None:
-    """Until it has so many answers. Patience is for a tenth of them: how long all take is the machine's matter."""
+    """Wait until the client has so many responses. Patience is for a tenth of them: the machine decides how long all
+    take."""
     for tenth in range(1, 11):
         await wire.until(lambda least=count * tenth // 10: wire.received.count(b"HTTP/1.1 404 ") >= least)  # type: ignore[misc]  # not inferred: it has a default
 

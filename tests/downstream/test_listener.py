@@ -36,7 +36,7 @@ def close(sockets: list[socket.socket]) -> None:
 
 
 def test_a_bound_address_listens_at_once() -> None:
-    """A client is accepted into the queue before any server serves, and nobody else gets the port."""
+    """A client is accepted into the queue before any server serves, and no other program gets the port."""
     sockets = bind("listen", Address("127.0.0.1", 0))
     try:
         port = sockets[0].getsockname()[1]
@@ -50,7 +50,7 @@ def test_a_bound_address_listens_at_once() -> None:
 
 
 def test_the_system_asks_silent_clients_whether_they_are_there() -> None:
-    """As long as it waits for an acknowledgement, so a laptop may sleep for a while. Event streams have no deadline."""
+    """The system waits for an acknowledgement, so a laptop may sleep for a while. Event streams have no deadline."""
     sockets = bind("listen", Address("127.0.0.1", 0))
     try:
         with socket.create_connection(sockets[0].getsockname()), sockets[0].accept()[0] as accepted:
@@ -64,7 +64,7 @@ def test_the_system_asks_silent_clients_whether_they_are_there() -> None:
 
 
 def test_an_address_serves_also_where_the_system_cannot_ask_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every system that runs programs for Linux knows its options: no start fails for them."""
+    """Systems that run programs for Linux may lack its options: no start fails for them."""
     monkeypatch.setattr(listener, "_KEEPALIVE", ((socket.IPPROTO_TCP, 9999, 1),))
     close(bind("listen", Address("127.0.0.1", 0)))
 
@@ -115,7 +115,7 @@ def test_a_port_that_is_taken_on_one_of_two_addresses_is_an_error(monkeypatch: p
 def test_each_failure_is_a_sentence_that_names_the_key(
     monkeypatch: pytest.MonkeyPatch, error: OSError, says: str
 ) -> None:
-    """Permission, an unknown name, and what nobody thought of."""
+    """The failures are: no permission, an unknown name, and an unexpected one."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error
@@ -183,7 +183,7 @@ async def test_a_place_that_nobody_has_is_not_given(running: Running) -> None:
 
 
 async def test_a_connection_beyond_all_places_is_closed(running: Running) -> None:
-    """It reads the end, and nothing before it."""
+    """The client reads the end, and nothing before it."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
         bench.server.being_set_up = 17
         wire = await bench.client()
@@ -192,7 +192,7 @@ async def test_a_connection_beyond_all_places_is_closed(running: Running) -> Non
 
 
 async def test_one_that_only_waits_for_its_tool_to_close_makes_room(running: Running) -> None:
-    """Who was refused and goes on sending keeps nobody out."""
+    """A refused client that goes on sending keeps no other out."""
     async with running(answering(HELLO), max_connections=1) as bench, accepting(bench):
         refused = await bench.client(b"nonsense\r\n\r\n")
         assert (await refused.answer()).status == 400
@@ -260,7 +260,7 @@ async def test_the_last_of_an_answer_is_not_torn_from_a_slow_tls_client(tmp_path
 
 
 async def test_a_connection_without_a_file_is_closed_with_the_one_kept_for_it(running: Running) -> None:
-    """It does not wait in the queue, where it would wake the program for ever; the next one is served."""
+    """The connection does not wait in the queue, where it would wake the program for ever; the next one is served."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, acceptor):
         listening.failures.append(errno.EMFILE)
         assert await (await bench.client(GET)).end() == b""
@@ -289,7 +289,7 @@ async def test_without_any_file_accepting_pauses(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_one_that_left_before_it_was_taken_is_nothing(running: Running) -> None:
-    """ECONNABORTED stops nobody behind it."""
+    """ECONNABORTED stops no connection behind it."""
     async with running(answering(HELLO)) as bench, accepting(bench) as (listening, _):
         listening.failures.append(errno.ECONNABORTED)
         assert (await (await bench.client(GET)).answer()).body == b"hello"
@@ -332,7 +332,7 @@ def asking(port: int) -> socket.socket:
     return client
 
 
-def test_everybody_in_the_queue_is_taken() -> None:
+def test_every_client_in_the_queue_is_taken() -> None:
     """With what they have sent."""
     with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
         for _ in range(QUEUED):
@@ -357,7 +357,7 @@ def test_nobody_comes_in_behind() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's packet filter")
 def test_a_handshake_that_was_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first packet had passed before newcomers were overlooked, its last one comes behind."""
+    """The first packet had passed before newcomers were dropped, and the last one comes behind."""
     with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as opened:
 
         def end_handshake(_: float) -> None:
@@ -371,7 +371,7 @@ def test_a_handshake_that_was_under_way_is_waited_for(monkeypatch: pytest.Monkey
 
 
 def test_a_system_that_forbids_filters_loses_nobody_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the moment before the close is open then."""
+    """The queue is open only in the moment before the close."""
     monkeypatch.setattr("proxy.downstream.listener._SYN_WITHOUT_ACK", ())
     with socket.create_server(("127.0.0.1", 0)) as listening, asking(listening.getsockname()[1]):
         (taken,) = take_all(listening)

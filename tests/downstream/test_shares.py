@@ -108,7 +108,7 @@ async def test_a_handler_that_takes_nothing_stops_it() -> None:
     await upload.bench.stop(upload.client)
 
 
-async def test_a_client_that_leaves_amid_its_body_is_read_no_more() -> None:
+async def test_a_client_that_leaves_during_its_body_is_read_no_more() -> None:
     """The share that was planned before is the last."""
     upload = Upload()
     upload.client.leave()

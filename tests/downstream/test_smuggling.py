@@ -173,7 +173,7 @@ async def test_a_body_in_many_reads_is_never_read_as_a_request(case: Answered, w
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("case", [*KEEPING, EXPECTING], ids=lambda case: case.name)
 async def test_a_chunked_body_is_never_read_as_a_request(case: Answered, warm: bool) -> None:
-    """Nor are the chunks of one whose end nobody knows."""
+    """The chunks of a body with an unknown end are not read as requests either."""
     bench = Bench(replay_bytes=16 if case.early else 1000)
     await bench.prepare(warm=warm)
     head = case.line + b" HTTP/1.1\r\n" + case.lines + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -42,7 +42,8 @@ async def streamed(bench: ProxyBench, method: bytes, path: bytes) -> Wire:
 
 
 async def test_a_listening_stream_of_mcp_ends_whole_when_the_program_stops(running: Running) -> None:
-    """Its server may end it at any time, and its client takes it up again elsewhere; a call's stream goes on."""
+    """The server may end the stream at any time, and the client takes it up again elsewhere; a call's stream goes
+    on."""
     async with in_front_of_streams(running) as bench:
         listening = await streamed(bench, b"GET", b"/mcp")
         called = await streamed(bench, b"POST", b"/mcp")
@@ -67,7 +68,7 @@ async def test_a_stream_that_is_not_mcps_is_broken_visibly(running: Running) -> 
 
 
 async def test_an_idle_connection_gets_one_last_answer_while_the_program_drains(running: Running) -> None:
-    """It says that the connection ends, which nothing before could have said."""
+    """The response announces the end of the connection, which nothing before could have announced."""
     async with running(answering(HELLO)) as bench:
         client = await bench.client(GET)
         assert (await client.answer()).value(b"connection") is None

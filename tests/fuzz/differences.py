@@ -165,7 +165,7 @@ class Bench(MemoryBench):
         still = turns = 0
         while still <= 8 or (self.accounting.in_flight and still <= 200):
             if still == 4 and self.accounting.flight.value:
-                READER._thread.submit(int).result()  # what came before, such as the tools of a message, is done then
+                READER._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
             moved = await self.turn(clients)
             still = 0 if moved else still + 1
             turns += 1

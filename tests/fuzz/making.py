@@ -139,7 +139,7 @@ def _spoils(name: bytes, value: bytes) -> bool:
 
 @st.composite
 def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
-    """The same bytes in pieces; now and then one by one."""
+    """Cut bytes into pieces, now and then one by one."""
     if len(data) < 400 and draw(st.booleans()) and draw(st.booleans()):
         return [data[i : i + 1] for i in range(len(data))]
     places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))

@@ -133,7 +133,7 @@ class Making:
 
     def batch(self) -> Asked:
         """What one client sends. A damaged request is its last, and arrives whole: what is wrong with it may depend on
-        how much of it is there, and nobody knows where it ends."""
+        how much of it is there, and its end is unknown."""
         requests = [self.request() for _ in range(self.chance.randrange(7))]
         if requests and self.chance.random() < 0.1:
             requests[-1] = self.changed(requests[-1])

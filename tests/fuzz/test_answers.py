@@ -80,7 +80,7 @@ def test_valid_answers_arrive_as_they_were_meant(case: tuple[bytes, int, list[by
 @at_length
 @given(valid_answers)
 def test_valid_answers_arrive_as_they_were_meant_at_length(case: tuple[bytes, int, list[bytes], Answered]) -> None:
-    """The same with many more examples."""
+    """Valid answers arrive as meant with many more examples."""
     run(lambda: a_valid_answer_arrives(*case))
 
 
@@ -95,7 +95,7 @@ def test_spoilt_answers_are_one_answer_or_none(case: Case) -> None:
 @at_length
 @given(spoilt_answers)
 def test_spoilt_answers_are_one_answer_or_none_at_length(case: Case) -> None:
-    """The same with many more examples."""
+    """Spoilt answers are one answer or none with many more examples."""
     run(lambda: a_spoilt_answer_is_never_two(*case))
 
 

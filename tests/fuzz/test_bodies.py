@@ -67,7 +67,7 @@ def test_a_chunked_body_comes_out_whole(case: tuple[bytes, list[bytes], bytes]) 
 @at_length
 @given(coded)
 def test_a_chunked_body_comes_out_whole_at_length(case: tuple[bytes, list[bytes], bytes]) -> None:
-    """The same with many more examples."""
+    """A chunked body comes out whole with many more examples."""
     a_coded_body_is_itself(*case)
 
 
@@ -85,6 +85,6 @@ def test_cuts_do_not_change_what_a_body_is(pieces: list[bytes], length: int) -> 
 @at_length
 @given(spoilt, st.integers(0, 40))
 def test_cuts_do_not_change_what_a_body_is_at_length(pieces: list[bytes], length: int) -> None:
-    """The same with many more examples."""
+    """Cuts do not change a body with many more examples."""
     cuts_change_nothing(lambda: ChunkedBody(Refusal), pieces)
     cuts_change_nothing(lambda: CountedBody(length), pieces)

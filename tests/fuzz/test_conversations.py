@@ -62,7 +62,7 @@ class Conversation(RuleBasedStateMachine):
             self.connect()
 
     def note(self, message: Message) -> list[bytes | None]:
-        """A request is whole at Amazon's side: it is answered when a rule says so."""
+        """A whole request arrived at Amazon's side: a later rule answers it."""
         assert message.body == self.meant[message.first[1]]
         upstream = next(one for one in self.bench.upstreams if self.bench.messages and one.reader.latest is message)
         self.waiting.append((upstream, message))

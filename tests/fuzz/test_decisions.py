@@ -286,7 +286,7 @@ def test_no_spelling_opens_a_closed_door(question: Question, policy: Policy) -> 
 @at_length
 @given(questions, policies)
 def test_no_spelling_opens_a_closed_door_at_length(question: Question, policy: Policy) -> None:
-    """The same with many more examples."""
+    """No spelling opens a closed door with many more examples."""
     check_all(question, policy)
 
 

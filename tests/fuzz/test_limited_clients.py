@@ -63,7 +63,7 @@ CLIENTS = [client(True, False), client(False, True), client(True, True), client(
 
 @lru_cache(maxsize=64)
 def read(lines: tuple[tuple[bytes, bytes], ...]) -> RequestFields:
-    """These fields, as they are read from a request."""
+    """Read these fields as those of a request."""
     section = b"Host: localhost\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
     return read_request_fields(section, 1, 128, REQUEST_FIELDS)
 
@@ -93,14 +93,15 @@ WAYS: list[Lines] = [
 
 
 def test_there_are_as_many_operations_as_the_specifications_have() -> None:
-    """None is left out."""
+    """No operation is left out."""
     assert len(specified()) == 556
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("which", range(len(CLIENTS)))
 def test_every_operation_is_reached_exactly_where_something_of_the_clients_governs_it(which: int) -> None:
-    """Plainly written, in each way to name a profile or an account: permitted if and only if the oracle says so."""
+    """A plain request, in each way to name a profile or an account, is permitted if and only if the oracle permits
+    it."""
     policy, own = CLIENTS[which]
     wrong = []
     for row in specified():
@@ -287,5 +288,5 @@ def test_no_spelling_reaches_what_is_not_the_clients(
 def test_no_spelling_reaches_what_is_not_the_clients_at_length(
     question: tuple[bytes, bytes, Lines], which: int, table: int
 ) -> None:
-    """The same with many more examples."""
+    """No spelling reaches a foreign account with many more examples."""
     nothing_but_its_own_is_reached(question, which, table)

@@ -128,7 +128,7 @@ def test_no_body_carries_a_forbidden_call(made: Any, sent: tuple[bytes, ...]) ->
 @at_length
 @given(objects, st.tuples(changed(CALL), changed(FORBIDDEN), changed(INVOKED)))
 def test_no_body_carries_a_forbidden_call_at_length(made: Any, sent: tuple[bytes, ...]) -> None:
-    """The same with many more examples."""
+    """No body carries a forbidden call with many more examples."""
     for body in (written(made).encode(), *sent):
         nothing_forbidden_leaves(body)
 
@@ -190,7 +190,7 @@ def test_no_body_names_a_foreign_account(made: Any, invoked: bool, sent: tuple[b
 @at_length
 @given(arguments, st.booleans(), st.tuples(changed(NAMING), changed(FOREIGN)))
 def test_no_body_names_a_foreign_account_at_length(made: Any, invoked: bool, sent: tuple[bytes, ...]) -> None:
-    """The same with many more examples."""
+    """No body names a foreign account with many more examples."""
     called = call(INVOKE, (("name", GOOD), ("arguments", made))) if invoked else call(GOOD, made)
     for body in (written(called).encode(), *sent):
         no_foreign_account_leaves(body)

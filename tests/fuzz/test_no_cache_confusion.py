@@ -261,7 +261,7 @@ USUAL = Sent(
 )
 PREFIXED = replace(USUAL, lines=USUAL.lines[:1])
 UNLISTED = replace(USUAL, client=KEYS["reader"], path=b"/v2/new/7")
-"""Its operation is in no table."""
+"""A request whose operation is in no table."""
 PAIRS = {
     "method": (UNLISTED, replace(UNLISTED, method=b"DELETE")),
     "headers": (USUAL, replace(USUAL, lines=(*USUAL.lines, (b"Accept: ", b"*/*")))),

@@ -1,4 +1,4 @@
-"""A placeholder that was changed anywhere is worth nothing, and so is one that was put together by somebody else."""
+"""A placeholder that was changed anywhere is invalid, and so is one that an attacker put together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def identity(clients: Clients, authorization: bytes, now: float = NOW) -> Client
 
 
 def a_changed_one_is_refused(text: bytes) -> None:
-    """In keyed mode it is nobody's; where everybody is trusted it binds to nothing."""
+    """In keyed mode it belongs to no client; without keys it binds to nothing."""
     assume(text.strip() != GENUINE)
     for spelling in (text, b"Bearer " + text, b"bearer  " + text):
         assert identity(KEYED, spelling) is None
@@ -75,7 +75,7 @@ def test_no_other_text_is_a_placeholder(text: bytes, forgery: tuple[str, str, ob
 @at_length
 @given(changed(GENUINE), forgeries)
 def test_no_other_text_is_a_placeholder_at_length(text: bytes, forgery: tuple[str, str, object, bytes]) -> None:
-    """The same with many more examples."""
+    """No other text is a placeholder with many more examples."""
     a_changed_one_is_refused(text)
     a_forged_one_is_refused(*forgery)
 

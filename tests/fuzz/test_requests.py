@@ -130,7 +130,7 @@ def test_valid_requests_arrive_as_they_were_meant(conversation: tuple[list[Sent]
 @at_length
 @given(valid_conversations)
 def test_valid_requests_arrive_as_they_were_meant_at_length(conversation: tuple[list[Sent], list[bytes]]) -> None:
-    """The same with many more examples."""
+    """Valid requests arrive as meant with many more examples."""
     run(lambda: valid_requests_arrive(*conversation))
 
 
@@ -144,7 +144,7 @@ def test_early_answers_mix_nothing_up(conversation: tuple[list[Sent], list[bytes
 @at_length
 @given(valid_conversations)
 def test_early_answers_mix_nothing_up_at_length(conversation: tuple[list[Sent], list[bytes]]) -> None:
-    """The same with many more examples."""
+    """Early answers mix nothing up with many more examples."""
     run(lambda: early_answers_mix_nothing_up(*conversation))
 
 
@@ -168,7 +168,7 @@ def test_spoilt_requests_are_refused_or_read_as_others_read_them(pieces: list[by
 @at_length
 @given(spoilt_conversations)
 def test_spoilt_requests_are_refused_or_read_as_others_read_them_at_length(pieces: list[bytes]) -> None:
-    """The same with many more examples."""
+    """Spoilt requests are refused, or read as others read them, with many more examples."""
     run(lambda: spoilt_requests_are_never_misread(pieces))
 
 

@@ -48,7 +48,7 @@ def test_a_counted_body_of_nothing_is_finished_at_once() -> None:
 
 
 def test_a_counted_body_that_ends_with_the_read_is_not_copied() -> None:
-    """The very object that was read is handed on."""
+    """The very object that was read is passed on."""
     data = b"abcde"
     pieces, rest = CountedBody(5).feed(data)
     assert pieces[0] is data
@@ -174,7 +174,7 @@ def test_the_part_is_that_of_all_reads_together() -> None:
 
 @pytest.mark.parametrize(("count", "size", "accepted"), [(512, 1, True), (547, 1, False), (20_000, 16, True)])
 def test_a_thrifty_body_has_no_swarm_of_tiny_chunks(count: int, size: int, accepted: bool) -> None:
-    """Some are nobody's business; hundreds in a row that hold next to nothing only cost time."""
+    """A few tiny chunks are harmless; hundreds in a row with hardly any data only cost time."""
     wire = (b"%x\r\n%b\r\n" % (size, b"a" * size)) * count + b"0\r\n\r\n"
     if accepted:
         assert fed(ChunkedBody(Refusal, thrifty=True), wire) == (b"a" * count * size, b"")
@@ -212,7 +212,7 @@ def test_a_chunked_body_that_is_here_whole_is_read_in_one_step(data: bytes, payl
 
 
 def test_a_body_is_sent_in_one_chunk() -> None:
-    """And one of nothing in the last chunk alone."""
+    """An empty body is sent in the last chunk alone."""
     assert whole_chunks(b"hello, you") == b"a\r\nhello, you\r\n0\r\n\r\n"
     assert whole_chunks(b"") == b"0\r\n\r\n"
 
@@ -227,7 +227,7 @@ def test_a_body_is_sent_in_one_chunk() -> None:
     ],
 )
 def test_a_chunk_or_a_line_may_end_in_the_next_read(first: bytes, rest: bytes) -> None:
-    """Of the data, and of the trailers."""
+    """The next read may end a chunk's data or its trailers."""
     body = ChunkedBody(Refusal)
     assert fed(body, first, rest) == (b"ab", b"")
     assert body.finished

@@ -30,7 +30,7 @@ def reader() -> RequestReader:
 
 
 def test_a_request_is_read_once_into_its_parts(reader: RequestReader) -> None:
-    """Method, target, minor version and passing lines come out as they were sent; what is behind the head is left."""
+    """Method, target, minor version and passing lines come out unchanged; the bytes behind the head are left."""
     cut = reader.cut(HEAD + b"\r\nbody")
     assert cut == (HEAD, b"body")
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_a_remembered_section_is_that_of_its_version(reader: RequestReader) -> N
 
 
 def test_a_long_section_is_read_without_being_remembered() -> None:
-    """It reads as a short one does, each time anew."""
+    """A long section has the same result as a short one, and is parsed each time."""
     reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS)
     head = HEAD + b"Long: " + b"x" * 5000 + b"\r\n"
     first, second = reader.read(head, str), reader.read(head, str)
@@ -148,7 +148,7 @@ def test_what_could_not_be_read_still_has_a_name() -> None:
 
 
 def test_a_target_may_hold_bytes_beyond_ascii() -> None:
-    """Bytes of 0x80 and more in a target are handed on as they are."""
+    """Bytes of 0x80 and more in a target are passed through unchanged."""
     assert parse_request_line(b"GET /caf\xc3\xa9 HTTP/1.0") == (b"GET", b"/caf\xc3\xa9", 0)
 
 
@@ -177,7 +177,7 @@ def test_a_bad_request_line_is_refused_with_its_reason(line: bytes, says: str) -
 
 @pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2", b"HTTP/3.0"])
 def test_other_versions_are_505(version: bytes) -> None:
-    """Only 1.0 and 1.1 are spoken."""
+    """Only versions 1.0 and 1.1 are implemented."""
     with pytest.raises(VersionNotSupported):
         parse_request_line(b"GET / " + version)
 

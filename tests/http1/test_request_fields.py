@@ -73,7 +73,7 @@ def test_an_ads_account_leaves_with_a_value_only(name: bytes) -> None:
 
 
 def test_names_that_connection_lists_do_not_leave() -> None:
-    """RFC 9110, 7.6.1; but the length of the body stays, whoever lists it."""
+    """Hop-by-hop fields do not pass (RFC 9110, 7.6.1); the length of the body stays, even if it is listed."""
     seen = fields(
         b"Connection: X-Hop, content-length ,close", b"x-hop: 1", b"X_Hop: 2", b"Content-Length: 3", b"Keep: me"
     )

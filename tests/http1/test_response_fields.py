@@ -76,7 +76,7 @@ def test_the_chunked_coding_ends_here(coding: bytes, more: bytes) -> None:
     ],
 )
 def test_a_response_whose_framing_leaves_a_doubt_is_malformed(lines: tuple[bytes, ...], minor: int) -> None:
-    """RFC 9112, 6.3: what could be read in two ways is not handed on."""
+    """Ambiguous framing is not passed through (RFC 9112, 6.3)."""
     with pytest.raises(UpstreamMalformed):
         response(*lines, minor=minor)
 
@@ -122,7 +122,7 @@ def test_the_connection_field_ends_here(option: bytes, close: bool, more: bytes)
 
 
 def test_a_location_and_a_length_are_replaced_in_place() -> None:
-    """The other lines stay as they were."""
+    """All other lines stay unchanged."""
     passing = b"LOCATION: http://a/\r\nX: Location: http://a/\r\nContent-Length: 10\r\n"
     assert with_location(passing, b"http://a/", rb"http://\1/") == passing.replace(
         b"LOCATION: http://a/", rb"LOCATION: http://\1/"
@@ -203,8 +203,8 @@ def test_no_section_takes_long_to_be_told_from_a_usual_one() -> None:
         )
 
 
-def test_a_body_that_is_written_anew_has_neither_its_length_nor_its_coding() -> None:
-    """The other lines stay."""
+def test_a_rewritten_body_has_neither_its_length_nor_its_coding() -> None:
+    """All other lines stay."""
     seen = response(b"Content-Length: 5", b"CONTENT-ENCODING: gzip", b"X: content-length: 5")
     assert without_coding(seen) == b"X: content-length: 5\r\n"
 
@@ -216,7 +216,7 @@ def test_a_response_without_a_body_has_no_length() -> None:
 
 
 def test_each_value_of_a_header_is_changed_however_it_is_written() -> None:
-    """Its name in any case, and with any blanks around the value."""
+    """The header's name may be in any case, with any blanks around the value."""
     passing = b"A: x\r\nmcp-session-id: one\r\nMcp-Session-Id:two \r\nX-Mcp-Session-Id: three\r\n"
     changed = with_value(passing, b"mcp-session-id", bytes.upper)
     assert changed == b"A: x\r\nmcp-session-id: ONE\r\nMcp-Session-Id:TWO \r\nX-Mcp-Session-Id: three\r\n"

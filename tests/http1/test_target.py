@@ -55,7 +55,7 @@ def test_absolute_form_is_split(raw: bytes, scheme: bytes, authority: bytes, pat
     ],
 )
 def test_what_is_shown_of_a_target_has_no_query(raw: bytes, shown: bytes) -> None:
-    """Nor a password before a host, in every form."""
+    """A password before a host is left out, too, in every form."""
     assert parse_target(raw).shown == shown
 
 
@@ -64,7 +64,7 @@ def test_what_is_shown_of_a_target_has_no_query(raw: bytes, shown: bytes) -> Non
     [(b"/@a/b?c", b"/@a/b"), (b"/a#b?c", b"/a"), (b"http://user:word@h/a?b", b"h/a"), (b"http://h/a", b"http://h/a")],
 )
 def test_what_is_shown_of_an_unread_target_has_no_secret(raw: bytes, shown: bytes) -> None:
-    """Neither query nor fragment, and no password before a host: some clients leave it in the address."""
+    """Neither query nor fragment, and no password before a host, is shown: some clients leave it in the address."""
     assert (unread_target(raw).shown, unread_target(raw).path) == (shown, shown)
 
 
@@ -94,7 +94,7 @@ def test_an_origin_form_is_the_target_as_it_came(raw: bytes) -> None:
 
 @given(st.lists(st.sampled_from((b"%", b"4", b"1", b"a", b"F", b"g", b"+", b"%41", b"%ff", b"\xff"))).map(b"".join))
 def test_codes_are_decoded_as_the_standard_library_does(text: bytes) -> None:
-    """Those that are none stay."""
+    """Invalid codes stay."""
     assert percent_decoded(text) == unquote_to_bytes(text)
 
 

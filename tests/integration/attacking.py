@@ -91,7 +91,7 @@ def request(method: str, target: str, *lines: str, host: str = "127.0.0.1", body
 
 
 class Attacker:
-    """Somebody who reaches the tools' listener."""
+    """An attacker who reaches the clients' listener."""
 
     def __init__(self, running: Rig) -> None:
         self.running = running

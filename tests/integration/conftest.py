@@ -1,6 +1,6 @@
-"""What is started once and is for each test as if it had just been: the simulator that stands for Amazon, a browser.
+"""Programs that are started once and look new to each test: the simulator that stands for Amazon, a browser.
 
-A module whose simulator has other options says so by a `simulator` of its own, and one with another browser likewise.
+A module whose simulator has other options has a `simulator` fixture of its own, and one with another browser likewise.
 """
 
 from __future__ import annotations
@@ -52,6 +52,6 @@ def kept_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver
 
 @pytest.fixture
 def browser(kept_browser: webdriver.Chrome) -> webdriver.Chrome:
-    """It, with nothing of other tests."""
+    """The browser, with nothing of other tests."""
     forget(kept_browser)
     return kept_browser

@@ -33,7 +33,7 @@ Found = TypeVar("Found")
 _ENVIRON = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
 _IMAGES = ROOT / ".cache" / "images"
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
-"""This run of the tests, in each of its processes."""
+"""The name of this run of the tests, the same in each of its processes."""
 
 
 def podman(*arguments: str, check: bool = True) -> str:
@@ -107,7 +107,7 @@ def build_image(tag: str) -> str:
 
 
 def build_prometheus(tag: str, directory: Path) -> str:
-    """This machine's own Prometheus in an image, where the published one cannot be pulled; the image's id."""
+    """This machine's own Prometheus in an image, if the published one cannot be pulled; the image's id."""
     return build_program(tag, directory, Path(require_program("prometheus")))
 
 
@@ -133,7 +133,7 @@ class Answer:
 
 
 def get(url: str) -> Answer:
-    """One GET request, an error status included; OSError where nobody answers."""
+    """One GET request, an error status included; OSError without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             return Answer(response.status, response.headers, response.read())
@@ -169,7 +169,7 @@ class Container:
     """On 127.0.0.1; leads to 8081 within."""
 
     def url(self, path: str) -> str:
-        """An address of the tools' listener."""
+        """An address of the clients' listener."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def admin_url(self, path: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from selenium import webdriver
 
 NOTABLE: Final = 40
-"""Of 255: a pixel differs if one of its colours differs by more. What the palette rounds differs by less."""
+"""The difference of one colour, of 255, from which a pixel differs. What the palette rounds differs by less."""
 
 _PIXELS = """
 const pixels = async (png) => {
@@ -87,7 +87,7 @@ def differing(browser: webdriver.Chrome, one: bytes, other: bytes) -> float:
 
 
 def small(browser: webdriver.Chrome, png: bytes) -> bytes:
-    """The same picture as a PNG with at most 256 colours."""
+    """A picture as a PNG with at most 256 colours."""
     width, height, colours, encoded = _run(browser, _INDEXED, _text(png))
     pixels = base64.b64decode(encoded)
     rows = b"".join(b"\0" + pixels[at : at + width] for at in range(0, len(pixels), width))

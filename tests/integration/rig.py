@@ -29,7 +29,7 @@ class Rig:
     log: Output
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        """A tool's request."""
+        """Send a client's request."""
         return fetch(self.proxy_url + path, headers=headers)
 
     def admin_get(self, path: str) -> tuple[int, bytes]:
@@ -53,7 +53,7 @@ class Rig:
         return found
 
     def until_listed(self, name: str = "acme") -> None:
-        """Until profiles and ads accounts are known in every region."""
+        """Wait until profiles and ads accounts are known in every region."""
         until(lambda: {each["region"] for each in self.log.entries() if each.get("event") == LISTED} == set(REGIONS))
 
 

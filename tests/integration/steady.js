@@ -6,7 +6,7 @@
   const DAY = 86400000;
   const STAMP = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
   const FIXED = {
-    clock: MOMENT / 1000, uptime_seconds: 26 * 3600, p99_ms: 312, duration_ms: 184, tools_url: "http://127.0.0.1:8080",
+    clock: MOMENT / 1000, uptime_seconds: 26 * 3600, p99_ms: 312, duration_ms: 184, clients_url: "http://127.0.0.1:8080",
     request_id: "0f8c41d2-2a", amazon_request_id: "8KQ4T1B7", last_success: at(-18), next_refresh_at: at(37), expires_at: at(42),
   };
   const opened = Date.now();

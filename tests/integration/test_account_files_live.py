@@ -57,7 +57,8 @@ def test_files_of_accounts_come_change_and_go(amazon: SimulatedAmazon, tmp_path:
 def test_a_broken_file_is_reported_by_name_and_leaves_the_others_in_force(
     amazon: SimulatedAmazon, tmp_path: Path
 ) -> None:
-    """Its last good accounts serve, a change of another file takes effect, and everything that watches is told."""
+    """The file's last good accounts serve, a change of another file takes effect, and metrics, log and status report
+    the broken one."""
     put(tmp_path, "a.yaml", amazon, "acme")
     broken = put(tmp_path, "b.yaml", amazon, "globex")
     configuration = amazon.configuration(accounts={}, accounts_from=["accounts.d/*.yaml"])

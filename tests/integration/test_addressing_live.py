@@ -26,7 +26,7 @@ ADS_ACCOUNT, DEFAULT = "amzn1.ads-account.g.eu", "amzn1.ads-account.g.fe"
 TOOLS_OWN = {"body", "content-type", "accept"}
 """What the simulator may have against requests with an empty body: no concern of who addresses them."""
 NOT_BOTH = "/reporting/reports"
-"""It takes a Scope or an ads account, and says 400 to both."""
+"""The path takes a Scope or an ads account, and answers 400 to both."""
 
 
 def rows() -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ def running(amazon: SimulatedAmazon, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def told(row: dict[str, str], way: str, profile: str) -> dict[str, str]:
-    """The headers that the tool sends: what the row requires, and what it allows of what this way names."""
+    """The headers that the client sends: what the row requires, and what it allows of what this way names."""
     found = {}
     if row["scope"] == "required" or (row["scope"] == "optional" and way in ("scope", "both")):
         found[SCOPE.lower()] = profile

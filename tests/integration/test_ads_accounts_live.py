@@ -21,7 +21,7 @@ SCOPE, ADS_ACCOUNT = "Amazon-Advertising-API-Scope", "Amazon-Ads-AccountId"
 QUERY, SCOPED = "/adsApi/v1/query/campaigns", "/sd/campaigns"
 """Operations that take an ads account or a profile, and a profile alone; Amazon refuses what is not of that host."""
 NEVER_LISTED = 2
-"""Of each region's hidden profiles the one at this place shows in no list: it never had a campaign."""
+"""The place of the hidden profile, in each region, that no list shows: it never had a campaign."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def campaigns(running: Serving, prefix: str = "", **headers: str) -> tuple[int, 
 
 
 def arrived(amazon: SimulatedAmazon, path: str) -> str:
-    """The region of the newest request of a tool."""
+    """The region of a client's newest request."""
     seen: list[dict[str, Any]] = amazon.look("requests", listener="api", last=1000)
     region: str = next(each["region"] for each in reversed(seen) if each["target"] == path)
     return region
@@ -69,7 +69,8 @@ def test_hidden_profiles_reach_their_own_hosts(amazon: SimulatedAmazon, tmp_path
 
 
 def test_an_ads_account_leads_to_a_region_where_it_lives(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """The only one; of several the chosen one, or that of a Scope beside it, or the account's home."""
+    """The only region is taken; of several the chosen one, or that of a Scope in the same request, or the account's
+    home."""
     here, both, away = in_regions(amazon, "na"), in_regions(amazon, "na", "eu"), in_regions(amazon, "eu", "fe")
     of_eu = amazon.facts["profiles"]["eu"][0]
     with serving(tmp_path, amazon.configuration()) as running:
@@ -109,7 +110,7 @@ def test_dsp_advertisers_reach_the_host_that_lists_them(amazon: SimulatedAmazon,
     assert reached == advertisers
 
 
-def test_an_ads_account_of_another_login_beside_a_scope_is_refused(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_an_ads_account_of_another_login_with_a_scope_is_refused(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """400 before anything is sent, whichever of the two is selected; alone each finds its own login."""
     second = amazon.control("users", {"user": "second"})
     theirs = next(each for each in amazon.look("ads-accounts") if each["users"] == ["second"])

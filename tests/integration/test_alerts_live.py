@@ -96,7 +96,7 @@ def test_nothing_fires_while_all_is_in_order(amazon: SimulatedAmazon, tmp_path: 
         assert watch.firing("50m") - SLOW == set()
 
 
-def test_logins_that_need_somebody_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_logins_that_need_attention_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Revoked, misconfigured and never signed in, each by its own alert."""
     configured = amazon.configuration(
         accounts=accounts(amazon, gone={"refresh_token": "Atzr|" + "x" * 40}, wrong={"client_secret": "y" * 64}, new={})
@@ -116,7 +116,7 @@ CONSENTS = {
     0.5: "AdsProxyConsentLastDay",
     -1: "AdsProxyConsentOver",
 }
-"""Which alert fires when a consent ends in so many days."""
+"""Which alert fires so many days before a consent expires."""
 
 
 def test_consents_that_end_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_a_client_that_is_refused_and_errors_fire(amazon: SimulatedAmazon, tmp_p
     amazon.heal()
 
 
-def test_a_bad_configuration_fires_until_it_is_mended(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """As the reload counts it."""
+def test_a_bad_configuration_fires_until_it_is_fixed(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The alert follows the reload's counter."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         watch = Watch(running, tmp_path)

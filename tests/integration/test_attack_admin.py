@@ -1,4 +1,4 @@
-"""Somebody reaches the admin listener and has no key: what is open is harmless, and nothing else opens."""
+"""An attacker reaches the admin listener and has no key: what is open is harmless, and nothing else opens."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_static_files_are_the_consoles_alone(admin: Admin, name: str) -> None:
     ],
 )
 def test_another_sites_page_presses_no_button(admin: Admin, lines: tuple[str, ...]) -> None:
-    """Neither with a form nor from another port, and not by a method in a header."""
+    """Neither a form, nor another port, nor a method in a header presses it."""
     before = admin.generation()
     assert admin.ask("POST", REFRESH, *lines)[0] == 403
     assert admin.ask("GET", REFRESH, *lines, "X-HTTP-Method-Override: POST")[0] in (403, 405)
@@ -142,7 +142,7 @@ def test_a_rebound_name_gets_nothing_but_health(admin: Admin, host: str, target:
     ["//evil.test", "/\\evil.test", "https://evil.test", "/\tevil", "/x\r\nSet-Cookie: a=b", "javascript:alert(1)"],
 )
 def test_the_key_form_leads_nowhere_else(admin: Admin, target: str) -> None:
-    """And its answer cannot be split."""
+    """The response to the form cannot be split."""
     status, head, _ = admin.ask("POST", "/console/session", FORM, body=f"key={KEY}&next={quote(target)}".encode())
     assert status == 303
     assert re.search(r"(?m)^Location: /\r?$", head)
@@ -199,7 +199,7 @@ def test_a_sign_in_ends_in_the_browser_that_began_it_and_once(admin: Admin) -> N
     ],
 )
 def test_large_and_broken_forms_are_refused(admin: Admin, lines: tuple[str, ...], body: bytes, status: int) -> None:
-    """Also where they are large only once they are unpacked."""
+    """Forms that are large only once they are unpacked are refused as well."""
     assert admin.ask("POST", "/console/session", *lines, body=body)[0] == status
 
 

@@ -25,7 +25,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_prox
 
 @dataclass
 class Trap:
-    """A server that nobody should ever ask."""
+    """A server that must never be asked."""
 
     address: str = ""
     asked: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ def trap() -> Iterator[Trap]:
 
 @pytest.fixture(scope="module")
 def attacker(tmp_path_factory: pytest.TempPathFactory, trap: Trap) -> Iterator[Attacker]:
-    """The program, started in an environment that names the trap as everybody's proxy."""
+    """The program, started in an environment that names the trap as the proxy for all requests."""
     before = {name: os.environ.get(name) for name in (*VARIABLES, "NO_PROXY", "no_proxy")}
     os.environ.update(dict.fromkeys(VARIABLES, trap.address) | {"NO_PROXY": "", "no_proxy": ""})
     try:
@@ -80,7 +80,7 @@ def plan(running: Rig, target: str, fault: dict[str, Any], times: int = 1) -> No
 
 
 def test_proxies_of_the_environment_are_not_used(attacker: Attacker, trap: Trap) -> None:
-    """Token requests, profile lists and tools' requests all went straight to the configured hosts."""
+    """Token requests, profile lists and clients' requests all went straight to the configured hosts."""
     assert attacker.send(request("GET", "/sd/campaigns")).status == 200
     assert attacker.running.account("acme")["generation"] == 1
     assert trap.asked == []
@@ -103,7 +103,7 @@ def test_proxies_of_the_environment_are_not_used(attacker: Attacker, trap: Trap)
 def test_no_answer_sends_the_proxy_elsewhere(
     attacker: Attacker, trap: Trap, status: int, headers: dict[str, str]
 ) -> None:
-    """It is handed on; Amazon's host is asked again at most, for a 401, and nobody else is asked at all."""
+    """The redirect is passed on; Amazon's host is asked again at most, for a 401, and no other host is asked at all."""
     filled = {name: value.replace("TRAP", trap.address) for name, value in headers.items()}
     plan(attacker.running, "api", {"status": status, "headers": filled, "body": "x"})
     asked = attacker.send(request("GET", "/sd/campaigns"))
@@ -115,7 +115,7 @@ def test_no_answer_sends_the_proxy_elsewhere(
 
 
 def test_a_token_endpoint_that_redirects_is_not_followed(attacker: Attacker, trap: Trap) -> None:
-    """It would be handed the client secret."""
+    """The redirect's target would receive the client secret."""
     plan(attacker.running, "lwa", {"status": 307, "headers": {"Location": f"{trap.address}/auth/o2/token"}, "body": ""})
     address = f"{attacker.running.admin}/console/accounts/acme/refresh"
     status, body = fetch(address, b"", {"X-Ads-Proxy-Console": "1"})
@@ -156,7 +156,7 @@ def test_an_answer_with_another_behind_it_poisons_nobody(attacker: Attacker) -> 
 
 
 def test_a_flood_of_401s_is_no_flood_of_token_requests(attacker: Attacker) -> None:
-    """Somebody who sends Scopes that Amazon refuses cannot use up the right to get tokens."""
+    """A client that sends Scopes that Amazon refuses cannot use up the right to get tokens."""
 
     def token_requests() -> int:
         return int(json.loads(attacker.running.get_control("/control/counts")[1])["token_requests"])
@@ -172,7 +172,7 @@ def test_a_flood_of_401s_is_no_flood_of_token_requests(attacker: Attacker) -> No
 
 
 def test_hostile_words_stay_words_in_the_log(tmp_path: Path) -> None:
-    """Escape sequences, line ends and look-alike fields from tools, Amazon and LWA steer no terminal."""
+    """Escape sequences, line ends and look-alike fields from clients, Amazon and LWA steer no terminal."""
     with rig(tmp_path, log={"format": "json", "level": "debug"}) as running:
         attacker = Attacker(running)
         for target in ("/a%0d%0aevent=forged", "/\x9b2Jx", "/@\x9b31m/x", "/" + "C" * 8000):

@@ -84,7 +84,7 @@ def is_served(running: Serving, context: ssl.SSLContext | None) -> bool:
 
 
 def answers(connection: http.client.HTTPConnection) -> bool:
-    """Whether the proxy serves the client; where not, it connects anew for its next request."""
+    """Whether the proxy serves the client; if not, the client connects again for its next request."""
     try:
         return status_of(connection) == 200
     except (OSError, http.client.HTTPException):
@@ -117,11 +117,11 @@ def test_400_connections_on_256_files_keep_nobody_out(amazon: SimulatedAmazon, t
         with attacked(running, beginning):
             assert running.admin_get("/livez")[0] == 200
             assert status_of(client) == 200
-            assert running.status()["connections"]["tools"] <= 64 + 16
+            assert running.status()["connections"]["clients"] <= 64 + 16
             running.until(lambda: is_served(running, context))
             assert status_of(client) == 200
         before = processor_seconds(running)
-        running.until(lambda: running.status()["connections"]["tools"] <= 1)
+        running.until(lambda: running.status()["connections"]["clients"] <= 1)
         assert processor_seconds(running) - before < 5
         assert not running.events("defect_met")
         client.close()

@@ -83,7 +83,7 @@ def refused(asked: Asked, *statuses: int) -> None:
 )
 @pytest.mark.parametrize("client", ["wide", "opened", "mixed"])
 def test_what_no_scope_governs_is_not_reached(attacker: Attacker, client: str, method: str, path: str) -> None:
-    """Neither through a pattern that names every path, nor beside a permitted Scope; the one named path aside."""
+    """Neither a pattern that names every path nor a permitted Scope opens it; only the one named path is open."""
     if (client, path) == ("opened", "/v2/profiles"):
         return  # named for every method; `methods` would narrow it
     refused(attacker.ask(client, method, path, SCOPE))
@@ -95,7 +95,8 @@ ORDER = {"accessRequestedAccounts": [{"advertiserAccountId": OWN}], "reports": [
 
 @pytest.mark.parametrize("client", ["accounted", "mixed"])
 def test_an_order_for_reports_names_ones_own_accounts_alone(attacker: Attacker, client: str) -> None:
-    """The body is read: one's own passes as it was written; a foreign one, beside it or hidden, never leaves."""
+    """The body is read: the client's own account passes as it was written; a foreign one, next to it or hidden, never
+    leaves."""
     path, own = "/adsApi/v1/create/reports", json.dumps(ORDER).encode()
     asked = attacker.ask(client, "POST", path, JSON, body=own)
     assert not asked.slug and len(asked.seen) == 1
@@ -122,7 +123,8 @@ def test_an_order_for_reports_names_ones_own_accounts_alone(attacker: Attacker, 
     ],
 )
 def test_no_header_names_another_account(attacker: Attacker, client: str, line: str) -> None:
-    """Those of the specifications, those like them, lists of them; beside a permitted Scope, and on a named path."""
+    """The headers are those of the specifications, similar ones and lists of them; with a permitted Scope, and on a
+    named path."""
     refused(attacker.ask(client, "POST", LIST, SCOPE, line, *VENDOR, body=b"{}"))
     refused(attacker.ask(client, "GET", "/v2/profiles", line))
 
@@ -137,7 +139,8 @@ def test_no_header_names_another_account(attacker: Attacker, client: str, line: 
 )
 @pytest.mark.parametrize("client", ["profiled", "wide"])
 def test_no_query_names_another_account(attacker: Attacker, client: str, query: str) -> None:
-    """Known and alike, coded once and twice, repeated, in lists; an empty value names nobody."""
+    """The parameters are known and similar ones, encoded once and twice, repeated, in lists; an empty value names no
+    account."""
     asked = attacker.ask(client, "POST", f"{LIST}?{query}", SCOPE, *VENDOR, body=b"{}")
     if query == "profileId=":
         assert len(asked.seen) == 1
@@ -209,7 +212,8 @@ def test_a_named_path_opens_itself_alone(attacker: Attacker, path: str) -> None:
 def test_a_client_of_some_account_ids_reaches_no_others(
     attacker: Attacker, method: str, path: str, lines: tuple[str, ...]
 ) -> None:
-    """One permitted account id, as the operation spells it and as it is sent, and no Scope."""
+    """The request passes with one permitted account id, in the operation's spelling and unchanged, and without a
+    Scope."""
     refused(attacker.ask("accounted", method, path, *lines))
 
 
@@ -245,7 +249,7 @@ def test_with_both_lists_each_that_is_sent_is_on_its_own(attacker: Attacker, lin
     ],
 )
 def test_a_reading_client_changes_nothing(attacker: Attacker, method: str, path: str, lines: tuple[str, ...]) -> None:
-    """What does more than read, what nobody knows, and what asks for another method; at MCP in its own words."""
+    """The refused requests do more than read, are unknown, or ask for another method; at MCP in its own words."""
     for client in ("looker",) if path == REPORTS else ("looker", "reporter"):
         asked = attacker.ask(client, method, path, SCOPE, *lines)
         if path == "/mcp" and asked.status == 400:
@@ -289,7 +293,7 @@ def test_a_reading_client_changes_nothing_by_mcp(
 
 @pytest.fixture(scope="module")
 def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
-    """Clients beside an account and a route that are not theirs."""
+    """Clients next to an account and a route that are not theirs."""
     clients = [
         {**next(client for client in CLIENTS if client["name"] == name), **limits}
         for name, limits in (
@@ -384,7 +388,7 @@ def test_the_token_endpoint_tells_no_names_either(neighbour: Attacker, target: s
 def test_a_profile_that_is_not_the_clients_is_answered_as_one_that_is_not_there(
     neighbour: Attacker, client: str, line: str, names: tuple[str, ...]
 ) -> None:
-    """Whoever lists it: what routing knows of it is not told."""
+    """The response reveals nothing that routing knows of the profile, whichever account lists it."""
     answers = set()
     for name in names:
         asked = neighbour.ask(client, "POST", REPORTS, "X-Request-Id: one", line.replace("NAME", name))

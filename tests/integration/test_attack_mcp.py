@@ -166,7 +166,7 @@ def test_an_open_path_is_passed_as_it_is(attacker: McpAttacker) -> None:
 def test_no_header_chooses_another_account(
     attacker: McpAttacker, client: str, lines: tuple[str, ...], path: str
 ) -> None:
-    """Nor does a client of several accounts that names none get the first."""
+    """A client of several accounts that sends no account does not get the first either."""
     asked = attacker.post(client, INITIALIZE, *lines, path=path)
     refused(asked)
     assert asked.status in (400, 403)
@@ -438,7 +438,7 @@ def test_no_form_of_a_body_hides_an_account(attacker: McpAttacker, form: str) ->
     ],
 )
 def test_a_tool_that_no_account_governs_is_closed(attacker: McpAttacker, tool: str) -> None:
-    """It would list the accounts of the whole login, change them, or call what does."""
+    """The tool would list the accounts of the whole login, change them, or call what does."""
     refused(attacker.post("single", call({}, tool)))
     refused(attacker.post("single", lite({}, tool), path="/mcp/lite"))
 

@@ -112,7 +112,7 @@ def test_no_path_leads_around_the_list_of_profiles(attacker: Attacker, path: str
     ],
 )
 def test_sign_in_paths_are_never_forwarded(attacker: Attacker, path: str) -> None:
-    """Not even for a client without limits."""
+    """Even a client without limits gets a refusal."""
     asked = attacker.ask("free", "GET", path)
     assert asked.slug == "never-forwarded"
     assert not asked.seen
@@ -214,7 +214,7 @@ def test_a_budget_is_one_budget_however_the_key_is_shown(attacker: Attacker) -> 
 
 
 def test_placeholders_cannot_be_forged_or_lent(attacker: Attacker) -> None:
-    """Another holder, another lifetime, no signature, another key beside it: all 401."""
+    """Another holder, another lifetime, no signature or another key with it: each gets 401."""
     form = f"grant_type=refresh_token&refresh_token=acme&client_id=profiled&client_secret={key('profiled')}".encode()
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     token = json.loads(fetch(f"{attacker.running.proxy_url}/auth/o2/token", form, kind)[1])["access_token"]

@@ -1,4 +1,4 @@
-"""One client wants every connection that Amazon's host may have: the others are served all the same."""
+"""One client wants every connection that Amazon's host may have: the others are served nevertheless."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODEST = {"X-Ads-Proxy-Key": "key-of-modest"}
 
 @contextlib.contextmanager
 def attacked(running: Serving, first: bytes, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections of the client `greedy`, each of which sent this and reads nothing."""
+    """A number of connections of the client `greedy`, each of which sent this and reads nothing."""
     host, port = running.netloc.split(":")
     opened: list[socket.socket] = []
     try:
@@ -56,7 +56,7 @@ HOST = b"HTTP/1.1\r\nHost: localhost\r\nX-Ads-Proxy-Key: key-of-greedy\r\n"
 def test_a_greedy_client_leaves_the_others_their_places(
     amazon: SimulatedAmazon, tmp_path: Path, first: bytes, count: int
 ) -> None:
-    """All that it can have under way is a quarter; another client's requests pass beside it."""
+    """The client can have a quarter under way at most; another client's requests pass at the same time."""
     configuration = amazon.configuration(
         clients=[key("greedy"), key("modest")],
         upstream={"max_connections": PLACES, "response_timeout": LONG, "idle_timeout": LONG},

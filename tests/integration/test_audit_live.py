@@ -30,7 +30,7 @@ def digest(key: str) -> str:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Those whose lines are whole: a thread may be writing the last one."""
+    """The records whose lines are whole: a thread may be writing the last one."""
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
 
 
@@ -62,7 +62,7 @@ def shown_digest(running: Serving) -> str:
 
 
 def write(running: Serving, key: str, profile: str) -> int:
-    """A tool pauses a campaign."""
+    """Pause a campaign as a client does."""
     kind = "application/vnd.spCampaign.v3+json"
     headers = {
         "X-Ads-Proxy-Key": key,
@@ -115,7 +115,7 @@ def test_who_changed_what_is_in_the_stream(amazon: SimulatedAmazon, tmp_path: Pa
 
 
 def test_being_killed_breaks_no_chain(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """SIGKILL while tools write, three times over: each start goes on where the file ended, perhaps within a line."""
+    """SIGKILL while clients write, three times over: each start goes on where the file ended, perhaps within a line."""
     path = tmp_path / "audit.jsonl"
     settings = configuration(amazon, path, [{"sha256": digest("key")}])
     del settings["clients"]
@@ -137,7 +137,7 @@ def test_being_killed_breaks_no_chain(amazon: SimulatedAmazon, tmp_path: Path) -
 
 
 def test_a_key_is_replaced_without_a_failed_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Both are taken while the tool changes over; an ended one is refused and says why."""
+    """Both keys are accepted while the client changes over; an expired one is refused with the reason."""
     path = tmp_path / "audit.jsonl"
     old, new = {"sha256": digest("old-key")}, {"sha256": digest("new-key")}
     with serving(tmp_path, configuration(amazon, path, [old])) as running:

@@ -46,7 +46,7 @@ def benchmark_run(interruptible: None, tmp_path: Path) -> Iterator[subprocess.Po
             assert any("warming up" in line for line in run.stderr)
             yield run
         finally:
-            run.terminate()  # and no SIGKILL, after which nobody would stop what it started
+            run.terminate()  # and no SIGKILL, after which its children would go on
 
 
 def those_at_work(place: Path) -> list[str]:
@@ -57,7 +57,7 @@ def those_at_work(place: Path) -> list[str]:
             command = (process / "cmdline").read_text().replace("\0", " ")
             if str(place) in f"{(process / 'cwd').readlink()} {command}":
                 found.append(command)
-        except OSError:  # it has ended meanwhile, or is somebody else's
+        except OSError:  # it has ended meanwhile, or belongs to another user
             continue
     return found
 

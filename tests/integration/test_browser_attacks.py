@@ -156,7 +156,7 @@ def test_another_origins_page_gets_nothing_from_the_tools_listener(browser: webd
 
 
 def test_another_origins_page_gets_nothing_from_the_admin_listener(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Nothing is read, no token is refreshed, nobody is signed out or connected."""
+    """Nothing is read, no token is refreshed, and no session begins or ends."""
     with rig(tmp_path) as running:
         before = settled(running)
         paths = ("/status", "/console/accounts/acme/refresh", "/console/session/end", "/login/acme")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_curl(tmp_path: Path) -> None:
-    """It is given an address and a key, and the simulator refuses nothing."""
+    """curl gets an address and a key, and the simulator refuses nothing."""
     require_program("curl")
     with flows.keyed(tmp_path) as proxy:
         said = flows.run_script("/bin/sh", environments.CLIENTS / "curl" / "flow.sh", rig=proxy, cwd=tmp_path)

@@ -126,7 +126,7 @@ def test_amazon_ads_api_v1_with_the_key_as_its_token(proxy: Rig, tmp_path: Path)
 
 @pytest.mark.newman
 def test_scaleleap_block(proxy: Rig, tmp_path: Path) -> None:
-    """It prints profiles."""
+    """The block prints profiles."""
     node = require_program("node")
     modules = environments.node_environment("scaleleap") / "node_modules"
     (block,) = _blocks("scaleleap", "js")

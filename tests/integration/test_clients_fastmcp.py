@@ -92,7 +92,7 @@ def test_a_limited_key_works_in_every_version(
 
 @pytest.mark.parametrize("spoken", ["both", "sessionless"])
 def test_an_unlimited_key_works_without_sessions(python: Interpreter, tmp_path: Path, spoken: str) -> None:
-    """Its tools name their accounts in arguments, and none is fixed."""
+    """The client's tools name their accounts in arguments, and none is fixed."""
     calls: Calls = [(QUERY, {"body": BODY, "profileId": profile}) for profile in (flows.FIRST_PROFILE, FOREIGN_PROFILE)]
     with flows.keyed(tmp_path) as proxy:
         proxy.control("/control/settings", {"mcp_tools": "amazon", "mcp_versions": spoken})

@@ -60,7 +60,7 @@ def scopes(proxy: Rig, listener: str, path: str) -> set[str]:
 @pytest.mark.newman
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])
 def test_mcp_remote(proxy: Rig, tmp_path: Path, path: str) -> None:
-    """It works for its key's own profile, and hands on the error for any other."""
+    """mcp-remote works for its key's own profile, and passes on the error for any other."""
     node, place = require_program("node"), environments.node_environment("mcp_remote")
     program = place / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
     command = (node, program, proxy.proxy_url + path, "--header", f"Authorization: Bearer {flows.KEY}")
@@ -100,7 +100,7 @@ def test_mcp_remote_with_a_wrong_key(proxy: Rig, tmp_path: Path) -> None:
 
 
 def test_amazon_ads_mcp(proxy: Rig, tmp_path: Path) -> None:
-    """It signs in at the proxy, works for its key's own profile, and hands on the 403 for any other."""
+    """The client signs in at the proxy, works for its key's own profile, and passes on the 403 for any other."""
     python = environments.python_environment("amazon_ads_mcp")
     command = (python, environments.CLIENTS / "amazon_ads_mcp" / "serve.py")
     query, update = "spv1_SPQueryCampaign", "spv1_SPUpdateCampaign"

@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.newman]
 
 
 def test_scaleleap_sdk(tmp_path: Path) -> None:
-    """Its own login, a paging list, an update, a v2 report's rows, and a snapshot; the simulator refuses nothing."""
+    """The SDK does its own login, a paging list, an update, a v2 report's rows, and a snapshot; the simulator refuses
+    nothing."""
     node = require_program("node")
     place = environments.node_environment("scaleleap")
     script = environments.CLIENTS / "scaleleap" / "flow.js"

@@ -36,7 +36,7 @@ def test_a_plain_http_library(tmp_path: Path, library: str) -> None:
 
 
 def test_python_amazon_ad_api(tmp_path: Path) -> None:
-    """It fetches its own token from the proxy, and then does the same work by its own methods."""
+    """The client fetches its own token from the proxy, and then does the same work by its own methods."""
     python = environments.python_environment("python_amazon_ad_api")
     with flows.keyed(tmp_path, strict=False) as proxy:
         said = flows.run_script(python, HERE / "python_amazon_ad_api" / "flow.py", rig=proxy, cwd=tmp_path)
@@ -53,7 +53,7 @@ def test_python_amazon_ad_api(tmp_path: Path) -> None:
 
 
 def test_amazon_ads_api_v1(tmp_path: Path) -> None:
-    """It fetches its own token from the proxy, and uses the unified API beside the older ones."""
+    """The client fetches its own token from the proxy, and uses the unified API and the older ones."""
     python = environments.python_environment("amazon_ads_api_v1", "3.13", "3.14")
     with flows.keyed(tmp_path, strict=False) as proxy:
         said = flows.run_script(python, HERE / "amazon_ads_api_v1" / "flow.py", rig=proxy, cwd=tmp_path)

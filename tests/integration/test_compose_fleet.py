@@ -1,6 +1,6 @@
 """`docker compose --profile fleet`, run by podman-compose: three replicas, Valkey, nginx and Prometheus.
 
-The simulator stands in Amazon's place. One fleet, signed in once, for all tests; the last one ends it.
+The simulator replaces Amazon. One fleet, signed in once, for all tests; the last one ends it.
 Valkey's image is a stand-in with Debian's Redis or Valkey; nginx is a wheel's, as Debian's is older than what
 `config/nginx/fleet.conf` needs. Grafana is not run: what its dashboard asks for is asked of Prometheus.
 """
@@ -188,7 +188,8 @@ def fleet(started: Fleet, sign_in: SignIn) -> Fleet:
 
 
 def test_a_sign_in_at_one_replica_is_served_by_all(sign_in: SignIn) -> None:
-    """Nobody had a token; then `ads-proxy login` in the second one's container, and none of thirty requests failed."""
+    """No replica had a token; then `ads-proxy login` ran in the second one's container, and none of thirty requests
+    failed."""
     assert sign_in.code == 0
     assert sign_in.asked <= 2, "one for the command, which tries what it was given, and one for all replicas"
 
@@ -223,7 +224,7 @@ def _all_at_least(values: dict[str, float], least: float) -> dict[str, float] | 
 
 
 def test_the_dashboard_shows_all_three(fleet: Fleet) -> None:
-    """Each of its queries has a series for each replica, chosen by the variable `instance`."""
+    """Each of the dashboard's queries has a series for each replica, chosen by the variable `instance`."""
     throttled = {"match": {"target": "api", "path": "/throttled/*"}, "times": None, "fault": {"status": 429}}
     fleet.command("faults", throttled)
     asked = {
@@ -316,7 +317,7 @@ def _served_by(container: str) -> bool | None:
 
 
 def test_a_stream_comes_as_it_is_sent(fleet: Fleet) -> None:
-    """The first piece of a slow answer is there before the last one is sent, and its X-Request-Id is the tool's."""
+    """The first piece of a slow response is there before the last one is sent, and its X-Request-Id is the client's."""
     connection = http.client.HTTPConnection("127.0.0.1", fleet.compose.fleet_port, timeout=PATIENCE)
     connection.request("GET", "/sim/slow?pieces=2&size=1000&interval=600")
     assert len(connection.getresponse().read(1000)) == 1000
@@ -330,7 +331,7 @@ def test_a_stream_comes_as_it_is_sent(fleet: Fleet) -> None:
 
 
 def test_nobody_answers_for_replicas_that_are_gone(fleet: Fleet) -> None:
-    """With all of them killed nginx says so itself, in the form that clients of Amazon's print."""
+    """With all replicas killed nginx answers itself, in the form that clients of Amazon's print."""
     for name in REPLICAS:
         podman("kill", "--signal", "KILL", fleet.compose.container(name))
     answer = get(f"http://{fleet.front}/v2/profiles")

@@ -141,8 +141,8 @@ def mcp(running: Rig, method: str) -> int:
 
 
 def test_a_405_to_an_mcp_client_is_no_refusal(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """A stream that the server does not have, and a session that it does not end, are asked for in passing: nothing
-    failed, and nobody was refused. The request is among the last ones."""
+    """A client asks in passing for a stream that the server does not have, and for the end of a session that stays: no
+    failure and no refusal is counted. The request is among the last ones."""
     with rig(tmp_path) as running:
         running.until_listed()
         fault = {"match": {"target": "mcp", "method": "DELETE"}, "times": None, "fault": {"status": 405}}
@@ -168,8 +168,8 @@ def dead(running: Serving) -> dict[str, Any]:
 
 
 def test_what_was_revoked_does_not_expire_later(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Neither the consent in 364 days, nor the token that Amazon refuses in an hour: on the card, in the list of what
-    expires next, and in `/status`."""
+    """Neither the consent in 364 days nor the token that Amazon refuses is shown as expiring: not on the card, not in
+    the list of what expires next, and not in `/status`."""
     with simulated_amazon() as amazon:
         account = amazon.account(consented_on=str(datetime.now(UTC).date()))
         with serving(tmp_path, amazon.configuration(accounts={"acme": account})) as running:

@@ -182,7 +182,7 @@ def test_a_revoked_account_turns_red_and_recovers(browser: webdriver.Chrome, tmp
 
 
 def test_another_persons_login_is_refused_unless_insisted(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Reconnected as a user with other profiles, the present login stays until somebody types the account's name."""
+    """A person reconnects as a user with other profiles: the present login stays until the account's name is typed."""
     with rig(tmp_path) as running:
         until(lambda: len(running.account("acme")["profiles"]) == 3)
         other = json.loads(running.control("/control/users", {"user": "second"}))["profiles"]["na"][0]
@@ -329,7 +329,7 @@ def test_nothing_is_nameless_to_a_screen_reader(browser: webdriver.Chrome, tmp_p
 
 @pytest.mark.alone
 def test_a_store_that_is_away_is_shown_at_once(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """The replica goes on alone, and the page says so until the store is back."""
+    """The replica goes on alone, and the page shows it until the store is back."""
     with simulated_amazon() as amazon, redis_server(tmp_path) as server, contextlib.ExitStack() as ending:
         running = Serving(tmp_path / "c.yaml", amazon.configuration(state={"url": server.url, "key": STATE_KEY}))
         ending.callback(running.process.end)

@@ -1,6 +1,6 @@
 """The pictures of the console in docs/: taken of the running program, and still what the page looks like.
 
-`make screenshots` writes them anew.
+`make screenshots` takes them again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADINGS = [
 ]
 MOST_BYTES = 150_000
 MOST_DIFFERING = 0.03
-"""Of all pixels: two runs differ in 0.001 of them, a page without one of its lists in 0.07."""
+"""The share of pixels that may differ: two runs differ in 0.001 of them, a page without one of its lists in 0.07."""
 SHOPS = ("aurora-lamps", "birch-baby", "cedar-desk", "delta-audio", "ember-grill", "fjord-knits", "garnet-pets")
 REVOKED, UNCONNECTED = "harbor-coffee", "indigo-yoga"
 VERDICT = (
@@ -118,13 +118,13 @@ def happen(running: Serving, amazon: SimulatedAmazon, users: dict[str, Any]) -> 
 
 
 def has_counted(state: dict[str, Any]) -> bool:
-    """Whether all of it is in what the console counts: a busy program counts anew only after up to ten seconds."""
+    """Whether the console counts all of it: a busy program counts again only after up to ten seconds."""
     requests = {client["name"]: client["requests"] for client in state["clients"]}
     return bool(state["verdict"]["sentence"] == VERDICT and requests["reporting"] == 30)
 
 
 def open_console(browser: webdriver.Chrome, running: Serving, look: Look) -> None:
-    """The console at a certain moment, for somebody in Berlin."""
+    """Open the console at a certain moment, for a reader in Berlin."""
     look_at(browser, look)
     browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
     browser.execute_cdp_cmd("Emulation.setLocaleOverride", {"locale": "en-GB"})
@@ -167,7 +167,7 @@ def test_the_pictures_in_docs_show_the_console(browser: webdriver.Chrome, tmp_pa
 
 
 def test_an_owner_sees_first_what_needs_them(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Each question has its answer, in words and in the zone of whoever looks."""
+    """Each question has its answer, in words and in the reader's time zone."""
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STEADY.read_text(encoding="utf-8")})
     with agency(tmp_path) as (running, amazon, users):
         happen(running, amazon, users)

@@ -1,4 +1,4 @@
-"""The console's requests in a real browser: who asks, what failed and why, the last requests, and nobody kept out.
+"""The console's requests in a real browser: clients, failures and reasons, the last requests, and accessibility.
 
 Screenshots are written to SCREENSHOTS_DIR, if it is set, for people to look at.
 """
@@ -63,7 +63,7 @@ def last_requests(running: Rig, query: str = "") -> list[dict[str, Any]]:
 
 
 def serious(browser: webdriver.Chrome) -> list[str]:
-    """What axe finds in the page as it is, of those findings that keep somebody out."""
+    """The findings of axe in the present page that would keep a person out."""
     browser.execute_script(require_file(AXE).read_text(encoding="utf-8"))
     found = browser.execute_async_script("""
         axe.run({resultTypes: ["violations"]}).then(
@@ -117,7 +117,7 @@ def test_the_night_shift_sees_who_failed_and_what_to_do(browser: webdriver.Chrom
 
 
 def test_repeated_requests_are_among_the_last(tmp_path: Path) -> None:
-    """Requests that were decided before have no event, and are in the list and in the tables all the same."""
+    """Requests with a remembered decision have no event, and are in the list and in the tables nevertheless."""
     with rig(tmp_path, clients=CLIENTS) as running:
         connection = http.client.HTTPConnection(urlsplit(running.proxy_url).netloc, timeout=PATIENCE)
         for _ in range(20):
@@ -139,8 +139,8 @@ def console_state(running: Rig) -> dict[str, Any]:
     return state
 
 
-def test_the_list_stands_still_while_somebody_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Paused by the keyboard, nothing comes in; let go, what came meanwhile is there."""
+def test_the_list_stays_while_a_person_reads_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Paused by the keyboard, no request comes in; after the release, those that came meanwhile are there."""
     with rig(tmp_path) as running:
         running.until_listed()
         running.get("/v2/profiles")
@@ -221,7 +221,7 @@ def test_throttled_orders_for_reports_are_shown(browser: webdriver.Chrome, tmp_p
 
 
 def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Once, by the page's status; what was there before the page is not news."""
+    """The page's status says it once; failures from before the page are not news."""
     with rig(tmp_path, clients=CLIENTS) as running:
         running.get("/v2/profiles")
         console = Console(browser, running)

@@ -1,4 +1,4 @@
-"""The console while news come in by themselves: what somebody reads, types or has selected stays where it is.
+"""The console while news come in by themselves: what a person reads, types or has selected stays where it is.
 
 News is asked for every two seconds. `refreshed` waits until that has happened so often: no test waits for a time.
 """
@@ -97,7 +97,7 @@ SELECTORS = (
 
 
 def test_a_selection_stays_while_numbers_change(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """What somebody is about to copy is still selected after requests have come in, wherever on the page it is."""
+    """The selected text is still selected after requests have come in, wherever on the page it is."""
     with rig(tmp_path, clients=CLIENTS) as running:
         running.until_listed()
         running.get("/v2/profiles")
@@ -121,7 +121,7 @@ def test_a_selection_stays_while_numbers_change(browser: webdriver.Chrome, tmp_p
 
 
 def test_what_is_read_does_not_move(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Scrolled down in the list of requests, the row that somebody looks at stays where it is as others come in."""
+    """In a scrolled list of requests, the row being read stays where it is as others come in."""
     with rig(tmp_path, clients=CLIENTS) as running:
         console = opened(browser, running)
         place = """
@@ -260,7 +260,7 @@ first.then(() => { window.fetch = real; done(document.getElementById('found').te
 
 
 def test_a_late_answer_to_a_search_shows_nothing(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """What is found belongs to the words that stand in the field, also where an earlier answer comes last."""
+    """The results belong to the words in the field, also if an earlier answer comes last."""
     with rig(tmp_path, clients=CLIENTS) as running:
         opened(browser, running)
         assert browser.execute_async_script(LATE) == "1 found, the first 0 shown."

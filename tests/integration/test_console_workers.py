@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 
 
 def test_each_worker_is_shown_with_what_became_of_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """One is killed: its row has another process, and says so by itself."""
+    """One is killed: its row shows another process without a reload of the page."""
     with rig(tmp_path, workers=2) as running:
         console = Console(browser, running)
         console.open()

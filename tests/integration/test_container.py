@@ -109,7 +109,7 @@ def test_serve_without_an_account_says_what_to_do(image: str) -> None:
     assert "Traceback" not in said
 
 
-def test_serve_does_not_listen_to_everybody_by_accident(image: str) -> None:
+def test_serve_does_not_listen_to_every_host_by_accident(image: str) -> None:
     """A listener beyond loopback, and nothing that says who may call: exit code 2."""
     credentials = {
         "CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -136,7 +136,7 @@ def test_the_demo_serves_and_says_that_it_is_one(demo: Container) -> None:
 
 
 def test_its_root_cannot_be_written(demo: Container) -> None:
-    """Neither the program's files nor the root; nothing at all is writable but what podman itself provides."""
+    """Neither the program's files nor the root can be written: only what podman itself provides."""
     for place in ("/x", "/opt/ads-proxy/x", "/etc/x"):
         assert "Read-only file system" in podman("exec", demo.name, "sh", "-c", f"touch {place} 2>&1 || true")
 
@@ -203,7 +203,7 @@ def _query(port: int, expression: str) -> float | None:
 
 
 def test_compose_brings_the_demo_by_its_profile(image: str, env_file: Path, tmp_path: Path) -> None:
-    """`--profile demo`: profiles without a login, a tool that asks for them, and Prometheus with the rules, reading."""
+    """`--profile demo` starts profiles without a login, a client that asks for them, and Prometheus with the rules."""
     override = tmp_path / "override.yml"
     prometheus = build_prometheus("ads-proxy-test-prometheus", tmp_path)
     override.write_text(f"services: {{prometheus: {{image: {prometheus}}}}}\n", encoding="utf-8")
@@ -276,7 +276,7 @@ def test_compose_serves_with_the_credentials_of_the_environment_file(
         compose.down()
 
 
-def test_the_demo_does_not_start_beside_credentials(image: str, env_file: Path) -> None:
+def test_the_demo_does_not_start_with_credentials(image: str, env_file: Path) -> None:
     """`--profile demo` with credentials in .env: the demo's container says how to leave them out, and ends."""
     env_file.write_text("AMAZON_ADS_CLIENT_ID=amzn1.application-oa2-client.x\n", encoding="utf-8")
     compose = Compose(image, env_file)

@@ -1,6 +1,6 @@
 """The diffs of CONTRIBUTING.md are whole: applied to a copy of the checkout, nothing else has to be touched.
 
-One copy gets all five, since each start of the tools takes seconds.
+One copy gets all five, since each start of the linters takes seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.programs import ROOT
 
-pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs tools on another checkout
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs linters on another checkout
 
 SIZES = {
     "To add a configuration key": (2, 4),
@@ -142,6 +142,6 @@ def test_linter_and_types_find_nothing(changed: tuple[Path, list[str]]) -> None:
 
 
 def test_the_tests_that_notice_a_missing_piece_pass(changed: tuple[Path, list[str]]) -> None:
-    """Those of the pages, the model, the metrics and the command line; and each addition is in force."""
+    """The tests of the pages, the model, the metrics and the command line pass; and each addition is in force."""
     run(changed[0], "-c", IN_FORCE)
     run(changed[0], "-m", "pytest", "--quiet", "--override-ini", "cache_dir=.cache/pytest", *TESTS)

@@ -37,7 +37,7 @@ def touch(one: Area, other: Area) -> bool:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
 def test_no_text_leaves_its_box_or_covers_another(browser: webdriver.Chrome, picture: Path) -> None:
-    """A line of a box is inside of it; labels are on the card, beside boxes and each other."""
+    """A box's line is inside of it; labels are on the card, outside of boxes and of each other."""
     browser.get(f"file://{picture}")
     found = browser.execute_script(GEOMETRY)
     boxes, labels = [area for _, area in found["boxes"]], found["labels"]

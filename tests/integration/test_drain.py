@@ -26,9 +26,9 @@ PROMPT = 0.5
 LONG = 10 * PATIENCE
 """Seconds. Nothing that takes so long has an end within a test."""
 UNHURRIED = {"limits": {"min_body_rate": 0, "header_timeout": LONG, "body_timeout": LONG, "send_timeout": LONG}}
-"""A client may take its time, however slow the machine is."""
+"""Limits without a deadline for clients, however slow the machine is."""
 HALF = bytes(300_000)
-"""Of a request's body. The proxy sends it on: it waits for no more than 256 KiB."""
+"""Half of a request's body. The proxy sends it on: it waits for no more than 256 KiB."""
 
 
 class Asked:
@@ -57,7 +57,7 @@ class Asked:
             self.connection.close()
 
     def until_begun(self) -> None:
-        """Until the head of the answer is here."""
+        """Wait until the response's head is here."""
         assert self._began.wait(PATIENCE), self.failure
 
     def finish(self) -> Asked:
@@ -75,7 +75,7 @@ def connect(netloc: str) -> socket.socket:
 
 
 def is_refused(netloc: str) -> bool:
-    """Whether nobody listens any more."""
+    """Whether the port has no listener any more."""
     with contextlib.suppress(ConnectionRefusedError):
         connect(netloc).close()
         return False
@@ -100,7 +100,7 @@ def test_an_idle_program_waits_for_nobody(amazon: SimulatedAmazon, tmp_path: Pat
             connection.request("GET", path)
             connection.getresponse().read()
         silent = connect(running.netloc)
-        running.until(lambda: running.status()["connections"]["tools"] == 2)
+        running.until(lambda: running.status()["connections"]["clients"] == 2)
         running.process.signal(number)
         assert running.process.wait() == 0
         assert silent.recv(1) == b""
@@ -217,7 +217,7 @@ def test_the_delay_goes_on_accepting_while_unready(amazon: SimulatedAmazon, tmp_
 
 
 def test_the_delay_ends(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Not before its time."""
+    """The port closes no earlier."""
     with serving(tmp_path, amazon.configuration(drain={"delay": 0.5, "timeout": LONG})) as running:
         running.until_ready()
         code, seconds = running.stop()
@@ -234,7 +234,7 @@ def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_p
         in_flight(running, 1)
         with connect(running.netloc) as client, connect(running.netloc) as idle:
             client.sendall(b"GET /v2/profiles HTTP/1.1\r\n")
-            running.until(lambda: running.status()["connections"]["tools"] == 3)
+            running.until(lambda: running.status()["connections"]["clients"] == 3)
             before = amazon.counts()["api_requests"]
             running.process.signal(signal.SIGTERM)
             assert idle.recv(1) == b""
@@ -252,7 +252,7 @@ def test_a_request_that_comes_too_late_is_told_so(amazon: SimulatedAmazon, tmp_p
 
 
 def test_a_second_signal_ends_it(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Somebody presses Ctrl-C twice: the request in flight is cut, and the exit code tells that it was."""
+    """A person presses Ctrl-C twice: the request in flight is cut, and the exit code reports it."""
     with serving(tmp_path, amazon.configuration(drain={"timeout": LONG})) as running:
         running.until_listed()
         stuck = Asked(running, f"/sim/slow?head={LONG}")
@@ -309,7 +309,7 @@ def test_a_kept_alive_tool_that_asks_as_the_program_stops_is_served(amazon: Simu
 
 
 def test_those_whom_the_system_had_accepted_are_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """They connected and asked while the program was held up, and its next step is to stop."""
+    """Clients connected and sent requests while the program was held up, and its next step is to stop."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         running.process.signal(signal.SIGSTOP)
@@ -326,8 +326,8 @@ def test_those_whom_the_system_had_accepted_are_served(amazon: SimulatedAmazon, 
 
 
 def test_no_stop_under_load_resets_a_tool(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Five times: tools that keep their connection and tools that do not meet answers, or nobody who listens. One that
-    was slow itself may find its connection closed."""
+    """Five stops meet clients that keep their connection and clients that do not: they get answers, or find no
+    listener. A slow client may find its connection closed."""
     failures: list[str] = []
     for _ in range(5):
         with serving(tmp_path, amazon.configuration(log={"access": False})) as running:

@@ -1,4 +1,4 @@
-"""A 401 or 403 of Amazon's on the running program: the tool gets it as it is, log and `/status` say why."""
+"""A 401 or 403 of Amazon's on the running program: the client gets it unchanged, log and `/status` have the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_profile_of_nobodys_is_told(tmp_path: Path) -> None:
 
 
 def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
-    """As a 503 with what to do, because no other token can be had."""
+    """The client gets a 503 with advice, because no other token can be had."""
     with rig(tmp_path) as running:
         ready(running)
         running.control("/control/credentials/revoke", {"access_tokens": True})
@@ -67,7 +67,7 @@ def test_a_401_of_a_revoked_account_is_told_as_such(tmp_path: Path) -> None:
     ],
 )
 def test_amazons_words_are_explained(tmp_path: Path, named: str, status: int, words: str) -> None:
-    """Those that people have met."""
+    """The words are those that people have met."""
     with rig(tmp_path) as running:
         ready(running)
         running.control("/control/faults", {"match": {"path": "/sd/campaigns"}, "fault": {"named": named}})

@@ -1,8 +1,8 @@
 """The matrix of faults: each row of docs/development/faults.md that names this file, on the running program and the
 simulator.
 
-A row says what a tool gets while something is wrong, what the program says of itself meanwhile, and that it serves
-again once that is over. The rows here and there are held against each other.
+A row says what a client gets during a fault, what the program reports meanwhile, and that it serves again afterwards.
+The rows here and there are compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ IMPATIENT = {"before_head": {"response_timeout": 3}, "mid_body": {"idle_timeout"
 
 @dataclass(frozen=True)
 class Row:
-    """What goes wrong, and what a tool gets: a status and a slug (empty: it is Amazon's own answer), or `cut`."""
+    """A fault, and what a client gets: a status and a slug (empty: it is Amazon's own answer), or `cut`."""
 
     name: str
     fault: Fault
@@ -191,7 +191,8 @@ def serves_again(running: Serving) -> None:
 
 @pytest.mark.parametrize("row", (*API, *MCP), ids=lambda row: row.name)
 def test_what_tools_ask_for_fails(amazon: SimulatedAmazon, live: Serving, impatient: Impatient, row: Row) -> None:
-    """The tool gets what the row says; it is counted, the program stays ready, and serves as soon as it is over."""
+    """The client gets what the row says; the fault is counted, the program stays ready, and serves as soon as it is
+    over."""
     with impatient(row.fault["hang"]) if "hang" in row.fault else contextlib.nullcontext(live) as running:
         fails_and_serves_again(amazon, running, row)
 
@@ -367,7 +368,7 @@ def test_lwa_is_slow_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_pat
 
 
 def test_lwas_name_does_not_resolve(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """`lwa-no-name-cold`: as if nobody were there."""
+    """The row is `lwa-no-name-cold`: the name has no address."""
     regions = amazon.regions()
     for region in regions.values():
         region["token_url"] = "https://no-such-name.invalid/auth/o2/token"
@@ -381,7 +382,7 @@ def test_lwas_name_does_not_resolve(amazon: SimulatedAmazon, tmp_path: Path) -> 
 
 
 def test_the_page_has_the_rows_that_are_tried() -> None:
-    """Each row that says so is tried here, and each that is tried here is a row."""
+    """Each row that names this file is tried here, and each fault that is tried here is a row."""
     rows = [row for row in page_rows() if "test_faults" in row[-1]]
     told = {name for row in rows for name in re.findall(r"`((?:api|mcp|lwa)-[a-z0-9-]+)`", row[0])}
     told |= set(re.findall(r"`(lwa-[a-z0-9-]+)`", lwa_faults()))

@@ -57,7 +57,7 @@ def start(fleet: Fleet, url: str) -> Serving:
 
 
 def profile(replica: Serving, identifier: str) -> int:
-    """What a tool gets that asks for a profile by its Scope alone."""
+    """The response to a client that asks for a profile by its Scope alone."""
     return replica.get("/sd/campaigns", {"Amazon-Advertising-API-Scope": identifier})[0]
 
 
@@ -104,7 +104,7 @@ def test_what_one_lists_early_all_know_within_a_second(
 def test_a_replica_that_is_killed_while_it_lists_holds_nobody_up(
     amazon: SimulatedAmazon, fleet: Fleet, server: RedisServer
 ) -> None:
-    """It dies with the leases of all regions, while Amazon keeps it waiting; another one lists."""
+    """The replica dies with the leases of all regions, while Amazon keeps it waiting; another one lists."""
     amazon.fault({"delay": 30}, times=3, path="/v2/profiles")
     holder = start(fleet, server.url)
     holder.until(lambda: sum(listings(amazon).values()) == 3)
@@ -116,7 +116,7 @@ def test_a_replica_that_is_killed_while_it_lists_holds_nobody_up(
 
 
 def test_an_emptied_store_costs_one_listing(amazon: SimulatedAmazon, fleet: Fleet, server: RedisServer) -> None:
-    """Those who run go on with what they know; the next one who starts lists, for whoever starts after it."""
+    """Running replicas go on with what they know; the next one that starts lists, for all that start after it."""
     for _ in range(2):
         start(fleet, server.url)
     for replica in fleet.replicas:
@@ -146,7 +146,7 @@ def test_a_replica_that_is_cut_off_lists_for_itself(amazon: SimulatedAmazon, fle
 
 
 def test_damaged_lists_are_told_and_replaced(amazon: SimulatedAmazon, fleet: Fleet, server: RedisServer) -> None:
-    """Whatever somebody put there: who starts then lists anew, and the next one takes that."""
+    """A replica that starts then lists again, whatever the damage, and the next one takes that list."""
     first = start(fleet, server.url)
     first.until(lambda: is_listed(first))
     for key in server.client.keys("{ads-proxy}:profiles:*"):

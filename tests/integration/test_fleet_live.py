@@ -83,8 +83,8 @@ class Fleet:
             replica.process.end()
 
     def until_token_is_shared(self) -> None:
-        """Until all replicas have a newer one: the store has what came with it, and the next one is seconds away. A
-        replica that is killed during its token request may lose the refresh token of the answer."""
+        """Wait until all replicas have a newer token: the store has what came with it, and the next one is seconds
+        away. A replica that is killed during its token request may lose the refresh token of the answer."""
         before = [int(replica.account("acme").get("generation", 0)) for replica in self.replicas]
 
         def shared() -> bool:
@@ -150,7 +150,7 @@ def sign_in(replica: Serving, amazon: SimulatedAmazon) -> None:
 
 
 def test_a_sign_in_at_one_is_served_by_all(fleet: Fleet, server: RedisServer, amazon: SimulatedAmazon) -> None:
-    """With the access token that it brought: nobody asks for another."""
+    """All replicas use the access token that it brought, without another token request."""
     amazon.control("settings", LONG)
     account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
     for _ in range(3):
@@ -163,7 +163,7 @@ def test_a_sign_in_at_one_is_served_by_all(fleet: Fleet, server: RedisServer, am
 
 
 def test_a_holder_that_is_killed_holds_nobody_up(fleet: Fleet, server: RedisServer, amazon: SimulatedAmazon) -> None:
-    """It dies with the lease, while Login with Amazon keeps it waiting; the next one asks."""
+    """The holder dies with the lease, while Login with Amazon keeps it waiting; the next replica asks."""
     account = {"acme": amazon.account()}
     amazon.control("settings", LONG)
     amazon.fault({"delay": 30}, times=1, target="lwa")
@@ -202,7 +202,7 @@ def test_login_with_amazon_in_trouble_is_asked_by_one_at_a_time(
 
 
 def test_the_death_of_redis_is_no_tools_business(fleet: Fleet, server: RedisServer) -> None:
-    """Through its end and its return, empty: every answer is 200, each replica says so, and they share again."""
+    """Through its end and its return, empty, every response is 200, each replica reports it, and they share again."""
     for _ in range(3):
         fleet.start(server.url, {"acme": fleet.amazon.account()})
     for replica in fleet.replicas:
@@ -319,7 +319,7 @@ def test_each_replica_killed_in_turn_costs_the_others_nothing(fleet: Fleet, serv
 def test_what_does_not_fit_the_store_ends_the_start(
     fleet: Fleet, tmp_path: Path, password: str, key: str, words: str
 ) -> None:
-    """With one line that says so, and not what was tried."""
+    """The start ends with one line that names the mismatch, and not the value that was tried."""
     with redis_server(tmp_path, password="the-right-one") as server:
         running = fleet.start(server.url)
         running.until(lambda: serves(running))

@@ -83,18 +83,18 @@ SLOW_HEAD = b"GET /v2/profiles HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 @pytest.mark.alone
 def test_two_thousand_slow_heads_leave_others_served(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Slowloris: each sends a head byte by byte; tools are served while all of them are there."""
+    """Slowloris: each sends a head byte by byte; clients are served while all of them are there."""
     with serving(tmp_path, amazon.configuration(limits={"header_timeout": 600})) as running:
         running.until_listed()
         with connections(running.netloc, MANY, SLOW_HEAD) as slow:
-            running.until(lambda: running.status()["connections"]["tools"] == MANY)
+            running.until(lambda: running.status()["connections"]["clients"] == MANY)
             with Load(running) as load:
                 for attacker in slow:
                     attacker.sendall(b"a")
                 running.until(lambda: load.total > 300)
             assert set(load.statuses) == {200}
             assert not load.failures
-            assert running.status()["connections"]["tools"] >= MANY
+            assert running.status()["connections"]["clients"] >= MANY
 
 
 @pytest.mark.alone
@@ -104,7 +104,7 @@ def test_two_thousand_slow_heads_are_thrown_out(amazon: SimulatedAmazon, tmp_pat
         running.until_listed()
         with connections(running.netloc, MANY, SLOW_HEAD) as slow:
             answers = Counter(map(status_line, slow))
-            running.until(lambda: running.status()["connections"]["tools"] < 50)
+            running.until(lambda: running.status()["connections"]["clients"] < 50)
         assert answers.keys() <= {b"HTTP/1.1 408 ", b""}
         refused = answers[b"HTTP/1.1 408 "]
         assert refused > MANY / 2
@@ -112,14 +112,14 @@ def test_two_thousand_slow_heads_are_thrown_out(amazon: SimulatedAmazon, tmp_pat
 
 
 def status_line(attacker: socket.socket) -> bytes:
-    """Its beginning, with the status; empty if the connection ends without one."""
+    """The beginning of a response, with the status; empty if the connection ends without one."""
     with contextlib.suppress(ConnectionResetError):
         return attacker.recv(13)
     return b""
 
 
 def test_silent_connections_to_the_admin_listener_take_nothing_away(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Five hundred of them: health and metrics answer, tools are served, and most of the silent are gone."""
+    """With five hundred of them health and metrics answer, clients are served, and most of the silent are gone."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         with connections(running.admin, 500) as silent:
@@ -134,7 +134,7 @@ def test_silent_connections_to_the_admin_listener_take_nothing_away(amazon: Simu
 
 @contextlib.contextmanager
 def hostile(running: Serving, count: int) -> Iterator[list[socket.socket]]:
-    """Connections of attackers. A tool is served while they are still there."""
+    """Connections of attackers. A client is served while they are still there."""
     with connections(running.netloc, count) as attackers:
         yield attackers
         assert running.get("/v2/profiles")[0] == 200
@@ -196,7 +196,7 @@ def pipelined_requests(running: Serving) -> None:
 
 
 def pipelined_refusals(running: Serving) -> None:
-    """The same with requests that the proxy answers itself."""
+    """Connections with pipelined requests that the proxy answers itself."""
     with hostile(running, 1) as (attacker,):
         attacker.settimeout(3.0)
         with contextlib.suppress(OSError):
@@ -212,7 +212,7 @@ def pipelined_behind_a_slow_one(running: Serving) -> None:
 
 
 def slow_readers(running: Serving) -> None:
-    """A hundred tools ask for 50 MB each and read nothing."""
+    """A hundred clients ask for 50 MB each and read nothing."""
     with hostile(running, 100) as attackers:
         for attacker in attackers:
             attacker.sendall(b"GET /sim/bytes/50000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -221,7 +221,7 @@ def slow_readers(running: Serving) -> None:
 
 
 def uploads_nobody_reads(running: Serving) -> None:
-    """Bodies that come back as answers, which are never read: both directions stand still."""
+    """Bodies that come back as responses, which are never read: both directions hang."""
     with hostile(running, 40) as attackers:
         for attacker in attackers:
             attacker.sendall(b"POST /sim/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n")
@@ -268,7 +268,7 @@ def drain(attacker: socket.socket) -> None:
 
 
 def settle(running: Serving) -> None:
-    """Until the program's memory no longer grows."""
+    """Wait until the program's memory no longer grows."""
     last = 0
 
     def is_still() -> bool:
@@ -303,7 +303,7 @@ ATTACKS: tuple[tuple[Callable[[Serving], None], int], ...] = (
 def test_memory_stays_bounded(
     amazon: SimulatedAmazon, tmp_path: Path, attack: Callable[[Serving], None], most: int
 ) -> None:
-    """The program's greatest size under the attack is within bounds, and a tool is served during and after it."""
+    """The program's greatest size under the attack is within bounds, and a client is served during and after it."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         assert running.get("/v2/profiles")[0] == 200
@@ -323,7 +323,7 @@ def test_memory_stays_bounded(
         finally:
             over.set()
             watching.join()
-        print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {load.total} beside")
+        print(f"{attack.__name__}: {before / MIB:.0f} MiB before, at most {peak / MIB:.0f} MiB, {load.total} requests")
         assert (peak - before) / MIB < most
         assert load.statuses.keys() == {200}
         assert not load.failures

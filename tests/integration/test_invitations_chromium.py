@@ -24,13 +24,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command beside the running proxy."""
+    """Run a command with the running proxy."""
     command = ready(*arguments, "--config", str(tmp_path / "proxy.yaml"))
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def test_an_invited_person_connects_the_account(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """From the link over Amazon's page to "Done"; tools are served, the link is used, nothing else was reachable."""
+    """The person goes from the link over Amazon's page to "Done"; clients are served, the link is used, nothing else
+    was reachable."""
     port = free_port()
     url = f"http://localhost:{port}"
     invites = {"listen": f"127.0.0.1:{port}", "url": url, "sender": "Example Ltd"}

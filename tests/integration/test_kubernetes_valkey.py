@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def port(made: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[int]:
-    """Of the server with the StatefulSet's arguments; its directories are here."""
+    """The port of a server with the StatefulSet's arguments; its directories are here."""
     for name, text in made["valkey"].items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     [container] = _stateful_set()["spec"]["template"]["spec"]["containers"]

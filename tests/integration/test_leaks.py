@@ -37,7 +37,7 @@ def canary(kind: str) -> str:
 
 
 def spellings(secret: str) -> set[bytes]:
-    """How a text can stand in an output."""
+    """The forms in which an output can hold a text."""
     plain = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
     inner = {base64.b64encode(b"x" * shift + secret.encode())[4:-4] for shift in range(3)}
     return {text.encode() for text in plain} | {text for text in inner if len(text) > 12}
@@ -341,7 +341,7 @@ def test_a_configuration_that_is_refused_shows_no_secret(amazon: SimulatedAmazon
 
 
 def test_the_demos_child_does_not_inherit_real_credentials() -> None:
-    """Somebody tries the demo in a shell that holds the real thing: the simulator's environment has nothing of it."""
+    """The demo runs in a shell that holds the real credentials: the simulator's environment has none of them."""
     hunt = Hunt({"secret": canary("secret"), "token": canary("token"), "admin": canary("admin")})
     ports = [free_port(), free_port()]
     options = ("--listen", f"127.0.0.1:{ports[0]}", "--admin-listen", f"127.0.0.1:{ports[1]}")

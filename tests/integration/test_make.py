@@ -31,7 +31,7 @@ NOT_COPIED = shutil.ignore_patterns(
 
 
 def _environ(**more: str) -> dict[str, str]:
-    """This machine's environment without what an outer make or virtual environment put there."""
+    """This machine's environment without variables of an outer make or virtual environment."""
     outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VIRTUAL_ENV", "PYTHONPATH")
     kept = {
         name: value
@@ -105,7 +105,7 @@ def test_install_has_exactly_what_the_lock_names(clone: Path) -> None:
 
 
 def test_a_second_install_does_nothing(clone: Path) -> None:
-    """Where all is up to date, make says so and runs nothing."""
+    """With everything up to date, make prints that and runs nothing."""
     result = _make(clone, "install")
     assert result.returncode == 0
     assert "Nothing to be done" in result.stdout
@@ -149,7 +149,7 @@ def test_run_with_a_configuration_serves_that(clone: Path, tmp_path: Path) -> No
 
 
 def test_an_old_python_is_named(clone: Path, tmp_path: Path) -> None:
-    """A python3 that is too old: one line that says so, before anything is made."""
+    """A python3 that is too old causes one line with its version, before anything is made."""
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\ncase "$*" in *--version*) echo Python 3.9.2;; *) exit 1;; esac\n', encoding="utf-8")
     old.chmod(0o755)

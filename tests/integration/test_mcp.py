@@ -73,7 +73,7 @@ class Hosted:
         return found
 
     def replace_token(self) -> None:
-        """Has another one minted and used. Two of these, and the one before has expired."""
+        """Get and use another token. Two of these, and the one before has expired."""
         before = self.proxy.account(flows.ACCOUNT)["generation"]
         url = f"{self.proxy.admin}/console/accounts/{flows.ACCOUNT}/refresh"
         assert fetch(url, b"", {"X-Ads-Proxy-Console": "1"})[0] == 200
@@ -81,7 +81,8 @@ class Hosted:
         self.proxy.control("/control/clock", {"advance": 0.6 * LIFETIME})
 
     def outlast_a_silent_body(self) -> None:
-        """Until the proxy has cut off an answer that was silent for too long, and for less long than the stream is."""
+        """Wait until the proxy has cut off a response that was silent for too long, and for less long than the stream
+        is."""
         fault = {"hang": "mid_body", "abort_after": 1}
         self.proxy.control("/control/faults", {"match": {"path": "/silent"}, "fault": fault})
         with pytest.raises(http.client.IncompleteRead):

@@ -138,7 +138,7 @@ def is_asked(tmp_path: Path, _: SimulatedAmazon) -> bool:
 
 
 def is_made(tmp_path: Path, amazon: SimulatedAmazon) -> bool:
-    """Amazon has made reports, and nobody knows their ids: the answers hang."""
+    """Amazon has made reports whose ids are still unknown: the answers hang."""
     return made(amazon) == 2
 
 
@@ -299,7 +299,7 @@ def test_a_run_gets_over_trouble(
 
 
 def test_a_failing_profile_keeps_its_rows(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is marked, whoever looks, and the others are renewed."""
+    """The failing profile is marked for every reader, and the others are renewed."""
     profiles = amazon.facts["profiles"]["na"][:2]
     amazon.control("settings", {"strict_reports": True})
     with serving(tmp_path, configuration(amazon, tmp_path, profiles=profiles)) as running:
@@ -322,7 +322,7 @@ def test_a_failing_profile_keeps_its_rows(amazon: SimulatedAmazon, tmp_path: Pat
 
 
 def test_a_restart_runs_nothing_twice(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """And a stop during a run waits for nothing."""
+    """A stop during a run waits for nothing."""
     profiles = amazon.facts["profiles"]["na"][:1]
     given = {**configuration(amazon, tmp_path, profiles=profiles), "drain": {"timeout": 10 * PATIENCE}}
     with serving(tmp_path, given) as running:
@@ -382,7 +382,7 @@ def test_a_reload_adds_and_removes_reports(amazon: SimulatedAmazon, tmp_path: Pa
 
 
 def test_two_programs_on_one_folder_run_a_report_once(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Also without a store that they share; when one ends, the other takes over."""
+    """They do so without a shared store as well; when one ends, the other takes over."""
     profiles = amazon.facts["profiles"]["na"][:1]
     given = configuration(amazon, tmp_path, profiles=profiles, every="31d")
     amazon.control("settings", {"report_pending": 600})
@@ -404,7 +404,7 @@ def in_fleet(given: dict[str, Any], server: RedisServer, tmp_path: Path, folder:
 
 
 def test_one_replica_of_a_fleet_runs_a_report(amazon: SimulatedAmazon, tmp_path: Path, server: RedisServer) -> None:
-    """Also if each has a folder of its own; killed during a run, another one takes over."""
+    """The same holds if each has a folder of its own; killed during a run, another one takes over."""
     server.client.flushall()
     profiles = amazon.facts["profiles"]["na"][:1]
     given = configuration(amazon, tmp_path, profiles=profiles, every="31d")
@@ -443,7 +443,8 @@ def memory_of(pid: int) -> int:
 
 
 def programs_of(pid: int) -> Iterator[int]:
-    """Those that a process started. One that only begins is still a copy of it, whose memory is the process's own."""
+    """The programs that a process started. One that only begins is still a copy of it, whose memory is the process's
+    own."""
     own = Path(f"/proc/{pid}/cmdline").read_bytes()
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         with contextlib.suppress(OSError):  # it has ended
@@ -453,7 +454,7 @@ def programs_of(pid: int) -> Iterator[int]:
 
 @pytest.mark.long
 def test_many_rows_take_no_more_memory(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """They pass through, a row at a time."""
+    """The rows pass through, one at a time."""
     profiles = amazon.facts["profiles"]["na"][:1]
     amazon.control("settings", {"report_rows": ROWS // 10})
     given = configuration(amazon, tmp_path, profiles=profiles, days=10)

@@ -72,7 +72,7 @@ def shell(text: str, place: Path) -> str:
 
 
 def test_the_order_of_the_page_is_one(tmp_path: Path) -> None:
-    """Of version 1."""
+    """The page has an order of version 1."""
     (block,) = blocks("named-reports", "json")
     (tmp_path / "order.json").write_text(block)
     assert isinstance(read_order_file(tmp_path / "order.json"), Version1Template)
@@ -90,7 +90,7 @@ def test_the_configuration_of_the_page_is_valid(tmp_path: Path) -> None:
 
 
 def test_curl_reads_the_table(proxy: Rig, tmp_path: Path) -> None:
-    """As the page's first command does."""
+    """The command is the page's first."""
     require_program("curl")
     command = blocks("named-reports", "sh", proxy)[1]
     rows = [*csv.DictReader(io.StringIO(shell(command, tmp_path)))]
@@ -138,7 +138,7 @@ def test_the_seed_of_dbt_is_downloaded_and_survives_an_error(proxy: Rig, tmp_pat
 
 
 def test_the_script_of_google_sheets_fills_the_sheet(proxy: Rig, tmp_path: Path) -> None:
-    """With ids as text; its surroundings are stood in for, the request is real."""
+    """The sheet has ids as text; the script's surroundings are replaced, the request is real."""
     node = require_program("node")
     require_program("curl")
     (block,) = blocks("clients/google-sheets", "js", proxy)
@@ -152,7 +152,7 @@ def test_the_script_of_google_sheets_fills_the_sheet(proxy: Rig, tmp_path: Path)
 
 
 def test_the_client_of_a_sheet_is_valid(tmp_path: Path) -> None:
-    """It reads one report and nothing else."""
+    """The client reads one report and nothing else."""
     (block,) = blocks("clients/google-sheets", "yaml")
     accounts = "accounts: {acme: {client_id: x, client_secret: s}}\n"
     (tmp_path / "proxy.yaml").write_text(accounts + block.replace("…", "ab" * 32))

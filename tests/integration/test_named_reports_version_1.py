@@ -90,7 +90,7 @@ def assert_as_the_simulator_has_it(result: Result, rows: list[dict[str, str]], p
 
 
 def test_all_files_of_all_profiles_become_one_table(strict: SimulatedAmazon, tmp_path: Path) -> None:
-    """Of an ads account in two countries, each profile has the rows of its own, although both are on one bill."""
+    """For an ads account in two countries, each profile has the rows of its own, although both are on one bill."""
     with serving(tmp_path, in_version_1(strict, tmp_path)) as running:
         result = result_of(running, tmp_path)
         assert_as_the_simulator_has_it(result, rows_of(tmp_path), list(COUNTRIES))
@@ -121,7 +121,7 @@ def test_a_region_that_cannot_be_listed_adds_no_rows_of_it(strict: SimulatedAmaz
 
 
 def test_a_profile_without_an_ads_account_is_stale(strict: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is never ordered; the others are."""
+    """The profile is never ordered; the others are."""
     with serving(tmp_path, in_version_1(strict, tmp_path, profiles=[CA, WITHOUT])) as running:
         result = result_of(running, tmp_path)
         assert_as_the_simulator_has_it(result, rows_of(tmp_path), [CA])
@@ -185,7 +185,7 @@ def test_a_run_gets_over_trouble(
 
 
 def test_a_file_that_never_comes_keeps_the_rows_of_before(strict: SimulatedAmazon, tmp_path: Path) -> None:
-    """Not a table without its rows, and not one of the other files alone."""
+    """The table is neither without the file's rows nor one of the other files alone."""
     with serving(tmp_path, in_version_1(strict, tmp_path, profiles=[US, UK])) as running:
         first = result_of(running, tmp_path)
         strict.fault({"abort": "mid_body", "abort_after": 100}, None, target="s3", path="*/part-1.json.gz")
@@ -247,7 +247,7 @@ def test_a_killed_run_continues_and_orders_nothing_twice(
 
 
 def test_an_order_whose_answer_was_not_read_is_made_again(strict: SimulatedAmazon, tmp_path: Path) -> None:
-    """Version 1 tells of no duplicate: two reports are made, and the rows of one are taken."""
+    """Version 1 reports no duplicates: two reports are made, and the rows of one are taken."""
     given = in_version_1(strict, tmp_path, profiles=[US, UK])
     strict.fault({"hang": "mid_head"}, 2, path="/adsApi/v1/create/reports")
     with serving(tmp_path, given) as running:

@@ -15,7 +15,7 @@ import pytest
 from tests.support.running import SimulatedAmazon, serving
 
 SILENT = "127.53.53.53"
-"""Of this machine alone; nobody else uses it."""
+"""An address of this machine alone that no other program uses."""
 
 
 def _may_mount() -> bool:

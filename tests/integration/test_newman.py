@@ -1,6 +1,6 @@
 """Amazon's own Postman collection, run by newman through the proxy, without keys and with one.
 
-The collection lies beside the project as data to test with; where it does not, these tests are skipped.
+The collection lies next to the project as data to test with; where it does not, these tests are skipped.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def keyed(runs: dict[str, Run]) -> Run:
 
 @pytest.fixture(params=["keyless", "keyed"])
 def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
-    """Each of the two."""
+    """Run the collection in each of the two ways."""
     return runs[request.param]
 
 
@@ -105,7 +105,7 @@ def test_everything_else_arrives_as_it_was_sent(keyless: Run) -> None:
 
 
 def test_with_keys_too_all_arrives_as_it_was_sent(keyed: Run) -> None:
-    """But for the requests to which the collection adds no authorization, which are refused."""
+    """All requests do, except those to which the collection adds no authorization, which are refused."""
     sent = [record for record in keyed.sent() if "authorization" in {name.lower() for name, _ in record["headers"]}]
     assert len(sent) > 200
     assert [passed(record) for record in keyed.forwarded()] == [passed(record) for record in sent]

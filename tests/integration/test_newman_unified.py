@@ -1,6 +1,6 @@
 """Amazon's collection of the unified API, run by newman through the proxy, without keys and with one.
 
-It is run where it lies beside the project; one in its form, made from Amazon's specifications, is run everywhere.
+It is run where it lies next to the project; one in its form, made from Amazon's specifications, is run everywhere.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def runs(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture(params=["keyless", "keyed", "unset"])
 def run(runs: dict[str, Run], request: pytest.FixtureRequest) -> Run:
-    """Each of the three, of each collection."""
+    """Run each collection in each of the three ways."""
     return runs[request.param]
 
 
@@ -94,7 +94,7 @@ def test_everything_else_arrives_as_it_was_sent(way: str, runs: dict[str, Run]) 
 
 
 def test_empty_headers_count_as_none(runs: dict[str, Run]) -> None:
-    """Where the collection sends empty ids, none arrives but a default one, and all else as it was sent."""
+    """If the collection sends empty ids, only a default one arrives, and all else arrives unchanged."""
     unset = runs["unset"]
     arrived = unset.forwarded()
     names = (SCOPE.lower(), ACCOUNT_ID.lower())

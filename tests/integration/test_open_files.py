@@ -1,4 +1,5 @@
-"""No file can be opened any more: requests get an error that says so, nothing breaks, and all is well afterwards."""
+"""No file can be opened any more: requests get an error that explains it, nothing breaks, and all is well
+afterwards."""
 
 from __future__ import annotations
 
@@ -26,13 +27,14 @@ def ask(client: http.client.HTTPConnection) -> tuple[int, str]:
 
 
 def test_a_program_out_of_files_says_so_and_recovers(tmp_path: Path) -> None:
-    """Somebody holds all: 502 with what to do, for the first request already; served as soon as they are free."""
+    """An attacker holds all files: the first request already gets 502 with advice; requests are served as soon as files
+    are free."""
     with simulated_amazon() as amazon, serving(tmp_path, amazon.configuration(), open_files=FILES) as running:
         running.until_listed()
         opened = Path(f"/proc/{running.process.pid}/fd")
         client = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
         client.connect()
-        running.until(lambda: running.status()["connections"]["tools"] == 1)
+        running.until(lambda: running.status()["connections"]["clients"] == 1)
         host, port = running.admin.removeprefix("http://").split(":")
         with contextlib.closing(client), contextlib.ExitStack() as held:
             for _ in range(FILES):

@@ -15,7 +15,7 @@ from tests.support.running import serving, simulated_amazon
 pytestmark = pytest.mark.integration
 BATCHES = batches()
 RELOADED = [batch for number, batch in enumerate(BATCHES) if number % 4 in (0, 3) and batch.text is not None]
-"""Those that a running program reads: of each shape one of the two. The others meet a program that starts.
+"""The batches that a running program reads: of each shape one of the two. The others meet a program that starts.
 
 tests/config/test_planted.py tries every place one by one.
 """

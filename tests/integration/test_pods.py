@@ -43,7 +43,7 @@ class Pod:
     image: str
     manifest: dict[str, Any]
     place: Path
-    """Of the volumes."""
+    """A pod's volumes."""
 
     def answer(self, path: str, port: int) -> str:
         """What another container of the pod is answered on its loopback: a status, and the body."""
@@ -125,18 +125,18 @@ def test_it_lives_and_waits_for_its_token(pod: Pod) -> None:
 
 
 def test_a_tool_of_the_pod_is_answered_on_loopback(pod: Pod) -> None:
-    """Beside the sidecar it needs no key, and hears that there is no token; the shared one asks for a key first."""
+    """The sidecar asks for no key, and answers that there is no token; the shared proxy asks for a key first."""
     assert pod.answer("/v2/profiles", 8080)[:3] == {"sidecar": "503", "shared": "401"}[pod.base]
 
 
 def test_the_sidecar_keeps_state_on_its_volume(pod: Pod) -> None:
-    """In a directory of its own, which nobody else can read."""
+    """The state is in a directory of its own, which no other user can read."""
     if pod.base == "sidecar":
         assert [path.stat().st_mode & 0o777 for path in (pod.place / "ads-proxy-state").iterdir()] == [0o700]
 
 
 def test_only_the_shared_one_looks_for_a_store(pod: Pod) -> None:
-    """It says that its store is away, where it would not if the image's own `memory:` were in force."""
+    """The shared one reports that its store is away; with the image's own `memory:` it would not."""
 
     def is_degraded() -> bool:
         return "\nads_proxy_state_degraded 1" in pod.answer("/metrics", 8081)

@@ -69,7 +69,8 @@ class Prism:
         self._asked, self._told = self._child.stdin, self._child.stdout
 
     def serve(self, port: int, document: Path) -> None:
-        """Serve a file in place of the port's last one. All connections to that one are closed on both sides then."""
+        """Serve a file on the port instead of the last one. All connections to that one are closed on both sides
+        then."""
         asked = f"{port} {document}\n"
         self._asked.write(asked)
         self._asked.flush()
@@ -113,13 +114,13 @@ def test_every_operation_is_accepted(trial: Trial) -> None:
 
 
 def test_the_judge_is_strict(trial: Trial) -> None:
-    """The same requests, sent to Prism without the proxy, are refused for their headers nearly all."""
+    """Sent to Prism without the proxy, nearly all of the requests are refused for their headers."""
     refused = [verdict for verdict in trial.without if verdict.faults]
     assert len(refused) > OPERATIONS * 0.9
 
 
 def test_every_request_reached_the_judge(trial: Trial) -> None:
-    """None was answered by the proxy itself, and Prism knew each operation."""
+    """The proxy answered none itself, and Prism knew each operation."""
     statuses = Counter(verdict.status for verdict in trial.through)
     assert not {404, 405, 502, 503, 504} & statuses.keys()
 

@@ -43,13 +43,13 @@ def listed(running: Serving) -> dict[str, list[str]]:
 
 
 def last_request(amazon: SimulatedAmazon) -> dict[str, Any]:
-    """The newest request of a tool; the proxy's own lists may be read at any time."""
+    """The newest request of a client; the proxy's own lists may be read at any time."""
     seen: list[dict[str, Any]] = amazon.look("requests", listener="api", last=1000)
     return next(each for each in reversed(seen) if each["target"] == OPERATION)
 
 
 def test_each_of_120_profiles_reaches_its_own_host(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """A tool that sends nothing but a Scope is answered by the right region, for every profile there is."""
+    """A client that sends nothing but a Scope is answered by the right region, for every profile there is."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         before = amazon.counts()["api_by_region"]

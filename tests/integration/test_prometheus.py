@@ -1,6 +1,6 @@
 """Debian's Prometheus, with the project's own configuration, scrapes the running proxy and answers the dashboard.
 
-Two things differ from the project's files: targets.yml, as it does for everybody, and a scrape every second.
+Two things differ from the project's files: targets.yml, as in every installation, and a scrape every second.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def scrape_often(settings: Path) -> None:
-    """So that nobody waits for the third scrape."""
+    """Scrape often, so that no test waits long for the third scrape."""
     text, changed = re.subn(r"(?m)^(  scrape_interval:) \S+", r"\1 1s", settings.read_text())
     assert changed == 1
     settings.write_text(text)
@@ -219,7 +219,7 @@ def test_the_values_are_those_of_the_proxy(scene: Scene) -> None:
 
 
 def test_prometheus_counts_what_the_tools_saw(scene: Scene) -> None:
-    """requests_total, by status, approaches the answers that the tools counted."""
+    """The counter requests_total, by status, approaches the responses that the clients counted."""
     until(lambda: scene.sent.get(200, 0) > 20)
     before = dict(scene.sent)
 

@@ -79,7 +79,7 @@ def lease_end(server: RedisServer) -> int:
 
 
 async def test_through_tls(tmp_path: Path) -> None:
-    """The server is who the authority says; without the authority it is nobody."""
+    """The server is the one that the authority certifies; without the authority it is not trusted."""
     authority = Authority(tmp_path)
     authority.context("127.0.0.1")
     pair = str(tmp_path / "127.0.0.1.pem")
@@ -116,7 +116,7 @@ async def test_a_failover_is_followed(tmp_path: Path) -> None:
 
 
 async def test_a_name_that_sentinel_does_not_know_is_trouble(tmp_path: Path) -> None:
-    """It may be there later."""
+    """The name may be known later."""
     with contextlib.ExitStack() as ending:
         primary = ending.enter_context(redis_server(tmp_path))
         ending.enter_context(redis_server(tmp_path, "--replicaof", "127.0.0.1", str(primary.port)))

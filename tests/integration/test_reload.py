@@ -136,7 +136,7 @@ def test_a_file_that_is_half_written_is_no_failure(amazon: SimulatedAmazon, tmp_
 
 
 def test_a_missing_secret_file_is_tried_until_it_is_there(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """The configuration names a file in a directory that nobody watches yet; when it comes, it is used by itself."""
+    """The configuration names a file in an unwatched directory; when it comes, it is used without a restart."""
     late = tmp_path / "elsewhere" / "refresh"
     accounts = two_accounts(amazon)
     token = accounts["globex"]["refresh_token"]
@@ -154,8 +154,8 @@ def test_a_missing_secret_file_is_tried_until_it_is_there(amazon: SimulatedAmazo
         assert running.status()["config"]["problems"] == []
 
 
-def test_a_client_that_is_added_may_knock_at_once(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """With the first client the proxy asks for keys; without it, it trusts every local caller again."""
+def test_a_client_that_is_added_is_admitted_at_once(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """With the first client the proxy asks for keys; without it, it trusts every local client again."""
     key = "a-key-that-nobody-guesses"
     client = {"name": "reporting", "key_sha256": hashlib.sha256(key.encode()).hexdigest(), "methods": ["GET"]}
     with serving(tmp_path, amazon.configuration()) as running:
@@ -196,7 +196,7 @@ def test_turning_tls_on_waits_for_a_restart(amazon: SimulatedAmazon, tmp_path: P
         running.write(amazon.configuration(tls=certificate))
         running.until(lambda: running.status()["config"]["needs_restart"] == ["tls"])
         assert running.get("/v2/profiles")[0] == 200
-        assert running.status()["tools_url"].startswith("http://")
+        assert running.status()["clients_url"].startswith("http://")
 
 
 def make_certificate(folder: Path, name: str) -> dict[str, str]:
@@ -282,7 +282,8 @@ def test_pooled_connections_survive_and_long_answers_go_on(amazon: SimulatedAmaz
 
 
 def reload_under_load(amazon: SimulatedAmazon, tmp_path: Path, times: int) -> None:
-    """Reload so often, each with another change, while tools ask without pause; all must be answered well."""
+    """Reload so often, each time with another change, while clients send requests without pause; all must be answered
+    well."""
     accounts = two_accounts(amazon)
     both = amazon.configuration(accounts=accounts, log={"access": False})
     with serving(tmp_path, both) as running:
@@ -318,7 +319,7 @@ def test_many_reloads_under_load_drop_no_request(amazon: SimulatedAmazon, tmp_pa
 
 @pytest.mark.soak
 def test_a_thousand_reloads_under_load_drop_no_request(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """The same, a thousand times."""
+    """The reloads run a thousand times."""
     reload_under_load(amazon, tmp_path, 1000)
 
 

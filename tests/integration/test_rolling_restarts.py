@@ -149,7 +149,7 @@ def test_no_request_is_lost_over_six_restarts(tmp_path: Path, balancer: str) -> 
 @pytest.mark.soak
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_none_of_40_000_requests_is_lost_over_six_restarts(tmp_path: Path, balancer: str) -> None:
-    """The same, for longer."""
+    """The restarts run under load for longer."""
     started = time.monotonic()
     with simulated_amazon() as amazon:
         outcomes = restarted(tmp_path, amazon, balancer, 40_000)

@@ -51,7 +51,7 @@ def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def ended_process(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """The same of a whole command line."""
+    """Run a whole command line to its end."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("ADS_PROXY_", "AMAZON_ADS_"))
     }
@@ -67,7 +67,7 @@ def ended_process(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_command_reaches_amazon_and_its_exit_code_is_ours(tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """It is started once the proxy is ready, finds it, and writes to its own standard output alone."""
+    """The command starts once the proxy is ready, finds it, and writes to its own standard output alone."""
     asking = (sys.executable, "-c", ASK, "GET", "/v2/profiles", "7")
     result = ended_process(*PROGRAM, *configured(tmp_path, amazon), "--", *asking)
     told = json.loads(result.stdout)
@@ -96,7 +96,8 @@ READ_BOTH = "cat /proc/$$/environ > /dev/null; echo $?; cat /proc/$PPID/environ 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_command_cannot_read_the_proxys_memory(tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """It reads its own environment, and not that of the proxy, which holds secrets; both have the same user."""
+    """The command reads its own environment, and not that of the proxy, which holds secrets; both have the same
+    user."""
     result = ended_process(*WITHOUT_POWERS, *PROGRAM, *configured(tmp_path, amazon), "--", "bash", "-c", READ_BOTH)
     assert (result.returncode, result.stdout) == (0, "0\n1\n"), result.stderr
 
@@ -117,7 +118,8 @@ print(status("/status"), status("/readyz"))
 
 
 def test_a_command_cannot_use_the_admin_listener(tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """It has a key of this run, which nobody gets, also where the configuration has none; health needs no key."""
+    """The listener has a key of this run that is never shown, even without one in the configuration; health needs no
+    key."""
     log = tmp_path / "proxy.log"
     result = ended(*configured(tmp_path, amazon), "--log", log, "--", sys.executable, "-c", ASK_ADMIN, log)
     assert (result.returncode, result.stdout) == (0, "401 200\n"), result.stderr
@@ -144,7 +146,7 @@ def test_a_command_that_cannot_be_run_is_told(tmp_path: Path, amazon: SimulatedA
 
 
 def test_an_account_that_cannot_serve_starts_no_command(tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """The line says why, without waiting for what only a person can mend."""
+    """The line has the reason, without waiting for what only a person can fix."""
     account = amazon.account(refresh_token="Atzr|nobody-knows-this-one")
     result = ended(*configured(tmp_path, amazon, accounts={"acme": account}), "--", "echo", "started")
     assert (result.returncode, result.stdout) == (1, "")

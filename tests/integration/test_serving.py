@@ -74,7 +74,7 @@ def test_what_serve_refuses_is_what_check_finds(tmp_path: Path, case: str) -> No
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_log_suggests_commands_that_can_be_typed(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
-    """They carry the `--config` of `serve`, also those of a worker; the response to a client does not."""
+    """The commands carry the `--config` of `serve`, also those of a worker; the response to a client does not."""
     account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
     with serving(tmp_path, amazon.configuration(accounts={"acme": account}, workers=workers)) as running:
         command = f"`ads-proxy login acme --config {tmp_path / 'proxy.yaml'}`"
@@ -97,7 +97,7 @@ def test_a_second_instance_does_not_get_the_first_ones_port(amazon: SimulatedAma
 
 
 def test_an_address_of_another_machine_is_one_line(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """192.0.2.1 is nobody's (RFC 5737): exit code 1 and a sentence."""
+    """The address 192.0.2.1 belongs to no machine (RFC 5737): exit code 1 and a sentence."""
     configuration = amazon.configuration(listen="192.0.2.1:8080", allow_unauthenticated=True)
     code, text = fail_to_serve(tmp_path, configuration)
     assert code == 1
@@ -160,7 +160,7 @@ def test_health_pages_tell_started_alive_and_ready_apart(amazon: SimulatedAmazon
 
 
 def test_answers_and_log_lines_carry_one_request_id(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """A client's own X-Request-Id comes back, and stands in the one line of the request."""
+    """A client's own X-Request-Id comes back, and is in the one line of the request."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_ready()
         running.get("/v2/profiles?token=private", {"X-Request-Id": "order-66"})
@@ -187,10 +187,11 @@ def test_too_few_open_files_are_said_and_kept_to(amazon: SimulatedAmazon, tmp_pa
     with serving(tmp_path, amazon.configuration(limits=limits), open_files=256) as running:
         assert any("64 client connections" in note for note in running.started["notes"])
         host, port = running.netloc.split(":")
-        running.until(lambda: running.status()["connections"]["tools"] == 0)  # the one that saw it ready may be closing
+        # The connection that saw the proxy ready may be closing.
+        running.until(lambda: running.status()["connections"]["clients"] == 0)
         held = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(64)]
         try:
-            running.until(lambda: running.status()["connections"]["tools"] == 64)
+            running.until(lambda: running.status()["connections"]["clients"] == 64)
             with socket.create_connection((host, int(port)), PATIENCE) as one_more:
                 assert one_more.recv(4096).startswith(b"HTTP/1.1 503 ")
         finally:

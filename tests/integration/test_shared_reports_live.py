@@ -60,7 +60,7 @@ def ready(running: Serving) -> None:
 
 
 def test_without_the_section_identical_orders_get_425(tmp_path: Path) -> None:
-    """As from Amazon itself."""
+    """The second order gets the 425 that Amazon itself answers."""
     with simulated_amazon() as amazon, started(amazon, tmp_path) as running:
         ready(running)
         body = json.dumps(ORDER).encode()
@@ -117,7 +117,7 @@ def test_a_restart_knows_the_unfinished_reports(tmp_path: Path) -> None:
 
 
 def test_an_order_of_a_killed_worker_holds_up_no_other(tmp_path: Path) -> None:
-    """It reached Amazon, and nobody gets its answer: the next one gets a report."""
+    """The order reached Amazon, and its answer is lost: the next one gets a report."""
     with simulated_amazon() as amazon, started(amazon, tmp_path, workers=2, reports=REUSE) as running:
         ready(running)
         until(lambda: running.metric("workers", state="serving") == 2)

@@ -143,7 +143,7 @@ def serve_and_end(tmp_path: Path, running: dict[str, Any]) -> tuple[int, str]:
 def test_a_wrong_or_missing_state_key_refuses_to_start(
     amazon: SimulatedAmazon, tmp_path: Path, second: str | None
 ) -> None:
-    """It ends with one line that says what to do, and leaves the state as it is, which the right key still opens."""
+    """The start ends with one line of advice, and leaves the state as it is, which the right key still opens."""
     directory = tmp_path / "state"
     amazon.control("settings", {"rotation": "at_once"})
 
@@ -199,7 +199,8 @@ def remount(disk: Path, how: str) -> None:
 def test_a_disk_that_takes_nothing_is_told_and_loses_nothing(
     amazon: SimulatedAmazon, tmp_path: Path, trouble: str
 ) -> None:
-    """Rotated tokens stay in memory, shown as unpersisted, while requests are served; mended, the newest is kept."""
+    """Rotated tokens stay in memory, shown as unpersisted, while requests are served; once the disk works, the newest
+    is kept."""
     amazon.control("settings", {"rotation": "at_once", "access_token_lifetime": 4})
     with tiny_disk(tmp_path / "disk") as disk:
         settings = amazon.configuration(state={"url": f"file:{disk}"})
@@ -272,7 +273,7 @@ def test_a_new_secret_file_beats_what_the_store_has(amazon: SimulatedAmazon, tmp
 
 
 def test_a_damaged_file_stops_no_other_account(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is set aside and said; the other account is served, and its own needs a sign-in."""
+    """The file is set aside and reported; the other account is served, and its own needs a sign-in."""
     settings = configuration(amazon, tmp_path / "state")
     with serving(tmp_path, settings) as running:
         sign_in(running.path)
@@ -292,7 +293,7 @@ def test_a_damaged_file_stops_no_other_account(amazon: SimulatedAmazon, tmp_path
 
 
 def test_a_directory_taken_away_is_there_again_before_a_restart(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Nobody signs in anew: what the program holds is written again."""
+    """No account needs a sign-in: what the program holds is written again."""
     state = tmp_path / "state"
     settings = configuration(amazon, state)
     with serving(tmp_path, settings) as running:
@@ -329,7 +330,7 @@ def test_a_file_damaged_while_running_is_whole_again_before_a_restart(
 
 
 def test_a_refresh_token_that_cannot_be_written_at_a_stop_is_an_error(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """With what to do; the program stops all the same."""
+    """The error has advice, and the program stops nevertheless."""
     amazon.control("settings", {"rotation": "at_once", "access_token_lifetime": 4})
     with tiny_disk(tmp_path / "disk") as disk:
         settings = amazon.configuration(state={"url": f"file:{disk}"})

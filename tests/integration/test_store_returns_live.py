@@ -31,7 +31,7 @@ def simulator() -> Iterator[SimulatedAmazon]:
 
 @pytest.fixture
 def fleet(amazon: SimulatedAmazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    """Of replicas whose user has a home of its own."""
+    """A fleet of replicas whose user has a home of its own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     fleet = Fleet(amazon, tmp_path)
     yield fleet
@@ -63,8 +63,8 @@ FAULTS: dict[str, tuple[Change, Change]] = {
 
 
 def until_no_token_is_due(fleet: Fleet, many: Callable[[Iterable[object]], bool]) -> None:
-    """Until `any` or `all` of the replicas have a newer token, which lives for an hour: of a token request that a kill
-    interrupts, nobody receives the answer."""
+    """Wait until `any` or `all` of the replicas have a newer token, which lives for an hour: the answer to a token
+    request that a kill interrupts is lost."""
     fleet.amazon.control("settings", {"access_token_lifetime": HOUR})
     fleet.replicas[0].until(lambda: many(expires_at(replica) > time.time() + HOUR / 2 for replica in fleet.replicas))
 
@@ -84,7 +84,8 @@ def copied_at(copies: Path, server: RedisServer) -> float:
 def test_a_login_survives_the_store_and_every_replica(
     fleet: Fleet, server: RedisServer, tmp_path: Path, fault: str
 ) -> None:
-    """Its token is replaced while the store is away. All replicas are killed when it is back; the next ones serve."""
+    """The login's token is replaced while the store is away. All replicas are killed when it is back; the next ones
+    serve."""
     account = {"acme": fleet.amazon.account()}
     for _ in range(2):
         fleet.start(server.url, account)
@@ -108,7 +109,7 @@ def test_a_login_survives_the_store_and_every_replica(
 
 
 def test_a_store_that_is_healthy_again_has_every_token(fleet: Fleet, server: RedisServer, tmp_path: Path) -> None:
-    """Whoever is killed after `state_degraded` fell to 0 loses nothing, also without its copies."""
+    """A replica killed after `state_degraded` fell to 0 loses nothing, also without its copies."""
     account = {"acme": fleet.amazon.account()}
     for _ in range(2):
         fleet.start(server.url, account)

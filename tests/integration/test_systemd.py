@@ -1,4 +1,4 @@
-"""The unit of config/systemd: systemd's own tools take it, and the program works under what it forbids."""
+"""The unit of config/systemd: systemd's own tools accept it, and the program works under what it forbids."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_it_has_time_to_drain() -> None:
 
 
 def test_a_service_manager_hears_of_start_reload_and_stop(tmp_path: Path) -> None:
-    """On the socket that it names: ready once tools are served, each reload, life, and the end."""
+    """The socket in the environment gets: ready once clients are served, each reload, life, and the end."""
     address = tmp_path / "notify"
     heard: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, simulated_amazon() as amazon:

@@ -1,6 +1,6 @@
 """The unit of config/systemd under a real systemd: the init of a container that has the project's own image.
 
-Amazon is the simulator, as a service beside it. The container is privileged, as systemd makes the service's own small
+Amazon is the simulator, as a service next to it. The container is privileged, as systemd makes the service's own small
 world in it; what it would change of the machine's kernel is masked.
 """
 
@@ -39,8 +39,8 @@ COPY ads-proxy.service /etc/systemd/system/
 HEALTHCHECK NONE
 """
 INIT = "mount --make-rshared / && exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
-"""Mounts are shared on a real machine, and credentials reach nobody without that. The word is for kernels with control
-groups of the first version, which systemd no longer takes by itself."""
+"""Mounts are shared on a real machine, and credentials reach no service without that. The word is for kernels with
+control groups of the first version, which systemd no longer takes by itself."""
 ASK = f"import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout={PATIENCE}).read().decode())"
 WITHIN = f"""
 import json, subprocess, sys, urllib.request
@@ -125,7 +125,7 @@ class Machine:
         self.write("/etc/ads-proxy/proxy.yaml", yaml.safe_dump(content))
 
     def drop_in(self, *settings: str) -> None:
-        """These lines of [Service] beside those of the unit."""
+        """Add these lines of [Service] to those of the unit."""
         self.write("/etc/systemd/system/ads-proxy.service.d/test.conf", "\n".join(("[Service]", *settings, "")))
         self.run("systemctl", "daemon-reload")
 
@@ -208,7 +208,7 @@ def service(unit: Machine) -> Machine:
 
 
 def test_started_means_that_it_serves(service: Machine) -> None:
-    """`systemctl start` returns when tools are served, with secrets whose files the service's user cannot read."""
+    """`systemctl start` returns when clients are served, with secrets whose files the service's user cannot read."""
     assert len(json.loads(service.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
     assert service.show("StatusText") == "Serving clients on 127.0.0.1:8080."
     assert service.show("MainPID") != "0"
@@ -246,7 +246,8 @@ def test_reloaded_means_that_the_configuration_is_in_force(service: Machine) -> 
 
 
 def test_a_reload_that_is_refused_fails(service: Machine) -> None:
-    """With systemd's own word; the journal says what to mend, and once it is mended, a reload succeeds."""
+    """systemd reports the failure with its own word; the journal says what to fix, and once it is fixed, a reload
+    succeeds."""
     service.configure(nonsense=True)
     with pytest.raises(AssertionError, match=r"Job for ads-proxy\.service failed"):
         service.run("systemctl", "reload", "ads-proxy")
@@ -282,7 +283,7 @@ def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(unit: Machine
 
 
 def test_a_program_that_hangs_is_begun_again(unit: Machine) -> None:
-    """Stopped amid its work, it gives no sign of life: systemd ends it, and the next one serves."""
+    """A stopped program gives no sign of life: systemd ends it, and the next one serves."""
     unit.write("/etc/systemd/system/ads-proxy.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
     unit.run("systemctl", "daemon-reload")
     unit.run("systemctl", "start", "ads-proxy")
@@ -296,7 +297,7 @@ def test_a_program_that_hangs_is_begun_again(unit: Machine) -> None:
 
 
 def test_a_mistake_in_the_configuration_is_not_tried_again(unit: Machine) -> None:
-    """It ends with 2, which `systemctl start` tells, and says what to mend."""
+    """The program ends with 2, which `systemctl start` reports, and says what to fix."""
     unit.configure(nonsense=True)
     unit.run("systemctl", "start", "ads-proxy", check=False)
     assert (unit.show("ActiveState"), unit.show("ExecMainStatus")) == ("failed", "2")

@@ -96,8 +96,8 @@ def test_a_burst_of_401_makes_one_token_request(amazon: SimulatedAmazon, tmp_pat
 
 
 def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """A Scope that is nobody's is answered 401 by Amazon, in its own words: no refresh and no replay; any other 401
-    is one of each first."""
+    """Amazon answers a foreign Scope with 401, in its own words: no refresh and no replay; any other 401 causes one of
+    each first."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         before = amazon.counts()["token_requests"]
@@ -114,7 +114,7 @@ def test_a_401_about_the_profile_is_handed_on(amazon: SimulatedAmazon, tmp_path:
         assert running.metric("replays_total", reason="unauthorized", outcome="failed") == 1
 
 
-def test_an_outage_is_told_while_the_token_lives_and_mends_itself(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_an_outage_is_told_while_the_token_lives_and_ends_by_itself(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Degraded but serving; then 503 with Retry-After; then, without anybody's help, 200 again."""
     outage = {"status": 500, "body": "<html>sorry</html>"}
     with serving(tmp_path, amazon.configuration(tokens={"request_wait": 0.5})) as running:
@@ -181,7 +181,8 @@ def raw_head(running: Serving, request: bytes) -> list[str]:
 
 
 def test_a_revoked_account_is_alone_and_recovers_by_its_file(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """invalid_grant stops one account; the other serves on; a new refresh token in the file mends it within seconds."""
+    """An invalid_grant stops one account; the other serves on; a new refresh token in the file revives it within
+    seconds."""
     other = amazon.control("users", {"user": "second", "profiles_per_region": 1})
     secret = tmp_path / "refresh"
     secret.write_text(amazon.facts["refresh_token"])
@@ -210,7 +211,7 @@ def test_a_revoked_account_is_alone_and_recovers_by_its_file(amazon: SimulatedAm
 
 
 def test_a_wrong_client_secret_is_misconfigured_until_it_is_right(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """invalid_client is told as such, tried slowly, and mended at once by the changed file."""
+    """An invalid_client is reported as such, tried slowly, and gone at once with the changed file."""
     secret = tmp_path / "secret"
     secret.write_text("amzn1.oa2-cs.v1.wrong")
     account = amazon.account(client_secret={"file": str(secret)})
@@ -227,7 +228,7 @@ def test_a_wrong_client_secret_is_misconfigured_until_it_is_right(amazon: Simula
 
 
 def test_a_hanging_token_endpoint_holds_nothing_up(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """While the renewal hangs, requests are served with the token in hand, none of them late."""
+    """While the renewal hangs, requests are served with the cached token, none of them late."""
     with serving(tmp_path, amazon.configuration()) as running:
         running.until_listed()
         amazon.fault({"delay": 30}, target="lwa")

@@ -1,4 +1,4 @@
-"""`telemetry.otlp` of the running program: a receiver gets its spans, and nobody misses one that is dead."""
+"""`telemetry.otlp` of the running program: a receiver gets its spans, and a dead one delays no request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_receiver_gets_the_requests_their_tries_and_the_refreshes(tmp_path: Pa
 
 
 def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
-    """It is told of once, and the program stops as ever."""
+    """The loss is reported once, and the program stops as ever."""
     with simulated_amazon() as amazon:
         settings = amazon.configuration(telemetry={"otlp": f"http://127.0.0.1:{free_port()}/v1/traces"})
         with serving(tmp_path, settings) as running:
@@ -61,7 +61,7 @@ def test_a_dead_receiver_costs_no_request(tmp_path: Path) -> None:
 
 
 def test_the_receivers_key_is_the_receivers_alone(tmp_path: Path) -> None:
-    """It is led elsewhere by nobody, and neither Amazon nor the log, the metrics or the console learns of it."""
+    """No redirect leads the key elsewhere, and neither Amazon nor the log, the metrics or the console learns of it."""
     key = "Bearer canary-of-the-receiver"
     with receiving() as elsewhere, receiving(*[307] * 100) as receiver, simulated_amazon() as amazon:
         receiver.location = elsewhere.url

@@ -1,6 +1,6 @@
 """The tutorials work to the letter: their blocks are typed into terminals, one page after the other.
 
-What stands in `<...>` is filled in from the first page's own table, and ports are free ones; nothing else is changed.
+Text in `<...>` is replaced from the first page's own table, and ports are free ones; nothing else is changed.
 Amazon is the simulator, which a section of the first page leads to.
 """
 
@@ -157,7 +157,7 @@ class Reader:
         self.terminals = []
 
     def wait_until_it_serves(self, terminal: Terminal) -> None:
-        """Until each account that has a token knows its profiles: a person is slower than that."""
+        """Wait until each account with a token knows its profiles: a person is slower than that."""
 
         def known() -> bool:
             try:
@@ -223,7 +223,7 @@ def test_a_client_with_a_key(reader: Reader) -> None:
 
 
 def test_a_report_with_that_key(reader: Reader) -> None:
-    """Its rows, with the columns that were asked for."""
+    """The table has the report's rows, with the columns that were asked for."""
     (report,) = reader.section("key-for-a-script 4")
     rows = json.loads(report.text[report.text.index("[") :])
     assert rows
@@ -231,7 +231,7 @@ def test_a_report_with_that_key(reader: Reader) -> None:
 
 
 def test_an_agent_that_reads(reader: Reader) -> None:
-    """It sees tools that read, and one that writes is refused with the reason; the console shows both."""
+    """The agent sees tools that read, and a tool that writes is refused with the reason; the console shows both."""
     *_, checked = reader.section("agent-by-mcp 1")
     assert checked.code == 0
     _, calls = reader.section("agent-by-mcp 2")
@@ -247,7 +247,7 @@ def test_an_agent_that_reads(reader: Reader) -> None:
 
 
 def test_every_section_is_tried(reader: Reader) -> None:
-    """None is left out, and no block is of another kind."""
+    """No section is left out, and no block is of another kind."""
     remarks = {block.remark.partition(":")[0] for blocks in reader.sections.values() for block in blocks}
     assert remarks == {"", "keeps running", "sign in"}
     assert [name for name, blocks in reader.sections.items() if blocks and name not in reader.said] == []

@@ -1,4 +1,4 @@
-"""What the pages have somebody type at night, typed: commands and jq filters, in front of the running program.
+"""The commands and jq filters that the pages give on-call engineers, typed in front of the running program.
 
 The console has an admin key, as `ads-proxy init` makes one. tests/test_docs_typed.py holds that the rest exists.
 """
@@ -32,7 +32,7 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / 
 
 
 def typed(page: str) -> list[str]:
-    """Each command with jq, whole: what stands in quotes may have several lines."""
+    """Each command with jq, whole: a quoted text may have several lines."""
     command = re.compile(r"^(?:ads-proxy status [^|\n]*\| )?jq (?:[^'\n]|'[^']*')*$", re.MULTILINE)
     return [found for text in blocks(page) for found in command.findall(text)]
 
@@ -92,7 +92,7 @@ def run(place: Path, line: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_filter_that_a_page_has_typed_fits_what_the_program_says(place: Path, line: str) -> None:
-    """It is understood, and of `/status` it finds what it names."""
+    """jq accepts the filter, and finds what it names in `/status`."""
     require_program("jq")
     ended = run(place, line)
     assert (ended.returncode, ended.stderr) == (0, "")

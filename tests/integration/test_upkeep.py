@@ -31,11 +31,12 @@ def typed(block: str, state: Path) -> int:
 
 
 def test_a_copy_of_the_state_serves_on_another_machine(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Made while the program runs, unpacked elsewhere over something else: the login is there, and nobody is asked."""
+    """The copy is made while the program runs, and unpacked elsewhere over something else: the login is there without a
+    question."""
     old, new = tmp_path / "old" / "state", tmp_path / "new" / "state"
     old.parent.mkdir()
     new.mkdir(parents=True)
-    (new / "left-over").write_text("of somebody else")
+    (new / "left-over").write_text("of another program")
     with serving(tmp_path, configuration(amazon, old)) as running:
         sign_in(running.path)
         running.until(lambda: running.get("/v2/profiles")[0] == 200)

@@ -1,4 +1,5 @@
-"""Our wheel in an environment of its own, and beside the distribution proxy.py, which has a package `proxy` as well."""
+"""Our wheel in an environment of its own, and next to the distribution proxy.py, which has a package `proxy` as
+well."""
 
 from __future__ import annotations
 
@@ -59,13 +60,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory, ours: Path) -> Environ
 
 @pytest.fixture(scope="module")
 def overwritten(environment: Environment) -> Environment:
-    """Then with the other distribution, installed over ours."""
+    """An environment with the other distribution, installed over ours."""
     environment.install(downloaded_wheel("proxy_py"))
     return environment
 
 
 def test_the_wheel_alone_is_the_program(environment: Environment) -> None:
-    """Both names of the command work, outside the repository; what `init` and the console need is in it."""
+    """Both names of the command work outside the repository; everything that `init` and the console need is in the
+    wheel."""
     for name in COMMANDS:
         result = environment.run(name, "version")
         assert (result.returncode, result.stderr) == (0, "")

@@ -59,7 +59,8 @@ class Flood:
         assert not any(self.one_more() for _ in range(30))
 
     def spread(self, count: int) -> None:
-        """As `fill`, each at a moment at which all workers answer: one that the system held up would not accept it."""
+        """Open connections with `fill` at moments at which all workers answer: one that the system held up would not
+        accept it."""
         wanted = len(self._kept) + count
         until(lambda: self.one_more() and len(self.by_worker()) == WORKERS)
         self.fill(wanted - len(self._kept), lambda: all(_asked(each)[0] == 200 for each in dict(self._kept).values()))

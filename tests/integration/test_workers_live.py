@@ -121,7 +121,7 @@ def test_workers_wait_for_the_first_lists(tmp_path: Path) -> None:
 
 
 def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Ten are killed under load: every answer that a tool has whole is counted, and beside those at most the
+    """Ten are killed under load: every response that a client has whole is counted, and apart from those at most the
     requests that were in the killed process. No gauge of a dead worker is left, and the account has one state."""
     with program(amazon, tmp_path) as running:
         before = running.metric("requests_total")
@@ -147,8 +147,8 @@ def test_counters_go_on_through_the_deaths_of_workers(amazon: SimulatedAmazon, t
             json.loads(line)
 
 
-def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """One that is stopped is killed within seconds, and another serves in its place."""
+def test_a_worker_that_hangs_is_replaced(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A stopped worker is killed within seconds, and another serves instead."""
     with program(amazon, tmp_path) as running:
         number, pid = min(pids(running).items())
         os.kill(pid, signal.SIGSTOP)
@@ -165,7 +165,7 @@ def test_a_worker_that_stands_still_is_replaced(amazon: SimulatedAmazon, tmp_pat
 
 
 def test_a_reload_reaches_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Once it is told as done, every worker goes by the new rules; a broken one changes nothing."""
+    """Once the reload is reported as done, every worker goes by the new rules; a broken one changes nothing."""
     with program(amazon, tmp_path) as running:
         assert statuses(ask_each(running)) == {200}
         running.write(amazon.configuration(workers=WORKERS, clients=[CLIENT]))
@@ -180,7 +180,7 @@ def test_a_reload_reaches_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
 
 
 def test_a_new_worker_has_the_certificate_in_force(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """The files on disk are broken by now, and the reload was refused: whoever is killed is replaced all the same."""
+    """The files on disk are broken by now, and the reload was refused: a killed worker is replaced nevertheless."""
     names = make_certificate(tmp_path, "first")
     with serving(tmp_path, amazon.configuration(workers=WORKERS, tls=names)) as running:
         running.told("worker_started", WORKERS)
@@ -198,7 +198,8 @@ def test_a_new_worker_has_the_certificate_in_force(amazon: SimulatedAmazon, tmp_
 
 
 def test_tokens_are_minted_once_for_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """At the start, and when Amazon has forgotten the one in use, whoever hears of it first."""
+    """The supervisor requests them at the start, and when Amazon has forgotten the one in use, whichever worker hears
+    of it first."""
     with program(amazon, tmp_path) as running:
         assert statuses(ask_each(running)) == {200}
         for mints in (2, 3):
@@ -244,7 +245,7 @@ def orphaned(running: Serving) -> Iterator[list[int]]:
 
 
 def test_workers_outlive_their_supervisor_for_a_while(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is killed: they serve with what they hold, then end by themselves."""
+    """The supervisor is killed: workers serve with what they hold, then end by themselves."""
     with program(amazon, tmp_path, drain={"delay": 10}) as running, orphaned(running) as processes:
         assert statuses(ask_each(running)) == {200}
         until(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
@@ -253,7 +254,8 @@ def test_workers_outlive_their_supervisor_for_a_while(amazon: SimulatedAmazon, t
 
 
 def test_no_write_leaves_without_the_supervisor_that_records_it(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is killed: every worker answers writes with 503, to be sent again later, and goes on with reads."""
+    """The supervisor is killed: every worker answers writes with 503, to be sent again later, and goes on with
+    reads."""
     changes = {"audit": {"file": str(tmp_path / "audit.jsonl")}, "drain": {"delay": PATIENCE}}
     with contextlib.ExitStack() as opened:
         running = opened.enter_context(program(amazon, tmp_path, **changes))
@@ -334,7 +336,7 @@ def test_profiles_that_are_new_become_known_to_all(amazon: SimulatedAmazon, tmp_
 
 
 def test_a_sign_in_at_the_console_is_known_to_all(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Nobody could serve; after it every worker does, with the access token that it brought."""
+    """No worker could serve; after it every worker does, with the access token that it brought."""
     account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
     admin = f"127.0.0.1:{free_port()}"
     accounts = {"acme": {**account, "redirect_uri": f"http://{admin}/login/callback"}}
@@ -396,7 +398,7 @@ def tell(running: Serving, message: dict[str, Any], headers: dict[str, str]) -> 
 
 
 def test_a_limited_clients_session_is_read_by_each_worker(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It goes on at every worker for its one profile, and another client's request with it at none."""
+    """The session goes on at every worker for its one profile, and another client's request with it at none."""
     keys = {name: f"a-key-of-the-{name}-one" for name in ("first", "other")}
     limited = [
         {"name": name, "key_sha256": hashlib.sha256(key.encode()).hexdigest(), "profiles": ["1110000000000001"]}
@@ -431,7 +433,8 @@ def test_what_one_worker_learned_of_tools_counts_at_all(amazon: SimulatedAmazon,
 
 
 def test_a_program_with_workers_is_one_replica_of_a_fleet(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Beside one without, before one Redis: one mint for both, one pause, and one budget for all five processes."""
+    """With one program without workers, on one Redis, there is one token request for both, one pause, and one budget
+    for all five processes."""
     (tmp_path / "redis").mkdir()
     with contextlib.ExitStack() as opened:
         server = opened.enter_context(redis_server(tmp_path / "redis"))

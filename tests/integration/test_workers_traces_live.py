@@ -1,4 +1,5 @@
-"""`telemetry.otlp` of a program with workers: one receiver gets the spans of all of them, and nobody waits for it."""
+"""`telemetry.otlp` of a program with workers: one receiver gets the spans of all of them, and no request waits for
+it."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ def openmetrics(running: Serving) -> str:
 
 
 def test_a_receiver_gets_what_every_worker_did(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Each request once, with its tries below it and the tool's span above it, when the program stops at the latest;
-    token requests once, exemplars in the metrics, no secret, and no query."""
+    """The receiver gets each request once, with its tries below it and the client's span above it, when the program
+    stops at the latest; token requests once, exemplars in the metrics, no secret, and no query."""
     with receiving() as receiver, serving(tmp_path, settings(amazon, receiver.url)) as running:
         opened(running)
         asked = ask_each(running, "/v2/profiles?accessLevel=view", TRACED)
@@ -63,7 +64,7 @@ def test_a_receiver_gets_what_every_worker_did(amazon: SimulatedAmazon, tmp_path
 
 
 def test_a_dead_receiver_costs_no_request_of_any_worker(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is told of once for all, through the death of a worker under load."""
+    """The loss is reported once for all, through the death of a worker under load."""
     with serving(tmp_path, settings(amazon, f"http://127.0.0.1:{free_port()}/v1/traces")) as running:
         opened(running)
         running.told("trace_delivery_changed", failing=True)

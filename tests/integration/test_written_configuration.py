@@ -40,7 +40,8 @@ def change(folder: Path, *command: str) -> str:
 def test_clients_and_keys_are_in_force_as_they_are_written(
     amazon: SimulatedAmazon, tmp_path: Path, workers: int
 ) -> None:
-    """A new client with its rights, a second key next to the first, and a client that is removed; nobody restarts."""
+    """The commands write a new client with its rights, a second key next to the first, and the removal of a client; the
+    program is not restarted."""
     with serving(tmp_path, amazon.configuration(clients=[CLIENT], workers=workers)) as running:
         running.until_ready()
         path = tmp_path / "proxy.yaml"

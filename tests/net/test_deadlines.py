@@ -31,7 +31,7 @@ class Item:
 
 
 async def test_a_sweep_expires_what_is_due_once() -> None:
-    """Neither what is later nor what has no deadline."""
+    """Items with a later deadline or without one stay."""
     deadlines = Deadlines(asyncio.get_running_loop())
     due, later, never = Item(10.0), Item(10.1), Item(NEVER)
     for item in (due, later, never):
@@ -76,7 +76,7 @@ async def test_time_itself_sweeps() -> None:
 
 @pytest.mark.parametrize("left", [0, 1])
 async def test_no_timer_runs_where_nothing_is_watched(left: int) -> None:
-    """It stops with the last item and starts with the next."""
+    """The timer stops with the last item and starts with the next."""
     loop = asyncio.get_running_loop()
     deadlines = Deadlines(loop)
     items = [Item(NEVER), Item(NEVER)]

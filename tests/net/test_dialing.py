@@ -56,7 +56,7 @@ def test_an_address_becomes_an_origin_and_a_host_line(url: str, origin: tuple[st
 
 
 async def test_tls_works_with_a_private_authority(tmp_path: Path, running: Running) -> None:
-    """And the second connection resumes the first one's session."""
+    """The second connection resumes the first one's session."""
     authority = Authority(tmp_path)
     reused: list[bool] = []
 
@@ -73,7 +73,7 @@ async def test_tls_works_with_a_private_authority(tmp_path: Path, running: Runni
 
 
 async def test_a_tls_connection_is_used_again(tmp_path: Path, running: Running) -> None:
-    """As a plain one is; a large body passes both ways."""
+    """The connection is kept as a plain one is; a large body passes both ways."""
     authority = Authority(tmp_path)
     body = bytes(range(256)) * 8000
 
@@ -109,7 +109,8 @@ async def test_a_close_delimited_answer_needs_the_end_of_tls(tmp_path: Path, end
 
 @pytest.mark.parametrize("trusted", [False, True])
 async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted: bool, running: Running) -> None:
-    """Signed by nobody who is trusted, or for another name: it is never passed over, and the words say what to do."""
+    """A certificate without a trusted signature or for another name is never accepted, and the error says what to
+    do."""
     authority = Authority(tmp_path)
     context = authority.context("elsewhere" if trusted else "localhost")
     changed = {"ca_file": str(authority.ca_file)} if trusted else {}
@@ -122,7 +123,7 @@ async def test_a_certificate_that_does_not_fit_is_a_502(tmp_path: Path, trusted:
 
 
 async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
-    """Plain HTTP where TLS was to be; the words say so, and no OpenSSL terms are shown."""
+    """The peer speaks plain HTTP; the error explains it without OpenSSL terms."""
 
     async def script(wire: Wire) -> None:
         await wire.until(lambda: bool(wire.received))
@@ -139,7 +140,7 @@ async def test_a_host_that_speaks_no_tls_is_a_502(running: Running) -> None:
 
 
 async def test_a_host_that_refuses_is_a_502(running: Running) -> None:
-    """Nobody listens there."""
+    """The port has no listener."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -161,7 +162,7 @@ async def test_a_name_without_address_is_a_502(running: Running) -> None:
 
 
 async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
-    """Its queue is full: after connect_timeout the client is told."""
+    """The host's queue is full: after connect_timeout the client gets the error."""
     with deaf_listener() as (_, port):
         url = f"http://127.0.0.1:{port}"
         urls = {"na": url, "eu": url, "fe": url}
@@ -172,7 +173,7 @@ async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:
 
 
 async def test_a_host_that_never_shakes_hands_is_a_504(running: Running) -> None:
-    """It accepts, and is silent: the handshake counts for connect_timeout, and nothing is left of it."""
+    """The host accepts, and is silent: the handshake counts for connect_timeout, and nothing is left of it."""
 
     async def script(wire: Wire) -> None:
         await wire.end()
@@ -186,7 +187,7 @@ async def test_a_host_that_never_shakes_hands_is_a_504(running: Running) -> None
         await bench.upstream.wires[0].end()
 
 
-# --- names and addresses beside each other
+# --- names and addresses next to each other
 
 
 async def test_a_name_whose_lookup_hangs_is_nobody_elses_outage(
@@ -241,13 +242,13 @@ class Patience:
 
 
 async def test_a_listener_that_was_away_is_met_again() -> None:
-    """It is back before the last try."""
+    """The listener is back before the last try."""
     with socket.socket() as away:
         away.bind(("127.0.0.1", 0))
         port = away.getsockname()[1]
 
         async def nothing() -> None:
-            """It stays away."""
+            """Do nothing: the listener stays away."""
 
         async def listen() -> None:
             away.listen()
@@ -401,7 +402,7 @@ def test_pauses_double_and_are_spread_by_chance(tries: int, chance: float, pause
 
 
 def test_the_last_try_comes_after_300_ms_whatever_chance_says() -> None:
-    """So that a listener that is away for that long is met again."""
+    """A listener that is away for that long is met again."""
     pauses = [pause_before_redial(REFUSED, tries=tries, left=10, chance=0.0) for tries in range(1, MAX_TRIES)]
     assert sum(pause or 0.0 for pause in pauses) > 0.3
 

@@ -1,4 +1,4 @@
-"""Names are looked up beside everything else: bounded, one at a time each, ahead of need; the last answer is kept."""
+"""Names are looked up in the background: bounded, one at a time each, ahead of need; the last answer is kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from proxy.net.names import (
 
 
 def address(ip: str, port: int = 0) -> AddressInfo:
-    """As the system's resolver gives it."""
+    """An address as the system's resolver returns it."""
     if ":" in ip:
         return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ip, port, 0, 0))
     return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ip, port))
@@ -62,7 +62,7 @@ class Resolver:
 
 @pytest.fixture
 async def resolver() -> AsyncIterator[Resolver]:
-    """Its threads end with the test."""
+    """A resolver whose threads end with the test."""
     made = Resolver()
     made.answers["a.example"] = [address("192.0.2.1")]
     yield made
@@ -71,7 +71,7 @@ async def resolver() -> AsyncIterator[Resolver]:
 
 @pytest.fixture
 async def names(resolver: Resolver) -> AsyncIterator[Names]:
-    """With a clock that stands still."""
+    """Names with a clock that does not move."""
     made = Names(ask=resolver, clock=resolver.clock)
     yield made
     made.stop()
@@ -79,7 +79,7 @@ async def names(resolver: Resolver) -> AsyncIterator[Names]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's patience lasts: whoever would wait for a resolver that hangs has waited."""
+    """End each wait for a resolver at once, as if it hung for too long."""
 
     async def wait(futures: Any, timeout: float) -> None:
         assert 0 < timeout <= PATIENCE
@@ -95,12 +95,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def answered(names: Names) -> None:
-    """Until no lookup runs."""
+    """Wait until no lookup runs."""
     while names._lookups:
         await asyncio.sleep(0)
 
 
-async def test_addresses_are_used_for_a_while_and_then_asked_for_anew(names: Names, resolver: Resolver) -> None:
+async def test_addresses_are_used_for_a_while_and_then_asked_for_again(names: Names, resolver: Resolver) -> None:
     """Whatever the port; the order stays."""
     resolver.answers["a.example"] = [address("2001:db8::1"), address("192.0.2.1")]
     assert await names.find("a.example", 443) == [address("2001:db8::1", 443), address("192.0.2.1", 443)]
@@ -113,7 +113,7 @@ async def test_addresses_are_used_for_a_while_and_then_asked_for_anew(names: Nam
 
 @pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_AGAIN])
 async def test_the_last_addresses_serve_where_the_resolver_says_no(names: Names, resolver: Resolver, code: int) -> None:
-    """It is asked again after some seconds, not each time."""
+    """The resolver is asked again after some seconds, not each time."""
     await names.find("a.example", 1)
     resolver.now += LIVE + 86400
     resolver.answers["a.example"] = socket.gaierror(code, "no")
@@ -127,7 +127,8 @@ async def test_the_last_addresses_serve_where_the_resolver_says_no(names: Names,
 
 @pytest.mark.usefixtures("hurried")
 async def test_the_last_addresses_serve_where_the_resolver_is_silent(names: Names, resolver: Resolver) -> None:
-    """It is waited for once; while the same lookup hangs nobody waits again, and no second one is made."""
+    """The resolver is waited for once; while the same lookup hangs, no later request waits, and no second lookup is
+    made."""
     name = names._names["a.example"] = module._Name("a.example")
     name.addresses = (address("192.0.2.1"),)
     resolver.hanging.add("a.example")
@@ -144,7 +145,7 @@ async def test_the_last_addresses_serve_where_the_resolver_is_silent(names: Name
 
 @pytest.mark.usefixtures("hurried")
 async def test_a_silent_resolver_is_a_failure_where_nothing_is_known(names: Names, resolver: Resolver) -> None:
-    """And what comes too late is used by the next."""
+    """The next request uses an answer that comes too late."""
     resolver.hanging.add("a.example")
     with pytest.raises(NameLookupFailed) as failed:
         await names.find("a.example", 1)
@@ -170,7 +171,7 @@ async def test_a_lookup_that_hangs_is_in_nobodys_way(names: Names, resolver: Res
 
 @pytest.mark.usefixtures("patient")
 async def test_one_lookup_serves_all_who_wait(names: Names, resolver: Resolver) -> None:
-    """Also where the first of them leaves."""
+    """The lookup goes on if the first of them leaves."""
     resolver.hanging.add("a.example")
     finding = [asyncio.ensure_future(names.find("a.example", port)) for port in range(3)]
     await asyncio.sleep(0)
@@ -231,7 +232,7 @@ async def test_what_the_resolver_says_is_told_apart(
 
 
 class Timers:
-    """The event loop's timers, let go by hand."""
+    """The event loop's timers, released by the test."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -251,7 +252,7 @@ class Timers:
 
 
 async def test_names_in_use_are_looked_up_ahead_of_need(names: Names, resolver: Resolver) -> None:
-    """So nobody waits, also not for a resolver that hangs meanwhile; a name that nobody uses is left alone."""
+    """No request waits, even if the resolver hangs meanwhile; an unused name is not looked up."""
     timers = Timers(asyncio.get_running_loop())
     names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     await names.find("a.example", 1)
@@ -269,7 +270,7 @@ async def test_names_in_use_are_looked_up_ahead_of_need(names: Names, resolver: 
 
 
 async def test_a_refresh_that_hangs_keeps_nobody(names: Names, resolver: Resolver) -> None:
-    """It was asked for long enough ago, so the last addresses serve at once."""
+    """The lookup began long enough ago, so the last addresses serve at once."""
     timers = Timers(asyncio.get_running_loop())
     names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     await names.find("a.example", 1)
@@ -285,7 +286,7 @@ async def test_a_refresh_that_hangs_keeps_nobody(names: Names, resolver: Resolve
 
 @pytest.mark.usefixtures("patient")
 async def test_after_stop_nothing_is_looked_up_of_itself(names: Names, resolver: Resolver) -> None:
-    """Not even where a lookup ends after it."""
+    """A lookup that ends later starts none either."""
     timers = Timers(asyncio.get_running_loop())
     names._loop = timers  # type: ignore[assignment]  # timers that the test moves
     resolver.hanging.add("a.example")
@@ -314,5 +315,5 @@ def test_an_address_is_told_from_a_name(host: str, expected: AddressInfo | None)
 
 
 def test_the_system_knows_itself() -> None:
-    """What is asked of it fits what is made of it."""
+    """The system's real answer has the expected form."""
     assert address("127.0.0.1") in ask_system("127.0.0.1")

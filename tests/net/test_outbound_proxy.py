@@ -41,7 +41,7 @@ class Tunnel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends whatever is still joined: an end that nobody closed would show in a later test."""
+        """End every relay that still runs: a forgotten one would show in a later test."""
         self._server.close()
         for task in self._serving:
             task.cancel()
@@ -150,7 +150,7 @@ async def test_a_busy_outbound_proxy_is_asked_again(
 
 
 async def test_an_outbound_proxy_without_address_is_named(running: Running) -> None:
-    """Its name is what could not be resolved, not Amazon's."""
+    """The proxy's name could not be resolved, not Amazon's."""
     async with running(answering(HELLO), outbound_proxy="http://proxy.invalid:3128") as bench:
         got = await bench.ask()
         assert got.status == 502
@@ -158,7 +158,7 @@ async def test_an_outbound_proxy_without_address_is_named(running: Running) -> N
 
 
 async def test_an_outbound_proxy_that_is_away_is_named(running: Running) -> None:
-    """It refused the connection, not Amazon."""
+    """The outbound proxy refused the connection, not Amazon."""
     with socket.socket() as away:
         away.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{away.getsockname()[1]}"

@@ -63,7 +63,7 @@ async def test_a_name_that_is_none_is_a_matter_of_dns() -> None:
 
 
 async def test_an_outbound_proxy_that_refuses_is_quoted() -> None:
-    """Its status tells whether it wants a password."""
+    """The status tells whether the outbound proxy wants a password."""
     async with answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as address:
         said = await failing("https://host.invalid/", Secret(f"http://{address}"))
     assert said == f"the outbound proxy {address} answered 407 to CONNECT; look at upstream.proxy"
@@ -79,7 +79,7 @@ async def test_a_plain_http_port_is_reported_as_one() -> None:
 
 
 async def test_a_failed_handshake_and_a_strange_certificate_are_told_apart(tmp_path: Path) -> None:
-    """Both name the setting that company proxies need."""
+    """Both errors name the setting that company proxies need."""
     async with answering(b"\x15\x03\x03\x00\x02\x02\x28") as address:
         said = await failing(f"https://{address}/")
     assert said.startswith("the TLS handshake with the-host failed; ")
@@ -107,7 +107,7 @@ async def test_a_connection_that_ends_early_is_broken() -> None:
 
 
 async def test_what_is_no_http_is_not_the_networks_fault() -> None:
-    """Nothing is said, so that whoever asked says it."""
+    """Reachability reports nothing, so that the asking code reports it."""
     async with answering(b"SSH-2.0-OpenSSH_9.6\r\n") as address:
         assert await failing(f"http://{address}/") == ""
 
@@ -120,6 +120,6 @@ def test_an_error_without_a_number_is_said_without() -> None:
 
 
 def test_no_outbound_proxy_has_no_name() -> None:
-    """And an address over none needs no addition."""
+    """An address without an outbound proxy needs no addition."""
     assert (name_proxy(None), through(None)) == ("", "")
     assert name_proxy(Secret("http://[::1]:3128/")) == "[::1]:3128"

@@ -1,4 +1,4 @@
-"""What Login with Amazon and the lists are asked with: everybody's names, watched sockets, no connection kept."""
+"""The session for Login with Amazon and the lists: shared names, watched sockets, no connection kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("every_loop")
 
 
 def resolve(host: str) -> Sequence[AddressInfo]:
-    """Every name is this machine's, over IPv6 and IPv4, but one that nobody has."""
+    """Resolve every name to this machine, over IPv6 and IPv4, except one unknown name."""
     if host == "nobody.example":
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
     return [address for ip in ("::1", "127.0.0.1") if (address := numeric_address(ip, 0))]
@@ -34,7 +34,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[RawUpstream]:
-    """Says hello to everybody."""
+    """Say hello to every client."""
     made = RawUpstream(answering(HELLO))
     await made.start()
     yield made
@@ -58,14 +58,14 @@ async def test_no_connection_is_kept(session: aiohttp.ClientSession, upstream: R
 
 
 async def test_a_name_without_address_is_told_as_such(session: aiohttp.ClientSession) -> None:
-    """As aiohttp tells it."""
+    """The error is aiohttp's own."""
     with pytest.raises(aiohttp.ClientConnectorDNSError):
         await session.get("http://nobody.example/")
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has none")
 async def test_its_sockets_are_watched(session: aiohttp.ClientSession) -> None:
-    """As those of traffic are."""
+    """The sockets are watched as those of traffic are."""
     upstream = RawUpstream(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"))
     await upstream.start()
     async with session.get(f"http://lwa.example:{upstream.port}/") as answer:

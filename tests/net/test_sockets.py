@@ -60,7 +60,7 @@ EITHER = pytest.mark.parametrize("write", [at_once, in_pieces])
 
 
 async def test_what_the_system_holds_is_counted(ends: Ends) -> None:
-    """Until the other end takes it. There is nothing to count once the socket is closed."""
+    """The count lasts until the other end takes the bytes. A closed socket has none to count."""
     ends.writer.write(b"answer")
     assert queued(ends.wire.transport) >= len(b"answer")
     assert ends.peer.recv(100) == b"answer"
@@ -92,7 +92,7 @@ async def test_what_does_not_fit_follows_in_order(ends: Ends, write: Write) -> N
 
 @EITHER
 async def test_a_failure_ends_the_writing_alone(ends: Ends, write: Write) -> None:
-    """What had come is read all the same, and nothing more is written."""
+    """Bytes that had arrived are still read, and nothing more is written."""
     ends.peer.send(b"answer")
     ends.peer.close()
     write(ends.writer, b"request")
@@ -105,7 +105,7 @@ async def test_a_failure_ends_the_writing_alone(ends: Ends, write: Write) -> Non
 
 @EITHER
 async def test_nothing_is_written_to_a_connection_that_closes(ends: Ends, write: Write) -> None:
-    """Its descriptor may be somebody else's soon."""
+    """The descriptor may soon be another socket's."""
     ends.wire.transport.abort()
     write(ends.writer, b"late")
     with pytest.raises(BlockingIOError):
@@ -113,7 +113,7 @@ async def test_nothing_is_written_to_a_connection_that_closes(ends: Ends, write:
 
 
 async def test_news_are_bytes_or_the_end(ends: Ends) -> None:
-    """As the system tells."""
+    """The news are what the system reports."""
     assert not ends.writer.has_news()
     ends.wire.transport.pause_reading()
     ends.peer.send(b"x")
@@ -121,7 +121,7 @@ async def test_news_are_bytes_or_the_end(ends: Ends) -> None:
 
 
 async def test_what_is_unread_is_never_another_sockets(ends: Ends) -> None:
-    """Where the socket was closed under its transport, and its number was given to somebody else."""
+    """The socket may be closed under its transport, and its number in use by another socket."""
     raw = ends.wire.transport.get_extra_info("socket")
     number = raw.fileno()
     ends.wire.transport.abort()
@@ -159,7 +159,7 @@ def found(port: int, *hosts: str) -> list[Any]:
 
 @pytest.mark.parametrize("kind", [uvloop.Loop, asyncio.SelectorEventLoop])
 def test_an_address_is_connected_to_without_any_lookup(kind: Any) -> None:
-    """Neither for the socket nor for the transport on it."""
+    """Neither the socket nor the transport on it looks a name up."""
 
     async def reach(listening: socket.socket) -> tuple[Any, ...]:
         connected = await connect_to_any(found(listening.getsockname()[1], "127.0.0.1"))
@@ -202,8 +202,8 @@ async def test_the_next_address_is_tried_where_one_refuses() -> None:
             assert connected.getpeername() == ("127.0.0.2", port)
 
 
-async def test_the_other_family_is_tried_beside_an_address_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And wins, its rival's socket being closed (RFC 8305, 5)."""
+async def test_the_other_family_is_tried_next_to_an_address_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other family wins, and its rival's socket is closed (RFC 8305, 5)."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         made: list[tuple[int, socket.socket]] = []

@@ -44,7 +44,7 @@ async def test_what_is_said_arrives_both_ways(authority: Authority) -> None:
 
 
 async def test_a_handshake_may_come_byte_by_byte(authority: Authority) -> None:
-    """And nobody is told of a connection before it is over."""
+    """The connection is reported only after the handshake."""
     async with listening(authority, authority.context("localhost")) as host:
         peer, opening = await host.connect()
         await peer.shake_hands(cut=1)
@@ -68,7 +68,7 @@ async def test_what_comes_right_behind_the_handshake_is_read(authority: Authorit
 
 
 async def test_a_session_is_resumed(authority: Authority) -> None:
-    """Its ticket comes behind the handshake, as TLS 1.3 has it."""
+    """The ticket comes after the handshake in TLS 1.3."""
     async with listening(authority, authority.context("localhost")) as host:
         peer, spoken = await host.speak()
         peer.wire.send(peer.sealed(b"x"))
@@ -85,7 +85,7 @@ async def test_a_session_is_resumed(authority: Authority) -> None:
 
 @pytest.mark.parametrize("name", ["elsewhere", "localhost"])
 async def test_a_certificate_that_does_not_fit_is_refused(authority: Authority, name: str, tmp_path: Path) -> None:
-    """For another name, or signed by somebody else; the peer is told so, and nobody speaks."""
+    """The certificate is for another name or has a foreign signature; the peer learns of it, and no data flows."""
     other = tmp_path / "other"
     other.mkdir()
     signed_by = authority if name == "elsewhere" else Authority(other)
@@ -123,7 +123,7 @@ async def test_an_end_within_the_handshake_is_a_lost_connection(
 
 
 async def test_a_handshake_that_nobody_waits_for_is_ended(authority: Authority) -> None:
-    """Its time is out: the connection is closed, though the peer goes on."""
+    """After the timeout the connection is closed, though the peer goes on."""
     async with listening(authority, authority.context("localhost")) as host:
         peer, opening = await host.connect()
         await peer.wire.take(1)
@@ -134,7 +134,7 @@ async def test_a_handshake_that_nobody_waits_for_is_ended(authority: Authority) 
 
 
 async def test_a_handshake_that_ends_just_as_nobody_waits_is_told_to_nobody(authority: Authority) -> None:
-    """Its time is out, and its last byte comes before whoever waited has noticed."""
+    """The last byte comes after the timeout, but before the waiting code has noticed it."""
     async with listening(authority, authority.context("localhost")) as host:
         loop, spoken = asyncio.get_running_loop(), Spoken()
         connected = socket.create_connection(("127.0.0.1", host.port))
@@ -259,7 +259,7 @@ async def test_a_protocol_that_pauses_gets_nothing_more_until_it_resumes(authori
 
 
 async def test_a_peer_that_reads_slowly_pauses_the_writer(authority: Authority) -> None:
-    """And what waits is counted, until it has left."""
+    """The waiting bytes are counted until they have left."""
     async with listening(authority, authority.context("localhost")) as host:
         peer, spoken = await host.speak()
         peer.wire.transport.pause_reading()
@@ -280,7 +280,7 @@ async def test_a_peer_that_reads_slowly_pauses_the_writer(authority: Authority) 
 
 
 async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> None:
-    """It came before the reset; what is written from then on is dropped."""
+    """The answer came before the reset; later writes are dropped."""
     async with blocking_peer(authority) as (peer, spoken):
         answer_and_reset(peer)
         for _ in range(10):
@@ -293,7 +293,8 @@ async def test_an_answer_is_read_though_writing_fails(authority: Authority) -> N
 
 
 async def test_an_answer_is_read_though_the_transports_own_write_fails(authority: Authority) -> None:
-    """Of what had been put off. Asyncio's own has its socket then; uvloop has read before, unless it was not to."""
+    """The failed write is one that was put off. Asyncio's own transport has its socket then; uvloop has read before,
+    unless it was paused."""
     async with blocking_peer(authority) as (peer, spoken):
         spoken.transport.pause_reading()
         spoken.transport.write(LARGE)

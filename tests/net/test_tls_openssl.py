@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("every_loop")
 
 
 class OpensslServer:
-    """`openssl s_server`: a line that is typed is sent, and one letter alone is a command. It tells of each message."""
+    """`openssl s_server`: a typed line is sent, and one letter alone is a command. It prints each message."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self._child = child
@@ -85,7 +85,7 @@ async def test_new_keys_are_taken_and_given(authority: Authority, tmp_path: Path
 
 
 async def test_a_new_handshake_is_refused(authority: Authority, tmp_path: Path) -> None:
-    """TLS 1.2 would have one begin amid a connection (RFC 5246, 7.4.1.1)."""
+    """TLS 1.2 allows a new handshake during a connection (RFC 5246, 7.4.1.1)."""
     async with speaking(authority, tmp_path, "-tls1_2") as (server, spoken):
         server.type(b"r")
         await server.says(b"HelloRequest")

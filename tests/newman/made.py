@@ -1,4 +1,4 @@
-"""A collection in the form of Amazon's newer one, made from Amazon's specifications: for where that one is not at hand.
+"""A collection in the form of Amazon's newer one, made from Amazon's specifications: for machines without that one.
 
 The 87 operations of the unified API, each with the headers that its specification knows and the smallest body that it
 allows; some of the paths that the newer collection has and no specification; and the requests and scripts that get a
@@ -29,7 +29,7 @@ UNKNOWN = (
     ("POST", "query/commitments/dsp"),
     ("POST", "create/ruleLinks"),
 )
-"""Of the paths that only the collection has."""
+"""Some of the paths that only the collection has."""
 
 RENEWAL = f"""
 if (pm.info.requestName.startsWith("Access token") || pm.info.requestName.startsWith("Auth grant")) {{ return false }}

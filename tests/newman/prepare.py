@@ -6,7 +6,7 @@ writes `collection.json`, `environment.json` and `upload.bin` into FOLDER, for
 
     newman run FOLDER/collection.json -e FOLDER/environment.json --working-dir FOLDER
 
-What stands at a request (its scripts, of which one repeats itself for ever) is taken out; the collection's own scripts
+A request's own scripts are taken out, as one of them repeats itself for ever; the collection's own scripts
 stay, as they renew the token. Hosts that are written out become `{{api_url}}`, parameters in paths are filled, and what
 is switched off in a query is left away. A variable that is not set is filled too, but for the names of accounts, as the
 collections send their headers empty then.

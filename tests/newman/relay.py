@@ -1,4 +1,4 @@
-"""A relay in front of a server, which keeps what a client sent: to hold it beside what arrived behind the server."""
+"""A relay in front of a server, which keeps what a client sent: to compare it with what arrived behind the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Relay(socketserver.ThreadingTCPServer):
         self.behind = ("127.0.0.1", server_port)
         self.port: int = self.server_address[1]
         self.pieces: list[tuple[int, bytes]] = []
-        """Of which connection, in the order in which they came."""
+        """Each piece and the number of its connection, in the order in which they came."""
         self.numbers = itertools.count()
 
     def requests(self) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ class _Connection(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        """Both ways, until both sides have ended."""
+        """Relay both directions until both sides have ended."""
         number = next(self.server.numbers)
         with socket.create_connection(self.server.behind) as behind:
             answers = threading.Thread(target=self._pass_on, args=(behind, self.request))

@@ -21,7 +21,7 @@ from tests.newman.relay import Relay, relay
 from tests.support.programs import ROOT, require_program
 
 BESIDE = ROOT.parent / "shared" / "postman"
-"""Where Amazon's collections lie, beside the project, as data to test with."""
+"""The folder with Amazon's collections, next to the project, as data to test with."""
 
 SCOPE = "Amazon-Advertising-API-Scope"
 REPLACED = ("authorization", "amazon-advertising-api-clientid", "amazon-ads-clientid", SCOPE.lower())
@@ -81,7 +81,7 @@ class Run:
         return _to_forward(self.left)
 
     def forwarded(self) -> list[dict[str, Any]]:
-        """Those as the simulator got them."""
+        """The requests to be forwarded, as the simulator got them."""
         return _to_forward(self.arrived)
 
 

@@ -71,7 +71,7 @@ async def test_a_receiver_gets_a_signed_notice() -> None:
 
 
 async def test_without_a_secret_nothing_is_signed() -> None:
-    """And an outbound proxy is not asked for what is on this machine."""
+    """Unsigned notices go out as well, and no outbound proxy is asked for a receiver on this machine."""
     receiver = Receiver()
     async with receiving(receiver) as session:
         await WebhookChannel(session, Secret(receiver.url), None, Secret("http://127.0.0.1:9")).deliver(NOTICE)
@@ -128,7 +128,7 @@ async def test_a_command_gets_the_notice_and_nothing_else(tmp_path: Path, monkey
     ],
 )
 async def test_a_command_that_fails_is_told(command: tuple[str, ...], timeout: float, detail: str) -> None:
-    """Its exit code, or why there is none; one that does not end is ended."""
+    """The report has its exit code, or the reason for none; a command that does not end is ended."""
     channel = CommandChannel(command, timeout=timeout)
     assert (await failure_of(channel)).detail == detail
     assert repr(channel) == f"<CommandChannel {command[0]}>"

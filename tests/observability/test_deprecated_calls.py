@@ -39,7 +39,7 @@ def test_what_was_sent_to_amazon_counts(event: Event, counts: bool) -> None:
 
 @pytest.mark.parametrize(("operation", "heard"), [(OLD, 2), ("listProfiles", 0)])
 def test_a_journal_tells_of_those_operations_alone(operation: str, heard: int) -> None:
-    """Nobody hears an event of any other request."""
+    """No observer gets an event of any other request."""
     told, calls = counted()
     journal = Journal()
     journal.deprecated = calls

@@ -1,4 +1,4 @@
-"""What OpenMetrics shows beside the numbers: a traced request that stands for its bucket."""
+"""What OpenMetrics shows next to the numbers: a traced request as the example of its bucket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def openmetrics_samples(metrics: Metrics) -> list[Sample]:
 
 
 def exemplars(metrics: Metrics) -> dict[tuple[str, str, str], Exemplar]:
-    """Those of a scrape, by histogram, region and upper bound."""
+    """The exemplars of a scrape, by histogram, region and upper bound."""
     return {
         (sample.name.removeprefix("ads_proxy_"), sample.labels.get("region", ""), sample.labels["le"]): sample.exemplar
         for sample in openmetrics_samples(metrics)
@@ -40,7 +40,7 @@ def test_openmetrics_reads_as_openmetrics() -> None:
 
 
 def test_a_traced_request_stands_for_its_buckets() -> None:
-    """The three histograms name its trace and span beside what they measured; plain text names none."""
+    """The three histograms name its trace and span next to the numbers; plain text has no exemplars."""
     metrics = made()
     metrics.observe(finished(span=SPAN, duration=0.2, upstream=0.15, overhead=0.00012))
     names = {"trace_id": "0000000000000000000000000000abcd", "span_id": "00000000000000ef"}
@@ -80,7 +80,7 @@ def test_what_nobody_can_look_at_is_no_exemplar(changes: dict[str, object]) -> N
 
 
 def test_what_the_proxy_answers_itself_stands_for_its_duration_alone() -> None:
-    """It was never sent to Amazon, so that the other two histograms do not hold it."""
+    """The request was never sent to Amazon, so that the other two histograms do not hold it."""
     metrics = made()
     metrics.observe(finished(span=SPAN, attempts=0, status=429))
     assert {name for name, _, _ in exemplars(metrics)} == {"request_duration_seconds_bucket"}

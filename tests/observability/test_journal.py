@@ -72,7 +72,8 @@ def written(logs: Logs, stream: io.StringIO) -> list[str]:
 )
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_noted_request_has_the_line_that_its_event_would_have(form: Format, record: Record, status: int) -> None:
-    """Also where the line has to be cut, a value is a format's directive, a secret stands in the path, or it is 5xx."""
+    """The lines are equal even if the line is cut, a value is a format's directive, the path holds a secret, or the
+    status is 5xx."""
     told, noted = io.StringIO(), io.StringIO()
     by_event = Logs(told, form=form, level="info", access=True)
     by_note = Logs(noted, form=form, level="info", access=True)
@@ -88,7 +89,7 @@ def test_a_noted_request_has_the_line_that_its_event_would_have(form: Format, re
 
 @pytest.mark.parametrize(("level", "access", "count"), [("info", False, 0), ("warning", True, 0), ("debug", True, 1)])
 def test_a_noted_request_has_a_line_only_where_requests_have_one(level: str, access: bool, count: int) -> None:
-    """As `log.level` and `log.access` say."""
+    """The settings `log.level` and `log.access` decide."""
     stream = io.StringIO()
     logs = Logs(stream, form="json", level=level, access=access)
     Journal(logs=logs).entry(KIND, 200).note(Record())
@@ -114,7 +115,7 @@ DONE = [WriteOutcome(Outcome.SUCCESS), WriteOutcome(Outcome.SUCCESS, ItemCounts(
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("write", DONE)
 def test_a_noted_write_looks_as_its_event_would(form: Format, write: WriteOutcome) -> None:
-    """Its line, its numbers, what the console keeps of it, and what others hear."""
+    """Its line, its numbers, its console row and its event for other observers are the same."""
     told, noted = io.StringIO(), io.StringIO()
     by_event, by_note = (Logs(stream, form=form, level="info", access=True) for stream in (told, noted))
     kept, kept_by_event = RecentRequests(), RecentRequests()
@@ -145,7 +146,7 @@ def test_a_kind_that_nobody_sent_yet_has_no_series() -> None:
 
 
 def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
-    """As one event, the same that an ordinary request would have made."""
+    """Such an observer gets one event, the same that an ordinary request would have made."""
     listener = Listener()
     Journal(listeners=(listener,)).entry(KIND, 200).note(Record())
     assert listener.heard == [finished()]
@@ -154,7 +155,7 @@ def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
 
 @pytest.mark.parametrize(("operation_class", "heard"), [("read", 0), ("report", 0), ("write", 1), ("unknown", 1)])
 def test_auditors_hear_of_the_noted_ones_that_may_change_something(operation_class: str, heard: int) -> None:
-    """Of no others: an event is made only for who hears it."""
+    """Auditors get no others: an event is made only for its observers."""
     auditor = Listener()
     kind = KIND._replace(operation_class=operation_class)
     Journal(auditors=(auditor,)).entry(kind, 200).note(Record())
@@ -173,7 +174,7 @@ def test_an_entry_is_made_once_until_the_configuration_changes() -> None:
 
 
 def test_late_news_of_a_removed_account_bring_no_series_back() -> None:
-    """An entry that outlives its account counts for nobody."""
+    """An entry that outlives its account is not counted."""
     metrics = Metrics("1")
     metrics.accounts(["acme"])
     entry = Journal(metrics.requests).entry(KIND, 200)
@@ -194,7 +195,7 @@ def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> Non
 
 
 def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
-    """With the moments at which each was over; the next turn begins anew."""
+    """Each is noted with the moment at which it was over; the next turn starts with none."""
     stream, listener = io.StringIO(), Listener()
     turns: list[Callable[[], None]] = []
     logs = Logs(stream, form="json", level="info", access=True)
@@ -211,7 +212,7 @@ def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
 
 
 def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
-    """And not before, as once for all takes less time; also where the line of one could not be made."""
+    """The numbers are written once a turn, which costs less; also if the line of one could not be made."""
     turns: list[Callable[[], None]] = []
     descriptor = make_memory_file()
     reader = NumberReader(descriptor)

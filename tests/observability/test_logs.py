@@ -51,8 +51,8 @@ def lines(stream: io.StringIO, logs: Logs) -> list[dict[str, Any]]:
 def test_suggested_commands_carry_the_configuration_in_use(
     start: Start, monkeypatch: pytest.MonkeyPatch, form: Format
 ) -> None:
-    """In what the program says to an operator, of a failed request or of anything else; a refusal is told to a client,
-    and a client's own words stay as they were sent."""
+    """An operator's message about a failed request or anything else has them; a refusal is a client's message, and a
+    client's own words stay unchanged."""
     monkeypatch.setattr("proxy.advice.options_in_use", {"--config": "my.yaml"})
     stream = io.StringIO()
     logs = start(stream, form=form)
@@ -141,7 +141,7 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
 
 @pytest.mark.parametrize("where", ["path", "user_agent", "profile", "ads_account", "client", "detail"])
 def test_no_member_of_a_request_s_line_holds_a_secret(start: Start, where: str) -> None:
-    """Whatever a tool puts a secret into by mistake; a percent sign in it is no directive of a format."""
+    """A secret is masked wherever a client puts it by mistake; a percent sign in it is no directive of a format."""
     stream = io.StringIO()
     logs = start(stream)
     logs.redact([Secret("canary-key")])
@@ -150,7 +150,7 @@ def test_no_member_of_a_request_s_line_holds_a_secret(start: Start, where: str) 
 
 
 def test_the_tools_that_were_called_are_in_the_line(start: Start) -> None:
-    """As a list, without secrets; a request that calls none has no such member."""
+    """The line has them as a list, without secrets; a request that calls none has no such member."""
     stream = io.StringIO()
     logs = start(stream)
     logs.redact([Secret("canary-key")])
@@ -375,7 +375,7 @@ def test_a_reader_that_left_does_not_hurt(start: Start) -> None:
 
 
 def test_a_reader_that_stopped_reading_does_not_block(start: Start) -> None:
-    """With a full pipe nobody reads, logging goes on in bounded memory, and stopping does not wait for ever."""
+    """With a full pipe that has no reader, logging goes on in bounded memory, and stopping does not wait for ever."""
     reader, writer = os.pipe()
     stream = os.fdopen(writer, "w")
     logs = start(stream)
@@ -420,7 +420,7 @@ def test_a_request_line_costs_little(start: Start) -> None:
 
 
 def test_logs_show_what_they_write_and_no_line(start: Start) -> None:
-    """Nor a secret that they mask."""
+    """The `repr` shows no secret that the logs mask either."""
     logs = start(io.StringIO(), level="warning")
     logs.redact([Secret("CANARY-secret")])
     logs.flush()
@@ -489,7 +489,7 @@ def test_what_is_cut_says_so_and_the_rest_is_whole() -> None:
 
 
 def test_of_a_traceback_the_end_is_kept() -> None:
-    """Its last line says what it was."""
+    """The last line of a traceback has the error."""
     stream = io.StringIO()
     made = configure(form="json", stream=stream)
     made.observe(events.DefectMet("a place", "Traceback\n" * 2000 + "ValueError: the reason"))

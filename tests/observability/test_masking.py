@@ -167,7 +167,7 @@ def test_a_secret_that_is_cut_is_masked_next_to_longer_ones(others: tuple[str, .
 
 
 def test_a_secret_object_in_a_line_is_stars(start: Start) -> None:
-    """Whoever hands a Secret to the log by mistake has its stars logged."""
+    """A Secret that code passes to the log by mistake is logged as stars."""
     stream = io.StringIO()
     logs = start(stream)
     logs.write("info", "mistake", value=Secret("canary"), many={"x": [Secret("canary")]})
@@ -200,7 +200,7 @@ def test_many_secrets_are_masked_as_by_one_pattern(seed: int) -> None:
 
 
 def test_secrets_of_ten_thousand_accounts_are_masked() -> None:
-    """Each of them, wherever it stands; they begin alike, as Amazon's do."""
+    """Each secret is masked, wherever it is; they begin alike, as Amazon's do."""
     secrets = [f"amzn1.oa2-cs.v1.{number:032x}" for number in range(10_000)]
     redaction = Redaction()
     redaction.know(map(Secret, secrets))

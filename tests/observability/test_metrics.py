@@ -135,7 +135,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
 
 
 def test_outcomes_of_writes_are_counted_by_client_and_account() -> None:
-    """Of nothing else, and not of an account that is gone."""
+    """Neither other requests nor removed accounts are counted."""
     metrics = made()
     partial = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 1))
     for write in (partial, partial, events.WriteOutcome(events.Outcome.UNKNOWN), None):
@@ -150,7 +150,7 @@ def test_outcomes_of_writes_are_counted_by_client_and_account() -> None:
 
 
 def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
-    """So many times; of a removed account, never again."""
+    """The count is the given one; a removed account is never counted again."""
     metrics = made("acme", "other")
     metrics.observe(events.CounterRaised("trace_spans_total", ("dropped",), 3))
     metrics.observe(events.CounterRaised("throttled_total", ("acme", "na")))
@@ -261,7 +261,7 @@ def test_refusals_are_all_counted_from_zero() -> None:
 
 
 def test_counters_of_known_labels_start_at_zero() -> None:
-    """As docs/reference/metrics.md says, but for those that only some configurations have."""
+    """The counters match docs/reference/metrics.md, but for those that only some configurations have."""
     metrics, unknown = made(), {"client", "account", "host", "report"}
     counters = [each.instrument for each in DECLARED if each.instrument.kind is InstrumentKind.COUNTER]
     sometimes = {"audit_records_total", "worker_restarts_total", "trace_spans_total"}
@@ -271,7 +271,7 @@ def test_counters_of_known_labels_start_at_zero() -> None:
 
 
 def test_a_token_that_was_taken_over_is_no_token_request() -> None:
-    """It has its own count, and the time stamps of the request that the other replica made."""
+    """The token has its own count, and the time stamps of the request that the other replica made."""
     metrics = made()
     metrics.observe(events.TokenTakenOver("acme", 1, 4_500.0, 900.0))
     assert value(metrics, "tokens_taken_over_total", account="acme") == 1
@@ -289,7 +289,7 @@ def test_a_store_in_trouble_is_seen() -> None:
 
 
 def test_a_refresh_sets_its_time_stamps() -> None:
-    """A success counts, and tells when the token ends and when it came."""
+    """A success is counted, and sets the times of the token's expiry and of the request."""
     metrics = made()
     metrics.observe(events.TokenRefreshed("acme", 1, 0.3, 4_600.0, events.RefreshCause.START))
     assert value(metrics, "token_refreshes_total", account="acme", result="success", reason="ok") == 1
@@ -409,7 +409,7 @@ async def test_refused_requests_are_neither_answered_nor_throttled() -> None:
 
 
 def test_a_regions_durations_are_those_of_all_its_series() -> None:
-    """Whoever asked, and also of an account that has ended: a histogram never goes back."""
+    """The durations of all clients count, and of an account that has left: a histogram never goes back."""
     metrics = made("acme", "other")
     metrics.observe(finished(duration=0.2))
     metrics.observe(finished(duration=0.3, account="other", client="bids", status=404))
@@ -424,7 +424,7 @@ def test_a_regions_durations_are_those_of_all_its_series() -> None:
 
 
 def test_each_series_knows_its_durations_and_when_it_was_seen() -> None:
-    """For whoever shows them by client or account."""
+    """The console shows them by client or account."""
     metrics = made()
     metrics.observe(finished(duration=0.2))
     ((labels, numbers),) = metrics.series()
@@ -434,7 +434,7 @@ def test_each_series_knows_its_durations_and_when_it_was_seen() -> None:
 
 
 def test_metrics_show_how_much_they_hold() -> None:
-    """As a log or a debugger shows them."""
+    """The `repr` shows it to a log or a debugger."""
     metrics = made()
     metrics.requests.in_flight.value += 1
     assert repr(metrics) == "<Metrics: 1 accounts, 1 requests in flight>"

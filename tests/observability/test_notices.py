@@ -1,4 +1,4 @@
-"""What is told to people, and how it is signed."""
+"""The notices for people, and their signatures."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ END = 1_802_592_000.0
         (ConsentEnded("acme", END, "Ask them."), "consent-ended", "expired on 2027-02-14. Ask them."),
     ],
 )
-def test_what_a_person_must_mend_is_a_notice(event: Event, kind: str, words: str) -> None:
-    """Whose it is stands first, and what to do last."""
+def test_what_a_person_must_fix_is_a_notice(event: Event, kind: str, words: str) -> None:
+    """The notice begins with the account and ends with the advice."""
     notice = notice_of(event, "id-1", NOW)
     assert notice is not None
     assert (notice.id, notice.kind, notice.account, notice.at) == ("id-1", kind, "acme", NOW)
@@ -74,7 +74,7 @@ def test_an_account_that_may_have_no_access_token_is_not_said_to_serve(old: str,
         RequestStarted(),
     ],
 )
-def test_what_mends_itself_is_none(event: Event) -> None:
+def test_what_ends_by_itself_is_no_notice(event: Event) -> None:
     """The log and the metrics have it."""
     assert notice_of(event, "id-1", NOW) is None
 
@@ -98,7 +98,7 @@ def test_an_account_that_works_again_is_known() -> None:
 
 
 def test_the_body_says_what_a_receiver_needs() -> None:
-    """As JSON: id, type, time, account, text; of a consent the days that are left, and its end."""
+    """The JSON has id, type, time, account and text; for a consent also the days that are left, and its end."""
     notice = Notice("id-1", NoticeKind.CONSENT_ENDING, "acmé", "acmé: x.", NOW, 7, END)
     assert json.loads(body_of(notice)) == {
         "id": "id-1",

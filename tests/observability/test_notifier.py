@@ -104,7 +104,7 @@ async def test_trouble_that_was_over_is_news_again() -> None:
 
 @virtual_time
 async def test_what_fails_is_tried_again_until_it_arrives() -> None:
-    """The first failure is told, then the arrival; nobody waited meanwhile."""
+    """The first failure is reported, then the arrival; no other work waited meanwhile."""
     office, channel = Office(), FakeChannel(failures=5)
     await office.start(channel)
     office.notifier.observe(REVOKED)
@@ -172,7 +172,7 @@ async def test_a_restart_loses_nothing_and_repeats_nothing() -> None:
 
 @virtual_time
 async def test_a_store_that_fails_keeps_nobody_from_being_told() -> None:
-    """Nor does one that holds nonsense."""
+    """A failing store does not stop the notices, and neither does one that holds nonsense."""
     office, channel = Office(store=ForgetfulStore()), FakeChannel()
     await office.start(channel)
     office.notifier.observe(REVOKED)
@@ -188,7 +188,7 @@ async def test_a_store_that_fails_keeps_nobody_from_being_told() -> None:
 
 @virtual_time
 async def test_where_nobody_is_to_be_told_nothing_is_kept_as_told() -> None:
-    """Whoever is configured later hears of it then; a way that is gone loses what was to go by it."""
+    """A receiver that is configured later gets it then; a removed one loses its waiting notices."""
     office, channel = Office(), FakeChannel(failures=1000)
     office.notifier.observe(REVOKED)
     await office.start()

@@ -58,7 +58,7 @@ def newest(reader: NumberReader) -> dict[Key, Numbers]:
 
 
 def memories_of(*descriptors: int) -> NumberMemories:
-    """As the supervisor has them."""
+    """The memories, as the supervisor opens them."""
     memories = NumberMemories(MOMENTS)
     for key, descriptor in enumerate(descriptors):
         memories.begin(key, NumberReader(descriptor))
@@ -69,7 +69,7 @@ def exposition(metrics: Metrics) -> list[str]:
     return scraped(metrics, "").decode().splitlines()
 
 
-def test_a_block_is_found_by_whoever_reads_and_grows_under_its_eyes(descriptor: int) -> None:
+def test_a_block_is_found_by_a_reader_and_grows_meanwhile(descriptor: int) -> None:
     """A name, its labels and its numbers come out as they went in, also those made after the first look."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)
     memory.block("one", ("a", "b"), 2)[1] += 2.5
@@ -96,7 +96,8 @@ def test_a_look_finds_what_changed_since_the_last_one(looks: list[list[int]]) ->
 
 
 def test_a_block_that_is_read_while_it_is_written_is_read_again(descriptor: int) -> None:
-    """Its count is there before its sum: a look between the two is followed by another one that finds the sum."""
+    """The writer counts before it adds to the sum: a look between the two is followed by another one that finds the
+    sum."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)
     block = memory.block("one", (), 2)
     block[0] = 1
@@ -128,7 +129,7 @@ def test_a_full_memory_counts_for_nobody_and_breaks_nothing(descriptor: int, mon
 
 
 def test_blocks_are_added_number_by_number() -> None:
-    """But a moment is the latest one, and what is there once is as it was."""
+    """Moments count by the latest, and a block in one memory alone stays as it was."""
     parts = [(1.0, 100.0, 2.0), (10.0, 300.0, 20.0), (5.0, 200.0, 0.5)]
     assert add_up(parts) == (16.0, 600.0, 22.5)
     assert add_up(parts, moment=1) == (16.0, 300.0, 22.5)
@@ -146,7 +147,7 @@ def two_memories() -> tuple[list[NumberMemory], NumberMemories]:
 
 
 def test_what_has_ended_stays_in_the_sum() -> None:
-    """A memory that nobody counts in any longer is let go of, and its numbers are not."""
+    """A memory without a writer is released, and its numbers are not."""
     memories, together = two_memories()
     memories[0].block("a", (), 2)[0] = 3
     memories[1].block("a", (), 2)[0] = 4
@@ -178,7 +179,8 @@ def test_only_what_changed_is_added_up_again() -> None:
 
 
 def test_memory_that_nobody_counts_in_is_given_back(descriptor: int) -> None:
-    """At once, whoever still holds the reader: a program whose workers end often does not run out of open files."""
+    """The memory is given back at once, even while a reader is held: a program whose workers end often does not run out
+    of open files."""
     reader, memories = NumberReader(descriptor), NumberMemories()
     memories.begin(0, reader)
     memories.end(0)
@@ -188,7 +190,7 @@ def test_memory_that_nobody_counts_in_is_given_back(descriptor: int) -> None:
 
 
 def test_cells_and_buckets_are_counted_in_place(descriptor: int) -> None:
-    """Whoever counts does it as with plain ones; buckets are there once they are written."""
+    """Code counts as with plain ones; buckets are visible once they are written."""
     memory, reader = NumberMemory(descriptor), NumberReader(descriptor)
     cell = SharedCell(memory.block("cell", (), 1))
     cell.value += 2

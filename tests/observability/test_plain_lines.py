@@ -52,7 +52,7 @@ def test_a_request_is_one_line_of_what_people_look_for() -> None:
 
 
 def test_a_call_of_mcp_shows_its_tools() -> None:
-    """In the place of the operation, which nobody knows of it."""
+    """The line shows them instead of the operation, which is unknown for them."""
     changes = {"path": "/mcp", "operation": "unknown", "profile": ""}
     assert plain(**changes, mcp_tools=("a-query_b", "?")) == [
         "12:00:00.123 200 POST   /mcp  a-query_b, ?  acme/na  reporting  81 ms",
@@ -61,7 +61,7 @@ def test_a_call_of_mcp_shows_its_tools() -> None:
 
 
 def test_a_write_of_which_items_failed_says_so_on_the_next_line() -> None:
-    """Its status looks like a success; that of an error speaks for itself."""
+    """The status looks like a success; that of an error speaks for itself."""
     items = {"succeeded": 2, "failed": 1}
     first, second = plain(status=207, outcome="partial", items=items, amazon_request_id="rid")
     assert first == "12:00:00.123 207 POST   /sp/campaigns/list  1234567890  acme/na  reporting  81 ms"
@@ -111,7 +111,7 @@ def test_no_request_leaves_its_columns_or_its_line(changes: dict[str, object]) -
 
 
 def test_a_request_without_chosen_members_is_what_is_left() -> None:
-    """As `log.access_fields` has it."""
+    """The members follow `log.access_fields`."""
     few = {name: REQUEST[name] for name in ("timestamp", "level", "event", "status", "path")}
     assert render_plain(few, colours=False) == "12:00:00.123 200        /sp/campaigns/list"
 
@@ -157,7 +157,7 @@ class Terminal(io.StringIO):
     ("form", "colours", "coloured"), [("auto", True, True), ("auto", False, False), ("json", True, False)]
 )
 def test_only_a_terminal_that_may_be_coloured_is(form: Format, colours: bool, coloured: bool) -> None:
-    """Not with NO_COLOR, and JSON never."""
+    """NO_COLOR forbids colours, and JSON never has any."""
     stream = Terminal()
     logs = Logs(stream, form=form, level="info", access=True, colours=colours)
     logs.observe(finished())
@@ -183,7 +183,7 @@ def resize(terminal: int, columns: int) -> None:
 
 
 def test_lines_are_as_wide_as_the_terminal_is_now() -> None:
-    """Also after it was resized; other output, and a terminal without a width, gets 100 columns."""
+    """The width follows a resize; other output, and a terminal without a width, gets 100 columns."""
     drawing, screen = os.openpty()
     with os.fdopen(screen, "w", encoding="utf-8") as stream:
         logs = Logs(stream, form="auto", level="info", access=True, colours=False)

@@ -43,7 +43,7 @@ def test_a_noted_request_is_kept_as_its_event_would_be(status: int) -> None:
         ({"write": WriteOutcome(Outcome.FAILURE)}, True),
     ],
 )
-def test_a_failure_is_what_somebody_may_ask_about(changes: dict[str, object], failed: bool) -> None:
+def test_a_failure_is_what_an_operator_may_ask_about(changes: dict[str, object], failed: bool) -> None:
     """An error, no answer, a refusal in an answer 200, an answer that broke, items of a write that failed."""
     recent = RecentRequests()
     recent.keep(finished(**changes), 1.0)
@@ -67,7 +67,7 @@ MCP: dict[str, object] = {"path": "/mcp", "operation": "unknown", "operation_cla
     ],
 )
 def test_a_stream_that_an_mcp_server_does_not_have_is_no_failure(changes: dict[str, Any], failed: bool) -> None:
-    """Noted or told: clients ask for it in passing. It is among the last requests all the same."""
+    """Clients ask for the stream in passing, noted or as an event. The request is still among the last requests."""
     noted, told, values = RecentRequests(), RecentRequests(), {**MCP, **changes}
     told.keep(finished(**values), 1.0)
     kind = KIND._replace(**{name: values[name] for name in ("method", "operation", "operation_class")})

@@ -44,7 +44,7 @@ def test_noted_requests_are_in_the_buckets_that_each_has_alone(requests: list[tu
 
 
 def test_an_account_that_leaves_during_a_scrape_does_not_raise_the_counts() -> None:
-    """They would fall with the next scrape, which Prometheus takes for a restart."""
+    """The counts would fall with the next scrape, which Prometheus takes for a restart."""
     metrics = RequestMetrics()
     for account, clients in (("gone", 1), ("stays", 300), ("leaves", 3)):
         for client in range(clients):

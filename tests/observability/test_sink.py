@@ -1,4 +1,4 @@
-"""Lines reach the output whole, in order and within bounds, whoever puts them and however slow it is."""
+"""Lines reach the output whole, in order and within bounds, from any thread and however slow the output is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.patience import PATIENCE
 
 
 class Gate(io.StringIO):
-    """An output that takes nothing while it is shut. `entered` tells that somebody stands before it."""
+    """An output that takes nothing while it is shut. `entered` tells that a writer waits before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted() -> No
 
 
 def test_many_short_lines_may_wait() -> None:
-    """It is their characters that count, not how many they are."""
+    """The limit counts their characters, not the lines."""
     stream = Gate()
     sink = Sink(stream, told)
     sink.put_now("first\n")
@@ -112,7 +112,7 @@ def test_a_batch_that_cannot_be_written_is_counted_line_by_line() -> None:
 
 
 def test_lines_and_batches_arrive_in_their_order_and_as_they_are() -> None:
-    """Also where there are more of them than one call of the system takes, and the output takes them in parts."""
+    """The order also holds if there are more than one system call takes, and if the output takes them in parts."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     output = os.fdopen(writing, "w")
@@ -138,7 +138,7 @@ def test_lines_and_batches_arrive_in_their_order_and_as_they_are() -> None:
 
 
 def test_what_is_left_is_written_at_the_end() -> None:
-    """A line just put is written by `close`, which does not wait for more to come; later lines begin anew."""
+    """The close writes a line just put without waiting for more to come; later lines start a new queue."""
     stream = io.StringIO()
     sink = Sink(stream, told)
     sink.put("last\n")

@@ -79,7 +79,8 @@ async def sent(*events: Event) -> Receiver:
 
 
 async def test_a_request_and_its_try_are_parent_and_child() -> None:
-    """Of one trace, a server's and a client's span, under the ids that were told, as long as each took."""
+    """The two belong to one trace, a server's and a client's span, under the ids of the event, each with its
+    duration."""
     receiver = await sent(ATTEMPT, SERVED)
     (server,), (client,) = receiver.spans(SERVER), receiver.spans(CLIENT)
     assert server.trace_id == client.trace_id == (0xABC).to_bytes(16, "big")
@@ -150,7 +151,7 @@ async def test_what_counts_as_an_error(event: Event, error: str) -> None:
 
 
 async def test_a_refresh_is_a_trace_of_its_own() -> None:
-    """It says whose it was, where it went, and why."""
+    """The trace says for which account it was, where it went, and why."""
     granted, failed = (await sent(replace(GRANTED, duration=1.0), FAILED)).spans(CLIENT)
     assert granted.parent_span_id == failed.parent_span_id == b""
     assert granted.trace_id != failed.trace_id
@@ -166,14 +167,14 @@ async def test_a_refresh_is_a_trace_of_its_own() -> None:
 
 
 async def test_a_method_that_nobody_knows_has_opentelemetrys_name() -> None:
-    """And a request of which nothing is known is still a span."""
+    """An unknown request is still a span."""
     (span,) = (await sent(replace(SERVED, method="other", operation="unknown"))).spans()
     assert span.name == "HTTP"
     assert values_of(span.attributes)["http.request.method"] == "_OTHER"
 
 
 async def test_what_nobody_keeps_is_not_sent() -> None:
-    """Neither what its parent does not keep, nor what has no span."""
+    """Neither spans whose parent is not kept nor requests without a span are sent."""
     dropped = replace(SPAN, sampled=False)
     receiver = await sent(replace(SERVED, span=dropped), replace(ATTEMPT, span=dropped), replace(SERVED, span=None))
     assert receiver.bodies == []
@@ -218,7 +219,7 @@ async def test_a_receiver_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody but the receiver gets spans."""
+    """Only the receiver gets spans."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -239,7 +240,7 @@ class Scripted(SpanExporter):
 
 
 def test_only_a_change_is_told() -> None:
-    """Not each failure, of whatever kind, and not each success."""
+    """Neither each failure, of whatever kind, nor each success is reported."""
     good, bad = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
     told: list[bool] = []
     exporter = WatchedExporter(Scripted(good, bad, bad, OSError(), good, good, OSError()), told.append)

@@ -26,7 +26,7 @@ from tests.support.patience import PATIENCE
 
 
 async def test_every_account_is_listed_in_every_region(running: RunningDirectory) -> None:
-    """Then a profile finds its owners, and each region its first."""
+    """A listed profile finds its owners, and each region its first."""
     await running.directory.start([running.source("acme", "na", "eu", "fe"), running.source("zeta", "eu")])
     assert running.directory.first("acme", "na") is None
     await running.settle(4)
@@ -63,7 +63,7 @@ async def test_the_list_is_read_again_after_an_hour(running: RunningDirectory) -
 
 
 async def test_a_changed_first_is_no_news_where_nobody_uses_it(running: RunningDirectory) -> None:
-    """Only `default_profile: first` does."""
+    """The change matters only to `default_profile: first`."""
     await running.directory.start([running.source(pins_first=False)])
     await running.settle(1)
     running.ids["na"] = [12]
@@ -92,7 +92,7 @@ async def test_what_is_known_is_served_while_amazon_fails(running: RunningDirect
 
 
 async def test_the_same_failure_is_not_told_each_time(running: RunningDirectory) -> None:
-    """But again after a while, and at once when it is another or comes back."""
+    """The failure is reported again after a while, and at once when it changes or comes back."""
     running.status = 500
     await running.directory.start([running.source(pins_first=False)])
     await running.settle(1)
@@ -141,7 +141,8 @@ async def test_retry_after_is_kept(running: RunningDirectory) -> None:
 
 
 async def test_an_account_without_token_is_looked_at_soon_and_often(running: RunningDirectory) -> None:
-    """Amazon is not asked, and nothing is told: whoever obtains tokens says it. The sign-in is noticed at once."""
+    """The directory neither asks Amazon nor reports it: the token's owner reports it. The sign-in is noticed at
+    once."""
     running.tokens = set()
     await running.directory.start([running.source()])
     for _ in range(3):
@@ -182,7 +183,8 @@ async def test_a_profile_that_nobody_knows_makes_one_early_listing(running: Runn
 
 
 async def test_a_profile_that_a_chosen_account_lacks_makes_a_listing_of_that_account(running: RunningDirectory) -> None:
-    """The others are left in peace, and have their own ten seconds: whose lists it may be in is not known else."""
+    """The other accounts are not listed, and have ten seconds of their own: nothing else says whose lists it may be
+    in."""
     await running.directory.start([running.source("acme", "na"), running.source("zeta", "na")])
     await running.settle(2)
     assert running.directory.owners("98", "acme") == ()
@@ -227,7 +229,8 @@ async def test_a_list_that_is_as_before_is_not_written_again(running: RunningDir
 
 
 async def test_what_the_version_before_kept_is_taken_over(running: RunningDirectory) -> None:
-    """It had one document for all: the pinned profile is known from it, and it is empty once the others are written."""
+    """The earlier version had one document for all: the pinned profile is known from it, and it is emptied once the
+    others are written."""
     running.ids["na"] = [11, 12]
     await running.directory.start([running.source()])
     await running.settle(1)
@@ -244,7 +247,7 @@ async def test_what_the_version_before_kept_is_taken_over(running: RunningDirect
 
 
 async def test_a_kept_listing_of_another_application_or_address_is_not_used(running: RunningDirectory) -> None:
-    """Nor one of an account or region that is gone."""
+    """A listing of an account or region that is gone is not used either."""
     await running.directory.start([running.source("acme", "na", "eu")])
     await running.settle(2)
     await running.directory.stop()
@@ -261,7 +264,7 @@ async def test_a_kept_listing_of_another_application_or_address_is_not_used(runn
 
 
 async def test_a_store_that_fails_is_no_harm(running: RunningDirectory) -> None:
-    """The list is read anew."""
+    """The list is read again."""
     running.documents.broken = True
     await running.directory.start([running.source()])
     await running.settle(1)
@@ -296,7 +299,7 @@ LISTED = {"adsAccounts": [{"adsAccountId": ADS_ACCOUNT, "alternateIds": [{"count
 
 
 async def test_a_directory_shows_how_much_it_knows(running: RunningDirectory) -> None:
-    """Neither tokens nor names."""
+    """Neither tokens nor names are shown."""
     await running.directory.start([running.source("acme", "na", "eu", refresh_token=Secret("CANARY"))])
     await running.settle(2)
     listed = "<ProfileIndex: 3 profiles in 2 listings>"
@@ -335,7 +338,7 @@ def test_when_the_next_listing_is_that_requests_wait_for(
 
 
 async def test_a_first_profile_that_is_not_known_is_asked_for_often(running: RunningDirectory) -> None:
-    """Once it is known, a failure is no hurry any more."""
+    """Once the profile is known, a failure is not urgent any more."""
     running.status = 503
     await running.directory.start([running.source()])
     assert await running.settle(1) == [AWAITED_RETRY]
@@ -378,7 +381,7 @@ def test_what_is_too_long_for_an_id_makes_no_early_listing() -> None:
 
 
 def test_an_id_that_an_account_does_not_have_is_not_asked_of_it_again_for_long() -> None:
-    """But of an account that could not be asked the first time, it is."""
+    """An account that could not be asked the first time is asked again."""
     clock = Clock()
     misses = EarlyListings(clock)
     misses.take("1", ["acme"])

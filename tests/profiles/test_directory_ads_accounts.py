@@ -73,7 +73,7 @@ async def test_ads_accounts_that_are_known_stay_while_their_list_fails(running: 
 
 
 async def test_what_was_read_before_another_list_failed_is_told(running: RunningDirectory) -> None:
-    """It is in use: metrics count it, and workers get it. Once, as long as it stays the same."""
+    """The list is in use: metrics count it, and workers get it, once, as long as it stays the same."""
     running.further["na", "adsAccounts/list"] = LISTED
     running.further["na", "managerAccounts"] = []
     await running.directory.start([running.source("acme", "na")])
@@ -127,7 +127,7 @@ async def test_a_token_that_ends_in_the_wait_is_not_taken_for_a_refusal(running:
 
 
 async def test_without_a_token_behind_the_wait_the_lists_stay(running: RunningDirectory) -> None:
-    """It is looked for soon again."""
+    """The directory looks for a token again soon."""
     running.further["na", "adsAccounts/list"] = LISTED
     await running.directory.start([running.source("acme", "na")])
     await running.settle(1)

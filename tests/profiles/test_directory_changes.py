@@ -112,7 +112,7 @@ async def test_an_account_that_leaves_leaves_no_cycles(running: RunningDirectory
     assert in_cycles(garbage) == {}
 
 
-async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirectory) -> None:
+async def test_an_account_is_listed_now_on_demand(running: RunningDirectory) -> None:
     """After a sign-in: every region, and what went wrong only if all did."""
     running.tokens = {"zeta"}
     await running.directory.start([running.source("acme", "na", "eu"), running.source("zeta", "na")])
@@ -134,7 +134,7 @@ async def test_an_account_is_listed_now_when_somebody_asks(running: RunningDirec
 
 @pytest.mark.parametrize("listed_first", [True, False])
 async def test_a_sign_in_lists_each_region_once(running: RunningDirectory, listed_first: bool) -> None:
-    """Whoever waits for the profiles gets those of the listing that the sign-in began, under way or ended."""
+    """Requests that wait for the profiles get those of the listing that the sign-in began, under way or ended."""
     await running.directory.start([running.source("acme", "na", "eu")])
     await running.settle(2)
     running.generation, running.ids["eu"] = 2, [31]

@@ -55,7 +55,7 @@ async def test_the_wait_ends_with_the_last_list() -> None:
 
 @virtual_time
 async def test_nobody_waits_longer_than_five_seconds() -> None:
-    """Neither a request, nor anybody for a list that was tried for so long, though it is not read."""
+    """Neither a request waits longer, nor any later one for a list that was tried for so long without success."""
     lists = awaited()
     assert await seconds(lists, "acme") == LONGEST_WAIT
     assert lists.state("acme") is FirstLists.AWAITED
@@ -69,7 +69,7 @@ async def test_nobody_waits_longer_than_five_seconds() -> None:
 
 @virtual_time
 async def test_nobody_waits_for_an_account_without_a_token() -> None:
-    """Also where the lack is found out during the wait; a token changes it."""
+    """A lack of the token found during the wait ends it; a token changes that."""
     lists = awaited()
     asyncio.get_running_loop().call_later(1.0, lists.lack_token, "acme")
     assert (await seconds(lists, "acme"), lists.state("acme")) == (1.0, FirstLists.WITHOUT_TOKEN)
@@ -111,7 +111,7 @@ async def test_when_the_first_lists_of_a_kind_are_there() -> None:
     ("status", "final"), [(0, False), (401, True), (403, True), (404, True), (429, False), (408, False), (503, False)]
 )
 def test_which_answers_would_be_the_same_soon(status: int, final: bool) -> None:
-    """Not those that ask to try again, and none that never came."""
+    """Answers that ask to try again are not among them, and neither is a missing answer."""
     assert is_refusal(status) is final
 
 
@@ -135,7 +135,7 @@ async def test_first_lists_are_awaited_until_the_last_one_is_read(running: Runni
 
 @pytest.mark.parametrize("awaited", [AwaitedId(("acme",), "21"), AwaitedId(("acme", "zeta"), "", ADS_ACCOUNT)])
 async def test_the_wait_ends_when_a_list_has_the_id(awaited: AwaitedId, running: RunningDirectory) -> None:
-    """Others are still read then. What another account lists does not count."""
+    """Other lists are still being read then. What another account lists does not count."""
     running.gates["na"] = asyncio.Event()
     running.further["eu", "adsAccounts/list"] = LISTED
     directory = running.directory
@@ -212,7 +212,7 @@ async def test_refused_ads_accounts_are_not_awaited(running: RunningDirectory) -
 
 
 async def test_a_token_that_came_late_has_the_first_lists_read_at_once(running: RunningDirectory) -> None:
-    """Nobody waits for them before, and the program can be ready."""
+    """No request waits for them before, and the program can be ready."""
     running.tokens.clear()
     directory = running.directory
     await directory.start([running.source()])

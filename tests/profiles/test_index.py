@@ -21,7 +21,7 @@ def listing(*identifiers: str, first: str = "") -> ProfileListing:
 
 
 def test_owners_follow_whole_listings() -> None:
-    """What is listed anew is found, what is listed no more is forgotten, by that account and region alone."""
+    """Newly listed profiles are found and removed ones forgotten, for that account and region alone."""
     index = ProfileIndex()
     index.put("acme", "na", listing("1", "2"))
     index.put("zeta", "eu", listing("2", "3"))
@@ -37,7 +37,7 @@ def test_owners_follow_whole_listings() -> None:
 
 
 def test_first_is_none_until_something_was_listed() -> None:
-    """And empty where the list is."""
+    """The first profile is empty if the list is."""
     index = ProfileIndex()
     assert index.first("acme", "na") is None
     assert index.listing("acme", "na") is None
@@ -68,7 +68,7 @@ def test_the_first_is_no_agencys_and_can_pay_where_others_can() -> None:
 
 
 def test_a_document_of_the_version_before_is_read() -> None:
-    """It said nothing of payment methods, so all are taken for valid."""
+    """The earlier version had no payment methods, so all are taken for valid."""
     index = ProfileIndex()
     unpaid = replace(profile("2"), valid_payment=False)
     index.put("acme", "na", ProfileListing("https://x amzn1", (profile("1"), unpaid), "1", 5.0))
@@ -129,7 +129,7 @@ def test_profiles_of_one_listing_share_what_they_have_in_common() -> None:
     ],
 )
 def test_what_cannot_be_read_is_left_out(document: object) -> None:
-    """It will be listed again."""
+    """The missing listing will be read again."""
     assert list(read_document(document)) == []
 
 

@@ -187,7 +187,7 @@ async def test_an_unreachable_host_is_named(session: aiohttp.ClientSession, unus
 
 
 async def test_what_is_no_http_is_said_in_words(session: aiohttp.ClientSession) -> None:
-    """No name of a Python class stands in what people read."""
+    """No name of a Python class appears in what people read."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -208,7 +208,7 @@ async def test_an_outbound_proxy_is_used_where_one_is_given(amazon: Amazon, sess
 
 
 def self_signed(directory: Path) -> ssl.SSLContext:
-    """A server's context with a certificate that nobody vouches for."""
+    """A server's context with a certificate without a trusted signature."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -114,7 +114,7 @@ def test_a_profile_is_where_the_best_source_has_it() -> None:
 
 
 def test_readings_change_nothing_of_other_accounts() -> None:
-    """What is read anew is found, what is gone is forgotten, by that account alone."""
+    """Newly read values are found and removed ones forgotten, for that account alone."""
     index = ReachIndex()
     index.put("acme", "na", reading(ads_accounts=(ads_account("a", "US"), ads_account("b", "US"))))
     index.put("zeta", "na", reading(ads_accounts=(ads_account("b", "US"),)))
@@ -161,7 +161,7 @@ def test_a_document_holds_everything() -> None:
     ],
 )
 def test_what_cannot_be_read_is_left_out(document: object) -> None:
-    """It will be read again."""
+    """The missing reading will be read again."""
     assert list(read_document(document)) == []
 
 
@@ -219,7 +219,7 @@ def test_the_name_of_the_next_page_may_be_of_any_length() -> None:
     "entry", [None, 5, {}, {"adsAccountId": None}, {"adsAccountId": "a b"}, {"adsAccountId": "a\r\nX: y"}, {"x": 1}]
 )
 def test_an_ads_account_without_a_usable_id_is_left_out(entry: object) -> None:
-    """The others are taken."""
+    """All other ads accounts are taken."""
     assert parse_ads_accounts(response({"adsAccounts": [entry, ENTRY]})) == ((KNOWN,), "")
 
 
@@ -250,7 +250,7 @@ def test_anything_else_is_unavailable(answer: ListResponse, said: str) -> None:
 
 
 def test_linked_accounts_are_read_from_every_manager() -> None:
-    """Of sellers the profile, of DSP advertisers their id; one that names nothing leads nowhere."""
+    """For sellers the profile is read, for DSP advertisers their id; an entry without either leads nowhere."""
     seller = {"accountId": "ENTITY1", "accountName": "S", "accountType": "SELLER", "profileId": "11"}
     advertiser = {"accountId": "E2", "accountType": "DSP_ADVERTISING_ACCOUNT", "profileId": None, "dspAdvertiserId": 58}
     managers = [
@@ -267,7 +267,7 @@ def test_linked_accounts_are_read_from_every_manager() -> None:
 
 
 def test_too_many_linked_accounts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That list has no pages, so its length is bounded here."""
+    """The list has no pages, so its length is bounded here."""
     monkeypatch.setattr("proxy.profiles.reach.MAX_LINKED", 2)
     linked = [{"accountId": f"E{number}"} for number in range(3)]
     with pytest.raises(ProfilesUnavailable, match="more than 2 accounts"):

@@ -1,4 +1,4 @@
-"""When an account is listed in a region for somebody, and which failures are told."""
+"""When an account's list in a region is read, for which demand, and which failures are reported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def watch() -> RegionWatch:
     return RegionWatch(ProfileSource("acme", "app", {"na": "https://a.test"}, pins_first=False), "na")
 
 
-async def test_whoever_wants_a_list_has_it_at_once_where_nobody_else_read_one() -> None:
-    """And whoever watches is woken."""
+async def test_a_list_on_demand_is_read_at_once_where_no_other_replica_read_one() -> None:
+    """Each watcher wakes."""
     watched = watch()
     watched.hasten(100.0, 10.0)
     assert (watched.early_at, watched.wake.is_set()) == (100.0, True)
@@ -32,7 +32,7 @@ async def test_it_waits_until_anothers_list_is_old_enough() -> None:
 
 
 async def test_a_failure_is_told_once() -> None:
-    """Until it is another, of another kind, or some time has passed."""
+    """The failure is reported again when it changes, is of another kind, or some time has passed."""
     watched = watch()
     told = [
         watched.is_news(ProfilesFailed, "503", 0.0),

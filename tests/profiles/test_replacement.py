@@ -1,4 +1,4 @@
-"""What a new login lacks of the present one, whether it is another person's, and what is said of subscriptions then."""
+"""What a new login lacks of the present one, whether it is another person's, and the words about subscriptions then."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def key_of(server: RedisServer, kind: str = "profiles") -> bytes:
 
 
 async def test_a_list_is_asked_for_once(running: RunningDirectory, join: Join) -> None:
-    """Whoever starts later takes it, and lists again when the one that listed it would."""
+    """A replica that starts later takes it, and lists again when the one that listed it would."""
     first, second = await join(), await join()
     await first.directory.start([first.source()])
     await first.settle(1)
@@ -98,7 +98,7 @@ async def test_a_list_is_asked_for_once(running: RunningDirectory, join: Join) -
 async def test_a_list_that_was_read_long_ago_is_listed_again_in_time(
     running: RunningDirectory, join: Join, server: RedisServer
 ) -> None:
-    """Whoever takes it waits only for what is left of its hour."""
+    """A replica that takes it waits only for what is left of its hour."""
     first, second = await join(), await join()
     await first.directory.start([first.source()])
     await first.settle(1)
@@ -109,7 +109,7 @@ async def test_a_list_that_was_read_long_ago_is_listed_again_in_time(
 
 
 async def test_those_who_start_together_ask_once(running: RunningDirectory, join: Join) -> None:
-    """The others wait for what the one that asks is told."""
+    """The others wait for the list of the one that asks."""
     replicas = [await join() for _ in range(3)]
     running.gate = asyncio.Event()
     for replica in replicas:
@@ -122,7 +122,7 @@ async def test_those_who_start_together_ask_once(running: RunningDirectory, join
 
 
 async def test_a_newer_list_is_heard_of(running: RunningDirectory, join: Join) -> None:
-    """It is in use at once, with the first profile of whoever listed it, and puts the next listing off."""
+    """The newer list is in use at once, with its first profile, and puts the next listing off."""
     first, second = await join(), await join()
     for replica in (first, second):
         await replica.directory.start([replica.source()])
@@ -138,7 +138,7 @@ async def test_a_newer_list_is_heard_of(running: RunningDirectory, join: Join) -
     assert running.asked == [("acme", "na")] * 2
 
 
-async def test_somebody_who_looks_for_a_profile_has_it_listed_anew(running: RunningDirectory, join: Join) -> None:
+async def test_a_search_for_a_profile_has_it_listed_again(running: RunningDirectory, join: Join) -> None:
     """Whatever is shared, it was not in that."""
     replica = await join()
     await replica.directory.start([replica.source()])
@@ -170,14 +170,14 @@ async def test_replicas_list_early_for_what_nobody_knows_at_the_pace_of_one(
     assert running.asked == [("acme", "na")] * 2
     second.directory.list_again("acme")
     await second.settle(2)
-    assert running.asked == [("acme", "na")] * 3, "somebody who signs in waits for nothing"
+    assert running.asked == [("acme", "na")] * 3, "a person who signs in waits for nothing"
 
 
 @pytest.mark.parametrize("changed", [{"lineage": "e" * 64}, {"client_id": "another"}])
 async def test_who_asks_with_something_else_asks_itself(
     running: RunningDirectory, join: Join, changed: dict[str, str]
 ) -> None:
-    """With another refresh token or application another list may come: nobody is given one of before."""
+    """Another refresh token or application may get another list: an earlier one is not used for it."""
     first, second = await join(), await join()
     await first.directory.start([first.source()])
     await first.settle(1)
@@ -192,7 +192,7 @@ async def test_who_asks_with_something_else_asks_itself(
 
 
 async def test_what_was_asked_for_before_a_sign_in_is_shared_with_nobody(running: RunningDirectory, join: Join) -> None:
-    """It is dropped when it comes; what the new login lists is everybody's who has heard of that login."""
+    """The old list is dropped when it comes; the new login's list is shared with all replicas that know the login."""
     first, second, third = [await join() for _ in range(3)]
     running.gate = asyncio.Event()
     await first.directory.start([first.source()])
@@ -216,7 +216,7 @@ async def test_what_was_asked_for_before_a_sign_in_is_shared_with_nobody(running
 async def test_what_is_damaged_is_told_once_and_replaced(
     running: RunningDirectory, join: Join, server: RedisServer, damage: str
 ) -> None:
-    """Whoever starts then lists, and the next one takes that."""
+    """A replica that starts then lists, and the next one takes that list."""
     first, second, third = [await join() for _ in range(3)]
     await first.directory.start([first.source()])
     await first.settle(1)
@@ -259,7 +259,7 @@ async def test_a_failure_holds_all_back(running: RunningDirectory, join: Join) -
 async def test_without_the_store_each_lists_for_itself(
     running: RunningDirectory, join: Join, server: RedisServer
 ) -> None:
-    """As a program that shares nothing does."""
+    """Each replica does what a program without a shared store does."""
     first, second = await join(), await join()
     for replica in (first, second):
         replica.connection.note(StateUnavailable("The store is away."))
@@ -269,7 +269,7 @@ async def test_without_the_store_each_lists_for_itself(
 
 
 async def test_an_emptied_store_gets_the_next_list(running: RunningDirectory, join: Join, server: RedisServer) -> None:
-    """And the others hear of that one, though they have seen later numbers than an empty store would give."""
+    """The others learn of that list, though they have seen later numbers than an empty store would give."""
     first, second = await join(), await join()
     for replica in (first, second):
         await replica.directory.start([replica.source()])
@@ -284,7 +284,7 @@ async def test_an_emptied_store_gets_the_next_list(running: RunningDirectory, jo
 
 
 async def test_a_removed_account_leaves_no_list(running: RunningDirectory, join: Join, server: RedisServer) -> None:
-    """Whoever has it later lists it anew."""
+    """A later account of that name is listed again."""
     first, second = await join(), await join()
     await first.directory.start([first.source()])
     await first.settle(1)
@@ -322,7 +322,7 @@ def ads_accounts(*names: str) -> dict[str, object]:
 
 
 async def test_ads_accounts_are_asked_for_once(running: RunningDirectory, join: Join) -> None:
-    """With all that is read beside the usual profiles; a newer reading is heard of."""
+    """One replica reads them with everything else next to the usual profiles; others learn of a newer reading."""
     running.further["na", ADS_ACCOUNTS] = ads_accounts("A1", "A2")
     first, second = await join(), await join()
     for replica in (first, second):
@@ -341,7 +341,7 @@ async def test_ads_accounts_are_asked_for_once(running: RunningDirectory, join: 
 
 
 async def test_a_failure_to_read_ads_accounts_holds_all_back(running: RunningDirectory, join: Join) -> None:
-    """What is known stays, and nobody is asked sooner for there being more replicas."""
+    """The known lists stay, and more replicas do not ask sooner."""
     running.further_status = 503
     first, second = await join(), await join()
     for replica in (first, second):
@@ -366,7 +366,7 @@ async def test_ads_accounts_of_a_removed_account_are_forgotten(
 
 
 async def test_shared_lists_show_what_was_seen(join: Join) -> None:
-    """And no refresh token's fingerprint."""
+    """The `repr` holds no refresh token's fingerprint."""
     replica = await join()
     await replica.directory.start([replica.source()])
     await replica.settle(1)
@@ -385,7 +385,7 @@ def test_failures_are_counted_over_the_fleet() -> None:
 
 
 def test_what_amazon_told_another_counts_here() -> None:
-    """But for how long, and what it was where it was no answer."""
+    """The answer counts with its duration, and with its kind if it was no list."""
     attempt = FailedAttempt("403", True, 1, 5.0, 1.5)
     told = failure_elsewhere(attempt, awaited=True)
     assert (told.status, told.retryable, told.retry_after) == (403, False, 1.5)

@@ -23,7 +23,7 @@ from tests.support.tokens import virtual_time
 
 
 async def test_a_stop_writes_what_changed_last() -> None:
-    """And nothing else: only the document that holds the account's lists."""
+    """Only the document that holds the account's lists is written."""
     store, index = DocumentStore(), ProfileIndex()
     kept = StoredLists(store, index, ReachIndex(), ListingSchedule())
     kept.begin()
@@ -36,7 +36,8 @@ async def test_a_stop_writes_what_changed_last() -> None:
 
 
 async def test_readings_of_the_version_before_are_kept_by_account() -> None:
-    """They all were in one document, which is empty from then on: a change writes a part of them anew."""
+    """The earlier version had all in one document, which is empty from then on: a change writes only a part of them
+    again."""
     store, before, after = DocumentStore(), ReachIndex(), ReachIndex()
     accounts = ("acme", "zeta")
     for account in accounts:
@@ -98,7 +99,7 @@ class FailingStore(DocumentStore):
 
 @virtual_time
 async def test_lists_that_could_not_be_written_are_written_later() -> None:
-    """Also those behind the one that failed: a restart knows which profile was the first."""
+    """Lists behind the failed one are written later as well: a restart knows which profile was the first."""
 
     async def fail() -> None:
         raise StateError("the disk is full")
@@ -123,7 +124,7 @@ async def test_a_stop_during_a_write_writes_the_rest() -> None:
         await asyncio.Event().wait()
 
     async def pause(seconds: float, _: asyncio.Event) -> None:
-        """Is over at once."""
+        """End at once."""
 
     store = FailingStore(hang)
     kept = StoredLists(store, ProfileIndex(), ReachIndex(), ListingSchedule(pause=pause))
@@ -146,7 +147,7 @@ def profiles(count: int) -> ProfileListing:
 
 
 def test_a_list_comes_back_whole() -> None:
-    """It is of use until the next is due; profiles that cannot be paid for stay so."""
+    """The list is of use until the next is due; profiles without a payment method stay so."""
     listing = profiles(3)
     listing = replace(listing, profiles=(*listing.profiles, replace(listing.profiles[0], id="9", valid_payment=False)))
     content, life = FORM.write(WANTED, listing)
@@ -190,7 +191,7 @@ def test_what_is_anothers_is_refused(other: LeaseRequest) -> None:
 
 
 def test_a_list_of_another_kind_is_refused() -> None:
-    """Those of profiles and of ads accounts do not stand for each other."""
+    """Lists of profiles and of ads accounts do not replace each other."""
     with pytest.raises(ValueError, match="another's"):
         read_list(WANTED, "profiles", write_list(WANTED, "ads-accounts", {}))
 
@@ -217,5 +218,5 @@ def test_what_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_news_are_of_one_account_at_one_address() -> None:
-    """So that whoever hears of them looks at one list."""
+    """A replica that receives the news looks at one list."""
     assert FORM.news(WANTED) == ("profiles", "acme\0https://api.test")

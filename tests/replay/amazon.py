@@ -1,4 +1,4 @@
-"""What stands in Amazon's place while a session is recorded or played: scripted, and a recorder of what it was sent.
+"""The server that replaces Amazon while a session is recorded or played: scripted, and a recorder of what it was sent.
 
 No 401 about the token is among the replies: whether it is renewed depends on how long ago that was done last.
 

@@ -76,7 +76,7 @@ class Recording:
 
 
 class Player:
-    """One session: the program, what stands in Amazon's place, and the clients."""
+    """One session: the program, the server that replaces Amazon, and the clients."""
 
     def __init__(self, amazon: Amazon, folder: Path) -> None:
         self.amazon, self.folder = amazon, folder
@@ -247,7 +247,7 @@ async def _connect(port: int) -> Wire:
 
 
 async def _next_answer(client: Wire, to_head: bool) -> bytes:
-    """The next final response with the interim ones before it; `(ended)` in place of what did not come."""
+    """The next final response with the interim ones before it; `(ended)` for a missing one."""
     seen = b""
     try:
         while True:

@@ -1,4 +1,4 @@
-"""The recording as a file: JSON lines, compressed. The corpus is made anew from its seed, and is not in it."""
+"""The recording as a file: JSON lines, compressed. The corpus is made again from its seed, and is not in it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The program does what it did when the session was recorded: bytes, log lines, audit records and metrics.
 
-A difference that is meant is recorded anew, with `python -m tests.replay record`, and explained where it is committed.
+An intended difference is recorded again, with `python -m tests.replay record`, and explained where it is committed.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def found(target: bytes, *ads_accounts: str, scope: str = "", caller: ClientScop
 def test_an_ads_account_leads_to_account_and_region(
     target: bytes, ads_account: str, sent: dict[str, Any], account: str, region: str
 ) -> None:
-    """As a Scope does, whatever the operation; what else names a region decides before it."""
+    """The ads account chooses as a Scope does, whatever the operation; a named region decides before it."""
     route = found(target, ads_account, **sent)
     assert (route.account, route.region, route.ads_account) == (account, region, ads_account.encode())
     assert route.ads_account_header == b""
@@ -115,7 +115,7 @@ def test_either_spelling_leads(name: bytes) -> None:
 
 
 def test_a_prefix_chooses_the_region() -> None:
-    """So does a route's own."""
+    """The prefix of a route does so as well."""
     assert found(b"/eu" + CAMPAIGNS, "a.two").region == "eu"
     assert found(b"/@brand-fe" + CAMPAIGNS, "a.two").region == "fe"
 
@@ -136,13 +136,13 @@ def test_an_ads_account_of_several_accounts_needs_a_choice() -> None:
 
 @pytest.mark.parametrize("sent", [{}, {"account": "acme"}, {"account": "zeta"}, {"region": "eu"}])
 def test_scope_and_ads_account_of_different_accounts_are_refused(sent: dict[str, Any]) -> None:
-    """400, also beside what selects one of them."""
+    """The response is 400, also if the request selects one of the two."""
     with pytest.raises(ConflictingAdsAccount, match="leads to account acme, and Amazon-Ads-AccountId to account zeta"):
         found(CAMPAIGNS, "z", scope="11", **sent)
 
 
 def test_a_client_is_told_nothing_of_accounts_that_it_may_not_use() -> None:
-    """An ads account of such an account is to it as one that nobody knows."""
+    """The client learns no more of such an account's ads account than of an unknown one."""
     only = ClientScope(accounts=frozenset({"acme"}))
     assert found(CAMPAIGNS, "z", scope="11", caller=only).account == "acme"
     assert found(CAMPAIGNS, "z", caller=only).account == "acme"
@@ -218,7 +218,7 @@ def test_what_is_added_to_what_was_sent(
 
 
 def test_a_default_ads_account_chooses_the_region() -> None:
-    """As one that was sent does; with a prefix, that decides."""
+    """The default chooses as a sent ads account does; a prefix decides before both."""
     assert found(b"/@ads" + CAMPAIGNS).region == "eu"
     assert found(b"/@ads/fe" + CAMPAIGNS).region == "fe"
     assert found(b"/@ads" + SCOPE_ALONE).region == "na"
@@ -325,7 +325,7 @@ def published() -> tuple[Described, ...]:
 def test_every_published_operation_has_its_rule(published: tuple[Described, ...]) -> None:
     """All 723 operations of Amazon's files are found in the table, with the strongest rule that any file has.
 
-    Four of them are optional though a file says required: a caller of another file has no Scope to send.
+    Four of them are optional though a file says required: a client of another file has no Scope to send.
     """
     assert len(published) == 723
     rules: dict[tuple[str, str], str] = {}

@@ -130,7 +130,7 @@ def test_of_several_accounts_all_may_have_it(
 
 
 def test_a_client_waits_for_its_own_accounts_alone() -> None:
-    """What others list is as unknown to it as what nobody lists."""
+    """Ids in lists of other accounts are as unknown to the client as ids in no list."""
     third = {**BOTH, "third": AWAITED}
     assert awaited(third, {SCOPE: "99"}, scope=ClientScope(accounts=frozenset(("acme", "zeta")))) == ("acme", "zeta")
     assert awaited(BOTH, {SCOPE: "33"}, scope=ClientScope(accounts=frozenset(("acme",)))) == ("acme",)

@@ -90,7 +90,7 @@ def test_a_session_is_sent_nowhere_else(target: bytes, sent: dict[str, Any]) -> 
 
 
 def test_a_session_of_an_account_that_is_gone_is_over() -> None:
-    """Its requests go to no other account instead."""
+    """Requests of the session go to no other account instead."""
     with pytest.raises(SessionElsewhere):
         led(b"/mcp", McpSession("agent", "gone", "na"))
 
@@ -105,12 +105,12 @@ def test_a_session_of_an_account_that_is_gone_is_over() -> None:
     ],
 )
 def test_a_manager_leads_to_an_account_at_the_mcp_endpoint(lines: tuple[bytes, ...], account: str) -> None:
-    """As a Scope and an ads account do in FIXED mode; what is more exact comes first."""
+    """The manager chooses as a Scope and an ads account do in FIXED mode; the more exact value decides."""
     assert led(b"/mcp", None, lines=lines).account == account
 
 
 def test_a_manager_that_contradicts_the_scope_is_refused() -> None:
-    """Both must lead to one account; elsewhere a manager leads nowhere, and two of them do not either."""
+    """Both must lead to one account; a manager at other paths leads nowhere, and neither do two of them."""
     with pytest.raises(ConflictingAdsAccount):
         led(b"/mcp", None, scopes=(b"22",), lines=(b"Amazon-Ads-Manager-AccountID: m-acme",))
     for target, lines in (
@@ -137,7 +137,7 @@ def test_the_session_of_a_request_is_in_its_header(lines: tuple[bytes, ...], fou
 
 
 def test_two_sessions_in_one_request_are_refused() -> None:
-    """Nobody could say which of them a server takes."""
+    """Servers may differ in which session they take."""
     with pytest.raises(MalformedRequest, match="more than once"):
         sent_session_id(fields(b"Mcp-Session-Id: s1", b"Mcp_Session_Id: s2"))
 

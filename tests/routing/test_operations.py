@@ -90,7 +90,7 @@ def test_a_family_holds_operations_of_one_effect() -> None:
     assert {len(found) for found in effects.values()} == {1}
 
 
-def test_a_mended_row_has_the_family_of_its_new_effect() -> None:
+def test_a_corrected_row_has_the_family_of_its_new_effect() -> None:
     """Families follow the row that is asked for, not the published one."""
     row = PUBLISHED.find(b"POST", (b"sp", b"campaigns", b"list"))
     assert row is not None
@@ -275,7 +275,7 @@ def odd_spellings(row: Operation) -> list[tuple[bytes, tuple[bytes, ...]]]:
 
 
 def test_an_odd_spelling_finds_no_literal_row() -> None:
-    """It is not this operation, and another one only if it fits that one."""
+    """The odd spelling is not this operation, and another one only if it fits that one."""
     wrong = []
     for row in ROWS:
         for method, segments_ in odd_spellings(row):
@@ -300,7 +300,7 @@ def _literalness(row: Operation) -> tuple[bool, ...]:
 
 @given(st.data(), st.sampled_from(ROWS))
 def test_any_values_of_the_parameters_find_the_row(data: st.DataObject, row: Operation) -> None:
-    """Whatever stands in a placeholder, encoded or not, an operation stays itself."""
+    """An operation stays the same whatever its placeholders hold, encoded or not."""
     path = filled(row, [data.draw(values) for _ in row.placeholders])
     spelled = "/" + "/".join(quote_from_bytes(part, safe="") for part in path)
     assert PUBLISHED.find(row.method.encode(), path) is row
@@ -316,7 +316,7 @@ methods = st.sampled_from((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"
 @example(b"POST", (b"adsAccounts", b"list"))
 @example(b"GET", (b"{}",))
 def test_the_row_that_is_found_is_the_most_literal_that_fits(method: bytes, path: tuple[bytes, ...]) -> None:
-    """Beside a search of the whole table, one row after the other."""
+    """The result is compared with a search of the whole table, one row after the other."""
     fitting = sorted((row for row in ROWS if _fits(row, method, path)), key=_literalness, reverse=True)
     assert PUBLISHED.find(method, path) is (fitting[0] if fitting else None)
 
@@ -369,7 +369,7 @@ def test_a_path_of_any_length_is_looked_up_and_forgotten() -> None:
 
 
 def test_a_later_row_replaces_an_equal_one() -> None:
-    """Of one method and path, whatever its placeholders are called."""
+    """Rows are equal if method and path are, whatever the placeholders are called."""
     listed = published(*LISTING)
     first, second = replace(listed, template="/sp/{a}"), replace(listed, template="/sp/{b}")
     assert Operations((first, second)).find(b"POST", (b"sp", b"1")) is second
@@ -390,7 +390,7 @@ alike = st.builds(random_row, st.sampled_from(("GET", "POST")), few_parts)
 def test_templates_that_overlap_give_the_most_literal_that_has_the_method(
     rows: list[Operation], path: tuple[bytes, ...]
 ) -> None:
-    """As in the published table, where a template is hidden by another one only for some methods."""
+    """In the published table, too, a template is hidden by another one only for some methods."""
     fitting = sorted((row for row in reversed(rows) if _fits(row, b"GET", path)), key=_literalness, reverse=True)
     assert Operations(rows).find(b"GET", path) is (fitting[0] if fitting else None)
 
@@ -428,7 +428,7 @@ def published(method: bytes, path: tuple[bytes, ...]) -> Operation:
     ],
 )
 def test_what_is_said_replaces_the_rows_own_word(said: dict[str, Any], becomes: dict[str, Any]) -> None:
-    """And only that; the published table stays as it is."""
+    """Only the named word changes; the published table stays as it is."""
     before = published(*LISTING)
     amended = amend(PUBLISHED, [listing(**said)])
     assert amended.find(*LISTING) == replace(before, **becomes)
@@ -437,7 +437,7 @@ def test_what_is_said_replaces_the_rows_own_word(said: dict[str, Any], becomes: 
 
 
 def test_an_operation_that_takes_no_account_id_any_more_has_no_header_for_it() -> None:
-    """Its spelling goes with it, and comes back in the spelling that the row had."""
+    """The header's spelling goes with it, and comes back as the row had it."""
     path = b"GET", (b"dsp", b"streams", b"subscriptions")
     gone = amend(PUBLISHED, [Amendment("GET", "/dsp/streams/subscriptions", account=AccountRule.NEVER)]).find(*path)
     kept = amend(PUBLISHED, [Amendment("GET", "/dsp/streams/subscriptions", account=AccountRule.OPTIONAL)]).find(*path)
@@ -448,7 +448,7 @@ def test_an_operation_that_takes_no_account_id_any_more_has_no_header_for_it() -
 
 
 def test_an_operation_that_the_table_lacks_is_added_with_care() -> None:
-    """As a write without account header, named by method and path, until more is said."""
+    """The new row is a write without account header, named by method and path, until more is configured."""
     row = amend(PUBLISHED, [NEW_ROW]).find(*UNHEARD)
     assert row == Operation(
         "POST",

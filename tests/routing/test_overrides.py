@@ -48,7 +48,7 @@ def test_another_name_is_left_alone(name: bytes) -> None:
 
 
 def test_a_name_that_is_encoded_more_often_than_anybody_decodes_is_left_alone() -> None:
-    """Each server and framework on the way decodes once; four times is nobody's reading."""
+    """Each server and framework on the way decodes once; no chain decodes four times."""
     assert not may_override(b"%25252525255Fmethod")
 
 
@@ -110,5 +110,5 @@ def test_of_very_many_parameters_those_that_look_like_it_count(name: bytes, over
 def test_the_effect_of_an_operation_holds_without_overrides(
     target: bytes, lines: tuple[bytes, ...], effect: str, reading: PathReading
 ) -> None:
-    """Also for a client whose requests are decided without their query."""
+    """The effect also holds for a client whose requests are decided without their query."""
     assert summary(request(b"GET", target, fields(*lines)), reading=reading).effect == effect

@@ -95,12 +95,13 @@ def test_account_is_chosen_by_the_first_that_speaks(
 
 @pytest.mark.parametrize(("account", "region"), [("acme", "eu"), ("zeta", "fe")])
 def test_the_region_of_a_scope_is_the_one_where_the_chosen_account_lists_it(account: str, region: str) -> None:
-    """Not where another account lists the same profile, whichever name comes first in the alphabet."""
+    """A region where another account lists the same profile does not count, whichever name comes first in the
+    alphabet."""
     assert chosen(REQUIRED, account=account, scopes=(b"88",)) == (account, region, b"88")
 
 
 def test_the_only_account_needs_no_choice() -> None:
-    """One account is the answer, for a Scope that nobody knows too."""
+    """One account is the answer, for an unknown Scope too."""
     assert chosen(NEVER, ONE) == ("acme", "eu", b"")
     assert chosen(REQUIRED, ONE, scopes=(b"999",)) == ("acme", "eu", b"999")
     assert chosen(REQUIRED, ONE, scopes=(b"77",)) == ("acme", "eu", b"77")
@@ -125,7 +126,7 @@ def test_without_a_choice_the_choices_are_named(changed: dict[str, Any], said: s
 
 
 def test_a_client_of_one_account_needs_no_choice_and_learns_of_no_other() -> None:
-    """What a caller may use is all that it can choose from, and all that it is told of."""
+    """A client can choose only from what it may use, and learns of nothing else."""
     only = ClientScope(accounts=frozenset({"zeta"}))
     assert routed(b"GET", NEVER, fields(), SEVERAL, only).account == "zeta"
     assert routed(b"GET", b"/x", fields(scopes=(b"44",)), SEVERAL, only).account == "zeta"
@@ -185,7 +186,7 @@ def test_what_is_not_the_callers_is_answered_as_what_is_not_there(
     [({"22", "9"}, "profiles", "acme, brand, pins, z, zeta"), (set(), "account_ids", "acme, pins, z, zeta")],
 )
 def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set[str], rule: str, own: str) -> None:
-    """Whatever account it leads to, and whatever Scope is sent beside it."""
+    """The route is unknown, whatever account it leads to, and whatever Scope is sent with it."""
     limited = ClientScope(profiles=frozenset(profiles))
     for name in ("brand-eu", "nosuchname"):
         expected = f"This client may not use the account or route '{name}'. It may use {own}. (Rule: {rule}.)"
@@ -203,7 +204,8 @@ def test_a_route_to_a_profile_that_is_not_the_callers_is_not_there(profiles: set
 def test_a_profile_that_only_others_list_leads_where_an_unlisted_one_does(
     scope: bytes, session: McpSession | None, region: str
 ) -> None:
-    """Next to an ads account of the client's own, and in a session: the answer does not tell that somebody has it."""
+    """With an ads account of the client's own, and in a session: the response does not reveal that another account
+    lists it."""
     table = replace(SEVERAL, directory=Listed(DIRECTORY._owners, ads_accounts={"own": (("acme", "eu"),)}))
     client = ClientScope(accounts=frozenset({"acme", "pins"}))
     lines = () if session is not None else (b"Amazon-Ads-AccountId: own",)
@@ -264,7 +266,7 @@ def test_many_choices_are_not_all_listed() -> None:
 
 
 def test_a_placeholder_bound_to_what_is_gone_is_rejected() -> None:
-    """401, so that the tool gets a new one."""
+    """The response is 401, so that the client gets a new placeholder."""
     with pytest.raises(PlaceholderRejected) as refused:
         chosen(b"/x", bound="gone")
     assert refused.value.status == 401

@@ -114,7 +114,7 @@ def test_a_bound_route_gives_its_profile_to_its_own_account_only() -> None:
 
 
 def test_first_profile_that_is_not_known_yet_is_503() -> None:
-    """Only where it would be sent; the tool is told when to ask again."""
+    """Only requests that would use it get 503; the response says when to ask again."""
     table = make_routing_table(config({"acme": {"default_profile": "first"}}), EmptyDirectory())
     with pytest.raises(ProfileNotKnownYet) as refused:
         chosen(REQUIRED, table)
@@ -192,7 +192,8 @@ def test_the_route_says_what_to_send_where() -> None:
 def test_the_prefix_leads_back_to_the_same_account_and_region(
     table: RoutingTable, target: bytes, changed: dict[str, Any], back: bytes
 ) -> None:
-    """What the client wrote, completed where its headers chose: whoever follows it need not send them again."""
+    """The prefix is what the client wrote, completed by what its headers chose: a later request need not send them
+    again."""
     found = routed(b"GET", target, fields(**changed), table)
     assert found.prefix == back
     again = routed(b"GET", found.prefix + b"/v1/reports/1/download", fields(), table)
@@ -236,6 +237,6 @@ def test_an_advertiser_is_profile_and_ads_account(profile: bytes, ads_account: b
 
 
 def test_a_long_advertiser_is_named_by_its_digest() -> None:
-    """What is remembered of it is short, and differs where it differs."""
+    """The digest is short, and differs for different advertisers."""
     names = {Route("acme", "na", TargetKind.API, b"7" * 50_000 + end, b"", b"").advertiser for end in (b"1", b"2")}
     assert [len(name) for name in names] == [32, 32]

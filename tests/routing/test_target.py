@@ -166,7 +166,7 @@ def test_mcp_is_a_kind_of_its_own(target: bytes) -> None:
 
 @pytest.mark.parametrize("target", [b"/mcp/other", b"/mcpx", b"/x/mcp"])
 def test_other_paths_are_not_mcp(target: bytes) -> None:
-    """Only the two paths of Amazon's endpoint are."""
+    """Only the two paths of Amazon's endpoint are MCP."""
     assert read(target).kind is TargetKind.API
 
 
@@ -197,7 +197,7 @@ def test_a_login_of_a_tools_own_is_a_kind_of_its_own(target: bytes) -> None:
     [b"/.well-known/other", b"/well-known/oauth-protected-resource", b"/v2/register", b"/tokens", b"/register/x"],
 )
 def test_other_paths_are_no_login(target: bytes) -> None:
-    """Only the names that the specifications have."""
+    """Only the names in the specifications are sign-in paths."""
     assert read(target).kind is TargetKind.API
 
 

@@ -12,7 +12,7 @@ from tests.support.specifications import described_operation, published_specific
 
 
 def test_the_committed_list_is_what_the_script_makes() -> None:
-    """Nobody edited it by hand, and it is not older than the specifications."""
+    """The list was not edited by hand, and is not older than the specifications."""
     parameters = account_parameters(read_specifications(published_specifications()))
     assert OUTPUT.read_text(encoding="ascii") == render(parameters)
 
@@ -24,7 +24,7 @@ def test_what_is_said_to_name_none_is_still_there() -> None:
 
 
 def test_parameters_are_found_by_word_and_by_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is counted once for an operation, wherever it stands; what names no account is left out."""
+    """Each is counted once for an operation, wherever it occurs; parameters without an account are left out."""
     text = "**Authorized resource type**: x **Parameter name**: Amazon-Odd **Parameter in**: header **Requires**"
     operation = described_operation("listItems", text, AdvertiserId=True, Accept=True)
     operation["parameters"] += [

@@ -44,7 +44,8 @@ def judgement(**changed: str) -> dict[tuple[str, str], Judgement]:
 
 
 def test_the_committed_table_is_what_the_script_makes() -> None:
-    """Nobody edited the table by hand, it is not older than the specifications, and every judgement still fits them."""
+    """The table was not edited by hand, it is not older than the specifications, and every judgement still fits
+    them."""
     described = read_specifications(published_specifications())
     judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
     assert unfit(described, judgements) == {}
@@ -81,7 +82,7 @@ def test_a_judgement_says_why() -> None:
 def test_files_that_differ_on_a_header_are_merged(
     tmp_path: Path, first: dict[str, bool], second: dict[str, bool], scope: str, account: str
 ) -> None:
-    """The strongest word wins, but a header is required of nobody whom another file lets name the account otherwise."""
+    """The strongest word wins, but a header is not required if another file offers another way to name the account."""
     for order, files in {"as given": (first, second), "turned": (second, first)}.items():
         paths = [{"/items/{id}": {"post": described_operation("PostItem", **headers)}} for headers in files]
         row = rows_of(write_specifications(tmp_path / order, A=paths[0], B=paths[1]))[ITEMS]
@@ -95,7 +96,7 @@ def test_the_account_header_keeps_its_spelling(tmp_path: Path) -> None:
     assert (row.account_id, row.account_header) == ("required", "Amazon-Ads-Account-ID")
 
 
-def test_a_parameter_is_found_behind_references_and_beside_the_methods(tmp_path: Path) -> None:
+def test_a_parameter_is_found_behind_references_and_next_to_the_methods(tmp_path: Path) -> None:
     """A path's common parameters count for each of its operations, and `$ref` is followed."""
     shared = {"in": "header", "name": "amazon-advertising-api-scope", "required": True}
     pointing = {"$ref": "#/paths/common/scope"}
@@ -128,7 +129,7 @@ def test_a_parameter_is_found_behind_references_and_beside_the_methods(tmp_path:
     ],
 )
 def test_an_announced_end_is_what_the_text_says(tmp_path: Path, text: str, since: str, end: str, notice: str) -> None:
-    """With the words that say so; a day that is not there is not made up."""
+    """The end comes with the words of the text; a missing day is not made up."""
     paths = {"/items/{id}": {"post": described_operation("PostItem", text)}}
     row = rows_of(write_specifications(tmp_path, A={"/items/{id}": {"post": {}}}, B=paths))[ITEMS]
     assert (row.deprecated, row.sunset, row.notice) == (since, end, notice)

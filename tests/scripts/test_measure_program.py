@@ -43,7 +43,7 @@ def test_each_kind_of_passage_is_found(program: Path) -> None:
 
 
 def test_texts_of_the_simulator_are_amazons(tmp_path: Path) -> None:
-    """Its docstrings count."""
+    """The simulator's docstrings count."""
     (tmp_path / "simulator").mkdir()
     path = tmp_path / "simulator" / "server.py"
     path.write_text(PROGRAM)

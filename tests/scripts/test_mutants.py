@@ -31,7 +31,7 @@ def test_a_target_has_modules_and_tests(target: dict[str, list[str]]) -> None:
 
 @pytest.mark.parametrize("row", DOCUMENT["explained"], ids=lambda row: row["before"])
 def test_an_explained_mutant_has_a_reason(row: dict[str, str]) -> None:
-    """And a module that exists; whether its line still does is said by `make mutants`."""
+    """The mutant's module exists as well; `make mutants` reports whether its line does."""
     assert (ROOT / row["module"]).exists()
     assert row["before"] != row["after"] and row["because"]
 

@@ -54,7 +54,7 @@ class SimulatorClient:
         return urlsplit(self.simulator.api_urls[self.region]).netloc
 
     async def send(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
-        """One request, with exactly these headers beside those that HTTP needs."""
+        """Send one request, with exactly these headers next to those that HTTP needs."""
         options: dict[str, Any] = {"allow_redirects": False, "skip_auto_headers": SKIPPED}
         async with self.session.request(
             method, URL(url, encoded=True), headers=headers, data=body, **options
@@ -150,7 +150,7 @@ class SimulatorClient:
 
 @pytest.fixture
 def settings() -> SimulatorSettings:
-    """Settings with a clock that stands still; modules replace them."""
+    """Settings with a clock that does not move; modules replace them."""
     return SimulatorSettings(clock=lambda: 1000.0)
 
 

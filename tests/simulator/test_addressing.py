@@ -1,4 +1,4 @@
-"""Which advertiser a request is for: the account id by the operation's rule, beside or instead of a Scope."""
+"""Which advertiser a request is for: the account id by the operation's rule, with or instead of a Scope."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_two_accounts_are_one_too_many(client: SimulatorClient) -> None:
 
 
 async def test_what_is_the_tools_to_send_is_the_tools_fault(client: SimulatorClient) -> None:
-    """A tool that names no advertiser where one is needed breaks the rule itself."""
+    """A client that sends no advertiser where one is needed breaks the rule itself."""
     await ask(client, REQUIRED)
     await ask(client, EITHER)
     await ask(client, REQUIRED, "amzn1.ads-account.g.nobody")

@@ -23,7 +23,7 @@ async def listed(client: SimulatorClient, body: Any = None, region: str = "na") 
 
 
 async def queried(client: SimulatorClient, body: Any, region: str = "na") -> Reply:
-    """The same list as the unified API has it."""
+    """Query the list in the form of the unified API."""
     client.region = region
     return await client.ask("POST", "/adsApi/v1/query/advertiserAccounts", body, Content_Type="application/json")
 
@@ -119,7 +119,7 @@ async def test_manager_accounts_link_profiles_and_advertisers(client: SimulatorC
 
 
 async def test_manager_accounts_show_fifty_at_most(client: SimulatorClient) -> None:
-    """That list has no pages: what is beyond fifty is not shown."""
+    """The list has no pages: what is beyond fifty is not shown."""
     client.simulator.state.add_user("default", 60)
     managers = (await client.ask("GET", "/managerAccounts")).json()["managerAccounts"]
     assert len(managers[0]["linkedAccounts"]) == 50

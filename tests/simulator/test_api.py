@@ -98,7 +98,7 @@ async def test_campaigns_are_listed_by_pages(client: SimulatorClient) -> None:
 
 
 async def test_campaign_update_is_kept(client: SimulatorClient) -> None:
-    """What a PUT changes is found by the next list; an unknown campaign is an error beside it."""
+    """The next list has the changes of a PUT; an unknown campaign is an error next to it."""
     listed = (await campaigns(client, "POST", "/sp/campaigns/list", {"maxResults": 1})).json()
     chosen = listed["campaigns"][0]["campaignId"]
     change = {"campaigns": [{"campaignId": chosen, "state": "PAUSED"}, {"campaignId": "1", "state": "PAUSED"}]}
@@ -135,7 +135,7 @@ async def test_display_and_unified_campaigns_are_kept_too(client: SimulatorClien
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"campaigns": 1}', b'{"campaigns": ["x"]}'])
 async def test_body_of_the_wrong_shape_is_refused(client: SimulatorClient, body: bytes) -> None:
-    """No JSON, no object or no list of objects: 400, counted as the tool's fault."""
+    """No JSON, no object or no list of objects gets 400, counted as the client's fault."""
     reply = await campaigns(client, "PUT", "/sp/campaigns", body)
     assert (reply.status, client.kinds()) == (400, ["body"])
 
@@ -209,7 +209,7 @@ async def test_v2_location_is_at_the_api_and_leads_to_s3(
 
 
 async def test_location_is_at_the_host_that_was_asked(client: SimulatorClient) -> None:
-    """`location` names the API by the Host of the request, as the caller knows it."""
+    """`location` names the API by the Host of the request, as the client knows it."""
     port = client.host.rpartition(":")[2]
     shown = await client.ask("GET", "/v2/reports/old", Host=f"ads.example:{port}", Amazon_Advertising_API_Scope=NA)
     assert shown.json()["location"].startswith(f"http://ads.example:{port}/v1/reports/")
@@ -312,7 +312,7 @@ async def test_other_operations_say_what_was_understood(client: SimulatorClient)
 
 
 async def test_strict_reports_answer_404(client: SimulatorClient) -> None:
-    """With strict reports, a report that nobody ordered is 404."""
+    """With strict reports, a report that was never ordered is 404."""
     client.simulator.state.change(strict_reports=True)
     assert (await scoped(client, "GET", "/reporting/reports/unknown")).status == 404
     assert (await scoped(client, "GET", "/v2/reports/unknown")).status == 404

@@ -94,7 +94,7 @@ async def test_answer_can_stop_without_a_word(client: SimulatorClient, fault: Fa
 
 
 async def test_body_can_stop_without_a_word(client: SimulatorClient) -> None:
-    """So many bytes of the body come and no more."""
+    """A fixed number of the body's bytes comes and no more."""
     streams = await open_with(client, Fault(status=200, body=b"abcdef", hang="mid_body", abort_after=4))
     assert (await streams[0].readuntil(b"abcd")).startswith(b"HTTP/1.1 200 ")
     assert await is_silent(client, streams)
@@ -102,7 +102,7 @@ async def test_body_can_stop_without_a_word(client: SimulatorClient) -> None:
 
 
 async def test_connection_can_die_after_an_answer(client: SimulatorClient) -> None:
-    """After a good answer the connection looks alive, and takes a request that nobody answers."""
+    """After a good response the connection looks alive, and takes a request that gets no answer."""
     streams = await open_with(client, Fault(status=200, body=b"abc", hang="after_answer"))
     await streams[0].readuntil(b"abc")
     streams[1].write(client.head("GET", "/sim/bytes/1"))
@@ -143,7 +143,7 @@ async def test_early_answer_comes_in_the_middle_of_an_upload(client: SimulatorCl
 
 
 async def test_rest_of_an_early_answered_body_is_read(client: SimulatorClient) -> None:
-    """Once the rest has come, the connection serves the next request."""
+    """The connection serves the next request once the rest has come."""
     fault = Fault(status=429, body=b"no", early=True)
     streams = await open_with(client, fault, "Content-Length: 100000", method="POST")
     await streams[0].readuntil(b"\r\n\r\nno")
@@ -154,7 +154,7 @@ async def test_rest_of_an_early_answered_body_is_read(client: SimulatorClient) -
 
 
 async def test_rest_of_an_early_answered_body_may_be_ignored(client: SimulatorClient) -> None:
-    """Nobody reads it, and nobody answers what comes after it."""
+    """The rest is not read, and what comes after it gets no answer."""
     fault = Fault(status=429, body=b"no", early=True, rest="ignore")
     streams = await open_with(client, fault, "Content-Length: 10", method="POST")
     await streams[0].readuntil(b"\r\n\r\nno")

@@ -178,13 +178,13 @@ async def test_scope_of_another_user_is_refused(client: SimulatorClient) -> None
 async def test_scope_is_refused_in_the_words_of_amazon(
     client: SimulatorClient, scope: str | None, details: str
 ) -> None:
-    """A 401 about Scope says so in Amazon's words; a host knows no profile of another region."""
+    """A 401 about Scope has Amazon's words; a host knows no profile of another region."""
     reply = await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=scope)
     assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "details": details})
 
 
 async def test_unified_api_says_message_for_details(client: SimulatorClient) -> None:
-    """The same words, in the shape of the unified API's errors."""
+    """The words are the same, in the shape of the unified API's errors."""
     kind = "application/json"
     reply = await client.ask("GET", "/adsApi/v1/brandStoreEditions?brandStoreId=1", Content_Type=kind)
     assert (reply.status, reply.json()) == (401, {"code": "UNAUTHORIZED", "message": "Scope header is missing"})
@@ -219,7 +219,7 @@ async def test_v3_report_takes_scope_or_account_but_not_both(client: SimulatorCl
 async def test_media_types_are_those_of_the_specification(
     client: SimulatorClient, content_type: str | None, accept: str, status: int, kind: str | None
 ) -> None:
-    """Where the specification has vendor media types, others are 415 or 406, and counted as the tool's fault."""
+    """If the specification has vendor media types, others are 415 or 406, and counted as the client's fault."""
     reply = await client.ask(
         "POST",
         "/sp/campaigns/list",
@@ -241,7 +241,7 @@ async def test_answer_has_the_vendor_media_type_as_the_specification_spells_it(c
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "api", "advertising-api.amazon.com"])
-async def test_host_of_somebody_else_is_refused(client: SimulatorClient, host: str) -> None:
+async def test_a_foreign_host_is_refused(client: SimulatorClient, host: str) -> None:
     """A Host without this listener's port is 400, unless hosts are not strict."""
     refused = await client.ask("GET", "/v2/profiles", Host=host)
     client.simulator.state.change(strict_host=False)

@@ -64,7 +64,7 @@ async def test_faults_are_planned_shown_and_cleared(client: SimulatorClient) -> 
 
 
 async def test_access_tokens_can_all_die(client: SimulatorClient) -> None:
-    """After `tokens/expire` the token in hand is unknown, and a new one is good."""
+    """After `tokens/expire` the cached token is unknown, and a new one is good."""
     await client.sign_in()
     assert (await client.control("POST", "/tokens/expire")).json() == {"expired": 1}
     assert (await client.ask("GET", "/v2/profiles")).status == 401

@@ -1,4 +1,4 @@
-"""Consents that end: which do, when, and what Login with Amazon says then."""
+"""Consents that expire: which do, when, and the answer of Login with Amazon then."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OVER = "User may have revoked or didn't grant the permission."
 
 @pytest.fixture
 def settings() -> SimulatorSettings:
-    """Both clocks stand still, on a day of November 2026."""
+    """Settings whose clocks do not move, on a day of November 2026."""
     return SimulatorSettings(clock=lambda: 1000.0, calendar=lambda: TODAY)
 
 
@@ -43,7 +43,7 @@ async def signed_in(client: SimulatorClient) -> str:
     ],
 )
 def test_a_consent_ends_after_365_days_or_never(consented_on: str | None, end: str | None) -> None:
-    """Only consents of 30 June 2026 and later have an end, counted in days and not in years."""
+    """Only consents of 30 June 2026 and later expire, counted in days and not in years."""
     found = end_of(None if consented_on is None else moment_of(consented_on))
     assert (found and as_text(found)) == end
 
@@ -60,7 +60,7 @@ async def test_a_sign_in_of_today_holds_for_a_year(client: SimulatorClient) -> N
 
 
 async def test_use_and_rotation_do_not_extend_a_consent(client: SimulatorClient) -> None:
-    """A refresh token that was handed out for another ends with the consent behind both."""
+    """A refresh token that was issued for another ends with the consent behind both."""
     client.simulator.state.change(rotation="at_once")
     token = await signed_in(client)
     client.simulator.state.advance(364 * 86_400)
@@ -147,7 +147,7 @@ def test_day_of_consent_on_the_command_line_is_a_day(capsys: pytest.CaptureFixtu
 
 
 async def test_no_token_is_longer_than_the_longest(client: SimulatorClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither by a setting nor by the command line."""
+    """Neither a setting nor the command line makes one longer."""
     told = "token_length is a whole number from 0 to 2048"
     reply = await client.control("POST", "/settings", {"token_length": 2049})
     assert (reply.status, reply.json()) == (400, {"error": told})

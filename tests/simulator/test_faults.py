@@ -114,7 +114,7 @@ async def test_early_answer_does_not_wait_for_the_body(client: SimulatorClient) 
 
 
 async def test_idle_connection_is_closed_after_the_answer(client: SimulatorClient) -> None:
-    """The answer promises nothing of the kind, and the connection ends all the same."""
+    """The response promises nothing of the kind, and the connection closes nevertheless."""
     client.simulator.state.add_fault(Fault(close_after=0), times=1)
     await client.sign_in()
     answer = await client.raw(client.head("GET", "/v2/profiles"))
@@ -169,7 +169,7 @@ async def test_delay_and_slow_body_take_their_time(client: SimulatorClient, monk
 
 
 async def test_client_that_goes_away_is_counted(client: SimulatorClient) -> None:
-    """A caller that leaves before its answer is seen as a disconnect."""
+    """A client that leaves before its response is seen as a disconnect."""
     client.simulator.state.add_fault(Fault(delay=60), times=1)
     await client.sign_in()
     reader, writer = await client.connect()
@@ -223,7 +223,7 @@ def test_match_chooses_by_listener_region_method_and_path(match: Match, meets: b
 
 
 def test_first_planned_fault_that_is_left_happens() -> None:
-    """Of two that match, the first happens until it is used up."""
+    """The first of two that match happens until it is used up."""
     book = FaultBook()
     first, second = book.add(Match(), Fault(status=500), 1), book.add(Match(), Fault(status=429))
     found = book.find("api", "na", "GET", "/")
@@ -264,7 +264,7 @@ async def test_timeout_of_the_mcp_endpoint_is_its_own(client: SimulatorClient) -
 
 
 def test_named_fault_can_be_changed() -> None:
-    """What is given beside the name replaces what the name stands for."""
+    """Members next to the name replace those that the name stands for."""
     assert parse_fault({"named": "throttled"}) == NAMED["throttled"]
     changed = parse_fault({"named": "throttled", "headers": {"Retry-After": "9"}, "delay": 1})
     assert (changed.headers, changed.delay, changed.body) == ((("Retry-After", "9"),), 1, NAMED["throttled"].body)

@@ -1,4 +1,4 @@
-"""The rate limiter: what is counted together, when a request is in vain, and how that is told."""
+"""The rate limiter: what is counted together, when a request is refused, and how the client learns of it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_limit_is_for_what_it_matches() -> None:
 
 
 def test_a_request_that_one_limit_refuses_draws_from_no_other() -> None:
-    """Of two limits on a request, the wide one keeps what the narrow one refuses."""
+    """The wide limit of two keeps what the narrow one refuses."""
     limits = Limits([Limit(rate=1, burst=2, per=()), Limit(rate=1)])
     assert passed(limits, 0, request(), request(), request(family="/sd/campaigns")) == [True, False, True]
 
@@ -144,7 +144,7 @@ async def test_limited_requests_get_429_with_retry_after(client: SimulatorClient
 
 
 async def test_limited_requests_are_counted(client: SimulatorClient) -> None:
-    """The control API shows each bucket, and what each tool had in vain, told apart by its User-Agent."""
+    """The control API shows each bucket, and each client's refused requests, told apart by User-Agent."""
     await client.control("POST", "/limits", {"rate": 0.25, "match": {"path": "/sd/*"}, "per": ["advertiser"]})
     for agent in ("a", "a", "b"):
         await client.ask("GET", "/sd/campaigns", Amazon_Advertising_API_Scope=NA, User_Agent=agent)

@@ -105,7 +105,7 @@ async def test_unauthorized_app_is_told_so(client: SimulatorClient) -> None:
 
 
 async def test_revoked_token_is_an_invalid_grant_until_restored(client: SimulatorClient) -> None:
-    """Revoking breaks the refresh token, restoring mends it."""
+    """Revoking breaks the refresh token, restoring repairs it."""
     client.simulator.state.revoke()
     broken = await client.refresh()
     client.simulator.state.restore()
@@ -281,7 +281,7 @@ async def test_sign_in_page_has_both_buttons_and_escapes_its_input(client: Simul
     "changed", [{"client_id": "x"}, {"response_type": "token"}, {"scope": ""}, {"redirect_uri": "javascript:1"}]
 )
 async def test_sign_in_page_refuses_what_makes_no_sense(client: SimulatorClient, changed: dict[str, str]) -> None:
-    """An unknown client, another response type, no scope and an odd redirect_uri get a page that says so."""
+    """An unknown client, another response type, no scope and an odd redirect_uri get a page with the reason."""
     reply = await sign_in_page(client, **changed)
     assert (reply.status, reply.header("Location")) == (400, None)
 
@@ -301,7 +301,7 @@ async def test_access_token_lifetime_is_a_setting(settings: SimulatorSettings) -
 
 
 async def test_who_a_user_is_takes_the_scope_profile(client: SimulatorClient) -> None:
-    """Of an access token that is good; each user has an id of their own."""
+    """The access token must be valid; each user has an id of their own."""
     seen = []
     url = client.simulator.token_urls["na"].replace("/auth/o2/token", "/user/profile")
     client.simulator.state.add_user("second")

@@ -87,7 +87,7 @@ async def test_count_streams_progress(client: SimulatorClient) -> None:
 
 @pytest.mark.parametrize("answer", [{"result": {}}, {"error": {"code": -1, "message": "no"}}])
 async def test_an_answer_of_a_client_is_taken(client: SimulatorClient, answer: dict[str, Any]) -> None:
-    """It has an id, and asks for nothing, as a notification does."""
+    """The answer has an id, and asks for nothing, as a notification does."""
     session = await initialize(client)
     assert (await post(client, {"jsonrpc": "2.0", "id": 2, **answer}, Mcp_Session_Id=session)).status == 202
 
@@ -102,7 +102,7 @@ async def test_odd_parameters_are_an_error(client: SimulatorClient, params: Any)
 
 
 async def test_a_message_that_is_nested_too_deeply_is_no_json(client: SimulatorClient) -> None:
-    """As for any other text that cannot be read."""
+    """The error is the one for any other unreadable text."""
     reply = await post(client, b"[" * 100_000)
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (400, -32700)
 
@@ -154,7 +154,7 @@ async def test_headers_are_checked(client: SimulatorClient, headers: dict[str, A
     ],
 )
 async def test_selection_modes_are_taken(client: SimulatorClient, headers: dict[str, str]) -> None:
-    """In FIXED mode a profile, an ads account or a manager account of the region is taken; DYNAMIC names none."""
+    """In FIXED mode a profile, an ads account or a manager account of the region is taken; DYNAMIC takes none."""
     assert (await post(client, INITIALIZE, **headers)).status == 200
 
 
@@ -176,7 +176,7 @@ async def test_token_that_is_over_is_a_json_rpc_error(client: SimulatorClient, s
 
 
 async def test_message_that_cannot_be_read_has_no_id_in_the_error(client: SimulatorClient) -> None:
-    """Where the token is over and the message is none, the error names no request."""
+    """With an expired token and an unreadable message, the error has no request's id."""
     client.token = "Atza|unknown"
     assert (await post(client, b"{")).json()["id"] is None
 
@@ -343,7 +343,7 @@ async def test_arguments_name_no_other_account_in_fixed_mode(
 
 @pytest.mark.parametrize(("hints", "hint"), [("honest", True), ("contrary", False), ("none", None)])
 async def test_the_list_says_what_it_is_told_to_say(client: SimulatorClient, hints: str, hint: bool | None) -> None:
-    """Of a tool that reads."""
+    """The tool is one that reads."""
     client.simulator.state.change(mcp_tools="amazon", mcp_hints=hints)
     tools = (await request(client, "tools/list"))["result"]["tools"]
     (tool,) = (tool for tool in tools if tool["name"] == QUERY_TOOL)

@@ -199,7 +199,7 @@ def update(answers: Any = None, state: str | None = None, **more: Any) -> dict[s
 
 
 async def asking(client: SimulatorClient) -> str:
-    """Has tools ask first, and returns the state of a call."""
+    """Make tools ask first, and return the state of a call."""
     client.simulator.state.change(mcp_confirms=True)
     first = await result(client, update(), **FIXED_TO_NA)
     assert (first["resultType"], list(first["inputRequests"])) == ("input_required", ["confirm"])
@@ -233,7 +233,7 @@ async def test_a_tool_asks_again_without_an_answer(client: SimulatorClient, answ
 
 @pytest.mark.parametrize("changed", [{"state": "forged"}, {"arguments": {"body": {"campaigns": [1]}}}, {"headers": {}}])
 async def test_a_state_is_good_for_one_call(client: SimulatorClient, changed: dict[str, Any]) -> None:
-    """Neither for other arguments nor for another account."""
+    """The state fits neither other arguments nor another account."""
     state, headers = await asking(client), changed.pop("headers", FIXED_TO_NA)
     content = update({"confirm": {"action": "accept"}}, changed.pop("state", state), **changed)
     reply = await send(client, content, **headers)

@@ -41,7 +41,7 @@ def document(parameters: list[dict[str, Any]], media_type: str = "a/b", path: st
 
 
 def entry_of(tmp_path: Path, documents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The one line that the script makes of these files, beside files that are no specification."""
+    """The one line that the script makes of these files, next to files that are no specification."""
     wheel = tmp_path / "specifications.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, content in documents.items():
@@ -55,7 +55,7 @@ def entry_of(tmp_path: Path, documents: dict[str, dict[str, Any]]) -> dict[str, 
 
 
 def test_strongest_word_on_scope_wins(tmp_path: Path) -> None:
-    """Of files that differ on an operation, required beats optional beats never, and media types are joined."""
+    """If files differ on an operation, required beats optional beats never, and media types are joined."""
     files = {"File0": document(header(SCOPE, "required")), "File1": document([], "a/c")}
     entry = entry_of(tmp_path, files)
     assert (entry["method"], entry["path"]) == ("POST", "/a/{}")
@@ -113,7 +113,7 @@ def test_the_shapes_are_what_the_script_makes() -> None:
 
 
 def test_a_sample_is_the_smallest_living_thing() -> None:
-    """Of an object what is required, of an array the fewest, of a choice the first or what is alive."""
+    """A sample has the required members of an object, the fewest of an array, and the first or living alternative."""
     schema = {
         "type": "object",
         "required": ["state", "since", "many", "count", "on", "either", "name"],

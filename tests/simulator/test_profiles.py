@@ -54,7 +54,7 @@ async def test_a_list_shows_what_the_rights_are_for(
 
 
 async def test_no_list_shows_a_profile_without_a_campaign(client: SimulatorClient) -> None:
-    """Until a first campaign was made, a profile is in no list, whatever the rights."""
+    """A profile is in no list until a first campaign was made, whatever the rights."""
     lists = [await listed(client, apiProgram=program) for program in PROGRAMS]
     assert NEW not in {profile for ids in lists for profile in ids}
     await client.control("POST", "/profiles", {"region": "na", "profile_id": NEW, "has_campaign": True})

@@ -51,7 +51,7 @@ def test_each_required_field_is_named(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", ["startDate", "endDate", "configuration"])
 def test_each_required_member_is_named(name: str) -> None:
-    """All that are missing stand in one sentence."""
+    """One sentence names all missing members."""
     assert problem({name: None}) == f"Required fields are invalid or missing: {name}"
     assert problem_with_order({}, TODAY) == "Required fields are invalid or missing: startDate, endDate, configuration"
 
@@ -115,7 +115,7 @@ def test_a_configuration_must_fit_the_report_type(configured: dict[str, Any], te
 
 
 def test_the_refusal_of_a_column_lists_those_that_are_allowed() -> None:
-    """Those of the type and of its groups, each once."""
+    """The list has the columns of the type and of its groups, each once."""
     text = problem(columns=["x"], groupBy=["campaign", "adGroup"]) or ""
     allowed = text.rpartition("(")[2].removesuffix(")").split(", ")
     assert {"impressions", "campaignName", "adGroupId"} <= set(allowed)

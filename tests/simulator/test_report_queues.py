@@ -29,7 +29,7 @@ CONFIGURATION: dict[str, Any] = {
 
 @pytest.fixture
 def settings() -> SimulatorSettings:
-    """A clock and a calendar that stand still until a test moves them on; access tokens outlive every report."""
+    """Settings with a clock and a calendar that a test moves on; access tokens outlive every report."""
     noon = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
     return SimulatorSettings(clock=lambda: 1000.0, calendar=lambda: noon, access_token_lifetime=1e6)
 
@@ -108,7 +108,8 @@ async def test_a_report_belongs_to_its_profile_and_region(client: SimulatorClien
 
 
 async def test_a_pending_report_can_be_cancelled(client: SimulatorClient) -> None:
-    """Once: then it is unknown, and the same order makes a new one. Later it cannot be cancelled any more."""
+    """The report can be cancelled once: then it is unknown, and the same order makes a new one. Later it cannot be
+    cancelled any more."""
     report_id = await ordered(client)
     cancelled = await show(client, report_id, method="DELETE")
     assert (cancelled.status, cancelled.json()["reportId"]) == (200, report_id)
@@ -261,7 +262,7 @@ async def test_a_download_is_gzip_for_an_hour(client: SimulatorClient) -> None:
 
 
 async def test_a_large_report_is_streamed(client: SimulatorClient) -> None:
-    """Its size is not known beforehand; every row arrives."""
+    """The report's size is not known beforehand; every row arrives."""
     client.simulator.state.change(report_rows=30_000)
     shown = await finished(client, await ordered(client))
     assert shown["fileSize"] is None
@@ -273,7 +274,7 @@ async def test_a_large_report_is_streamed(client: SimulatorClient) -> None:
 @pytest.mark.parametrize("rows", [50, 30_000])
 @pytest.mark.parametrize(("outcome", "error"), [("truncated", EOFError), ("damaged", gzip.BadGzipFile)])
 async def test_a_file_may_be_broken(client: SimulatorClient, outcome: str, error: type[Exception], rows: int) -> None:
-    """It ends too early, or has a wrong checksum, under an answer that is whole."""
+    """The file ends too early, or has a wrong checksum, in a whole response."""
     client.simulator.state.change(report_rows=rows)
     await client.control("POST", "/reports/outcomes", {"outcome": outcome})
     shown = await finished(client, await ordered(client))
@@ -322,7 +323,8 @@ async def test_every_order_is_counted_with_its_result(client: SimulatorClient) -
 
 
 async def test_strict_reports_refuse_what_amazon_would(client: SimulatorClient) -> None:
-    """With Amazon's shape of errors, counted as the tool's fault; without them, orders of any kind are taken."""
+    """Strict reports have Amazon's shape of errors, counted as the client's fault; without them, orders of any kind are
+    taken."""
     wrong = order_of(client, columns=["campaignId", "sales"])
     assert (await order(client, **wrong)).status == 200
     client.simulator.state.change(strict_reports=True)

@@ -106,7 +106,7 @@ def test_names_hold_what_other_formats_must_escape() -> None:
 
 @pytest.mark.parametrize("column", ["portfolioId", "topOfSearchImpressionShare"])
 def test_some_cells_are_empty(column: str) -> None:
-    """Not every campaign is in a portfolio, or was shown at the top of a search."""
+    """Some campaigns are in no portfolio, or were never at the top of a search."""
     found = [row[column] for row in rows(replace(PLAN, columns=(column,)))]
     assert 0 < found.count(None) < len(found)
 
@@ -122,7 +122,7 @@ def test_a_daily_report_has_a_row_for_each_campaign_and_day() -> None:
 
 
 def test_values_depend_on_advertiser_day_and_row() -> None:
-    """None of the three can be mixed up unseen."""
+    """A mix-up of any of the three is seen."""
     mine, other = rows(PLAN), rows(replace(PLAN, advertiser="112"))
     assert mine == rows(PLAN)
     assert mine[0]["impressions"] != mine[200]["impressions"] != other[200]["impressions"]
@@ -163,7 +163,7 @@ def test_rows_are_the_same_in_both_forms() -> None:
 
 
 def test_a_damaged_file_has_a_wrong_checksum() -> None:
-    """It shows at the end of the file, not before."""
+    """The damage shows at the end of the file, not before."""
     assert gzip.decompress(b"".join(gzipped([b"[]"]))) == b"[]"
     with pytest.raises(gzip.BadGzipFile, match="CRC"):
         gzip.decompress(b"".join(gzipped([b"[]"], good=False)))

@@ -348,7 +348,7 @@ async def test_profiles_of_one_ads_account_have_their_own_campaigns(client: Simu
 
 
 async def test_several_entities_succeed_and_fail_by_themselves(client: SimulatorClient) -> None:
-    """One that needs more, and one that does not exist, are errors beside the success of the others."""
+    """An entity that needs more, and one that does not exist, are errors next to the success of the others."""
     made = await post(client, "create/campaigns", {"campaigns": [{"name": "x"}, CAMPAIGN]})
     assert [entry["index"] for entry in made["success"]] == [1]
     assert made["error"][0]["errors"][0] == {
@@ -388,14 +388,14 @@ async def test_what_has_no_state_is_forgotten(client: SimulatorClient) -> None:
     ],
 )
 async def test_body_of_the_wrong_shape_is_refused(client: SimulatorClient, path: str, body: Any) -> None:
-    """What the specification does not allow is 400 in the unified API's words, counted as the tool's fault."""
+    """A body outside of the specification gets 400 in the unified API's words, counted as the client's fault."""
     reply = await send(client, ("POST", f"/adsApi/v1/{path}"), body)
     assert (reply.status, reply.json()["code"], client.kinds()) == (400, "BAD_REQUEST", ["body"])
     assert len(reply.json()["message"]) > 10
 
 
 async def test_what_the_specifications_do_not_know_gets_a_generic_answer(client: SimulatorClient) -> None:
-    """Amazon's collection names paths that are in no specification: the client id is needed all the same."""
+    """Amazon's collection names paths that are in no specification: the client id is needed nevertheless."""
     path = "/adsApi/v1/query/commitments/dsp"
     known = await client.ask("POST", path, {}, Content_Type=JSON)
     bare = await client.ask("POST", path, {}, Content_Type=JSON, Amazon_Ads_ClientId=None)

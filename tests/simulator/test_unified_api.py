@@ -1,4 +1,4 @@
-"""Reports of the unified API: the accounts stand in the body, and the report is fetched by its id."""
+"""Reports of the unified API: the body has the accounts, and the report is fetched by its id."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ SPONSORED = comparison("adProduct.value", "SPONSORED_PRODUCTS")
 async def test_an_account_has_rows_of_all_its_countries(
     client: SimulatorClient, chosen: Any, countries: set[str]
 ) -> None:
-    """Of other campaigns in each, whichever host is asked; a filter leaves some out. The parts hold each row once."""
+    """Each country has other campaigns, whichever host is asked; a filter leaves some out. The parts hold each row
+    once."""
     client.simulator.state.change(report_polls=1, strict_reports=True)
     query = {"fields": ["campaign.id", "campaign.country"], **({"filter": chosen} if chosen else {})}
     report = {**ORDER, "periods": RECENT, "format": "PARTITIONED_GZIP_JSON", "query": query}
@@ -104,7 +105,7 @@ async def test_an_account_has_rows_of_all_its_countries(
     ],
 )
 async def test_a_filter_has_the_form_of_the_specification(client: SimulatorClient, chosen: Any) -> None:
-    """Anything else is an error of the report."""
+    """Any other form is an error of the report."""
     client.simulator.state.change(strict_reports=True)
     report = {**ORDER, "periods": RECENT, "query": {**ORDER["query"], "filter": chosen}}
     answer = (await send(client, "create", {"accessRequestedAccounts": [MINE], "reports": [report]})).json()
@@ -136,7 +137,7 @@ async def test_deleted_report_is_gone(client: SimulatorClient) -> None:
 
 
 async def test_report_of_another_user_is_not_there(client: SimulatorClient) -> None:
-    """Who knows the id of somebody's report still does not see it."""
+    """A user with the id of another's report still does not see it."""
     report = await ordered(client)
     client.token = (await client.refresh(refresh_token=client.simulator.state.add_user("other"))).json()["access_token"]
     answer = (await send(client, "retrieve", {"reportIds": [report["reportId"]]})).json()

@@ -1,6 +1,6 @@
-"""Kinds of tool that ask without end, each in a thread, and what each of their requests came to.
+"""Kinds of client that send requests without end, each in a thread, and the outcome of each request.
 
-A request comes to a status, or to a word: `refused` (nobody listened), `ended` (the connection ended without an
+A request comes to a status, or to a word: `refused` (no listener), `ended` (the connection ended without an
 answer), `cut` (within one), `late` (no answer in time). Whether that is right is for `soak` to say.
 """
 
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass
 class SoakClient:
-    """A tool of one kind. `step` makes one request on a connection that may have served before."""
+    """A client of one kind. `step` makes one request on a connection that may have served before."""
 
     kind: str
     netloc: str
@@ -116,7 +116,7 @@ def word(error: OSError | http.client.HTTPException) -> str:
 
 @contextlib.contextmanager
 def asking(netloc: str, clients_of_a_kind: int = 2) -> Iterator[list[SoakClient]]:
-    """Tools of every kind, until the end of the block."""
+    """Run clients of every kind until the end of the block."""
     stopping = threading.Event()
     clients = [SoakClient(kind, netloc, stopping) for kind in KINDS for _ in range(clients_of_a_kind)]
     threads = [threading.Thread(target=client.run, daemon=True) for client in clients]

@@ -118,5 +118,5 @@ AT_THE_STATE = (("a token file is damaged", damage_state), ("the state directory
 
 
 def plan_early_answers(amazon: SimulatedAmazon) -> None:
-    """For the tools of that kind, at all times."""
+    """Plan early answers for the clients of that kind, at all times."""
     amazon.fault({"status": 413, "early": True, "rest": "close", "before_checks": True}, target="api", path=EARLY_PATH)

@@ -1,4 +1,4 @@
-"""A soak: tools of several kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
+"""A soak: clients of several kinds, troubles one after another, kills, stops and reloads, and the reckoning at the end.
 
 python -m tests.soak --seconds 1800
 """
@@ -44,7 +44,7 @@ class Footprint:
     files: int
     threads: int
     memory_kib: int
-    tools: int
+    clients: int
     amazon: int
     in_flight: int
     names: tuple[str, ...]
@@ -53,7 +53,8 @@ class Footprint:
 
 @dataclass
 class Soak:
-    """See the module's docstring. `windows` are (disruption, from, to); a `pace` of 0.2 is five times as fast."""
+    """A soak of a program with troubles one after another. `windows` are (disruption, from, to); a `pace` of 0.2 is
+    five times as fast."""
 
     folder: Path
     amazon: SimulatedAmazon
@@ -122,7 +123,7 @@ class Soak:
             self.running.process.signal(signal.SIGHUP)
 
     def harm_state(self) -> None:
-        """What the program holds is written anew, and the directory watched again."""
+        """Damage the state: what the program holds is written again, and the directory watched again."""
         watches = self._watches()
         for name, harm in AT_THE_STATE:
             with self._act(name):
@@ -178,7 +179,7 @@ class Soak:
         """Taken when nothing runs; a connection to LWA that is kept for a while is waited out down to so many files."""
         running, process = self.running, Path(f"/proc/{self.running.process.pid}")
         running.until(lambda: running.metric("requests_in_flight") == 0, 60)
-        running.until(lambda: running.status()["connections"]["tools"] == 0, 60)
+        running.until(lambda: running.status()["connections"]["clients"] == 0, 60)
         self.amazon.control("connections/close")
         running.until(lambda: self._to_amazon() == 0, 60)
         with contextlib.suppress(AssertionError):
@@ -188,7 +189,7 @@ class Soak:
             files=len(names),
             threads=len(list((process / "task").iterdir())),
             memory_kib=running.process.resident_kib,
-            tools=running.status()["connections"]["tools"],
+            clients=running.status()["connections"]["clients"],
             amazon=self._to_amazon(),
             in_flight=int(running.metric("requests_in_flight")),
             names=names,
@@ -206,7 +207,7 @@ class Soak:
             "requests": len(asked),
             "outcomes": dict(Counter(f"{one.kind}: {one.outcome}" for one in asked).most_common()),
             "happened": dict(self.done),
-            "lost": [f"{one.kind}: {one.outcome} amid {self.names(one)}" for one in lost],
+            "lost": [f"{one.kind}: {one.outcome} during {self.names(one)}" for one in lost],
             "miscounted": self.miscounted(asked),
             "before": before,
             "after": after,
@@ -227,7 +228,8 @@ class Soak:
         return sum('"event":"request"' in line for line in list(self.logs[-1]))
 
     def miscounted(self, asked: list[Asked]) -> list[str]:
-        """Requests that the log has otherwise, or not at all, or that nobody made; killed programs lose their last."""
+        """Requests that the log has otherwise, or not at all, or that no client made; killed programs lose their
+        last."""
         logged: dict[str, int] = {}
         excused: set[str] = set()
         for number, log in enumerate(self.logs):
@@ -244,7 +246,7 @@ class Soak:
         unseen = {name for name in logged if name.split("-")[0] not in excused} - {one.request_id for one in told}
         nameless = sum(not one.request_id for one in asked)
         if len(unseen) > nameless:
-            wrong.append(f"{len(unseen)} requests are in the log alone, and only {nameless} tools got no answer's head")
+            wrong.append(f"{len(unseen)} requests are in the log alone, and only {nameless} clients got no head")
         return wrong
 
 
@@ -273,7 +275,7 @@ def failures(summary: dict[str, Any]) -> list[str]:
     before, after = summary["before"], summary["after"]
     found = [f"lost: {line}" for line in summary["lost"]] + [f"miscounted: {line}" for line in summary["miscounted"]]
     found += [f"defect: {line}" for line in summary["defects"]]
-    for name in ("files", "threads", "tools", "amazon", "in_flight"):
+    for name in ("files", "threads", "clients", "amazon", "in_flight"):
         allowed = THREADS_OF_POOL if name == "threads" else 0
         if getattr(after, name) > getattr(before, name) + allowed:
             found.append(f"left over: {name} were {getattr(before, name)}, are {getattr(after, name)}")

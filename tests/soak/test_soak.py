@@ -25,11 +25,12 @@ def soaked(folder: Path, seconds: int, pace: float = 1.0) -> list[str]:
 
 @pytest.mark.integration
 def test_nothing_is_lost_in_twenty_seconds_of_troubles(tmp_path: Path) -> None:
-    """No request that could have been served, no file or thread left over, and the log tells what the tools saw."""
+    """No request that could have been served, no file or thread is left over, and the log equals what the clients
+    saw."""
     assert soaked(tmp_path, SLICE, PACE) == []
 
 
 @pytest.mark.soak
 def test_nothing_is_lost_in_half_an_hour_of_troubles(tmp_path: Path) -> None:
-    """The same, as long as `SECONDS_OF_SOAK` says."""
+    """The soak lasts as long as `SECONDS_OF_SOAK` says."""
     assert soaked(tmp_path, LONG) == []

@@ -1,4 +1,5 @@
-"""A certificate authority of the tests' own, and server contexts with certificates that it, or nobody, signed."""
+"""A certificate authority of the tests' own, and server contexts with certificates that it signed or that have no
+trusted signature."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Made anew for each test directory; `ca_file` is what a client trusts. If not `valid`, it may sign nothing."""
+    """A new authority for each test directory; a client that trusts `ca_file` trusts it. If not `valid`, it may not
+    sign."""
 
     def __init__(self, directory: Path, *, valid: bool = True) -> None:
         self._directory = directory

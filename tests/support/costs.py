@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one call, itself included."""
+    """The cost of one call, calls below it included."""
 
     instructions: int
     calls: int

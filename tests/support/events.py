@@ -24,7 +24,7 @@ class EventRecorder:
         self._changed.set()
 
     def of(self, kind: type[E]) -> list[E]:
-        """Those of a kind."""
+        """The events of one type."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property

@@ -108,7 +108,8 @@ class StrictLogin(ScriptedLogin):
         super().__init__(expires_in=expires_in)
         self.alive: dict[str, int] = {}
         self.under_way = 0
-        """Token requests. Whoever dies with one loses the login: Amazon has issued what nobody receives."""
+        """The token requests under way. A replica that is killed during one loses the login: Amazon has issued a token
+        that no replica received."""
 
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         name, _, number = refresh_token.reveal().rpartition("-")
@@ -126,7 +127,7 @@ class StrictLogin(ScriptedLogin):
 
 
 class Fleet:
-    """So many replicas with the same accounts. `login` is the one Login with Amazon that all of them ask."""
+    """A number of replicas with the same accounts. `login` is the one Login with Amazon that all of them ask."""
 
     def __init__(self, server: RedisServer, replicas: int = 3, expires_in: float = LIFE) -> None:
         server.client.flushall()
@@ -172,13 +173,13 @@ class Replica(RunningManager):
         return token.value.reveal() if token is not None else ""
 
     async def kill(self) -> None:
-        """It is gone without a word to the server."""
+        """Remove a replica without a word to the server."""
         self.connection.cut = True
         await self.manager.stop(grace=0)
 
 
 def hanging(seconds: float, then: Any) -> Callable[[], Awaitable[Any]]:
-    """An answer of Login with Amazon's that takes its time."""
+    """A response of Login with Amazon that comes late."""
 
     async def answer() -> Any:
         await asyncio.sleep(seconds)

@@ -28,7 +28,7 @@ class Behaviour(StrEnum):
     NO_TLS = "tls-error"
     """What answers is no TLS."""
     WRONG = "wrong-certificate"
-    """The certificate is one that nobody trusts."""
+    """The certificate has no trusted signature."""
 
 
 class Front:
@@ -95,7 +95,7 @@ class Front:
             self._open.discard(connection)
 
     def _relay(self, secure: ssl.SSLSocket) -> None:
-        """Both ways until one of them ends, in one thread: two may not use one TLS socket."""
+        """Relay both directions in one thread until one of them ends: two threads may not use one TLS socket."""
         with socket.create_connection(self._server, 10) as server:
             while True:
                 ready = [secure] if secure.pending() else select.select([secure, server], [], [])[0]
@@ -109,7 +109,7 @@ class Front:
 
 @contextlib.contextmanager
 def deaf_listener() -> Iterator[tuple[str, int]]:
-    """Where one listens that accepts nobody, and whose queue is full: its address."""
+    """The address of a listener that accepts no connection and whose queue is full."""
     with socket.socket() as deaf, contextlib.ExitStack() as fillers:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)

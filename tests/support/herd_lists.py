@@ -46,7 +46,7 @@ class Answer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """There is no connection to let go of."""
+        """Do nothing: there is no connection to close."""
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         yield self._body
@@ -61,6 +61,6 @@ def make_directory(running: RunningManager, ads: ScriptedAds, seed: int) -> Prof
 
 
 def profile_sources(names: list[str]) -> list[ProfileSource]:
-    """Of accounts, each with an application of its own, in every region."""
+    """The profile sources of accounts, each with an application of its own, in every region."""
     urls = {region: f"https://{region}.test" for region in REGIONS}
     return [ProfileSource(name, f"app-of-{name}", urls, pins_first=False) for name in names]

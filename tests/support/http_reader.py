@@ -112,7 +112,7 @@ def is_chunked(head: Head) -> bool:
     if len(values) > 1 or values[0].lower() != b"chunked":
         raise Malformed(f"Transfer-Encoding {values!r}")
     if head.values(b"content-length"):
-        raise Malformed("Transfer-Encoding beside Content-Length")
+        raise Malformed("Transfer-Encoding next to Content-Length")
     return True
 
 

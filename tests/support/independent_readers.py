@@ -182,7 +182,8 @@ def _keeps_alive(request: h11.Request) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a client read: interim answers and final ones, whether the last is whole, and what nobody could read."""
+    """What a client read: interim responses and final ones, whether the last is whole, and the bytes that it could not
+    read."""
 
     interim: list[Message]
     final: list[Message]

@@ -1,4 +1,4 @@
-"""The files of `make integration`: those with a test that is long, of HTTP conformance, or beside real programs.
+"""The files of `make integration`: those with a test that is long, of HTTP conformance, or that runs real programs.
 
 Each of its processes collects every file that it gets, so it gets no others: `python -m tests.support.integrated`
 prints them. Whatever gives a test one of these marks has to show in the test's file; tests/conftest.py sees to it.

@@ -1,6 +1,6 @@
 """The protocol of a fleet's leases as plain functions, apart from the scripts in `redis_scripts`.
 
-A state and what is asked come in, the next state and the answer go out. Moments are in milliseconds.
+Each function takes a state and a request, and returns the next state and the answer. Moments are in milliseconds.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def publish(state: LeaseState, now: int, lease: tuple[str, int], token: str, exp
 def fail(
     state: LeaseState, now: int, lease: tuple[str, int], sent: str, attempt: tuple[int, int, str]
 ) -> tuple[LeaseState, int]:
-    """`attempt` is for how long nobody asks again, where requests wait and where none do, and how it failed."""
+    """Note a failed attempt. `attempt` says how it failed, and for how long no replica tries again, with and without
+    waiting requests."""
     if (state.holder, state.fence) != lease:
         return state, 0
     wait, sooner, failed = attempt

@@ -91,7 +91,7 @@ class Pipe(asyncio.Transport):
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """As over TLS, so that nothing is written beside the transport; the socket never has news."""
+        """Report a TLS connection, so that all writes go through the transport; the socket never has news."""
         return {"peername": ("127.0.0.1", 1), "socket": _SILENT, "ssl_object": self}.get(name, default)
 
 
@@ -187,7 +187,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class MemoryBench:
-    """The proxy and what stands on both its sides. `answer` decides what Amazon says to a message; `sent` holds each
+    """The proxy between two simulated peers. `answer` decides what Amazon replies to a message; `sent` holds each
     message as bytes."""
 
     logs: Logs | None = None
@@ -239,7 +239,7 @@ class MemoryBench:
         still, before = 0, self._moves(clients)
         for _ in range(TURNS):
             if still == 4 and self.accounting.flight.value:
-                READER._thread.submit(int).result()  # what came before, such as the tools of a message, is done then
+                READER._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
             await asyncio.sleep(0)
             moved = False
             for end in (*clients, *self.upstreams):

@@ -37,7 +37,7 @@ class Module:
 
     @property
     def claims_purity(self) -> bool:
-        """Its first lines say that it is pure, without a `but`."""
+        """Whether a docstring's first lines say that the module is pure, without a `but`."""
         contract = ast.get_docstring(self.tree) or ""
         return "Pure." in contract or "Pure:" in contract or "; pure" in contract.lower()
 

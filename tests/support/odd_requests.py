@@ -1,4 +1,4 @@
-"""Requests to the admin listener that nobody's browser sends, as bytes. What they are answered is for the tests."""
+"""Requests to the admin listener that no browser sends, as bytes. The tests decide what the responses must be."""
 
 from __future__ import annotations
 

@@ -42,11 +42,11 @@ class Receiver:
 
     @property
     def resource(self) -> dict[str, Any]:
-        """That of the first spans."""
+        """The resource of the first spans."""
         return values_of(self.requests[0].resource_spans[0].resource.attributes)
 
     def spans(self, kind: Span.SpanKind.ValueType | None = None) -> list[Span]:
-        """Those of a kind, or all, in the order in which they began."""
+        """The spans of one kind, or all spans, in the order in which they began."""
         found = [
             span
             for request in self.requests

@@ -1,6 +1,6 @@
 """Configurations with a secret in a wrong place: every key of the model, unknown keys, names, broken YAML, variables.
 
-A canary is a text that occurs nowhere else. What is said of such a configuration is for the tests to judge.
+A canary is a text that occurs nowhere else. The tests judge the messages about such a configuration.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Planted:
-    """A configuration with a canary in it: a file's text, or none, beside an environment."""
+    """A configuration with a canary in it: a file's text or none, and an environment."""
 
     where: str
     canary: str
@@ -97,12 +97,12 @@ def canary(where: str) -> str:
 
 
 def dumped(values: Mapping[str, Any]) -> str:
-    """As YAML, by libyaml, which takes a tenth of the time where PyYAML has it."""
+    """A document as YAML text, by libyaml where PyYAML has it: that takes a tenth of the time."""
     return str(yaml.dump(values, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
 
 
 def places() -> list[Path]:
-    """Where each key of the model stands in `BASE`."""
+    """Where `BASE` has each key of the model."""
     found: list[Path] = []
     for option in options():
         section = SECTIONS.get(option.section, tuple(option.section.split(".")) if option.section else ())
@@ -183,17 +183,17 @@ def _in_variables() -> Iterator[Planted]:
 
 
 def planted() -> list[Planted]:
-    """All of them."""
+    """All planted configurations."""
     return [*_in_files(), *_in_variables()]
 
 
 def is_seen(secret: str, text: str) -> bool:
-    """Whether a canary, or as much of it as matters, stands in a text, in whatever case and with whatever between."""
+    """Whether a text holds a canary, or as much of it as matters, in any case and with any characters between."""
     return bool(all_seen([secret], text))
 
 
 def all_seen(secrets: Iterable[str], text: str) -> list[str]:
-    """Those of the canaries that stand in a text, as `is_seen` has it."""
+    """The canaries that a text holds, as `is_seen` finds them."""
     bare = "".join(filter(str.isalnum, text.lower()))
     return [secret for secret in secrets if secret.removeprefix("canary-")[:12] in bare]
 

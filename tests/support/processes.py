@@ -96,7 +96,7 @@ def until(
             return value
         now = time.monotonic()
         if now > end:
-            raise AssertionError(f"waited {patience} s in vain: {say()}")
+            raise AssertionError(f"waited {patience} s without success: {say()}")
         pause.wait(min(max(between, 2 * (now - asked)), 1))
 
 
@@ -139,14 +139,14 @@ class Process:
 
     @property
     def text(self) -> str:
-        """All it said so far."""
+        """The whole output so far."""
         return "".join(self.output.lines)
 
     def signal(self, number: int) -> None:
         self.child.send_signal(number)
 
     def wait(self, patience: float = PATIENCE) -> int:
-        """Its exit code, once it ended by itself."""
+        """Wait until the process ends by itself; returns its exit code."""
         code = self.child.wait(patience)
         self.output.reader.join(PATIENCE)
         return code
@@ -225,7 +225,7 @@ def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = 
 
 @contextlib.contextmanager
 def taking_turns(lock: Path) -> Iterator[None]:
-    """One after the other, whoever names this file, in other processes too."""
+    """A lock that one user of this file has at a time, over all processes."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -233,10 +233,10 @@ def taking_turns(lock: Path) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody holds now, for somebody who is to listen there soon.
+    """A free port of 127.0.0.1, for a server that is about to listen there.
 
-    It is from below what systems give to connections and to whoever names none. On Linux it is this process's until it
-    ends: a name in the system, of which there can be one, keeps all other runs of tests from it.
+    The port is below the range that systems choose from by themselves. On Linux it belongs to this process until the
+    process ends: a unique name in the system keeps all other runs of tests from it.
     """
     while True:
         port = secrets.choice(FREE_PORTS)

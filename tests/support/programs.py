@@ -1,4 +1,4 @@
-"""Finds the real programs that integration tests run beside the proxy.
+"""Find the real programs that integration tests run with the proxy.
 
 A missing one skips the test on a developer's machine and fails it where `CI=true`: there, everything is installed,
 and a test that silently does not run is worth nothing. Nothing here starts a program.
@@ -21,7 +21,7 @@ _FURTHER_PLACES = (
     ROOT / ".venv" / "bin",
     ROOT / ".cache" / "newman" / "node_modules" / ".bin",
 )
-"""Where programs lie that are not on everybody's PATH."""
+"""Folders with programs that may be missing from PATH."""
 
 
 def running_in_ci() -> bool:

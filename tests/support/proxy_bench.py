@@ -37,7 +37,7 @@ TURNS = 50
 
 
 class ProxyBench:
-    """The proxy and what stands on both its sides."""
+    """The proxy between a simulated client and a simulated Amazon."""
 
     def __init__(self, upstream: RawUpstream, rules: Rules) -> None:
         self.upstream = upstream
@@ -119,7 +119,7 @@ class ProxyBench:
         assert repr(self.server.addresses) == "<LocalAddressCounts: 0 connected>"
 
     def drop(self) -> None:
-        """Let go of everything, after a failure too."""
+        """Release everything, after a failure too."""
         self._listening.close()
         for wire in self.clients:
             wire.abort()
@@ -130,7 +130,7 @@ class ProxyBench:
         self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
-        """Let the event loop run until the condition holds: for what tells nobody that it happened.
+        """Run the event loop until the condition holds: for changes without a notification.
 
         What takes more than a few turns waits for a thread or a timer, and turns would only keep these from the core.
         """
@@ -152,7 +152,7 @@ class Running(Protocol):
 
 @contextlib.asynccontextmanager
 async def started(bench: ProxyBench) -> AsyncIterator[ProxyBench]:
-    """It, from its start to its end, which leaves nothing over; after a failure it is dropped."""
+    """A started object, stopped at the end of the block without leftovers; after a failure it is dropped."""
     await bench.start()
     try:
         yield bench
@@ -178,7 +178,8 @@ async def _running(
 
 @pytest.fixture(scope="session")
 def every_loop() -> None:
-    """Whoever requests this, itself or through another fixture, runs on each event loop that we serve on."""
+    """Run each test that requests this fixture, directly or through another one, on each event loop that we serve
+    on."""
 
 
 @pytest.fixture(scope="session")

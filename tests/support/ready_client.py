@@ -1,4 +1,5 @@
-"""Stands in for `python -m proxy`: hands its arguments, environment, folder and streams to the ready program.
+"""The small process that replaces `python -m proxy`: it passes its arguments, environment, folder and streams to the
+ready program.
 
 Run by its path with `-I -S`, as what it imports is all that it costs: tests/support/ready_program.py has the other end.
 """
@@ -16,7 +17,7 @@ def main() -> int:
         server.connect(place)
         wanted = {"arguments": arguments, "environ": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109 - quick to start
         socket.send_fds(server, [json.dumps(wanted).encode()], [0, 1, 2])
-        for stream in (0, 1):  # whoever reads or writes them deals with the program alone
+        for stream in (0, 1):  # only the program reads and writes them
             os.close(stream)
         server.recv(16)  # the process's id
         code = int(server.recv(16))

@@ -1,9 +1,9 @@
 """The program as processes that begin where the imports end: each is forked from one that has loaded the program.
 
 What a test sees is a process, with its own arguments, environment, folder, streams and exit code: `ready(...)` is a
-command in place of `python -m proxy ...`, for tests of what a command says and does, to which signals do not get
-through; `run_ready(...)` runs such a command to its end; `ReadyChild` is a server in place of a child of one's own. The
-interpreter's start is not there: what is about that, or about what is imported when, starts `python -m proxy` itself.
+command that replaces `python -m proxy ...`, for tests of what a command says and does, to which signals do not get
+through; `run_ready(...)` runs such a command to its end; `ReadyChild` is a server that replaces a child of one's own.
+The interpreter's start is missing: tests of the start, or of the imports, start `python -m proxy` itself.
 
 A script of another interpreter, which has imported the packages that it needs, begins in the same way: `Interpreter`.
 """
@@ -65,7 +65,7 @@ def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subproc
 
 
 def run_ready(folder: Path, arguments: Iterable[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """`run(folder, ready(*arguments), environ)` without the process that stands in for Python."""
+    """Run `run(folder, ready(*arguments), environ)` without the process that replaces Python."""
     needed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     given = [*arguments]
     wanted = {"arguments": given, "environ": {**needed, **environ}, "folder": str(folder)}
@@ -112,7 +112,8 @@ class ReadyChild:
         return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code; as `subprocess` has it, if a signal ended it. Raises `subprocess.TimeoutExpired`."""
+        """Wait for the exit code; as in `subprocess`, it is negative if a signal ended the process. Raises
+        `subprocess.TimeoutExpired`."""
         if self.returncode is None:
             if not select.select([self._parent], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
@@ -134,7 +135,7 @@ class ReadyChild:
 
 @functools.cache
 def _place(interpreter: Interpreter = OURS) -> str:
-    """Of the socket of this process's ready program, which is started for the first who asks, and ends with us."""
+    """The address of this process's ready program. The first call starts the program, which ends with us."""
     folder = tempfile.TemporaryDirectory(prefix="ready-")
     place = f"{folder.name}/socket"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
@@ -161,7 +162,7 @@ def _place(interpreter: Interpreter = OURS) -> str:
 
 
 def load_all(modules: list[str]) -> None:
-    """These modules, or every one of the program."""
+    """Import these modules, or all modules of the program."""
     if not modules:
         package = importlib.import_module("proxy")
         found = [module.name for module in pkgutil.walk_packages(package.__path__, "proxy.")]

@@ -1,4 +1,4 @@
-"""A real Redis or Valkey on a free port, a sentinel beside it, and a way to it that can be cut.
+"""A real Redis or Valkey on a free port, a sentinel for it, and a connection to it that can be cut.
 
 Each is ended by its pid. Nothing is asserted here.
 """
@@ -87,7 +87,7 @@ class RedisServer:
         return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def kill(self) -> None:
-        """As if the machine were gone."""
+        """Kill the server as if its machine were gone."""
         self.process.child.kill()
         self.process.child.wait()
 
@@ -133,7 +133,7 @@ def one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer
 
 @pytest.fixture
 def server(kept_server: RedisServer) -> RedisServer:
-    """It, with nothing in it."""
+    """The server, emptied."""
     kept_server.client.flushall()
     return kept_server
 
@@ -233,7 +233,7 @@ class RedisCluster:
 
 
 class Relay:
-    """Passes TCP to a port, until it is told to swallow everything: then nobody is told that the way is cut."""
+    """Relays TCP to a port. Told to swallow everything, it drops all bytes and lets neither side know."""
 
     def __init__(self, port: int) -> None:
         self._target = port

@@ -104,7 +104,7 @@ def simulated_amazon(*options: str) -> Iterator[SimulatedAmazon]:
 
 
 class Serving:
-    """`ads-proxy serve` as a process, with a configuration file that can be written anew.
+    """`ads-proxy serve` as a process, with a configuration file that a test can rewrite.
 
     `prefix` is what runs the command, if not the system. Without one, the process begins where the imports end.
     """
@@ -163,7 +163,7 @@ class Serving:
         return [entry for entry in self.process.output.entries() if wanted <= entry.items()]
 
     def told(self, event: str, count: int = 1, **values: Any) -> list[dict[str, Any]]:
-        """As `events`, once there are so many: lines come up to a tenth of a second late."""
+        """Wait for at least so many `events`: lines come up to a tenth of a second late."""
         self.until(lambda: len(self.events(event, **values)) >= count)
         return self.events(event, **values)
 
@@ -179,7 +179,7 @@ class Serving:
         self.until(lambda: self.admin_get("/readyz")[0] == 200)
 
     def until_listed(self, account: str = "acme") -> None:
-        """Until the account's profiles are known in every region, and what else is listed behind them."""
+        """Wait until the account's profiles are known in every region, and what else is listed behind them."""
         self.until(lambda: set(self.account(account).get("profiles", {})) == set(REGIONS))
         self.until(lambda: set(self.account(account)["ads_accounts"]) == set(REGIONS))
 
@@ -206,10 +206,10 @@ REUSE = 0.15
 
 @dataclass
 class Load:
-    """Tools that ask without pause, each on a connection of its own, which it keeps, or has anew for each request.
+    """Clients that send requests without pause, each over one kept connection or over a new one for each request.
 
-    `late` are those of the `failures` to get an answer for which a tool is to blame: it was itself so slow that the
-    connection may have been closed as idle.
+    `late` are those `failures` that a client itself caused: it was so slow that the connection may have been closed as
+    idle.
     """
 
     serving: Serving

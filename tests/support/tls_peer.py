@@ -1,4 +1,4 @@
-"""A peer that speaks TLS record by record, so that a test has each byte of it in hand before it leaves.
+"""A peer that speaks TLS record by record: a test holds each byte before it leaves.
 
 It answers on a plain `Wire`: what it seals is sent by the test, whole, cut or damaged.
 """
@@ -175,7 +175,7 @@ def trusting(authority: Authority) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def listening(authority: Authority, context: ssl.SSLContext) -> AsyncIterator[Listening]:
-    """Somebody listens on a port of the system's choice."""
+    """A listening socket on a port of the system's choice."""
     found = Listening(authority, context)
     wires: list[Wire] = []
 
@@ -208,7 +208,7 @@ async def blocking_peer(authority: Authority) -> AsyncIterator[tuple[ssl.SSLSock
 
 
 def answer_and_reset(peer: ssl.SSLSocket) -> None:
-    """Both have come when this returns, and nobody has read them."""
+    """Send a response and a reset; both have arrived, unread, when this returns."""
     peer.sendall(b"413")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()

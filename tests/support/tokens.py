@@ -94,7 +94,7 @@ class ScriptedLogin(LoginWithAmazon):
 
 
 class BrokenStore(MemoryStore):
-    """Its writes fail as long as `broken` is set."""
+    """A store whose writes fail as long as `broken` is set."""
 
     def __init__(self) -> None:
         super().__init__()

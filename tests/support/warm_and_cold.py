@@ -1,6 +1,6 @@
 """The same conversation with a warm proxy and with a cold one: what leaves, what comes back, and what is reported.
 
-A warm proxy remembers what it decided; a cold one takes its rules anew before each request, and so has no memory. Each
+A warm proxy remembers what it decided; a cold one takes its rules again before each request, and so has no memory. Each
 run has a fresh upstream, client and proxy on real sockets. Times and dates are masked.
 """
 
@@ -239,7 +239,7 @@ async def converse(running: Running, steps: Sequence[Step], *, cold: bool, keyed
 
 
 async def _ask(client: Wire, ask: Ask) -> list[bytes]:
-    """Send the pieces and take the answers, masked; an end of the connection in their place."""
+    """Send the pieces and return the masked responses, and `DIED` if the connection ended."""
     for piece in ask.pieces:
         client.send(piece)
     answers: list[bytes] = []

@@ -59,7 +59,7 @@ def _parsed(head: bytes) -> Head:
 
 
 class Wire(asyncio.Protocol):
-    """One end of a connection: records what comes, and hands it out in the order it came."""
+    """One end of a connection: it records the events and returns them in order."""
 
     patience: float | None = PATIENCE
     """Seconds that it waits for anything; None: without end."""
@@ -198,9 +198,9 @@ class Wire(asyncio.Protocol):
 
 
 def own_host() -> str:
-    """An address of the loopback that only this process uses, for whoever may hear nothing but its own conversation.
+    """An address of the loopback that only this process uses, for a test that must hear no other conversation.
 
-    The port of a test that is over may be given out again while somebody still calls there.
+    The port of a finished test may be in use again while a late client still connects to it.
     """
     number = os.getpid()
     return f"127.{1 + (number >> 14) % 254}.{(number >> 7) % 128}.{2 + number % 128}" if LINUX else "127.0.0.1"
@@ -231,7 +231,7 @@ class RawUpstream:
         self._tasks.append(asyncio.get_running_loop().create_task(self._run(wire)))
 
     async def _run(self, wire: Wire) -> None:
-        """A script that is over leaves nobody waiting: its connection ends."""
+        """Run a script; at its end its connection closes, so that no peer waits for it."""
         with contextlib.suppress(EOFError):
             await self.script(wire)
         if not wire.lost:

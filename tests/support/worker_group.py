@@ -44,7 +44,7 @@ class Behaviour:
 
 
 class Process:
-    """Stands in for `WorkerProcess`. `group` is given by a class of its own."""
+    """Replaces `WorkerProcess`. `group` is set on a class of its own."""
 
     group: FakeWorkerGroup
 

@@ -1,4 +1,4 @@
-"""Fixtures of the token tests: both sides of TLS at an address, by an authority that nobody else trusts."""
+"""Fixtures of the token tests: both sides of TLS at an address, signed by an authority that only the tests trust."""
 
 from __future__ import annotations
 

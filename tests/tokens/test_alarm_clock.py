@@ -42,7 +42,7 @@ async def test_a_sleep_ends_at_its_moment() -> None:
 
 @virtual_time
 async def test_what_rings_ends_a_sleep_at_once() -> None:
-    """Also one that has no end; the moment of before does not end the next sleep."""
+    """A sleep without an end is rung as well; the former moment does not end the next sleep."""
     [alarm], clock = make_alarms(1)
     begun = clock()
     for moment in (begun + 10, math.inf, begun + 100):
@@ -108,7 +108,7 @@ async def test_sleepers_make_no_objects_while_they_sleep() -> None:
 
 @virtual_time
 async def test_a_sleep_that_is_rung_early_again_and_again_leaves_little() -> None:
-    """The same moment is noted once."""
+    """The clock notes the same moment once."""
     alarm_clock, moment = AlarmClock(SuspendedClock()), asyncio.get_running_loop().time() + 1000
     alarm = Alarm(alarm_clock)
     for _ in range(50):

@@ -90,7 +90,7 @@ async def test_a_rotated_token_is_used_next_and_kept() -> None:
 
 @virtual_time
 async def test_the_same_refresh_token_coming_back_changes_nothing() -> None:
-    """Neither an event nor a write."""
+    """The change causes neither an event nor a write."""
     store = BrokenStore()
     async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-0")), store) as running:
         await running.manager.start([source()])
@@ -180,7 +180,7 @@ async def test_stopping_waits_for_a_token_request_as_long_as_one_may_take() -> N
 
 @virtual_time
 async def test_stopping_tries_the_store_to_the_end() -> None:
-    """After long trouble, too, when attempts had moved far apart: a disk that is mended in time takes the token."""
+    """Attempts that had moved far apart are made at once: a disk that works again in time takes the token."""
     store = BrokenStore()
     running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
     await running.manager.start([source()])
@@ -198,7 +198,7 @@ async def test_stopping_tries_the_store_to_the_end() -> None:
 
 @virtual_time
 async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
-    """Once, at the end; an account whose token is written is not named."""
+    """The loss is reported once, at the end; an account whose token is written is not named."""
     store = BrokenStore()
     running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store)
     await running.manager.start([source(), source("other", refresh="refresh-other")])
@@ -213,11 +213,11 @@ async def test_a_refresh_token_that_is_lost_is_told_with_what_to_do() -> None:
 
 @virtual_time
 async def test_a_hurried_stop_tells_what_is_lost() -> None:
-    """Where nobody waits any longer for the store, nor for the token request that runs beside."""
+    """A hurried stop waits neither for the store nor for the running token request, and reports each lost token."""
 
     async def hang() -> Grant:
         await asyncio.sleep(1e6)
-        raise AssertionError("nobody waits so long")
+        raise AssertionError("no test waits so long")
 
     running = RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"), hang), BrokenStore())
     await running.manager.start([source()])
@@ -290,7 +290,7 @@ async def test_a_reload_does_not_wait_for_the_token_request_of_a_removed_account
 
     async def hang() -> Grant:
         await asyncio.sleep(1e6)
-        raise AssertionError("nobody waits so long")
+        raise AssertionError("no test waits so long")
 
     async with RunningManager(ScriptedLogin(hang)) as running:
         await running.manager.start([source("old")])
@@ -330,7 +330,7 @@ async def test_the_token_request_of_a_removed_account_still_brings_its_refresh_t
 
 @virtual_time
 async def test_an_account_is_added_again_also_if_its_former_end_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is a defect, which is reported; the reload that waited for the end did nothing wrong."""
+    """The failure is a defect and is reported; the reload that waited for the end continues."""
     reported: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: reported.append(repr(context["exception"])))
@@ -374,7 +374,7 @@ async def test_a_stop_during_a_reload_ends_the_accounts_that_it_removes() -> Non
 
 @virtual_time
 async def test_a_changed_secret_is_tried_at_once() -> None:
-    """A misconfigured application recovers the moment its secret is right; the token in hand served meanwhile."""
+    """A misconfigured application recovers the moment its secret is right; meanwhile the cached token serves."""
     login = ScriptedLogin(grant("a"), errors.AppMisconfigured("Refused."))
     async with RunningManager(login) as running:
         await running.manager.start([source()])
@@ -391,7 +391,7 @@ async def test_a_changed_secret_is_tried_at_once() -> None:
 
 @virtual_time
 async def test_a_changed_refresh_token_revives_a_revoked_account() -> None:
-    """A new secret file mends an account without a restart."""
+    """A new secret file revives an account without a restart."""
     async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead"))) as running:
         await running.manager.start([source(refresh="dead")])
         await asyncio.sleep(1)
@@ -428,7 +428,7 @@ async def test_an_answer_for_another_application_is_dropped() -> None:
 
 @virtual_time
 async def test_a_sign_in_for_another_application_is_refused() -> None:
-    """The client id changed while somebody signed in: neither of the two tokens is any use, and the person is told."""
+    """The client id changed during a sign-in: neither of the two tokens is of use, and the person is told."""
     async with RunningManager() as running:
         await running.manager.start([source(client="two")])
         before = await running.manager.get("acme")
@@ -495,7 +495,8 @@ REFUSED: LocalLease[Grant] = LocalLease(held_back=FailedAttempt("invalid_grant",
 async def test_what_another_replica_did_with_old_credentials_is_dropped(
     end: LocalLease[Grant], changed: TokenSource
 ) -> None:
-    """It had the lease while a reload put others in force: these are tried at once, and not held back for its sake."""
+    """Another replica had the lease while a reload changed the credentials here: these are tried at once, and not held
+    back because of it."""
     store = MemoryStore()
     store.leases = LateLeases(end)
     async with RunningManager(store=store) as running:
@@ -540,7 +541,7 @@ class SlowStore(MemoryStore):
 async def test_a_rotation_while_a_reload_reads_the_store_belongs_to_the_token_before(
     first: str | None, configured: str | None, used: str
 ) -> None:
-    """It neither takes the place of the new configured token nor is lost where there is none any more."""
+    """The rotated token neither replaces the new configured token nor is lost if there is none any more."""
     login = ScriptedLogin(grant("a", refresh=first), grant("b", refresh="refresh-2"))
     async with RunningManager(login, SlowStore()) as running:
         await running.manager.start([source(refresh="old")])

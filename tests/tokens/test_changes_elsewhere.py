@@ -65,7 +65,7 @@ async def test_a_token_dead_on_arrival_leaves_its_refresh_token() -> None:
 
 @virtual_time
 async def test_a_sign_in_whose_access_token_is_dead_asks_for_another() -> None:
-    """At once, with the refresh token that the person brought; the token in hand serves meanwhile."""
+    """The proxy asks at once, with the refresh token that the person brought; the cached token serves meanwhile."""
     async with RunningManager() as running:
         await running.manager.start([source()])
         before = await running.manager.get("acme")
@@ -108,7 +108,7 @@ async def test_a_sign_in_on_a_full_disk_serves_and_says_so() -> None:
 
 @virtual_time
 async def test_a_sign_in_in_another_process_is_noticed_at_once() -> None:
-    """A terminal's sign-in mends a revoked account, and the configured token of the day loses."""
+    """A terminal's sign-in revives a revoked account, and the configured token of the day loses."""
     store = MemoryStore()
     async with RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("dead")), store) as running:
         await running.manager.start([source()])
@@ -160,7 +160,7 @@ async def test_what_changed_is_read_and_nothing_else(change: StoreChange, read: 
 
 @virtual_time
 async def test_an_account_that_leaves_while_others_are_read_is_not_read() -> None:
-    """It is gone, and news of it must not bring it back."""
+    """The account is gone, and news of it must not bring it back."""
 
     class Slow(TellingStore):
         async def read(self, account: str) -> StoredToken | None:
@@ -206,7 +206,7 @@ async def test_another_process_s_rotation_ends_our_trouble() -> None:
 
 @virtual_time
 async def test_an_entry_for_another_configured_token_waits_for_it() -> None:
-    """A sign-in that was made beside a configuration this process has not read yet counts once it has."""
+    """A sign-in made for a configuration that this process has not read yet counts once it has."""
     store = MemoryStore()
     async with RunningManager(store=store) as running:
         await running.manager.start([source(refresh="token-a")])
@@ -246,7 +246,7 @@ class LosingStore(MemoryStore):
 
 @virtual_time
 @pytest.mark.parametrize("how", [LosingStore.lose, LosingStore.damage])
-async def test_what_the_store_lost_is_written_anew(how: Callable[[LosingStore, str], None]) -> None:
+async def test_what_the_store_lost_is_written_again(how: Callable[[LosingStore, str], None]) -> None:
     """Damaged or gone while the program runs, the token in force is back before a restart needs it."""
     store = LosingStore()
     async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1")), store) as running:
@@ -291,7 +291,7 @@ async def test_a_store_that_cannot_be_read_while_running_is_no_news() -> None:
 
 @virtual_time
 async def test_a_damaged_entry_leaves_the_configured_token() -> None:
-    """At a start or a reload its account is served with what is configured, and somebody is told."""
+    """At a start or a reload its account is served with the configured token, and the operator is told."""
     store = LosingStore()
     store.damage("acme")
     async with RunningManager(store=store) as running:

@@ -60,7 +60,7 @@ async def opened(store: MemoryStore, clock: Calendar) -> tuple[ConsentLedger, Ev
 @pytest.mark.integration
 async def test_a_simulated_year_announces_every_end_through_restarts() -> None:
     """400 accounts, consents of every day of a year, a restart each 13 days, two looks a day: 30, 7, 1 days before and
-    at the end, each once and on its day; an account that consents anew hears no more of the old end."""
+    at the end, each once and on its day; a new consent stops the notices about the old end."""
     clock, store = Calendar(start_of(date(2026, 7, 1))), MemoryStore()
     given = {f"account-{number}": clock.now + number % 365 * DAY + number * 60 for number in range(400)}
     renewed = {f"account-{number}" for number in range(0, 400, 3)}
@@ -105,7 +105,7 @@ async def test_what_came_while_nobody_looked_is_told_by_the_last_mark() -> None:
 
 
 async def test_a_clock_that_is_not_set_yet_makes_no_consent_endless() -> None:
-    """As after the boot of a machine without a battery; once the clock is set, the sight is of that day, and stays."""
+    """After a boot without a battery, the first sight counts from the day on which the clock is set."""
     clock, store = Calendar(CUT_OFF - 365 * DAY), MemoryStore()
     ledger, _ = await opened(store, clock)
     seen = ledger.consent("acme", Secret("a"), None, None)
@@ -153,7 +153,7 @@ async def test_a_store_that_fails_is_written_again() -> None:
 
 
 async def test_a_configured_token_is_known_since_it_was_first_seen() -> None:
-    """Also after a restart; another token begins anew, and an account that left is forgotten."""
+    """A restart keeps the day of the first sight; another token starts again, and an account that left is forgotten."""
     clock, store = Calendar(GIVEN), MemoryStore()
     ledger, _ = await opened(store, clock)
     assert ledger.consent("acme", Secret("a"), None, None) == Consent(first_seen=GIVEN)
@@ -191,7 +191,7 @@ async def test_a_consent_follows_whatever_decides_it() -> None:
 
 
 def test_a_damaged_record_counts_as_lost() -> None:
-    """Whatever stands in the document, nothing breaks."""
+    """Nothing breaks, whatever the document holds."""
     assert read_records(["x"]) == {}
     assert read_records({"a": 3}) == {}
     kept = read_records({"a": {"lineage": "f", "first_seen": "soon", "ends_at": True, "mark": "7"}})["a"]
@@ -265,7 +265,7 @@ async def test_an_end_is_announced_however_often_other_accounts_change() -> None
 
 @virtual_time
 async def test_a_sign_in_begins_a_new_consent_and_costs_no_request() -> None:
-    """Beside a token that works, one follows the other without a moment in which there is none."""
+    """With a working token, one follows the other without a moment in which there is none."""
     running = RunningManager()
     manager = managed(running, END - DAY)
     await manager.start([source(refresh="refresh-0")])
@@ -293,7 +293,7 @@ class LoginOfAYear(ScriptedLogin):
 
 
 def begun_at(running: RunningManager, wall: float) -> TokenManager:
-    """A manager beside a running one's parts, whose wall clock shows `wall` now."""
+    """A second manager with a running one's parts, whose wall clock shows `wall` now."""
     begun = running.clock()
     timing = Timing(running.clock, lambda: wall + running.clock() - begun, lambda: 0.0)
     return TokenManager(running.login, running.store, running.events, TokenSettings(), timing)
@@ -302,8 +302,8 @@ def begun_at(running: RunningManager, wall: float) -> TokenManager:
 @pytest.mark.long
 @virtual_time
 async def test_a_year_of_a_hundred_accounts_costs_no_request() -> None:
-    """A restart each 13 days. Whoever consents anew in time is served before, meanwhile and after; whoever does not is
-    told that the consent ended, from the first request after it, and nobody else is."""
+    """With a restart each 13 days, accounts whose people consent again in time are served before, meanwhile and after;
+    all others get the expired consent as the reason, from the first request after it."""
     calendar, store, ends = Calendar(END), MemoryStore(), dict[str, float]()
     names = [f"account-{number}" for number in range(100)]
     for number, name in enumerate(names):
@@ -338,7 +338,7 @@ async def test_a_year_of_a_hundred_accounts_costs_no_request() -> None:
 
 @virtual_time
 async def test_which_secret_works_is_seen() -> None:
-    """As long as Amazon takes the older one alone; a change of either is tried at once."""
+    """Amazon takes only the older secret until one of the two changes; a change of either is tried at once."""
     answers = replace(grant("a"), older_secret=True), grant("b")
     async with RunningManager(ScriptedLogin(*answers)) as running:
         two = replace(source(), older_secret=Secret("older"))
@@ -353,7 +353,7 @@ async def test_which_secret_works_is_seen() -> None:
 
 @virtual_time
 async def test_an_end_by_age_answers_at_once_and_says_so() -> None:
-    """The state is `revoked`; what tools and people read is that the consent is over, and what to do."""
+    """The state is `revoked`; clients and people read that the consent has expired, and what to do."""
     running = RunningManager(ScriptedLogin(errors.RefreshTokenRevoked("It was refused.")))
     manager = managed(running, END)
     await manager.start([replace(source(), consented_on=date(2026, 7, 1))])
@@ -460,7 +460,7 @@ def test_marks_come_at_30_7_1_and_0_days(before: float, mark: int | None, follow
 
 
 def test_the_latest_end_of_a_consent_of_an_unknown_day() -> None:
-    """It was given no later than it was first seen."""
+    """The consent was given no later than it was first seen."""
     assert Consent(first_seen=GIVEN).ends_at_the_latest == END
     assert Consent(GIVEN, first_seen=GIVEN).ends_at_the_latest is None
     assert Consent(first_seen=CUT_OFF - 1).ends_at_the_latest is None

@@ -1,4 +1,4 @@
-"""How a revoked refresh token is found by probes of the token endpoint, and by access tokens that Amazon refuses."""
+"""Probes of refresh tokens, in one program and in a fleet, and 401s that a newer access token does not cure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_moments_of_probes(found: float, wanted: float) -> None:
 
 @virtual_time
 async def test_a_revocation_is_known_within_the_interval() -> None:
-    """Everybody is told, and the access token serves until it expires."""
+    """All observers learn of it, and the access token serves until it expires."""
     async with probing(grant("a"), DEAD) as running:
         await running.manager.start([source()])
         token = await running.manager.get("acme")
@@ -68,7 +68,7 @@ async def test_a_probe_that_succeeds_renews_the_token() -> None:
 
 @virtual_time
 async def test_passing_trouble_of_a_probe_changes_nothing() -> None:
-    """It counts as a failure, and the next probe comes after a third of the interval."""
+    """The failure is counted, and the next probe comes after a third of the interval."""
     async with probing(grant("a"), errors.TokenServerError("503")) as running:
         await running.manager.start([source()])
         await asyncio.sleep(INTERVAL + 1)
@@ -155,7 +155,7 @@ async def test_a_401_that_no_token_cures_is_a_refusal_with_the_reason() -> None:
 
 @virtual_time
 async def test_the_second_use_that_is_refused_ends_the_token() -> None:
-    """It is dead for sure: nobody gets it any more, and nothing is asked of Amazon with it."""
+    """The token is certainly dead: no request gets it any more, and the proxy asks Amazon nothing with it."""
     async with RunningManager(ScriptedLogin(grant("a"), DEAD)) as running:
         await running.manager.start([source()])
         await running.manager.get("acme")
@@ -170,7 +170,7 @@ async def test_the_second_use_that_is_refused_ends_the_token() -> None:
 
 @virtual_time
 async def test_a_use_that_was_accepted_before_ends_the_token_at_once() -> None:
-    """Its 401 is not about the profile."""
+    """The use's 401 is not about the profile."""
     async with RunningManager(ScriptedLogin(grant("a"), DEAD)) as running:
         await running.manager.start([source()])
         running.manager.accepted(await running.manager.get("acme"), ONE)
@@ -180,7 +180,7 @@ async def test_a_use_that_was_accepted_before_ends_the_token_at_once() -> None:
 
 @virtual_time
 async def test_a_token_that_still_works_for_others_stays() -> None:
-    """A wrong profile's 401 takes the last token from nobody."""
+    """A wrong profile's 401 takes the last token from no other request."""
     async with RunningManager(ScriptedLogin(grant("a"), DEAD)) as running:
         await running.manager.start([source()])
         token = await running.manager.get("acme")

@@ -57,7 +57,8 @@ async def test_what_was_written_is_read_by_the_next_process(tmp_path: Path) -> N
 async def test_an_entry_of_an_earlier_version_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, consented_at: float | None
 ) -> None:
-    """It says nothing of consents: a sign-in was kept when it was made, and of the rest nothing is known."""
+    """An earlier entry has no consent: a sign-in was kept when it was made, and the day of any other consent is
+    unknown."""
     store = open_store(url(tmp_path / "s"), KEY)
     with monkeypatch.context() as earlier:
         earlier.setattr("json.dumps", lambda kept: dumps({k: v for k, v in kept.items() if k != "consented_at"}))
@@ -111,7 +112,8 @@ def refused_key(directory: Path, words: str) -> None:
 
 
 def test_a_key_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    """Whoever could put a link there knows the key it leads to. One that leads nowhere is no reason to make a key."""
+    """Anyone who could put a link there knows the key it leads to. A link that leads nowhere is no reason to make a
+    key."""
     open_store(url(tmp_path / "s"), None)
     (tmp_path / "s" / "key").rename(tmp_path / "elsewhere")
     (tmp_path / "s" / "key").symlink_to(tmp_path / "elsewhere")
@@ -129,7 +131,7 @@ def test_a_key_file_that_is_open_to_others_is_refused(tmp_path: Path, permission
 
 
 def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its owner knows what is in it."""
+    """The owner of the file knows the key in it."""
     open_store(url(tmp_path / "s"), None)
     real = os.fstat
 
@@ -142,7 +144,7 @@ def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_key_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Neither a pipe, which would hold the start up, nor a directory."""
+    """Neither a pipe, which would hold the start up, nor a directory is a key file."""
     open_store(url(tmp_path / "s"), None)
     (tmp_path / "s" / "key").unlink()
     os.mkfifo(tmp_path / "s" / "key", 0o600)
@@ -215,7 +217,7 @@ async def test_an_entry_of_another_account_or_key_is_set_aside(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("check", [None, b"", b"damaged"])
-async def test_a_damaged_check_is_made_anew_where_an_account_fits(tmp_path: Path, check: bytes | None) -> None:
+async def test_a_damaged_check_is_replaced_where_an_account_fits(tmp_path: Path, check: bytes | None) -> None:
     """The file that tells the key may be damaged, too; any account's tells it as well, and a wrong key is refused."""
     tmp_path.chmod(0o755)
     within = tmp_path / "ads-proxy"
@@ -232,7 +234,7 @@ async def test_a_damaged_check_is_made_anew_where_an_account_fits(tmp_path: Path
 
 
 async def test_a_damaged_file_on_a_read_only_disk_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others are served all the same, and the note says what was found."""
+    """All other accounts are served, and the note names the damaged file."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("acme", ENTRY)
     path = account_file(tmp_path / "s")
@@ -260,7 +262,7 @@ async def test_a_damaged_file_is_not_overwritten_while_running(tmp_path: Path) -
 
 
 async def test_a_directory_that_another_process_gave_another_key_is_left(tmp_path: Path) -> None:
-    """That is no damage: what the new key wrote is neither set aside nor overwritten."""
+    """A foreign key is no damage: what the new key wrote is neither set aside nor overwritten."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("acme", ENTRY)
     rotate_keys(url(tmp_path / "s"), (OTHER, KEY))

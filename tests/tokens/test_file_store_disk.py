@@ -1,4 +1,4 @@
-"""The file store and its directory: whose it is, read-only and full disks, writers, key rotation, watching."""
+"""The file store and its directory: owners, read-only and full disks, writers, key rotation, watching."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE
 from tests.tokens.test_file_store import ENTRY, KEY, OTHER, make_read_only, mode, url
 
 
-async def test_a_directory_of_somebody_else_gets_a_private_one_within(tmp_path: Path) -> None:
+async def test_a_directory_of_another_user_gets_a_private_one_within(tmp_path: Path) -> None:
     """A volume that is open to others, or that holds other things, is left alone."""
     volume = tmp_path / "volume"
     volume.mkdir()
@@ -59,7 +59,7 @@ async def test_a_state_directory_open_to_others_is_refused(tmp_path: Path, withi
 
 
 def test_a_link_in_the_place_of_our_directory_is_refused(tmp_path: Path) -> None:
-    """Nobody can lead the tokens elsewhere."""
+    """A link cannot lead the tokens elsewhere."""
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume").chmod(0o777)
     (tmp_path / "elsewhere").mkdir(mode=0o700)
@@ -77,7 +77,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_place_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
-    """A file where the directory should be says so and names the way out."""
+    """The error for a file instead of the directory says what it is and what to do."""
     (tmp_path / "file").write_text("")
     for place in ("file", "file/s"):
         with pytest.raises(StateError, match="memory:"):
@@ -146,7 +146,7 @@ async def test_documents_come_back_and_can_be_lost(tmp_path: Path) -> None:
 
 
 async def test_keys_rotate(tmp_path: Path) -> None:
-    """With the new key first in the list everything is encrypted anew; then the old one is not needed."""
+    """With the new key first in the list everything is encrypted again; then the old one is not needed."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.write("acme", ENTRY)
     await store.write_document("profiles", [1])
@@ -214,7 +214,8 @@ async def test_what_is_gone_before_the_watcher_saw_it_is_noticed(tmp_path: Path)
 
 
 async def test_documents_and_accounts_of_others_are_no_news(tmp_path: Path) -> None:
-    """Lists are written all the time with many accounts, and what was never asked for concerns nobody."""
+    """Lists are written all the time with many accounts, and other processes' accounts concern no replica that never
+    asked for them."""
     store = open_store(url(tmp_path / "s"), KEY)
     await store.read("acme")
     async with next_change(store) as told:
@@ -286,7 +287,7 @@ async def test_a_directory_that_was_taken_away_is_made_again(tmp_path: Path, key
 
 
 async def test_what_stands_in_the_place_of_the_directory_is_not_trusted(tmp_path: Path) -> None:
-    """Neither a file nor a link, nor a directory open to others, nor one with another key."""
+    """Neither a file nor a link, nor a directory open to others, nor one with another key is trusted."""
     store = open_store(url(tmp_path / "s"), KEY)
     take_away(tmp_path / "s")
     (tmp_path / "s").write_text("")

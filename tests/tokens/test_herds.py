@@ -19,12 +19,13 @@ SHORTEST_LIFE = 3600 - 300 * 1.2
 
 @pytest.fixture(scope="module", params=[Herd.START, Herd.EMPTIED, Herd.ROLLING])
 def outcome(request: pytest.FixtureRequest, kept_server: RedisServer) -> Outcome:
-    """Of an hour with one of the herds."""
+    """The outcome of an hour with one of the herds."""
     return simulate(kept_server, request.param, REPLICAS, ACCOUNTS)
 
 
 def test_each_token_is_asked_for_once(outcome: Outcome) -> None:
-    """In the hour, two for each account: the first, and the one that follows it; nobody is without one."""
+    """In the hour, each account asks twice: for the first token, and for the one that follows it; no replica is without
+    one."""
     assert outcome.most == 1 + int(3600 / SHORTEST_LIFE)
     assert outcome.requests == outcome.most * ACCOUNTS
     assert outcome.peak <= ACCOUNTS
@@ -32,7 +33,7 @@ def test_each_token_is_asked_for_once(outcome: Outcome) -> None:
 
 
 def test_each_list_is_asked_for_as_by_one(outcome: Outcome) -> None:
-    """In the hour, twice: at the start, and when the soonest timer of all replicas says so."""
+    """In the hour, each list is read twice: at the start, and when the soonest timer of all replicas fires."""
     assert outcome.most_lists == 2
     assert outcome.lists == outcome.most_lists * LISTS * ACCOUNTS
 

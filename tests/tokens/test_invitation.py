@@ -32,7 +32,7 @@ INVITATION = Invitation("id-1", "acme", 100.0, 200.0, "Example Ltd")
 
 
 def test_a_link_says_what_it_is_for_under_its_signature() -> None:
-    """Account and end can be read from it, and nobody without the application's secret can make one."""
+    """Account and end can be read from it, and only the application's secret can make one."""
     token = link("https://consent.test", INVITATION, KEY).removeprefix("https://consent.test/invite/")
     assert read_claim(token) == InvitationClaim("id-1", "acme", 200)
     assert is_signed(token, KEY)
@@ -51,7 +51,7 @@ def test_a_signature_holds_for_its_own_link_alone(changes: dict[str, object]) ->
     "token", ["", ".", "x", "e30.", "bnVsbA.x", "WzEsMiwzXQ.x", "WyJhIiwiYiIsdHJ1ZV0.x", "é.é", "W" * 2000, "=.=", "[]"]
 )
 def test_what_is_no_link_says_nothing(token: str) -> None:
-    """Whatever stands in an address, nothing breaks and nothing is believed."""
+    """Nothing breaks and nothing is believed, whatever the address holds."""
     assert read_claim(token) is None
     assert not is_signed(token, KEY)
 
@@ -70,7 +70,7 @@ def test_what_is_no_link_says_nothing(token: str) -> None:
 def test_a_link_ends_by_use_time_or_being_taken_back(
     invitation: Invitation | None, now: float, state: InvitationState
 ) -> None:
-    """What ended it first is what is said of it."""
+    """The first cause that ended the link is the one that is reported."""
     assert state_of(invitation, now) is state
 
 
@@ -126,7 +126,7 @@ async def test_a_use_that_the_store_does_not_take_is_written_later(seconds: floa
 
 
 async def test_a_link_is_known_for_90_days_after_its_end() -> None:
-    """Not a moment longer."""
+    """The link is forgotten no later."""
     store, now = MemoryStore(), [1000.0]
     ledger = InvitationLedger(store, lambda: now[0])
     link = await ledger.make("a", 50, "Us")

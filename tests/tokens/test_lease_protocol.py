@@ -27,7 +27,7 @@ REPLICAS = st.sampled_from((0, 1, 2))
 
 @dataclass(frozen=True)
 class Token:
-    """What Amazon granted: to whom, for which consent, and the how-manieth it is."""
+    """What Amazon issued: to which replica, for which consent, and its number in order."""
 
     account: str
     consent: int
@@ -59,7 +59,7 @@ class Replica:
 
 
 class LeaseProtocol(RuleBasedStateMachine):
-    """See the module's docstring."""
+    """The protocol of leases as a state machine: replicas, the server, Amazon and time take steps in any order."""
 
     server: RedisServer
 
@@ -106,7 +106,8 @@ class LeaseProtocol(RuleBasedStateMachine):
         return answer
 
     def pace_is_kept(self, name: str, account: str, sent: str, urgency: Urgency) -> None:
-        """Nobody was given a lease to send the same sooner than all were told, and who failed last leaves a turn."""
+        """No replica got a lease to send the same sooner than all were told, and the one that failed last let another
+        go first."""
         past = self.pauses.get(account)
         if past is None or past["sent"] != sent or urgency is Urgency.AT_ONCE:
             return
@@ -130,7 +131,8 @@ class LeaseProtocol(RuleBasedStateMachine):
     @precondition(lambda self: any(replica.leases for replica in self.replicas))
     @rule(data=st.data())
     def mint(self, data: st.DataObject) -> None:
-        """Amazon grants a token to one that has, or had, the lease; it is served, whoever else may hear of it."""
+        """Amazon issues a token to a replica that has, or had, the lease; this replica serves it, whether or not others
+        learn of it."""
         replica, account = self.working(data)
         token = replica.granted[account] = Token(account, replica.consents[account], next(self.numbers))
         replica.serves[account] = token
@@ -138,7 +140,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     @precondition(lambda self: any(replica.granted for replica in self.replicas))
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
-        """It is shared under the fence of the lease, if no other was given since."""
+        """The token is shared under the fence of the lease, if no other lease was issued since."""
         choices = [(replica, account) for replica in self.replicas for account in replica.granted]
         replica, account = data.draw(st.sampled_from(choices))
         token, fence = str(replica.granted.pop(account)), replica.leases.pop(account)
@@ -156,7 +158,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     @precondition(lambda self: any(replica.leases for replica in self.replicas))
     @rule(data=st.data(), what=st.sampled_from(("release", "renew", "crash", "fail")))
     def end(self, data: st.DataObject, what: str) -> None:
-        """Nothing came of the lease, or it goes on for long, or nobody hears of its replica, or Amazon refused."""
+        """A lease ends without a token: it was returned, runs for long, its replica is gone, or Amazon refused."""
         replica, account = self.working(data)
         fence = replica.leases[account]
         if what == "renew":
@@ -172,7 +174,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             assert self.run(scripts.RELEASE, account, replica.name, fence) == expected
 
     def fail(self, replica: Replica, account: str, fence: int, wait: int) -> None:
-        """All are told when somebody may send the same again."""
+        """All replicas learn when the same may be sent again."""
         sent, sooner = replica.sends(account), min(wait, 5000)
         attempt = wait, sooner, "network 0 1"
         self.states[account], expected = model.fail(
@@ -193,7 +195,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule(replica=REPLICAS, account=ACCOUNTS)
     def sign_in(self, replica: int, account: str) -> None:
-        """A person consents anew at one replica."""
+        """A person consents again at one replica."""
         signing = self.replicas[replica]
         signing.consents[account] = max(each.consents[account] for each in self.replicas) + 1
         token = Token(account, signing.consents[account], next(self.numbers))
@@ -240,7 +242,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule()
     def swap(self) -> None:
-        """Whoever has access to the server puts one account's token in the other's place, which takes a moment."""
+        """An attacker with access to the server puts one account's token in the other's place, which takes a moment."""
         self.now += 1000
         self.pauses.clear()
         one, other = self.states["acme"], self.states["other"]
@@ -251,7 +253,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @invariant()
     def nobody_serves_anothers_token(self) -> None:
-        """Of another account, or of a consent that the replica never knew."""
+        """No replica serves a token of another account, or of a consent that it never knew."""
         for replica in self.replicas:
             for account, token in replica.serves.items():
                 assert token.account == account
@@ -288,7 +290,7 @@ def test_one_lease_makes_one_token_for_all(server: RedisServer) -> None:
 
 
 def test_a_holder_that_was_away_too_long_is_fenced_off(server: RedisServer) -> None:
-    """Its token is its own alone: another lease was given meanwhile."""
+    """The holder's token is its own alone: another lease was issued meanwhile."""
     LeaseProtocol.server = server
     machine = LeaseProtocol()
     machine.acquire(0, "acme")
@@ -303,7 +305,8 @@ def test_a_holder_that_was_away_too_long_is_fenced_off(server: RedisServer) -> N
 
 
 def test_who_failed_last_leaves_the_next_attempt_to_another(server: RedisServer) -> None:
-    """All wait for the same moment, and it a little longer; whoever would send something else does not wait."""
+    """All wait for the same moment, and the one that failed a little longer; a replica that would send something else
+    does not wait."""
     LeaseProtocol.server = server
     machine = LeaseProtocol()
     first, second, third = machine.replicas
@@ -321,7 +324,7 @@ def test_who_failed_last_leaves_the_next_attempt_to_another(server: RedisServer)
 
 
 def test_an_operator_waits_for_nothing(server: RedisServer) -> None:
-    """And requests that wait, for less."""
+    """An operator's request is tried at once; waiting requests shorten the pause."""
     LeaseProtocol.server = server
     machine = LeaseProtocol()
     machine.acquire(0, "acme")

@@ -185,7 +185,7 @@ def test_a_schedule_renews_ahead_after_a_grant() -> None:
 
 
 def test_a_schedule_counts_failures_of_one_kind_in_a_row() -> None:
-    """Trouble that passes and refusals each begin anew after the other."""
+    """Passing trouble and refusals each start counting again after the other."""
     trouble, refusal = errors.TokenServerError("x"), errors.RefreshTokenRevoked("x")
     schedule = RefreshSchedule(0.0, RefreshCause.START)
     seen = []
@@ -202,7 +202,7 @@ def test_a_schedule_counts_failures_of_one_kind_in_a_row() -> None:
     [(cause, RefreshCause.EXPIRED if cause is RefreshCause.AHEAD else cause) for cause in RefreshCause],
 )
 def test_a_lapse_is_a_cause_where_nothing_else_is(before: RefreshCause, after: RefreshCause) -> None:
-    """A token that ended before its renewal is asked for because it expired; a retry stays a retry."""
+    """A token that expired before its renewal is requested for that reason; a retry stays a retry."""
     assert RefreshSchedule(5.0, before, 2).after_expiry() == RefreshSchedule(5.0, after, 2)
 
 
@@ -240,7 +240,7 @@ def test_an_operator_waits_for_no_pause_of_the_fleet(cause: RefreshCause, waitin
 
 
 def test_a_failed_attempt_of_another_replica_counts_as_ones_own() -> None:
-    """The next attempt is due when that one says, sooner where requests wait; what is told of one's own is the same."""
+    """The next attempt is due when the other replica says, sooner where requests wait; its own reports are the same."""
     attempt = FailedAttempt("network", True, 4, 8.0, 3.0)
     before = RefreshSchedule(50.0, RefreshCause.AHEAD)
     patient, hurried = (before.held_back(attempt, 100.0, waiting) for waiting in (0, 1))

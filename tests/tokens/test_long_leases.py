@@ -78,7 +78,7 @@ async def test_a_long_run_keeps_the_lease(server: RedisServer) -> None:
 
 @virtual_time
 async def test_the_server_forgets_no_lease_that_is_renewed(server: RedisServer) -> None:
-    """It keeps one for two days from the last renewal, however long ago it was granted."""
+    """The server keeps a lease for two days from the last renewal, however old the lease is."""
     async with two_replicas(server) as (one, _, _):
         [key] = server.client.keys("*named-report:*")
         server.client.pexpire(key, 3_600_000)  # as if it had been granted almost two days ago

@@ -106,7 +106,7 @@ BOTH = AppCredentials("c", Secret("newer"), Secret("older"))
 
 
 async def test_the_older_secret_is_tried_once_where_the_newer_is_refused() -> None:
-    """And what is granted says so; the newer one is tried first each time."""
+    """The response names the secret that worked; the newer one is tried first each time."""
 
     async def knowing(request: web.BaseRequest) -> web.StreamResponse:
         """Takes the older secret alone."""
@@ -137,7 +137,7 @@ async def test_two_refused_secrets_are_a_wrong_application() -> None:
 
 
 async def test_a_code_is_exchanged_with_its_redirect_uri() -> None:
-    """The other grant (docs/development/amazon-login.md, Token requests)."""
+    """The code is the other grant (docs/development/amazon-login.md, Token requests)."""
     async with serving(saying(GOOD)) as endpoint, asking() as lwa:
         grant = await lwa.exchange(
             endpoint.url, CREDENTIALS, Secret("code&+ x"), "http://localhost:8081/login/callback", VERIFIER
@@ -266,7 +266,7 @@ async def test_strange_lives_are_read_or_assumed(said: dict[str, object], second
 
 @pytest.mark.parametrize("expires_in", [0, -5, "0", 0.0, 1e-9])
 async def test_an_access_token_dead_on_arrival_still_brings_its_refresh_token(expires_in: object) -> None:
-    """It is malformed to whoever wants to use it; the refresh token that came with it is the only good one by now."""
+    """The response is malformed for the proxy, but the refresh token in it is the only good one by now."""
     grant = await refresh_from({**GOOD, "expires_in": expires_in})
     assert grant.refresh_token == Secret("Atzr|next")
     with pytest.raises(errors.TokenAnswerMalformed, match="already expired"):
@@ -314,7 +314,8 @@ async def test_no_failure_repeats_a_secret(status: int) -> None:
 
 @pytest.mark.parametrize(("status", "error"), [(400, {}), (401, {"error": "invalid_client"}), (429, {}), (500, {})])
 async def test_a_request_id_cannot_steer_a_terminal_or_a_log(status: int, error: dict[str, str]) -> None:
-    """Also where it is all that the response says, it is shown without what does not print, short, and no secret."""
+    """A request id that is all the response says is shown without unprintable characters, short, and without
+    secrets."""
     body = {**error, "request_id": "r\n\x1b[2J\u202eCANARY-secret" + "x" * 5000}
     with pytest.raises(errors.TokenFailure) as raised:
         await refresh_from(body, status)
@@ -325,7 +326,7 @@ async def test_a_request_id_cannot_steer_a_terminal_or_a_log(status: int, error:
 
 
 async def test_amazons_own_words_are_passed_on() -> None:
-    """Error, description and request id help whoever asks Amazon's support."""
+    """Error, description and request id help the person who asks Amazon's support."""
     body = {"error": "invalid_client", "error_description": "Client authentication failed", "request_id": "req-1"}
     with pytest.raises(
         errors.AppMisconfigured, match=r"invalid_client: Client authentication failed; request id req-1"
@@ -334,7 +335,7 @@ async def test_amazons_own_words_are_passed_on() -> None:
 
 
 def test_the_sign_in_address_has_everything() -> None:
-    """As docs/development/amazon-login.md, Sign-in, has it, several scopes and awkward characters included."""
+    """The address matches docs/development/amazon-login.md, Sign-in, several scopes and awkward characters included."""
     url = sign_in_url(
         "https://www.amazon.com/ap/oa",
         AuthorizationRequest(
@@ -366,7 +367,7 @@ def test_a_sign_in_page_with_a_query_keeps_it() -> None:
 
 
 async def test_what_asks_and_what_came_can_be_logged() -> None:
-    """Neither shows a password, a secret, or the body in which the tokens are."""
+    """Neither the request nor the response shows a password, a secret, or the body with the tokens."""
     async with asking(timeout=2.5) as lwa:
         assert repr(lwa) == "<LoginWithAmazon: 2.5 s at most>"
     async with asking(proxy=Secret("http://user:CANARY@proxy.test:3128")) as lwa:
@@ -383,8 +384,8 @@ def test_the_challenge_is_that_of_the_specification() -> None:
     )
 
 
-async def test_a_user_is_asked_for_beside_the_token_endpoint() -> None:
-    """With the access token, by GET; what nobody tells is empty."""
+async def test_a_user_is_asked_for_next_to_the_token_endpoint() -> None:
+    """The user is read with the access token, by GET; missing values are empty."""
     async with serving(saying({"user_id": "amzn1.account.X", "name": "n"})) as endpoint, asking() as lwa:
         assert await lwa.user_id(endpoint.url, Secret("Atza|CANARY")) == "amzn1.account.X"
     ((method, headers, body),) = endpoint.requests

@@ -102,7 +102,7 @@ async def test_nobody_there_is_a_network_failure() -> None:
 
 
 async def test_a_name_that_is_none_is_a_network_failure() -> None:
-    """A host that cannot be resolved says so."""
+    """The error for a host that cannot be resolved names the cause."""
     async with asking() as lwa:
         with pytest.raises(errors.TokenNetworkError, match="could not be resolved"):
             await lwa.refresh("http://no-such-host.invalid/auth/o2/token", CREDENTIALS, REFRESH)
@@ -145,7 +145,7 @@ async def test_an_outbound_proxy_that_is_down_is_named() -> None:
 
 
 async def test_an_outbound_proxy_that_is_silent_is_named() -> None:
-    """A timeout over it says so."""
+    """The error of a timeout through the outbound proxy names the proxy."""
     gone = asyncio.Event()
 
     async def silent(_: web.BaseRequest) -> web.StreamResponse:

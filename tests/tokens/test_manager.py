@@ -27,7 +27,7 @@ FOREIGN = TokenUse("other", "999")
 
 async def never() -> Grant:
     await asyncio.sleep(1e6)
-    raise AssertionError("nobody waits so long")
+    raise AssertionError("no test waits so long")
 
 
 def slowly(seconds: float, answer: Grant) -> Callable[[], Awaitable[Grant]]:
@@ -211,7 +211,8 @@ async def test_what_a_request_waits_for_comes_before_what_is_wanted_in_the_backg
 
 @virtual_time
 async def test_requests_that_keep_coming_keep_the_attempts_near() -> None:
-    """Never more than five seconds lie between two attempts while somebody waits; alone they move apart again."""
+    """Never more than five seconds lie between two attempts while requests wait; without them, attempts move apart
+    again."""
     trouble = [errors.TokenNetworkError("No connection.") for _ in range(100)]
     async with RunningManager(ScriptedLogin(*trouble)) as running:
         running.chance = 1.0
@@ -267,7 +268,7 @@ async def test_a_request_is_served_though_the_first_token_request_hangs() -> Non
 
 @virtual_time
 async def test_an_endpoint_that_is_slow_for_all_gets_its_time() -> None:
-    """Where every answer takes twenty seconds, a token comes all the same: attempts become more patient."""
+    """Where every response takes twenty seconds, a token still comes: attempts become more patient."""
 
     class Slow(ScriptedLogin):
         async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
@@ -324,7 +325,7 @@ async def test_a_revoked_account_fails_alone_and_at_once() -> None:
 
 @virtual_time
 async def test_a_refused_refresh_token_is_kept_and_recovers() -> None:
-    """A good refresh token survives an odd `invalid_grant`; the access token in hand goes on serving meanwhile."""
+    """A good refresh token survives an odd `invalid_grant`; the cached access token goes on serving meanwhile."""
     async with RunningManager(ScriptedLogin(grant("first"), errors.RefreshTokenRevoked("odd"))) as running:
         await running.manager.start([source()])
         await asyncio.sleep(3310)
@@ -352,7 +353,7 @@ async def test_a_wrong_application_is_misconfigured(failure: type[errors.TokenFa
 
 @virtual_time
 async def test_a_defect_does_not_stop_refreshing() -> None:
-    """An exception that nobody expected is reported, and the next attempt follows."""
+    """An unexpected exception is reported, and the next attempt follows."""
     async with RunningManager(ScriptedLogin(ZeroDivisionError("secret words"))) as running:
         await running.manager.start([source()])
         await asyncio.sleep(2)
@@ -380,10 +381,11 @@ AWAY = CredentialFailure("network", False, "No route.", "Look at the network.", 
         (REVOKED, DATED, END, "The account acme gets no more tokens"),
     ],
 )
-def test_what_a_person_must_mend_is_told(
+def test_what_a_person_must_fix_is_told(
     failure: CredentialFailure | None, consent: Consent, now: float, said: str
 ) -> None:
-    """A refusal that lasts, and a consent that is over though nobody has asked since; nothing that passes by itself."""
+    """The notices are for a lasting refusal, and for an expired consent even without requests since; passing trouble
+    causes none."""
     told = describe_problem("acme", failure, consent, now)
     assert told.startswith(said) if said else told == ""
     assert "ACCOUNT" not in told

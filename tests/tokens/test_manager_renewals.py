@@ -65,7 +65,7 @@ async def test_a_tool_with_a_foreign_scope_does_not_hammer() -> None:
 
 
 async def hammer(running: RunningManager, use: TokenUse, times: int) -> None:
-    """So many 401s, each for the token in hand."""
+    """Report so many 401s, each for the cached token."""
     for _ in range(times):
         current = running.manager.current("acme")
         assert current is not None
@@ -75,7 +75,8 @@ async def hammer(running: RunningManager, use: TokenUse, times: int) -> None:
 @virtual_time
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_a_foreign_scope_costs_the_others_nothing(accepted: bool) -> None:
-    """It spent its own allowance; when the token dies, whoever was accepted, or comes as a second one, asks at once."""
+    """The foreign Scope spent its own allowance; when the token dies, an accepted client, or a second new one, asks at
+    once."""
     async with RunningManager() as running:
         await running.manager.start([source()])
         token = await running.manager.get("acme")
@@ -108,7 +109,7 @@ async def test_many_foreign_scopes_are_bounded_together() -> None:
 @virtual_time
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_one_that_was_accepted_asks_at_once_though_strangers_spent_all(accepted: bool) -> None:
-    """It has nothing to do with what they share; one that never was has to wait for it."""
+    """The accepted client does not share the strangers' allowance; one that was never accepted waits for it."""
     async with RunningManager() as running:
         await running.manager.start([source()])
         token = await running.manager.get("acme")
@@ -137,7 +138,7 @@ async def test_one_that_works_and_fails_in_turn_is_bounded_too() -> None:
 
 @virtual_time
 async def test_what_is_accepted_is_of_interest_for_a_while_after_a_401() -> None:
-    """Then it is not told any longer, which spares every request the telling."""
+    """Later requests report no acceptance any more, which spares them the work."""
     async with RunningManager() as running:
         await running.manager.start([source()])
         token = await running.manager.get("acme")
@@ -152,7 +153,7 @@ async def test_what_is_accepted_is_of_interest_for_a_while_after_a_401() -> None
 
 @virtual_time
 async def test_a_foreign_scope_keeps_its_401_while_login_is_away() -> None:
-    """It is not told to come back for a token: the one in hand is good for others."""
+    """The client is not told to come back for a token: the cached one is good for others."""
     trouble = errors.TokenThrottled("wait", retry_after=60.0)
     login = ScriptedLogin(*(grant(str(number)) for number in range(6)), trouble)
     async with RunningManager(login) as running:
@@ -167,7 +168,7 @@ async def test_a_foreign_scope_keeps_its_401_while_login_is_away() -> None:
 
 
 @virtual_time
-async def test_a_401_amid_trouble_waits_for_the_next_attempt() -> None:
+async def test_a_401_during_trouble_waits_for_the_next_attempt() -> None:
     """A dead token is replaced by the retry that comes in time, without requests of its own."""
     login = ScriptedLogin(grant("dead"), errors.TokenServerError("500"), errors.TokenServerError("500"))
     async with RunningManager(login) as running:
@@ -257,7 +258,7 @@ async def test_a_suspended_machine_renews_by_itself_within_half_a_minute() -> No
 
 @virtual_time
 async def test_an_account_without_refresh_token_says_so_at_once() -> None:
-    """Pending until somebody signs in; nothing is asked of Amazon."""
+    """The account is pending until a person signs in, and the proxy asks Amazon nothing for it."""
     async with RunningManager() as running:
         await running.manager.start([source(refresh=None)])
         with pytest.raises(errors.NoUsableToken, match="ads-proxy login acme") as refused:
@@ -328,7 +329,7 @@ async def test_nothing_that_is_shown_holds_a_secret() -> None:
 
 @virtual_time
 async def test_what_lives_long_says_what_it_is() -> None:
-    """As a log or a debugger shows it."""
+    """The `repr` of long-lived objects says what they are, for a log or a debugger."""
     async with RunningManager(ScriptedLogin(grant("a", refresh="refresh-1"))) as running:
         await running.manager.start([source(), source("new", refresh=None)])
         await running.manager.get("acme")

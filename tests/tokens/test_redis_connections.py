@@ -1,4 +1,4 @@
-"""How many connections to a store a replica has: a limit, and none for long that nobody needs."""
+"""How many connections to a store a replica has: a limit, and no idle ones for long."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def opened(server: RedisServer) -> int:
 
 
 async def settle(server: RedisServer, count: int) -> None:
-    """Until the server has so many; it notices the end of one a moment later."""
+    """Wait until the server has so many connections; it notices the end of one a moment later."""
     async with asyncio.timeout(PATIENCE):
         while opened(server) != count:
             await asyncio.sleep(0.02)
@@ -59,7 +59,7 @@ async def test_what_a_burst_opened_is_closed(
 async def test_commands_that_wait_for_a_connection_learn_of_trouble(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They fail at once, and do not ask a server that is known to be away."""
+    """Waiting commands fail at once, and do not ask a server that is known to be away."""
     monkeypatch.setattr(redis_connection, "PATIENCE", 0.05)
     connection = RedisConnection(parse_redis_address(server.url), 8)
     server.client.client_pause(60_000, all=False)  # of all commands, it would hold back the end of the pause, too
@@ -105,7 +105,7 @@ async def test_a_connection_that_is_closed_while_a_command_is_sent(
 
 @virtual_time
 async def test_a_server_that_is_away_is_probed_every_half_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while the probes before still hang."""
+    """The server is probed even while earlier probes still hang."""
     loop, probes = asyncio.get_running_loop(), []
 
     class Away:
@@ -127,7 +127,7 @@ async def test_a_server_that_is_away_is_probed_every_half_second(monkeypatch: py
 
 
 def test_connections_go_when_a_minute_needed_fewer() -> None:
-    """Not while one is in use, and not before the minute is over."""
+    """No connection closes while it is in use, nor before the minute is over."""
     use = ConnectionUse()
     for _ in range(9):
         use.begin()

@@ -69,7 +69,7 @@ async def test_the_documented_permissions_are_enough(server: RedisServer) -> Non
     "missing", [each for each in documented() if each not in ("+select", "+ping", "+client|setinfo")]
 )
 async def test_a_permission_that_is_missing_is_named(server: RedisServer, missing: str) -> None:
-    """It is no passing trouble, so that a start ends with it, also where only a script needs the command."""
+    """A missing permission is no passing trouble: a start ends with it, also if only a script needs the command."""
     permit(server, [each for each in documented() if each != missing])
     async with opened(server.port) as store:
         with pytest.raises(StateError, match=rf"does not permit this user \{missing}:") as caught:
@@ -87,7 +87,7 @@ async def test_a_user_for_other_keys_is_told_which_it_needs(server: RedisServer)
 
 
 async def test_a_server_with_too_many_clients_says_so(tmp_path: Path) -> None:
-    """It is neither away nor is the password wrong."""
+    """The server is neither away nor is the password wrong."""
     with redis_server(tmp_path) as server:
         server.set("maxclients", "1")
         async with opened(server.port, user="") as store:
@@ -97,7 +97,7 @@ async def test_a_server_with_too_many_clients_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Its certificate is for 127.0.0.1, of an authority that nobody else knows."""
+    """A TLS server with a certificate for 127.0.0.1 from an authority that only the test knows."""
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
     authority.context("127.0.0.1")
@@ -116,7 +116,7 @@ async def read(url: str) -> None:
 
 
 async def test_a_server_that_is_no_cluster_is_named_as_such(server: RedisServer) -> None:
-    """It ends a start, because waiting does not help."""
+    """The error ends a start, because waiting does not help."""
     with pytest.raises(StateError, match="is not a cluster, or does not permit") as caught:
         await read(f"redis+cluster://127.0.0.1:{server.port}")
     assert not isinstance(caught.value, StateUnavailable)
@@ -136,7 +136,7 @@ async def test_a_certificate_for_another_name_is_named_as_such(tls_server: Redis
 
 
 async def test_an_authority_that_may_not_sign_is_named_as_such(tmp_path: Path) -> None:
-    """Python 3.13 says so of more authorities than earlier ones do; to name it once more would not help."""
+    """Python 3.13 reports it for more authorities than earlier versions do; the proxy does not name it twice."""
     authority = Authority(tmp_path, valid=False)
     async with await asyncio.start_server(
         lambda *_: None, "127.0.0.1", 0, ssl=authority.context("127.0.0.1")

@@ -1,4 +1,4 @@
-"""The store in a real Redis and a real Valkey: what is kept, who wins, what is told, what its failures are called."""
+"""The store in a real Redis and a real Valkey: entries, conflicts, news, and the errors' texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRY = StoredToken(Secret("Atzr|refresh-token"), StoredSource.ROTATED, "f" * 64
 
 @pytest.fixture
 async def stores(server: RedisServer) -> AsyncIterator[tuple[RedisStore, RedisStore]]:
-    """Those of two replicas."""
+    """The stores of two replicas."""
     opened = open_redis(server.url), open_redis(server.url)
     yield opened
     for store in opened:
@@ -57,7 +57,7 @@ async def test_what_one_wrote_the_other_reads(stores: tuple[RedisStore, RedisSto
 async def test_news_comes_although_the_clock_of_the_store_could_not_be_read(
     stores: tuple[RedisStore, RedisStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is read again, not skipped."""
+    """The clock is read again, not skipped."""
     one, other = stores
     await one.fleet.share({"a": 1})
     read_clock, working = other.fleet._now, iter((True, False))
@@ -81,7 +81,7 @@ async def test_documents_are_kept(stores: tuple[RedisStore, RedisStore]) -> None
 
 
 async def test_nothing_readable_is_on_the_server(stores: tuple[RedisStore, RedisStore], server: RedisServer) -> None:
-    """Neither token nor account name, in keys or values."""
+    """Neither token nor account name is readable, in keys or values."""
     await stores[0].write("acme-account", ENTRY)
     await stores[0].write_document("profiles", {"secret-name": 1})
     dump = repr([(key, server.client.type(key), server.client.dump(key)) for key in server.client.keys("*")])
@@ -99,7 +99,7 @@ async def test_a_newer_consent_wins_over_a_rotation_of_the_one_before(stores: tu
 
 
 async def test_who_lost_is_told_to_read_again(stores: tuple[RedisStore, RedisStore]) -> None:
-    """Its own news say that anything may have changed."""
+    """The loser's own news say that anything may have changed."""
     one, other = stores
     await one.write("acme", signed_in_at(100.0, "Atzr|first"))
     await other.read("acme")
@@ -136,7 +136,7 @@ async def test_an_emptied_server_gets_the_newest_back(
 
 
 async def test_a_change_is_told_with_its_name(stores: tuple[RedisStore, RedisStore]) -> None:
-    """Of accounts that are known here, and of documents."""
+    """News come for known accounts, and for documents."""
     one, other = stores
     await other.read("acme")
     changes = other.changes()
@@ -163,7 +163,7 @@ async def test_what_was_written_while_nobody_listened_is_noticed(tmp_path: Path)
 async def test_bytes_of_another_account_are_not_taken(
     stores: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
-    """Somebody with access to the server copied one account's entry over another's."""
+    """An attacker with access to the server copied one account's entry over another's."""
     one, other = stores
     await one.write("acme", ENTRY)
     await one.write("other", signed_in_at(3.0, "Atzr|other"))
@@ -177,10 +177,10 @@ async def test_bytes_of_another_account_are_not_taken(
             await other.read("other")
 
 
-async def test_a_damaged_entry_is_kept_beside_what_takes_its_place(
+async def test_a_damaged_entry_is_kept_next_to_its_replacement(
     stores: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
-    """It may be readable with a key that is missing now."""
+    """The damaged entry may be readable with a key that is missing now."""
     one, other = stores
     await one.write("acme", ENTRY)
     key = server.client.keys("*account:*")[0]
@@ -195,7 +195,7 @@ async def test_a_damaged_entry_is_kept_beside_what_takes_its_place(
 async def test_a_newer_login_under_a_key_that_is_missing_here_stays(
     stores: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
-    """While keys change over the fleet, a replica that cannot read an entry does not put an older one in its place."""
+    """While keys change over the fleet, a replica that cannot read an entry does not write an older one over it."""
     one, _ = stores
     await one.write("acme", signed_in_at(100.0, "Atzr|old"))
     ahead = open_redis(server.url, "the key that comes next", KEY)
@@ -208,7 +208,7 @@ async def test_a_newer_login_under_a_key_that_is_missing_here_stays(
 
 
 async def test_keys_rotate(stores: tuple[RedisStore, RedisStore], server: RedisServer) -> None:
-    """Afterwards everything is readable with the new key alone, and what nobody can read is as it was."""
+    """Afterwards everything is readable with the new key alone, and unreadable entries are unchanged."""
     one, _ = stores
     for number in range(3):
         await one.write(f"account-{number}", ENTRY)
@@ -238,7 +238,7 @@ async def test_another_key_is_refused(stores: tuple[RedisStore, RedisStore], ser
 
 
 async def test_a_wrong_password_is_named_and_not_shown(tmp_path: Path) -> None:
-    """It is no passing trouble."""
+    """A wrong password is no passing trouble."""
     with redis_server(tmp_path, password="the-right-one") as server:
         for user in (":wrong-canary@", "user-canary:wrong-canary@", ""):
             store = open_redis(f"redis://{user}127.0.0.1:{server.port}/0")
@@ -269,7 +269,7 @@ async def test_passing_trouble_has_its_words(tmp_path: Path, command: tuple[str,
 
 @pytest.mark.integration  # waits as long as the program does
 async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
-    """Nobody waits longer than two seconds for it."""
+    """No request waits longer than two seconds for it."""
     with redis_server(tmp_path) as server:
         store = open_redis(server.url)
         await store.write("acme", ENTRY)
@@ -282,7 +282,7 @@ async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 @pytest.mark.integration  # waits as long as the program does
 async def test_a_server_that_is_away_is_not_asked_twice(tmp_path: Path) -> None:
-    """Until somebody finds it in order, everybody is told at once that it is in trouble."""
+    """Until a probe finds the server in order, all commands learn at once that it is in trouble."""
     with redis_server(tmp_path) as server, relay_to(server.port) as relay:
         store = open_redis(f"redis://127.0.0.1:{relay.port}/0")
         await store.write("acme", ENTRY)

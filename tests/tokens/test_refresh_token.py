@@ -35,7 +35,7 @@ async def test_one_is_tried_each_second() -> None:
 
 @virtual_time
 async def test_a_success_releases_all() -> None:
-    """At once, and the timer that runs meanwhile finds nobody."""
+    """The waiting requests go on at once, and the timer that runs meanwhile finds none."""
     retries, done = WriteRetries(), list[str]()
     async with asyncio.TaskGroup() as tasks:
         for name in ("a", "b"):
@@ -63,7 +63,7 @@ class RefusingStore(BrokenStore):
 
 @virtual_time
 async def test_an_account_that_cannot_be_written_holds_up_no_other() -> None:
-    """A store that is mended takes all others within a second, and the one is tried on."""
+    """A store that works again takes all others within a second, and the one is tried again."""
     store = RefusingStore()
     login = ScriptedLogin(grant("a", refresh="refresh-1"), grant("b", refresh="refresh-2"), grant("c", refresh="r-3"))
     async with RunningManager(login, store) as running:
@@ -93,7 +93,8 @@ class HangingStore(RefusingStore):
 
 @virtual_time
 async def test_a_newer_token_does_not_wait_for_the_failed_write_of_an_older_one() -> None:
-    """Neither between two attempts nor while one is under way: only an attempt leads to a copy on this machine."""
+    """The newer token waits neither between two attempts nor during one: only an attempt leads to a copy on this
+    machine."""
     store, timing = HangingStore(), Timing()
     keeper = RefreshTokenKeeper("refused", store, EventRecorder(), timing, WriteRetries())
     keeper.sign_in(Secret("first"))
@@ -112,7 +113,7 @@ async def test_a_newer_token_does_not_wait_for_the_failed_write_of_an_older_one(
 
 @virtual_time
 async def test_a_newer_sign_in_of_another_process_replaces_one_that_cannot_be_written() -> None:
-    """It is in force at once, and nothing is written over it."""
+    """The newer sign-in is in force at once, and nothing is written over it."""
     store, timing = RefusingStore(), Timing()
     store.broken = False
     keeper = RefreshTokenKeeper("refused", store, EventRecorder(), timing, WriteRetries())

@@ -62,7 +62,7 @@ def test_a_successor_wins_and_then_the_newer_consent_and_then_the_later_one(
 
 
 async def test_a_failed_write_leaves_a_copy_for_the_next_start(tmp_path: Path) -> None:
-    """The error says where it is; nothing in the file can be read, and nobody else can open it."""
+    """The error says where the copy is; its content is unreadable, and no other user can open it."""
     kept = entry(NEW, 5.0, OLD)
     told = await fail(open_spill(tmp_path / "spill"), "acme", kept)
     assert told == f"The store is away. A copy is in {tmp_path / 'spill'}."
@@ -73,7 +73,7 @@ async def test_a_failed_write_leaves_a_copy_for_the_next_start(tmp_path: Path) -
 
 
 async def test_a_copy_is_made_while_a_write_hangs(tmp_path: Path) -> None:
-    """Whoever is killed while the store does not answer has it; a write that succeeds removes it."""
+    """A process killed while the store hangs leaves the copy; a write that succeeds removes it."""
     spill = open_spill(tmp_path)
     async with spill.guarding("acme", entry(NEW, 5.0)):
         async with asyncio.timeout(120):
@@ -110,7 +110,7 @@ async def test_a_newer_copy_of_another_process_stays(tmp_path: Path) -> None:
 
 
 async def test_copies_under_another_key_are_counted_and_left(tmp_path: Path) -> None:
-    """A note at start says so."""
+    """A note at start counts them."""
     await fail(open_spill(tmp_path), "acme", entry(NEW, 5.0))
     spill = open_spill(tmp_path, key="another key of sixteen bytes")
     assert spill.copy_of("acme") is None
@@ -134,7 +134,7 @@ def redis_at(url: str, directory: Path) -> RedisStore:
 
 
 async def write_without_store(url: str, directory: Path, kept: StoredToken) -> None:
-    """As a replica that is cut off does, which is killed then."""
+    """Write as a replica that is cut off and then killed."""
     address = str(parse_redis_address(url))
     await fail(open_spill(directory, address), "acme", kept)
 
@@ -152,7 +152,7 @@ async def test_what_a_start_finds_is_older_than_what_the_store_has(server: Redis
 
 
 async def test_a_start_without_the_store_goes_on_with_the_copy(tmp_path: Path) -> None:
-    """Until the store is there, the copy is what is in force."""
+    """The copy is in force until the store is there."""
     url = f"redis://127.0.0.1:{free_port()}/0"
     await write_without_store(url, tmp_path, entry(NEW, 5.0, OLD))
     store = redis_at(url, tmp_path)
@@ -174,7 +174,7 @@ async def test_a_copy_that_the_store_overtook_is_not_written(server: RedisServer
 async def test_a_start_that_can_read_the_store_writes_nothing_over_a_newer_token(
     server: RedisServer, tmp_path: Path
 ) -> None:
-    """It has read the store's entry when it finds its own stale copy, and this entry stays in force."""
+    """The start has read the store's entry when it finds its own stale copy, and this entry stays in force."""
     other = redis_at(server.url, tmp_path / "other")
     await other.write("acme", entry(NEW, 5.0, OLD))
     await write_without_store(server.url, tmp_path, entry(OLD, 9.0))
@@ -202,5 +202,5 @@ def test_a_directory_that_was_asked_for_has_to_be_usable(tmp_path: Path) -> None
 
 
 def test_the_predecessor_is_kept_with_the_entry() -> None:
-    """As a digest: the refresh token itself is not needed any more."""
+    """The predecessor is kept as a digest: the refresh token itself is not needed any more."""
     assert entry(NEW, 5.0, OLD).follows == fingerprint(OLD)

@@ -45,7 +45,7 @@ async def test_replicas_mint_as_one(server: RedisServer) -> None:
 
 @virtual_time
 async def test_what_another_was_granted_is_told_as_such(server: RedisServer) -> None:
-    """It counts as no token request, and ends when it ends for the others."""
+    """Another replica's token counts as no token request, and expires when it expires for the others."""
     fleet = Fleet(server, 2)
     await fleet.start()
     await asyncio.sleep(5)
@@ -60,7 +60,8 @@ async def test_what_another_was_granted_is_told_as_such(server: RedisServer) -> 
 
 @virtual_time
 async def test_a_new_replica_takes_what_is_there(server: RedisServer) -> None:
-    """It serves at once, without asking Amazon, renews it with the others, and says how old the last success is."""
+    """The new replica serves at once, without asking Amazon, renews with the others, and reports how old the last
+    success is."""
     fleet = Fleet(server, 1)
     await fleet.start()
     await asyncio.sleep(60)
@@ -93,7 +94,7 @@ async def test_a_sign_in_at_one_is_in_force_at_all(server: RedisServer) -> None:
 
 @virtual_time
 async def test_a_rotated_refresh_token_is_used_by_all(server: RedisServer) -> None:
-    """Whoever renews next asks with the newest."""
+    """The replica that renews next asks with the newest refresh token."""
     fleet = Fleet(server)
     fleet.login.script = [grant("first", LIFE, "refresh-1"), grant("second", LIFE, "refresh-2")]
     await fleet.start()
@@ -137,7 +138,7 @@ async def test_a_holder_that_dies_holds_nobody_up_for_long(server: RedisServer) 
 
 @virtual_time
 async def test_a_slow_token_request_keeps_its_lease(server: RedisServer) -> None:
-    """Nobody asks beside it."""
+    """No other replica asks meanwhile."""
     fleet = Fleet(server)
     fleet.login.script = [hanging(7.5, grant("slow"))]
     await fleet.start()
@@ -176,7 +177,7 @@ async def test_amazon_down_is_asked_at_the_pace_of_one(server: RedisServer) -> N
 
 @virtual_time
 async def test_requests_that_wait_hasten_the_fleet_as_one(server: RedisServer) -> None:
-    """Tools ask at all five of them while Amazon is down: an attempt each two and a half to five seconds."""
+    """Clients ask at all five of them while Amazon is down: an attempt each two and a half to five seconds."""
     fleet = Fleet(server, 5)
     fleet.login.outage = (0, 300)
     await fleet.start()
@@ -197,7 +198,7 @@ async def test_requests_that_wait_hasten_the_fleet_as_one(server: RedisServer) -
 
 @virtual_time
 async def test_one_without_a_way_to_amazon_keeps_none_from_it(server: RedisServer) -> None:
-    """It fails each time, and leaves the next attempt to the others; nobody is called degraded for it but itself."""
+    """The cut-off replica fails each time, and leaves the next attempt to the others; only it is called degraded."""
     fleet = Fleet(server, 2)
     cut_off = Replica(server, ScriptedLogin(*[TokenNetworkError("no way")] * 1000))
     fleet.replicas.insert(0, cut_off)
@@ -240,7 +241,7 @@ async def test_what_amazon_refuses_one_is_asked_by_no_other(
 
 
 @virtual_time
-async def test_a_person_mends_what_was_refused_at_once(server: RedisServer) -> None:
+async def test_a_person_ends_a_refusal_at_once(server: RedisServer) -> None:
     """A sign-in, and before it the operator's button, wait for no pause of the fleet."""
     fleet = Fleet(server, 3)
     fleet.login.script = [RefreshTokenRevoked("no"), RefreshTokenRevoked("still no")]
@@ -258,7 +259,8 @@ async def test_a_person_mends_what_was_refused_at_once(server: RedisServer) -> N
 
 @virtual_time
 async def test_another_secret_is_tried_at_once(server: RedisServer) -> None:
-    """The pause is for who would send what was refused; a replica with a mended configuration would not."""
+    """The pause is for replicas that would send the refused credentials; one with a corrected configuration would
+    not."""
     fleet = Fleet(server, 2)
     fleet.login.script = [AppMisconfigured("no")]
     await fleet.start()
@@ -272,7 +274,7 @@ async def test_another_secret_is_tried_at_once(server: RedisServer) -> None:
 
 @virtual_time
 async def test_without_the_store_each_goes_on_alone_and_then_together_again(server: RedisServer) -> None:
-    """Nobody is without a token meanwhile, and the first renewal after it is everybody's."""
+    """No replica is without a token meanwhile, and all share the first renewal after it."""
     fleet = Fleet(server)
     await fleet.start()
     await asyncio.sleep(5)
@@ -310,7 +312,7 @@ async def test_a_store_that_comes_late_is_taken_up(server: RedisServer) -> None:
 
 @virtual_time
 async def test_replicas_keep_each_others_records_of_consents(server: RedisServer) -> None:
-    """Each writes beside what the other wrote, and an account that left here is not brought back from the store."""
+    """Each adds to what the other wrote, and an account that left here is not brought back from the store."""
     fleet = Fleet(server, 2)
     now = start_of(CUT_OFF)
     one, other = (ConsentLedger(replica.store, replica.events, lambda: now) for replica in fleet.replicas)
@@ -342,7 +344,8 @@ async def test_another_application_of_the_same_name_is_another_matter(server: Re
 
 @virtual_time
 async def test_what_lies_under_anothers_name_is_not_served(server: RedisServer) -> None:
-    """Whoever has access to the server copies one account's token over the other's: it is minted anew."""
+    """An attacker with access to the server copies one account's token over the other's: the proxy requests a new
+    one."""
     fleet = Fleet(server, 1)
     await fleet.start(source(), source("other", "refresh-other"))
     await asyncio.sleep(5)

@@ -163,7 +163,8 @@ def fault(request: pytest.FixtureRequest, seconds: float) -> Fault:
 )
 @virtual_time
 async def test_no_login_is_lost(server: RedisServer, tmp_path: Path, fault: Fault, victims: tuple[int, ...]) -> None:
-    """Whoever is killed, and when: all accounts are served within five seconds after the restart, and for good."""
+    """Whichever replica is killed, and when: all accounts are served within five seconds after the restart, and for
+    good."""
     for moment in (0.0, 0.3, 1.0, 2.5):
         await survive(server, tmp_path / str(moment), fault, victims, moment)
 
@@ -216,7 +217,7 @@ async def test_a_server_that_loses_its_data_unnoticed_gets_it_back(server: Redis
 
 @virtual_time
 async def test_a_server_that_comes_back_with_older_data_gets_the_newest(server: RedisServer) -> None:
-    """As after a failover to a standby that had not got the last writes: all replicas may start again then."""
+    """After a failover to a standby without the last writes, all replicas may start again."""
     async with two_machines(server, None) as (login, machines):
         [*keys] = server.client.keys("*account:*")
         older = {key: server.client.dump(key) for key in keys}

@@ -52,7 +52,7 @@ class Work:
 
 
 async def settle() -> None:
-    """Let everybody do what can be done now."""
+    """Let the event loop do all that can be done now."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -71,8 +71,9 @@ async def test_so_many_run_at_once_and_the_others_in_their_order() -> None:
     assert repr(work.request_queue) == "<EndpointQueue: 2 free, 0 waiting>"
 
 
-async def test_whoever_is_waited_for_goes_first() -> None:
-    """Also where the waiting begins only after it had to wait itself; among those it is the order of the calls."""
+async def test_an_account_that_is_waited_for_goes_first() -> None:
+    """An account goes first even if requests begin to wait only while it is queued; among such accounts the order of
+    the calls counts."""
     work, wanted, late = Work(1), TokenWaiters(), TokenWaiters()
     tasks = [work.begin("a"), work.begin("b"), work.begin("c", late)]
     await settle()
@@ -89,7 +90,7 @@ async def test_whoever_is_waited_for_goes_first() -> None:
 
 
 async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
-    """It begins nothing, and nobody behind it waits longer; also where the turn had just become its own."""
+    """The cancelled one begins nothing, and none behind it waits longer; also if the turn had just become its own."""
     work, gone = Work(1), TokenWaiters()
     first, given_up, cancelled, last = (work.begin("a"), work.begin("b", gone), work.begin("c"), work.begin("d"))
     await settle()
@@ -105,7 +106,7 @@ async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
 
 
 async def test_each_endpoint_has_turns_of_its_own() -> None:
-    """The same ones each time; who is given up is so wherever it waits."""
+    """An endpoint always has the same turns; an account that is given up is so wherever it waits."""
     queue, gone = TokenRequestQueue(), TokenWaiters()
     here, there = queue.at("https://here.test/"), queue.at("https://there.test/")
     assert (queue.at("https://here.test/") is here, here is there, repr(queue)) == (
@@ -141,7 +142,8 @@ SLOW = 7.0
 
 
 class SlowLogin(ScriptedLogin):
-    """Takes its time; knows how many asked at once, and who asked. An endpoint whose name says so never answers."""
+    """A slow Login with Amazon that knows how many asked at once, and for which accounts. An endpoint with `hangs` in
+    its name never answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +167,7 @@ MANY = tuple(source(f"a{number:03}", f"refresh-{number:03}") for number in range
 
 @virtual_time
 async def test_a_start_with_many_accounts_asks_for_some_tokens_at_a_time() -> None:
-    """And no time-out counts the waiting: the last is asked for three rounds later, and nothing fails."""
+    """No time-out counts the waiting: the last account asks three rounds later, and nothing fails."""
     async with RunningManager(SlowLogin()) as running:
         login = running.login
         assert isinstance(login, SlowLogin)
@@ -181,7 +183,7 @@ async def test_a_start_with_many_accounts_asks_for_some_tokens_at_a_time() -> No
 
 @virtual_time
 async def test_an_account_that_is_asked_for_does_not_wait_for_all_the_others() -> None:
-    """It has the next turn that is free."""
+    """The account has the next turn that is free."""
     settings = replace(TokenSettings(), request_wait=30.0)
     async with RunningManager(SlowLogin(), settings=settings) as running:
         await running.manager.start(MANY)
@@ -204,8 +206,8 @@ async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
 
 
 @virtual_time
-async def test_a_stop_amid_such_a_start_waits_for_those_alone_that_ask() -> None:
-    """Nobody else begins any more."""
+async def test_a_stop_during_such_a_start_waits_for_those_alone_that_ask() -> None:
+    """No other account begins any more."""
     async with RunningManager(SlowLogin()) as running:
         await running.manager.start(MANY)
         await asyncio.sleep(1)
@@ -256,7 +258,7 @@ class Replica(RunningManager):
 
 @asynccontextmanager
 async def replicas(login: LimitedLogin, count: int) -> AsyncIterator[list[Replica]]:
-    """So many that begin at once, and tell each other the rate limit."""
+    """A number of replicas that begin at once, and tell each other the rate limit."""
     running = [Replica(login, number) for number in range(count)]
     for each in running:
         each.manager.request_queue.rate_lowered = functools.partial(
@@ -345,8 +347,8 @@ def test_before_a_refusal_there_is_no_limit() -> None:
 
 
 def test_refusals_of_one_account_set_no_limit() -> None:
-    """They hold back nobody else, however many they are, and whatever Retry-After says; nor does another account's
-    refusal much later."""
+    """The refusals hold back no other account, however many they are, and whatever Retry-After says; nor does another
+    account's refusal much later."""
     rate_limit = EndpointRate()
     for moment in (1.0, 2.0, 30.0):
         rate_limit.refused("acme", moment - 0.1, moment, 60.0)
@@ -358,7 +360,7 @@ def test_refusals_of_one_account_set_no_limit() -> None:
 
 
 def test_an_account_that_is_refused_again_says_nothing_of_the_endpoint() -> None:
-    """Neither is the endpoint paused nor the pace lowered; after a token its refusal counts anew."""
+    """Neither is the endpoint paused nor the pace lowered; after a token the account's next refusal counts again."""
     rate_limit = limited(40)
     rate_limit.refused("one 10.0", 12.0, 12.1, 60.0)
     rate_limit.refused("two 10.0", 12.0, 12.1, 60.0)
@@ -383,7 +385,7 @@ async def test_an_account_that_is_removed_is_forgotten() -> None:
 
 
 def test_a_grant_during_a_pause_ends_it() -> None:
-    """Not one of a request that was sent before."""
+    """A token for a request that was sent before the pause does not end it."""
     rate_limit = limited(40)
     refuse_two(rate_limit, 11.0, 11.1, 60.0)
     rate_limit.granted("acme", 11.05, 11.2)
@@ -441,7 +443,7 @@ def test_a_refusal_lowers_the_pace_once_for_all_that_were_sent_before() -> None:
 
 
 def test_the_pace_grows_where_requests_wait_for_it() -> None:
-    """It doubles in a second until the second refusal, and grows by a twentieth in a second after it."""
+    """The pace doubles in a second until the second refusal, and grows by a twentieth in a second after it."""
     rate_limit = limited(40)
     found = []
     for _ in range(2):
@@ -576,7 +578,7 @@ async def test_a_try_that_brings_a_token_ends_the_pause() -> None:
 
 @virtual_time
 async def test_an_account_that_is_refused_again_and_again_goes_last() -> None:
-    """Even where a request waits for it."""
+    """The account goes last even if a request waits for it."""
     queue, going, wanted = EndpointQueue(1), [], TokenWaiters("throttled")
     for _ in range(2):
         queue.rate_limit.refused("throttled", 1.0, 2.0, None)
@@ -594,7 +596,7 @@ async def test_an_account_that_is_refused_again_and_again_goes_last() -> None:
 
 
 def test_each_endpoint_has_its_own_pace() -> None:
-    """And tells it with its name."""
+    """Each endpoint reports its pace with its name."""
     queue, told = TokenRequestQueue(), []
     queue.rate_lowered = lambda *words: told.append(words)
     refuse_two(queue.at("http://one").rate_limit, 1.0, 2.0, 3.0)

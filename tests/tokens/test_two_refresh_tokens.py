@@ -45,7 +45,7 @@ async def test_the_older_serves_where_the_newer_is_refused() -> None:
 @pytest.mark.parametrize(("returned", "replaced"), [("older", 0), ("rotated", 1)])
 @virtual_time
 async def test_the_older_given_back_does_not_take_the_newers_place(returned: str, replaced: int) -> None:
-    """One that Amazon gave in its place does: the older may be worth nothing any more."""
+    """A token that Amazon returned instead does: the older may be worth nothing any more."""
     async with RunningManager(ScriptedLogin(REVOKED, grant("a", refresh=returned))) as running:
         await running.manager.start([BOTH])
         await running.manager.get("acme")
@@ -78,7 +78,7 @@ async def test_passing_trouble_with_the_older_revokes_nothing() -> None:
 
 @virtual_time
 async def test_other_trouble_does_not_ask_with_the_older() -> None:
-    """Only a refused refresh token does."""
+    """Only a refused refresh token is a reason to ask with the older one."""
     async with RunningManager(ScriptedLogin(errors.TokenNetworkError("no route"))) as running:
         await running.manager.start([BOTH])
         await running.manager.get("acme")

@@ -243,7 +243,7 @@ function showTraffic() {
 // --- profiles
 
 function clientUrl() {
-  const url = new URL(state.tools_url);
+  const url = new URL(state.clients_url);
   if (["0.0.0.0", "[::]"].includes(url.hostname)) url.hostname = location.hostname;
   return url.origin;
 }

@@ -27,11 +27,11 @@ _PIECE: Final = 1 << 18
 
 
 class ChannelClosed(Exception):
-    """The other side is gone."""
+    """The other end of the channel has closed."""
 
 
 class RemoteCallFailed(Exception):
-    """The other side met an error where it was to answer, and has told it where defects are told."""
+    """The other side met an error while answering, and has reported it where defects are reported."""
 
 
 class Channel:
@@ -262,7 +262,7 @@ class Descriptors:
     listening: tuple[int, ...]
 
     def arguments(self) -> tuple[str, ...]:
-        """For a command line."""
+        """The arguments for a worker's command line."""
         return tuple(map(str, (self.channel, self.numbers, self.counts, self.workers, *self.listening)))
 
     def inherited(self) -> tuple[int, ...]:

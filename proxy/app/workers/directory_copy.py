@@ -46,7 +46,7 @@ class DirectoryCopy(KnownLists):
     # --- what the supervisor tells
 
     def keep(self, accounts: Iterable[str]) -> None:
-        """These are the accounts that there are."""
+        """Replace the known accounts with these."""
         self._accounts = tuple(accounts)
         self._misses.keep(self._accounts)
 

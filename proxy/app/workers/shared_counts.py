@@ -38,7 +38,7 @@ class BudgetMemory:
 
     @staticmethod
     def size(workers: int) -> int:
-        """Of the file, in bytes."""
+        """The size of the file, in bytes."""
         return MAX_CLIENTS * (ROW_LENGTH + workers) * 8
 
     def row(self, slot: int) -> memoryview[float]:
@@ -72,20 +72,20 @@ class ClaimedCell(SharedCell):
             self._numbers[0] = value
 
     def claim(self) -> None:
-        """One more is about to begin."""
+        """Count a request that is about to begin."""
         self._numbers[0] += 1
         self._claimed = True
 
     def release(self) -> None:
-        """It does not; nor does one that was claimed before and never began."""
+        """Take back a claim for a request that never began."""
         if self._claimed:
             self._numbers[0] -= 1
             self._claimed = False
 
 
 class SharedBudgets(Budgets):
-    """As `Budgets`, for clients that have a slot; others are counted here alone. `number` is this worker's, None for
-    the supervisor."""
+    """Budgets shared by all workers, for clients that have a slot; other clients are counted here alone. `number` is
+    this worker's, None for the supervisor."""
 
     def __init__(self, memory: BudgetMemory, number: int | None = None) -> None:
         super().__init__()
@@ -191,11 +191,11 @@ class ConnectionMemory:
 
     @staticmethod
     def size(workers: int) -> int:
-        """In bytes."""
+        """The size of the file, in bytes."""
         return (_HOSTS + (1 + _HOSTS) * _COUNTED * workers) * 8
 
     def locked(self, row: int) -> AbstractContextManager[None]:
-        """This row is this process's alone; -1 is that of clients' connections."""
+        """Lock a row for this process alone; row -1 holds the counts of clients' connections."""
         return locked(self._descriptor, self._first_lock + 1 + row)
 
     def row_of(self, origin: Origin) -> int:
@@ -228,7 +228,7 @@ class SharedConnectionCounts:
         return f"<SharedConnectionCounts: {self._open[self._number]} of {sum(self._open)} here>"
 
     def begin(self) -> None:
-        """This worker accepts connections from now on."""
+        """Declare that this worker accepts connections from now on."""
         self._accepts[self._number] = 1
 
     def count(self, opened: int, connected: int) -> tuple[int, int]:
@@ -326,7 +326,7 @@ class SharedSlots:
 
     @property
     def _askers(self) -> list[int]:
-        """The other workers that wait for a place."""
+        """The numbers of the other workers that wait for a place."""
         return [number for number, wants in enumerate(self._wants) if wants and number != self._number]
 
     @property
@@ -371,11 +371,11 @@ class AddressMemory:
 
     @staticmethod
     def size(workers: int) -> int:
-        """In bytes."""
+        """The size of the file, in bytes."""
         return _COUNTS_AT + workers * _ROWS * _COUNT_BYTES
 
     def choose_key(self) -> None:
-        """Before anybody counts."""
+        """Choose the key that hides addresses, before any process counts."""
         self._memory[:_KEY_BYTES] = os.urandom(_KEY_BYTES)
 
     def digest(self, address: str) -> int:
@@ -399,7 +399,7 @@ class AddressMemory:
         return free
 
     def total(self, row: int) -> int:
-        """Over all workers."""
+        """The sum of a row over all workers."""
         return sum(counts[row] for counts in self.counts)
 
     def locked(self, digest: int) -> AbstractContextManager[None]:
@@ -425,7 +425,7 @@ class SharedAddressCounts:
         )
 
     def enter(self, address: str) -> int:
-        """One more; gives how many there are now. An address for which there is no room is counted here alone."""
+        """Count one more connection; returns how many there are now. An address without room is counted here alone."""
         own = self._own[address] = self._own.get(address, 0) + 1
         memory = self._memory
         known = self._rows.get(address)
@@ -439,7 +439,7 @@ class SharedAddressCounts:
             return memory.total(row)
 
     def leave(self, address: str) -> None:
-        """One less. A row that is left is free by that alone, so no lock is needed."""
+        """Count one less. A row that is left is free by that alone, so no lock is needed."""
         own = self._own[address] = self._own[address] - 1
         known = self._rows.get(address)
         if known is not None:
@@ -454,7 +454,7 @@ class SharedAddressCounts:
 
 @dataclass(frozen=True, slots=True)
 class SharedCounts:
-    """As the supervisor has them."""
+    """The shared counts, as the supervisor opens them."""
 
     descriptor: int
     budgets: SharedBudgets
@@ -514,7 +514,7 @@ except ImportError:  # Windows has none
     fcntl = None
 
 _ATTEMPTS: Final = 20_000
-"""To get a lock that is held for a microsecond."""
+"""How often a lock that is held for a microsecond is tried."""
 
 
 def are_possible() -> bool:

@@ -9,9 +9,9 @@ from typing import Final
 from proxy.backoff import backoff
 
 HANG_SECONDS: Final = 5.0
-"""Without a turn of its event loop."""
+"""Seconds without a turn of its event loop after which a worker hangs."""
 START_SECONDS: Final = 120.0
-"""With 10,000 stored accounts and a busy machine it took 35."""
+"""Seconds within which a worker must begin to serve. With 10,000 stored accounts and a busy machine it took 35."""
 STEADY_SECONDS: Final = 1.0
 """A worker that served for so long did not end because of how it began."""
 LOOK_SECONDS: Final = 0.5
@@ -26,18 +26,18 @@ class WorkerPhase(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     WAITING = "waiting"
-    """It has ended, and another is to take its place in a while."""
+    """The worker's process has ended, and another replaces it after a pause."""
 
 
 class WorkerEnd(StrEnum):
     """Why a worker is there no more."""
 
     CRASHED = "crashed"
-    """Its process ended, or was killed."""
+    """The worker's process ended, or was killed."""
     HUNG = "hung"
-    """Its event loop hung, so it was killed."""
+    """The worker's event loop hung, so it was killed."""
     NOT_READY = "not-ready"
-    """It did not begin to serve in time, so it was killed."""
+    """The worker did not begin to serve in time, so it was killed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Supervisor:
 
     @property
     def connections(self) -> int:
-        """Of clients."""
+        """How many connections clients have, over all workers."""
         return sum(worker.connections for worker in self._living.values())
 
     @property
@@ -199,7 +199,7 @@ class Supervisor:
         return worker.phase is WorkerPhase.SERVING and worker.applied < self._generation
 
     def send_all(self, packed: bytes, but: int | None = None) -> None:
-        """To every worker, but for the one of this number."""
+        """Send a message to every worker except the one of this number."""
         for number, worker in self._living.items():
             if number != but:
                 worker.channel.send_packed(packed)
@@ -207,7 +207,7 @@ class Supervisor:
     # --- one worker after another
 
     async def _keep(self, number: int) -> None:
-        """As long as the program runs, there is a worker of this number."""
+        """Keep a worker of this number running as long as the program runs."""
         failures = 0
         while not self._ending.is_set():
             worker = WorkerProcess(number, self._heard, self._hub.asked, self._put)
@@ -308,7 +308,7 @@ class WorkerWatch:
         return f"<WorkerWatch: {self._looks} looks, {len(self._met)} of them fail>"
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Watch the workers until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.look(time.monotonic())
@@ -409,7 +409,7 @@ class WorkerProcess:
 
     @property
     def served(self) -> float:
-        """For how many seconds, by now."""
+        """Seconds that the worker has served so far."""
         return time.monotonic() - self.since if self.phase is WorkerPhase.SERVING else 0.0
 
     @property
@@ -425,7 +425,7 @@ class WorkerProcess:
         return int(self.numbers.header[CONNECTIONS])
 
     def kill(self, why: WorkerEnd | None = None) -> None:
-        """At once, also where it is stopped."""
+        """Kill the process at once, also a stopped one."""
         self.killed_for = self.killed_for or why
         if not self.pid:
             return

@@ -98,7 +98,7 @@ class SupervisorHub:
         self._given_tokens: dict[str, tuple[AccessToken | None, str]] = {}
         """The token and the trouble of each account that all workers have, or had before newer ones."""
         self._given_configs: list[Config] = []
-        """Those of which a worker may have one."""
+        """The configurations of which a worker may have one."""
         self._failures: tuple[object, ...] = ()
         self._awaited: set[str] = set()
         """The accounts whose first lists the workers know to be awaited."""
@@ -151,7 +151,7 @@ class SupervisorHub:
         return {"slots": slots, "tls": self.tls.to_document()}
 
     async def tell_all(self, accounts: Mapping[str, object]) -> None:
-        """After a reload: the tokens and the lists that changed or are gone."""
+        """Tell all workers, after a reload, the tokens and the lists that changed or are gone."""
         given, pause = self._given_tokens, Pauses()
         self._given_tokens = {account: given[account] for account in accounts if account in given}
         for account in accounts:

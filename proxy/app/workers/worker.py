@@ -220,7 +220,8 @@ class Worker:
         task.add_done_callback(self._reloads.discard)
 
     async def _put_in_force(self, pieces: Sequence[Document], message: Message) -> None:
-        """With thousands of accounts it takes a while to read them; requests are served meanwhile."""
+        """Put a configuration in force. With thousands of accounts it takes a while to read; requests are served
+        meanwhile."""
         with self._ending_at_defects("apply"):
             async with self._reloading:
                 self._tls.take(message["tls"])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REPORT: Final = "report"
 """The kind of a message that has a `call` of `ReportSharing` and its `values`, and the question that has one."""
 _MAX_TURNS: Final = 1024
-"""More than are on their way to workers at one time."""
+"""More turns than are on their way to workers at one time."""
 
 
 # --- In a worker -------------------------------------------------------------------------------------------------

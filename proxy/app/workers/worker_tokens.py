@@ -123,7 +123,7 @@ class WorkerTokens:
 
 
 def write_token(token: AccessToken | None) -> list[Any] | None:
-    """As it goes through the channel. It holds the secret."""
+    """A token as the channel carries it. The result holds the secret."""
     if token is None:
         return None
     return [token.account, token.value.reveal(), token.generation, token.expires_at, token.client_id, token.lineage]

@@ -123,5 +123,5 @@ class Client(Section):
 
     @property
     def all_keys(self) -> tuple[KeyConfig, ...]:
-        """Its keys, whichever way they are written."""
+        """The client's keys, in either form of configuration."""
         return self.keys if self.key_sha256 is None else (KeyConfig(sha256=self.key_sha256), *self.keys)

@@ -52,7 +52,7 @@ def parse_file(value: Any, info: ValidationInfo, *, secret: bool = False) -> Pat
 
 
 def parse_secret_file(value: Any, info: ValidationInfo) -> Path:
-    """As `parse_file`, for a file that holds a secret."""
+    """Read the path of a file that holds a secret, as `parse_file` does."""
     return parse_file(value, info, secret=True)
 
 

@@ -124,7 +124,7 @@ class StateSection(Section):
 
     @property
     def kind(self) -> StateKind:
-        """Only Redis' address is a secret."""
+        """The kind of store; Redis is the only one whose address is a secret."""
         if isinstance(self.url, Secret):
             return StateKind.REDIS
         return StateKind.MEMORY if self.url == "memory:" else StateKind.FILE

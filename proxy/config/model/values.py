@@ -41,7 +41,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Only programs of this machine can reach it."""
+        """Whether only programs of this machine can reach the address."""
         if self.host == "localhost":
             return True
         try:

@@ -79,7 +79,7 @@ _Loader.add_implicit_resolver(_STANDARD + "null", re.compile(r"\Z"), [""])
 
 
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen when imported
-    """The same on libyaml, ten times as fast, where PyYAML was built with it. Its errors say less."""
+    """A loader on libyaml, ten times as fast, where PyYAML was built with it. Its errors say less."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -97,7 +97,7 @@ def read_document(path: FilePath, named_by: str) -> Document:
 
 
 def parse_document(content: bytes, name: str) -> Document:
-    """As `read_document`; `name` is the file's name in problems."""
+    """Read a document from bytes, as `read_document` does; `name` is the file's name in problems."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Document({}, {}, (f"{name}: is UTF-16; save it as UTF-8",))
     try:

@@ -19,7 +19,7 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Its variables. Raises `ConfigurationError` with every line that is none."""
+    """Read the variables of an environment file. Raises `ConfigurationError` with every wrong line."""
     try:
         text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except WrongValue as error:

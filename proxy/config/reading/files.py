@@ -29,7 +29,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def stamps_of(files: Iterable[Path]) -> dict[Path, Stamp]:
-    """Those of the files as they are now; links are followed, a missing file has none."""
+    """The present stamp of each file. Links are followed; missing files are left out."""
     stamps: dict[Path, Stamp] = {}
     for file in files:
         with contextlib.suppress(OSError):
@@ -110,7 +110,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def read_open_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
-    """As `read_bytes`, and the status of the file before it was read."""
+    """The content of a file, as from `read_bytes`, and the file's status before it was read."""
     try:
         with path.open("rb") as file:
             status, content = os.fstat(file.fileno()), file.read(limit + 1)

@@ -59,7 +59,7 @@ def test_one_that_has_left_is_forgotten(counts: SharedCounts) -> None:
 
 
 def test_a_worker_that_ended_has_no_connections(counts: SharedCounts) -> None:
-    """Only its own are gone, and the one after it begins with none."""
+    """Only the worker's own are gone, and its successor begins with none."""
     first, second = two(counts)
     for _ in range(3):
         first.enter(HERE)

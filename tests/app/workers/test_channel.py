@@ -30,7 +30,7 @@ def message_error(message: Message) -> BaseException:
 
 
 def told_defects() -> list[BaseException]:
-    """What the event loop is told of from now on."""
+    """The defects that the event loop reports from now on."""
     told: list[BaseException] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
     return told
@@ -72,7 +72,7 @@ async def run(work: Callable[[End, End], Awaitable[Any]]) -> None:
 
 
 async def test_a_closed_channel_leaves_no_cycle(garbage: list[object]) -> None:
-    """Its owner has it, and hears from it: nothing of both waits for the garbage collector."""
+    """The owner holds the channel, and hears from it: neither waits for the garbage collector."""
     for each in [End(each) for each in socket.socketpair()]:
         each.channel.close()
     del each
@@ -148,7 +148,7 @@ async def test_an_answer_that_cannot_be_sent_is_told_too() -> None:
 
 
 async def test_a_message_that_cannot_be_taken_takes_no_other_with_it() -> None:
-    """Those that came in the same read are heard, and each error is told once."""
+    """Messages of the same read are heard, and each error is reported once."""
 
     async def work(ours: End, theirs: End) -> None:
         told = told_defects()
@@ -163,7 +163,7 @@ async def test_a_message_that_cannot_be_taken_takes_no_other_with_it() -> None:
 
 
 async def test_a_side_that_is_gone_is_noticed() -> None:
-    """Questions under way fail, later ones too, what is sent is nobody's, and it is told once."""
+    """Questions under way fail, later ones too, sent messages are dropped, and the end is reported once."""
 
     async def work(ours: End, theirs: End) -> None:
         question = asyncio.create_task(ours.channel.ask("double", number_of=1))
@@ -191,7 +191,7 @@ async def test_what_cannot_be_read_ends_the_channel() -> None:
 
 
 async def test_what_was_said_last_is_waited_for() -> None:
-    """Until the other side has taken all of it, or is gone; not for long where it does not."""
+    """The channel waits until the other side has taken all of it, or is gone; otherwise not for long."""
     ours, theirs = socket.socketpair()
     end = End(ours)
     with theirs:
@@ -227,7 +227,7 @@ def test_messages_come_out_whole_in_whatever_pieces(size: int) -> None:
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"kind": 1}'])
 def test_what_is_no_message_is_refused(body: bytes) -> None:
-    """Bytes that nobody of this program sends are an error, and nothing is guessed."""
+    """Bytes that this program never sends are an error, and nothing is guessed."""
     with pytest.raises(FrameMalformed):
         FrameReader().feed(len(body).to_bytes(4, "big") + body)
 

@@ -96,7 +96,7 @@ async def test_a_token_is_served_until_it_ends() -> None:
 
 
 async def test_without_a_token_the_reason_is_the_supervisors() -> None:
-    """Its refusal comes out as it was raised; without a supervisor there is one of our own."""
+    """The supervisor's refusal is raised as it was; without a supervisor there is one of our own."""
     refusal = NoUsableToken("Sign in.", retry_after=60, retryable=False)
     supervisor = Supervisor(
         {"account": "acme", "token": None, "refused": write_refusal(refusal)},
@@ -166,7 +166,7 @@ async def test_with_many_uses_each_is_told_still(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_after_each_401_what_amazon_accepts_is_told_again() -> None:
-    """It says that the token in hand is alive, whatever that 401 was about."""
+    """The report says that the cached token is alive, whatever that 401 was about."""
     supervisor = Supervisor()
     tokens = supervisor.tokens
     for _ in range(2):
@@ -255,7 +255,7 @@ def test_ids_that_clients_never_give_up_leave_others_a_chance(monkeypatch: pytes
 
 
 async def test_first_lists_are_asked_for_while_the_supervisor_awaits_them() -> None:
-    """An id that is unlisted meanwhile is no miss; without a supervisor nobody waits."""
+    """An id that is unlisted meanwhile is no miss; without a supervisor no request waits."""
     asked, missed, failure = list[AwaitedId](), list[tuple[str, str, str]](), list[Exception]()
 
     async def ask(awaited: AwaitedId) -> None:
@@ -281,7 +281,7 @@ async def test_first_lists_are_asked_for_while_the_supervisor_awaits_them() -> N
 
 
 def test_why_a_list_failed_is_known() -> None:
-    """As long as it is told."""
+    """The reason is known as long as the supervisor reports it."""
     directory = DirectoryCopy(lambda *_: None, _nobody_asks)
     directory.take_failures([["acme", "na", "Amazon refuses.", 5.0, True, True]])
     assert directory.failure("acme", "na") == ListingFailure("acme", "na", "Amazon refuses.", 5.0, True, True)

@@ -1,4 +1,4 @@
-"""Clients' budgets that several processes share: one bucket, whoever takes from it."""
+"""Clients' budgets that several processes share: one bucket for all processes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def of_three(descriptor: int) -> tuple[SharedBudgets, SharedBudgets, SharedBudge
 
 
 def test_workers_take_from_one_bucket_as_one_process_would(descriptor: int) -> None:
-    """The same answers in the same order as without sharing, refills and another limit included."""
+    """The answers come in the same order as without sharing, refills and another limit included."""
     _, first, second = of_three(descriptor)
     alone = Budgets()
     asked = [(6, 10.0)] * 8 + [(6, 15.0)] * 3 + [(6, 80.0)] * 8 + [(3, 90.0)] * 5
@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_while_it_counts_locks_nothing(descriptor: int) 
 
 
 def test_the_supervisor_settles_for_all(descriptor: int) -> None:
-    """It hears of what each spent, and what a fleet has left holds for each."""
+    """The supervisor hears what each worker spent, and what a fleet has left holds for each."""
     supervisor, first, second = of_three(descriptor)
     for budgets in (first, second, second):
         assert budgets.spend("tool", 60, 1.0) == 0.0
@@ -124,7 +124,7 @@ def test_the_supervisor_settles_for_all(descriptor: int) -> None:
 
 
 def test_a_client_without_a_place_is_counted_by_each_alone(descriptor: int) -> None:
-    """As without workers."""
+    """The worker counts as a program without workers does."""
     _, first, second = of_three(descriptor)
     assert [budgets.spend("stranger", 1, 1.0) for budgets in (first, second)] == [0.0, 0.0]
     assert first.spend("stranger", 1, 1.0) == 60.0
@@ -149,7 +149,7 @@ def test_requests_under_way_are_seen_by_the_other_workers(descriptor: int) -> No
 
 
 def test_the_last_place_is_one_workers_from_the_moment_it_is_permitted(descriptor: int) -> None:
-    """Nobody else has it before the request is counted as begun, which then counts it no second time."""
+    """No other worker gets the place before the request is counted as begun, which then counts it no second time."""
     _, first, second = of_three(descriptor)
     ours = first.in_flight_cell("tool")
     assert ours is not None
@@ -244,7 +244,7 @@ def test_connections_are_those_of_all_workers(counts: SharedCounts) -> None:
 def test_the_worker_with_the_fewest_accepts(
     counts: SharedCounts, own: int, others: tuple[int, int], gives_way: bool
 ) -> None:
-    """Others give way, except when the difference is at most an eighth."""
+    """All others give way, except when the difference is at most an eighth."""
     workers = [SharedConnectionCounts(counts.connections, number) for number in range(WORKERS)]
     for worker, count in zip(workers, (own, *others), strict=True):
         worker.begin()
@@ -288,7 +288,7 @@ async def test_hosts_are_counted_apart(counts: SharedCounts) -> None:
 
 
 async def test_hosts_beyond_the_rows_share_one(counts: SharedCounts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So together they have at most the limit of one."""
+    """Together they have at most the limit of one host."""
     monkeypatch.setattr(module, "_HOSTS", 1)
     sharing = SlotSharing(counts.connections, 0, asyncio.get_running_loop(), lambda: None)
     assert sharing.slots(HOST, 1).take()
@@ -306,7 +306,7 @@ def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
 
 
 async def test_a_worker_that_wants_a_place_tells_the_others_once(counts: SharedCounts) -> None:
-    """So does one that gives a place back while another waits, and not otherwise."""
+    """A worker that gives a place back while another waits does so as well, and not otherwise."""
     sharing = Sharing(counts, 1)
     first, second, _ = sharing.slots
     assert first.take()
@@ -379,7 +379,7 @@ async def test_who_has_more_gives_to_a_worker_that_waits(
 
 
 async def test_a_free_place_is_for_the_worker_that_waits_and_has_fewer(counts: SharedCounts) -> None:
-    """So that the one which gave it back does not take it again."""
+    """The worker that gave it back does not take it again."""
     first, second, third = Sharing(counts, 3).slots
     assert [slots.take() for slots in (first, first, second)] == [True, True, True]
     third.want(True)

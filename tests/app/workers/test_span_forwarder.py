@@ -92,7 +92,8 @@ async def test_many_leave_at_once() -> None:
 
 
 async def test_a_supervisor_that_is_behind_gets_the_newest_and_the_rest_is_counted() -> None:
-    """So many wait, and no more; the oldest go first, each is counted, and what waits leaves when there is room."""
+    """A fixed number waits, and no more; the oldest go first, each is counted, and the waiting ones leave when there is
+    room."""
     bench = Bench()
     bench.supervisor.unsent = (1 << 20) + 1
     bench.end(*range(1, 3001))

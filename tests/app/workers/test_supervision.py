@@ -33,10 +33,10 @@ NOW = 1000.0
     ],
     ids=["well", "at-the-bound", "hung", "just-serving", "late-look", "starting", "not-ready", "late-look-at-start"],
 )
-def test_a_worker_is_given_up_where_it_stands_still(
+def test_a_worker_is_given_up_where_it_hangs(
     phase: WorkerPhase, since: float, beat: float, looked_at: float, verdict: WorkerEnd | None
 ) -> None:
-    """By its beat, or by how long it starts, and not where whoever looks was held up, too."""
+    """A late beat or a long start decides, unless the watching process was held up, too."""
     assert assess(WorkerHealth(phase, since, beat), NOW, looked_at) == verdict
 
 

@@ -42,7 +42,7 @@ PID = 4711
 
 
 class Process:
-    """Stands in for `WorkerProcess`: `begin` raises what `errors` holds first; one that is killed has ended."""
+    """Replaces `WorkerProcess`: `begin` raises what `errors` holds first; a killed one has ended."""
 
     errors: list[Exception]
     all: list[Process]
@@ -110,7 +110,7 @@ class Memories(NumberMemories):
 
 
 async def kept(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, *errors: Exception) -> tuple[list[Event], list[Process]]:
-    """What is told until one worker serves, and the processes that there were."""
+    """The events until one worker serves, and all processes begun."""
     monkeypatch.setattr(Process, "errors", list(errors), raising=False)
     monkeypatch.setattr(Process, "all", [], raising=False)
     monkeypatch.setattr(module, "WorkerProcess", Process)
@@ -126,7 +126,7 @@ async def kept(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, *errors: Exception
 
 
 async def test_a_worker_that_cannot_be_begun_is_an_end_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that nobody expected: the reason, the defect once, and another worker of that number."""
+    """An unexpected error causes the reason, the defect once, and another worker of that number."""
     events, processes = await kept(monkeypatch, FakeHub(), RuntimeError("no such thing"))
     defect, lost = events
     assert isinstance(defect, DefectMet)
@@ -137,14 +137,14 @@ async def test_a_worker_that_cannot_be_begun_is_an_end_like_others(monkeypatch: 
 
 
 async def test_a_system_without_room_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many open files, for instance: its reason is told, and it is tried again."""
+    """Too many open files, for instance, is a reported reason, and the worker is tried again."""
     events, processes = await kept(monkeypatch, FakeHub(), OSError("no room"))
     assert events == [WorkerLost(0, 0, "crashed", "no room", 0.0)]
     assert len(processes) == 2
 
 
 async def test_a_worker_that_cannot_be_welcomed_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process runs already: it is killed, not left to itself, and another one begins."""
+    """The worker's process runs already: it is killed, not left to itself, and another one begins."""
     events, processes = await kept(monkeypatch, FakeHub(KeyError("acme")))
     defect, lost = events
     assert isinstance(defect, DefectMet)
@@ -226,7 +226,7 @@ NOW = 1000.0
 
 
 class Watched:
-    """Stands in for a `WorkerProcess`. With an `error` its vitals cannot be read."""
+    """Replaces a `WorkerProcess`. With an `error` its vitals cannot be read."""
 
     def __init__(self, number: int, beat: float, phase: WorkerPhase = WorkerPhase.SERVING) -> None:
         self.number, self._health = number, WorkerHealth(phase, NOW, beat)
@@ -263,7 +263,7 @@ class Bench:
             raise KeyError(self.error)
 
 
-def test_one_that_stands_still_is_ended_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_ended_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its last beat, or by how long it has been starting."""
     well, still = Watched(0, NOW + HANG_SECONDS), Watched(1, NOW)
     starting = Watched(2, 0.0, WorkerPhase.STARTING)
@@ -278,7 +278,7 @@ def test_one_that_stands_still_is_ended_and_no_other(monkeypatch: pytest.MonkeyP
 
 
 def test_a_look_that_fails_is_told_once_and_keeps_nobody_from_being_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next worker is judged, the next look is taken, and one that fails anew is told anew."""
+    """The next worker is judged, the next look is taken, and a new failure is reported again."""
     broken, still = Watched(0, NOW), Watched(1, NOW)
     broken.error = "no such number"
     bench = Bench(monkeypatch, broken, still)
@@ -356,7 +356,7 @@ async def test_a_start_that_fails_leaves_no_file_open(module: Any, name: str, mo
     ("code", "said"), [(0, "exit code 0"), (1, "exit code 1"), (-9, "signal SIGKILL"), (-35, "signal 35")]
 )
 def test_an_end_is_told_in_words(code: int, said: str) -> None:
-    """Also by a signal that has no name."""
+    """A signal without a name has words as well."""
     assert how_it_ended(code) == said
 
 
@@ -391,7 +391,7 @@ async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
 
 @pytest.mark.usefixtures("every_loop")
 async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
-    """Its tail is not taken for a line of its own, and the lines around it come out."""
+    """The tail is not taken for a line of its own, and the lines around it come out."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     put: list[bytes] = []
@@ -409,7 +409,7 @@ async def test_a_line_that_is_too_long_is_dropped_to_its_end() -> None:
 
 
 def test_a_wider_pipe_takes_a_whole_batch_at_once() -> None:
-    """Nobody needs to read meanwhile, so writer and reader are woken once."""
+    """No read is needed meanwhile, so writer and reader are woken once."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     widen(reading)
@@ -420,7 +420,7 @@ def test_a_wider_pipe_takes_a_whole_batch_at_once() -> None:
 
 
 def test_what_is_no_pipe_stays_as_it_is() -> None:
-    """A system that cannot widen pipes, or does not allow it, is no reason to serve nobody."""
+    """A system that cannot widen pipes, or does not allow it, is no reason to stop serving."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     widen(descriptor)
     os.close(descriptor)

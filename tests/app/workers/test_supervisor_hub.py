@@ -266,7 +266,7 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
 
 
 async def test_questions_are_answered_with_a_token_or_the_reason_for_none(bench: Bench) -> None:
-    """Also after a 401."""
+    """The answer after a 401 is one of them."""
     assert await bench.hub.asked({"question": "token", "account": "acme"}) == {
         "account": "acme",
         "token": write_token(TOKEN),
@@ -295,8 +295,8 @@ def test_records_misses_uses_and_requests_end_where_they_belong(bench: Bench) ->
     assert (bench.uses.last("digest"), hub.pools) == (4.0, {1: {"host:443": 2}})
 
 
-def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
-    """With the moment when each was over; where nobody traces there is nobody to take them."""
+def test_spans_go_to_their_sender(bench: Bench) -> None:
+    """The spans carry the moment when each was over; without traces there is no sender."""
     assert ATTEMPT.span is not None
     message = {"kind": "spans", "spans": [write_span(ATTEMPT, ATTEMPT.span, 12), write_span(SERVED, ATTEMPT.span, 13)]}
     bench.hub.heard(1, message)
@@ -307,7 +307,7 @@ def test_spans_go_to_whoever_sends_them(bench: Bench) -> None:
 
 
 def first_lists(bench: Bench) -> list[tuple[list[str], list[str]]]:
-    """What the workers were told of first lists: those that are awaited, and those that are settled."""
+    """The news to the workers about first lists: those that are awaited, and those that are settled."""
     told = [message for message, _ in bench.workers.frames if message["kind"] == "first-lists"]
     bench.workers.frames.clear()
     return [(message["awaited"], message["settled"]) for message in told]
@@ -336,7 +336,7 @@ async def test_workers_know_whose_first_lists_are_awaited(bench: Bench) -> None:
 
 
 async def test_a_worker_is_answered_when_first_lists_are_settled(bench: Bench) -> None:
-    """Then it has them: they were told before."""
+    """The worker has the lists then: they were sent before."""
     question = {"question": "first-lists", "accounts": ["acme"], "profile": "99", "ads_account": ""}
     assert await bench.hub.asked(question) == {}
     assert bench.directory.waited == [AwaitedId(("acme",), "99")]
@@ -361,7 +361,7 @@ async def test_a_reload_takes_back_lists_that_only_a_welcome_gave(bench: Bench) 
 
 
 async def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
-    """Unless it is another one, or its account was gone meanwhile: the workers have forgotten it."""
+    """Another token is sent again, and so is one whose account was gone meanwhile: the workers have forgotten it."""
     bench.directory.listing = lambda account, region: None  # type: ignore[method-assign]  # there are tokens alone
     bench.hub.observe(TokenRefreshed("acme", 1, 0.1, 5.0, RefreshCause.START))
 
@@ -378,7 +378,7 @@ async def test_a_reload_tells_no_token_twice(bench: Bench) -> None:
 
 
 def reloaded(bench: Bench, region: str) -> tuple[Config, list[Message]]:
-    """The configuration with the account in another region, and what workers are told of it."""
+    """The configuration with the account in another region, and the news to workers about it."""
     config = load(None, {**VARIABLES, "AMAZON_ADS_REGION": region})
     return config, FrameReader().feed(b"".join(bench.hub.reload(config, 7)))
 
@@ -394,7 +394,7 @@ async def test_a_reload_tells_the_accounts_that_changed(bench: Bench) -> None:
 
 
 async def test_a_reload_reaches_a_worker_that_began_with_a_configuration_of_its_own(bench: Bench) -> None:
-    """It began while a reload was under way that failed: what it has is another one than the others have."""
+    """The worker began during a failed reload: its configuration differs from the others'."""
     bench.welcomed()
     first, bench.config = bench.config, load(None, {**VARIABLES, "AMAZON_ADS_REGION": "fe"})
     bench.welcomed()

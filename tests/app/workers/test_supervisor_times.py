@@ -91,7 +91,7 @@ def test_one_that_never_begins_to_serve_is_ended_and_replaced(monkeypatch: pytes
 
 
 def test_a_start_at_which_none_begins_to_serve_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After four minutes, with what to look at; whoever still starts is ended."""
+    """The start fails after four minutes, with advice; a worker that still starts is ended."""
 
     async def start(group: FakeWorkerGroup) -> None:
         with pytest.raises(StartupError, match=r"^workers: 1 of 2 began to serve within 240 seconds; .*`workers`\.$"):
@@ -101,8 +101,8 @@ def test_a_start_at_which_none_begins_to_serve_fails(monkeypatch: pytest.MonkeyP
     assert group.living == []
 
 
-def test_one_that_stands_still_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within half a second of the five that it may stand still; nobody else is touched."""
+def test_one_that_hangs_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker may hang for five seconds, and is replaced within half a second; no other worker is touched."""
 
     async def wait(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -114,8 +114,8 @@ def test_one_that_stands_still_is_replaced_at_once(monkeypatch: pytest.MonkeyPat
     assert [number for number, _ in group.asked_for] == [0, 1, 0]
 
 
-def test_one_that_ends_amid_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It had said nothing yet; the start waits for the next."""
+def test_one_that_ends_during_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker had reported nothing yet; the start waits for the next."""
 
     async def start(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -126,7 +126,7 @@ def test_one_that_ends_amid_its_start_is_replaced(monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_that_cannot_take_a_reload_is_replaced_by_one_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others have taken it long since, and go on; the reload is done when the late one is given up."""
+    """The others have taken it long since, and go on; the reload is done when the late worker is given up."""
 
     async def reload(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -173,7 +173,7 @@ def test_who_drains_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_requests_of_a_worker_that_dies_during_a_drain_count_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It did not report what it had to cut: what it had under way is missing, and that is reported when it dies."""
+    """The worker did not report what it had to cut: its requests are missing, and that is reported when it dies."""
 
     async def drain(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -187,7 +187,7 @@ def test_the_requests_of_a_worker_that_dies_during_a_drain_count_as_cut(monkeypa
 
 
 def test_at_the_second_signal_workers_cut_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They end by themselves, so that clients get an answer and requests their records. Thousands take a while."""
+    """Workers end by themselves, so that clients get a response and requests their records. Thousands take a while."""
 
     async def drain(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -215,7 +215,7 @@ def test_the_second_signal_waits_three_seconds_for_a_worker_that_hangs(monkeypat
 
 
 def test_one_that_is_being_started_is_ended_by_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not waited for, it never serves, and none comes after it."""
+    """The drain does not wait for the worker, it never serves, and none comes after it."""
 
     async def drain(group: FakeWorkerGroup) -> None:
         await group.supervisor.start([])
@@ -231,7 +231,7 @@ def test_one_that_is_being_started_is_ended_by_a_drain(monkeypatch: pytest.Monke
     assert len(group.asked_for) == 3
 
 
-def test_a_stop_amid_a_start_leaves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_during_a_start_leaves_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """One serves, one begins, and one waits for its turn: none of them is there a minute later."""
 
     async def stop(group: FakeWorkerGroup) -> None:

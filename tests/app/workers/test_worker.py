@@ -1,4 +1,4 @@
-"""A worker that cannot go on says so to its supervisor, and nothing anywhere else."""
+"""A worker that cannot go on reports it to its supervisor, and nowhere else."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ class Begun:
         self.supervisor.sendall(pack(kind, **values))
 
     def reload(self, generation: int, **environment: str) -> None:
-        """As the supervisor does."""
+        """Reload as the supervisor does."""
         *accounts, rest = to_pieces(load(None, {**VARIABLES, **environment}), (self.worker.config,))
         for piece in accounts:
             self.say("accounts", piece=piece)
         self.say("apply", generation=generation, rest=rest, slots={}, tls=ServerTls().to_document())
 
     async def hear(self, kind: str, *, count: int = 1) -> list[Message]:
-        """So many of the worker's next messages of this kind."""
+        """The worker's next messages of this kind, so many of them."""
         heard: list[Message] = []
 
         def read() -> bool:
@@ -142,7 +142,7 @@ async def begun(*, audited: bool = True, **environment: str) -> AsyncIterator[Be
 
 @pytest.mark.parametrize("required", ["true", "false"])
 async def test_no_write_leaves_without_a_supervisor(required: str) -> None:
-    """Whatever `audit.required` says: nobody is left who could record it, or report that it was not."""
+    """No process is left that could record it, or report that it was not recorded, whatever `audit.required` says."""
     async with begun(ADS_PROXY_AUDIT__REQUIRED=required) as running:
         assert running.takes_writes
         running.supervisor.shutdown(socket.SHUT_RDWR)
@@ -158,7 +158,7 @@ async def test_writes_go_on_without_a_supervisor_and_without_a_stream() -> None:
 
 
 async def test_no_write_leaves_while_the_supervisors_stream_is_full() -> None:
-    """Until the supervisor reports that it takes records again."""
+    """Writes are held until the supervisor reports that it takes records again."""
     async with begun() as running:
         running.say("audit", takes_writes=False)
         await until(lambda: not running.takes_writes)
@@ -170,7 +170,7 @@ async def test_no_write_leaves_while_the_supervisors_stream_is_full() -> None:
 async def test_no_write_leaves_while_the_supervisor_hangs(
     required: str, takes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads nothing, and records wait in the worker; `audit.required: false` lets writes go on."""
+    """The supervisor reads nothing, and records wait in the worker; `audit.required: false` lets writes go on."""
     monkeypatch.setattr(module, "MAX_UNSENT", 1)
     async with begun(ADS_PROXY_AUDIT__REQUIRED=required) as running:
         while not running.worker._channel.unsent:
@@ -261,7 +261,7 @@ async def test_a_worker_serves_while_it_reads_a_configuration(monkeypatch: pytes
 
 @pytest.mark.usefixtures("unfrozen")
 async def test_a_reload_that_cannot_be_put_in_force_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the end of the worker; the next one begins with the newest of everything."""
+    """The worker ends with it; the next one begins with the newest of everything."""
     ended = asyncio.Event()
     monkeypatch.setattr(module, "exit_immediately", ended.set)
     async with begun() as running:
@@ -272,7 +272,7 @@ async def test_a_reload_that_cannot_be_put_in_force_is_told(monkeypatch: pytest.
 
 
 async def test_numbers_without_a_place_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker whose memory has no room for a series says so at the next turn, and not again."""
+    """A worker whose memory has no room for a series reports it at the next turn, and not again."""
     monkeypatch.setattr("proxy.observability.number_memory.NAMES_BYTES", 4096)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.0)
     monkeypatch.setattr(gc, "freeze", lambda: None)
@@ -344,7 +344,7 @@ def held() -> tuple[Recording, DeferringTransport]:
 
 
 async def test_what_is_written_leaves_a_turn_later_and_at_once_then() -> None:
-    """Within the call nothing is sent, so whoever writes can count first; pieces stay in their order."""
+    """Nothing is sent within the call, so the writer can count first; pieces stay in their order."""
     under, transport = held()
     transport.write(b"head")
     transport.writelines([b"one", b"two"])
@@ -372,7 +372,7 @@ async def test_an_end_comes_behind_what_was_written(end: str) -> None:
 
 
 async def test_an_abort_is_at_once_and_drops_what_is_held() -> None:
-    """Nobody may take what was broken for whole."""
+    """A client must not take a broken response for a whole one."""
     under, transport = held()
     transport.write(b"half")
     transport.abort()
@@ -382,14 +382,14 @@ async def test_an_abort_is_at_once_and_drops_what_is_held() -> None:
 
 
 class Reset(Recording):
-    """A transport of asyncio's own loop whose client reset the connection, which nobody noticed yet."""
+    """A transport of asyncio's own loop whose client reset the connection, unnoticed so far."""
 
     def write_eof(self) -> None:
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
 
 async def test_the_end_of_a_connection_that_was_reset_is_no_defect() -> None:
-    """It ends at once, as in one process."""
+    """The connection ends at once, as in one process."""
     loop, told = asyncio.get_running_loop(), list[Any]()
     loop.set_exception_handler(lambda _, context: told.append(context))
     under = Reset()
@@ -416,7 +416,7 @@ async def test_what_is_to_be_counted_is_counted_before_anything_is_sent() -> Non
 
 
 class Gone(Recording):
-    """A transport whose other side went away; each loop has its way to say so to whoever writes."""
+    """A transport whose other side went away; each loop reports it to the writer in its own way."""
 
     def __init__(self, *, known: bool) -> None:
         super().__init__()

@@ -56,7 +56,7 @@ class Office:
         return await self.supervisor.asked(message)
 
     async def waiting(self, number: int) -> None:
-        """Until so many questions wait for an answer."""
+        """Wait until so many questions wait for an answer."""
         async with asyncio.timeout(PATIENCE):
             while len(self.supervisor._answering) != number:
                 await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def office() -> AsyncIterator[Office]:
 
 
 async def test_an_order_of_one_worker_answers_those_of_another() -> None:
-    """The others wait for it."""
+    """The other workers wait for its report."""
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
         assert await one.claim_order("order", "a") == OrderClaim(None, granted=True)
@@ -85,7 +85,7 @@ async def test_an_order_of_one_worker_answers_those_of_another() -> None:
 
 
 async def test_a_poll_of_one_worker_answers_those_of_another() -> None:
-    """And what it showed counts for orders."""
+    """The poll's result counts for orders."""
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
         one.settle_order("order", "a", MADE)
@@ -100,7 +100,7 @@ async def test_a_poll_of_one_worker_answers_those_of_another() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_holds_nobody_up() -> None:
-    """Its question is given up, and what it is granted meanwhile is free."""
+    """The client's question is given up, and a turn that it gets meanwhile is free."""
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
         await one.claim_order("order", "a")
@@ -178,7 +178,7 @@ async def test_orders_of_all_workers_wait_in_one_queue() -> None:
 async def test_a_turn_that_one_worker_gives_back_is_anothers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its order does not leave."""
+    """The first worker's order does not leave."""
     monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     async with office() as bench:
         one, other = bench.worker(1), bench.worker(2)
@@ -212,7 +212,7 @@ async def test_a_turn_whose_client_leaves_before_its_worker_reads_of_it_is_anoth
 async def test_of_identical_orders_of_two_workers_the_first_whose_turn_it_is_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The other gets its report; one that leaves loses its place."""
+    """The other client gets its report; one that disconnects loses its place."""
     monkeypatch.setattr(pace, "FIRST_INTERVAL", 600.0)
     newest, middle, oldest = (QueuedOrder(LIMIT, "a", (f"2026-11-0{day}", ""), 700.0) for day in (9, 8, 7))
     async with office() as bench:

@@ -1,4 +1,4 @@
-"""An agent made with LangChain, whose model is a script: it calls one tool, then says what it read. Lines of JSON."""
+"""An agent made with LangChain, whose model is a script: it calls one MCP tool, and prints what it read."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ class Memory:
     """Where the client keeps what it gets: nothing, at first."""
 
     async def get_tokens(self) -> None:
-        """None yet."""
+        """The tokens: none yet."""
 
     async def set_tokens(self, tokens: Any) -> None:
-        """It got some after all."""
+        """Report that the client got tokens."""
         tell(got="tokens")
 
     async def get_client_info(self) -> None:
-        """None yet."""
+        """The client's registration: none yet."""
 
     async def set_client_info(self, client_info: Any) -> None:
-        """It was registered after all."""
+        """Report that the client was registered."""
         tell(got="registration")
 
 
@@ -43,7 +43,7 @@ async def open_browser(url: str) -> None:
 
 
 async def come_back() -> Any:
-    """Nobody ever does."""
+    """Fail, because no person ever signs in."""
     raise AssertionError("nobody signs in")
 
 

@@ -1,4 +1,4 @@
-"""What a tool built on httpx does, several requests at a time: it knows the proxy's address and its own key alone."""
+"""The requests of a client built on httpx, several at a time: it knows the proxy's address and its own key alone."""
 
 from __future__ import annotations
 

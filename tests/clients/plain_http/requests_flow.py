@@ -1,4 +1,5 @@
-"""What a tool built on requests does: it knows the proxy's address and its own key, and nothing of Amazon's login."""
+"""The requests of a client built on requests: it knows the proxy's address and its own key, and nothing of Amazon's
+login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amazon's OpenAPI files as requests: one for each operation, as a tool sends it that leaves the login to the proxy.
+"""Amazon's OpenAPI files as requests: one for each operation, as a client sends it that leaves the login to the proxy.
 
 Values are taken from examples, defaults and enumerations, and made from types where there is none. A request need not
 be right in path, query and body: only its headers and its security are judged. Pure but for reading the wheel.

@@ -33,7 +33,7 @@ FAULT = Refused((500, 502, 503, 504), silent=True, reach=Reach.WHOLE, closes=Fal
 RETRIED = Relayed(requests=(RequestLooks(), RequestLooks()))
 """A GET that got no answer may be sent once more."""
 GATEWAY = Refused((502,), reach=Reach.WHOLE, closes=False)
-"""The same in ours."""
+"""The upstream's answer could not be understood, in this proxy's words."""
 
 
 def message(start: bytes, *fields: bytes, body: bytes = b"") -> bytes:
@@ -86,7 +86,7 @@ def case(
     replies: Reply | tuple[Reply, ...] = PLAIN_REPLY,
     **more: object,
 ) -> Case:
-    """A case, with single values in place of tuples of one."""
+    """A case; single values stand for tuples of one."""
     return Case(
         case_id,
         rfc,

@@ -1,4 +1,4 @@
-"""Cases on the Host field (RFC 9112, 3.2; RFC 9110, 7.2) and on who may knock by it."""
+"""Cases on the Host field (RFC 9112, 3.2; RFC 9110, 7.2) and on the requests that it admits."""
 
 from __future__ import annotations
 

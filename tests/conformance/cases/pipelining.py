@@ -7,7 +7,7 @@ from tests.conformance.cases.build import BAD, CHUNKED, HOST, answer, case, coun
 
 
 def served(*targets: bytes, bodies: tuple[bytes, ...] = ()) -> Relayed:
-    """These targets in order, answered in order."""
+    """Requests for these targets in order, answered in order."""
     return Relayed(
         requests=tuple(RequestLooks(target=target) for target in targets),
         answers=tuple(AnswerLooks(body=body) for body in bodies) or (AnswerLooks(),) * len(targets),
