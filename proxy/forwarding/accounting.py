@@ -5,72 +5,28 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.events import UNKNOWN, DefectMet, Fault, RequestKind, RequestStarted
+from proxy.events import DefectMet, Fault, RequestStarted
 from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.write_gate import WriteGate
 from proxy.net.deadlines import NEVER
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
-from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
+from proxy.routing.request_kind import kind_of_route
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from proxy.errors import Refused
-    from proxy.events import Observer, RequestFinished
+    from proxy.events import Observer, RequestFinished, RequestKind
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.sockets import Reading
     from proxy.forwarding.tracing import Tracing
     from proxy.http1.message import Request
     from proxy.net.deadlines import Deadlines
-    from proxy.routing.route import Route
-    from proxy.routing.target import RequestSummary
 
-METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-"""What Amazon's specifications use, and HEAD and OPTIONS."""
-_NAMES = {method: method.decode() for method in METHODS | {b"CONNECT", b"TRACE"}}
 _MAX_PATH = 512
-MAX_NAMED = 64
-"""Characters of a profile or an ads account that log and metrics tell: a client may send anything as one."""
 _STARTED = RequestStarted()
-
-
-def method_name(method: bytes) -> str:
-    """How log and metrics call it."""
-    return _NAMES.get(method, "other")
-
-
-def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> RequestKind:
-    """The kind of a request that was routed, and has this effect at Amazon."""
-    operation = route.operation
-    return RequestKind(
-        client,
-        route.account,
-        route.region,
-        route.profile[:MAX_NAMED].decode("latin-1"),
-        route.ads_account[:MAX_NAMED].decode("latin-1"),
-        method_name(method),
-        UNKNOWN if operation is None else operation.name,
-        effect,
-    )
-
-
-def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
-    """That of a request which was refused before it was routed: what it named itself."""
-    fields, operation = asked.fields, asked.operation
-    profile = next((value for value in fields.values(SCOPE) if value), b"")
-    ads_account = next((value for name, value in fields.every if name in ADS_ACCOUNT and value), b"")
-    return RequestKind(
-        client,
-        "",
-        "",
-        profile[:MAX_NAMED].decode("latin-1"),
-        ads_account[:MAX_NAMED].decode("latin-1"),
-        method_name(asked.method),
-        UNKNOWN if operation is None else operation.name,
-        asked.effect,
-    )
 
 
 def kind_of(context: RequestContext) -> RequestKind:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import Destination, RequestSummary
+    from proxy.routing.unlisted_ids import UnlistedIds
     from proxy.upstream.connection import Timeouts
     from proxy.upstream.pool import Pool, PoolSettings
     from proxy.upstream.retry_budgets import RetryBudget
@@ -113,17 +114,6 @@ _API = TargetKind.API
 _WITHOUT_MESSAGE = frozenset((b"GET", b"DELETE"))
 _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 """While a family is held back the same is told again and again."""
-
-
-class UnlistedIds(NamedTuple):
-    """A sent profile and ads account that no account lists, each empty for none.
-
-    `account` is the one that the request chose, empty where it chose none.
-    """
-
-    profile: str
-    ads_account: str
-    account: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

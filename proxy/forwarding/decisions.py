@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from proxy.bounded_cache import BoundedCache
 from proxy.errors import UnknownRoute
-from proxy.forwarding.decision import Decision, RequestContext, UnlistedIds
+from proxy.forwarding.decision import Decision, RequestContext
 from proxy.http1.message import MAX_REMEMBERED_BYTES
-from proxy.routing.ads_account import SCOPE, sent_ads_account
-from proxy.routing.route import select
 from proxy.routing.target import TargetKind, find_destination, summarise
+from proxy.routing.unlisted_ids import is_listed, misses_default
 
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity
@@ -19,48 +18,12 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.http1.target import Target
-    from proxy.routing.route import Route
-    from proxy.routing.table import ClientScope, Directory, RoutingTable
     from proxy.routing.target import Destination, PathReading, RequestSummary
 
     DecisionInputs = tuple[RequestSummary, ClientIdentity]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
     _Asked = tuple[bytes, Target, RequestFields, PathReading]
     _Summarised = tuple[Destination, RequestSummary]
-
-# --- Ids that no account lists ------------------------------------------------------------------------------
-
-
-def find_missed(asked: RequestSummary, identity: ClientScope, table: RoutingTable) -> UnlistedIds | None:
-    """The sent ids that no account lists."""
-    fields = asked.fields
-    selection = select(asked.name, fields, table, identity)
-    chosen = selection.account.name if selection is not None else ""
-    scope = next((value.decode("latin-1") for value in fields.values(SCOPE) if value), "")
-    ads_account = sent_ads_account(fields).decode("latin-1")
-    missed = UnlistedIds(
-        scope if scope and not table.directory.owners(scope, chosen) else "",
-        ads_account if ads_account and not table.directory.ads_account_owners(ads_account, chosen) else "",
-        chosen,
-    )
-    return missed if missed.profile or missed.ads_account else None
-
-
-def misses_default(fields: RequestFields, route: Route, directory: Directory) -> bool:
-    """Whether an unlisted default was added."""
-    profile, ads_account = route.profile.decode("latin-1"), route.ads_account.decode("latin-1")
-    if profile and not any(fields.values(SCOPE)) and not directory.owners(profile, route.account):
-        return True
-    return bool(route.ads_account_header) and not directory.ads_account_owners(ads_account, route.account)
-
-
-def is_listed(missed: UnlistedIds, directory: Directory) -> bool:
-    """Whether an id that was unlisted is listed by now."""
-    profile, ads_account, account = missed
-    if profile and directory.owners(profile, account):
-        return True
-    return bool(ads_account and directory.ads_account_owners(ads_account, account))
-
 
 MAX_DECISIONS = 1024
 _MAX_CACHE_BYTES = 6 << 20

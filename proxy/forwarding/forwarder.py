@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
-from proxy.events import RequestKind
-from proxy.forwarding.accounting import METHODS, kind_of_route, kind_of_summary, method_name
 from proxy.forwarding.decision import Decision, RequestContext
-from proxy.forwarding.decisions import Decisions, find_missed
+from proxy.forwarding.decisions import Decisions
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import CHECKED_AT_ONCE, GatedRequest, rewrite_of
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.sockets import NO_PLACEMENT, LocalAsked, Placement
-from proxy.forwarding.waiting_request import WaitingRequest
+from proxy.forwarding.waiting_request import ListsAwaited, UndecidedRequest, WaitingRequest
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
+from proxy.routing.request_kind import METHODS
 from proxy.routing.route import find_awaited, route
 from proxy.routing.target import TargetKind, find_destination, may_be_local
+from proxy.routing.unlisted_ids import find_missed
 from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
@@ -39,99 +39,12 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.target import Target
-    from proxy.profiles.first_lists import AwaitedId
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools
 
 _CLOSING = Availability.CLOSING
 _CHANGED = "What the client may do has changed since the request came; send it again."
-
-
-class UndecidedRequest:
-    """What became known of a request before it was decided whether to serve it: its account if it is refused."""
-
-    __slots__ = ("asked", "client", "request", "route")
-
-    def __init__(self, request: Request | None, client: str = "") -> None:
-        self.request = request
-        self.client = client
-        self.asked: RequestSummary | None = None
-        self.route: Route | None = None
-
-    def __repr__(self) -> str:
-        return f"<UndecidedRequest: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
-
-    @property
-    def kind(self) -> RequestKind:
-        """Its account for log and metrics: the destination, or what it asked for."""
-        method = self.request.method if self.request is not None else b""
-        if self.asked is None:
-            return RequestKind(self.client, method=method_name(method))
-        if self.route is None:
-            return kind_of_summary(self.client, self.asked)
-        return kind_of_route(self.client, method, self.route, self.asked.effect)
-
-
-class ListsAwaited(Exception):
-    """A request may go elsewhere once first lists are read. It `has_account` if only its region may be another one."""
-
-    def __init__(self, awaited: AwaitedId, *, has_account: bool) -> None:
-        super().__init__(", ".join(awaited.accounts))
-        self.awaited, self.has_account = awaited, has_account
-
-
-class HeldRequest:
-    """Implements `WaitingRequestOwner`: what becomes of a request that waits for lists. It counts among those of its
-    client that are `in_flight`."""
-
-    def __init__(
-        self,
-        forwarder: Forwarder,
-        dependencies: Dependencies,
-        client: ClientPort,
-        undecided: UndecidedRequest,
-        lists: ListsAwaited,
-    ) -> None:
-        assert undecided.request is not None
-        self._forwarder, self._client, self._request = forwarder, client, undecided.request
-        self._tokens, self._accounting = dependencies.tokens, dependencies.accounting
-        self._undecided, self._lists = undecided, lists
-        self._directory = forwarder.rules.table.directory
-        self._in_flight = self._accounting.client_cell(undecided.client)
-        self._accounting.hold(self._in_flight)
-        self._counts = True
-
-    def __repr__(self) -> str:
-        return f"<HeldRequest {self._request.id} for {self._lists}>"
-
-    async def wait(self) -> None:
-        """The access token comes first: without it there is no list, and no way to send the request."""
-        awaited = self._lists.awaited
-        if self._lists.has_account:
-            await self._tokens.get(awaited.accounts[0])
-        await self._directory.wait_for_first_lists(awaited)
-
-    def serve(self) -> RequestHandler:
-        self._release()
-        return self._forwarder.accept_new(self._request, self._client, waited=True)
-
-    def refuse(self, error: Refused, waited: float, *, close: bool) -> bytes:
-        self._release()
-        return self._forwarder.refuse_waited(self._undecided, error, waited, close=close)
-
-    def left(self, waited: float) -> None:
-        self._release()
-        self._accounting.left(self._request, self._undecided.kind, waited)
-
-    def failed(self, error: Exception) -> Refused:
-        self._forwarder.defect("waiting request", error)
-        return internal_error()
-
-    def _release(self) -> None:
-        if self._counts:
-            self._counts = False
-            self._accounting.ended(self._in_flight)
 
 
 class Forwarder:
@@ -233,8 +146,7 @@ class Forwarder:
         """Have a request wait for the lists that may show where it goes."""
         # Last: only the end of the wait gives back what is claimed.
         self.rules.clients.claim(identity, self._dependencies.accounting.client_cell(identity.name).value)
-        held = HeldRequest(self, self._dependencies, client, self._undecided, lists)
-        return WaitingRequest(client, request, held, self.rules.replay_bytes)
+        return WaitingRequest(self, self._dependencies, client, self._undecided, lists)
 
     def _find_early(self, target: Target) -> Destination:
         """Where a request may go for which no key is needed: not to a report."""

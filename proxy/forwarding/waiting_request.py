@@ -9,79 +9,127 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import Refused
+from proxy.events import RequestKind
+from proxy.forwarding.refusal import internal_error
+from proxy.routing.request_kind import kind_of_route, kind_of_summary, method_name
 
 if TYPE_CHECKING:
     import asyncio
 
     from proxy.downstream.ports import ClientPort, RequestHandler
+    from proxy.forwarding.decision import Rules
+    from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
+    from proxy.profiles.first_lists import AwaitedId
+    from proxy.routing.route import Route
+    from proxy.routing.target import RequestSummary
 
 
-class WaitingRequestOwner(Protocol):
-    """Who decides about the request after the wait. `waited` are seconds."""
+class UndecidedRequest:
+    """What became known of a request before it was decided whether to serve it: its account if it is refused."""
 
-    async def wait(self) -> None:
-        """Return when it can be decided. Raises the `Refused` that answers it otherwise."""
+    __slots__ = ("asked", "client", "request", "route")
 
-    def serve(self) -> RequestHandler:
-        """The handler of the request, which is decided now. Raises the `Refused` that answers it otherwise."""
-        ...
+    def __init__(self, request: Request | None, client: str = "") -> None:
+        self.request = request
+        self.client = client
+        self.asked: RequestSummary | None = None
+        self.route: Route | None = None
 
-    def refuse(self, error: Refused, waited: float, *, close: bool) -> bytes:
-        """The bytes that answer it; its account is closed."""
-        ...
+    def __repr__(self) -> str:
+        return f"<UndecidedRequest: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
 
-    def left(self, waited: float) -> None:
-        """The client left during the wait: its account is closed."""
+    @property
+    def kind(self) -> RequestKind:
+        """Its account for log and metrics: the destination, or what it asked for."""
+        method = self.request.method if self.request is not None else b""
+        if self.asked is None:
+            return RequestKind(self.client, method=method_name(method))
+        if self.route is None:
+            return kind_of_summary(self.client, self.asked)
+        return kind_of_route(self.client, method, self.route, self.asked.effect)
 
-    def failed(self, error: Exception) -> Refused:
-        """Report a defect. Returns what the client is told."""
-        ...
+
+class ListsAwaited(Exception):
+    """A request may go elsewhere once first lists are read. It `has_account` if only its region may be another one."""
+
+    def __init__(self, awaited: AwaitedId, *, has_account: bool) -> None:
+        super().__init__(", ".join(awaited.accounts))
+        self.awaited, self.has_account = awaited, has_account
+
+
+class Admission(Protocol):
+    """Who decides about the request after the wait."""
+
+    @property
+    def rules(self) -> Rules: ...
+
+    def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler: ...
+
+    def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes: ...
 
 
 class WaitingRequest:
-    """Implements `RequestHandler`. `limit` is how many bytes of a body are kept; the rest stays in the socket."""
+    """Implements `RequestHandler`. It counts among the requests of its client that are in flight. Of a body so many
+    bytes are kept as of one that may be sent again; the rest stays in the socket."""
 
     max_wire_bytes = 0
     rate_limited = True
     endless = False
+    _task: asyncio.Task[None] | None = None
+    _trailers: bytes | None = None
+    _done = False
 
-    def __init__(self, client: ClientPort, request: Request, owner: WaitingRequestOwner, limit: int) -> None:
-        self._client, self._request, self._owner = client, request, owner
-        self._limit = limit
+    def __init__(
+        self,
+        admission: Admission,
+        dependencies: Dependencies,
+        client: ClientPort,
+        undecided: UndecidedRequest,
+        lists: ListsAwaited,
+    ) -> None:
+        assert undecided.request is not None
+        self._admission, self._dependencies, self._client = admission, dependencies, client
+        self._undecided, self._lists, self._request = undecided, lists, undecided.request
+        self._directory, self._limit = admission.rules.table.directory, admission.rules.replay_bytes
         self._body = bytearray()  # of however many pieces: each of them would take fifty bytes more
-        self._trailers: bytes | None = None
         self._began = client.head_done
-        self._done = False
-        self._task: asyncio.Task[None] | None = None
+        self._in_flight = dependencies.accounting.client_cell(undecided.client)
+        dependencies.accounting.hold(self._in_flight)
 
     def __repr__(self) -> str:
-        return f"<WaitingRequest {self._request.id}: {'done' if self._done else 'open'}>"
+        return f"<WaitingRequest {self._request.id} for {self._lists}: {'done' if self._done else 'open'}>"
 
     async def _wait(self) -> None:
-        owner = self._owner
+        """The access token comes first: without it there is no list, and no way to send the request."""
+        awaited = self._lists.awaited
         try:
-            await owner.wait()
-            handler = owner.serve()
+            if self._lists.has_account:
+                await self._dependencies.tokens.get(awaited.accounts[0])
+            await self._directory.wait_for_first_lists(awaited)
+            self._end()
+            handler = self._admission.accept_new(self._request, self._client, waited=True)
         except Refused as error:
             self._refuse(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
-            self._refuse(owner.failed(error))
+            self._dependencies.accounting.defect("waiting request", error)
+            self._refuse(internal_error())
         else:
-            self._done = True
             self._client.hand_over(handler, [bytes(self._body)] if self._body else [], self._trailers)
 
     def _refuse(self, error: Refused) -> None:
-        self._done = True
-        client = self._client
+        self._end()
+        client, waited = self._client, perf_counter() - self._began
         keep = not error.close and client.stays_open(self._request)
-        client.send([self._owner.refuse(error, self._waited, close=not keep)])
+        client.send([self._admission.refuse_waited(self._undecided, error, waited, close=not keep)])
         client.finish(keep=keep)
 
-    @property
-    def _waited(self) -> float:
-        return perf_counter() - self._began
+    def _end(self) -> None:
+        """It waits no longer, and does not count any more."""
+        if not self._done:
+            self._done = True
+            self._dependencies.accounting.ended(self._in_flight)
 
     # --- RequestHandler
 
@@ -103,7 +151,9 @@ class WaitingRequest:
 
     def client_gone(self) -> None:
         if self._stop():
-            self._owner.left(self._waited)
+            self._end()
+            waited = perf_counter() - self._began
+            self._dependencies.accounting.left(self._request, self._undecided.kind, waited)
 
     def client_writable(self, writable: bool) -> None:
         """Nothing is sent yet."""
@@ -116,5 +166,4 @@ class WaitingRequest:
         """End the wait. Returns whether the request was still open."""
         if self._task is not None:
             self._task.cancel()
-        done, self._done = self._done, True
-        return not done
+        return not self._done

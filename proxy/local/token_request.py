@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
 from proxy.events import RequestKind
-from proxy.forwarding.accounting import method_name
 from proxy.forwarding.decision import Capability
 from proxy.local.request import LocalRequest
+from proxy.routing.request_kind import method_name
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused, ReportUnreadable
 from proxy.events import Fault, ReportFileUnreadable, RequestKind
-from proxy.forwarding.accounting import method_name
 from proxy.forwarding.refusal import internal_error
 from proxy.forwarding.relay import CHUNKED_LINE
 from proxy.http1.framing import LAST_CHUNK, chunk, has_no_body
@@ -19,6 +18,7 @@ from proxy.local.request import LocalRequest
 from proxy.reports.requested import ReportAsked, read_conditions
 from proxy.reports.responses import ReportResponse, list_reports, read_report
 from proxy.reports.store import ReportFolderError
+from proxy.routing.request_kind import method_name
 from proxy.routing.target import READ_NAMED_REPORT
 
 if TYPE_CHECKING:

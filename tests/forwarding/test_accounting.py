@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from proxy.events import ChangedObjects, Fault, Observers, Outcome, WriteOutcome
-from proxy.forwarding.accounting import MAX_NAMED, Accounting, LateAccount, kind_of_route
+from proxy.forwarding.accounting import Accounting, LateAccount
 from proxy.forwarding.request_stats import RequestStats
 from proxy.net.deadlines import INTERVAL, Deadlines
+from proxy.routing.request_kind import MAX_NAMED, kind_of_route
 from proxy.routing.route import Route
 from proxy.routing.target import TargetKind
 from tests.support.deciding import request
