@@ -51,12 +51,12 @@ class WriteTap(Tap):
     def __init__(self, reader: WriteReader, recorded: frozenset[str] | None, context: RequestContext) -> None:
         self._reader, self._recorded, self._context = reader, recorded, context
         self._request = BodyCopy(context.rules.replay_bytes) if recorded is not None else None
-        self._first = b""
+        self._first = b"" if context.endpoint is TargetKind.MCP else b"-"
 
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._request is not None:
             self._request.add(pieces)
-        if not self._first:
+        if not self._first:  # only of a message to MCP it is of interest how it begins
             self._first = b"".join(pieces).lstrip()[:1]
 
     def wanted(self, response: Response) -> int:
@@ -84,7 +84,7 @@ class WriteTap(Tap):
 
     def _may_be_answered(self, cut: Response) -> bool:
         """Whether a stream that was cut off can hold the answer: clients of MCP leave once they have it."""
-        return self._context.endpoint is TargetKind.MCP and is_event_stream(cut.fields) and self._first == b"{"
+        return self._first == b"{" and is_event_stream(cut.fields)
 
     def _settle(self, said: WriteReading) -> None:
         self._context.stats.write, self._context.stats.changes = said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet, Fault, RequestStarted
@@ -71,6 +72,10 @@ class LateAccount:
             self.deadline = NEVER  # a sweep that is under way may still look at it
             self._deadlines.discard(self)
             self._give(self)
+
+
+def _leave(in_flight: Cell, _reading: object) -> None:
+    in_flight.value -= 1
 
 
 class Accounting:
@@ -143,15 +148,10 @@ class Accounting:
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """A request that was decided is over: give its account, when what threads read for it is there. One that ended
         well makes no event."""
-        in_flight = context.decision.in_flight
-
-        def leave(_: object = None) -> None:
-            in_flight.value -= 1
-
         if stats.fault and stats.readings:  # or a client that always leaves could have any number of bodies read
-            stats.readings[0].result.add_done_callback(leave)
+            stats.readings[0].result.add_done_callback(partial(_leave, context.decision.in_flight))
         else:
-            leave()  # not with its account, which may wait for a thread
+            context.decision.in_flight.value -= 1  # not with its account, which may wait for a thread
         self._give(stats, status, context, now)
 
     def _give(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:

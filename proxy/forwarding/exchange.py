@@ -494,5 +494,6 @@ class Exchange:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector
 
     def _end_taps(self, end: End) -> None:
-        readings = (tap.ended(end) for tap in self.taps)
-        self._stats.readings += tuple(reading for reading in readings if reading is not None)
+        for tap in self.taps:
+            if (reading := tap.ended(end)) is not None:
+                self._stats.readings += (reading,)
