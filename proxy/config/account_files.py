@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import ValidationError
 
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_names
@@ -21,11 +21,11 @@ from proxy.config.model.accounts import Account, fill_in_redirects
 from proxy.config.model.deprecations import Deprecation, rename_keys
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
-from proxy.config.model.kinds import Name
+from proxy.config.model.kinds import Named
 from proxy.config.model.section import Path as Place
 from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
-from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
+from proxy.config.model.values import parse_file_pattern, parse_list
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, Stamp, is_folder, is_settled, stamps_of
 
@@ -35,7 +35,7 @@ _ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 class _Accounts(Section):
     """All that such a file may hold."""
 
-    accounts: Annotated[dict[Name, Account], BeforeValidator(parse_mapping)] = {}
+    accounts: Named[Account] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
     fill_in_redirects(renaming.values, main.values.get("admin_listen"))
     problems = [*explain_twice(document.twice), *renaming.problems]
     problems += [f"{_ONLY} (line {document.lines[(key,)]})" for key in document.values if key != "accounts"]
-    accounts: dict[str, Account] = {}
+    accounts: Mapping[str, Account] = {}
     try:
         named = {key: value for key, value in renaming.values.items() if key == "accounts"}
         accounts = _Accounts.model_validate(named, context=references).accounts
@@ -243,7 +243,7 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
     told = (*document.problems, *(f"{path}: {problem}" for problem in problems))
     return AccountFile(
         path,
-        {} if told else {name: account.model_copy(update={"name": name}) for name, account in accounts.items()},
+        {} if told else accounts,
         {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
         told,
         (*(f"{path}: {note}" for note in renaming.notes), *references.remarks),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proxy.config.model import references, values
+from proxy.config.model.section import NamedSection
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
@@ -165,3 +166,25 @@ OutboundProxy = Annotated[
     BeforeValidator(references.read_outbound_proxy),
     WithJsonSchema({"anyOf": [*_REFERENCE["anyOf"], {"type": "null"}]}),
 ]
+
+# --- Kinds of other kinds ---------------------------------------------------------------------------------
+
+T = TypeVar("T")
+Entry = TypeVar("Entry", bound=NamedSection)
+
+
+def _tell_names(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Tell each entry of a mapping its name."""
+    return {
+        name: entry if entry.name == name else entry.model_copy(update={"name": name})
+        for name, entry in entries.items()
+    }
+
+
+AnyCase = Annotated[T, BeforeValidator(values.lower_case)]
+"""One of a few words, in any case."""
+Listed = Annotated[tuple[T, ...], BeforeValidator(values.parse_list)]
+Limiting = Annotated[tuple[T, ...] | None, BeforeValidator(references.parse_limiting_list)]
+"""A list that limits; None is no limit."""
+Named = Annotated[dict[Name, Entry], BeforeValidator(values.parse_mapping), AfterValidator(_tell_names)]
+"""Sections by name."""
