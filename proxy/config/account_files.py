@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_names
 from proxy.config.model.accounts import Account, fill_in_redirects
-from proxy.config.model.deprecations import Deprecation, rename_keys
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
 from proxy.config.model.kinds import Named
@@ -60,7 +59,6 @@ class MainFile:
     values: Mapping[str, Any]
     lines: Mapping[Place, int]
     references: ReferenceReader
-    deprecations: tuple[Deprecation, ...]
 
     def names(self) -> Collection[str]:
         """The names of its accounts."""
@@ -106,13 +104,10 @@ class Surroundings:
     environ: Mapping[str, str] = field(repr=False)
     admin_listen: Any
     routes: Any
-    deprecations: tuple[Deprecation, ...]
 
     @classmethod
     def of(cls, main: MainFile) -> Surroundings:
-        return cls(
-            main.references.environ, main.values.get("admin_listen"), main.values.get("routes"), main.deprecations
-        )
+        return cls(main.references.environ, main.values.get("admin_listen"), main.values.get("routes"))
 
 
 class AccountFileReader:
@@ -229,24 +224,23 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         is_missing = error.expected is Expected.FILE_MISSING and not os.path.lexists(path)
         problem = missing if is_missing else f"{path}: the file of accounts {error.expected}"
         return AccountFile(path, problems=(problem,), sources=references.files)
-    renaming = rename_keys(document.values, main.deprecations)
-    fill_in_redirects(renaming.values, main.values.get("admin_listen"))
-    problems = [*explain_twice(document.twice), *renaming.problems]
+    fill_in_redirects(document.values, main.values.get("admin_listen"))
+    problems = [*explain_twice(document.twice)]
     problems += [f"{_ONLY} (line {document.lines[(key,)]})" for key in document.values if key != "accounts"]
     accounts: Mapping[str, Account] = {}
     try:
-        named = {key: value for key, value in renaming.values.items() if key == "accounts"}
+        named = {key: value for key, value in document.values.items() if key == "accounts"}
         accounts = _Accounts.model_validate(named, context=references).accounts
     except ValidationError as error:
         problems += explain_refusal(error, document.lines, {})
-    problems += broken_names({"accounts": renaming.values.get("accounts"), "routes": main.values.get("routes")})
+    problems += broken_names({"accounts": document.values.get("accounts"), "routes": main.values.get("routes")})
     told = (*document.problems, *(f"{path}: {problem}" for problem in problems))
     return AccountFile(
         path,
         {} if told else accounts,
         {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
         told,
-        (*(f"{path}: {note}" for note in renaming.notes), *references.remarks),
+        tuple(references.remarks),
         references.files,
     )
 

@@ -19,7 +19,7 @@ from proxy.config.checks.notes import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
-from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_keys, rename_variables
+from proxy.config.model.deprecations import rename_keys
 from proxy.config.model.sections import AdminSection, AuditSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
@@ -57,7 +57,6 @@ def load(
     path: Path | None,
     environ: Mapping[str, str],
     *,
-    deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
     running: Config | None = None,
     reader: AccountFileReader | None = None,
 ) -> Config:
@@ -71,16 +70,16 @@ def load(
     file = None if file is None else file.absolute()
     document = _read_file(path, environ)
     _refuse_unread(document)
-    renaming = rename_keys(document.values, deprecations)
-    environ, *told = rename_variables(environ, PREFIX, deprecations)
-    overlay = lay_over(renaming.values, environ)
+    environ = dict(environ)
+    renaming = rename_keys(document.values, environ, PREFIX)
+    overlay = lay_over(document.values, environ)
     _fill_in(overlay.values, environ, file)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    main = MainFile(file, overlay.values, document.lines, references, deprecations)
+    main = MainFile(file, overlay.values, document.lines, references)
     further = read_further_accounts(main, running, reader or AccountFileReader())
     values = further.added_to(overlay.values)
-    lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if old in document.lines}
-    problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *told[1], *overlay.problems]
+    lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if new}
+    problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *overlay.problems]
     problems += further.problems if running is None else ()
     config: Config | None = None
     try:
@@ -93,7 +92,7 @@ def load(
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
     sources = tuple(dict.fromkeys([*([file] if file else []), *references.files, *further.sources]))
-    remarks = (*renaming.notes, *told[0], *references.remarks, *further.notes)
+    remarks = (*renaming.notes, *references.remarks, *further.notes)
     noted = {"sources": sources, "remarks": remarks, "account_files": dict(further.files), "refused": further.problems}
     return config.model_copy(update=noted)
 
@@ -173,7 +172,7 @@ def configured_names(path: Path | None, environ: Mapping[str, str]) -> Configure
     file = None if file is None else file.absolute()
     values = _present_values(_read_file(path, environ), environ)
     references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    main = MainFile(file, values, {}, references, DEPRECATIONS)
+    main = MainFile(file, values, {}, references)
     values = read_further_accounts(main, None, AccountFileReader()).named_in(values)
     accounts, routes, clients, reports = (values.get(key) for key in ("accounts", "routes", "clients", "reports"))
     named = reports.get("named") if isinstance(reports, dict) else None
@@ -202,8 +201,9 @@ def _refuse_unread(document: Document) -> None:
 
 def _present_values(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:
     """What file and environment say, unchecked, under the present names."""
-    renaming = rename_keys(document.values, DEPRECATIONS)
-    return lay_over(renaming.values, rename_variables(environ, PREFIX, DEPRECATIONS)[0]).values
+    environ = dict(environ)
+    rename_keys(document.values, environ, PREFIX)
+    return lay_over(document.values, environ).values
 
 
 def _fill_in(values: dict[str, Any], environ: Mapping[str, str], file: Path | None) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
+from proxy.config.model.deprecations import DEPRECATIONS, dotted
 from proxy.config.model.section import Holds, Key, keys_of
 from proxy.config.model.sections import Config
 from proxy.config.model.values import NAME, Address
@@ -41,7 +41,7 @@ class Option:
     meaning: str
 
 
-def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """The configuration file's schema; `yaml-language-server` and its like read it."""
     schema = Config.model_json_schema(mode="validation")
     definitions = schema["$defs"]
@@ -50,10 +50,15 @@ def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[st
     models: list[type[BaseModel]] = [Config, *_sections(Config)]
     for model in models:
         _complete(schema if model is Config else definitions[model.__name__], model)
-    for entry in deprecations:
-        _, holder = _place(entry.old[:-1])
+    for (*sections, old), entry in DEPRECATIONS.items():
+        holder: type[BaseModel] = Config
+        for name in sections:
+            holder = keys_of(holder)[name].section or holder
         described = schema if holder is Config else definitions[holder.__name__]
-        described["properties"][entry.old[-1]] = {"deprecated": True, "description": f"{entry.advice.capitalize()}."}
+        described["properties"][old] = {
+            "deprecated": True,
+            "description": f"{entry.advice(dotted(entry.new)).capitalize()}.",
+        }
     for key in ("listen", "admin_listen"):
         properties[key]["default"] = str(keys_of(Config)[key].info.default)
     properties["regions"]["propertyNames"] = {"enum": list(REGION_NAMES)}
@@ -67,18 +72,6 @@ def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         if key.section is not None:
             yield key.section
             yield from _sections(key.section)
-
-
-def _place(path: tuple[str, ...]) -> tuple[str, type[BaseModel]]:
-    """The section that a path leads to, by its name in the tables; `*` is each entry of a mapping or a list."""
-    name = ""
-    model: type[BaseModel] = Config
-    for word in path:
-        if word != ANY:
-            key = keys_of(model)[word]
-            name = f"{name}.{word}".lstrip(".") + _EACH.get(key.holds, "")
-            model = key.section or model
-    return name, model
 
 
 def _complete(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -104,13 +97,13 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
     return meanings
 
 
-def options(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> Iterator[Option]:
+def options() -> Iterator[Option]:
     """Every key of the model, section by section; below those of a section the old names that are still taken."""
     for section, found in itertools.groupby(_options(Config, "", PREFIX), lambda option: option.section):
         yield from found
-        for entry in deprecations:
-            if _place(entry.old[:-1])[0] == section:
-                yield Option(section, entry.old[-1], "", "none", f"{entry.advice.capitalize()}.")
+        for (*sections, old), entry in DEPRECATIONS.items():
+            if dotted(tuple(sections)) == section:
+                yield Option(section, old, "", "none", f"{entry.advice(dotted(entry.new)).capitalize()}.")
 
 
 def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Option]:
@@ -142,11 +135,11 @@ def _default(key: Key) -> str:
     return f"`{value}`" if isinstance(value, Address | str | int | float | Path) else "none"
 
 
-def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
+def tables() -> str:
     """The options as Markdown, one table for each section."""
     lines: list[str] = []
     shown: str | None = None
-    for option in options(deprecations):
+    for option in options():
         if option.section != shown:
             shown = option.section
             lines += ["", f"### {f'`{shown}`' if shown else 'Top level'}", ""]
