@@ -21,7 +21,7 @@ from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.observability.audit import may_change
 from proxy.reports.orders import ReportOperation, find_report_operation
 from proxy.routing.ads_account import SCOPE, sent_ads_account
-from proxy.routing.operations import Effect, is_read
+from proxy.routing.operations import SAFE_METHODS, Effect, is_read
 from proxy.routing.operations import family as family_of
 from proxy.routing.route import select
 from proxy.routing.target import TargetKind, find_destination, summarise
@@ -143,8 +143,6 @@ _DECISION_BYTES = 3000
 _MAX_TARGET = 1024
 """Bytes of a target that is remembered."""
 _API = TargetKind.API
-SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-"""By which nothing is asked to change (RFC 9110, 9.2.1)."""
 _WITHOUT_MESSAGE: Final = frozenset((b"GET", b"DELETE"))
 _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 """While a family is held back the same is told again and again."""

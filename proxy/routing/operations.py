@@ -206,7 +206,8 @@ PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpat
 DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
 """Those that Amazon announced to end, or calls deprecated."""
 
-_READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""By which nothing is asked to change (RFC 9110, 9.2.1)."""
 
 
 def is_read(method: bytes, operation: Operation | None) -> bool:
@@ -215,7 +216,7 @@ def is_read(method: bytes, operation: Operation | None) -> bool:
     `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
     as a write.
     """
-    return method in _READ_METHODS or (operation is not None and operation.effect is Effect.READ)
+    return method in SAFE_METHODS or (operation is not None and operation.effect is Effect.READ)
 
 
 # --- Families of operations ------------------------------------------------------------------------------

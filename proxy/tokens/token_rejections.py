@@ -17,17 +17,14 @@ from proxy.token_bucket import TokenBucket
 MAX_REMEMBERED = 1024
 WATCHFUL = 900.0
 """Seconds after a 401 for which it is of interest which uses of a token are accepted."""
-_ABOUT_SCOPE = (
-    b"no matching advertiser found for scope",
-    b"scope header is missing",
-    b"not authorized to access scope",
-)
+NO_SCOPE = b"scope header is missing"
+FOREIGN_SCOPE = (b"no matching advertiser found for scope", b"not authorized to access scope")
 """Rights or consent are wanting: another token would change nothing (docs/development/amazon.md, Unauthorized)."""
 
 
 def is_about_scope(text: bytes) -> bool:
     """Whether the body of a 401, in lower case, tells that it is not about the token."""
-    return any(words in text for words in _ABOUT_SCOPE)
+    return any(words in text for words in (NO_SCOPE, *FOREIGN_SCOPE))
 
 
 @dataclass(frozen=True, slots=True)
