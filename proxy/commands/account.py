@@ -79,7 +79,10 @@ def add_account(option: Path | None, environ: Mapping[str, str], given: Provided
     config, path, written = file.config, file.path, file.values.get("accounts", {})
     _with_lines(file, [])
     taken = (*config.accounts, *config.routes)
-    _check_name(given, taken)
+    try:
+        check_account(given.account or "", taken)
+    except ValueError as error:
+        raise ConfigurationError((f"account add: NAME {error}",)) from None
     if used := taken_files(path.parent, *(f"{SECRETS}/{given.account}-{kind}" for kind in KINDS)):
         raise StartupError(f"account add: {', '.join(used)}: exists already and is unchanged; choose another NAME")
     shared = shared_keys(config, written)
@@ -93,13 +96,6 @@ def add_account(option: Path | None, environ: Mapping[str, str], given: Provided
     for line in next_steps(config, answers, path):
         tell(line)
     return OK
-
-
-def _check_name(given: ProvidedAnswers, taken: Sequence[str]) -> None:
-    try:
-        check_account(given.account or "", taken)
-    except ValueError as error:
-        raise ConfigurationError((f"account add: NAME {error}",)) from None
 
 
 def shared_keys(config: Config, written: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -119,11 +115,8 @@ def _known(config: Config, taken: Sequence[str], shared: Mapping[str, Mapping[st
     accounts = config.accounts.values()
     regions = {account.region for account in accounts}
     ids = dict.fromkeys(account.client_id for account in accounts)
-    return ExistingAccounts(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), _with_secret(shared))
-
-
-def _with_secret(shared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(client_id for client_id, keys in shared.items() if "client_secret" in keys)
+    with_secret = tuple(client_id for client_id, keys in shared.items() if "client_secret" in keys)
+    return ExistingAccounts(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), with_secret)
 
 
 def _with_lines(file: ConfigurationFile, lines: Iterable[str]) -> str:

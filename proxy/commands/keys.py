@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from proxy.access.client_keys import short_id
 from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, remember
 from proxy.commands.completion import client_names
 from proxy.commands.configuration_file import ConfigurationFile
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry
 from proxy.config import StateKind, environment, load
@@ -159,7 +158,11 @@ class NewKey:
     @classmethod
     def make(cls, terms: KeyTerms) -> NewKey:
         """A fresh one. Raises `ConfigurationError` for terms that the configuration would refuse."""
-        ends, note = _end("--expires", terms.expires), _note(terms.note)
+        ends = _end("--expires", terms.expires)
+        try:
+            note = parse_title(terms.note) if terms.note else ""
+        except ValueError as error:
+            raise ConfigurationError((f"--note {error}",)) from None
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         return cls(key, key_entry(hashlib.sha256(key.encode()).hexdigest(), ends, note))
 
@@ -245,9 +248,8 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
     if layout == "json":
         say(json.dumps([_as_json(client, key, now) for client, key in found], indent=2))
         return OK
-    table = Table(box=None, pad_edge=False)
-    for column in ("client", "key", "expires", "", "note"):
-        table.add_column(column, no_wrap=column != "note")
+    columns = ("client", "key", "expires", "")
+    table = plain_table(*columns, "note", unbroken=columns, overflow="ellipsis")
     for client, key in found:
         table.add_row(client, short_id(key.sha256), shown_end(key.expires), _left(key.expires, now), key.note or "")
     answers().print(table)
@@ -318,13 +320,6 @@ def _end(option: str, text: str) -> datetime | None:
         return parse_end(text)
     except ValueError as error:
         raise ConfigurationError((f"{option} {error}",)) from None
-
-
-def _note(text: str) -> str:
-    try:
-        return parse_title(text) if text else ""
-    except ValueError as error:
-        raise ConfigurationError((f"--note {error}",)) from None
 
 
 def rotate_state(config: Config) -> int:
