@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
-from proxy.commands.prompts import ExistingAccounts, HomeRegion, ProvidedAnswers, answer_account, check_account
+from proxy.commands.prompts import ExistingAccounts, ProvidedAnswers, answer_account, check_account
 from proxy.commands.terminal import OK, say, tell
 from proxy.commands.yaml_edits import NoPlace, append_lines, flow
 from proxy.config import environment
@@ -43,7 +43,7 @@ def _account() -> None:
 def add(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")],
     region: Annotated[
-        HomeRegion | None, typer.Option(help="Its home region. Default: that of the other accounts.")
+        Literal["na", "eu", "fe"] | None, typer.Option(help="Its home region. Default: that of the other accounts.")
     ] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
     client_secret_file: Annotated[
@@ -64,8 +64,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
 
     Example: ads-proxy account add globex --region eu --config proxy.yaml
     """
-    home = region and region.value
-    given = ProvidedAnswers(client_id, name, home, None, client_secret_file, refresh_token_file)
+    given = ProvidedAnswers(client_id, name, region, None, client_secret_file, refresh_token_file)
     return add_account(config, environment(env_file), given, asks=ask and sys.stdin.isatty())
 
 

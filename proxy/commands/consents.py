@@ -13,8 +13,7 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,16 +42,8 @@ _WITHOUT_A_DAY = {
 """In the words of `status` and the console."""
 
 
-class ConsentLayout(StrEnum):
-    """How `consents` prints."""
-
-    table = "table"
-    json = "json"
-    ical = "ical"
-
-
 def consents(
-    layout: Annotated[ConsentLayout, typer.Option("--format", help="The output format.")] = ConsentLayout.table,
+    layout: Annotated[Literal["table", "json", "ical"], typer.Option("--format", help="The output format.")] = "table",
     ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file, as --format ical does.")] = False,
     within: Annotated[
         int | None,
@@ -61,8 +52,7 @@ def consents(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    chosen = ConsentLayout.ical if ical else layout
-    return print_consents(load(config, environment(env_file)), chosen.value, within)
+    return print_consents(load(config, environment(env_file)), "ical" if ical else layout, within)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -40,13 +39,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 ClientArgument = Annotated[
     str, typer.Argument(metavar="CLIENT", help="The client's name.", autocompletion=client_names)
 ]
-
-
-class KeyLayout(StrEnum):
-    """How `keys list` prints."""
-
-    table = "table"
-    json = "json"
 
 
 @app.command("new")
@@ -86,7 +78,7 @@ def new(
 
 @app.command("list")
 def list_keys(
-    layout: Annotated[KeyLayout, typer.Option("--format", help="The output format.")] = KeyLayout.table,
+    layout: Annotated[Literal["table", "json"], typer.Option("--format", help="The output format.")] = "table",
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -96,7 +88,7 @@ def list_keys(
 
     Example: ads-proxy keys list --config proxy.yaml
     """
-    return print_keys(load(config, environment(env_file)), layout.value, datetime.now(UTC))
+    return print_keys(load(config, environment(env_file)), layout, datetime.now(UTC))
 
 
 @app.command("expire")

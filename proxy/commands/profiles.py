@@ -11,8 +11,7 @@ import asyncio
 import csv
 import json
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -36,21 +35,13 @@ ADS_ACCOUNT_COLUMNS = (
 )
 
 
-class Layout(StrEnum):
-    """How `profiles` prints."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
 def profiles(
-    layout: Annotated[Layout, typer.Option("--format", help="The output format.")] = Layout.table,
+    layout: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="The output format.")] = "table",
     accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts instead of profiles.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return print_profiles(load(config, environment(env_file)), layout.value, ads_accounts=accounts)
+    return print_profiles(load(config, environment(env_file)), layout, ads_accounts=accounts)
 
 
 def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -> int:
