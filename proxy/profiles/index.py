@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 from proxy.profiles.listing import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 DOCUMENTS = tuple(f"profiles-{number:02x}" for number in range(64))
 """Those that hold listings; each account's are in one."""
@@ -24,6 +24,7 @@ _VERSION = 2
 _READABLE = (1, _VERSION)
 """In version 1 nothing is said of payment methods."""
 _AGENCY = "agency"
+Known = TypeVar("Known")
 profile_fields = attrgetter(*(field.name for field in fields(Profile)))
 """A profile as a tuple; `dataclasses.astuple` takes ten times as long."""
 
@@ -162,13 +163,21 @@ def pin(profiles: Iterable[Profile], old: str) -> str:
 
 
 def read_document(document: object) -> Iterator[tuple[str, str, ProfileListing]]:
-    """The listings of `to_document`; what cannot be read is left out, for it will be listed again."""
-    if not isinstance(document, dict) or document.get("version") not in _READABLE:
+    """The listings of `to_document`."""
+    return read_entries(document, _READABLE, "listings", read_listing)
+
+
+def read_entries(
+    document: object, versions: tuple[int, ...], name: str, read: Callable[[Mapping[str, Any]], Known]
+) -> Iterator[tuple[str, str, Known]]:
+    """Account, region and what is known of both, of the entries of a document; what cannot be read is left out, for it
+    will be listed again."""
+    if not isinstance(document, dict) or document.get("version") not in versions:
         return
-    entries = document.get("listings")
+    entries = document.get(name)
     for entry in entries if isinstance(entries, list) else ():
         try:
-            yield str(entry["account"]), str(entry["region"]), read_listing(entry)
+            yield str(entry["account"]), str(entry["region"]), read(entry)
         except (KeyError, TypeError, ValueError):
             continue
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from proxy.profiles.index import document_of, profile_fields, read_profile
+from proxy.profiles.index import document_of, profile_fields, read_entries, read_profile
 from proxy.profiles.listing import (
     Endpoint,
     ListRequest,
@@ -343,15 +343,8 @@ def read_reading(entry: Mapping[str, Any]) -> Reach:
 
 
 def read_document(document: object) -> Iterator[tuple[str, str, Reach]]:
-    """The readings of `to_document`; what cannot be read is left out, for it will be read again."""
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        return
-    entries = document.get("readings")
-    for entry in entries if isinstance(entries, list) else ():
-        try:
-            yield str(entry["account"]), str(entry["region"]), read_reading(entry)
-        except (KeyError, TypeError, ValueError):
-            continue
+    """The readings of `to_document`."""
+    return read_entries(document, (_VERSION,), "readings", read_reading)
 
 
 def _regions_of(ads_account: AdsAccount, host: str) -> set[str]:
