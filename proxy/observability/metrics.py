@@ -15,7 +15,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import ProcessCollector
-from prometheus_client.registry import Collector
 
 from proxy import events
 from proxy.events import CredentialState, Event, RequestFinished
@@ -257,7 +256,7 @@ _gauge(
 )
 
 
-class Metrics(Collector):
+class Metrics:
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
     _audit_counts: Callable[[], AuditCounts] | None
@@ -359,7 +358,7 @@ class Metrics(Collector):
         return self._pieces(form), form.content_type
 
     def _pieces(self, form: ExpositionFormat) -> Iterator[bytes]:
-        """What `collect` gives, as `form` writes it."""
+        """Every family, as `form` writes it."""
         self._look()
         yield from self.requests.text(form)
         for table in self._tables.values():
@@ -497,16 +496,6 @@ class Metrics(Collector):
             if not each.by_account:
                 self._beginning(each)()
         self._beginnings = [self._beginning(each) for each in DECLARED if each.by_account and each.known]
-
-    def collect(self) -> Iterator[Metric]:
-        """Every family, as prometheus-client has them: what a scrape says."""
-        self._look()
-        yield from self.requests.families()
-        for table in self._tables.values():
-            yield table.family(self._counted_elsewhere(table))
-        for distribution in self._distributions:
-            yield distribution.family()
-        yield from self._of_the_process()
 
     def _look(self) -> None:
         """Read what is counted elsewhere."""
