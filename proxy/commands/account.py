@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.cli_options import AskOption, ClientIdOption, ConfigOption, EnvFileOption, RefreshTokenOption
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
 from proxy.commands.prompts import ExistingAccounts, ProvidedAnswers, answer_account, check_account
@@ -45,15 +45,13 @@ def add(  # noqa: PLR0913 - each is an option of the command
     region: Annotated[
         Literal["na", "eu", "fe"] | None, typer.Option(help="Its home region. Default: that of the other accounts.")
     ] = None,
-    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_id: ClientIdOption = None,
     client_secret_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A file with the client secret, if the application is new here."),
     ] = None,
-    refresh_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
-    ] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")] = True,
+    refresh_token_file: RefreshTokenOption = None,
+    ask: AskOption = True,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:

@@ -121,15 +121,11 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     if offline:
         say(f"{_VERDICTS[bool(start.refusals)]} Nothing was asked of Amazon.")
         return FAILED if start.refusals else OK
-    from proxy.commands.amazon_session import explain, remarks_on
+    from proxy.commands.amazon_session import tell_findings
 
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
-    for remark in remarks_on(findings):
-        tell(f"note: {remark}")
-    for finding in findings:
-        for sentence in explain(finding):
-            complain(sentence)
+    tell_findings(findings)
     unknown = [*unlisted_profiles(config, findings)]
     for sentence in unknown:
         complain(sentence)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from proxy.access.client_keys import short_id
-from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, remember
+from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, config_option
 from proxy.commands.completion import client_names
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.consoles import answers, plain_table
@@ -49,16 +49,7 @@ def new(
     ] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="What the key is for.")] = "",
     dry_run: DryRunOption = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="FILE",
-            help="The YAML file: add the key to the client there.",
-            callback=remember("--config"),
-        ),
-    ] = None,
+    config: Annotated[Path | None, config_option("The YAML file: add the key to the client there.")] = None,
     env_file: EnvFileOption = None,
 ) -> int:
     """Make a key for a client.

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers, plain_table, remarks
-from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.commands.terminal import FAILED, OK, say
 from proxy.config import environment, load
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
-    from proxy.commands.amazon_session import explain, remarks_on
+    from proxy.commands.amazon_session import tell_findings
 
     if layout == "json":
         say(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -73,11 +73,7 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: st
         for row in rows:
             table.add_row(*row.values())
         answers().print(table)
-    for remark in remarks_on(findings):
-        tell(f"note: {remark}")
-    for finding in findings:
-        for sentence in explain(finding):
-            complain(sentence)
+    tell_findings(findings)
     return OK if all(finding.is_sound for finding in findings) else FAILED
 
 
