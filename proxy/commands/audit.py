@@ -48,27 +48,19 @@ def verify_files(
 
     Example: ads-proxy audit verify audit.jsonl.1 audit.jsonl
     """
-    return verify(AuditChain(tuple(files), first, head))
+    return verify(files, first, head)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditChain:
-    """The files in the order they were written, the number that the first begins with, and a digest that was noted."""
-
-    files: tuple[Path, ...]
-    first: int = 1
-    head: str = ""
-
-
-def verify(asked: AuditChain) -> int:
-    """Say what is wrong, and where; 0 where nothing is, else 1."""
-    wanted = asked.head.strip().lower()
+def verify(files: Sequence[Path], first: int = 1, head: str = "") -> int:
+    """Say what is wrong with the files, in the order they were written, and where; 0 where nothing is, else 1. `first`
+    is the number that they begin with, `head` a digest that was noted."""
+    wanted = head.strip().lower()
     if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):
         raise ConfigurationError(("--head: must be the 64 hexadecimal digits of a line's SHA-256",))
-    last = asked.files[-1]
+    last = files[-1]
     beside = read_head(last)
-    found = Examination(asked.first, _noted(wanted, beside))
-    for file in asked.files:
+    found = Examination(first, _noted(wanted, beside))
+    for file in files:
         _examine(found, file, lambda _: None)
     problems = [*_told(found), *_missing(found, wanted, beside, last)]
     if problems:

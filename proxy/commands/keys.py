@@ -100,7 +100,7 @@ def expire(
 
     Example: ads-proxy keys expire reporting --on 2027-01-31 --config proxy.yaml
     """
-    return print_expiry(load(config, environment(env_file)), KeyExpiry(client, key, on), datetime.now(UTC))
+    return print_expiry(load(config, environment(env_file)), datetime.now(UTC), client, key, on)
 
 
 @app.command("rotate-state")
@@ -120,15 +120,6 @@ class KeyTerms:
 
     expires: str = ""
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyExpiry:
-    """Which key is to end, and after which day, as it was typed; an empty `key` is the only one, an empty day now."""
-
-    client: str
-    key: str = ""
-    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +230,12 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
     return OK
 
 
-def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
-    """Print a client's keys as they must be written to end one of them; nothing is changed."""
-    name = asked.client
+def print_expiry(config: Config, now: datetime, name: str, which: str = "", on: str = "") -> int:
+    """Print a client's keys as they must be written to end one of them after a day, as it was typed; without it the key
+    ends now. An empty `which` is the only key. Nothing is changed."""
     client = config.clients[find_client("keys expire", config, name)]
-    ends = _end("--on", asked.on) or now.replace(microsecond=0)
-    chosen = _chosen(client.all_keys, asked.key)
+    ends = _end("--on", on) or now.replace(microsecond=0)
+    chosen = _chosen(client.all_keys, which)
     say(f"  - name: {flow(name)}")
     say("    keys:")
     for key in client.all_keys:
