@@ -129,7 +129,12 @@ class AccountFileReader:
         """What each of these files holds, and forget all others."""
         around, now = Surroundings.of(main), self._wall()
         files = [self._newest(path, main, around) for path in paths]
-        self._known = {file.path: (around, file) for file in files if _is_worth_keeping(file, now)}
+        self._known = {
+            file.path: (around, file)
+            for file in files
+            if not file.problems
+            and all(stamp is not None and is_settled(stamp, now) for stamp in file.sources.values())
+        }
         return files
 
     def _newest(self, path: Path, main: MainFile, around: Surroundings) -> AccountFile:
@@ -137,11 +142,6 @@ class AccountFileReader:
         if known is not None and known[0] == around and stamps_of(known[1].sources) == known[1].sources:
             return known[1]
         return read_file(path, main)
-
-
-def _is_worth_keeping(file: AccountFile, now: float) -> bool:
-    stamps = file.sources.values()
-    return not file.problems and all(stamp is not None and is_settled(stamp, now) for stamp in stamps)
 
 
 def read_further_accounts(main: MainFile, running: Config | None, reader: AccountFileReader) -> FurtherAccounts:

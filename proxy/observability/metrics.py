@@ -521,16 +521,15 @@ class Metrics:
         yield from self._process.collect()
 
     def _counted_elsewhere(self, table: Table) -> Mapping[Labels, float]:
-        counted = table.instrument.kind is InstrumentKind.COUNTER
-        return self._elsewhere(table.instrument) if counted else NOTHING
+        """What workers counted of a counter, for accounts that are still there."""
+        instrument = table.instrument
+        if instrument.kind is not InstrumentKind.COUNTER:
+            return NOTHING
+        at = instrument.labels.index("account") if "account" in instrument.labels else None
+        found = self.requests.elsewhere(instrument)
+        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/reference/metrics.md is made from it."""
         made: tuple[Table | Distribution, ...] = (*self._tables.values(), *self._distributions)
         return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
-
-    def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
-        """What workers counted of it, for accounts that are still there."""
-        at = instrument.labels.index("account") if "account" in instrument.labels else None
-        found = self.requests.elsewhere(instrument)
-        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from copy import copy
 from dataclasses import dataclass
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -345,18 +346,11 @@ class RequestMetrics:
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
         return present(self._buckets_elsewhere[instrument.name])
 
-    def _every(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        """Every series that is there now, with its cells; also of other processes, and of accounts that are gone."""
-        for cells in (self._numbers, self._elsewhere):
-            yield from present(cells)
-
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """Every series with its cells, as the console shows them. Several processes may have one of the same labels."""
         self.look(CONSOLE_AGE)
-        return self._of_those_here()
-
-    def _of_those_here(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        return ((labels, numbers) for labels, numbers in self._every() if labels.account not in self._gone)
+        every = chain(present(self._numbers), present(self._elsewhere))
+        return ((labels, numbers) for labels, numbers in every if labels.account not in self._gone)
 
     @property
     def shared(self) -> bool:
