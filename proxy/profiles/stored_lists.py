@@ -21,7 +21,7 @@ from proxy.tokens.delayed_writer import DelayedWriter
 from proxy.tokens.leases import LONGEST, FailedAttempt, LeaseRequest, T
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from proxy.profiles.listing import ListingSchedule, ProfileSource
@@ -49,7 +49,12 @@ class StoredLists:
     def __init__(
         self, documents: ListStore, profiles: ProfileIndex, further: ReachIndex, schedule: ListingSchedule
     ) -> None:
-        self._documents, self._profiles, self._further = documents, profiles, further
+        self._documents = documents
+        self._kinds: tuple[tuple[str, tuple[str, ...], Callable[[object], Iterator[tuple[str, str, Any]]], Any], ...]
+        self._kinds = (
+            (EARLIER_DOCUMENT, DOCUMENTS, read_document, profiles),
+            (EARLIER_REACH, reach.DOCUMENTS, reach.read_document, further),
+        )
         self._unsaved: set[str] = set()
         never = asyncio.Event()
         self._writer = DelayedWriter(self._write, lambda seconds: schedule.pause(seconds, never), schedule.clock)
@@ -61,18 +66,13 @@ class StoredLists:
     async def load(self, sources: Mapping[str, ProfileSource]) -> None:
         """Take what the store knows of the accounts that there are, if it was asked for as it would be now."""
         with contextlib.suppress(StateError):
-            for name in (EARLIER_DOCUMENT, *DOCUMENTS):
-                for account, region, listing in read_document(await self._documents.read_document(name)):
-                    if _is_of(sources.get(account), region, listing.origin):
-                        self._profiles.put(account, region, listing)
-                    if name == EARLIER_DOCUMENT:
-                        self.changed(document_of(account), EARLIER_DOCUMENT)
-            for name in (EARLIER_REACH, *reach.DOCUMENTS):
-                for account, region, reading in reach.read_document(await self._documents.read_document(name)):
-                    if _is_of(sources.get(account), region, reading.origin):
-                        self._further.put(account, region, reading)
-                    if name == EARLIER_REACH:
-                        self.changed(document_of(account, reach.DOCUMENTS), EARLIER_REACH)
+            for earlier, documents, read, index in self._kinds:
+                for name in (earlier, *documents):
+                    for account, region, known in read(await self._documents.read_document(name)):
+                        if _is_of(sources.get(account), region, known.origin):
+                            index.put(account, region, known)
+                        if name == earlier:
+                            self.changed(document_of(account, documents), earlier)
 
     def begin(self) -> None:
         """Write what changes from now on."""
@@ -91,14 +91,11 @@ class StoredLists:
     async def _write(self) -> None:
         names, self._unsaved = self._unsaved, set()
         try:
-            for name in sorted(names.intersection(DOCUMENTS)):
-                await self._documents.write_document(name, self._profiles.to_document(name))
-            if EARLIER_DOCUMENT in names:
-                await self._documents.write_document(EARLIER_DOCUMENT, ProfileIndex().to_document())
-            for name in sorted(names.intersection(reach.DOCUMENTS)):
-                await self._documents.write_document(name, self._further.to_document(name))
-            if EARLIER_REACH in names:
-                await self._documents.write_document(EARLIER_REACH, ReachIndex().to_document())
+            for earlier, documents, _, index in self._kinds:
+                for name in sorted(names.intersection(documents)):
+                    await self._documents.write_document(name, index.to_document(name))
+                if earlier in names:
+                    await self._documents.write_document(earlier, type(index)().to_document())
         except BaseException:
             self._unsaved |= names
             raise
