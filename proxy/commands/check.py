@@ -87,22 +87,25 @@ def check(  # noqa: PLR0913 - each is an option of the command
 ) -> int:
     if diff is not None:
         if client or offline or request or profile or account_id or mcp_tool:
-            problem = "check: --diff OLD_CONFIG accepts no other option than --config; remove the others"
-            raise ConfigurationError((problem,))
+            raise ConfigurationError(
+                ("check: --diff OLD_CONFIG accepts no other option than --config; remove the others",)
+            )
 
         environ = environment(env_file)
         return print_difference(_load_old(diff, environ), load(config, environ))
     if client is None:
         if request or profile or account_id or mcp_tool:
-            problem = "check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it"
-            raise ConfigurationError((problem,))
+            raise ConfigurationError(
+                ("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",)
+            )
 
         return check_accounts(load(config, environment(env_file)), offline=offline)
     if mcp_tool and not request:
         request = ["POST", "/mcp"]
     if offline or request is None or len(request) != 2:
-        problem = "check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`"
-        raise ConfigurationError((problem,))
+        raise ConfigurationError(
+            ("check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`",)
+        )
 
     asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "")
     return explain_request(load(config, environment(env_file)), asked)

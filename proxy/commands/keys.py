@@ -111,7 +111,14 @@ def rotate(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
 
     Example: ads-proxy keys rotate-state --config proxy.yaml
     """
-    return rotate_state(load(config, environment(env_file)))
+    state = load(config, environment(env_file)).state
+    if state.kind is StateKind.MEMORY:
+        complain("state.url: memory: has no keys to rotate; this command needs file: or redis:")
+        return FAILED
+    count = rotate_keys(state.url, state.key)
+    what = "files" if state.kind is StateKind.FILE else "logins"
+    say(f"{count} {what} are now encrypted with the first key; you can remove the others from state.key.")
+    return OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,14 +301,3 @@ def _end(option: str, text: str) -> datetime | None:
         return parse_end(text)
     except ValueError as error:
         raise ConfigurationError((f"{option} {error}",)) from None
-
-
-def rotate_state(config: Config) -> int:
-    """Encrypt the state again, with the first of `state.key`."""
-    if config.state.kind is StateKind.MEMORY:
-        complain("state.url: memory: has no keys to rotate; this command needs file: or redis:")
-        return FAILED
-    count = rotate_keys(config.state.url, config.state.key)
-    what = "files" if config.state.kind is StateKind.FILE else "logins"
-    say(f"{count} {what} are now encrypted with the first key; you can remove the others from state.key.")
-    return OK

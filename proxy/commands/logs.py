@@ -75,7 +75,7 @@ def logs(  # noqa: PLR0913 - each is an option of the command
     if follow and file is None:
         raise typer.BadParameter("needs FILE; standard input is always followed", param_hint="--follow")
     try:
-        statuses = parse_all(status or ())
+        statuses = tuple(map(parse_statuses, status or ()))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--status") from None
     try:
@@ -306,8 +306,3 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return printable(", ".join(map(str, value)))
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def parse_all(texts: Iterable[str]) -> tuple[StatusRange, ...]:
-    """Every range of a list."""
-    return tuple(map(parse_statuses, texts))

@@ -420,6 +420,7 @@ class RequestMetrics:
 
 # --- The values of labels that are known before anything happens, so that their series begin at zero -----
 
+OPERATION_CLASSES: Final = ("read", "report", "write", "unknown")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"})
 REFRESH_RESULTS: Final = (
     ("success", "ok"),
