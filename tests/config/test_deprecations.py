@@ -13,6 +13,7 @@ from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_ke
 from proxy.config.model.key_names import RENAMED
 from proxy.config.reference import json_schema, tables
 from proxy.errors import ConfigurationError
+from tests.config.test_environment import problems_of, write
 
 ACCOUNT = "accounts: {acme: {client_id: x, client_secret: s}}\n"
 FILE = ACCOUNT + "limits: {header_wait: 3}\nlistening: 127.0.0.1:9\n"
@@ -30,22 +31,10 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEPRECATIONS, ("admin", "password"), key)
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "proxy.yaml"
-    path.write_text(text)
-    return path
-
-
-def problems_of(path: Path | None, environ: dict[str, str]) -> tuple[str, ...]:
-    with pytest.raises(ConfigurationError) as caught:
-        load(path, environ)
-    return caught.value.problems
-
-
 @pytest.mark.usefixtures("renamed")
 def test_old_names_are_in_force_and_noted(tmp_path: Path) -> None:
     """The note says since when, until when, and what to write; `serve` and `check` show all notes."""
-    config = load(written(tmp_path, FILE), {})
+    config = load(write(tmp_path, FILE), {})
     assert (config.limits.header_timeout, config.listen.port) == (3, 9)
     assert set(config.remarks) == {
         f"limits.header_wait: is {TOLD} limits.header_timeout.",
@@ -61,7 +50,7 @@ def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
     secret.write_text("0123456789abcdef")
     secret.chmod(0o600)
     environ = {"ADS_PROXY_LIMITS__HEADER_WAIT": "4", "ADS_PROXY_ADMIN__PASSWORD_FILE": str(secret)}
-    config = load(written(tmp_path, ACCOUNT), environ)
+    config = load(write(tmp_path, ACCOUNT), environ)
     assert config.limits.header_timeout == 4
     assert config.admin.key is not None
     assert set(config.remarks) == {
@@ -73,22 +62,22 @@ def test_variables_have_their_old_names_too(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("renamed")
 def test_both_names_at_once_are_a_problem(tmp_path: Path) -> None:
     """Nobody knows which is meant: in a file as in the environment. The environment still beats the file."""
-    both = written(tmp_path, ACCOUNT + "limits: {header_wait: 3, header_timeout: 4}")
+    both = write(tmp_path, ACCOUNT + "limits: {header_wait: 3, header_timeout: 4}")
     assert problems_of(both, {}) == (
         f"limits.header_wait: is {TOLD} limits.header_timeout, which is set too; remove this one",
     )
     environ = {"ADS_PROXY_LIMITS__HEADER_WAIT": "4", "ADS_PROXY_LIMITS__HEADER_TIMEOUT": "5"}
-    assert problems_of(written(tmp_path, ACCOUNT), environ) == (
+    assert problems_of(write(tmp_path, ACCOUNT), environ) == (
         f"ADS_PROXY_LIMITS__HEADER_WAIT is {TOLD} ADS_PROXY_LIMITS__HEADER_TIMEOUT, which is set too; remove this one",
     )
-    found = load(written(tmp_path, ACCOUNT + "limits: {header_wait: 3}"), {"ADS_PROXY_LIMITS__HEADER_TIMEOUT": "5"})
+    found = load(write(tmp_path, ACCOUNT + "limits: {header_wait: 3}"), {"ADS_PROXY_LIMITS__HEADER_TIMEOUT": "5"})
     assert found.limits.header_timeout == 5
 
 
 @pytest.mark.usefixtures("renamed")
 def test_a_wrong_value_is_told_by_its_line(tmp_path: Path) -> None:
     """The sentence names the present key, and the line where the old one stands."""
-    path = written(tmp_path, FILE.replace("3}", "soon}"))
+    path = write(tmp_path, FILE.replace("3}", "soon}"))
     assert problems_of(path, {}) == (
         "limits.header_timeout: must be a number of seconds such as 30 or 0.5, not a text (line 2)",
     )
@@ -97,7 +86,7 @@ def test_a_wrong_value_is_told_by_its_line(tmp_path: Path) -> None:
 def test_without_an_entry_an_old_name_is_unknown(tmp_path: Path) -> None:
     """An old name is an error once its entry is gone."""
     with pytest.raises(ConfigurationError, match="limits: holds an unknown key"):
-        load(written(tmp_path, FILE), {})
+        load(write(tmp_path, FILE), {})
 
 
 @pytest.mark.usefixtures("renamed")
@@ -142,8 +131,8 @@ def test_every_entry_is_in_its_time() -> None:
 @pytest.mark.parametrize("value", ["true", "false", "maybe", "{}", ""])
 def test_fast_path_is_accepted_and_has_no_effect(tmp_path: Path, value: str) -> None:
     """Whatever its value is: the configuration is the same as without the key, and one note asks to remove it."""
-    without = load(written(tmp_path, ACCOUNT), {})
-    config = load(written(tmp_path, f"{ACCOUNT}fast_path: {value}\n"), {})
+    without = load(write(tmp_path, ACCOUNT), {})
+    config = load(write(tmp_path, f"{ACCOUNT}fast_path: {value}\n"), {})
     assert config.model_dump() == without.model_dump()
     assert config.remarks == (
         "fast_path: is deprecated since 0.2, and accepted until 1.0: it has no effect; remove it.",
@@ -153,7 +142,7 @@ def test_fast_path_is_accepted_and_has_no_effect(tmp_path: Path, value: str) -> 
 
 def test_fast_path_in_the_environment_is_noted_by_its_variable(tmp_path: Path) -> None:
     """The variable is not an unknown one, and its value is not read."""
-    config = load(written(tmp_path, ACCOUNT), {"ADS_PROXY_FAST_PATH": "maybe"})
+    config = load(write(tmp_path, ACCOUNT), {"ADS_PROXY_FAST_PATH": "maybe"})
     assert config.remarks == (
         "ADS_PROXY_FAST_PATH is deprecated since 0.2, and accepted until 1.0: it has no effect; remove it.",
     )
