@@ -28,7 +28,7 @@ VARIABLES = {option.variable for option in options() if option.variable}
 VARIABLES |= {variable.rpartition("__")[0] for variable in VARIABLES if "__" in variable}
 OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT_8080_TCP"}
 """The file's name, and what Kubernetes sets, which is passed over."""
-DEPRECATED_VARIABLES = {f"ADS_PROXY_{'__'.join(entry.old).upper()}" for entry in DEPRECATIONS}
+DEPRECATED_VARIABLES = {f"ADS_PROXY_{'__'.join(old).upper()}" for old in DEPRECATIONS}
 MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
 """Which docs/reference/cli.md shows with their answers."""
 NO_KEYS = {"routes.acme", "state.degraded", "state.trouble"}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy.audit.write_reading import MAX_JUDGED, WriteBodies, written_request
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import BodyCopy, may_hold_results
 from proxy.http1.response_fields import is_event_stream
+from proxy.routing.operations import SAFE_METHODS
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from proxy.forwarding.sockets import End
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
-
-SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-"""Methods by which nothing is asked to change (RFC 9110, 9.2.1): the response holds no results of a write."""
 
 
 class WriteOutcomes(Capability):

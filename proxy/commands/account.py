@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.cli_options import AskOption, ClientIdOption, ConfigOption, EnvFileOption, RefreshTokenOption
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.init import KINDS, SECRETS, account_lines, remove, secret_files, taken_files, write_files
-from proxy.commands.prompts import ExistingAccounts, HomeRegion, ProvidedAnswers, answer_account, check_account
+from proxy.commands.prompts import ExistingAccounts, ProvidedAnswers, answer_account, check_account
 from proxy.commands.terminal import OK, say, tell
 from proxy.commands.yaml_edits import NoPlace, append_lines, flow
 from proxy.config import environment
@@ -43,17 +43,15 @@ def _account() -> None:
 def add(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")],
     region: Annotated[
-        HomeRegion | None, typer.Option(help="Its home region. Default: that of the other accounts.")
+        Literal["na", "eu", "fe"] | None, typer.Option(help="Its home region. Default: that of the other accounts.")
     ] = None,
-    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    client_id: ClientIdOption = None,
     client_secret_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A file with the client secret, if the application is new here."),
     ] = None,
-    refresh_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
-    ] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")] = True,
+    refresh_token_file: RefreshTokenOption = None,
+    ask: AskOption = True,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -64,8 +62,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
 
     Example: ads-proxy account add globex --region eu --config proxy.yaml
     """
-    home = region and region.value
-    given = ProvidedAnswers(client_id, name, home, None, client_secret_file, refresh_token_file)
+    given = ProvidedAnswers(client_id, name, region, None, client_secret_file, refresh_token_file)
     return add_account(config, environment(env_file), given, asks=ask and sys.stdin.isatty())
 
 
@@ -79,7 +76,10 @@ def add_account(option: Path | None, environ: Mapping[str, str], given: Provided
     config, path, written = file.config, file.path, file.values.get("accounts", {})
     _with_lines(file, [])
     taken = (*config.accounts, *config.routes)
-    _check_name(given, taken)
+    try:
+        check_account(given.account or "", taken)
+    except ValueError as error:
+        raise ConfigurationError((f"account add: NAME {error}",)) from None
     if used := taken_files(path.parent, *(f"{SECRETS}/{given.account}-{kind}" for kind in KINDS)):
         raise StartupError(f"account add: {', '.join(used)}: exists already and is unchanged; choose another NAME")
     shared = shared_keys(config, written)
@@ -93,13 +93,6 @@ def add_account(option: Path | None, environ: Mapping[str, str], given: Provided
     for line in next_steps(config, answers, path):
         tell(line)
     return OK
-
-
-def _check_name(given: ProvidedAnswers, taken: Sequence[str]) -> None:
-    try:
-        check_account(given.account or "", taken)
-    except ValueError as error:
-        raise ConfigurationError((f"account add: NAME {error}",)) from None
 
 
 def shared_keys(config: Config, written: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -119,11 +112,8 @@ def _known(config: Config, taken: Sequence[str], shared: Mapping[str, Mapping[st
     accounts = config.accounts.values()
     regions = {account.region for account in accounts}
     ids = dict.fromkeys(account.client_id for account in accounts)
-    return ExistingAccounts(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), _with_secret(shared))
-
-
-def _with_secret(shared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(client_id for client_id, keys in shared.items() if "client_secret" in keys)
+    with_secret = tuple(client_id for client_id, keys in shared.items() if "client_secret" in keys)
+    return ExistingAccounts(taken, regions.pop() if len(regions) == 1 else "na", tuple(ids), with_secret)
 
 
 def _with_lines(file: ConfigurationFile, lines: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from proxy.commands.terminal import complain, tell
 from proxy.config import Account, Config, StateKind
 from proxy.errors import StateError, TokenFailure
 from proxy.events import Observers
@@ -27,7 +28,7 @@ from proxy.tokens.opening import open_store
 from proxy.tokens.store import Store, StoredToken, choose, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 
     import aiohttp
 
@@ -117,6 +118,15 @@ def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
             )
         if finding.consent.phase is ConsentPhase.ENDING:
             yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
+
+
+def tell_findings(findings: Collection[Finding]) -> None:
+    """Print what is noted of the accounts, then what is wrong."""
+    for remark in remarks_on(findings):
+        tell(f"note: {remark}")
+    for finding in findings:
+        for sentence in explain(finding):
+            complain(sentence)
 
 
 @asynccontextmanager

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.chain import MAX_BREAKS, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import audit_file, environment
@@ -49,33 +48,26 @@ def verify_files(
 
     Example: ads-proxy audit verify audit.jsonl.1 audit.jsonl
     """
-    return verify(AuditChain(tuple(files), first, head))
+    return verify(files, first, head)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditChain:
-    """The files in the order they were written, the number that the first begins with, and a digest that was noted."""
-
-    files: tuple[Path, ...]
-    first: int = 1
-    head: str = ""
-
-
-def verify(asked: AuditChain) -> int:
-    """Say what is wrong, and where; 0 where nothing is, else 1."""
-    wanted = asked.head.strip().lower()
+def verify(files: Sequence[Path], first: int = 1, head: str = "") -> int:
+    """Say what is wrong with the files, in the order they were written, and where; 0 where nothing is, else 1. `first`
+    is the number that they begin with, `head` a digest that was noted."""
+    wanted = head.strip().lower()
     if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):
         raise ConfigurationError(("--head: must be the 64 hexadecimal digits of a line's SHA-256",))
-    last = asked.files[-1]
+    last = files[-1]
     beside = read_head(last)
-    found = Examination(asked.first, _noted(wanted, beside))
-    for file in asked.files:
-        _examine(found, file, _ignore)
+    found = Examination(first, _noted(wanted, beside))
+    for file in files:
+        _examine(found, file, lambda _: None)
     problems = [*_told(found), *_missing(found, wanted, beside, last)]
     if problems:
         complain("\n".join(problems))
         return FAILED
-    say(f"{found.records} records, {_span(found)}, nothing changed between them; the last has the digest")
+    numbers = f"numbers {found.began_at} to {found.head.sequence}" if found.records else "none"
+    say(f"{found.records} records, {numbers}, nothing changed between them; the last has the digest")
     say(found.head.digest)
     if found.torn:
         tell(f"{found.torn} lines were torn by a crash; the records after them report it.")
@@ -99,19 +91,16 @@ def _examine(found: Examination, file: Path, look: Callable[[bytes], None]) -> N
     """Read a file, and have a look at each of its lines."""
 
     def lines() -> Iterator[bytes]:
-        for line in _lines(file):
-            look(line)
-            yield line
+        with file.open("rb") as opened:
+            while line := opened.readline(MAX_LINE_BYTES):
+                look(line)
+                yield line
 
     try:
         found.feed(str(file), lines())
     except OSError as error:
         why = "it does not exist; correct its name" if isinstance(error, FileNotFoundError) else reason(error)
         raise ConfigurationError((f"{file}: cannot be read: {why}",)) from None
-
-
-def _ignore(line: bytes) -> None:
-    """Nothing but the chain matters."""
 
 
 def _told(found: Examination) -> Iterator[str]:
@@ -136,16 +125,6 @@ def _missing(found: Examination, wanted: str, beside: SavedHead | None, last: Pa
     if beside is not None and not found.holds(beside.line.digest):
         told = f"{head_path(last)} is about number {beside.line.sequence}"
         yield f"{told}, and no line is it: lines were cut off, or changed ({at})"
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while line := opened.readline(MAX_LINE_BYTES):
-            yield line
-
-
-def _span(found: Examination) -> str:
-    return f"numbers {found.began_at} to {found.head.sequence}" if found.records else "none"
 
 
 # --- Who changed what ------------------------------------------------------------------------------------
@@ -300,9 +279,7 @@ def _print(found: Sequence[ShownChange]) -> None:
                 if heading in ("account", "for", "objects", "members") and cell != "-":
                     console.print(Padding(Text(f"{heading}: {cell}"), (0, 0, 0, 4)))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading, overflow="fold")
+    table = plain_table(*HEADINGS)
     for change in found:
         table.add_row(*astuple(change))
     console.print(table)
@@ -379,11 +356,12 @@ def _action(record: Mapping[str, Any]) -> str:
 def _written(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Operation, outcome, objects and members of a write."""
     outcome, items = str(_part(record, "event").get("outcome", "")), _part(own, "items")
+    total = sum(count for count in items.values() if isinstance(count, int))
     unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
     members = [_member(str(name), own) for name in _list(own, "members")]
     return (
         " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", "")),
-        f"{outcome} ({items.get('succeeded')} of {_total(items)})" if items else outcome,
+        f"{outcome} ({items.get('succeeded')} of {total})" if items else outcome,
         " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]),
         " ".join([*members, *_further(own, "further_members")]),
     )
@@ -403,16 +381,9 @@ def _told_change(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str
         "address": _part(record, "source").get("ip"),
         "error": _part(record, "error").get("message"),
     }
-    words = (f"{name}={_flat(value)}" for name, value in said.items() if value)
+    flat = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in said.items()}
+    words = (f"{name}={value}" for name, value in flat.items() if value)
     return _action(record), str(event.get("outcome", "")), " ".join(words), ""
-
-
-def _flat(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _total(items: Mapping[str, Any]) -> int:
-    return sum(count for count in items.values() if isinstance(count, int))
 
 
 def _member(name: str, own: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from proxy.access.policy import Verdict, evaluate_request, evaluate_route
 from proxy.app.rules import make_clients, make_routing_table, named_reports
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
-from proxy.commands.consoles import answers, progress_line
+from proxy.commands.consoles import answers, plain_table, progress_line
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
@@ -88,20 +88,24 @@ def check(  # noqa: PLR0913 - each is an option of the command
 ) -> int:
     if diff is not None:
         if client or offline or request or profile or account_id or mcp_tool:
-            raise _misused("check: --diff OLD_CONFIG accepts no other option than --config; remove the others")
+            raise ConfigurationError(
+                ("check: --diff OLD_CONFIG accepts no other option than --config; remove the others",)
+            )
 
         environ = environment(env_file)
         return print_difference(_load_old(diff, environ), load(config, environ))
     if client is None:
         if request or profile or account_id or mcp_tool:
-            raise _misused("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it")
+            raise ConfigurationError(
+                ("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",)
+            )
 
         return check_accounts(load(config, environment(env_file)), offline=offline)
     if mcp_tool and not request:
         request = ["POST", "/mcp"]
     if offline or request is None or len(request) != 2:
-        raise _misused(
-            "check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`"
+        raise ConfigurationError(
+            ("check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`",)
         )
 
     asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "")
@@ -121,15 +125,11 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     if offline:
         say(f"{_VERDICTS[bool(start.refusals)]} Nothing was asked of Amazon.")
         return FAILED if start.refusals else OK
-    from proxy.commands.amazon_session import explain, remarks_on
+    from proxy.commands.amazon_session import tell_findings
 
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
-    for remark in remarks_on(findings):
-        tell(f"note: {remark}")
-    for finding in findings:
-        for sentence in explain(finding):
-            complain(sentence)
+    tell_findings(findings)
     unknown = [*unlisted_profiles(config, findings)]
     for sentence in unknown:
         complain(sentence)
@@ -164,9 +164,8 @@ async def _try_all(config: Config) -> list[Finding]:
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("account", "refresh token", "access token", *(f"profiles {region}" for region in REGION_NAMES)):
-        table.add_column(heading, overflow="fold")
+    columns = (f"profiles {region}" for region in REGION_NAMES)
+    table = plain_table("account", "refresh token", "access token", *columns)
     for finding in findings:
         counts = [("failed" if each.problem else str(len(each.profiles))) for each in finding.listings]
         minted = "ok" if not finding.problem else "failed" if finding.origin else "-"
@@ -254,8 +253,9 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         chosen = route(summary, table, identity.scope, fixed=fixed)
     except Refused as refusal:
         say(f"No: {refusal.detail}")
-        if isinstance(refusal, AccountRequired):
-            _advise_prefix(asked, [name for name in table.accounts if identity.scope.admits(name)])
+        admitted = [name for name in table.accounts if identity.scope.admits(name)]
+        if isinstance(refusal, AccountRequired) and admitted:
+            say(f"Name one in the path, here and in the client's URL: {asked.method} /@{min(admitted)}{asked.path}")
         return FAILED
     verdict = evaluate_route(identity.policy, before, chosen)
     if asked.tool and verdict.refusal is None:
@@ -308,12 +308,6 @@ def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) 
     say(f"Yes: {rules.describe(asked.tool) if rules is not None else f'Client {asked.client} may call every tool.'}")
     _tell_destination(chosen, asked.account_id)
     return OK
-
-
-def _advise_prefix(asked: DescribedRequest, accounts: list[str]) -> None:
-    """What to check instead of a request that chooses none of several accounts."""
-    if accounts:
-        say(f"Name one in the path, here and in the client's URL: {asked.method} /@{min(accounts)}{asked.path}")
 
 
 def _tell_destination(chosen: Route, account_id: str) -> None:
@@ -397,7 +391,3 @@ def _kept(before: Account, after: Account) -> str:
         "refresh tokens most likely stay valid. Keep the present one as the second of a list until Amazon accepts "
         "the new one"
     )
-
-
-def _misused(problem: str) -> ConfigurationError:
-    return ConfigurationError((problem,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,17 +24,12 @@ def remember(option: str) -> Callable[[Path | None], Path | None]:
     return keep
 
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="The YAML file. Default: ADS_PROXY_CONFIG.",
-        callback=remember("--config"),
-        show_default=False,
-    ),
-]
+def config_option(text: str) -> Any:
+    """`--config`; the text says what the command does with the file."""
+    return typer.Option("--config", "-c", metavar="FILE", help=text, callback=remember("--config"), show_default=False)
+
+
+ConfigOption = Annotated[Path | None, config_option("The YAML file. Default: ADS_PROXY_CONFIG.")]
 EnvFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -74,3 +69,8 @@ EchoOption = Annotated[
     bool,
     typer.Option("--echo", help="The simulator answers unknown operations with what it received."),
 ]
+ClientIdOption = Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")]
+RefreshTokenOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
+]
+AskOption = Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")]

@@ -6,8 +6,7 @@ Example: ads-proxy client add reporting --account main --access report --config 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,18 +25,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
-class Access(StrEnum):
-    """What a client may do (docs/reference/permissions.md)."""
-
-    read = "read"
-    report = "report"
-    write = "write"
-
-
 @app.command("add")
 def add(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")],
-    access: Annotated[Access, typer.Option(help="What it may do.")] = Access.read,
+    access: Annotated[Literal["read", "report", "write"], typer.Option(help="What it may do.")] = "read",
     account: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An account that it may use. Default: all.", autocompletion=account_names),
@@ -84,7 +75,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
         "unscoped_paths": unscoped_path,
         "methods": method,
         "paths": path,
-        "access": access.value,
+        "access": access,
         "mcp_tools": mcp_tool,
         "reports": report,
     }

@@ -13,28 +13,23 @@ import typer
 from proxy.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.config import ConfiguredNames
 
 
-def account_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The accounts that begin with the typed word."""
-    return [name for name in _configured(context).accounts if name.startswith(incomplete)]
+def _names(*kinds: str) -> Callable[[typer.Context, str], list[str]]:
+    """What completes a word with the configured names of these kinds."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        configured = _configured(context)
+        return [name for kind in kinds for name in getattr(configured, kind) if name.startswith(incomplete)]
+
+    return complete
 
 
-def account_and_route_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The accounts and routes that begin with the typed word."""
-    found = _configured(context)
-    return [name for name in (*found.accounts, *found.routes) if name.startswith(incomplete)]
-
-
-def client_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The clients that begin with the typed word."""
-    return [name for name in _configured(context).clients if name.startswith(incomplete)]
-
-
-def report_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The named reports that begin with the typed word."""
-    return [name for name in _configured(context).reports if name.startswith(incomplete)]
+account_names, client_names, report_names = _names("accounts"), _names("clients"), _names("reports")
+account_and_route_names = _names("accounts", "routes")
 
 
 def preset_names(incomplete: str) -> list[str]:

@@ -11,16 +11,14 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import StateKind, environment, load
 from proxy.events import Observers
@@ -44,16 +42,8 @@ _WITHOUT_A_DAY = {
 """The words of `status` and the console for consents without a known end."""
 
 
-class ConsentLayout(StrEnum):
-    """How `consents` prints."""
-
-    table = "table"
-    json = "json"
-    ical = "ical"
-
-
 def consents(
-    layout: Annotated[ConsentLayout, typer.Option("--format", help="The output format.")] = ConsentLayout.table,
+    layout: Annotated[Literal["table", "json", "ical"], typer.Option("--format", help="The output format.")] = "table",
     ical: Annotated[bool, typer.Option("--ical", help="Print an iCalendar file, as --format ical does.")] = False,
     within: Annotated[
         int | None,
@@ -62,8 +52,7 @@ def consents(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    chosen = ConsentLayout.ical if ical else layout
-    return print_consents(load(config, environment(env_file)), chosen.value, within)
+    return print_consents(load(config, environment(env_file)), "ical" if ical else layout, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +76,7 @@ def print_consents(config: Config, layout: str, within: int | None = None) -> in
         if unknown:
             tell(f"note: the day of consent is unknown for {', '.join(unknown)}; it may expire too; set consented_on")
     if layout == "json":
-        say(json.dumps([_as_json(row) for row in found], indent=2))
+        say(json.dumps([asdict(row) for row in found], indent=2, default=str))
     elif layout == "ical":
         say(render_calendar(calendar_entries(found), now).rstrip("\r\n"))
     else:
@@ -158,21 +147,9 @@ async def _read(config: Config) -> dict[str, Consent]:
         await store.close()
 
 
-def _as_json(row: ConsentRow) -> dict[str, object]:
-    return {
-        "account": row.account,
-        "phase": row.phase,
-        "given_on": None if row.given_on is None else str(row.given_on),
-        "ends_on": None if row.ends_on is None else str(row.ends_on),
-        "days_left": row.days_left,
-        "explanation": row.explanation,
-    }
-
-
 def _print_table(rows: Iterable[ConsentRow]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("account", "expires on", "days", "given on", ""):
-        table.add_column(column, no_wrap=bool(column))
+    columns = ("account", "expires on", "days", "given on")
+    table = plain_table(*columns, "", unbroken=columns, overflow="ellipsis")
     for row in rows:
         days = "" if row.days_left is None else str(row.days_left)
         ends = str(row.ends_on) if row.ends_on is not None else _WITHOUT_A_DAY.get(row.phase, row.phase)

@@ -7,12 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
+from rich.table import Table
 
 from proxy.commands.terminal import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 WIDE = 500
 """Columns of a pipe."""
@@ -37,6 +38,14 @@ def answers(*, columns: int = WIDE, reader_may_leave: bool = False) -> Console:
 def remarks() -> Console:
     """Where progress goes. rich takes a file for a terminal where `FORCE_COLOR` is set, as in CI."""
     return Console(stderr=True, force_terminal=sys.stderr.isatty(), markup=False, highlight=False, emoji=False)
+
+
+def plain_table(*headings: str, unbroken: Collection[str] = (), overflow: OverflowMethod = "fold") -> Table:
+    """A table without lines, still without rows. The columns `unbroken` are not wrapped."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow=overflow, no_wrap=heading in unbroken)
+    return table
 
 
 @contextlib.contextmanager

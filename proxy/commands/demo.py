@@ -139,17 +139,14 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _add_admin_key(variables: dict[str, str]) -> str:
     """Beyond loopback the console needs a key; a demo makes one where there is none. It is shown in the banner."""
     given = any(variables.get(name) for name in ("ADS_PROXY_ADMIN__KEY", "ADS_PROXY_ADMIN__KEY_FILE"))
-    if given or _is_loopback(variables["ADS_PROXY_ADMIN_LISTEN"]):
+    try:
+        is_open = not parse_address(variables["ADS_PROXY_ADMIN_LISTEN"]).is_loopback
+    except ValueError:
+        is_open = False
+    if given or not is_open:
         return ""
     variables["ADS_PROXY_ADMIN__KEY"] = key = secrets.token_urlsafe(16)
     return key
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return parse_address(address).is_loopback
-    except ValueError:
-        return True
 
 
 def _try_to_listen(option: str, address: Address) -> None:

@@ -66,36 +66,27 @@ class DemoFolder:
     invitation: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DemoSecrets:
-    """The second account's refresh token at the simulator, and the agent's key."""
-
-    second_token: str = field(repr=False)
-    agent_key: str = field(repr=False)
-
-
 def prepare(folder: Path, simulator: Mapping[str, Any], variables: Mapping[str, str], now: float) -> DemoFolder:
     """Write the folder's files. `variables` are the settings of the environment that stay in force."""
     key = KEY_PREFIX + secrets.token_urlsafe(24)
     path = folder / "proxy.yaml"
     second_token = _add_user(simulator["control_url"], ACCOUNTS[1])
-    secrets_of = DemoSecrets(second_token, key)
-    path.write_text(configuration(simulator, secrets_of, variables), encoding="utf-8")
+    path.write_text(configuration(simulator, second_token, key, variables), encoding="utf-8")
     config = load(path, dict(variables))
     assert config.audit.file is not None
     write_audit(config.audit.file, now)
     return DemoFolder(path, key, asyncio.run(_invite(config)) if config.invites.url else "")
 
 
-def configuration(simulator: Mapping[str, Any], made: DemoSecrets, variables: Mapping[str, str]) -> str:
+def configuration(simulator: Mapping[str, Any], second_token: str, agent_key: str, variables: Mapping[str, str]) -> str:
     """The text of the configuration. The second account is another user's at the simulator, with its own profiles.
 
     Invitations need the port of the admin listener: there are none if the system is to choose it (0).
     """
     admin_port = parse_address(variables["ADS_PROXY_ADMIN_LISTEN"]).port
     app = {key: simulator[key] for key in ("client_id", "client_secret")}
-    tokens = zip(ACCOUNTS, (simulator["refresh_token"], made.second_token), strict=True)
-    of_agent = {"name": AGENT, "key_sha256": hashlib.sha256(made.agent_key.encode()).hexdigest(), "access": "read"}
+    tokens = zip(ACCOUNTS, (simulator["refresh_token"], second_token), strict=True)
+    of_agent = {"name": AGENT, "key_sha256": hashlib.sha256(agent_key.encode()).hexdigest(), "access": "read"}
     of_optimizer = {"name": OPTIMIZER, "key_sha256": _unused_key(), "accounts": [*ACCOUNTS]}
     urls = ("api_url", "token_url", "auth_grant_url", "mcp_url")
     order = {"preset": "spCampaigns", "columns": ["date", "campaignName", "impressions", "clicks", "cost"]}

@@ -16,12 +16,13 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 import yaml
 
-from proxy.commands.prompts import AccountAnswers, HomeRegion, ProvidedAnswers, answer_all
+from proxy.commands.cli_options import AskOption, ClientIdOption, RefreshTokenOption
+from proxy.commands.prompts import AccountAnswers, ProvidedAnswers, answer_all
 from proxy.commands.terminal import OK, say, tell
 from proxy.config import DEFAULT_ADMIN, is_folder, load
 from proxy.config.reference import commented_yaml
@@ -44,25 +45,22 @@ def init(  # noqa: PLR0913 - each is an option of the command
         Path, typer.Argument(metavar="DIRECTORY", help="The folder for proxy.yaml and secrets/.")
     ] = Path(),
     account: Annotated[str | None, typer.Option(metavar="NAME", help="The account's name. Default: main.")] = None,
-    region: Annotated[HomeRegion | None, typer.Option(help="Its home region. Default: na.")] = None,
-    client_id: Annotated[str | None, typer.Option(metavar="ID", help="The application's client id.")] = None,
+    region: Annotated[Literal["na", "eu", "fe"] | None, typer.Option(help="Its home region. Default: na.")] = None,
+    client_id: ClientIdOption = None,
     client_secret_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file with the application's client secret.")
     ] = None,
-    refresh_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with a refresh token, if you have one.")
-    ] = None,
+    refresh_token_file: RefreshTokenOption = None,
     client: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for a client with this name.")] = None,
     profiles: Annotated[
         str | None,
         typer.Option(metavar="IDS", help="With --client: its only profiles, separated by commas."),
     ] = None,
-    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for missing answers, on a terminal.")] = True,
+    ask: AskOption = True,
 ) -> int:
 
     refuse_used(directory, CONFIG, f"{SECRETS}/admin-key")
-    home = region and region.value
-    given = ProvidedAnswers(client_id, account, home, client, client_secret_file, refresh_token_file, profiles)
+    given = ProvidedAnswers(client_id, account, region, client, client_secret_file, refresh_token_file, profiles)
     return write_configuration(directory, answer_all(given, asks=ask and sys.stdin.isatty()))
 
 

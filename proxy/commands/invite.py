@@ -12,29 +12,29 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import typer
-from rich.table import Table
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.login import find_account
 from proxy.commands.status import ask
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import StateKind, environment, load
 from proxy.errors import ConfigurationError
 from proxy.profiles.replacement import STREAMS
-from proxy.tokens.invitation import Invitation, InvitationLedger, link, signing_key, state_of
+from proxy.tokens.invitation import InvitationLedger, link, signing_key, state_of
 from proxy.tokens.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from proxy.config import Config
 
+T = TypeVar("T")
 NOT_SHARED = (
     "state.url: memory: does not share links with the running proxy; "
     "set state.url: file:DIR, or press Invite in the console"
@@ -89,7 +89,8 @@ def make_link(config: Config, name: str, days: int) -> int:
             "this command again"
         )
         return FAILED
-    made = asyncio.run(_make(config, name, days * 86400.0, config.invites.sender or urlsplit(url).hostname or ""))
+    sender = config.invites.sender or urlsplit(url).hostname or ""
+    made = asyncio.run(_with_ledger(config, lambda ledger: ledger.make(name, days * 86400.0, sender)))
     tell(f"Send this link to the advertiser of '{name}'. It works once, until {as_utc(made.expires_at)}:\n")
     say(link(url, made, signing_key(account.secrets[0])))
     tell(f"\nAdd {url}/invite/callback to the return URLs of the security profile. To revoke the link:")
@@ -100,17 +101,16 @@ def make_link(config: Config, name: str, days: int) -> int:
     return OK
 
 
-async def _make(config: Config, account: str, seconds: float, sender: str) -> Invitation:
+async def _with_ledger(config: Config, act: Callable[[InvitationLedger], Awaitable[T]]) -> T:
     async with opened_ledger(config) as ledger:
-        return await ledger.make(account, seconds, sender)
+        return await act(ledger)
 
 
 def print_invitations(config: Config) -> int:
     """A row for each link in the state store."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "account", "made", "until", "state"):
-        table.add_column(heading, no_wrap=True)
-    for each in asyncio.run(_all(config)):
+    columns = ("id", "account", "made", "until", "state")
+    table = plain_table(*columns, unbroken=columns, overflow="ellipsis")
+    for each in asyncio.run(_with_ledger(config, lambda ledger: ledger.all())):
         state = state_of(each, time.time())
         table.add_row(each.id, each.account, as_utc(each.made_at), as_utc(each.expires_at), state)
     answers().print(table)
@@ -119,7 +119,7 @@ def print_invitations(config: Config) -> int:
 
 def revoke(config: Config, which: str) -> int:
     """Revoke open links; 1 if the account or id has none."""
-    revoked = asyncio.run(_revoke(config, which))
+    revoked = asyncio.run(_with_ledger(config, lambda ledger: ledger.revoke(which)))
     if not revoked:
         complain(f"--revoke: no open link has the account or id '{which}'; `ads-proxy invite --list` lists all links")
         return FAILED
@@ -136,16 +136,6 @@ async def opened_ledger(config: Config) -> AsyncIterator[InvitationLedger]:
         yield InvitationLedger(store, time.time)
     finally:
         await store.close()
-
-
-async def _all(config: Config) -> tuple[Invitation, ...]:
-    async with opened_ledger(config) as ledger:
-        return await ledger.all()
-
-
-async def _revoke(config: Config, which: str) -> tuple[Invitation, ...]:
-    async with opened_ledger(config) as ledger:
-        return await ledger.revoke(which)
 
 
 def as_utc(moment: float) -> str:

@@ -12,18 +12,16 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from proxy.access.client_keys import short_id
-from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, remember
+from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, config_option
 from proxy.commands.completion import client_names
 from proxy.commands.configuration_file import ConfigurationFile
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry
 from proxy.config import StateKind, environment, load
@@ -43,13 +41,6 @@ ClientArgument = Annotated[
 ]
 
 
-class KeyLayout(StrEnum):
-    """How `keys list` prints."""
-
-    table = "table"
-    json = "json"
-
-
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)],
@@ -58,16 +49,7 @@ def new(
     ] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="What the key is for.")] = "",
     dry_run: DryRunOption = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="FILE",
-            help="The YAML file: add the key to the client there.",
-            callback=remember("--config"),
-        ),
-    ] = None,
+    config: Annotated[Path | None, config_option("The YAML file: add the key to the client there.")] = None,
     env_file: EnvFileOption = None,
 ) -> int:
     """Make a key for a client.
@@ -87,7 +69,7 @@ def new(
 
 @app.command("list")
 def list_keys(
-    layout: Annotated[KeyLayout, typer.Option("--format", help="The output format.")] = KeyLayout.table,
+    layout: Annotated[Literal["table", "json"], typer.Option("--format", help="The output format.")] = "table",
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -97,7 +79,7 @@ def list_keys(
 
     Example: ads-proxy keys list --config proxy.yaml
     """
-    return print_keys(load(config, environment(env_file)), layout.value, datetime.now(UTC))
+    return print_keys(load(config, environment(env_file)), layout, datetime.now(UTC))
 
 
 @app.command("expire")
@@ -118,7 +100,7 @@ def expire(
 
     Example: ads-proxy keys expire reporting --on 2027-01-31 --config proxy.yaml
     """
-    return print_expiry(load(config, environment(env_file)), KeyExpiry(client, key, on), datetime.now(UTC))
+    return print_expiry(load(config, environment(env_file)), datetime.now(UTC), client, key, on)
 
 
 @app.command("rotate-state")
@@ -129,7 +111,14 @@ def rotate(config: ConfigOption = None, env_file: EnvFileOption = None) -> int:
 
     Example: ads-proxy keys rotate-state --config proxy.yaml
     """
-    return rotate_state(load(config, environment(env_file)))
+    state = load(config, environment(env_file)).state
+    if state.kind is StateKind.MEMORY:
+        complain("state.url: memory: has no keys to rotate; this command needs file: or redis:")
+        return FAILED
+    count = rotate_keys(state.url, state.key)
+    what = "files" if state.kind is StateKind.FILE else "logins"
+    say(f"{count} {what} are now encrypted with the first key; you can remove the others from state.key.")
+    return OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +127,6 @@ class KeyTerms:
 
     expires: str = ""
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyExpiry:
-    """Which key is to end, and after which day, as it was typed; an empty `key` is the only one, an empty day now."""
-
-    client: str
-    key: str = ""
-    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +139,11 @@ class NewKey:
     @classmethod
     def make(cls, terms: KeyTerms) -> NewKey:
         """A fresh one. Raises `ConfigurationError` for terms that the configuration would refuse."""
-        ends, note = _end("--expires", terms.expires), _note(terms.note)
+        ends = _end("--expires", terms.expires)
+        try:
+            note = parse_title(terms.note) if terms.note else ""
+        except ValueError as error:
+            raise ConfigurationError((f"--note {error}",)) from None
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         return cls(key, key_entry(hashlib.sha256(key.encode()).hexdigest(), ends, note))
 
@@ -245,21 +229,20 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
     if layout == "json":
         say(json.dumps([_as_json(client, key, now) for client, key in found], indent=2))
         return OK
-    table = Table(box=None, pad_edge=False)
-    for column in ("client", "key", "expires", "", "note"):
-        table.add_column(column, no_wrap=column != "note")
+    columns = ("client", "key", "expires", "")
+    table = plain_table(*columns, "note", unbroken=columns, overflow="ellipsis")
     for client, key in found:
         table.add_row(client, short_id(key.sha256), shown_end(key.expires), _left(key.expires, now), key.note or "")
     answers().print(table)
     return OK
 
 
-def print_expiry(config: Config, asked: KeyExpiry, now: datetime) -> int:
-    """Print a client's keys as they must be written to end one of them; nothing is changed."""
-    name = asked.client
+def print_expiry(config: Config, now: datetime, name: str, which: str = "", on: str = "") -> int:
+    """Print a client's keys as they must be written to end one of them after a day, as it was typed; without it the key
+    ends now. An empty `which` is the only key. Nothing is changed."""
     client = config.clients[find_client("keys expire", config, name)]
-    ends = _end("--on", asked.on) or now.replace(microsecond=0)
-    chosen = _chosen(client.all_keys, asked.key)
+    ends = _end("--on", on) or now.replace(microsecond=0)
+    chosen = _chosen(client.all_keys, which)
     say(f"  - name: {flow(name)}")
     say("    keys:")
     for key in client.all_keys:
@@ -318,21 +301,3 @@ def _end(option: str, text: str) -> datetime | None:
         return parse_end(text)
     except ValueError as error:
         raise ConfigurationError((f"{option} {error}",)) from None
-
-
-def _note(text: str) -> str:
-    try:
-        return parse_title(text) if text else ""
-    except ValueError as error:
-        raise ConfigurationError((f"--note {error}",)) from None
-
-
-def rotate_state(config: Config) -> int:
-    """Encrypt the state again, with the first of `state.key`."""
-    if config.state.kind is StateKind.MEMORY:
-        complain("state.url: memory: has no keys to rotate; this command needs file: or redis:")
-        return FAILED
-    count = rotate_keys(config.state.url, config.state.key)
-    what = "files" if config.state.kind is StateKind.FILE else "logins"
-    say(f"{count} {what} are now encrypted with the first key; you can remove the others from state.key.")
-    return OK

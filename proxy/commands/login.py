@@ -94,8 +94,12 @@ def sign_in(config: Config, name: str, environ: Mapping[str, str], *, browser: b
     tell(f"Sign in to Amazon for the account '{name}' at this address, and allow access:\n")
     say(started.url)
     sys.stdout.flush()
-    tell(f"\n{_where_it_lands(account)}")
-    if browser and _has_browser(environ):
+    tell(
+        f"\nThe browser then goes to {account.redirect_uri}?code=... Whatever it shows there, even an error: "
+        "copy the address from its address bar."
+    )
+    has_browser = any(environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if browser and (has_browser or sys.platform in ("darwin", "win32")):
         webbrowser.open(started.url)
     tell("Paste that address (or its code alone) here and press Enter. It expires after 5 minutes.")
     try:
@@ -158,19 +162,6 @@ def _explain_denial(error: str, description: str) -> str:
     if error == "access_denied":
         return "access was denied on Amazon's page; run the command again and choose Allow"
     return f"Amazon refused: {shown}; check the scopes and the client id of this account"
-
-
-def _where_it_lands(account: Account) -> str:
-    return (
-        f"The browser then goes to {account.redirect_uri}?code=... Whatever it shows there, even an error: "
-        "copy the address from its address bar."
-    )
-
-
-def _has_browser(environ: Mapping[str, str]) -> bool:
-    return sys.platform in ("darwin", "win32") or any(
-        environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    )
 
 
 async def _finish(config: Config, started: SignIn, code: Secret) -> int:

@@ -16,10 +16,9 @@ from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from rich.text import Text
@@ -39,15 +38,6 @@ INTERVAL = 0.25
 """Seconds between looks at a file that is followed."""
 LAST_LINES = 20
 """Shown before what comes, where a file is followed."""
-
-
-class LogLevel(StrEnum):
-    """The levels of log lines."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
 
 
 def logs(  # noqa: PLR0913 - each is an option of the command
@@ -73,7 +63,9 @@ def logs(  # noqa: PLR0913 - each is an option of the command
     operation: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only these operations, such as '*Campaigns'.")
     ] = None,
-    level: Annotated[LogLevel, typer.Option(help="Only lines of this level or above.")] = LogLevel.debug,
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="Only lines of this level or above.")
+    ] = "debug",
     day: Annotated[
         list[str] | None,
         typer.Option(metavar="DAY", help="Only lines of this day in UTC: 2026-11-24, today or yesterday."),
@@ -83,14 +75,14 @@ def logs(  # noqa: PLR0913 - each is an option of the command
     if follow and file is None:
         raise typer.BadParameter("needs FILE; standard input is always followed", param_hint="--follow")
     try:
-        statuses = parse_all(status or ())
+        statuses = tuple(map(parse_statuses, status or ()))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--status") from None
     try:
         days = tuple(parse_day(text, datetime.now(UTC).date()) for text in day or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--day") from None
-    wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level.value, days)
+    wanted = LogFilter(tuple(client or ()), tuple(account or ()), statuses, tuple(operation or ()), level, days)
     return print_logs(file, wanted, follow=follow, last=last)
 
 
@@ -314,8 +306,3 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return printable(", ".join(map(str, value)))
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def parse_all(texts: Iterable[str]) -> tuple[StatusRange, ...]:
-    """Every range of a list."""
-    return tuple(map(parse_statuses, texts))

@@ -11,16 +11,14 @@ import asyncio
 import csv
 import json
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.consoles import answers, remarks
-from proxy.commands.terminal import FAILED, OK, complain, say, tell
+from proxy.commands.consoles import answers, plain_table, remarks
+from proxy.commands.terminal import FAILED, OK, say
 from proxy.config import environment, load
 
 if TYPE_CHECKING:
@@ -37,21 +35,13 @@ ADS_ACCOUNT_COLUMNS = (
 )
 
 
-class Layout(StrEnum):
-    """How `profiles` prints."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
 def profiles(
-    layout: Annotated[Layout, typer.Option("--format", help="The output format.")] = Layout.table,
+    layout: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="The output format.")] = "table",
     accounts: Annotated[bool, typer.Option("--accounts", help="List ads accounts instead of profiles.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return print_profiles(load(config, environment(env_file)), layout.value, ads_accounts=accounts)
+    return print_profiles(load(config, environment(env_file)), layout, ads_accounts=accounts)
 
 
 def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -> int:
@@ -70,14 +60,20 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
-    from proxy.commands.amazon_session import explain, remarks_on
+    from proxy.commands.amazon_session import tell_findings
 
-    {"table": _print_table, "json": _print_json, "csv": _print_csv}[layout](columns, rows)
-    for remark in remarks_on(findings):
-        tell(f"note: {remark}")
-    for finding in findings:
-        for sentence in explain(finding):
-            complain(sentence)
+    if layout == "json":
+        say(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif layout == "csv":
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
+    else:
+        table = plain_table(*columns, unbroken=("account", "region", "profile"))
+        for row in rows:
+            table.add_row(*row.values())
+        answers().print(table)
+    tell_findings(findings)
     return OK if all(finding.is_sound for finding in findings) else FAILED
 
 
@@ -99,17 +95,8 @@ async def _try_all(config: Config, ads_accounts: bool) -> list[Finding]:
 
 
 def _row(account: str, region: str, profile: Profile) -> dict[str, str]:
-    values = (
-        account,
-        region,
-        profile.id,
-        profile.country,
-        profile.currency,
-        profile.timezone,
-        profile.kind,
-        profile.name,
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+    own = profile.id, profile.country, profile.currency, profile.timezone, profile.kind, profile.name
+    return dict(zip(COLUMNS, (account, region, *own), strict=True))
 
 
 def _ads_account_row(known: MergedAdsAccount) -> dict[str, str]:
@@ -117,25 +104,6 @@ def _ads_account_row(known: MergedAdsAccount) -> dict[str, str]:
     several = (known.regions, known.countries, known.profiles, known.entities)
     values = (known.account, known.id, known.kind, known.status, *map(" ".join, several), known.name)
     return dict(zip(ADS_ACCOUNT_COLUMNS, values, strict=True))
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column in ("account", "region", "profile"), overflow="fold")
-    for row in rows:
-        table.add_row(*(row[column] for column in columns))
-    answers().print(table)
-
-
-def _print_json(_: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-    say(json.dumps(rows, indent=2, ensure_ascii=False))
-
-
-def _print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
 
 
 def _plain(value: str) -> str:

@@ -6,7 +6,6 @@ Every answer is checked when it is given. A question is asked again after a wron
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
@@ -27,14 +26,6 @@ MAX_SECRET_BYTES = 65_536
 INTRODUCTION = "Press Enter for the value in brackets. Secrets are not shown while you paste them."
 
 _Value = TypeVar("_Value")
-
-
-class HomeRegion(StrEnum):
-    """Amazon's regions."""
-
-    na = "na"
-    eu = "eu"
-    fe = "fe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ import sys
 import time
 import zlib
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -40,13 +39,6 @@ INTERVAL = 1.0
 """Seconds between two looks at the folder."""
 TAKEN_WITHIN = 30.0
 """Seconds after which a proxy that runs has taken a request for a run, or goes on with one that a stop cut off."""
-
-
-class TimeUnit(StrEnum):
-    """What a row of a report is about."""
-
-    daily = "daily"
-    summary = "summary"
 
 
 class ReportCommands(TyperGroup):
@@ -82,7 +74,8 @@ def add(  # noqa: PLR0913 - each is an option of the command
         list[str] | None, typer.Option(metavar="COLUMN", help="A column. Default: the preset's usual ones.")
     ] = None,
     time_unit: Annotated[
-        TimeUnit | None, typer.Option(help="A row for each day, or one for the whole time. Default: daily.")
+        Literal["daily", "summary"] | None,
+        typer.Option(help="A row for each day, or one for the whole time. Default: daily."),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=95, help="How many days it covers, up to yesterday.")] = 30,
     at: Annotated[
@@ -113,7 +106,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
         account=account,
         profiles=tuple(profile or ()),
         columns=tuple(column or ()),
-        time_unit=time_unit.value if time_unit is not None else "",
+        time_unit=time_unit or "",
         days=days,
         at=at,
         every=every,

@@ -13,11 +13,10 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
-from proxy.commands.consoles import answers
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.kept_reports import configured_reports
 from proxy.commands.status import span
 from proxy.commands.terminal import FAILED, OK, printable, say
@@ -51,10 +50,9 @@ def reports(
 
 def print_table(found: Sequence[ReportOverview], now: float) -> None:
     """One row for each report, and below the table what those without a result wait for."""
-    table = Table(box=None, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column == "report")
+    table = plain_table(*COLUMNS, unbroken=("report",))
     for each in found:
+        more = f" and {len(each.stale) - _MAX_STALE} more" if len(each.stale) > _MAX_STALE else ""
         table.add_row(
             each.name,
             each.account,
@@ -62,15 +60,10 @@ def print_table(found: Sequence[ReportOverview], now: float) -> None:
             span(each.age),
             "-" if each.rows is None else str(each.rows),
             "-" if each.next_run is None else f"in {span(each.next_run - now)}" if each.next_run > now else "now",
-            _stale(each.stale),
+            ", ".join(each.stale[:_MAX_STALE]) + more or "-",
         )
     console = answers()
     console.print(table)
     for each in found:
         if each.waits_for:
             console.print(Text(f"{each.name}: {printable(each.waits_for)}"))
-
-
-def _stale(profiles: tuple[str, ...]) -> str:
-    more = f" and {len(profiles) - _MAX_STALE} more" if len(profiles) > _MAX_STALE else ""
-    return ", ".join(profiles[:_MAX_STALE]) + more or "-"

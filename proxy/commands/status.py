@@ -10,7 +10,6 @@ Example: ads-proxy status --account acme
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,10 +22,10 @@ from rich.text import Text
 
 from proxy.advice import with_options_in_use
 from proxy.commands.addresses import at_addresses
+from proxy.commands.asking import Unanswered, ask_admin
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
-from proxy.commands.consoles import answers
-from proxy.commands.healthcheck import reachable, why_unanswered
+from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
 from proxy.config import admin_address, admin_key, environment
 from proxy.errors import ConfigurationError
@@ -121,25 +120,13 @@ def ask_on(admin: Address, key: Secret | None, first: Mapping[str, Any]) -> Stat
 def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "") -> StatusAnswer:
     """The `/status` of the program at this address, for one account or for the page after a name; or the problem."""
     query = urlencode({name: value for name, value in (("account", account), ("after", after)) if value})
-    headers = {"Connection": b"close"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key.reveal()}".encode()  # a text would leave as Latin-1
-    connection = http.client.HTTPConnection(reachable(admin.host), admin.port, timeout=TIMEOUT)
     try:
-        connection.request("GET", f"/status?{query}" if query else "/status", headers=headers)
-        response = connection.getresponse()
-        code, body = response.status, response.read()
-    except (OSError, http.client.HTTPException) as error:
+        code, body = ask_admin(admin, f"/status?{query}" if query else "/status", TIMEOUT, key)
+    except Unanswered as why:
         return StatusAnswer(
-            problem=f"{admin} does not answer ({why_unanswered(error)}); start the proxy, or give its admin_listen "
-            "with --admin-listen or --config"
+            problem=f"{admin} does not answer ({why}); start the proxy, or give its admin_listen with --admin-listen "
+            "or --config"
         )
-    finally:
-        connection.close()
-    return _read(admin, code, body)
-
-
-def _read(admin: Address, code: int, body: bytes) -> StatusAnswer:
     if code == 401:
         return StatusAnswer(
             problem=f"{admin} needs the admin key; give the running proxy's configuration with --config, or set "
@@ -285,7 +272,7 @@ def span(seconds: float | None) -> str:
 
 
 def _accounts(accounts: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("account", "state", "token expires in", "consent", "profiles", "ads accounts")
+    table = plain_table("account", "state", "token expires in", "consent", "profiles", "ads accounts")
     for account in accounts:
         style = _STYLES.get(account["state"], "red")
         left = account["expires_in"]
@@ -317,21 +304,18 @@ def _by_region(counts: Mapping[str, int]) -> str:
 
 
 def _workers(workers: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("worker", "process", "state", "since", "replaced")
+    table = plain_table("worker", "process", "state", "since", "replaced")
     for worker in workers:
         style = "green" if worker["state"] == "serving" else "yellow"
-        process = str(worker["pid"] or "-")
+        process, count = str(worker["pid"] or "-"), worker["restarts"]
         state = Text(worker["state"], style)
-        table.add_row(str(worker["number"]), process, state, worker["since"], _times(worker["restarts"]))
+        replaced = {0: "never", 1: "once"}.get(count, f"{count} times")
+        table.add_row(str(worker["number"]), process, state, worker["since"], replaced)
     return table
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once"}.get(count, f"{count} times")
-
-
 def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("account", "region", "operations", "advertiser", "open")
+    table = plain_table("account", "region", "operations", "advertiser", "open")
     for limit in throttles[:MAX_THROTTLES]:
         names = printable(" ".join(limit["accounts"])) or "-"
         wait = f"in {span(limit['wait'])}" if limit["wait"] >= 1 else "now"
@@ -342,7 +326,7 @@ def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _throttled_orders(orders: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("account", "region", "one in", "next", "throttled for", "waiting")
+    table = plain_table("account", "region", "one in", "next", "throttled for", "waiting")
     for limit in orders[:MAX_THROTTLES]:
         wait = f"in {span(limit['next_in'])}" if limit["next_in"] >= 1 else "now"
         names, lasted = (printable(limit["account"]), limit["region"]), span(limit["throttled_for"])
@@ -353,17 +337,10 @@ def _throttled_orders(orders: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _deprecated(calls: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("client", "operation", "deprecated", "ends", "calls")
+    table = plain_table("client", "operation", "deprecated", "ends", "calls")
     for call in calls[:MAX_DEPRECATED]:
         days = printable(call["deprecated"]), printable(call["sunset"]) or "-"
         table.add_row(printable(call["client"]), printable(call["operation"]), *days, str(call["calls"]))
     if len(calls) > MAX_DEPRECATED:
         table.add_row(f"{len(calls) - MAX_DEPRECATED} more")
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
     return table

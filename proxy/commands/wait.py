@@ -8,15 +8,14 @@ Example: ads-proxy wait --timeout 60
 
 from __future__ import annotations
 
-import http.client
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proxy.commands.addresses import at_addresses
+from proxy.commands.asking import Unanswered, ask_admin
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
-from proxy.commands.healthcheck import reachable, why_unanswered
 from proxy.commands.terminal import FAILED, OK, complain
 from proxy.config import admin_address, environment
 
@@ -61,17 +60,11 @@ def wait_until_ready(
 
 def _ask(admin: Address, timeout: float) -> str:
     """What keeps it from being ready, in words; empty if nothing does."""
-    connection = http.client.HTTPConnection(reachable(admin.host), admin.port, timeout=timeout)
     try:
-        connection.request("GET", "/readyz", headers={"Connection": "close"})
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return (
-            f"{admin} does not answer ({why_unanswered(error)}); start the proxy, or give its admin_listen with "
-            "--admin-listen or --config"
-        )
-    finally:
-        connection.close()
+        status, _ = ask_admin(admin, "/readyz", timeout)
+    except Unanswered as error:
+        advice = "start the proxy, or give its admin_listen with --admin-listen or --config"
+        return f"{admin} does not answer ({error}); {advice}"
     if status == 200:
         return ""
     if status == 503:

@@ -11,21 +11,20 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import ValidationError
 
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_names
 from proxy.config.model.accounts import Account, fill_in_redirects
-from proxy.config.model.deprecations import Deprecation, rename_keys
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
-from proxy.config.model.kinds import Name
+from proxy.config.model.kinds import Named
 from proxy.config.model.section import Path as Place
 from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
-from proxy.config.model.values import parse_file_pattern, parse_list, parse_mapping
+from proxy.config.model.values import parse_file_pattern, parse_list
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, Stamp, is_folder, is_settled, stamps_of
 
@@ -35,7 +34,7 @@ _ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 class _Accounts(Section):
     """All that such a file may hold."""
 
-    accounts: Annotated[dict[Name, Account], BeforeValidator(parse_mapping)] = {}
+    accounts: Named[Account] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,6 @@ class MainFile:
     values: Mapping[str, Any]
     lines: Mapping[Place, int]
     references: ReferenceReader
-    deprecations: tuple[Deprecation, ...]
 
     def names(self) -> Collection[str]:
         """The names of its accounts."""
@@ -107,13 +105,10 @@ class Surroundings:
     environ: Mapping[str, str] = field(repr=False)
     admin_listen: Any
     routes: Any
-    deprecations: tuple[Deprecation, ...]
 
     @classmethod
     def of(cls, main: MainFile) -> Surroundings:
-        return cls(
-            main.references.environ, main.values.get("admin_listen"), main.values.get("routes"), main.deprecations
-        )
+        return cls(main.references.environ, main.values.get("admin_listen"), main.values.get("routes"))
 
 
 class AccountFileReader:
@@ -135,7 +130,12 @@ class AccountFileReader:
         """What each of these files holds, and forget all others."""
         around, now = Surroundings.of(main), self._wall()
         files = [self._newest(path, main, around) for path in paths]
-        self._known = {file.path: (around, file) for file in files if _is_worth_keeping(file, now)}
+        self._known = {
+            file.path: (around, file)
+            for file in files
+            if not file.problems
+            and all(stamp is not None and is_settled(stamp, now) for stamp in file.sources.values())
+        }
         return files
 
     def _newest(self, path: Path, main: MainFile, around: Surroundings) -> AccountFile:
@@ -143,11 +143,6 @@ class AccountFileReader:
         if known is not None and known[0] == around and stamps_of(known[1].sources) == known[1].sources:
             return known[1]
         return read_file(path, main)
-
-
-def _is_worth_keeping(file: AccountFile, now: float) -> bool:
-    stamps = file.sources.values()
-    return not file.problems and all(stamp is not None and is_settled(stamp, now) for stamp in stamps)
 
 
 def read_further_accounts(main: MainFile, running: Config | None, reader: AccountFileReader) -> FurtherAccounts:
@@ -230,24 +225,23 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         is_missing = error.expected is Expected.FILE_MISSING and not os.path.lexists(path)
         problem = missing if is_missing else f"{path}: the file of accounts {error.expected}"
         return AccountFile(path, problems=(problem,), sources=references.files)
-    renaming = rename_keys(document.values, main.deprecations)
-    fill_in_redirects(renaming.values, main.values.get("admin_listen"))
-    problems = [*explain_twice(document.twice), *renaming.problems]
+    fill_in_redirects(document.values, main.values.get("admin_listen"))
+    problems = [*explain_twice(document.twice)]
     problems += [f"{_ONLY} (line {document.lines[(key,)]})" for key in document.values if key != "accounts"]
-    accounts: dict[str, Account] = {}
+    accounts: Mapping[str, Account] = {}
     try:
-        named = {key: value for key, value in renaming.values.items() if key == "accounts"}
+        named = {key: value for key, value in document.values.items() if key == "accounts"}
         accounts = _Accounts.model_validate(named, context=references).accounts
     except ValidationError as error:
         problems += explain_refusal(error, document.lines, {})
-    problems += broken_names({"accounts": renaming.values.get("accounts"), "routes": main.values.get("routes")})
+    problems += broken_names({"accounts": document.values.get("accounts"), "routes": main.values.get("routes")})
     told = (*document.problems, *(f"{path}: {problem}" for problem in problems))
     return AccountFile(
         path,
-        {} if told else {name: account.model_copy(update={"name": name}) for name, account in accounts.items()},
+        {} if told else accounts,
         {str(key[1]): line for key, line in document.lines.items() if len(key) == 2 and key[0] == "accounts"},
         told,
-        (*(f"{path}: {note}" for note in renaming.notes), *references.remarks),
+        tuple(references.remarks),
         references.files,
     )
 

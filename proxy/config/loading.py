@@ -19,7 +19,7 @@ from proxy.config.checks.notes import broken_certificates
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
-from proxy.config.model.deprecations import DEPRECATIONS, Deprecation, rename_keys, rename_variables
+from proxy.config.model.deprecations import rename_keys
 from proxy.config.model.sections import AdminSection, AuditSection, Config
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
@@ -57,7 +57,6 @@ def load(
     path: Path | None,
     environ: Mapping[str, str],
     *,
-    deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
     running: Config | None = None,
     reader: AccountFileReader | None = None,
 ) -> Config:
@@ -67,20 +66,18 @@ def load(
     configuration a file of `accounts_from` that cannot be used is no error: its accounts stay as they are there. A
     `reader` that read these files before has those that did not change.
     """
-    file = config_path(path, environ)
-    file = None if file is None else file.absolute()
-    document = _read_file(path, environ)
+    file, document = _absolute_path(path, environ), _read_file(path, environ)
     _refuse_unread(document)
-    renaming = rename_keys(document.values, deprecations)
-    environ, *told = rename_variables(environ, PREFIX, deprecations)
-    overlay = lay_over(renaming.values, environ)
+    environ = dict(environ)
+    renaming = rename_keys(document.values, environ, PREFIX)
+    overlay = lay_over(document.values, environ)
     _fill_in(overlay.values, environ, file)
-    references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    main = MainFile(file, overlay.values, document.lines, references, deprecations)
+    references = _references(file, environ)
+    main = MainFile(file, overlay.values, document.lines, references)
     further = read_further_accounts(main, running, reader or AccountFileReader())
     values = further.added_to(overlay.values)
-    lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if old in document.lines}
-    problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *told[1], *overlay.problems]
+    lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if new}
+    problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *overlay.problems]
     problems += further.problems if running is None else ()
     config: Config | None = None
     try:
@@ -93,7 +90,7 @@ def load(
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
     sources = tuple(dict.fromkeys([*([file] if file else []), *references.files, *further.sources]))
-    remarks = (*renaming.notes, *told[0], *references.remarks, *further.notes)
+    remarks = (*renaming.notes, *references.remarks, *further.notes)
     noted = {"sources": sources, "remarks": remarks, "account_files": dict(further.files), "refused": further.problems}
     return config.model_copy(update=noted)
 
@@ -101,8 +98,8 @@ def load(
 def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
     """Where the admin listener of a running program is, even where the rest of the configuration is broken by now.
     Raises `ConfigurationError` if it is no address, or may be in a file that cannot be read."""
-    document = _read_file(path, environ)
-    named = _present_values(document, environ).get("admin_listen")
+    document, values, _ = _unchecked(path, environ)
+    named = values.get("admin_listen")
     if not named:
         _refuse_unread(document)
     try:
@@ -113,12 +110,9 @@ def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
 
 def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
     """What opens the admin listener of a running program; None where there is no key, or none that can be read."""
-    file = config_path(path, environ)
-    admin = _present_values(_read_file(path, environ), environ).get("admin")
-    key = admin.get("key") if isinstance(admin, dict) else None
-    references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
+    _, values, references = _unchecked(path, environ)
     try:
-        return AdminSection.model_validate({"key": key}, context=references).key
+        return AdminSection.model_validate({"key": _member(values, "admin", "key")}, context=references).key
     except ValidationError:
         return None
 
@@ -126,30 +120,26 @@ def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
 def admin_key_place(path: Path | None, environ: Mapping[str, str]) -> str:
     """Where people find the key of the admin listener: a file's path, or a variable or key of the configuration. Empty
     without a key."""
-    file = config_path(path, environ)
-    admin = _present_values(_read_file(path, environ), environ).get("admin")
-    key = admin.get("key") if isinstance(admin, dict) else None
-    match key:
+    _, values, references = _unchecked(path, environ)
+    match _member(values, "admin", "key"):
         case None | "":
             return ""
         case {"file": str(named)}:
-            return str((file.absolute().parent if file else Path.cwd()) / named)
+            return str(references.directory / named)
         case {"env": str(name)}:
             return f"the variable {name}"
         case _:
             written = f"{PREFIX}ADMIN__KEY"
-            return f"the variable {written}" if environ.get(written) else f"admin.key in {file}"
+            return f"the variable {written}" if environ.get(written) else f"admin.key in {config_path(path, environ)}"
 
 
 def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Where the audit stream of a running program is written; None where there is none, or no file can be told.
     Raises `ConfigurationError` if that may be in a file that cannot be read."""
-    file, document = config_path(path, environ), _read_file(path, environ)
-    audit = _present_values(document, environ).get("audit")
-    named = audit.get("file") if isinstance(audit, dict) else None
+    document, values, references = _unchecked(path, environ)
+    named = _member(values, "audit", "file")
     if not named:
         _refuse_unread(document)
-    references = ReferenceReader(environ, file.absolute().parent if file else Path.cwd())
     try:
         return AuditSection.model_validate({"file": named}, context=references).file
     except ValidationError:
@@ -169,29 +159,33 @@ class ConfiguredNames:
 def configured_names(path: Path | None, environ: Mapping[str, str]) -> ConfiguredNames:
     """The names in file, environment and the files of `accounts_from`. Raises `ConfigurationError` if none can be
     read."""
-    file = config_path(path, environ)
-    file = None if file is None else file.absolute()
-    values = _present_values(_read_file(path, environ), environ)
-    references = ReferenceReader(environ, file.parent if file else Path.cwd())
-    main = MainFile(file, values, {}, references, DEPRECATIONS)
+    _, values, references = _unchecked(path, environ)
+    main = MainFile(_absolute_path(path, environ), values, {}, references)
     values = read_further_accounts(main, None, AccountFileReader()).named_in(values)
-    accounts, routes, clients, reports = (values.get(key) for key in ("accounts", "routes", "clients", "reports"))
-    named = reports.get("named") if isinstance(reports, dict) else None
+    accounts, routes, clients = (values.get(key) for key in ("accounts", "routes", "clients"))
+    named = _member(values, "reports", "named")
+    entries = clients if isinstance(clients, list) else ()
     return ConfiguredNames(
         tuple(map(str, accounts)) if isinstance(accounts, dict) else (),
         tuple(map(str, routes)) if isinstance(routes, dict) else (),
-        tuple(str(each["name"]) for each in clients if isinstance(each, dict) and "name" in each)
-        if isinstance(clients, list)
-        else (),
+        tuple(str(each["name"]) for each in entries if isinstance(each, dict) and "name" in each),
         tuple(map(str, named)) if isinstance(named, dict) else (),
     )
 
 
+def _absolute_path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    file = config_path(path, environ)
+    return None if file is None else file.absolute()
+
+
 def _read_file(path: Path | None, environ: Mapping[str, str]) -> Document:
     """The configuration file as it is now; an empty one if there is none."""
-    file = config_path(path, environ)
-    named_by = CONFIG_VARIABLE if path is None else "--config"
-    return read_document(file.absolute(), named_by) if file is not None else Document({}, {})
+    file = _absolute_path(path, environ)
+    return Document({}, {}) if file is None else read_document(file, CONFIG_VARIABLE if path is None else "--config")
+
+
+def _references(file: Path | None, environ: Mapping[str, str]) -> ReferenceReader:
+    return ReferenceReader(environ, file.parent if file else Path.cwd())
 
 
 def _refuse_unread(document: Document) -> None:
@@ -200,10 +194,17 @@ def _refuse_unread(document: Document) -> None:
         raise errors.ConfigurationError(document.problems)
 
 
-def _present_values(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:
-    """What file and environment say, unchecked, under the present names."""
-    renaming = rename_keys(document.values, DEPRECATIONS)
-    return lay_over(renaming.values, rename_variables(environ, PREFIX, DEPRECATIONS)[0]).values
+def _unchecked(path: Path | None, environ: Mapping[str, str]) -> tuple[Document, dict[str, Any], ReferenceReader]:
+    """The file, what it and the environment say under the present names, and the reader of what they refer to."""
+    document, renamed = _read_file(path, environ), dict(environ)
+    rename_keys(document.values, renamed, PREFIX)
+    return document, lay_over(document.values, renamed).values, _references(_absolute_path(path, environ), environ)
+
+
+def _member(values: Mapping[str, Any], section: str, key: str) -> Any:
+    """What unchecked values say of a key of a section."""
+    found = values.get(section)
+    return found.get(key) if isinstance(found, dict) else None
 
 
 def _fill_in(values: dict[str, Any], environ: Mapping[str, str], file: Path | None) -> None:
@@ -237,5 +238,5 @@ def _absolute_state(url: Any, environ: Mapping[str, str], file: Path | None) -> 
     directory = url.removeprefix("file:") if isinstance(url, str) and url.startswith("file:") else ""
     if not directory.strip("/ "):
         return url
-    located = ReferenceReader(environ, file.parent if file else Path.cwd()).locate(directory)
+    located = _references(file, environ).locate(directory)
     return f"file:{os.path.normpath('/' + str(located).lstrip('/'))}"

@@ -5,6 +5,9 @@ Both are made from `model`; nothing about a key is written twice.
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
 import itertools
 import json
 import re
@@ -16,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.config.model.deprecations import ANY, DEPRECATIONS, Deprecation
+from proxy.config.model.deprecations import DEPRECATIONS, dotted
 from proxy.config.model.section import Holds, Key, keys_of
 from proxy.config.model.sections import Config
 from proxy.config.model.values import NAME, Address
@@ -38,7 +41,7 @@ class Option:
     meaning: str
 
 
-def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """The configuration file's schema; `yaml-language-server` and its like read it."""
     schema = Config.model_json_schema(mode="validation")
     definitions = schema["$defs"]
@@ -46,11 +49,16 @@ def json_schema(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> dict[st
     properties = schema["properties"]
     models: list[type[BaseModel]] = [Config, *_sections(Config)]
     for model in models:
-        _add_bounds(schema if model is Config else definitions[model.__name__], model)
-    for entry in deprecations:
-        _, holder = _place(entry.old[:-1])
+        _complete(schema if model is Config else definitions[model.__name__], model)
+    for (*sections, old), entry in DEPRECATIONS.items():
+        holder: type[BaseModel] = Config
+        for name in sections:
+            holder = keys_of(holder)[name].section or holder
         described = schema if holder is Config else definitions[holder.__name__]
-        described["properties"][entry.old[-1]] = {"deprecated": True, "description": f"{entry.advice.capitalize()}."}
+        described["properties"][old] = {
+            "deprecated": True,
+            "description": f"{entry.advice(dotted(entry.new)).capitalize()}.",
+        }
     for key in ("listen", "admin_listen"):
         properties[key]["default"] = str(keys_of(Config)[key].info.default)
     properties["regions"]["propertyNames"] = {"enum": list(REGION_NAMES)}
@@ -66,34 +74,36 @@ def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
             yield from _sections(key.section)
 
 
-def _place(path: tuple[str, ...]) -> tuple[str, type[BaseModel]]:
-    """The section that a path leads to, by its name in the tables; `*` is each entry of a mapping or a list."""
-    name = ""
-    model: type[BaseModel] = Config
-    for word in path:
-        if word != ANY:
-            key = keys_of(model)[word]
-            name = f"{name}.{word}".lstrip(".") + _EACH.get(key.holds, "")
-            model = key.section or model
-    return name, model
-
-
-def _add_bounds(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """What pydantic leaves out behind a check of our own."""
+def _complete(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Add to a section's schema what each key means, and the bounds that pydantic leaves out behind a check of ours."""
     for key in keys_of(model).values():
+        described = schema["properties"][key.name]
+        described["description"] = _meanings(model)[key.name]
         for bound in key.info.metadata:
             for attribute, word in _BOUNDS.items():
                 if (limit := getattr(bound, attribute, None)) is not None:
-                    schema["properties"][key.name][word] = limit
+                    described[word] = limit
 
 
-def options(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> Iterator[Option]:
+@functools.cache
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The meaning of each key: the text below its field. Only documentation needs it, so it is read when asked for."""
+    (section,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(section, ast.ClassDef)
+    meanings = {}
+    for field, text in itertools.pairwise(section.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            meanings[ast.unparse(field.target)] = " ".join(ast.literal_eval(text.value).split())
+    return meanings
+
+
+def options() -> Iterator[Option]:
     """Every key of the model, section by section; below those of a section the old names that are still taken."""
     for section, found in itertools.groupby(_options(Config, "", PREFIX), lambda option: option.section):
         yield from found
-        for entry in deprecations:
-            if _place(entry.old[:-1])[0] == section:
-                yield Option(section, entry.old[-1], "", "none", f"{entry.advice.capitalize()}.")
+        for (*sections, old), entry in DEPRECATIONS.items():
+            if dotted(tuple(sections)) == section:
+                yield Option(section, old, "", "none", f"{entry.advice(dotted(entry.new)).capitalize()}.")
 
 
 def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Option]:
@@ -105,7 +115,7 @@ def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Opti
             inner = "" if key.holds is Holds.LIST_OF_SECTIONS or not name else name + _VARIABLES[key.holds]
             below.append((key.section, path + _EACH.get(key.holds, ""), inner))
         if key.holds is not Holds.SECTION:
-            yield Option(section, key.name, name, _default(key), key.info.description or "")
+            yield Option(section, key.name, name, _default(key), _meanings(model)[key.name])
     for inner_model, path, inner_prefix in below:
         yield from _options(inner_model, path, inner_prefix)
 
@@ -125,11 +135,11 @@ def _default(key: Key) -> str:
     return f"`{value}`" if isinstance(value, Address | str | int | float | Path) else "none"
 
 
-def tables(deprecations: tuple[Deprecation, ...] = DEPRECATIONS) -> str:
+def tables() -> str:
     """The options as Markdown, one table for each section."""
     lines: list[str] = []
     shown: str | None = None
-    for option in options(deprecations):
+    for option in options():
         if option.section != shown:
             shown = option.section
             lines += ["", f"### {f'`{shown}`' if shown else 'Top level'}", ""]
@@ -167,7 +177,7 @@ def commented_yaml(without: frozenset[str] = frozenset()) -> str:
     lines: list[str] = []
     for name, key in keys_of(Config).items():
         if name not in without:
-            lines += ["", *_key(key, 0)]
+            lines += ["", *_key(key, _meanings(Config)[name], 0)]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -178,8 +188,8 @@ def example(written: str) -> str:
     return f"{by_people}{mark}\n{commented_yaml(shown)}"
 
 
-def _key(key: Key, depth: int, limits: frozenset[str] = frozenset()) -> Iterator[str]:
-    yield from _prose(key.info.description or "", depth)
+def _key(key: Key, meaning: str, depth: int, limits: frozenset[str] = frozenset()) -> Iterator[str]:
+    yield from _prose(meaning, depth)
     if key.section is None:
         limiting = key.name in limits and key.info.default is None
         yield _line(f"{key.name}: {LIMIT if limiting else _value(key)}", depth)
@@ -200,7 +210,7 @@ def _key(key: Key, depth: int, limits: frozenset[str] = frozenset()) -> Iterator
 
 def _section(model: type[BaseModel], depth: int) -> Iterator[str]:
     for key in keys_of(model).values():
-        yield from _key(key, depth, getattr(model, "null_counts", frozenset()))
+        yield from _key(key, _meanings(model)[key.name], depth, getattr(model, "null_counts", frozenset()))
 
 
 def _begin_item(lines: list[str], depth: int) -> Iterator[str]:

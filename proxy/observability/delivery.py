@@ -94,17 +94,14 @@ class WebhookChannel:
                 ssl=self._ssl if self._ssl is not None else True,
             ) as answer:
                 if not 200 <= answer.status < 300:
-                    raise DeliveryFailed(f"It answered {answer.status}.", _seconds(answer.headers.get("Retry-After")))
+                    asked = answer.headers.get("Retry-After", "")  # a date (RFC 9110, 10.2.3) is passed over
+                    seconds = float(asked) if asked.strip().isdecimal() else None
+                    raise DeliveryFailed(f"It answered {answer.status}.", seconds)
         except TimeoutError:
             raise DeliveryFailed(f"It did not answer within {WEBHOOK_TIMEOUT:g} s.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = why_unreachable(error, host, proxy) or f"{host} gave no usable answer"
             raise DeliveryFailed(f"{reason[0].upper()}{reason[1:]}.") from None
-
-
-def _seconds(value: str | None) -> float | None:
-    """A `Retry-After` in seconds (RFC 9110, 10.2.3); a date is passed over."""
-    return float(value) if value is not None and value.strip().isdecimal() else None
 
 
 class CommandChannel:

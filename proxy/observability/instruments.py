@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -311,25 +311,16 @@ class SummedDistribution(Distribution):
         self._parts = parts
         self.moves = 0
 
-    def family(self) -> Metric:
-        whole = self._empty()
-        deque(self._add_up(whole), maxlen=0)
-        return whole.family()
-
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
         """The family as a scraper gets it; nothing after each part that was added, so that others can take a turn. What
         moves meanwhile would be counted twice, so it begins again."""
         moves = None
         while moves != self.moves:
-            moves, whole = self.moves, self._empty()
+            moves, whole = self.moves, Distribution(self.instrument)
+            whole.exemplars = self.exemplars
             for _ in self._add_up(whole):
                 yield b""
         yield form.text_of(whole.family())
-
-    def _empty(self) -> Distribution:
-        whole = Distribution(self.instrument)
-        whole.exemplars = self.exemplars
-        return whole
 
     def _add_up(self, whole: Distribution) -> Iterator[None]:
         waiting: defaultdict[Labels, list[Buckets]] = defaultdict(list)

@@ -15,7 +15,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import ProcessCollector
-from prometheus_client.registry import Collector
 
 from proxy import errors, events
 from proxy.events import CredentialState, Event, RequestFinished
@@ -269,7 +268,7 @@ class AuditNumbers(Protocol):
     def failing(self) -> bool: ...
 
 
-class Metrics(Collector):
+class Metrics:
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
     _audit_counts: Callable[[], AuditNumbers] | None
@@ -371,7 +370,7 @@ class Metrics(Collector):
         return self._pieces(form), form.content_type
 
     def _pieces(self, form: ExpositionFormat) -> Iterator[bytes]:
-        """What `collect` gives, as `form` writes it."""
+        """Every family, as `form` writes it."""
         self._look()
         yield from self.requests.text(form)
         for table in self._tables.values():
@@ -510,16 +509,6 @@ class Metrics(Collector):
                 self._beginning(each)()
         self._beginnings = [self._beginning(each) for each in DECLARED if each.by_account and each.known]
 
-    def collect(self) -> Iterator[Metric]:
-        """Every family, as prometheus-client has them: what a scrape says."""
-        self._look()
-        yield from self.requests.families()
-        for table in self._tables.values():
-            yield table.family(self._counted_elsewhere(table))
-        for distribution in self._distributions:
-            yield distribution.family()
-        yield from self._of_the_process()
-
     def _look(self) -> None:
         """Read what is counted elsewhere."""
         if self._audit_counts is not None:
@@ -544,16 +533,15 @@ class Metrics(Collector):
         yield from self._process.collect()
 
     def _counted_elsewhere(self, table: Table) -> Mapping[Labels, float]:
-        counted = table.instrument.kind is InstrumentKind.COUNTER
-        return self._elsewhere(table.instrument) if counted else NOTHING
+        """What workers counted of a counter, for accounts that are still there."""
+        instrument = table.instrument
+        if instrument.kind is not InstrumentKind.COUNTER:
+            return NOTHING
+        at = instrument.labels.index("account") if "account" in instrument.labels else None
+        found = self.requests.elsewhere(instrument)
+        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/reference/metrics.md is made from it."""
         made: tuple[Table | Distribution, ...] = (*self._tables.values(), *self._distributions)
         return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
-
-    def _elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
-        """What workers counted of it, for accounts that are still there."""
-        at = instrument.labels.index("account") if "account" in instrument.labels else None
-        found = self.requests.elsewhere(instrument)
-        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}

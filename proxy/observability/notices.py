@@ -12,9 +12,11 @@ import contextlib
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from proxy.backoff import backoff
 from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, NoticeKind, SignInNeeded
@@ -48,6 +50,9 @@ class Notice:
     def key(self) -> str:
         """A text that is equal for the same news: an account's consent is news at each mark of each end."""
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
+
+
+_KEPT = TypeAdapter(Notice)
 
 
 def notice_of(event: Event, identity: str, now: float) -> Notice | None:
@@ -124,25 +129,14 @@ def delay(attempt: int, chance: float, asked: float | None = None) -> float:
 
 def as_kept(notice: Notice) -> dict[str, object]:
     """A notice as the state store keeps it until it is sent."""
-    kept = {name: getattr(notice, name) for name in ("id", "account", "text", "at", "days", "ends_at")}
-    return {**kept, "kind": str(notice.kind)}
+    return {**asdict(notice), "kind": str(notice.kind)}
 
 
 def read_notice(kept: object) -> Notice | None:
     """What `as_kept` made; anything else is None."""
-    if not isinstance(kept, dict):
-        return None
     try:
-        return Notice(
-            str(kept["id"]),
-            NoticeKind(kept["kind"]),
-            str(kept["account"]),
-            str(kept["text"]),
-            float(kept["at"]),
-            None if kept["days"] is None else int(kept["days"]),
-            None if kept["ends_at"] is None else float(kept["ends_at"]),
-        )
-    except (KeyError, TypeError, ValueError):
+        return _KEPT.validate_python(kept)
+    except ValidationError:
         return None
 
 

@@ -19,7 +19,7 @@ from proxy.observability.delivery import DeliveryFailed
 from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from proxy.events import Event
     from proxy.observability.delivery import NoticeChannel
@@ -127,7 +127,9 @@ class Notifier:
             self._tell(told)
             return
         self._pending[(name, notice.id)] = notice
-        self._spawn(self._deliver(name, notice))
+        task = asyncio.get_running_loop().create_task(self._deliver(name, notice))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, name: str, notice: Notice) -> None:
         outcome, detail = NoticeOutcome.LOST, "It is not configured any longer."
@@ -172,8 +174,3 @@ class Notifier:
             self._unsaved = True
             return False
         return True
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -127,14 +127,10 @@ class Redaction:
         folded = text.casefold()
         for hint in _HINTS:
             if hint in folded:
-                return _mask_shapes(text)
+                for shape, replacement in _SHAPES:
+                    text = shape.sub(replacement, text)
+                return mask_keys(text)
         return text
-
-
-def _mask_shapes(text: str) -> str:
-    for shape, replacement in _SHAPES:
-        text = shape.sub(replacement, text)
-    return mask_keys(text)
 
 
 def _spellings(text: str) -> frozenset[str]:

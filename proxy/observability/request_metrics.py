@@ -7,9 +7,10 @@ Code that serves requests of one kind keeps its `RequestNumbers`, and a request 
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from copy import copy
 from dataclasses import dataclass
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,8 +31,6 @@ from proxy.regions import REGION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-
-    from prometheus_client.metrics_core import Metric
 
     from proxy.events import RequestFinished
     from proxy.observability.exposition import ExpositionFormat
@@ -346,18 +345,11 @@ class RequestMetrics:
     def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
         return present(self._buckets_elsewhere[instrument.name])
 
-    def _every(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        """Every series that is there now, with its cells; also of other processes, and of accounts that are gone."""
-        for cells in (self._numbers, self._elsewhere):
-            yield from present(cells)
-
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
         """Every series with its cells, as the console shows them. Several processes may have one of the same labels."""
         self.look(CONSOLE_AGE)
-        return self._of_those_here()
-
-    def _of_those_here(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        return ((labels, numbers) for labels, numbers in self._every() if labels.account not in self._gone)
+        every = chain(present(self._numbers), present(self._elsewhere))
+        return ((labels, numbers) for labels, numbers in every if labels.account not in self._gone)
 
     @property
     def shared(self) -> bool:
@@ -399,19 +391,15 @@ class RequestMetrics:
         counts = sums.requests, sums.errors, sums.throttled, sums.refused
         return Totals(*counts, sum(whole.counts), whole.total)
 
-    def families(self) -> Iterator[Metric]:
-        """The counter and the gauges; the histograms stand among the others' in a scrape."""
-        deque(self._count(), maxlen=0)
-        yield self._table.family()
-        yield from self._few()
-
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
-        """The text of the counter and the gauges, as a scraper gets it, in small pieces."""
+        """The counter and the gauge as a scraper gets them, in small pieces; the histograms stand among the others'."""
         for _ in self._count():
             yield b""
         yield form.text_of(REQUESTS.family())
         yield from self._table.lines()
-        yield form.text_of(*self._few())
+        in_flight = IN_FLIGHT.family()
+        in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
+        yield form.text_of(in_flight)
 
     def _count(self) -> Iterator[None]:
         """Puts into the table what has changed: of other processes what they told, here whatever is another number.
@@ -427,11 +415,6 @@ class RequestMetrics:
                 self._shown[labels] = count
                 self._table.put(*labels[:-1], str(labels.status), value=count)
             yield
-
-    def _few(self) -> Iterator[Metric]:
-        in_flight = IN_FLIGHT.family()
-        in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
-        yield in_flight
 
 
 # --- The values of labels that are known before anything happens, so that their series begin at zero -----

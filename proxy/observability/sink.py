@@ -112,13 +112,10 @@ class Sink:
         with self._lock:
             self._awake = True
             if self._thread is None:
-                self._begin()
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
         self._something.set()
-
-    def _begin(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
-        atexit.register(self.close)
 
     def _run(self) -> None:
         while not self._closing:

@@ -25,6 +25,7 @@ _VERSION = 2
 _READABLE = (1, _VERSION)
 """The versions that can be read. Version 1 says nothing of payment methods."""
 _AGENCY = "agency"
+Known = TypeVar("Known")
 profile_fields = attrgetter(*(field.name for field in fields(Profile)))
 """A profile as a tuple; `dataclasses.astuple` takes ten times as long."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ConflictingAdsAccount, ConflictingScope
 from proxy.routing.operations import AccountRule, Operation, ScopeRule
+from proxy.routing.overrides import PUNCTUATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,8 +116,7 @@ def takes_default_scope(operation: Operation | None, *, ads_account: bool, names
 # --- Headers and parameters that name an account --------------------------------------------------------------
 
 _ALIKE = re.compile(rb"accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid")
-_PUNCTUATION = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
-_PUNCTUATION_IN_LINES = bytes(byte for byte in _PUNCTUATION if byte != 10)
+_PUNCTUATION_IN_LINES = bytes(byte for byte in PUNCTUATION if byte != 10)
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_BYTES = 128
 """The most bytes of a remembered name: with the number above they bound what a stranger's names make the process
@@ -147,7 +147,7 @@ def parse_parameters(text: str) -> tuple[AccountParameter, ...]:
 
 def _plain(name: bytes) -> bytes:
     """A name without case, punctuation and bytes beyond ASCII: what the most lenient reader could make of it."""
-    return name.lower().translate(None, _PUNCTUATION)
+    return name.lower().translate(None, PUNCTUATION)
 
 
 PUBLISHED_PARAMETERS = parse_parameters(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.events import RefusalCause
+from proxy.tokens.token_refusals import FOREIGN_SCOPE, NO_SCOPE
 
 if TYPE_CHECKING:
     from proxy.routing.route import Route
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 EXPLAINED = frozenset((400, 401, 403))
 """The statuses of answers that are looked into."""
 _RIGHTS = (401, 403)
-_NO_SCOPE = b"scope header is missing"
-_FOREIGN_SCOPE = (b"no matching advertiser found for scope", b"not authorized to access scope")
 _BY_TEXT: tuple[tuple[int, bytes, RefusalCause, str], ...] = (
     (
         401,
@@ -80,7 +79,7 @@ class Explanation:
 
 def explain(refusal: AmazonRefusal, directory: Directory) -> Explanation | None:
     """None where nothing is known."""
-    if refusal.status == 401 and _NO_SCOPE in refusal.text:
+    if refusal.status == 401 and NO_SCOPE in refusal.text:
         return Explanation(
             RefusalCause.SCOPE_MISSING,
             "The request has no profile, and this operation needs one: send "
@@ -124,7 +123,7 @@ def _elsewhere(what: str, owners: tuple[tuple[str, str], ...], route: Route) -> 
 
 def _explain_rights(refusal: AmazonRefusal) -> Explanation | None:
     """It is this login's, as far as is known, and Amazon says that it is not."""
-    if refusal.status != 401 or not any(words in refusal.text for words in _FOREIGN_SCOPE):
+    if refusal.status != 401 or not any(words in refusal.text for words in FOREIGN_SCOPE):
         return None
     return Explanation(
         RefusalCause.NO_RIGHTS,

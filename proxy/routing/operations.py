@@ -206,7 +206,8 @@ PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpat
 DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
 """The operations that Amazon calls deprecated, or whose end it has announced."""
 
-_READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""By which nothing is asked to change (RFC 9110, 9.2.1)."""
 
 
 def is_read(method: bytes, operation: Operation | None) -> bool:
@@ -215,7 +216,7 @@ def is_read(method: bytes, operation: Operation | None) -> bool:
     `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
     as a write.
     """
-    return method in _READ_METHODS or (operation is not None and operation.effect is Effect.READ)
+    return method in SAFE_METHODS or (operation is not None and operation.effect is Effect.READ)
 
 
 # --- Families of operations ------------------------------------------------------------------------------
@@ -265,7 +266,6 @@ def _unknown(method: bytes, segments: tuple[bytes, ...]) -> str:
 
 _METHOD = re.compile(r"GET|PUT|POST|DELETE|PATCH")
 _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[A-Za-z0-9_-]+\}))+/?")
-_ACCOUNT_HEADERS = ("Amazon-Ads-AccountId", "Amazon-Ads-Account-ID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +335,7 @@ def _unsaid(amendment: Amendment) -> Operation:
 
 def _mended(row: Operation, amendment: Amendment) -> Operation:
     account = amendment.account or row.account
-    header = amendment.account_header or row.account_header or _ACCOUNT_HEADERS[0]
+    header = amendment.account_header or row.account_header or "Amazon-Ads-AccountId"
     return replace(
         row,
         name=amendment.name or row.name,
@@ -351,10 +351,6 @@ def _wrong_by_itself(amendment: Amendment) -> Iterator[tuple[str, str]]:
         yield "method", "must be GET, PUT, POST, DELETE or PATCH"
     if not _TEMPLATE.fullmatch(amendment.path):
         yield "path", "must be a path such as /sp/campaigns/{campaignId}, without query, `//` and percent signs"
-    if amendment.scope is ScopeRule.UNKNOWN:
-        yield "scope", "must be required, optional or never"
-    if amendment.account_header is not None and amendment.account_header not in _ACCOUNT_HEADERS:
-        yield "account_header", f"must be {' or '.join(_ACCOUNT_HEADERS)}"
     said = (amendment.scope, amendment.account, amendment.account_header, amendment.effect, amendment.name)
     if all(each is None for each in said):
         yield "path", "has no property; set scope, account_id, account_header, effect or name"

@@ -13,15 +13,3 @@ from proxy.simulator.limits import Limit
 from proxy.simulator.server import Simulator, run
 from proxy.simulator.settings import DEFAULT_PORTS, PortPlan, SimulatorSettings
 from proxy.simulator.state import SimulatorState
-
-__all__ = [
-    "DEFAULT_PORTS",
-    "Fault",
-    "Limit",
-    "Match",
-    "PortPlan",
-    "Simulator",
-    "SimulatorSettings",
-    "SimulatorState",
-    "run",
-]

@@ -13,17 +13,14 @@ from proxy.http1.body_copy import MAX_READ, readable
 if TYPE_CHECKING:
     from proxy.http1.message import Response
 
-_ABOUT_SCOPE = (
-    b"no matching advertiser found for scope",
-    b"scope header is missing",
-    b"not authorized to access scope",
-)
+NO_SCOPE = b"scope header is missing"
+FOREIGN_SCOPE = (b"no matching advertiser found for scope", b"not authorized to access scope")
 """Rights or consent are wanting: another token would change nothing (docs/development/amazon.md, Unauthorized)."""
 
 
 def is_about_scope(text: bytes) -> bool:
     """Whether the body of a 401, in lower case, tells that it is not about the token."""
-    return any(words in text for words in _ABOUT_SCOPE)
+    return any(words in text for words in (NO_SCOPE, *FOREIGN_SCOPE))
 
 
 _MCP_REFUSALS = (b"no authorization", b"client initialization failed")

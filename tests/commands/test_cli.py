@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from proxy import __version__, advice
 from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
-from proxy.commands.demo_folder import DemoFolder, DemoSecrets, configuration
+from proxy.commands.demo_folder import DemoFolder, configuration
 from proxy.commands.entry import ServeRequest
 from proxy.commands.healthcheck import check_health, healthcheck
 from proxy.config import DEFAULT_ADMIN, Address, Config, TlsSection, load
@@ -404,7 +404,7 @@ def demo_config(folder: Path, environ: Mapping[str, str], addresses: Mapping[str
     """The configuration of a demo whose simulator is said to listen."""
     variables = {**demo_environment(environ), **addresses}
     path = folder / "proxy.yaml"
-    path.write_text(configuration(SIMULATOR, DemoSecrets("Atzr|second", "adsproxy_agent"), variables), encoding="utf-8")
+    path.write_text(configuration(SIMULATOR, "Atzr|second", "adsproxy_agent", variables), encoding="utf-8")
     return load(path, variables)
 
 

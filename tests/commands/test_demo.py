@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.commands.audit import AuditChain, verify
+from proxy.commands.audit import verify
 from tests.support.patience import PATIENCE
 from tests.support.processes import until
 from tests.support.ready_program import ready
@@ -115,7 +115,7 @@ async def test_the_demo_shows_the_product(tmp_path: Path) -> None:
         answer, body = await ask(invitation[0].decode())
         assert (answer.status, b"globex" in body) == (200, True)
         audit = Path(path[1].decode()).with_name("audit.jsonl")
-        assert verify(AuditChain((audit,))) == 0
+        assert verify((audit,)) == 0
         days = {json.loads(line)["@timestamp"][:10] for line in audit.read_text().splitlines()}
         assert len(days) >= 7
     assert not audit.parent.exists()

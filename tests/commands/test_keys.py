@@ -12,7 +12,6 @@ import yaml
 
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.keys import (
-    KeyExpiry,
     KeyTerms,
     new_key,
     print_expiry,
@@ -77,41 +76,41 @@ def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("asked", "expires"),
     [
-        (KeyExpiry("reporting", "abab", "2026-12-01"), ["2026-12-01", None]),
-        (KeyExpiry("reporting", "old pod", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", None]),
-        (KeyExpiry("reporting", "acac"), ["2027-01-31", "2026-11-25T12:00:00Z"]),
-        (KeyExpiry("free"), ["2026-11-25T12:00:00Z"]),
+        (("reporting", "abab", "2026-12-01"), ["2026-12-01", None]),
+        (("reporting", "old pod", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", None]),
+        (("reporting", "acac"), ["2027-01-31", "2026-11-25T12:00:00Z"]),
+        (("free",), ["2026-11-25T12:00:00Z"]),
     ],
 )
 def test_what_to_write_to_end_a_key_is_printed(
-    configured: Config, capsys: pytest.CaptureFixture[str], asked: KeyExpiry, expires: list[str | None]
+    configured: Config, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], expires: list[str | None]
 ) -> None:
-    """The text can be pasted below `clients:`, with the client's other keys as they are."""
-    assert print_expiry(configured, asked, NOW) == 0
+    """It can be pasted below `clients:`, with the client's other keys as they are."""
+    assert print_expiry(configured, NOW, *asked) == 0
     printed = capsys.readouterr()
     _, entry = yaml.load("clients:\n  - name: other\n" + printed.out, yaml.BaseLoader)["clients"]
-    assert entry["name"] == asked.client
+    assert entry["name"] == asked[0]
     assert [key.get("expires") for key in entry["keys"]] == expires
-    before = next(client for client in configured.clients if client.name == asked.client).all_keys
+    before = next(client for client in configured.clients if client.name == asked[0]).all_keys
     assert [(key["sha256"], key.get("note")) for key in entry["keys"]] == [(key.sha256, key.note) for key in before]
     assert "Nothing was changed" in printed.err
-    assert ("has no other valid key" in printed.err) is (asked.client == "free")
+    assert ("has no other valid key" in printed.err) is (asked[0] == "free")
 
 
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        (KeyExpiry("reportin"), "keys expire: unknown client; did you mean 'reporting'?"),
-        (KeyExpiry("reporting"), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
-        (KeyExpiry("reporting", "a"), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
-        (KeyExpiry("reporting", "cdcd"), "keys expire: unknown KEY; the keys are: abababababab, acacacacacac"),
-        (KeyExpiry("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
+        (("reportin",), "keys expire: unknown client; did you mean 'reporting'?"),
+        (("reporting",), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
+        (("reporting", "a"), "keys expire: several keys match KEY; the keys are: abababababab, acacacacacac"),
+        (("reporting", "cdcd"), "keys expire: unknown KEY; the keys are: abababababab, acacacacacac"),
+        (("free", "", "tomorrow"), "--on is neither a day, such as 2027-01-31"),
     ],
 )
-def test_what_cannot_be_ended_is_told(configured: Config, asked: KeyExpiry, problem: str) -> None:
+def test_what_cannot_be_ended_is_told(configured: Config, asked: tuple[str, ...], problem: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ConfigurationError) as caught:
-        print_expiry(configured, asked, NOW)
+        print_expiry(configured, NOW, *asked)
     (told,) = caught.value.problems
     assert told.startswith(problem)
 

@@ -17,7 +17,6 @@ import pytest
 from proxy.commands.logs import (
     LogFilter,
     StatusRange,
-    parse_all,
     parse_day,
     parse_statuses,
     print_logs,
@@ -307,8 +306,3 @@ def test_a_request_without_a_duration_shows_none() -> None:
     """`log.access_fields` may leave it out."""
     shown = show({key: value for key, value in LINE.items() if key != "duration_ms"}).plain
     assert " ms" not in shown
-
-
-def test_several_ranges_of_statuses_are_read_in_order() -> None:
-    """The ranges are read as given on the command line."""
-    assert parse_all(["404", "5xx"]) == (parse_statuses("404"), parse_statuses("5xx"))

@@ -102,10 +102,10 @@ async def test_the_outcome_of_a_write_is_told(running: Running, name: str) -> No
         assert line.get("items") == ({"succeeded": 1, "failed": 1} if outcome == "partial" else None)
 
 
-def outcomes(bench: ProxyBench) -> dict[str, float]:
+def outcomes(bench: ProxyBench) -> dict[str, int]:
     """The metric, by outcome."""
-    family = next(each for each in bench.metrics.collect() if each.name == "ads_proxy_write_outcomes")
-    return {sample.labels["outcome"]: sample.value for sample in family.samples if sample.value}
+    counted = bench.metrics.counted("write_outcomes_total")
+    return {outcome: count for (_, _, outcome), count in counted.items() if count}
 
 
 def lines(bench: ProxyBench) -> list[dict[str, Any]]:

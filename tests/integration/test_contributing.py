@@ -19,7 +19,7 @@ from tests.support.programs import ROOT
 pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs linters on another checkout
 
 SIZES = {
-    "To add a configuration key": (2, 4),
+    "To add a configuration key": (2, 3),
     "To add a metric": (2, 3),
     "To add a header that the proxy sends to Amazon": (1, 1),
     "To add a command": (1, 12),

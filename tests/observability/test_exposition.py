@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from prometheus_client import exposition as library
+from prometheus_client import parser as library_parser
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics_library
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.registry import Collector
 
 from proxy import events
 from proxy.observability.exposition import form_of, prefers_openmetrics
@@ -82,18 +86,53 @@ def of_the_program(text: bytes) -> list[bytes]:
     return [line for line in text.splitlines(keepends=True) if b"process_" not in line]
 
 
+class Read(Collector):
+    """What the library reads in a text."""
+
+    def __init__(self, text: bytes, parse: Callable[[str], Iterable[Metric]]) -> None:
+        self._families = [*parse(text.decode())]
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
 @pytest.mark.parametrize(
-    ("accept", "write"),
-    [("", library.generate_latest), ("application/openmetrics-text", openmetrics_library.generate_latest)],
+    ("accept", "parse", "write"),
+    [
+        ("", library_parser.text_string_to_metric_families, library.generate_latest),
+        (
+            "application/openmetrics-text",
+            openmetrics_parser.text_string_to_metric_families,
+            openmetrics_library.generate_latest,
+        ),
+    ],
 )
-def test_the_text_is_the_librarys_byte_for_byte(accept: str, write: Callable[[Metrics], bytes]) -> None:
-    """Whatever was kept of an earlier scrape, and whatever changed since: prometheus-client writes the same."""
+def test_the_text_is_the_librarys_byte_for_byte(
+    accept: str, parse: Callable[[str], Iterable[Metric]], write: Callable[[Collector], bytes]
+) -> None:
+    """What prometheus-client reads in a scrape, it writes as it was, whatever was kept of an earlier scrape."""
     metrics = busy()
     for _ in range(2):
-        assert of_the_program(scraped(metrics, accept)) == of_the_program(write(metrics))
-        metrics.observe(events.TokenRefreshed("acct-9", 2, 7.0, 1_790_000_001.0, events.RefreshCause.AHEAD))
-        metrics.observe(events.CredentialStateChanged("acct-60", "pending", "valid"))
-        metrics.accounts([*(f"acct-{number}" for number in range(40, 80)), "acct-1"])
+        text = scraped(metrics, accept)
+        assert write(Read(text, parse)) == text
+        change(metrics)
+
+
+def test_no_text_of_an_earlier_scrape_is_kept_too_long() -> None:
+    """A scrape says the same, whether or not others came before the last changes."""
+    scraped_often, scraped_once = busy(), busy()
+    for _ in range(2):
+        scraped(scraped_often)
+        change(scraped_often)
+        change(scraped_once)
+    assert of_the_program(scraped(scraped_often)) == of_the_program(scraped(scraped_once))
+
+
+def change(metrics: Metrics) -> None:
+    """Some series are gone, some new, and some other."""
+    metrics.accounts([*(f"acct-{number}" for number in range(40, 80)), "acct-1"])
+    metrics.observe(events.TokenRefreshed("acct-50", 2, 7.0, 1_790_000_001.0, events.RefreshCause.AHEAD))
+    metrics.observe(events.CredentialStateChanged("acct-60", "pending", "valid"))
 
 
 def test_a_scrape_that_is_under_way_survives_what_changes() -> None:

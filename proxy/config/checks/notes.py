@@ -33,18 +33,10 @@ def _notes(config: Config) -> Iterator[str]:
         yield f"{config.listen} can be reached from other machines, and needs no key. Add clients with keys."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
-    if config.invites.url and urlsplit(config.invites.url).scheme == "http":
-        host = urlsplit(config.invites.url).hostname or ""
-        if not Address(host, 0).is_loopback:
-            yield "invites.url is plain HTTP: links that ask for consent cross the network unencrypted."
-    if config.notify.webhook is not None:
-        parts = urlsplit(config.notify.webhook.reveal())
-        if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
-            yield "notify.webhook is plain HTTP: notices cross the network unencrypted."
-    if config.telemetry.otlp is not None:
-        parts = urlsplit(config.telemetry.otlp)
-        if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
-            yield "telemetry.otlp is plain HTTP: paths and names of clients and accounts cross the network unencrypted."
+    webhook = config.notify.webhook.reveal() if config.notify.webhook is not None else ""
+    yield from _plain_http("invites.url", config.invites.url, "links that ask for consent")
+    yield from _plain_http("notify.webhook", webhook, "notices")
+    yield from _plain_http("telemetry.otlp", config.telemetry.otlp, "paths and names of clients and accounts")
     if config.telemetry.trust_traceparent and config.telemetry.otlp is None:
         yield (
             "telemetry.trust_traceparent has no effect without telemetry.otlp: a client's traceparent passes unchanged."
@@ -55,9 +47,14 @@ def _notes(config: Config) -> Iterator[str]:
     yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
         for key in ("api_url", "token_url", "mcp_url"):
-            parts = urlsplit(getattr(region, key))
-            if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
-                yield f"regions.{name}.{key} is plain HTTP: tokens cross the network unencrypted."
+            yield from _plain_http(f"regions.{name}.{key}", getattr(region, key), "tokens")
+
+
+def _plain_http(key: str, url: str | None, what: str) -> Iterator[str]:
+    """What would cross the network for all to read; nothing for an address of this machine."""
+    parts = urlsplit(url or "")
+    if parts.scheme == "http" and not Address(parts.hostname or "", 0).is_loopback:
+        yield f"{key} is plain HTTP: {what} cross the network unencrypted."
 
 
 def _ended_keys(config: Config, now: datetime) -> Iterator[str]:

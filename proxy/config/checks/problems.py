@@ -32,7 +32,8 @@ def explain_refusal(
     refused_keys = {error["loc"][:-1] for error in errors if error["loc"][-1:] == ("[key]",)}
     found: dict[str, None] = {}
     for error in errors:
-        path, is_key = _path(error)
+        is_key = error["loc"][-1:] == ("[key]",)
+        path: Path = error["loc"][:-1] if is_key else error["loc"]
         if not is_key and any(path[: len(key)] == key for key in refused_keys):
             continue
         found[f"{_subject(path)}: {_expectation(error, path)}{_source(path, lines, origins)}"] = None
@@ -46,11 +47,6 @@ def explain_twice(keys: Sequence[TwiceKey]) -> tuple[str, ...]:
         f"in lines {key.first} and {key.second}; keep one"
         for key in keys
     )
-
-
-def _path(error: ErrorDetails) -> tuple[Path, bool]:
-    location = error["loc"]
-    return (location[:-1], True) if location[-1:] == ("[key]",) else (location, False)
 
 
 def _subject(path: Path) -> str:

@@ -6,8 +6,8 @@ everything is reported at once; what is of the wrong shape is skipped here, sinc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
@@ -16,6 +16,7 @@ from proxy.config.model.values import Address, parse_address, parse_flag, parse_
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
+Parsed = TypeVar("Parsed")
 ANONYMOUS = "anonymous"
 """The client's name in metrics and logs if no clients are configured."""
 
@@ -95,14 +96,6 @@ def _client_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, A
     return [(position, entry) for position, entry in enumerate(entries) if isinstance(entry, Mapping)]
 
 
-def _list(value: Any) -> tuple[Any, ...]:
-    """A list, or the text of one; what is of the wrong shape counts as empty here."""
-    try:
-        return parse_list(value)
-    except WrongValue:
-        return ()
-
-
 def _clients(values: Mapping[str, Any]) -> Iterator[str]:
     names: dict[str, int] = {}
     for position, client in _client_entries(values):
@@ -111,7 +104,8 @@ def _clients(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"clients[{position}].name: '{ANONYMOUS}' is the name of clients without a key; take another"
         if isinstance(name, str) and names.setdefault(name, position) != position:
             yield f"clients[{position}].name: is the name of clients[{names[name]}] too; take another"
-        for place, account in enumerate(_list(client.get("accounts"))):
+        accounts: tuple[Any, ...] = _parsed(parse_list, client.get("accounts"), ())
+        for place, account in enumerate(accounts):
             if problem := _unknown_account(account, _mapping(values, "accounts")):
                 yield f"clients[{position}].accounts[{place}]: {problem}"
     yield from _client_keys(values)
@@ -142,23 +136,26 @@ def _digests(path: str, client: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((place, digest.strip()) for place, digest in found if isinstance(digest, str))
 
 
+def _parsed(parse: Callable[[Any], Parsed], value: Any, otherwise: Parsed) -> Parsed:
+    """A value as its check makes it; what the model complains of is something else here."""
+    try:
+        return parse(value)
+    except ValueError:
+        return otherwise
+
+
 def _address(values: Mapping[str, Any], key: str, default: str) -> Address | None:
-    try:
-        return parse_address(default if values.get(key) is None else values[key])
-    except ValueError:
-        return None
-
-
-def _allows_unauthenticated(values: Mapping[str, Any]) -> bool:
-    try:
-        return parse_flag(values.get("allow_unauthenticated") or False)
-    except ValueError:
-        return True
+    return _parsed(parse_address, default if values.get(key) is None else values[key], None)
 
 
 def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
     listen, admin = _address(values, "listen", "127.0.0.1:8080"), _address(values, "admin_listen", "127.0.0.1:8081")
-    if listen and not listen.is_loopback and not values.get("clients") and not _allows_unauthenticated(values):
+    if (
+        listen
+        and not listen.is_loopback
+        and not values.get("clients")
+        and not _parsed(parse_flag, values.get("allow_unauthenticated") or False, True)
+    ):
         yield (
             "listen: can be reached from other machines, which could use your accounts without a key; "
             f"listen on 127.0.0.1:{listen.port}, or add clients with keys (`ads-proxy keys new NAME`), "

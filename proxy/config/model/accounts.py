@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from proxy.config.model.kinds import (
     ClientId,
@@ -14,6 +14,7 @@ from proxy.config.model.kinds import (
     DefaultProfile,
     FilledText,
     HomeRegion,
+    Listed,
     ListenAddress,
     Origin,
     RedirectUri,
@@ -21,7 +22,7 @@ from proxy.config.model.kinds import (
     Title,
 )
 from proxy.config.model.section import NamedSection, Section
-from proxy.config.model.values import parse_address, parse_list
+from proxy.config.model.values import parse_address
 from proxy.secret import Secret
 
 DEFAULT_SCOPES = ("advertising::campaign_management",)
@@ -32,56 +33,29 @@ DEFAULT_REDIRECT_URI = f"http://localhost:{DEFAULT_ADMIN_PORT}/login/callback"
 class Account(NamedSection):
     """One Login with Amazon application and the person who granted it access."""
 
-    client_id: Annotated[ClientId, Field(description="The client id of the Login with Amazon security profile.")]
-    client_secret: Annotated[
-        SecretValues,
-        Field(
-            description="Its client secret. During a change: a list of two, the newer first; the older is tried if "
-            "Amazon does not know the newer yet."
-        ),
-    ]
-    refresh_token: Annotated[
-        SecretValues | None,
-        Field(
-            description="The refresh token; absent: `ads-proxy login` gets one for the state store. During a change: a "
-            "list of two, the newer first; the older is tried if Amazon refuses the newer."
-        ),
-    ] = None
-    region: Annotated[
-        HomeRegion,
-        Field(description="The home region: token endpoint, sign-in page and default API host (na, eu or fe)."),
-    ] = "na"
-    default_profile: Annotated[
-        DefaultProfile,
-        Field(description="The profile for requests without one: `first` (the first listed), an id, or null for none."),
-    ] = None
-    default_ads_account: Annotated[
-        DefaultAdsAccount,
-        Field(
-            description="The `Amazon-Ads-AccountId` for requests without profile and ads account, if the "
-            "operation takes "
-            "one: an id, or null for none."
-        ),
-    ] = None
-    consented_on: Annotated[
-        Day,
-        Field(
-            description="The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; not "
-            "needed after a sign-in through the proxy."
-        ),
-    ] = None
-    scopes: Annotated[
-        tuple[FilledText, ...],
-        BeforeValidator(parse_list),
-        Field(description="The scopes that a sign-in asks for.", min_length=1),
-    ] = DEFAULT_SCOPES
-    redirect_uri: Annotated[
-        RedirectUri,
-        Field(
-            description="Where Amazon sends the browser after the sign-in; the security profile must list it. "
-            "Its port is that of `admin_listen` unless it is set."
-        ),
-    ] = DEFAULT_REDIRECT_URI
+    client_id: ClientId
+    """The client id of the Login with Amazon security profile."""
+    client_secret: SecretValues
+    """Its client secret. During a change: a list of two, the newer first; the older is tried if Amazon does not know
+    the newer yet."""
+    refresh_token: SecretValues | None = None
+    """The refresh token; absent: `ads-proxy login` gets one for the state store. During a change: a list of two, the
+    newer first; the older is tried if Amazon refuses the newer."""
+    region: HomeRegion = "na"
+    """The home region: token endpoint, sign-in page and default API host (na, eu or fe)."""
+    default_profile: DefaultProfile = None
+    """The profile for requests without one: `first` (the first listed), an id, or null for none."""
+    default_ads_account: DefaultAdsAccount = None
+    """The `Amazon-Ads-AccountId` for requests without profile and ads account, if the operation takes one: an id, or
+    null for none."""
+    consented_on: Day = None
+    """The day of the advertiser's consent to the configured refresh token, such as 2026-07-01; not needed after a
+    sign-in through the proxy."""
+    scopes: Listed[FilledText] = Field(DEFAULT_SCOPES, min_length=1)
+    """The scopes that a sign-in asks for."""
+    redirect_uri: RedirectUri = DEFAULT_REDIRECT_URI
+    """Where Amazon sends the browser after the sign-in; the security profile must list it. Its port is that of
+    `admin_listen` unless it is set."""
 
     @property
     def secrets(self) -> tuple[Secret, Secret | None]:
@@ -114,20 +88,11 @@ def fill_in_redirects(values: Mapping[str, Any], admin_listen: Any) -> None:
 class InvitesSection(Section):
     """Links that ask an advertiser for consent, and their address."""
 
-    listen: Annotated[
-        ListenAddress | None,
-        Field(
-            description="A listener for invited advertisers alone. Absent: links lead below `/invite/` of "
-            "`admin_listen`, if `url` is set."
-        ),
-    ] = None
-    url: Annotated[
-        Origin | None,
-        Field(
-            description="Its public address, such as https://consent.example.com. The application's "
-            "security profile must list `URL/invite/callback` among its return URLs. Absent: no invitations."
-        ),
-    ] = None
-    sender: Annotated[
-        Title | None, Field(description="The name of the sender on the page. Default: the host of `url`.")
-    ] = None
+    listen: ListenAddress | None = None
+    """A listener for invited advertisers alone. Absent: links lead below `/invite/` of `admin_listen`, if `url` is
+    set."""
+    url: Origin | None = None
+    """Its public address, such as https://consent.example.com. The application's security profile must list
+    `URL/invite/callback` among its return URLs. Absent: no invitations."""
+    sender: Title | None = None
+    """The name of the sender on the page. Default: the host of `url`."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationInfo
 
@@ -172,24 +172,26 @@ def read_outbound_proxy(value: Any, info: ValidationInfo) -> Secret | None:
     if value is None or value == "":
         return None
     secret = read_secret(value, info)
-    try:
-        parts = urlsplit(secret.reveal())
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme != "http" or not parts.hostname or not port or parts.path not in ("", "/") or parts.query:
+    parts = _split_url(secret)
+    if parts.scheme != "http" or not parts.hostname or not parts.port or parts.path not in ("", "/") or parts.query:
         raise WrongValue(Expected.OUTBOUND_PROXY)
     return secret
+
+
+def _split_url(secret: Secret) -> SplitResult:
+    """The parts of an address; empty ones of what is none."""
+    try:
+        parts = urlsplit(secret.reveal())
+        _ = parts.port  # raises for one that is no number
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def read_webhook_url(value: Any, info: ValidationInfo) -> Secret:
     """`http(s)://HOST/...`; a secret, for the sake of what its path or query holds."""
     secret = read_secret(value, info)
-    try:
-        parts = urlsplit(secret.reveal())
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
+    parts = _split_url(secret)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WrongValue(Expected.HTTP_ADDRESS)
     if "@" in parts.netloc:

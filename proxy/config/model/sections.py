@@ -20,6 +20,7 @@ from proxy.config.model.clients import Client
 from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.config.model.kinds import (
     AccessField,
+    AnyCase,
     Count,
     FilePath,
     FilePattern,
@@ -27,10 +28,12 @@ from proxy.config.model.kinds import (
     Flag,
     HostName,
     KeyValue,
+    Listed,
     ListenAddress,
     MemberName,
     Method,
     Name,
+    Named,
     Origin,
     OutboundProxy,
     ProfileId,
@@ -47,7 +50,7 @@ from proxy.config.model.kinds import (
 from proxy.config.model.redis_address import parse_redis_address
 from proxy.config.model.reports import ReportsSection
 from proxy.config.model.section import NamedSection, Section
-from proxy.config.model.values import Address, lower_case, parse_list, parse_mapping
+from proxy.config.model.values import Address, parse_list
 from proxy.regions import AMAZON_REGIONS
 from proxy.secret import Secret
 
@@ -57,21 +60,12 @@ from proxy.secret import Secret
 class NotifySection(Section):
     """Where to send notices that a sign-in is needed or a consent expires."""
 
-    webhook: Annotated[
-        WebhookUrl | None,
-        Field(
-            description="The address for notices, sent as JSON by POST; a secret, as it often holds one. Absent: none."
-        ),
-    ] = None
-    secret: Annotated[
-        KeyValue | None,
-        Field(description="The key that signs notices (HMAC-SHA256), 16 bytes or more. Absent: unsigned."),
-    ] = None
-    command: Annotated[
-        tuple[FilledText, ...],
-        BeforeValidator(parse_list),
-        Field(description="A program and its arguments; it gets each notice on its standard input."),
-    ] = ()
+    webhook: WebhookUrl | None = None
+    """The address for notices, sent as JSON by POST; a secret, as it often holds one. Absent: none."""
+    secret: KeyValue | None = None
+    """The key that signs notices (HMAC-SHA256), 16 bytes or more. Absent: unsigned."""
+    command: Listed[FilledText] = ()
+    """A program and its arguments; it gets each notice on its standard input."""
 
 
 # --- The configuration's `state` -------------------------------------------------------------------------
@@ -88,39 +82,19 @@ class StateKind(StrEnum):
 class StateSection(Section):
     """The store of refresh tokens, and of what the replicas of a fleet share."""
 
-    url: Annotated[
-        StateUrl,
-        Field(
-            description="`memory:`, `file:DIR`, or for a fleet `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` "
-            "for TLS, `redis+sentinel://`, which may be a reference to a secret. Default: `file:` in "
-            "`$XDG_STATE_HOME/ads-proxy` or `~/.local/state/ads-proxy`, and `memory:` for a user without a home."
-        ),
-    ] = "memory:"
-    key: Annotated[
-        StateKeys,
-        Field(
-            description="The key that encrypts the state, 16 bytes or more; of a list, the first encrypts and "
-            "all decrypt. "
-            "Absent: the proxy makes a key file in the directory; required with Redis."
-        ),
-    ] = None
-    spill: Annotated[
-        Spill,
-        Field(
-            description="With Redis: the directory for encrypted copies of refresh tokens that the store could not "
-            "save; `off` for none. Default: `ads-proxy-spill` next to the default of `url`, and "
-            "`/var/lib/ads-proxy/spill` for a user without a home."
-        ),
-    ] = None
-    max_connections: Annotated[
-        Count,
-        Field(
-            ge=4,
-            le=1024,
-            description="Connections to Redis, for each replica with all its workers; one that is idle for a minute "
-            "is closed.",
-        ),
-    ] = 16
+    url: StateUrl = "memory:"
+    """`memory:`, `file:DIR`, or for a fleet `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` for TLS,
+    `redis+sentinel://`, which may be a reference to a secret. Default: `file:` in `$XDG_STATE_HOME/ads-proxy` or
+    `~/.local/state/ads-proxy`, and `memory:` for a user without a home."""
+    key: StateKeys = None
+    """The key that encrypts the state, 16 bytes or more; of a list, the first encrypts and all decrypt. Absent: the
+    proxy makes a key file in the directory; required with Redis."""
+    spill: Spill = None
+    """With Redis: the directory for encrypted copies of refresh tokens that the store could not save; `off` for none.
+    Default: `ads-proxy-spill` next to the default of `url`, and `/var/lib/ads-proxy/spill` for a user without a
+    home."""
+    max_connections: Count = Field(16, ge=4, le=1024)
+    """Connections to Redis, for each replica with all its workers; one that is idle for a minute is closed."""
 
     @property
     def kind(self) -> StateKind:
@@ -162,250 +136,171 @@ def with_amazon(value: Any) -> Any:
 class Region(Section):
     """Amazon's addresses in one region."""
 
-    api_url: Annotated[Origin, Field(description="The Ads API's host, without a path.")]
-    token_url: Annotated[Url, Field(description="Login with Amazon's token endpoint.")]
-    auth_grant_url: Annotated[Url, Field(description="The sign-in page.")]
-    mcp_url: Annotated[Url, Field(description="The hosted MCP endpoint, for `/mcp` of the proxy.")]
+    api_url: Origin
+    """The Ads API's host, without a path."""
+    token_url: Url
+    """Login with Amazon's token endpoint."""
+    auth_grant_url: Url
+    """The sign-in page."""
+    mcp_url: Url
+    """The hosted MCP endpoint, for `/mcp` of the proxy."""
 
 
 class AdminSection(Section):
     """Who may use the admin listener."""
 
-    key: Annotated[
-        KeyValue | None,
-        Field(description="The key for console, sign-in and `/status`; required beyond loopback."),
-    ] = None
-    open_metrics: Annotated[
-        Flag, Field(description="Whether `/metrics` and the health pages answer without the key.")
-    ] = True
+    key: KeyValue | None = None
+    """The key for console, sign-in and `/status`; required beyond loopback."""
+    open_metrics: Flag = True
+    """Whether `/metrics` and the health pages answer without the key."""
 
 
 class TlsSection(Section):
     """The certificate of the client listener."""
 
-    cert: Annotated[ReadableFile, Field(description="The certificate chain, as a PEM file.")]
-    key: Annotated[SecretFile, Field(description="Its private key, as a PEM file without a passphrase.")]
+    cert: ReadableFile
+    """The certificate chain, as a PEM file."""
+    key: SecretFile
+    """Its private key, as a PEM file without a passphrase."""
 
 
 class RouteConfig(NamedSection):
     """A name for an account, a region and a profile: `/@NAME/...`."""
 
-    account: Annotated[Name, Field(description="The account's name.")]
-    region: Annotated[RegionName | None, Field(description="The region; absent: chosen by the request.")] = None
-    profile: Annotated[ProfileId | None, Field(description="The profile; absent: chosen by the request.")] = None
+    account: Name
+    """The account's name."""
+    region: RegionName | None = None
+    """The region; absent: chosen by the request."""
+    profile: ProfileId | None = None
+    """The profile; absent: chosen by the request."""
 
 
 class OperationConfig(Section):
     """A correction of one row in the table of Amazon's operations, or a new row."""
 
-    method: Annotated[Method, Field(description="The operation's method.")]
-    path: Annotated[FilledText, Field(description="Its path, such as `/sp/campaigns/{campaignId}`.")]
-    scope: Annotated[
-        Literal["required", "optional", "never"] | None,
-        BeforeValidator(lower_case),
-        Field(description="Whether it takes `Amazon-Advertising-API-Scope`; absent: as in the table."),
-    ] = None
-    account_id: Annotated[
-        Literal["required", "optional", "never"] | None,
-        BeforeValidator(lower_case),
-        Field(description="Whether it takes `Amazon-Ads-AccountId`; absent: as in the table."),
-    ] = None
-    account_header: Annotated[
-        Literal["Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"] | None,
-        Field(description="Its spelling of that header; absent: as in the table."),
-    ] = None
-    effect: Annotated[
-        Literal["read", "report", "write"] | None,
-        BeforeValidator(lower_case),
-        Field(description="What it does at Amazon; absent: as in the table."),
-    ] = None
-    name: Annotated[FilledText | None, Field(description="A name of its own; absent: Amazon's.")] = None
+    method: Method
+    """The operation's method."""
+    path: FilledText
+    """Its path, such as `/sp/campaigns/{campaignId}`."""
+    scope: AnyCase[Literal["required", "optional", "never"] | None] = None
+    """Whether it takes `Amazon-Advertising-API-Scope`; absent: as in the table."""
+    account_id: AnyCase[Literal["required", "optional", "never"] | None] = None
+    """Whether it takes `Amazon-Ads-AccountId`; absent: as in the table."""
+    account_header: Literal["Amazon-Ads-AccountId", "Amazon-Ads-Account-ID"] | None = None
+    """Its spelling of that header; absent: as in the table."""
+    effect: AnyCase[Literal["read", "report", "write"] | None] = None
+    """What it does at Amazon; absent: as in the table."""
+    name: FilledText | None = None
+    """A name of its own; absent: Amazon's."""
 
 
 class TokensSection(Section):
     """When access tokens are renewed."""
 
-    refresh_ahead: Annotated[
-        Seconds,
-        Field(
-            ge=0,
-            le=86400,
-            description="How long before expiry a token is renewed; for a short-lived one, a quarter of its life.",
-        ),
-    ] = 300.0
-    request_wait: Annotated[
-        Seconds, Field(ge=0, le=600, description="How long a request waits for a token before a 503.")
-    ] = 10.0
-    probe_interval: Annotated[
-        Seconds,
-        Field(
-            ge=0,
-            le=86400,
-            description="How often each refresh token is tried at least, so that a revocation is known while the "
-            "access token still works. 0: never.",
-        ),
-    ] = 900.0
+    refresh_ahead: Seconds = Field(300.0, ge=0, le=86400)
+    """How long before expiry a token is renewed; for a short-lived one, a quarter of its life."""
+    request_wait: Seconds = Field(10.0, ge=0, le=600)
+    """How long a request waits for a token before a 503."""
+    probe_interval: Seconds = Field(900.0, ge=0, le=86400)
+    """How often each refresh token is tried at least, so that a revocation is known while the access token still works.
+    0: never."""
 
 
 class UpstreamSection(Section):
     """Connections to Amazon."""
 
-    connect_timeout: Annotated[Seconds, Field(gt=0, le=600, description="Time to connect, with TLS.")] = 10.0
-    response_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Time until the head of the response.")] = (
-        60.0
-    )
-    idle_timeout: Annotated[
-        Seconds, Field(gt=0, le=86400, description="Time between bytes of a response body; off for event streams.")
-    ] = 60.0
-    max_connections: Annotated[Count, Field(ge=1, le=65536, description="Connections to one host.")] = 256
-    retry_wait: Annotated[
-        Seconds,
-        Field(
-            ge=0,
-            le=600,
-            description="How long a request may wait for the end of Retry-After; a read also waits after its own "
-            "429 or "
-            "503. Any request may wait 1.25 s before it is sent.",
-        ),
-    ] = 0.0
-    proxy: Annotated[
-        OutboundProxy,
-        Field(description="Outbound proxy, `http://[USER:PASSWORD@]HOST:PORT`, in UTF-8. HTTPS_PROXY has no effect."),
-    ] = None
-    ca_file: Annotated[
-        ReadableFile | None,
-        Field(description="Certificate authorities to trust instead of the system's, as a PEM file."),
-    ] = None
+    connect_timeout: Seconds = Field(10.0, gt=0, le=600)
+    """Time to connect, with TLS."""
+    response_timeout: Seconds = Field(60.0, gt=0, le=3600)
+    """Time until the head of the response."""
+    idle_timeout: Seconds = Field(60.0, gt=0, le=86400)
+    """Time between bytes of a response body; off for event streams."""
+    max_connections: Count = Field(256, ge=1, le=65536)
+    """Connections to one host."""
+    retry_wait: Seconds = Field(0.0, ge=0, le=600)
+    """How long a request may wait for the end of Retry-After; a read also waits after its own 429 or 503. Any request
+    may wait 1.25 s before it is sent."""
+    proxy: OutboundProxy = None
+    """Outbound proxy, `http://[USER:PASSWORD@]HOST:PORT`, in UTF-8. HTTPS_PROXY has no effect."""
+    ca_file: ReadableFile | None = None
+    """Certificate authorities to trust instead of the system's, as a PEM file."""
 
 
 class LimitsSection(Section):
     """Limits for one client."""
 
-    header_timeout: Annotated[
-        Seconds, Field(gt=0, le=3600, description="Time until the whole head of a request has arrived.")
-    ] = 10.0
-    body_timeout: Annotated[Seconds, Field(gt=0, le=3600, description="Time without a byte of a request body.")] = 30.0
-    send_timeout: Annotated[
-        Seconds, Field(gt=0, le=86400, description="Time in which the client accepts no byte of a response.")
-    ] = 60.0
-    min_body_rate: Annotated[
-        Count,
-        Field(
-            ge=0,
-            le=1 << 30,
-            description="The slowest rate, in bytes per second over 10 s, of a request body, and of a client "
-            "that reads "
-            "a response; event streams are exempt. 0: no limit.",
-        ),
-    ] = 1024
-    keepalive_timeout: Annotated[
-        Seconds,
-        Field(ge=0, le=86400, description="How long an idle connection stays open; 0: close after each response."),
-    ] = 75.0
-    max_header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20, description="The size of a request's head.")] = 65536
-    max_header_fields: Annotated[
-        Count, Field(ge=8, le=10000, description="The number of header fields in a request.")
-    ] = 200
-    max_target_bytes: Annotated[Count, Field(ge=64, le=1 << 20, description="The size of a request's target.")] = 8192
-    max_body_bytes: Annotated[
-        Count, Field(ge=0, le=1 << 50, description="The size of a request's body; 0: no limit.")
-    ] = 0
-    replay_bytes: Annotated[
-        Count,
-        Field(
-            ge=0,
-            le=1 << 28,
-            description="Request bodies up to this size are kept for a retry.",
-        ),
-    ] = 262144
-    max_connections: Annotated[Count, Field(ge=1, le=1_000_000, description="Connections of all clients.")] = 10000
-    max_connections_per_address: Annotated[
-        Count, Field(ge=0, le=1_000_000, description="Client connections from one address; 0: no limit.")
-    ] = 0
+    header_timeout: Seconds = Field(10.0, gt=0, le=3600)
+    """Time until the whole head of a request has arrived."""
+    body_timeout: Seconds = Field(30.0, gt=0, le=3600)
+    """Time without a byte of a request body."""
+    send_timeout: Seconds = Field(60.0, gt=0, le=86400)
+    """Time in which the client accepts no byte of a response."""
+    min_body_rate: Count = Field(1024, ge=0, le=1 << 30)
+    """The slowest rate, in bytes per second over 10 s, of a request body, and of a client that reads a response; event
+    streams are exempt. 0: no limit."""
+    keepalive_timeout: Seconds = Field(75.0, ge=0, le=86400)
+    """How long an idle connection stays open; 0: close after each response."""
+    max_header_bytes: Count = Field(65536, ge=1024, le=1 << 20)
+    """The size of a request's head."""
+    max_header_fields: Count = Field(200, ge=8, le=10000)
+    """The number of header fields in a request."""
+    max_target_bytes: Count = Field(8192, ge=64, le=1 << 20)
+    """The size of a request's target."""
+    max_body_bytes: Count = Field(0, ge=0, le=1 << 50)
+    """The size of a request's body; 0: no limit."""
+    replay_bytes: Count = Field(262144, ge=0, le=1 << 28)
+    """Request bodies up to this size are kept for a retry."""
+    max_connections: Count = Field(10000, ge=1, le=1_000_000)
+    """Connections of all clients."""
+    max_connections_per_address: Count = Field(0, ge=0, le=1_000_000)
+    """Client connections from one address; 0: no limit."""
 
 
 class DrainSection(Section):
     """How the program stops."""
 
-    delay: Annotated[
-        Seconds,
-        Field(
-            ge=0,
-            le=3600,
-            description="How long the proxy still accepts requests after the signal, while `/readyz` answers 503.",
-        ),
-    ] = 0.0
-    timeout: Annotated[Seconds, Field(ge=0, le=86400, description="How long requests in flight may still run.")] = 30.0
+    delay: Seconds = Field(0.0, ge=0, le=3600)
+    """How long the proxy still accepts requests after the signal, while `/readyz` answers 503."""
+    timeout: Seconds = Field(30.0, ge=0, le=86400)
+    """How long requests in flight may still run."""
 
 
 class LogSection(Section):
     """What is written to standard output."""
 
-    format: Annotated[
-        Literal["auto", "json", "console"],
-        BeforeValidator(lower_case),
-        Field(description="`json`, `console`, or `auto`: console on a terminal, else JSON."),
-    ] = "auto"
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        BeforeValidator(lower_case),
-        Field(description="The lowest level in the log."),
-    ] = "info"
-    access: Annotated[Flag, Field(description="Whether each request is logged.")] = True
-    access_fields: Annotated[
-        tuple[AccessField, ...] | None,
-        BeforeValidator(parse_list),
-        Field(description="The members of a request's line besides time, level and event; absent: all."),
-    ] = None
+    format: AnyCase[Literal["auto", "json", "console"]] = "auto"
+    """`json`, `console`, or `auto`: console on a terminal, else JSON."""
+    level: AnyCase[Literal["debug", "info", "warning", "error"]] = "info"
+    """The lowest level in the log."""
+    access: Flag = True
+    """Whether each request is logged."""
+    access_fields: Annotated[tuple[AccessField, ...] | None, BeforeValidator(parse_list)] = None
+    """The members of a request's line besides time, level and event; absent: all."""
 
 
 class AuditSection(Section):
     """Who changed what: a stream of its own, apart from the log."""
 
-    file: Annotated[
-        FilePath | None,
-        Field(description="The file it is appended to, in a directory that exists; no link. Absent: none."),
-    ] = None
-    stdout: Annotated[Flag, Field(description="Whether its lines go to standard output, among those of the log.")] = (
-        False
-    )
-    required: Annotated[
-        Flag,
-        Field(
-            description="Whether writes are refused (503) while their records cannot be kept; `false`: they are sent, "
-            "and lost records are counted."
-        ),
-    ] = True
-    objects: Annotated[
-        Flag,
-        Field(
-            description="Whether the record of a write names the objects and the members in its request and response."
-        ),
-    ] = False
-    values: Annotated[
-        tuple[MemberName, ...],
-        BeforeValidator(parse_list),
-        Field(description="Members whose values are recorded too, such as `state` and `budget`; needs `objects`."),
-    ] = ()
+    file: FilePath | None = None
+    """The file it is appended to, in a directory that exists; no link. Absent: none."""
+    stdout: Flag = False
+    """Whether its lines go to standard output, among those of the log."""
+    required: Flag = True
+    """Whether writes are refused (503) while their records cannot be kept; `false`: they are sent, and lost records are
+    counted."""
+    objects: Flag = False
+    """Whether the record of a write names the objects and the members in its request and response."""
+    values: Listed[MemberName] = ()
+    """Members whose values are recorded too, such as `state` and `budget`; needs `objects`."""
 
 
 class TelemetrySection(Section):
     """Traces of requests, for OpenTelemetry; needs the extra `telemetry`."""
 
-    otlp: Annotated[
-        Url | None,
-        Field(
-            description="The whole address for spans (OTLP over HTTP), such as "
-            "http://127.0.0.1:4318/v1/traces. Absent: no traces."
-        ),
-    ] = None
-    trust_traceparent: Annotated[
-        Flag,
-        Field(
-            description="Whether a client's `traceparent` is the parent of the request's span, and the proxy's "
-            "goes to Amazon."
-        ),
-    ] = False
+    otlp: Url | None = None
+    """The whole address for spans (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces. Absent: no traces."""
+    trust_traceparent: Flag = False
+    """Whether a client's `traceparent` is the parent of the request's span, and the proxy's goes to Amazon."""
 
 
 class Config(Section):
@@ -420,77 +315,58 @@ class Config(Section):
     remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
     account_files: SkipJsonSchema[dict[str, tuple[str, ...]]] = Field(default={}, exclude=True)
     refused: SkipJsonSchema[tuple[str, ...]] = Field(default=(), exclude=True)
-    listen: Annotated[ListenAddress, Field(description="The address for clients.")] = Address("127.0.0.1", 8080)
-    admin_listen: Annotated[ListenAddress, Field(description="Metrics, health, console and sign-in.")] = Address(
-        "127.0.0.1", 8081
-    )
-    workers: Annotated[
-        Count,
-        Field(
-            ge=1,
-            le=64,
-            description="Processes that serve `listen`. With more than 1, another process holds tokens and the admin "
-            "listener. Use at most one for each processor.",
-        ),
-    ] = 1
-    allowed_hosts: Annotated[
-        tuple[HostName, ...], BeforeValidator(parse_list), Field(description="Further Host names that clients may use.")
-    ] = ()
-    allow_unauthenticated: Annotated[
-        Flag, Field(description="Must be true to listen beyond loopback with no clients.")
-    ] = False
-    admin: Annotated[AdminSection, Field(description="The admin listener's protection.")] = AdminSection()
-    tls: Annotated[TlsSection | None, Field(description="TLS on the client listener; absent: plain HTTP.")] = None
-    regions: Annotated[
-        dict[RegionName, Region],
-        BeforeValidator(with_amazon),
-        Field(description="Amazon's addresses are built in; override single ones to test.", validate_default=True),
-    ] = {}
-    accounts: Annotated[
-        dict[Name, Account],
-        BeforeValidator(parse_mapping),
-        Field(description="Applications and their credentials, by name."),
-    ] = {}
-    accounts_from: Annotated[
-        tuple[FilePattern, ...],
-        BeforeValidator(parse_list),
-        Field(
-            description="Further files with `accounts:`, such as `accounts.d/*.yaml`, relative to this file. New, "
-            "changed and deleted ones take effect while the program runs."
-        ),
-    ] = ()
-    clients: Annotated[
-        tuple[Client, ...],
-        BeforeValidator(parse_list),
-        Field(description="Clients with keys; none: every client is trusted."),
-    ] = ()
-    routes: Annotated[
-        dict[Name, RouteConfig],
-        BeforeValidator(parse_mapping),
-        Field(description="Names for account, region and profile."),
-    ] = {}
-    operations: Annotated[
-        tuple[OperationConfig, ...],
-        BeforeValidator(parse_list),
-        Field(description="Rows that correct the table of Amazon's operations, or add to it."),
-    ] = ()
-    state: Annotated[StateSection, Field(description="Where refresh tokens are kept.")] = StateSection()
-    tokens: Annotated[TokensSection, Field(description="When tokens are renewed.")] = TokensSection()
-    upstream: Annotated[UpstreamSection, Field(description="Connections to Amazon.")] = UpstreamSection()
-    limits: Annotated[LimitsSection, Field(description="Limits for one client.")] = LimitsSection()
-    drain: Annotated[DrainSection, Field(description="How the program stops.")] = DrainSection()
-    rewrite_locations: Annotated[
-        Flag, Field(description="Whether a `location` at the API host is rewritten to lead through the proxy.")
-    ] = True
-    invites: Annotated[InvitesSection, Field(description="Invitations to consent.")] = InvitesSection()
-    notify: Annotated[NotifySection, Field(description="Notices to people.")] = NotifySection()
-    log: Annotated[LogSection, Field(description="Logging.")] = LogSection()
-    audit: Annotated[AuditSection, Field(description="The audit stream.")] = AuditSection()
-    telemetry: Annotated[TelemetrySection, Field(description="Traces.")] = TelemetrySection()
-    reports: Annotated[
-        ReportsSection | None,
-        Field(description="Shared orders, and named reports; absent: requests for reports pass like all others."),
-    ] = None
+    listen: ListenAddress = Address("127.0.0.1", 8080)
+    """The address for clients."""
+    admin_listen: ListenAddress = Address("127.0.0.1", 8081)
+    """Metrics, health, console and sign-in."""
+    workers: Count = Field(1, ge=1, le=64)
+    """Processes that serve `listen`. With more than 1, another process holds tokens and the admin listener. Use at most
+    one for each processor."""
+    allowed_hosts: Listed[HostName] = ()
+    """Further Host names that clients may use."""
+    allow_unauthenticated: Flag = False
+    """Must be true to listen beyond loopback with no clients."""
+    admin: AdminSection = AdminSection()
+    """The admin listener's protection."""
+    tls: TlsSection | None = None
+    """TLS on the client listener; absent: plain HTTP."""
+    regions: Annotated[dict[RegionName, Region], BeforeValidator(with_amazon)] = Field({}, validate_default=True)
+    """Amazon's addresses are built in; override single ones to test."""
+    accounts: Named[Account] = {}
+    """Applications and their credentials, by name."""
+    accounts_from: Listed[FilePattern] = ()
+    """Further files with `accounts:`, such as `accounts.d/*.yaml`, relative to this file. New, changed and deleted ones
+    take effect while the program runs."""
+    clients: Listed[Client] = ()
+    """Clients with keys; none: every client is trusted."""
+    routes: Named[RouteConfig] = {}
+    """Names for account, region and profile."""
+    operations: Listed[OperationConfig] = ()
+    """Rows that correct the table of Amazon's operations, or add to it."""
+    state: StateSection = StateSection()
+    """Where refresh tokens are kept."""
+    tokens: TokensSection = TokensSection()
+    """When tokens are renewed."""
+    upstream: UpstreamSection = UpstreamSection()
+    """Connections to Amazon."""
+    limits: LimitsSection = LimitsSection()
+    """Limits for one client."""
+    drain: DrainSection = DrainSection()
+    """How the program stops."""
+    rewrite_locations: Flag = True
+    """Whether a `location` at the API host is rewritten to lead through the proxy."""
+    invites: InvitesSection = InvitesSection()
+    """Invitations to consent."""
+    notify: NotifySection = NotifySection()
+    """Notices to people."""
+    log: LogSection = LogSection()
+    """Logging."""
+    audit: AuditSection = AuditSection()
+    """The audit stream."""
+    telemetry: TelemetrySection = TelemetrySection()
+    """Traces."""
+    reports: ReportsSection | None = None
+    """Shared orders, and named reports; absent: requests for reports pass like all others."""
 
     @field_validator("sources", "remarks", "account_files", "refused", mode="before")
     @classmethod
@@ -498,14 +374,6 @@ class Config(Section):
         if info.context is not None:
             raise WrongValue(Expected.UNKNOWN_KEY)
         return value
-
-    @field_validator("accounts", "routes")
-    @classmethod
-    def _named(cls, entries: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: entry if entry.name == name else entry.model_copy(update={"name": name})
-            for name, entry in entries.items()
-        }
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""

@@ -26,6 +26,7 @@ _PLACEHOLDER = re.compile(
     r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|\[.*\]|change[-_ ]?me|your[-_ ].*|\.{3,}|replace[-_ ].*", re.IGNORECASE
 )
 _EXACT_PATH = re.compile(r"(?:/|(?:/(?![.])[!$&'()+,.0-9:=@A-Z_a-z~-]+(?<![.]))+/?)")
+_ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _DAY_LENGTH = len("2027-01-31")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -102,9 +103,22 @@ def parse_host_name(value: Any) -> str:
     return bare
 
 
+def _fit(value: object, pattern: str | re.Pattern[str], expected: Expected) -> str:
+    """A text that fits a pattern as a whole."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise WrongValue(expected)
+    return value
+
+
+def _stripped(value: object) -> object:
+    """A text without white space around it; YAML may give an id as a number."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value.strip() if isinstance(value, str) else value
+
+
 def parse_region(value: Any) -> str:
     """One of Amazon's three, in any case."""
-    text = value.strip().lower() if isinstance(value, str) else value
+    text = lower_case(value)
     if text not in REGION_NAMES:
         raise WrongValue(Expected.REGION)
     return str(text)
@@ -126,18 +140,12 @@ def parse_text(value: Any) -> str:
 
 def parse_name(value: Any) -> str:
     """The name of a client, an account or a route."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not NAME.fullmatch(text):
-        raise WrongValue(Expected.NAME)
-    return text
+    return _fit(value if isinstance(value, str) else _stripped(value), NAME, Expected.NAME)
 
 
 def parse_profile_id(value: Any) -> str:
     """Digits; YAML may give them as a number."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,20}", text.strip()):
-        raise WrongValue(Expected.PROFILE_ID)
-    return text.strip()
+    return _fit(_stripped(value), r"[0-9]{1,20}", Expected.PROFILE_ID)
 
 
 def parse_default_profile(value: Any) -> str | None:
@@ -156,10 +164,7 @@ def parse_default_ads_account(value: Any) -> str | None:
     """What `Amazon-Ads-AccountId` takes, or nothing; YAML may give a DSP advertiser's id as a number."""
     if value is None or value == "":
         return None
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text.strip()):
-        raise WrongValue(Expected.DEFAULT_ADS_ACCOUNT)
-    return text.strip()
+    return _fit(_stripped(value), _ADS_ACCOUNT, Expected.DEFAULT_ADS_ACCOUNT)
 
 
 def parse_title(value: Any) -> str:
@@ -199,10 +204,7 @@ def parse_end(value: Any) -> datetime | None:
 
 
 def parse_method(value: Any) -> str:
-    text = value.strip().upper() if isinstance(value, str) else ""
-    if not _METHOD.fullmatch(text):
-        raise WrongValue(Expected.METHOD)
-    return text
+    return _fit(value.strip().upper() if isinstance(value, str) else value, _METHOD, Expected.METHOD)
 
 
 def parse_path_pattern(value: Any) -> str:
@@ -228,42 +230,31 @@ def parse_file_pattern(value: Any) -> str:
 
 def parse_tool_pattern(value: Any) -> str:
     """A pattern over names of MCP tools; `*` matches anything."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_./*-]{1,256}", value):
-        raise WrongValue(Expected.TOOL_PATTERN)
-    return value
+    return _fit(value, r"[A-Za-z0-9_./*-]{1,256}", Expected.TOOL_PATTERN)
 
 
 def parse_member(value: Any) -> str:
     """The name of a member of JSON, as Amazon's are."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value.strip()):
-        raise WrongValue(Expected.MEMBER)
-    return value.strip()
+    return _fit(_stripped(value), r"[A-Za-z][A-Za-z0-9_]{0,63}", Expected.MEMBER)
 
 
 def parse_exact_path(value: Any) -> str:
     """One path, compared letter by letter, without the prefix that selects an account or region."""
-    if not isinstance(value, str) or not _EXACT_PATH.fullmatch(value):
-        raise WrongValue(Expected.EXACT_PATH)
-    segments = value.split("/")[1:]
+    path = _fit(value, _EXACT_PATH, Expected.EXACT_PATH)
+    segments = path.split("/")[1:]
     if segments[0].startswith("@") or segments[0] in REGION_NAMES:
         raise WrongValue(Expected.NO_PREFIX)
-    return value
+    return path
 
 
 def parse_ads_account_id(value: Any) -> str:
     """A value of Amazon-Ads-AccountId; YAML may give a DSP advertiser's as a number."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9.:_-]{1,128}", text.strip()):
-        raise WrongValue(Expected.ADS_ACCOUNT_ID)
-    return text.strip()
+    return _fit(_stripped(value), _ADS_ACCOUNT, Expected.ADS_ACCOUNT_ID)
 
 
 def parse_key_digest(value: Any) -> str:
     """What `ads-proxy keys new` prints: 64 hexadecimal digits, never the key."""
-    text = value.strip().lower() if isinstance(value, str) else ""
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise WrongValue(Expected.KEY_DIGEST)
-    return text
+    return _fit(lower_case(value), r"[0-9a-f]{64}", Expected.KEY_DIGEST)
 
 
 def parse_seconds(value: Any) -> float:
@@ -303,9 +294,7 @@ def parse_daily_time(value: Any) -> time | None:
 
 def parse_report_pattern(value: Any) -> str:
     """Names of reports, where `*` matches anything."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._*-]{1,64}", value):
-        raise WrongValue(Expected.REPORT_PATTERN)
-    return value
+    return _fit(value, r"[A-Za-z0-9._*-]{1,64}", Expected.REPORT_PATTERN)
 
 
 def parse_count(value: Any) -> int:

@@ -127,17 +127,13 @@ def parse_value(text: str) -> Any:
 def _read(text: str, name: str, loader: Any) -> Document:
     """The document as this loader reads it, or what is wrong with it as YAML."""
     try:
-        return _read_events(text, name, loader)
+        top, values, reader = _read_value(text, name, loader)
     except _Forbidden as forbidden:
         return Document({}, {}, (str(forbidden),))
     except yaml.MarkedYAMLError as error:
         return Document({}, {}, (f"{name}: {_explain(error)}",))
     except yaml.reader.ReaderError as error:
         return Document({}, {}, (f"{name}: holds a control character at position {error.position}; remove it",))
-
-
-def _read_events(text: str, name: str, make_loader: Any) -> Document:
-    top, values, reader = _read_value(text, name, make_loader)
     if isinstance(top, yaml.MappingStartEvent):
         return Document(values, reader.lines, tuple(reader.problems), tuple(reader.twice))
     if top is None or (isinstance(top, yaml.ScalarEvent) and not top.value):
@@ -232,21 +228,18 @@ class _Reader:
         _Reader(self._loader, self.name).value(event, (), depth + 1)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        """A text in quotes, or what a scalar without quotes is by its form."""
         if not event.implicit[0]:
             return event.value
-        tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-        return _plain(tag.removeprefix(_STANDARD), event.value)
-
-
-def _plain(kind: str, text: str) -> Any:
-    """A scalar without quotes, by the kind that its form has in YAML."""
-    if kind == "int" and len(text) <= 18:
-        return int(text)
-    if kind == "float":
-        return float(text)
-    if kind == "bool":
-        return text.lower() == "true"
-    return None if kind == "null" else text
+        text = event.value
+        kind = self._loader.resolve(yaml.ScalarNode, text, event.implicit).removeprefix(_STANDARD)
+        if kind == "int" and len(text) <= 18:
+            return int(text)
+        if kind == "float":
+            return float(text)
+        if kind == "bool":
+            return text.lower() == "true"
+        return None if kind == "null" else text
 
 
 def _kind(event: Any) -> str:
