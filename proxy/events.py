@@ -778,7 +778,7 @@ class NoticeTold(Event):
     detail: str = ""
 
 
-# --- What the audit stream tells, and what is told for its sake -------------------------------------------
+# --- Events of the audit stream, and those that are recorded alone -------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

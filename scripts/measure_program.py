@@ -66,7 +66,7 @@ class Passage:
         """Each phrase of the dialect, and what to write."""
         prose = self.prose
         found = [(match[0], instead) for phrase, instead in _PHRASES for match in phrase.finditer(prose)]
-        about_mcp = "mcp" in self.path.stem or self.path.stem.startswith("tool_") or _OF_MCP.search(self.text)
+        about_mcp = "mcp" in self.path.parts or "mcp" in self.path.stem or _OF_MCP.search(self.text)
         return [each for each in found if not (about_mcp and "tool" in each[0].lower())]
 
 

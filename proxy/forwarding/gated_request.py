@@ -35,7 +35,7 @@ _NOTHING: Final = End(None, None, None, sent=False)
 
 
 class Passed:
-    """What a request brings along that all its gates let go on. `entered` is the moment of its last news, `body` is
+    """What a request brings along that has passed all its gates. `entered` is the moment of its last news, `body` is
     None if it was not read, `continued` tells that its client was told to send the body. `taps` and `rewrite` are those
     of its gates."""
 
@@ -142,8 +142,8 @@ class GatedRequest:
         return max(announced, len(self._body)) >= self._context.rules.replay_bytes
 
     def _pass_unread(self) -> None:
-        """The body is too large to be read before it is sent. If it may pass all the same, no more of it is read until
-        it is the request's turn."""
+        """The body is too large to be read before it is sent. If it may pass unread, no more of it comes until it is the
+        request's turn."""
         if not self._may_pass_unread:
             limit = self._context.rules.replay_bytes
             self._refuse(

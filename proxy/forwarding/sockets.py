@@ -116,7 +116,7 @@ class Tap:
         return False
 
     async def replace(self, attempt: Attempt) -> OwnAnswer | None:
-        """The answer in place of the held one; None if that is to pass."""
+        """The answer that replaces the held one; None if that is to pass."""
         return None
 
     def began(self, response: Response) -> None:

@@ -68,7 +68,7 @@ class Mcp(Capability):
         self._clients, self._table = clients, table
 
     def place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
-        """A limited client's session says for whom it is, and hides the endpoint's own id."""
+        """A limited client's session names its advertiser, and hides the endpoint's own id."""
         if asked.kind is not _MCP:
             return NO_PLACEMENT
         if not screened.is_fixed:

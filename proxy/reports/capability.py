@@ -1,4 +1,4 @@
-"""What reports plug into the core beside `shared_report`: a gate for orders whose accounts are in the body, and answers
+"""What reports plug into the core next to `shared_report`: a gate for orders whose accounts are in the body, and answers
 to requests for named reports."""
 
 from __future__ import annotations
