@@ -142,8 +142,8 @@ class GatedRequest:
         return max(announced, len(self._body)) >= self._context.rules.replay_bytes
 
     def _pass_unread(self) -> None:
-        """The body is too large to be read before it is sent. If it may pass unread, no more of it comes until it is the
-        request's turn."""
+        """The body is too large to be read before it is sent. If it may pass unread, no more of it comes until it is
+        the request's turn."""
         if not self._may_pass_unread:
             limit = self._context.rules.replay_bytes
             self._refuse(

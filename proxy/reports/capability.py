@@ -1,5 +1,5 @@
-"""What reports plug into the core next to `shared_report`: a gate for orders whose accounts are in the body, and answers
-to requests for named reports."""
+"""What reports plug into the core next to `shared_report`: a gate for orders whose accounts are in the body, and the
+answers to requests for named reports."""
 
 from __future__ import annotations
 
