@@ -238,6 +238,31 @@ def test_only_the_composition_root_knows_the_observers(observer: str) -> None:
     assert not knowing
 
 
+OF_ONE_API = {"mcp", "audit", "reports"}
+"""Rooms that may ask whether a request is for an API."""
+
+
+def _tells_apis_apart(module: Module, node: ast.AST) -> bool:
+    """Whether it asks which API a request is for."""
+    if isinstance(node, ast.Attribute):
+        of_kind = isinstance(node.value, ast.Name) and node.value.id == "TargetKind" and node.attr in {"API", "MCP"}
+        return of_kind and module.path != "proxy/routing/target.py"
+    if not isinstance(node, ast.Compare) or module.room in OF_ONE_API:
+        return False
+    return any(isinstance(each, ast.Name) and each.id in {"ADS_API", "MCP"} for each in (node.left, *node.comparators))
+
+
+def test_apis_are_told_apart_by_their_members() -> None:
+    """Code asks what an API does, not which one it is, but for rooms that are about one; the path tells the API."""
+    asking = [
+        f"{module.path}:{getattr(node, 'lineno', 0)}"
+        for module in PROXY
+        for node in nodes_of(module.path)
+        if _tells_apis_apart(module, node)
+    ]
+    assert asking == []
+
+
 def test_the_simulator_shares_no_code_with_the_proxy() -> None:
     """The simulator imports nothing of the proxy, so that a mistake cannot be made on both sides at once."""
     for module in MODULES:

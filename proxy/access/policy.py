@@ -252,7 +252,7 @@ def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
 
 def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
-    if asked.kind is TargetKind.MCP:
+    if asked.api is not None and asked.api.takes_messages:
         return _evaluate_mcp(policy, asked)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
@@ -307,7 +307,7 @@ def _evaluate_limits(policy: Policy, asked: RequestSummary) -> Verdict:
         return _permit(policy, "unscoped_paths")
     if policy.account_ids is not None and operation is not None and operation.template == ORDER_OF_REPORTS:
         return policy.by_body
-    if asked.kind is TargetKind.MCP:
+    if asked.api is not None and asked.api.has_sessions:
         return _evaluate_fixed(policy, asked)
     ungoverned = _ungoverned(operation)
     if operation is None or ungoverned:

@@ -22,6 +22,7 @@ from proxy.regions import AMAZON_REGIONS, REGION_NAMES
 from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.connection import Timeouts
@@ -163,8 +164,8 @@ def pool_settings(config: Config, authorities: Authorities | None) -> PoolSettin
 
 def _endpoints(config: Config) -> dict[tuple[str, str], str]:
     return {
-        **{("api", name): region.api_url for name, region in config.regions.items()},
-        **{("mcp", name): region.mcp_url for name, region in config.regions.items()},
+        **{(ADS_API.name, name): region.api_url for name, region in config.regions.items()},
+        **{(MCP.name, name): region.mcp_url for name, region in config.regions.items()},
     }
 
 
@@ -258,7 +259,7 @@ def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
         names=names,
         api_hosts=_api_hosts(addresses),
         served_hosts=frozenset(served.union(urlsplit(address).hostname or "" for _, address in addresses)),
-        mcp_paths={region: urlsplit(config.regions[region].mcp_url).path.encode() for region in REGION_NAMES},
+        api_paths={key: urlsplit(url).path.encode() for key, url in _endpoints(config).items()},
         directory=directory,
         operations=make_operations(config),
     )

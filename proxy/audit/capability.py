@@ -16,7 +16,6 @@ from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import BodyCopy, may_hold_results
 from proxy.http1.response_fields import is_event_stream
 from proxy.routing.operations import SAFE_METHODS
-from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.audit.write_reading import WriteReader, WriteReading
@@ -49,7 +48,7 @@ class WriteTap(Tap):
     def __init__(self, reader: WriteReader, recorded: frozenset[str] | None, context: RequestContext) -> None:
         self._reader, self._recorded, self._context = reader, recorded, context
         self._request = BodyCopy(context.rules.replay_bytes) if recorded is not None else None
-        self._first = b"" if context.endpoint is TargetKind.MCP else b"-"
+        self._first = b"" if context.api.takes_messages else b"-"
 
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._request is not None:

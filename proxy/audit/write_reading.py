@@ -16,7 +16,6 @@ from proxy.audit.write_outcome import FAILURE, UNKNOWN, judge_outcome
 from proxy.body_reader import BodyReader
 from proxy.events import ChangedObjects, WriteOutcome
 from proxy.http1.body_copy import decode_body
-from proxy.routing.target import TargetKind
 from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging
 
@@ -126,8 +125,8 @@ def written_request(context: RequestContext, body: bytes | None, recorded: froze
     """What a write asked for; `body` is None if it was too large to be kept. `recorded` are the members whose values
     are recorded."""
     operation, fields = context.route.operation, context.request.fields
-    template, takes_messages = operation.template if operation is not None else "", context.endpoint is TargetKind.MCP
-    path = read_path(template, context.destination.segments, takes_messages=takes_messages)
+    template = operation.template if operation is not None else ""
+    path = read_path(template, context.destination.segments, takes_messages=context.api.takes_messages)
     coding = next((value for name, value in fields.every if name == b"content-encoding"), b"")
     return WriteRequest(path, body, coding, recorded)
 

@@ -259,7 +259,7 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         return FAILED
     verdict = evaluate_route(identity.policy, before, chosen)
     if asked.tool and verdict.refusal is None:
-        if chosen.endpoint is not TargetKind.MCP:
+        if not chosen.api.takes_messages:
             raise ConfigurationError(("--mcp-tool: goes with a path of the MCP endpoint, /mcp or /mcp/lite",))
         return _tell_tool(tool_rules(identity.policy, table.operations, fixed=fixed), asked, chosen)
     return _tell(verdict, chosen, asked.account_id)

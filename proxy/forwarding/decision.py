@@ -16,7 +16,6 @@ from proxy.forwarding.sockets import NO_PLACEMENT, Placement
 from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
-from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from proxy.http1.message import HeadLimits, Request
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
+    from proxy.routing.api import Api
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import Destination, RequestSummary
@@ -83,7 +83,7 @@ class Capability:
 class Rules:
     """A request keeps the rules that it was admitted under.
 
-    `endpoints` leads from (endpoint, region) to the URL. `api_hosts` are the
+    `endpoints` leads from (name of an API, region) to the URL. `api_hosts` are the
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
     of a body. `scheme` and `listen` make the proxy's own address if a request has none. `response_lines` are header
     lines that every response carries. `capabilities` is what plugs in, in the order in which gates see a request;
@@ -110,8 +110,6 @@ class Rules:
 
 # --- The decision ---------------------------------------------------------------------------------------------
 
-_API = TargetKind.API
-_WITHOUT_MESSAGE = frozenset((b"GET", b"DELETE"))
 _held_back = lru_cache(maxsize=256)(FamilyHeldBack)
 """While a family is held back the same is told again and again."""
 
@@ -154,7 +152,7 @@ class Decision:
         asked, rules, policy = self.asked, self.rules, self.identity.policy
         segments = asked.operation.segments if asked.operation is not None else asked.segments
         hands_out = rules.rewrite_locations and hands_out_locations(asked.method, segments)
-        effect = UNKNOWN if asked.overrides else _effect_of(asked)
+        effect = UNKNOWN if asked.overrides else _effect_of(asked, self.route.api)
         found: dict[str, object] = {
             "family": family_of(asked.operation, asked.method, segments),
             "hands_out_locations": hands_out,
@@ -166,7 +164,7 @@ class Decision:
         self._set(found)
         plugs = [capability.plug(self) for capability in rules.capabilities]
         gates = tuple(gate for each in plugs for gate in each.gates)
-        is_plain = self.route.endpoint is _API and asked.method != b"HEAD" and not hands_out and not gates
+        is_plain = not self.route.api.refusals.texts and asked.method != b"HEAD" and not hands_out and not gates
         taps = tuple(tap for each in plugs for tap in each.taps)
         self._set({"gates": gates, "taps": taps, "is_plain": is_plain and all(each.at_end for each in plugs)})
 
@@ -189,13 +187,12 @@ class Decision:
         return not self.asked.overrides and is_read(self.asked.method, self.route.operation)
 
 
-def _effect_of(asked: RequestSummary) -> str:
-    """What a request does at Amazon, as far as its head tells. MCP's GET and DELETE open a stream and end a session."""
+def _effect_of(asked: RequestSummary, api: Api) -> str:
+    """What a request does at Amazon, as far as its head tells."""
     if asked.operation is not None:
         return asked.effect
     has_body = asked.fields.chunked or asked.fields.content_length
-    is_without_message = asked.kind is TargetKind.MCP and asked.method in _WITHOUT_MESSAGE and not has_body
-    return Effect.READ if is_without_message else UNKNOWN
+    return Effect.READ if asked.method in api.without_message and not has_body else UNKNOWN
 
 
 class RequestContext:
@@ -237,8 +234,8 @@ class RequestContext:
         return self.decision.route
 
     @property
-    def endpoint(self) -> TargetKind:
-        return self.decision.route.endpoint
+    def api(self) -> Api:
+        return self.decision.route.api
 
     @property
     def pool(self) -> Pool:

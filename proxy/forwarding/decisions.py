@@ -9,7 +9,7 @@ from proxy.bounded_cache import BoundedCache
 from proxy.errors import UnknownRoute
 from proxy.forwarding.decision import Decision, RequestContext
 from proxy.http1.message import MAX_REMEMBERED_BYTES
-from proxy.routing.target import TargetKind, find_destination, summarise
+from proxy.routing.target import find_destination, summarise
 from proxy.routing.unlisted_ids import is_listed, misses_default
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _DECISION_BYTES = 3000
 """About how much memory a decision takes in addition to its request's fields: an access token, and journal entries."""
 _MAX_TARGET = 1024
 """Bytes of a target that is remembered."""
-_API = TargetKind.API
 
 
 class Decisions:
@@ -98,7 +97,7 @@ class Decisions:
         its header section is so large that the reader does not remember it."""
         asked = decision.asked
         if (
-            asked.kind is not _API
+            decision.route.api.has_sessions
             or asked.fields.size > MAX_REMEMBERED_BYTES
             or decision.by_body
             or misses_default(asked.fields, decision.route, self._directory)

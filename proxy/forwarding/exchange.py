@@ -28,8 +28,6 @@ from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import tell_accepted
 from proxy.http1.framing import whole_chunks
 from proxy.routing.explanation import EXPLAINED
-from proxy.routing.target import TargetKind
-from proxy.tokens.token_refusals import may_refuse_token
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -313,7 +311,7 @@ class Exchange:
         elif (departure := self._departure) is not None and departure.throttled is not None:
             departure.throttled.passed()
         tap = next((tap for tap in self.taps if tap.holds(response)), None)
-        needs_body = self._context.endpoint is TargetKind.MCP and may_refuse_token(response)
+        needs_body = self._context.api.refusals.needs_body(response)
         if tap is not None or needs_body or status in retry.DECIDING_STATUSES:
             answered = retry.Answered(status, fields.retry_after, needs_body, tap is not None)
             decision = retry.decide(self._situation(), answered)

@@ -188,10 +188,10 @@ class Forwarder:
         self, asked: RequestSummary, identity: ClientIdentity, chosen: Route, *, by_body: bool
     ) -> Decision:
         """The decision of requests like this, by the rules in force."""
-        rules, pool = self.rules, self._pools.find(chosen.endpoint, chosen.region)
+        rules, pool = self.rules, self._pools.find(chosen.api.name, chosen.region)
         in_flight = self._dependencies.accounting.client_cell(identity.name)
         budget = self._dependencies.retry_budgets.of(pool.host_line, pool.loop.time())
-        missed = find_missed(asked, identity.scope, rules.table) if asked.kind is TargetKind.API else None
+        missed = None if chosen.api.has_sessions else find_missed(asked, identity.scope, rules.table)
         decision = Decision(asked, identity, chosen, pool, rules, in_flight, budget, by_body, missed)
         if by_body and not decision.gates:
             raise AssertionError("the body of a request has to be checked, and no gate reads it")
@@ -219,7 +219,7 @@ class Forwarder:
     def _serve(self, context: RequestContext, client: ClientPort) -> Exchange | GatedRequest:
         """The handler of a request that may leave."""
         accounting, decision = self._dependencies.accounting, context.decision
-        if decision.is_write and context.endpoint is TargetKind.API:  # what a message to MCP does, its body tells
+        if decision.is_write and not context.api.takes_messages:  # what these do, the body tells
             accounting.write_gate.check(is_write=True)
         if decision.budgeted:
             # Last: only the end of the request gives back what is claimed.

@@ -17,7 +17,6 @@ from proxy.http1.response_fields import is_event_stream, with_length, with_locat
 from proxy.problem import date_line
 from proxy.routing import locations
 from proxy.routing.explanation import EXPLAINED, AmazonRefusal, Explanation, explain
-from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,8 +93,8 @@ class ResponseRelay:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it is an event stream of MCP, which its server may end anywhere: the client takes it up again."""
-        if not self.began or self._context.endpoint is not TargetKind.MCP or not self._chunking:
+        """Whether it is an event stream that its server may end anywhere."""
+        if not self.began or not self._context.api.streams_may_end or not self._chunking:
             return False
         return self.is_event_stream
 

@@ -18,7 +18,6 @@ from proxy.forwarding.retry import (
     may_hedge,
     outcome_of,
 )
-from proxy.routing.target import TargetKind
 from proxy.upstream.hedging import HedgedConnection, hedge_delay
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class Replays:
         """What to send on: one that may have died unnoticed is hedged, where the request may be sent twice."""
         pool = self._context.pool
         after = hedge_delay(connection.rest, pool.recent)
-        if after is None or not self.reads or self._context.endpoint is TargetKind.MCP:  # its GET opens a stream
+        if after is None or not self.reads or not self._context.api.is_hedged:
             return connection
         return HedgedConnection(pool, connection, after, self)
 
@@ -157,8 +156,7 @@ class Replays:
     def answered(self, status: int) -> None:
         """Amazon's response has this status."""
         if self.current is not None:
-            mcp = self._context.route.endpoint is TargetKind.MCP
-            self._end(self.current, outcome_of(self.current, status, mcp=mcp))
+            self._end(self.current, outcome_of(self.current, status, self._context.api.refusals.statuses))
 
     def failed(self) -> None:
         """Amazon sent nothing to pass on."""

@@ -16,7 +16,6 @@ from proxy.errors import Refused, UpstreamClosed
 MAX_ATTEMPTS = 3
 DECIDING_STATUSES = frozenset((401, 429, 503))
 """The statuses after which a request may be sent again; all others are the client's at once."""
-_MCP_REFUSALS = (400, 401, 403, 500)
 _MAY_HAVE_RUN = "Amazon may have carried it out: check before you send it again."
 
 
@@ -206,7 +205,8 @@ def told(error: Refused, reads: bool, progress: Progress) -> Refused:
     return type(error)(f"{error.detail} {_MAY_HAVE_RUN}", close=error.close, retryable=False)
 
 
-def outcome_of(reason: ReplayReason, status: int, *, mcp: bool = False) -> ReplayOutcome:
-    """Whether the response to the replay is still the failure that it was sent for; MCP has several for a token."""
-    failures = {ReplayReason.UNAUTHORIZED: _MCP_REFUSALS if mcp else (401,), ReplayReason.THROTTLED: (429, 503)}
+def outcome_of(reason: ReplayReason, status: int, refusing: frozenset[int]) -> ReplayOutcome:
+    """Whether the response to the replay is still the failure that it was sent for. `refusing` are the statuses by
+    which the API refuses a token."""
+    failures = {ReplayReason.UNAUTHORIZED: refusing, ReplayReason.THROTTLED: (429, 503)}
     return ReplayOutcome.FAILED if status in failures.get(reason, ()) else ReplayOutcome.RECOVERED

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from proxy.errors import NoUsableToken
 from proxy.forwarding.retry import ReplayReason
 from proxy.http1.body_copy import MAX_READ
-from proxy.tokens.token_refusals import refuses_token
 from proxy.tokens.token_rejections import TokenUse
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ async def renew_after_refusal(
     """
     assert attempt.response is not None
     body = await attempt.gather(MAX_READ, PATIENCE)
-    if not refuses_token(attempt.status, body, attempt.response.fields.content_encoding):
+    if not context.api.refusals.refuses(attempt.status, body, attempt.response.fields.content_encoding):
         return None
     attempt.refused = True
     replays.begin(ReplayReason.UNAUTHORIZED, now, attempt.status)

@@ -20,8 +20,8 @@ from proxy.mcp.hints import MAX_TOLD
 from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
 from proxy.mcp.sessions import sent_session_id
 from proxy.mcp.tools import UNTOLD, McpCalls, name_tools, read_calls, read_hints, tool_rules
+from proxy.routing.api import MCP
 from proxy.routing.mcp_session import SESSION_ID, McpSession
-from proxy.routing.target import TargetKind
 from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import RequestSummary
 
-_MCP = TargetKind.MCP
 _LIST: Final = (b'"tools/list"', b'"tools\\/list"')
 """How JSON has the method of a request for MCP tools: some write a slash in the second way."""
 NAMED_AT_ONCE: Final = 4096
@@ -69,7 +68,7 @@ class Mcp(Capability):
 
     def place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
         """A limited client's session names its advertiser, and hides the endpoint's own id."""
-        if asked.kind is not _MCP:
+        if asked.api is not MCP:
             return NO_PLACEMENT
         if not screened.is_fixed:
             return Placement(self.memory.sessions.find(request, identity.name))
@@ -80,7 +79,7 @@ class Mcp(Capability):
 
     def plug(self, decision: Decision) -> Plugs:
         """A gate where the client's tools are limited; its tap comes with it."""
-        if decision.route.endpoint is not _MCP:
+        if decision.route.api is not MCP:
             return NO_PLUGS
         rules = self._rules_of(decision)
         if rules is None:

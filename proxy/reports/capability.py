@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.reports.named_report import NamedReportRequest, PermittedReport
 from proxy.reports.requested import read_asked
+from proxy.routing.api import ADS_API
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class OwnOrders(Capability):
     """Orders of the unified API by limited clients, which may name accounts of their own in the body only."""
 
     def plug(self, decision: Decision) -> Plugs:
-        if decision.by_body and decision.route.endpoint is TargetKind.API:
+        if decision.by_body and decision.route.api is ADS_API:
             return Plugs(gates=(OwnOrderGate,))
         return NO_PLUGS
 

@@ -39,7 +39,6 @@ from proxy.reports.polls import MAX_ANSWER, answer_to_poll
 from proxy.reports.report_look import ReportLook
 from proxy.reports.sharing import MadeReport, see
 from proxy.routing.ads_account import names_account
-from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
     from proxy.forwarding.attempt import Attempt
@@ -83,7 +82,7 @@ class SharedOrders(Capability):
 
     def plug(self, decision: Decision) -> Plugs:
         operation = decision.asked.operation
-        if self._rules is None or operation is None or decision.route.endpoint is not TargetKind.API:
+        if self._rules is None or operation is None:
             return NO_PLUGS
         found = find_report_operation(operation.method, operation.template)
         return NO_PLUGS if found is None else Plugs(gates=(partial(SharedReport, self, found),), at_end=False)

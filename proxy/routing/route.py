@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from proxy.http1.request_fields import RequestFields
     from proxy.profiles.index import ListingFailure
+    from proxy.routing.api import Api
     from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.operations import Operation
     from proxy.routing.target import Destination, RequestSummary
@@ -69,7 +70,6 @@ _NO_LOGIN = (
     "Authorization is missing, unknown or expired: ask the operator of the proxy for a key, and have the MCP client "
     "send it as Authorization: Bearer KEY. Switch off OAuth in the client."
 )
-_NEVER_FORWARDED = frozenset((TargetKind.SIGN_IN, TargetKind.TOKEN, TargetKind.LOGIN))
 
 
 @unchanging
@@ -79,19 +79,20 @@ class Route:
     `profile` is the Scope to send, empty for none. `prefix` leads back to the same account and region without any
     header: what the client wrote (`/@brand-eu`, `/@acme/eu`), completed where its headers chose. `ads_account` is the
     client's own or the default one, empty for none; `ads_account_header` is the name to send it under, empty where the
-    client's own passes. `operation` is the table's row, None where it has none. `mcp_path` is where the region's MCP
-    endpoint is, empty for the API. `fixed` is the only advertiser that tools work for there, None for any.
+    client's own passes. `operation` is the table's row, None where it has none. `api_path` is the region's own path of
+    the API, which replaces the first of its `paths`; empty where the target is sent as it came. `fixed` is the only
+    advertiser that MCP tools work for, None for any.
     """
 
     account: str
     region: str
-    endpoint: TargetKind
+    api: Api
     profile: bytes
     prefix: bytes
     ads_account: bytes = b""
     ads_account_header: bytes = b""
     operation: Operation | None = None
-    mcp_path: bytes = b""
+    api_path: bytes = b""
     fixed: FixedAccount | None = None
 
     @property
@@ -107,9 +108,9 @@ class Route:
 
     def target(self, destination: Destination) -> bytes:
         """The origin-form to send for a destination that was decided so: byte for byte what came behind the prefix."""
-        if not self.mcp_path or self.mcp_path == b"/mcp":
+        if not self.api_path:
             return destination.target
-        return self.mcp_path + destination.target[len(b"/mcp") :]
+        return self.api_path + destination.target[len(self.api.paths[0]) :]
 
 
 def route(
@@ -126,15 +127,15 @@ def route(
     `session` is the one that the request belongs to at the MCP endpoint. `fixed` is the only advertiser that it is for
     there, whatever it names itself.
     """
-    kind, fields = asked.kind, asked.fields
-    if kind in _NEVER_FORWARDED:
-        raise _never_forwarded(kind)
+    api, fields = asked.api, asked.fields
+    if api is None:
+        raise _never_forwarded(asked.kind)
     if fixed is None:
         sent, ads_account = sent_scope(fields), sent_ads_account(fields)
     else:
         sent, ads_account = fixed.profile, fixed.ads_account
     selection = select(asked.name, fields, table, scope)
-    owners, homes = _find_owners(sent, ads_account or _manager(kind, fields), selection, table, scope)
+    owners, homes = _find_owners(sent, ads_account or _manager(asked), selection, table, scope)
     region = _chosen_region(asked, table, selection)
     if session is not None:
         selection = stay(session, selection, region, owners or homes, table)
@@ -143,20 +144,20 @@ def route(
         selection = Selection(_account_without_selector(owners, homes, region, table, scope))
     account = selection.account
     defaults, operation = _NO_DEFAULTS, asked.operation
-    if kind is TargetKind.API and not sent:
+    if api.takes_defaults and not sent:
         defaults = _choose_defaults(fields, ads_account, operation, selection)
     region = region or _region_of_ids(account, owners, homes, defaults, table)
     profile = _default_scope(defaults.profile, account.name, region, table) if defaults.profile else sent
     return Route(
         account.name,
         region,
-        kind,
+        api,
         profile,
         _prefix_back(asked, account, region, table),
         defaults.ads_account.encode("latin-1") if defaults.ads_account else ads_account,
         _account_header(defaults, fixed),
         operation,
-        table.mcp_paths[region] if kind is TargetKind.MCP else b"",
+        table.api_paths[api.name, region] if api.paths else b"",
         fixed,
     )
 
@@ -202,7 +203,7 @@ def find_awaited(
     fields, directory = asked.fields, table.directory
     if chosen is None:
         sent = fixed.profile if fixed is not None else sent_scope(fields)
-        named = fixed.ads_account if fixed is not None else sent_ads_account(fields) or _manager(asked.kind, fields)
+        named = fixed.ads_account if fixed is not None else sent_ads_account(fields) or _manager(asked)
         usable = (name for name in sorted(table.accounts) if scope.admits(name))
         accounts = tuple(name for name in usable if directory.first_lists(name) is FirstLists.AWAITED)
         if not accounts or not (sent or named) or any(_find_owners(sent, named, None, table, scope)):
@@ -214,16 +215,17 @@ def find_awaited(
     if _chosen_region(asked, table, select(asked.name, fields, table, scope)):
         return None
     profile = chosen.profile.decode("latin-1")
-    ads_account = (chosen.ads_account or _manager(asked.kind, fields)).decode("latin-1")
+    ads_account = (chosen.ads_account or _manager(asked)).decode("latin-1")
     if not (profile or ads_account):
         return None
     owners = directory.owners(profile, account) if profile else directory.ads_account_owners(ads_account, account)
     return None if any(name == account for name, _ in owners) else AwaitedId((account,), profile, ads_account)
 
 
-def _manager(kind: TargetKind, fields: RequestFields) -> bytes:
-    """A manager account leads to an account at the MCP endpoint, where it stands for all of its ads accounts."""
-    return sent_manager(fields) if kind is TargetKind.MCP else b""
+def _manager(asked: RequestSummary) -> bytes:
+    """The manager account that a request names, empty where it leads to no account."""
+    api = asked.api
+    return sent_manager(asked.fields) if api is not None and api.manager_leads else b""
 
 
 @unchanging

@@ -103,7 +103,8 @@ class RoutingTable:
 
     `names` are routes and accounts: one namespace. `api_hosts` leads from host, or host:port, of an API address to the
     region, empty where regions share the address. `served_hosts` are the accepted host names in addition to IP
-    literals, without ports. `mcp_paths` are the paths of the regions' hosted MCP endpoints. `operations` say what a
+    literals, without ports. `api_paths` leads from an API's name and a region to the path of
+    its address there. `operations` say what a
     default is added to.
     """
 
@@ -111,7 +112,7 @@ class RoutingTable:
     names: Mapping[str, Selection]
     api_hosts: Mapping[str, str]
     served_hosts: frozenset[str]
-    mcp_paths: Mapping[str, bytes]
+    api_paths: Mapping[tuple[str, str], bytes]
     directory: Directory
     operations: Operations = PUBLISHED
 

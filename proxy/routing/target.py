@@ -14,12 +14,14 @@ from proxy.errors import UnknownRoute
 from proxy.events import UNKNOWN
 from proxy.http1.target import Target, path_segments, percent_decoded
 from proxy.regions import REGION_NAMES
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.overrides import find_override
 from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields
+    from proxy.routing.api import Api
     from proxy.routing.operations import Operations
 
 
@@ -58,6 +60,11 @@ class RequestSummary(NamedTuple):
     overrides: bool
 
     @property
+    def api(self) -> Api | None:
+        """The API that it is for; None for a path of the proxy's own, and for what is never forwarded."""
+        return _APIS.get(self.kind)
+
+    @property
     def segments(self) -> tuple[bytes, ...]:
         """The parts of `path`, percent-decoded once."""
         return path_segments(self.path)
@@ -73,7 +80,11 @@ def summarise(
 ) -> RequestSummary:
     """The summary of a request to this destination, whose client's requests are decided by what `reading` says."""
     kind, path = destination.kind, destination.path
-    operation = operations.find(method, destination.segments) if kind is _API else _OWN_OPERATIONS.get(kind)
+    api = _APIS.get(kind)
+    if api is None:
+        operation = _OWN_OPERATIONS.get(kind)
+    else:
+        operation = None if api.takes_messages else operations.find(method, destination.segments)
     query = destination.target[len(path) :]
     overrides = find_override(fields, query)
     if operation is not None and not reading.path:
@@ -99,7 +110,6 @@ TOKEN_PATH = b"/auth/o2/token"
 
 _REGION_PREFIXES = {b"/" + region.encode(): region for region in REGION_NAMES}
 _PREFIXES = (b"/@", b"/%40", *_REGION_PREFIXES)
-_MCP_ENDINGS = (b"/mcp", b"/mcp/", b"/mcp/lite", b"/mcp/lite/")
 _SIGN_IN = (b"auth", b"ap")
 _WELL_KNOWN = b"/.well-known/"
 _METADATA = frozenset((b"oauth-protected-resource", b"oauth-authorization-server", b"openid-configuration"))
@@ -136,10 +146,10 @@ class TargetKind(StrEnum):
     """`/-/*`, where the proxy has named reports: never forwarded."""
 
 
-_API = TargetKind.API
+_APIS = {TargetKind.API: ADS_API, TargetKind.MCP: MCP}
 _KINDS = {
     TOKEN_PATH: TargetKind.TOKEN,
-    **dict.fromkeys(_MCP_ENDINGS, TargetKind.MCP),
+    **dict.fromkeys(MCP.paths, TargetKind.MCP),
     **dict.fromkeys(_OAUTH_ENDPOINTS, TargetKind.LOGIN),
 }
 """The kinds of target with a path of their own."""
@@ -200,7 +210,7 @@ def ends_like_mcp(target: Target) -> bool:
 
     It holds for prefixes that lead nowhere, too, such as `/@UNKNOWN/mcp`.
     """
-    return target.path.endswith(_MCP_ENDINGS)
+    return target.path.endswith(MCP.paths)
 
 
 def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
@@ -223,7 +233,7 @@ def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
 
 def _kind(path: bytes) -> TargetKind:
     if _PLAIN.fullmatch(path):
-        return _API
+        return TargetKind.API
     if _leads_to_sign_in(path):
         return TargetKind.SIGN_IN
     return TargetKind.LOGIN if _asks_for_metadata(path) else TargetKind.API

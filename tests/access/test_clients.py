@@ -14,9 +14,9 @@ from proxy.app.rules import make_clients
 from proxy.config.model.clients import Client
 from proxy.errors import BudgetSpent, ClientUnknown, NotPermitted, PlaceholderRejected
 from proxy.http1.message import Request
+from proxy.routing.api import ADS_API
 from proxy.routing.route import Route
 from proxy.routing.table import ClientScope
-from proxy.routing.target import TargetKind
 from tests.support.deciding import config, fields, request, summary
 
 SIGNING = b"s" * 32
@@ -215,7 +215,7 @@ def test_names_are_listed_and_nothing_secret_is_shown() -> None:
 
 # --- what they may do
 
-ROUTE = Route("acme", "na", TargetKind.API, b"", b"")
+ROUTE = Route("acme", "na", ADS_API, b"", b"")
 
 
 def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any) -> tuple[Request, Route]:

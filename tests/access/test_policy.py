@@ -12,13 +12,14 @@ from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.http1.target import parse_target
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.routing.overrides import OVERRIDES
 from proxy.routing.route import Route
-from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
+from proxy.routing.target import EVERYTHING, find_destination, summarise
 from tests.support.deciding import OVERRIDING, fields, judged, request
 
-ROUTE = Route("acme", "na", TargetKind.API, b"", b"")
+ROUTE = Route("acme", "na", ADS_API, b"", b"")
 OWN, OTHER = "amzn1.ads-account.g.own", "amzn1.ads-account.g.other"
 LIST = b"/sp/campaigns/list"
 """Scope required, no account id."""
@@ -37,9 +38,9 @@ def decided(
     limits: dict[str, Any], method: bytes, target: bytes, *lines: bytes, scope: bytes = b"", default: bytes = b""
 ) -> Verdict:
     """The verdict on a request with these lines; `scope` is sent, `default` comes from its route or account."""
-    kind = TargetKind.MCP if target.startswith(b"/mcp") and target.count(b"/") == 1 else TargetKind.API
+    api = MCP if target.startswith(b"/mcp") and target.count(b"/") == 1 else ADS_API
     read = fields(*lines, scopes=(scope,) if scope else ())
-    chosen = replace(ROUTE, endpoint=kind, profile=scope or default)
+    chosen = replace(ROUTE, api=api, profile=scope or default)
     return judged(policy(**limits), request(method, target, read), chosen)
 
 

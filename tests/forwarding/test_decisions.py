@@ -17,6 +17,7 @@ from proxy.downstream.ports import Availability
 from proxy.forwarding import decisions, forwarder
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.exchange import Exchange
+from proxy.routing.api import MCP
 from proxy.routing.operations import Operations, parse_operations
 from proxy.routing.route import Route, route
 from tests.support.proxy_bench import Running
@@ -204,6 +205,14 @@ async def test_a_default_that_nobody_lists_is_looked_up_each_time(
         client = await bench.client()
         assert await ask(client, method + b" " + path + GET[GET.index(b" HTTP/1.1") :], 4) == [200] * 4
         assert len(routed) == 4
+
+
+async def test_a_request_of_an_api_with_sessions_is_decided_each_time(running: Running, routed: list[Route]) -> None:
+    """Its session may have ended, or begun, since the last one like it."""
+    async with running(answering(HELLO)) as bench:
+        call = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nMcp-Session-Id: s-1\r\nContent-Length: 2\r\n\r\n{}"
+        assert await ask(await bench.client(), call, 3) == [200] * 3
+        assert [chosen.api for chosen in routed] == [MCP] * 3
 
 
 async def test_a_changed_list_of_profiles_makes_all_void(running: Running, routed: list[Route]) -> None:

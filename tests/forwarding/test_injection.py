@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.forwarding.injection import AccountLines, account_lines, render_section, request_line
+from proxy.routing.api import ADS_API
 from proxy.routing.route import Route
-from proxy.routing.target import TargetKind
 from proxy.secret import Secret
 from proxy.tokens.values import AccessToken
 from tests.support.deciding import fields
 
-ROUTE = Route("acme", "na", TargetKind.API, b"42", b"")
+ROUTE = Route("acme", "na", ADS_API, b"42", b"")
 
 
 def test_a_request_head_is_joined_from_its_parts() -> None:

@@ -34,6 +34,7 @@ from proxy.forwarding.retry import (
     outcome_of,
     told,
 )
+from proxy.tokens.token_refusals import ADS_API_REFUSALS, MCP_REFUSALS
 from proxy.upstream.retry_budgets import FLOOR, FLOOR_INTERVAL, MAX_EARNED, RetryBudget, RetryBudgets
 
 READ = Situation(number=1, reads=True, progress=Progress.WHOLE)
@@ -212,6 +213,7 @@ def test_nothing_invites_to_send_a_write_again_that_may_have_left(progress: Prog
     ("reason", "status", "outcome"),
     [
         (ReplayReason.UNAUTHORIZED, 401, ReplayOutcome.FAILED),
+        (ReplayReason.UNAUTHORIZED, 400, ReplayOutcome.RECOVERED),
         (ReplayReason.UNAUTHORIZED, 429, ReplayOutcome.RECOVERED),
         (ReplayReason.THROTTLED, 429, ReplayOutcome.FAILED),
         (ReplayReason.THROTTLED, 503, ReplayOutcome.FAILED),
@@ -223,7 +225,7 @@ def test_a_replay_failed_where_the_same_trouble_came_again(
     reason: ReplayReason, status: int, outcome: ReplayOutcome
 ) -> None:
     """Any other answer is one that the client would not have had."""
-    assert outcome_of(reason, status) is outcome
+    assert outcome_of(reason, status, ADS_API_REFUSALS.statuses) is outcome
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_a_replay_failed_where_the_same_trouble_came_again(
 )
 def test_mcp_has_several_answers_to_a_token_that_is_refused(status: int, outcome: ReplayOutcome) -> None:
     """So a replay that is answered by another of them has failed."""
-    assert outcome_of(ReplayReason.UNAUTHORIZED, status, mcp=True) is outcome
+    assert outcome_of(ReplayReason.UNAUTHORIZED, status, MCP_REFUSALS.statuses) is outcome
 
 
 def spend_all(budget: RetryBudget, now: float) -> int:

@@ -18,6 +18,7 @@ from proxy.http1.message import Request
 from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target, path_segments
 from proxy.routing.ads_account import NAMES_ACCOUNT
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, Effect, ScopeRule
 from proxy.routing.overrides import may_override
 from proxy.routing.route import Route, route
@@ -225,11 +226,11 @@ def check_profile(policy: Policy, request: Request, chosen: Route) -> None:
     destination = find_destination(request.target)
     if destination.path in policy.unscoped_paths:
         return
-    if chosen.endpoint is TargetKind.MCP:
+    if chosen.api is MCP:
         assert judged(policy, request, chosen).is_fixed  # `fix_account` and each message decide what of it leaves
         return
     assert chosen.profile
-    assert chosen.endpoint is TargetKind.API
+    assert chosen.api is ADS_API
     assert not [name for name, value in request.fields.every if name in NAMES_ACCOUNT and value.strip(b", \t")]
     for path in readings(chosen.target(destination)):
         operation = PUBLISHED.find(request.method, path_segments(path))

@@ -20,10 +20,11 @@ from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.http1.message import Request
 from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
+from proxy.routing.api import MCP
 from proxy.routing.overrides import may_override
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory, RoutingTable
-from proxy.routing.target import TargetKind, find_destination
+from proxy.routing.target import find_destination
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import METHODS, spelled
 from tests.fuzz.specified import Own, Specified, all_own, governs, may_be, specified
@@ -266,7 +267,7 @@ def nothing_but_its_own_is_reached(question: tuple[bytes, bytes, Lines], which: 
     path, _, query = chosen.target(find_destination(request.target)).partition(b"?")
     assert all_own(own, chosen.profile, [*lines, *parameters(query)])
     assert not any(may_override(name) for name, _ in leaving)
-    if path in policy.unscoped_paths or chosen.endpoint is TargetKind.MCP:
+    if path in policy.unscoped_paths or chosen.api is MCP:
         return  # what of MCP leaves is decided by `fix_account` and each message
     assert may_be(method, unquote_to_bytes(path)), path
     for reading in readings(path):

@@ -9,14 +9,14 @@ import pytest
 
 from proxy.events import RefusalCause
 from proxy.http1.body_copy import MAX_READ, readable
+from proxy.routing.api import ADS_API
 from proxy.routing.explanation import AmazonRefusal, explain
 from proxy.routing.route import Route
-from proxy.routing.target import TargetKind
 from tests.support.deciding import Listed
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, Wire, answering
 
-ROUTE = Route("acme", "na", TargetKind.API, b"11", b"")
+ROUTE = Route("acme", "na", ADS_API, b"11", b"")
 WITHOUT = replace(ROUTE, profile=b"")
 DIRECTORY = Listed(
     owners={"11": (("acme", "na"),), "22": (("zeta", "eu"), ("acme", "fe"))},

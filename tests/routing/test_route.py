@@ -20,10 +20,11 @@ from proxy.errors import (
     UnknownRoute,
 )
 from proxy.http1.target import parse_target
+from proxy.routing.api import MCP
 from proxy.routing.mcp_session import FixedAccount, McpSession
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, EmptyDirectory, RoutingTable
-from proxy.routing.target import TargetKind, find_destination
+from proxy.routing.target import find_destination
 from tests.support.deciding import Listed, config, fields, request, routed, summary
 
 DIRECTORY = Listed(
@@ -291,7 +292,7 @@ def test_a_fixed_advertiser_replaces_what_a_request_names(
 
 
 @pytest.mark.parametrize(
-    ("mcp_path", "sent"),
+    ("api_path", "sent"),
     [
         (b"", b"/mcp/lite?a=1"),
         (b"/mcp", b"/mcp/lite?a=1"),
@@ -299,7 +300,7 @@ def test_a_fixed_advertiser_replaces_what_a_request_names(
         (b"/tools", b"/tools/lite?a=1"),
     ],
 )
-def test_the_path_of_a_regions_mcp_endpoint_takes_the_place_of_mcp(mcp_path: bytes, sent: bytes) -> None:
+def test_the_path_of_a_regions_mcp_endpoint_takes_the_place_of_mcp(api_path: bytes, sent: bytes) -> None:
     """What stands behind it stays."""
     destination = find_destination(parse_target(b"/@acme/mcp/lite?a=1"))
-    assert Route("acme", "na", TargetKind.MCP, b"", b"", mcp_path=mcp_path).target(destination) == sent
+    assert Route("acme", "na", MCP, b"", b"", api_path=api_path).target(destination) == sent

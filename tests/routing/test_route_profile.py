@@ -12,9 +12,10 @@ from proxy.errors import (
 )
 from proxy.http1.target import parse_target
 from proxy.profiles.index import ListingFailure
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.route import Route
 from proxy.routing.table import EmptyDirectory, RoutingTable
-from proxy.routing.target import TargetKind, find_destination
+from proxy.routing.target import find_destination
 from tests.routing.test_route import NEVER, ONE, OPTIONAL, REQUIRED, SEVERAL, UNKNOWN, chosen
 from tests.support.deciding import NAMING_AN_ACCOUNT, NAMING_AN_ADVERTISER, Listed, config, fields, region, routed
 
@@ -160,7 +161,7 @@ def test_the_route_says_what_to_send_where() -> None:
     """The target byte for byte behind the prefix, and the prefix for the addresses that lead back."""
     target = b"/@brand-eu//v2/x?a=%2F&b=https://c//d"
     found = routed(b"GET", target, fields(), SEVERAL)
-    assert found == Route("acme", "eu", TargetKind.API, b"123", b"/@brand-eu")
+    assert found == Route("acme", "eu", ADS_API, b"123", b"/@brand-eu")
     assert found.target(find_destination(parse_target(target))) == b"//v2/x?a=%2F&b=https://c//d"
     target = b"/@acme/eu?x"
     assert routed(b"GET", target, fields(), SEVERAL).target(find_destination(parse_target(target))) == b"/?x"
@@ -217,7 +218,7 @@ def test_mcp_leads_to_the_regions_endpoint(mcp_url: str, target: bytes, sent: by
     regions = {name: Region(**keys) for name, keys in AMAZON_REGIONS.items()} | {"na": region(mcp_url=mcp_url)}
     table = make_routing_table(config({"acme": {}}, regions=regions), EmptyDirectory())
     found = routed(b"POST", target, fields(), table)
-    assert (found.endpoint, found.profile) == ("mcp", b"")
+    assert (found.api, found.profile) == (MCP, b"")
     assert found.target(find_destination(parse_target(target))) == sent
 
 
@@ -233,10 +234,10 @@ def test_an_empty_directory_knows_nothing() -> None:
 )
 def test_an_advertiser_is_profile_and_ads_account(profile: bytes, ads_account: bytes, advertiser: str) -> None:
     """Whether the client sent them or they are defaults."""
-    assert Route("acme", "na", TargetKind.API, profile, b"", ads_account).advertiser == advertiser
+    assert Route("acme", "na", ADS_API, profile, b"", ads_account).advertiser == advertiser
 
 
 def test_a_long_advertiser_is_named_by_its_digest() -> None:
     """The digest is short, and differs for different advertisers."""
-    names = {Route("acme", "na", TargetKind.API, b"7" * 50_000 + end, b"", b"").advertiser for end in (b"1", b"2")}
+    names = {Route("acme", "na", ADS_API, b"7" * 50_000 + end, b"", b"").advertiser for end in (b"1", b"2")}
     assert [len(name) for name in names] == [32, 32]

@@ -1,4 +1,4 @@
-"""What a 401 says of itself."""
+"""How an API says that it refuses a token, and what a 401 says of itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from proxy.http1.body_copy import MAX_READ
 from proxy.http1.message import Response
 from proxy.http1.response_fields import read_response_section
-from proxy.tokens.token_refusals import may_refuse_token, refuses_token
+from proxy.tokens.token_refusals import ADS_API_REFUSALS, MCP_REFUSALS
 
 MISSING = b'{"code": "401", "details": "Scope header is missing"}'
 
@@ -30,15 +30,15 @@ MISSING = b'{"code": "401", "details": "Scope header is missing"}'
 )
 def test_only_three_texts_are_about_the_scope(body: bytes, about_scope: bool) -> None:
     """In any case of letters, in whatever form the error has; everything else can mean the token."""
-    assert refuses_token(401, body, b"") is not about_scope
-    assert refuses_token(401, gzip.compress(body), b"GZIP") is not about_scope
+    assert ADS_API_REFUSALS.refuses(401, body, b"") is not about_scope
+    assert ADS_API_REFUSALS.refuses(401, gzip.compress(body), b"GZIP") is not about_scope
 
 
 def test_what_cannot_be_unzipped_says_nothing() -> None:
     """Nor does a coding that is not known; a beginning is enough, and a bomb is not unpacked."""
-    assert refuses_token(401, MISSING, b"gzip")
-    assert refuses_token(401, gzip.compress(MISSING), b"br")
-    assert not refuses_token(401, gzip.compress(MISSING + bytes(10_000_000))[:1000], b"gzip")
+    assert ADS_API_REFUSALS.refuses(401, MISSING, b"gzip")
+    assert ADS_API_REFUSALS.refuses(401, gzip.compress(MISSING), b"br")
+    assert not ADS_API_REFUSALS.refuses(401, gzip.compress(MISSING + bytes(10_000_000))[:1000], b"gzip")
 
 
 RPC = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Client initialization failed"}}'
@@ -64,14 +64,15 @@ RPC = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Client initial
 )
 def test_the_mcp_endpoint_says_in_words_that_a_token_was_refused(status: int, body: bytes, refused: bool) -> None:
     """Under several statuses; what a call returned never counts, as it may have done something."""
-    assert refuses_token(status, body, b"") is refused
-    assert refuses_token(status, gzip.compress(body), b"gzip") is refused
+    assert MCP_REFUSALS.refuses(status, body, b"") is refused
+    assert MCP_REFUSALS.refuses(status, gzip.compress(body), b"gzip") is refused
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "length", "looked_at"),
     [
         (400, b"text/plain", b"Content-Length: 9999\r\n", True),
+        (401, b"application/json", b"Content-Length: 2\r\n", False),
         (403, b"text/html", b"", True),
         (500, b"application/json", b"", True),
         (200, b"application/json; charset=utf-8", b"Content-Length: 4096\r\n", True),
@@ -84,6 +85,8 @@ def test_the_mcp_endpoint_says_in_words_that_a_token_was_refused(status: int, bo
     ],
 )
 def test_only_what_could_say_it_is_held_back(status: int, kind: bytes, length: bytes, looked_at: bool) -> None:
-    """No stream of events, and nothing that is too large."""
+    """No stream of events, nothing that is too large, no 401, which says it by itself, and nothing of the Ads API."""
     section = b"Content-Type: %b\r\n%b" % (kind, length)
-    assert may_refuse_token(Response(status, b"", 1, read_response_section(section, 1))) is looked_at
+    response = Response(status, b"", 1, read_response_section(section, 1))
+    assert MCP_REFUSALS.needs_body(response) is looked_at
+    assert not ADS_API_REFUSALS.needs_body(response)
