@@ -40,6 +40,7 @@ from proxy.http1.message import Request, unread_request, without_empty_lines
 from proxy.net.deadlines import NEVER
 from proxy.net.read_control import ReadControl
 from proxy.net.sockets import queued, reset
+from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler, Service
@@ -160,6 +161,7 @@ class ClientConnection(asyncio.Protocol):
         self._reads.forget()
         self._reading, self._writing = CLOSED, ENDED
         if handler is not None:
+            TURN.began = perf_counter()
             handler.client_gone()
 
     def data_received(self, data: bytes) -> None:
@@ -237,6 +239,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         if self._body is not None:
+            TURN.began = perf_counter()
             data = self._read_body(data)
         if data and self._reading is HEAD and self.writable:
             data = self._read_head(data)
@@ -277,7 +280,7 @@ class ClientConnection(asyncio.Protocol):
                 self.deadline = self.loop.time() + self._limits.header_timeout
             self._buffer = data
             return b""
-        self.head_done = perf_counter()
+        self.head_done = TURN.began = perf_counter()
         return self._begin(*found)
 
     def _begin(self, head: bytes, rest: bytes) -> bytes:

@@ -43,7 +43,7 @@ _LIVE = (_SENT, AttemptState.ANSWERED)
 
 
 class AttemptOwner(Protocol):
-    """Who made the try and hears of it. `entered` of the attempt is the moment at which the news came."""
+    """Who made the try and hears of it."""
 
     def deliver_whole(self, response: Response, payload: bytes) -> bool:
         """Pass on a response that came whole with one read; False where it has to be told bit by bit."""
@@ -76,7 +76,6 @@ class Attempt:
     """
 
     state = _SENT
-    entered = 0.0
     held = refused = whole = False
     response: Response | None = None
     pieces: list[Buffer]

@@ -125,9 +125,10 @@ class Departure:
             renewed = await renew_after_refusal(attempt, tokens, self._context, owner.replays, now)
         except NoUsableToken as error:
             attempt.abandon()
-            owner.refuse(error)
+            self._fail(error)
             return
         if renewed is None:
+            self._context.stats.resume()
             owner.keeps(attempt)
             return
         owner.drops(attempt)
@@ -151,7 +152,7 @@ class Departure:
                 return
             connection = await acquire_connection(context, dependencies, fresh=fresh)
         except Refused as error:
-            self._owner.refuse(error)
+            self._fail(error)
         else:
             self._depart(token, connection, context.pool.release)
 
@@ -163,13 +164,18 @@ class Departure:
             self._dependencies.rights.check(self._context, self._owner.known_body)
         except Refused as error:
             release(connection)
-            self._owner.refuse(error)
+            self._fail(error)
             return
         if self._dependencies.throttles.active and self.limit.is_paused(token):
             release(connection)
             self.wait()
             return
         self._owner.departs(token, connection)
+
+    def _fail(self, error: Refused) -> None:
+        """The wait was in vain."""
+        self._context.stats.resume()
+        self._owner.refuse(error)
 
     def _is_stopped(self) -> bool:
         """Whether the request is a write whose audit record could not be kept."""
@@ -193,7 +199,7 @@ class Departure:
             self._dependencies.accounting.write_gate.check(is_write=self._context.is_write)
         except Refused as error:
             pool.give_back(connection)  # the pool gives it to the next
-            self._owner.refuse(error)
+            self._fail(error)
         else:
             self._depart(token, connection, pool.give_back)
 
@@ -207,13 +213,13 @@ class Departure:
             connection = await turn.dial()
             _check_late(self._context, self._dependencies, connection)
         except Refused as error:
-            self._owner.refuse(error)
+            self._fail(error)
         else:
             self._depart(token, connection, self._context.pool.release)
 
     def turn_failed(self, error: Refused) -> None:
         self._turn = None
-        self._owner.refuse(error)
+        self._fail(error)
 
     def defect(self, error: BaseException) -> None:
         self._owner.defect(error)

@@ -69,12 +69,11 @@ class Exchange:
         self._client = client
         self._context = context
         self._stats = context.stats
-        self._entered = client.head_done
         self._body = body = body_of(context)
         if body is NO_BODY:
             self.known_body = b""
         if passed is not None:
-            self.known_body, self._entered, self.taps = passed.body, passed.entered, passed.taps
+            self.known_body, self.taps = passed.body, passed.taps
             self._relay = ResponseRelay(client, context, rewrite=passed.rewrite)
             self._relay.continued = passed.continued
         if context.decision.taps:
@@ -86,10 +85,6 @@ class Exchange:
         return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
 
     # --- the usual run
-
-    def begin_late(self) -> None:
-        """The request waited before it was decided: what was before is not the proxy's time."""
-        self._entered = perf_counter()
 
     def start(self) -> None:
         if not self._send_at_once():
@@ -118,7 +113,7 @@ class Exchange:
         self.phase = follow(self.phase, SENT)
         attempt.whole = True
         connection.send_whole(attempt, data, decision.rules.timeouts)
-        stats.overhead = perf_counter() - self._entered
+        stats.spend()
         return True
 
     def deliver_whole(self, response: Response, payload: bytes) -> bool:
@@ -145,9 +140,8 @@ class Exchange:
         else:
             client.send([head, payload] if payload else [head])
             client.finish(keep=keep)
-        now = perf_counter()
+        now = stats.spend()
         stats.attempts, stats.bytes_in = 1, self._body.size
-        stats.overhead += now - attempt.entered
         if self.taps:
             self._end_taps(End(response, body, None, sent=True))
             self._dependencies.accounting.exchanged(stats, status, context, now)
@@ -235,7 +229,6 @@ class Exchange:
     def _go_on(self) -> None:
         """More of the body came."""
         if self.phase is Phase.RECEIVING:
-            self._entered = perf_counter()
             self._begin()
 
     def _begin(self) -> None:
@@ -245,20 +238,20 @@ class Exchange:
         try:
             ready = self.departure.leave()
         except Refused as error:
-            self.refuse(error, came_now=False)
+            self.refuse(error)
         else:
             if ready is not None:
                 self._send(*ready)
             else:
                 self.phase = follow(self.phase, Phase.WAITING)
-            self._stats.overhead += perf_counter() - self._entered
+            self._stats.spend()
 
     # --- DepartureOwner
 
     def departs(self, token: AccessToken, connection: UpstreamConnection) -> None:
-        self._entered = perf_counter()
+        self._stats.resume()
         self._send(token, connection)
-        self._stats.overhead += perf_counter() - self._entered
+        self._stats.spend()
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body, replays = self._context, self._stats, self._body, self.replays
@@ -339,7 +332,7 @@ class Exchange:
         self.relay.end(trailers)
         self._stop()
         self._client.finish(keep=self.relay.keep)
-        self._finish(self.relay.status, came_now=False)
+        self._finish(self.relay.status)
 
     def attempt_failed(self, error: Refused) -> None:
         if self.phase is Phase.RELAYING and self.relay.began:
@@ -353,7 +346,7 @@ class Exchange:
             return
         if isinstance(decision, retry.GiveUp):
             self.replays.impossible(decision.impossible)
-        self.refuse(error, came_now=False)
+        self.refuse(error)
 
     def attempt_writable(self, writable: bool) -> None:
         if self._is_sent:  # else no more of the body is wanted for now
@@ -362,6 +355,7 @@ class Exchange:
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a client waiting for ever."""
         self._dependencies.accounting.defect("exchange", error)
+        self._stats.resume()
         self._stop()
         if self.phase is DONE:
             self._client.abort()  # it is unknown how much of the response has left
@@ -371,7 +365,7 @@ class Exchange:
     def flush(self) -> None:
         self._client.flush()
         if self.phase is not DONE and self._attempt is not None:
-            self._stats.overhead += perf_counter() - self._attempt.entered
+            self._stats.spend()
 
     def rights_ended(self, error: Refused) -> None:
         """The client of an event stream may not have it any more."""
@@ -395,7 +389,6 @@ class Exchange:
     def keeps(self, attempt: Attempt) -> None:
         """The held response is the best one: deliver it as Amazon sent it."""
         assert attempt.response is not None
-        self._entered = perf_counter()
         attempt.held = False
         self._deliver(attempt.response)
         if attempt.pieces:
@@ -413,6 +406,7 @@ class Exchange:
 
     async def _replace(self, tap: Tap, attempt: Attempt) -> None:
         answer = await tap.replace(attempt)
+        self._stats.resume()
         if answer is None:
             self.keeps(attempt)
             return
@@ -444,7 +438,7 @@ class Exchange:
         self.relay.break_off(fault)
         self._finish(self.relay.status, fault=fault)
 
-    def refuse(self, error: Refused, *, came_now: bool = True) -> None:
+    def refuse(self, error: Refused) -> None:
         """Answer for Amazon, which did not; or, where a response has begun, break it."""
         if self.phase is DONE:
             return
@@ -455,7 +449,7 @@ class Exchange:
         error = retry.told(error, self.replays.reads, self._progress)
         self.relay.bytes_out = send_refusal(self._client, error, self._context.request, self._context.rules)
         self._stats.refusal = error
-        self._finish(error.sent_status, came_now=came_now)
+        self._finish(error.sent_status)
 
     def _stop(self) -> None:
         if self._departure is not None:
@@ -463,8 +457,8 @@ class Exchange:
         if self._attempt is not None:
             self._attempt.abandon()
 
-    def _finish(self, status: int, *, fault: str = "", came_now: bool = True) -> None:
-        """Close the account. `came_now` tells that what led to the end is news of this moment."""
+    def _finish(self, status: int, *, fault: str = "") -> None:
+        """Close the account."""
         if self.phase is DONE:
             return
         self.phase = follow(self.phase, DONE)
@@ -475,10 +469,8 @@ class Exchange:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-        now, stats, attempt, relay, replays = perf_counter(), self._stats, self._attempt, self.relay, self.replays
-        entered = now if came_now else max(self._entered, attempt.entered if attempt is not None else 0.0)
-        if entered > stats.sent_at:
-            stats.overhead += now - entered
+        stats, attempt, relay, replays = self._stats, self._attempt, self.relay, self.replays
+        now = stats.spend()
         stats.attempts, stats.sent_at, stats.upstream = replays.attempts, replays.sent_at, replays.upstream
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, relay.bytes_out, fault
         if relay.may_be_explained:

@@ -119,8 +119,9 @@ class Forwarder:
             in_flight = self._dependencies.accounting.client_cell(identity.name)
             return self._answer(LocalAsked(request, destination, identity, client, in_flight))
         if waited:
-            handler = self._serve(self._decide(request, destination, asked, identity, waits=False), client)
-            handler.begin_late()
+            context = self._decide(request, destination, asked, identity, waits=False)
+            handler = self._serve(context, client)
+            context.stats.resume()
             return handler
         self.rules.clients.charge(identity, time.monotonic())
         try:

@@ -8,7 +8,6 @@ gates let it pass unread.
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from proxy.body_reader import READER
@@ -35,14 +34,13 @@ _NOTHING: Final = End(None, None, None, sent=False)
 
 
 class Passed:
-    """What a request brings along that has passed all its gates. `entered` is the moment of its last news, `body` is
-    None if it was not read, `continued` tells that its client was told to send the body. `taps` and `rewrite` are those
-    of its gates."""
+    """What a request brings along that has passed all its gates. `body` is None if it was not read,
+    `continued` tells that its client was told to send the body. `taps` and `rewrite` are those of its gates."""
 
-    __slots__ = ("body", "continued", "entered", "rewrite", "taps")
+    __slots__ = ("body", "continued", "rewrite", "taps")
 
-    def __init__(self, gates: Sequence[Gate], body: bytes | None, entered: float, *, continued: bool) -> None:
-        self.body, self.entered, self.continued = body, entered, continued
+    def __init__(self, gates: Sequence[Gate], body: bytes | None, *, continued: bool) -> None:
+        self.body, self.continued = body, continued
         self.taps: tuple[Tap, ...] = tuple(gate.tap for gate in gates if gate.tap is not None)
         self.rewrite = rewrite_of(gates)
 
@@ -76,14 +74,9 @@ class GatedRequest:
         self._may_pass_unread = all(gate.may_pass_unread for gate in gates)
         self._has_body = self._incomplete = bool(fields.chunked or fields.content_length)
         self._body = bytearray()
-        self._entered = client.head_done
 
     def __repr__(self) -> str:
         return f"<GatedRequest {self._context.request.id}: {'done' if self._done else len(self._body)}>"
-
-    def begin_late(self) -> None:
-        """The request waited before it was decided: what was before is not the proxy's time."""
-        self._entered = perf_counter()
 
     # --- RequestHandler
 
@@ -105,13 +98,11 @@ class GatedRequest:
             return
         for piece in pieces:
             self._body += piece
-        self._note_arrival()
         if self._is_too_large(0) and (self._started or not self._may_pass_unread):
             self._pass_unread()
 
     def request_ended(self, trailers: bytes) -> None:
         self._incomplete = False
-        self._note_arrival()
         if self._started and not self._unread and not self._done:
             self._read()
 
@@ -121,7 +112,6 @@ class GatedRequest:
 
     def client_gone(self) -> None:
         self._stop()
-        self._entered = perf_counter()
         self._finish(0, Fault.CLIENT_GONE)
 
     def client_writable(self, writable: bool) -> None:
@@ -132,11 +122,6 @@ class GatedRequest:
         self.client_gone()
 
     # --- the gates
-
-    def _note_arrival(self) -> None:
-        """More of the body came: what was before is its client's time, not the proxy's."""
-        if self._started:
-            self._entered = perf_counter()
 
     def _is_too_large(self, announced: int) -> bool:
         return max(announced, len(self._body)) >= self._context.rules.replay_bytes
@@ -150,8 +135,7 @@ class GatedRequest:
                 ContentTooLarge(
                     f"The body of this request is read before it is sent, and must be smaller than {limit} bytes "
                     "(limits.replay_bytes)."
-                ),
-                came_now=False,
+                )
             )
         elif not self._unread:
             self._unread = True
@@ -181,6 +165,7 @@ class GatedRequest:
         if self._done or reading.cancelled():
             return
         self._reading = None
+        self._context.stats.spend_all()
         defect = reading.exception()
         if defect is not None:
             self._defect(defect)
@@ -190,7 +175,7 @@ class GatedRequest:
 
     def _was_read(self, refusal: Refused | None) -> None:
         if refusal is not None:
-            self._refuse(refusal, came_now=False)
+            self._refuse(refusal)
         elif any(gate.waits for gate in self._gates):
             self._wait()
         else:
@@ -204,11 +189,12 @@ class GatedRequest:
         try:
             for gate in self._gates:
                 answer = await gate.wait() if gate.waits else None
-                self._entered = perf_counter()
+                self._context.stats.resume()
                 if answer is not None:
                     self._answer(answer)
                     return
         except Refused as error:
+            self._context.stats.resume()
             self._refuse(error)
             return
         self._go_on()
@@ -226,7 +212,7 @@ class GatedRequest:
         self._done = True
         body = bytes(self._body)
         known = None if self._unread else body
-        handler = self._serve(Passed(self._gates, known, self._entered, continued=self._continued))
+        handler = self._serve(Passed(self._gates, known, continued=self._continued))
         whole = self._has_body and not self._incomplete
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)
 
@@ -236,18 +222,17 @@ class GatedRequest:
         stats.note, stats.bytes_out = answer.note, relay.bytes_out
         self._finish(relay.status)
 
-    def _refuse(self, error: Refused, *, came_now: bool = True) -> None:
-        """Answer for the gate; `came_now` tells that what was before is not the proxy's time."""
+    def _refuse(self, error: Refused) -> None:
+        """Answer for the gate."""
         if self._done:
             return
-        if came_now:
-            self._entered = perf_counter()
         context, stats = self._context, self._context.stats
         stats.refusal, stats.bytes_out = error, send_refusal(self._client, error, context.request, context.rules)
         self._finish(error.sent_status)
 
     def _defect(self, error: BaseException) -> None:
         self._accounting.defect("gate", error)
+        self._context.stats.resume()
         self._stop()
         self._refuse(internal_error())
 
@@ -264,8 +249,8 @@ class GatedRequest:
         if self._done:
             return
         self._done = True
-        now, stats = perf_counter(), self._context.stats
-        stats.overhead += now - self._entered
+        stats = self._context.stats
+        now = stats.spend()
         stats.bytes_in, stats.fault = len(self._body), fault
         taps = [gate.tap for gate in self._gates if gate.tap is not None]
         stats.readings += tuple(filter(None, (tap.ended(_NOTHING) for tap in taps)))

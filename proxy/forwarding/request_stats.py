@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.events import Outcome, RequestFinished
 from proxy.net.deadlines import NEVER
+from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -19,11 +21,12 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
     is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
 
-    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent; `bytes_in` and
-    `bytes_out` count payload. `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls.
-    `readings` are what threads still read for the account; `due` is when it is given at the latest, on the event loop's
-    clock. `note` says how the proxy answered instead of Amazon. `span` is set with traces on. `write` is what the
-    response to a write says, `changes` what the write names and sets if that is recorded.
+    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent, up to the
+    moment `counted`; `bytes_in` and `bytes_out` count payload. `explanation` is that of an error of Amazon's.
+    `mcp_tools` are those that the body calls. `readings` are what threads still read for the account; `due` is when it
+    is given at the latest, on the event loop's clock. `note` says how the proxy answered instead of Amazon. `span` is
+    set with traces on. `write` is what the response to a write says, `changes` what the write names and sets if that is
+    recorded.
     """
 
     path: str
@@ -45,7 +48,26 @@ class RequestStats:
         self.request = request
         self.request_id = request.id
         self.user_agent = request.fields.user_agent
-        self.began = began
+        self.began = self.counted = began
+
+    def spend(self) -> float:
+        """Count what the proxy spent since the turn of the event loop began, or since it was counted last. Called
+        wherever the request comes to rest. Returns the present moment."""
+        now = perf_counter()
+        began, counted = TURN.began, self.counted
+        self.overhead += now - (max(counted, began))
+        self.counted = now
+        return now
+
+    def spend_all(self) -> None:
+        """Count all of a wait as the proxy's own: for a thread of ours."""
+        now = perf_counter()
+        self.overhead += now - self.counted
+        self.counted = now
+
+    def resume(self) -> None:
+        """A wait is over that was not the proxy's own: count from here on."""
+        self.counted = perf_counter()
 
     def measure(self, now: float) -> None:
         """It is over: the times are what they are."""

@@ -26,7 +26,7 @@ class LocalRequest:
     """A `RequestHandler` without an upstream; it answers by the `rules` that the request was admitted under.
 
     Each kind has an `answer`, which ends in `respond` or `refuse`, and says in `kind` and `path` what log and metrics
-    call it. `entered` is when the last news of its client came (perf_counter): what was before is the client's time.
+    call it.
     """
 
     max_wire_bytes = 16384
@@ -40,7 +40,6 @@ class LocalRequest:
         self.request = request
         self.rules = rules
         self.stats = accounting.begin(request, client.head_done)
-        self.entered = client.head_done
         self.in_flight: Cell | None = None
         self.body = bytearray()
         self.done = False
@@ -72,22 +71,18 @@ class LocalRequest:
     def request_data(self, pieces: list[Buffer]) -> None:
         for piece in pieces:
             self.body += piece
-        self.entered = perf_counter()
         self.stats.bytes_in = len(self.body)
 
     def request_ended(self, trailers: bytes) -> None:
         self._complete = True
-        self.entered = perf_counter()
         if self._started and not self.done:
             self.answer()
 
     def request_broken(self, error: Refused) -> None:
-        self.entered = perf_counter()
         if not self.done:
             self.refuse(error, keep=False)
 
     def client_gone(self) -> None:
-        self.entered = perf_counter()
         if not self.done:
             self.finish(0, Fault.CLIENT_GONE)
 
@@ -133,6 +128,6 @@ class LocalRequest:
         """All is over; the client was told, or is gone. `status` is what it got, 0 for nothing."""
         self.done = True
         self.body = bytearray()
-        now = perf_counter()
-        self.stats.overhead, self.stats.fault = self.stats.overhead or now - self.entered, fault
+        now = perf_counter() if self.stats.overhead else self.stats.spend()
+        self.stats.fault = fault
         self.accounting.finished(self.stats.finished(status, self.kind, self.path, now), self.in_flight)

@@ -6,7 +6,10 @@ one interval (0.25 s). What expiry means is the connection's own business.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
+
+from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,6 +46,7 @@ class Deadlines:
         """Expire what is due at `now`."""
         for item in [item for item in self._items if item.deadline <= now]:
             if item.deadline <= now:
+                TURN.began = perf_counter()
                 item.expire(now)
 
     def stop(self) -> None:

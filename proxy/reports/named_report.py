@@ -6,7 +6,6 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused, ReportUnreadable
@@ -80,7 +79,7 @@ class NamedReportRequest(LocalRequest):
 
     def answer(self) -> None:
         self.body = bytearray()  # that of a GET means nothing (RFC 9110, 9.3.1)
-        self.stats.overhead = perf_counter() - self.entered  # the disk and the client take their own time
+        self.stats.spend()  # the disk and the client take their own time
         self._task = self.client.loop.create_task(self._answer())
 
     # --- RequestHandler, while a response is under way

@@ -35,6 +35,7 @@ from proxy.net.deadlines import NEVER
 from proxy.net.read_control import ReadControl
 from proxy.net.sockets import SocketWriter
 from proxy.net.tls import TlsTransport
+from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +209,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if (whole_sink := self._whole_sink) is not None:
             self._whole_sink = None
-            whole_sink.entered = perf_counter()
+            TURN.began = perf_counter()
             try:
                 if self._tell_whole(whole_sink, data):
                     return
@@ -228,7 +229,7 @@ class UpstreamConnection(asyncio.Protocol):
         if sink is None:
             self.close()
             return
-        sink.entered = perf_counter()
+        TURN.began = perf_counter()
         try:
             self._read(data)
         except Refused as error:
@@ -273,7 +274,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._at_eof = True
         elif isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
             sink = self._sink
-            sink.entered = perf_counter()
+            TURN.began = perf_counter()
             self._end(b"")
             sink.flush()
         return None
@@ -313,7 +314,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _give_up(self, sink: ResponseSink, error: Refused) -> None:
         """No read showed it: nothing more will come."""
-        sink.entered = perf_counter()
+        TURN.began = perf_counter()
         self._fail(error)
         sink.flush()
 
@@ -553,12 +554,7 @@ class RequestWriter:
 
 
 class ResponseSink(Protocol):
-    """Who wants a response. Calls come in this order; after `response_ended` or `upstream_failed`, none.
-
-    `entered` is set to the moment (perf_counter) at which a read began.
-    """
-
-    entered: float
+    """Who wants a response. Calls come in this order; after `response_ended` or `upstream_failed`, none."""
 
     def interim(self, response: Response) -> None: ...
 

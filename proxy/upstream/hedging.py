@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import Refused
 from proxy.net.deadlines import NEVER
+from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
     import asyncio
@@ -185,7 +186,7 @@ class HedgedConnection:
             sink = self._sink
             assert sink is not None
             self._settle()
-            sink.entered = perf_counter()
+            TURN.began = perf_counter()
             sink.upstream_failed(error)
             sink.flush()
 
@@ -243,14 +244,6 @@ class _Attempt:
         self._owner = owner
         self._sink = sink
         self._connection = connection
-
-    @property
-    def entered(self) -> float:
-        return self._sink.entered
-
-    @entered.setter
-    def entered(self, moment: float) -> None:
-        self._sink.entered = moment
 
     def interim(self, response: Response) -> None:
         """Reported while no other connection may answer: a client hears of one attempt."""

@@ -25,8 +25,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What all that measures a request reads."""
     clock = Clock()
-    forwarding = ("forwarding.exchange", "forwarding.gated_request", "local.request", "forwarding.replays")
-    for module in ("downstream.connection", *forwarding, "upstream.connection"):
+    forwarding = ("forwarding.exchange", "forwarding.request_stats", "local.request", "forwarding.replays")
+    for module in ("downstream.connection", "net.deadlines", *forwarding, "upstream.connection"):
         monkeypatch.setattr(f"proxy.{module}.perf_counter", clock)
     return clock
 

@@ -43,7 +43,6 @@ class Sink:
     """Keeps what it is told, in order."""
 
     def __init__(self) -> None:
-        self.entered = 0.0
         self.told: list[Any] = []
         self.ended = asyncio.Event()
 
