@@ -27,6 +27,7 @@ from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import tell_accepted
 from proxy.http1.framing import whole_chunks
+from proxy.net.turn import TURN
 from proxy.routing.explanation import EXPLAINED
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Exchange:
     max_wire_bytes = 0
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
-    known_body: bytes | None = None
-    """The body, if gates have read it, or if there is none."""
+    _read_body: bytes | None = None
+    """The body, if gates have read it."""
     _attempt: Attempt | None = None
     _departure: Departure | None = None
     _relay: ResponseRelay | None = None
@@ -69,11 +70,9 @@ class Exchange:
         self._client = client
         self._context = context
         self._stats = context.stats
-        self._body = body = body_of(context)
-        if body is NO_BODY:
-            self.known_body = b""
+        self._body = body_of(context)
         if passed is not None:
-            self.known_body, self.taps = passed.body, passed.taps
+            self._read_body, self.taps = passed.body, passed.taps
             self._relay = ResponseRelay(client, context, rewrite=passed.rewrite)
             self._relay.continued = passed.continued
         if context.decision.taps:
@@ -113,7 +112,9 @@ class Exchange:
         self.phase = follow(self.phase, SENT)
         attempt.whole = True
         connection.send_whole(attempt, data, decision.rules.timeouts)
-        stats.spend()
+        began = TURN.began  # as `stats.spend`, without a call: each request comes here
+        stats.counted = now = perf_counter()
+        stats.overhead = now - max(began, stats.began)
         return True
 
     def deliver_whole(self, response: Response, payload: bytes) -> bool:
@@ -140,7 +141,8 @@ class Exchange:
         else:
             client.send([head, payload] if payload else [head])
             client.finish(keep=keep)
-        now = stats.spend()
+        now = perf_counter()
+        stats.overhead += now - TURN.began
         stats.attempts, stats.bytes_in = 1, self._body.size
         if self.taps:
             self._end_taps(End(response, body, None, sent=True))
@@ -247,6 +249,10 @@ class Exchange:
             self._stats.spend()
 
     # --- DepartureOwner
+
+    @property
+    def known_body(self) -> bytes | None:
+        return b"" if self._body is NO_BODY else self._read_body
 
     def departs(self, token: AccessToken, connection: UpstreamConnection) -> None:
         self._stats.resume()
@@ -430,7 +436,7 @@ class Exchange:
         self.relay.begin(response)
         if self.relay.is_event_stream:
             self._watch = StreamWatch(self, self._dependencies.rights, self._context, self.known_body)
-        self.known_body = None
+        self._read_body = None
         if not self._client.writable and self._attempt is not None:
             self._attempt.pause()  # interim responses may have filled what waits for the client
 
