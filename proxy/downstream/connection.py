@@ -435,7 +435,8 @@ class ClientConnection(asyncio.Protocol):
 
     def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
         self._handler = handler
-        self.resume_reading()
+        if len(self._buffer) <= self._limits.max_pipelined_bytes:  # else a whole read would come on top of it each time
+            self.resume_reading()
         try:
             if pieces:
                 handler.request_data(pieces)
