@@ -482,6 +482,7 @@ class ClientConnection(asyncio.Protocol):
     def end(self) -> None:
         """The program ends."""
         if self._handler is not None:
+            TURN.began = perf_counter()
             self._break(
                 Draining(
                     "The proxy stopped before Amazon answered; check a write before you send it again.",
