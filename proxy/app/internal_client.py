@@ -24,6 +24,7 @@ from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.rights import Rights
 from proxy.http1.body_copy import decode_body
 from proxy.http1.message import read_response
+from proxy.net.turn import TURN
 from proxy.profiles.listing import ListResponse
 from proxy.reports.shared_report import SharedOrders
 from proxy.reports.sharing import ReportRules, SharedReports
@@ -91,6 +92,7 @@ class InternalClient:
             port.hand_over(handler, [request.data] if request.data else [], b"" if request.data else None)
             await port.whole
         finally:
+            TURN.began = perf_counter()
             port.handler.client_gone()
         return port.read()
 

@@ -14,7 +14,6 @@ from proxy.audit.write_reading import MAX_JUDGED, WriteBodies, written_request
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import BodyCopy, may_hold_results
-from proxy.http1.response_fields import is_event_stream
 from proxy.routing.operations import SAFE_METHODS
 
 if TYPE_CHECKING:
@@ -43,18 +42,23 @@ class WriteTap(Tap):
     """Sees one write pass, unless its body says that it is none."""
 
     at_end = True
-    __slots__ = ("_context", "_first", "_reader", "_recorded", "_request")
+    __slots__ = ("_context", "_first", "_is_one_message", "_reader", "_recorded", "_request", "_size")
 
     def __init__(self, reader: WriteReader, recorded: frozenset[str] | None, context: RequestContext) -> None:
         self._reader, self._recorded, self._context = reader, recorded, context
         self._request = BodyCopy(context.rules.replay_bytes) if recorded is not None else None
-        self._first = b"" if context.api.takes_messages else b"-"
+        self._first, self._size, self._is_one_message = b"", 0, False
 
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._request is not None:
             self._request.add(pieces)
-        if not self._first:  # only of a message to MCP it is of interest how it begins
-            self._first = b"".join(pieces).lstrip()[:1]
+        if self._context.api.takes_messages:
+            self._size += sum(map(len, pieces))
+            self._first = self._first or b"".join(pieces).lstrip()[:1]
+
+    def request_ended(self) -> None:
+        """Of a list of messages, some may have an answer and others not. What is too large to be read may be one."""
+        self._is_one_message = self._first == b"{" and self._size <= self._context.rules.replay_bytes
 
     def wanted(self, response: Response) -> int:
         fields = response.fields
@@ -66,9 +70,7 @@ class WriteTap(Tap):
         context = self._context
         if not end.sent or not context.is_write:
             return None
-        response = end.response
-        if end.cut is not None and self._may_be_answered(end.cut):
-            response = end.cut
+        response = end.cut if end.cut is not None and self._is_one_message else end.response
         asked = None
         if self._request is not None:
             asked = written_request(context, self._request.whole, self._recorded or frozenset())
@@ -77,11 +79,7 @@ class WriteTap(Tap):
         if not isinstance(reading, asyncio.Future):
             self._settle(reading)
             return None
-        return Reading(reading, lambda: self._settle(self._reader.result_of(reading, bodies)))
-
-    def _may_be_answered(self, cut: Response) -> bool:
-        """Whether a stream that was cut off can hold the answer: clients of MCP leave once they have it."""
-        return self._first == b"{" and is_event_stream(cut.fields)
+        return Reading(reading, lambda: self._settle(self._reader.result_of(reading, bodies)), is_bounded=True)
 
     def _settle(self, said: WriteReading) -> None:
         self._context.stats.write, self._context.stats.changes = said

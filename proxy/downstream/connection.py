@@ -435,7 +435,8 @@ class ClientConnection(asyncio.Protocol):
 
     def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
         self._handler = handler
-        self.resume_reading()
+        if len(self._buffer) <= self._limits.max_pipelined_bytes:  # else a whole read would come on top of it each time
+            self.resume_reading()
         try:
             if pieces:
                 handler.request_data(pieces)
@@ -481,6 +482,7 @@ class ClientConnection(asyncio.Protocol):
     def end(self) -> None:
         """The program ends."""
         if self._handler is not None:
+            TURN.began = perf_counter()
             self._break(
                 Draining(
                     "The proxy stopped before Amazon answered; check a write before you send it again.",

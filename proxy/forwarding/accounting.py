@@ -148,8 +148,9 @@ class Accounting:
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """A request that was decided is over: give its account, when what threads read for it is there. One that ended
         well makes no event."""
-        if stats.fault and stats.readings:  # or a client that always leaves could have any number of bodies read
-            stats.readings[0].result.add_done_callback(partial(_leave, context.decision.in_flight))
+        unbounded = next((reading for reading in stats.readings if not reading.is_bounded), None)
+        if stats.fault and unbounded is not None:  # or a client that always leaves could have any number of bodies read
+            unbounded.result.add_done_callback(partial(_leave, context.decision.in_flight))
         else:
             context.decision.in_flight.value -= 1  # not with its account, which may wait for a thread
         self._give(stats, status, context, now)

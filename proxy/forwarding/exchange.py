@@ -483,8 +483,8 @@ class Exchange:
             stats.explanation = relay.explain(self._dependencies.tokens.problem(self._context.route.account))
         if self.taps:
             response, body = (None, None) if stats.refusal is not None else relay.response
-            whole, cut = (None, response) if fault else (response, None)
-            self._end_taps(End(whole, body, cut, sent=bool(stats.attempts)))
+            cut = response if fault and relay.is_stream else None
+            self._end_taps(End(None if fault else response, body, cut, sent=bool(stats.attempts)))
         self._dependencies.accounting.exchanged(stats, status, self._context, now)
         if attempt is not None and not attempt.live:
             self._attempt = None  # they refer to each other, and would wait for the garbage collector

@@ -54,7 +54,8 @@ def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
 
 class End(NamedTuple):
     """How a request ended. `response` and its `body` are what Amazon answered: the response is None if it did not come,
-    or not whole; `cut` has it if it was cut off. The body is None if it was not copied whole."""
+    or not whole. `cut` has it if it is a stream of MCP that was cut off, as clients leave once they have their answer.
+    The body is None if it was not copied whole."""
 
     response: Response | None
     body: bytes | None
@@ -65,10 +66,12 @@ class End(NamedTuple):
 
 class Reading(NamedTuple):
     """What a thread still reads of a request that is over, for its account. `settle` is called when the `result` is
-    there, or cancelled because the account was due."""
+    there, or cancelled because the account was due. `is_bounded` tells that no client can have any number of bodies
+    read: otherwise a request whose client left is under way until then."""
 
     result: asyncio.Future[Any]
     settle: Callable[[], None]
+    is_bounded: bool = False
 
 
 class Rewrite(Protocol):

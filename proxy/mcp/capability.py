@@ -197,10 +197,14 @@ class McpGate:
     def __init__(self, mcp: Mcp, rules: ToolRules, context: RequestContext) -> None:
         self._mcp, self._rules, self._context = mcp, rules, context
         self.tap = LimitedTap(mcp.memory, context)
-        self.rewrite = self
 
     def __repr__(self) -> str:
         return f"<McpGate of {self._context.request.id}>"
+
+    @property
+    def rewrite(self) -> McpGate:
+        """This object itself; as an attribute it would be a cycle, and wait for the garbage collector."""
+        return self
 
     def read(self, body: JsonBody) -> None:
         rules, request = self._rules, self._context.request

@@ -84,6 +84,8 @@ class SharedOrders(Capability):
         operation = decision.asked.operation
         if self._rules is None or operation is None:
             return NO_PLUGS
+        if decision.asked.method == b"HEAD":  # its operation is that of GET, but no answer to it has a body
+            return NO_PLUGS
         found = find_report_operation(operation.method, operation.template)
         return NO_PLUGS if found is None else Plugs(gates=(partial(SharedReport, self, found),), at_end=False)
 
@@ -101,7 +103,6 @@ class SharedReport(Tap):
         self._operation, self._rules = operation, orders.rules
         self._loop = context.pool.loop
         self._token: AccessToken | None = orders.dependencies.tokens.current(context.route.account)
-        self.tap = self
         self._order: Order | None = None
         self._id = self._key = self._claimed = ""
         self._deleted: tuple[str, ...] = ()
@@ -110,6 +111,11 @@ class SharedReport(Tap):
 
     def __repr__(self) -> str:
         return f"<SharedReport {self._context.request.id}: {self._operation}{', claimed' if self._claimed else ''}>"
+
+    @property
+    def tap(self) -> SharedReport:
+        """This object itself; as an attribute it would be a cycle, and wait for the garbage collector."""
+        return self
 
     # --- what the request asks
 

@@ -6,9 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.reports.sharing import ReportRules
+from proxy.routing.operations import Effect
 from tests.support.garbage import in_cycles
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Script, Wire, answering
@@ -101,3 +108,26 @@ async def test_rules_that_were_replaced_leave_no_cycles(running: Running, garbag
             assert (await bench.ask()).status == 200
             bench.apply()
         assert in_cycles(garbage) == {}
+
+
+async def test_requests_that_gates_look_at_leave_no_cycles(running: Running, garbage: list[object]) -> None:
+    """Orders and polls of reports, and messages of an MCP client whose tools are limited: permitted and forbidden."""
+    policy = Policy("agent", (ClientKey(hashlib.sha256(b"key").hexdigest()),), access=Effect.REPORT)
+    clients = Clients([policy], Placeholders(b"key"), Budgets())
+    rules = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True)
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"campaign_management-%b_campaign"}}'
+    requests = [
+        b"POST /reporting/reports HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: key\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /reporting/reports/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: key\r\n\r\n",
+        *(
+            b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nX-Ads-Proxy-Key: key\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            for body in (call % b"query", call % b"update")
+        ),
+    ]
+    async with running(answering(HELLO), clients=clients, reports=rules) as bench:
+        for request in requests:
+            await bench.ask(request)
+            (await bench.client(request)).abort()
+        await bench.settled(lambda: not bench.server.connections and not bench.accounting.in_flight)
+    assert in_cycles(garbage) == {}

@@ -145,3 +145,22 @@ async def test_the_body_of_a_token_request_costs_its_client_alone(how: str, runn
         event = await bench.events.last()
         assert event.status == {"whole": 200, "left": 0, "too slow": 408}[how]
         assert (event.duration, event.overhead) == (5.0, 0.0)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_request_that_is_cut_at_the_end_waited_for_others(sent: bool, running: Running, clock: Clock) -> None:
+    """The program ends while Amazon takes its time, or the client."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.end()
+
+    async with running(script) as bench:
+        await bench.client(GET if sent else POST + b"Content-Length: 10\r\n\r\n")
+        await bench.settled(lambda: bench.accounting.in_flight == 1 and len(bench.upstream.wires) == sent)
+        await bench.settled(lambda: not sent or b"\r\n\r\n" in bench.upstream.wires[0].received)
+        clock.now += 20.0
+        bench.connection().end()
+        event = await bench.events.last()
+        assert (event.refusal, event.duration, event.overhead) == ("draining", 20.0, 0.0)
+        assert event.upstream == (20.0 if sent else 0.0)

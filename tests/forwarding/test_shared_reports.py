@@ -737,6 +737,18 @@ async def test_any_other_poll_reaches_amazon(other: bytes, running: Running, ama
     assert amazon.polls() == 2
 
 
+async def test_a_head_request_is_no_poll(running: Running, amazon: Amazon) -> None:
+    """It reaches Amazon, and its answer has no body, which a client would take for the beginning of the next one."""
+    async with sharing(running, amazon) as bench:
+        await bench.ask(order())
+        await bench.ask(poll("report-1"))
+        client = await bench.client(poll("report-1", method="HEAD"))
+        assert (await client.answer(to_head=True)).status == 200
+        client.send(poll("report-1"))
+        assert (await client.answer()).status == 200
+    assert amazon.asked[1:] == ["GET /reporting/reports/report-1", "HEAD /reporting/reports/report-1"]
+
+
 async def test_simultaneous_polls_make_one(running: Running, amazon: Amazon) -> None:
     """The others wait for its answer."""
     async with sharing(running, amazon) as bench:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from proxy.audit import write_reading
 from proxy.audit.write_reading import (
     JUDGED_AT_ONCE,
@@ -190,6 +195,60 @@ async def test_a_client_of_mcp_may_leave_with_its_answer(
         finished = await bench.events.last()
         assert (finished.fault, finished.outcome) == ("client-gone", outcome)
         assert outcomes(bench) == {outcome: 1}
+
+
+MESSAGE = b"data: %b\n\n" % json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}).encode()
+IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(MESSAGE), MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (MCP, b"Content-Length: 9999\r\n\r\n" + MESSAGE),
+        (MCP.replace(b"HTTP/1.1", b"HTTP/1.0"), IN_CHUNKS),
+        (MCP.replace(b": 2", b": 4000") + b" " * 2000, IN_CHUNKS),
+    ],
+    ids=["with a length", "for HTTP/1.0", "to a message that is too large to be read"],
+)
+async def test_other_streams_that_are_cut_tell_no_outcome(asked: bytes, answer: bytes, running: Running) -> None:
+    """Only a stream that its server may end anywhere, in answer to one message, holds the whole answer."""
+
+    async def script(wire: Wire) -> None:
+        await wire.until(lambda: b"{" in wire.received)
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + answer)
+        await wire.end()
+
+    async with running(script, replay_bytes=1000) as bench:
+        client = await bench.client(asked)
+        await client.until(lambda: MESSAGE in client.received)
+        client.drop()
+        finished = await bench.events.last()
+        assert (finished.fault, finished.outcome) == ("client-gone", "unknown")
+
+
+async def test_a_write_is_not_under_way_while_its_answer_is_read(running: Running) -> None:
+    """Its client may have left with the answer, and may send as many requests as before."""
+    event = b"data: %b\n\n" % json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"text": "x" * LARGE}}).encode()
+    policy = Policy("agent", (ClientKey(hashlib.sha256(b"key").hexdigest()),), max_in_flight=1)
+    go = threading.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wire.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await wire.end()
+
+    async with running(script, clients=Clients([policy], Placeholders(b"key"), Budgets())) as bench:
+        WRITE_READER._thread.submit(go.wait, PATIENCE)
+        client = await bench.client(MCP.replace(b"Host", b"X-Ads-Proxy-Key: key\r\nHost"))
+        await client.until(lambda: event[-9:] in client.received)
+        assert bench.accounting.client_cell("agent").value == 1
+        client.drop()
+        await bench.settled(lambda: bench.writes.waiting > 0)
+        assert bench.accounting.client_cell("agent").value == 0
+        assert bench.accounting.in_flight == 1
+        go.set()
+        assert (await bench.events.last()).outcome == "success"
 
 
 async def test_the_first_bytes_leave_before_the_last_were_sent(running: Running) -> None:
