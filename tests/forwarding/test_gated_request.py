@@ -1,4 +1,4 @@
-"""A limited client orders reports of the unified API: the body is read before anything is sent."""
+"""A request that gates read before anything of it leaves: orders of limited clients, and gates of the tests' own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import GatedRequest
 from proxy.http1.request_fields import RequestFields
 from proxy.strict_json import JsonBody
+from tests.support.capabilities import Noted, NotingGate, NotingTap, Plugged, plug
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
@@ -312,3 +313,86 @@ async def test_reports_by_their_ids_stay_closed(verb: bytes, running: Running) -
         got = await bench.ask(counted(b'{"reportIds":["1"]}').replace(b"create", verb))
         assert got.status == 403
         assert "the account of a report" in json.loads(got.body)["detail"]
+
+
+# --- gates of the tests' own: what becomes of their request in each state
+
+PLAIN = b"POST /v2/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
+
+
+async def test_a_client_that_leaves_during_a_gates_wait_ends_it(running: Running) -> None:
+    """The gate hears of it by the end of its wait and of its tap; nothing leaves."""
+    noted: Noted = []
+    async with running(answering(HELLO)) as bench:
+        go = asyncio.get_running_loop().create_future()
+        plug(bench, Plugged(gates=(NotingGate(noted, go=go, tap=NotingTap(noted)),)))
+        client = await bench.client(PLAIN % 3 + b"abc")
+        await bench.settled(lambda: ("gate", "wait") in noted)
+        client.abort()
+        event = await bench.events.last()
+        assert (event.status, event.fault, event.bytes_in) == (0, "client-gone", 3)
+        await bench.settled(go.cancelled)
+        assert noted[-1] == ("tap", "ended", None, None, None, False)
+        assert not bench.upstream.wires
+
+
+async def test_the_end_of_the_program_ends_a_gates_wait(running: Running) -> None:
+    """The client is told, as of every other request that is cut."""
+    noted: Noted = []
+    async with running(answering(HELLO)) as bench:
+        go = asyncio.get_running_loop().create_future()
+        plug(bench, Plugged(gates=(NotingGate(noted, go=go),)))
+        client = await bench.client(PLAIN % 3 + b"abc")
+        await bench.settled(lambda: ("gate", "wait") in noted)
+        bench.connection().end()
+        assert (await client.answer()).status == 503
+        assert go.cancelled()
+        assert not bench.upstream.wires
+
+
+@pytest.mark.parametrize("where", ["read", "read in a thread", "wait"])
+async def test_a_defect_of_a_gate_is_a_500(where: str, running: Running) -> None:
+    """It is reported once, and nothing of the request leaves."""
+    async with running(answering(HELLO)) as bench:
+        go = asyncio.get_running_loop().create_future()
+        gate = NotingGate([], go=go) if where == "wait" else NotingGate([], refusal=ZeroDivisionError())
+        plug(bench, Plugged(gates=(gate,)))
+        body = LARGE if "thread" in where else b"abc"
+        client = await bench.client(PLAIN % len(body) + body)
+        if where == "wait":
+            go.set_exception(ZeroDivisionError())
+        assert (await client.answer()).status == 500
+        assert ["ZeroDivisionError" in text for text in bench.events.defects] == [True]
+        assert (await bench.events.last()).refusal == "internal-error"
+        assert not bench.upstream.wires
+        bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
+
+
+@pytest.mark.parametrize("framing", ["counted", "chunked"])
+@pytest.mark.parametrize("unread", [(True, True), (True, False)], ids=["all", "not all"])
+async def test_a_body_that_is_too_large_passes_unread_if_all_gates_permit_it(
+    unread: tuple[bool, bool], framing: str, running: Running
+) -> None:
+    """In its turn, and as it came. One gate that has to read it is enough for a 413."""
+    noted: Noted = []
+    body = b"x" * 5000
+    sent = PLAIN % len(body) + body
+    if framing == "chunked":
+        sent = (
+            PLAIN[: PLAIN.index(b"Content")] + b"Transfer-Encoding: chunked\r\n\r\n1388\r\n" + body + b"\r\n0\r\n\r\n"
+        )
+    async with running(answering(HELLO), replay_bytes=1024) as bench:
+        go = asyncio.get_running_loop().create_future()
+        waiting = NotingGate(noted, go=go, may_pass_unread=unread[0])
+        plug(bench, Plugged(gates=(waiting, NotingGate(noted, "second", may_pass_unread=unread[1]))))
+        client = await bench.client(sent)
+        if all(unread):
+            await bench.settled(lambda: ("gate", "wait") in noted)
+            assert not bench.upstream.wires
+            go.set_result(None)
+            assert (await client.answer()).body == b"hello"
+            assert bytes(bench.upstream.wires[0].received).count(b"x") >= len(body)
+            assert noted == [("gate", "wait")]
+        else:
+            assert (await client.answer()).status == 413
+            assert (noted, bench.upstream.wires) == ([], [])

@@ -471,7 +471,12 @@ def test_a_session_for_one_account_limits_its_messages_to_it() -> None:
     policy, fixed = Policy("agent", (), profiles=frozenset({b"123"})), FixedAccount(profile=b"123")
     found = tool_rules(policy, fixed=fixed, writers=frozenset({QUERY}))
     assert found is not None
-    assert (found.client, found.access, found.patterns, found.writers) == ("agent", Effect.WRITE, None, {QUERY})
+    assert (found.client, found.access, found.patterns, found.writers) == (
+        "agent",
+        Effect.WRITE,
+        None,
+        frozenset({QUERY}),
+    )
     assert (found.fixed, found.own) == (fixed, policy.own)
 
 
