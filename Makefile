@@ -26,14 +26,14 @@ UNIT := not integration and not conformance and not long and not fuzz and not so
 # Tests of the modules that call themselves pure, in their rooms. They alone run with coverage, which would take half as
 # long again as all tests take.
 PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_overview.py admin/test_pages.py \
-	app/test_operations.py app/test_wiring.py commands/test_yaml_edits.py forwarding/test_body_copy.py \
-	forwarding/test_changed_objects.py forwarding/test_explanation.py forwarding/test_injection.py \
-	forwarding/test_retry.py forwarding/test_tool_lists.py \
-	forwarding/test_write_outcome.py observability/test_audit_chain.py observability/test_plain_lines.py \
-	profiles/test_replacement.py reports/test_answers.py reports/test_orders.py reports/test_outcome.py \
-	reports/test_plan.py reports/test_presets.py reports/test_requested.py reports/test_schedule.py \
-	reports/test_templates.py test_backoff.py test_errors.py test_problem.py test_regions.py \
-	test_strict_json.py test_token_bucket.py tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py)
+	app/test_operations.py app/test_wiring.py audit/test_chain.py audit/test_changed_objects.py \
+	audit/test_write_outcome.py commands/test_yaml_edits.py forwarding/test_injection.py forwarding/test_phases.py \
+	forwarding/test_retry.py mcp/test_fixed_sessions.py mcp/test_foreign_members.py mcp/test_lists.py mcp/test_messages.py \
+	mcp/test_protocol.py mcp/test_tools.py observability/test_plain_lines.py profiles/test_replacement.py \
+	reports/test_answers.py reports/test_orders.py reports/test_outcome.py reports/test_plan.py \
+	reports/test_presets.py reports/test_requested.py reports/test_schedule.py reports/test_templates.py \
+	test_backoff.py test_errors.py test_problem.py test_regions.py test_strict_json.py test_token_bucket.py \
+	tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py tokens/test_token_refusals.py)
 # All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
 # To the parts in turn, and back again: in one direction alone, the last part would get the largest of each round.

@@ -153,6 +153,24 @@ def test_a_room_imports_only_from_those_below_it() -> None:
     assert higher == []
 
 
+CAPABILITIES = ("mcp", "audit", "reports", "local", "spend")
+"""The rooms that plug into `forwarding`; one of them is still to come."""
+
+
+def test_the_core_imports_no_capability() -> None:
+    """`forwarding` knows its two sockets, and nothing of what plugs into them: `app` alone brings the two together."""
+    core = [module for module in PROXY if module.room == "forwarding"]
+    knowing = [
+        f"{module.path}: {name}"
+        for module in core
+        for name in imported(module)
+        for room in CAPABILITIES
+        if within(name, f"proxy.{room}")
+    ]
+    assert len(core) > 15
+    assert knowing == []
+
+
 def test_every_module_lies_in_a_room() -> None:
     """A new folder or file takes its place in the list of layers."""
     apart = {"simulator", "__init__.py", "__main__.py"}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
-from tests.support.modules import LAYERS
+from proxy.forwarding.phases import Phase
+from tests.support.modules import LAYERS, MODULES, nodes_of
 from tests.support.programs import ROOT
 
 PAGE = (ROOT / "docs" / "development" / "architecture.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w.]+)/?` \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 APART = {"simulator"}
-WHERE_TO_PUT = ("header rule", "retry rule", "metric", "configuration key", "command")
+WHERE_TO_PUT = ("capability", "header rule", "retry rule", "metric", "configuration key", "command")
 
 
 def test_every_room_has_its_row_in_the_order_of_the_layers() -> None:
@@ -40,6 +42,38 @@ def test_every_file_that_the_page_names_is_there() -> None:
     paths = {name for name in named if "/" in name or name.endswith((".py", ".yaml"))}
     assert len(paths) > 30
     assert not [path for path in paths if not (ROOT / "proxy" / path).exists() and not (ROOT / path).exists()]
+
+
+def _defined(path: str) -> set[str]:
+    """The functions and classes of a module of proxy/, and the methods of each class."""
+    nodes = nodes_of(f"proxy/{path}")
+    names = {node.name for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    return names | {
+        f"{each.name}.{member.name}" for each in classes for member in each.body if isinstance(member, ast.FunctionDef)
+    }
+
+
+def test_every_function_that_the_page_names_is_where_it_says() -> None:
+    """Written as `name` (`module.py`), or `name` in `module.py`."""
+    named = re.findall(r"`([\w.]+)`(?: \(| in )`([a-z_0-9]+/[a-z_0-9]+\.py)`", PAGE)
+    assert len(named) > 20
+    assert not [(name, path) for name, path in named if name not in _defined(path)]
+
+
+def test_the_page_has_every_capability_in_the_order_of_their_gates() -> None:
+    """The table of capabilities is the list that `app` plugs in."""
+    [listing] = [module for module in MODULES if module.path == "proxy/app/capabilities.py"]
+    plugged = re.findall(r"^ {8}(\w+)\(|append\((\w+)\(", listing.text.partition("def plug_in")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \(`\w+/\w+\.py`\) \|", PAGE, re.MULTILINE)
+    assert rows == [first or last for first, last in plugged]
+
+
+def test_the_page_has_every_phase_of_an_exchange() -> None:
+    """In their order, in one sentence."""
+    sentence = re.search(r"An exchange's `phase` is ([^.]+)\.", " ".join(PAGE.split()))
+    assert sentence is not None
+    assert re.findall(r"\w+", sentence[1].replace(" or ", ", ")) == [str(phase) for phase in Phase]
 
 
 def test_every_room_has_its_tests() -> None:

@@ -1,17 +1,22 @@
-"""The walk of a plain GET through the rooms: where a lower room calls a higher one, and how often in a row."""
+"""The walk of a plain GET through rooms and modules: where a lower room calls a higher one, how often in a row, and how
+many modules there are to read."""
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 
 from tests.support.walk import Step, walk_of_a_get
 
-DECISIONS = {"identify", "Clients.charge", "Clients.screen", "Clients.check_route", "route", "select", "Pools.find"}
+DECISIONS = {"identify", "Clients.charge", "Clients.screen", "Clients.check_route", "route", "Pools.find"}
 WAY_OUT = ["downstream", "http1", "forwarding", "access", "routing", "upstream"]
+CAPABILITIES = {("forwarding", room) for room in ("mcp", "audit", "reports", "local")}
+"""The calls by which a new decision asks what plugs into it; those of a repeated request are none."""
 CACHE = "bounded_cache.py"
 WAY_BACK = ["upstream", "http1", "forwarding", "downstream", "observability"]
+MOST_MODULES = 23
+"""Of a repeated GET; whoever reads what happens to it has to open them all."""
 EITHER = pytest.mark.parametrize("new", [False, True], ids=["repeated", "new"])
 
 
@@ -30,36 +35,57 @@ def first_visits(steps: list[Step]) -> list[str]:
     return list(dict.fromkeys(room for step in steps for room in step.chain))
 
 
+def without_capabilities(steps: list[Step]) -> list[Step]:
+    """The steps without those that lead into a capability, and without those from there."""
+    return [step for step in steps if not CAPABILITIES & set(pairwise(step.chain))]
+
+
 async def test_a_new_get_goes_through_the_rooms_once_out_and_once_back() -> None:
     """The event loop calls the proxy twice: for the request and for the response, without a task between."""
-    out, back = walks(await walk_of_a_get(new=True))
-    assert (first_visits(out), first_visits(back)) == ([*WAY_OUT[:2], CACHE, *WAY_OUT[2:]], [*WAY_BACK, CACHE])
+    out, back = walks(without_capabilities((await walk_of_a_get(new=True)).steps))
+    assert first_visits(out) == [*WAY_OUT[:2], CACHE, *WAY_OUT[2:], "events.py"]
+    assert first_visits(back) == [*WAY_BACK[:-1], "routing", WAY_BACK[-1], "events.py", CACHE]
 
 
 async def test_a_repeated_get_goes_through_the_same_rooms() -> None:
-    """The request takes a connection before it asks its route for the target to send."""
-    out, back = walks(await walk_of_a_get())
+    """It takes a connection before it asks its route for the target to send."""
+    out, back = walks((await walk_of_a_get()).steps)
     assert (set(first_visits(out)), first_visits(back)) == (set(WAY_OUT), WAY_BACK)
+
+
+async def test_a_repeated_get_goes_through_few_modules() -> None:
+    """Those that `python -m tests.support.walk` prints."""
+    modules = (await walk_of_a_get()).modules
+    assert len(modules) <= MOST_MODULES, "\n".join(modules)
 
 
 @EITHER
 async def test_a_get_turns_back_in_three_places(new: bool) -> None:
     """A client connection passes a request on, Amazon's reports the response, a new request gets its id."""
-    steps = await walk_of_a_get(new=new)
-    assert {step.rooms for step in steps if step.turns_back} == {
+    steps = (await walk_of_a_get(new=new)).steps
+    assert {step.rooms for step in (without_capabilities(steps) if new else steps) if step.turns_back} == {
         ("downstream", "forwarding"),
         ("upstream", "forwarding"),
         ("http1", "forwarding"),
     }
 
 
+async def test_a_new_decision_asks_each_room_of_capabilities_at_most_twice() -> None:
+    """For a session, and for gates and taps; the capability answers from what it knows, without a way down."""
+    steps = (await walk_of_a_get(new=True)).steps
+    asked = [step for step in steps if step.rooms in CAPABILITIES]
+    assert {step.function.rpartition(".")[2] for step in asked} == {"place", "plug"}
+    assert not [step for step in steps if step not in asked and CAPABILITIES & set(pairwise(step.chain))]
+
+
 @EITHER
 async def test_no_chain_of_calls_turns_back_twice(new: bool) -> None:
-    """A higher room that was called from below calls only rooms below it."""
-    assert max(step.turns for step in await walk_of_a_get(new=new)) == 1
+    """A higher room that was called from below calls only rooms below it, and capabilities through their socket."""
+    steps = (await walk_of_a_get(new=new)).steps
+    assert max(step.turns for step in steps if step.rooms not in CAPABILITIES) == 1
 
 
 async def test_a_repeated_get_is_not_decided_again() -> None:
     """The client is recalled by its credentials, and no rule is evaluated; a new path has all of them evaluated."""
-    assert not {step.function for step in await walk_of_a_get()} & DECISIONS
-    assert {step.function for step in await walk_of_a_get(new=True)} >= DECISIONS
+    assert not {step.function for step in (await walk_of_a_get()).steps} & DECISIONS
+    assert {step.function for step in (await walk_of_a_get(new=True)).steps} >= DECISIONS

@@ -11,6 +11,7 @@ from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.app.rules import (
     RuleSources,
+    capability_settings,
     connection_notes,
     make_clients,
     make_routing_table,
@@ -134,6 +135,22 @@ def test_reports_are_shared_as_configured(keys: dict[str, str], rules: ReportRul
     """Without the section, or with everything off, requests for reports cost nothing."""
     section = {f"ADS_PROXY_REPORTS__{name}": value for name, value in keys.items()}
     assert report_rules(load(None, {**ENVIRONMENT, **section})) == rules
+
+
+@pytest.mark.parametrize(
+    ("keys", "recorded"),
+    [
+        ({}, None),
+        ({"STDOUT": "true", "OBJECTS": "true"}, frozenset[str]()),
+        ({"STDOUT": "true", "OBJECTS": "true", "VALUES": "budget,state"}, frozenset({"budget", "state"})),
+    ],
+)
+def test_capabilities_are_set_as_configured(keys: dict[str, str], recorded: frozenset[str] | None) -> None:
+    """The key of sessions is that of placeholders; without a section, there are no reports."""
+    config = load(None, {**ENVIRONMENT, **{f"ADS_PROXY_AUDIT__{name}": value for name, value in keys.items()}})
+    settings = capability_settings(config)
+    assert (settings.session_key, settings.recorded_values) == (signing_key(config), recorded)
+    assert (settings.reports, settings.named_reports) == (None, None)
 
 
 def test_named_reports_lie_where_the_configuration_says() -> None:

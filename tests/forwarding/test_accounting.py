@@ -11,9 +11,6 @@ from proxy.events import ChangedObjects, Fault, Observers, Outcome, WriteOutcome
 from proxy.forwarding.accounting import Accounting, LateAccount
 from proxy.forwarding.request_stats import RequestStats
 from proxy.net.deadlines import INTERVAL, Deadlines
-from proxy.routing.api import ADS_API
-from proxy.routing.request_kind import MAX_NAMED, kind_of_route
-from proxy.routing.route import Route
 from tests.support.deciding import request
 
 
@@ -82,9 +79,3 @@ async def test_a_late_account_is_given_once() -> None:
         await asyncio.sleep(0)
     assert (given, unread.cancelled()) == (["early", "late"], True)
     deadlines.stop()
-
-
-def test_of_a_long_profile_or_ads_account_the_beginning_is_told() -> None:
-    """What a client sends as one may be anything, and is kept for each kind of request."""
-    kind = kind_of_route("tool", b"GET", Route("acme", "na", ADS_API, b"7" * 50_000, b"", b"a" * 50_000), "read")
-    assert (kind.profile, kind.ads_account) == ("7" * MAX_NAMED, "a" * MAX_NAMED)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forwarding.test_checked_bodies import FOREIGN, HEAD, MINE, clients
 from tests.forwarding.test_exchange import POST
-from tests.forwarding.test_local import COUNTED as TOKEN_HEAD
-from tests.forwarding.test_local import FORM
+from tests.forwarding.test_gated_request import FOREIGN, HEAD, MINE, clients
+from tests.local.test_token_request import COUNTED as TOKEN_HEAD
+from tests.local.test_token_request import FORM
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, UNAUTHORIZED, Wire, answering
 

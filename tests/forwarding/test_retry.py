@@ -24,6 +24,7 @@ from proxy.forwarding.retry import (
     Deliver,
     GiveUp,
     Progress,
+    Replace,
     Replay,
     ReplayOutcome,
     ReplayReason,
@@ -44,6 +45,13 @@ CLOSED = UpstreamClosed("closed")
 AGAIN = Replay(renewed=False)
 LEFT = [Progress.PARTLY, Progress.WHOLE, Progress.ANSWERING]
 CONNECTION, THROTTLED = ReplayReason.CONNECTION, ReplayReason.THROTTLED
+
+
+@pytest.mark.parametrize("status", [401, 425, 429])
+def test_a_response_that_may_be_replaced_is_held(status: int) -> None:
+    """A tap asked for that; what Amazon's status would lead to otherwise comes after."""
+    assert decide(READ, Answered(status, None, replaceable=True)) == Replace()
+    assert decide(replace(WRITE, number=3, replayable=False), Answered(status, 1.0, replaceable=True)) == Replace()
 
 
 @pytest.mark.parametrize("status", [200, 204, 206, 301, 307, 304, 400, 403, 404, 425, 500, 502, 504])

@@ -83,6 +83,13 @@ def test_a_remembered_section_is_that_of_its_version(reader: RequestReader) -> N
     assert read == [True, False, True, False]
 
 
+def test_a_section_that_came_with_another_target_is_not_read_again(reader: RequestReader) -> None:
+    """A client sends the same header section with many targets."""
+    first, second = (reader.read(HEAD.replace(b"x?a", name), str) for name in (b"y?a", b"z?a"))
+    assert first.target != second.target
+    assert first.fields is second.fields
+
+
 def test_a_long_section_is_read_without_being_remembered() -> None:
     """A long section has the same result as a short one, and is parsed each time."""
     reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS)

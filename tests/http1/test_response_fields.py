@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamMalformed
 from proxy.http1.response_fields import (
     ResponseFields,
+    is_event_stream,
     passing_response_trailers,
     read_response_section,
     with_length,
@@ -213,6 +214,15 @@ def test_a_response_without_a_body_has_no_length() -> None:
     """RFC 9110, 8.6; where there is none, nothing is changed."""
     assert without_length(response(b"Content-Length: 5", b"X: y")) == b"X: y\r\n"
     assert without_length(response(b"X: y")) == b"X: y\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "events"),
+    [(b"text/event-stream", True), (b"Text/Event-Stream; charset=utf-8", True), (b"text/event", False), (b"", False)],
+)
+def test_an_event_stream_is_told_by_its_media_type(kind: bytes, events: bool) -> None:
+    """In any case, with any parameters; without a media type it is none."""
+    assert is_event_stream(response(b"Content-Type: " + kind)) is events
 
 
 def test_each_value_of_a_header_is_changed_however_it_is_written() -> None:

@@ -1,6 +1,6 @@
 """The diffs of CONTRIBUTING.md are whole: applied to a copy of the checkout, nothing else has to be touched.
 
-One copy gets all five, since each start of the linters takes seconds.
+One copy gets all six, since each start of the linters takes seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import ROOT
+from tests.support.recipes import changed_files, diffs
 
 pytestmark = [pytest.mark.integration, pytest.mark.no_cover]  # runs linters on another checkout
 
@@ -24,6 +25,7 @@ SIZES = {
     "To add a header that the proxy sends to Amazon": (1, 1),
     "To add a command": (1, 12),
     "To add an error": (2, 7),
+    "To add a capability": (4, 60),
 }
 """By section, how many files its diff touches, and how many lines it adds, imports apart."""
 GENERATED = {
@@ -43,6 +45,10 @@ TESTS = (
     "tests/observability/test_docs.py::test_every_metric_is_documented_and_no_other",
     "tests/commands/test_cli.py::test_each_file_that_declares_a_command_is_one",
     "tests/commands/test_cli.py::test_every_command_explains_itself[regions]",
+    "tests/test_words.py",
+    "tests/test_architecture.py",
+    "tests/test_architecture_page.py",
+    "tests/local/test_dry_runs.py",
 )
 IN_FORCE = """
 import pytest
@@ -62,34 +68,12 @@ with pytest.raises(AsteriskTarget):
 """
 
 
-def diffs() -> dict[str, str]:
-    """The diff of each section that has one."""
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    found = {}
-    for section in re.split(r"^## ", page, flags=re.MULTILINE):
-        block = re.search(r"^```diff\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-        if block is not None:
-            found[section.partition("\n")[0]] = block[1]
-    return found
-
-
 def apply(diff: str, folder: Path) -> list[str]:
-    """Change the files as the diff says, wherever in a file its lines are now; which files it was."""
-    touched = []
-    parts = re.split(r"^--- (.*)\n\+\+\+ b/", diff, flags=re.MULTILINE)[1:]
-    for before, part in zip(parts[::2], parts[1::2], strict=True):
-        name, _, rest = part.partition("\n")
-        path = folder / name
-        text = "" if before == "/dev/null" else path.read_text(encoding="utf-8")
-        for hunk in re.split(r"^@@ .*\n", rest, flags=re.MULTILINE)[1:]:
-            lines = [line or " " for line in hunk.splitlines()]
-            old = "".join(f"{line[1:]}\n" for line in lines if line[0] in " -")
-            new = "".join(f"{line[1:]}\n" for line in lines if line[0] in " +")
-            assert not text or text.count(old) == 1, f"{name} has these lines {text.count(old)} times:\n{old}"
-            text = text.replace(old, new) if text else new
-        path.write_text(text, encoding="utf-8")
-        touched.append(name)
-    return touched
+    """Change the files as the diff says; which files it was."""
+    changed = changed_files(diff, folder)
+    for name, text in changed.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return list(changed)
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +120,13 @@ def test_what_describes_it_is_made_from_it(changed: tuple[Path, list[str]], name
 def test_linter_and_types_find_nothing(changed: tuple[Path, list[str]]) -> None:
     """In the files that the diffs touch, and in what these import."""
     copy, touched = changed
-    run(copy, "-m", "ruff", "check", "--quiet", *touched)
-    run(copy, "-m", "ruff", "format", "--check", "--quiet", *touched)
-    run(copy, "-m", "mypy", "--no-error-summary", *touched)
+    modules = [name for name in touched if name.endswith(".py")]
+    run(copy, "-m", "ruff", "check", "--quiet", *modules)
+    run(copy, "-m", "ruff", "format", "--check", "--quiet", *modules)
+    run(copy, "-m", "mypy", "--no-error-summary", *modules)
 
 
 def test_the_tests_that_notice_a_missing_piece_pass(changed: tuple[Path, list[str]]) -> None:
-    """The tests of the pages, the model, the metrics and the command line pass; and each addition is in force."""
+    """Those of words, layers, pages, model, metrics and command line pass, and each addition is in force."""
     run(changed[0], "-c", IN_FORCE)
     run(changed[0], "-m", "pytest", "--quiet", "--override-ini", "cache_dir=.cache/pytest", *TESTS)

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.access.own_accounts import OwnAccounts
 from proxy.access.paths import PathPattern
+from proxy.access.policy import Policy
 from proxy.errors import ToolNotPermitted
 from proxy.mcp.tools import (
     DESCRIBE,
@@ -21,6 +22,7 @@ from proxy.mcp.tools import (
     effect_of_body,
     read_calls,
     read_hints,
+    tool_rules,
 )
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PUBLISHED, Effect
@@ -444,6 +446,38 @@ def test_the_rules_for_an_answer_know_what_was_asked(content: bytes, asked_id: o
     """The id of one message, and whether it goes on with a list."""
     after = READ.after(JsonBody(content))
     assert (after.asked_id, after.paging, after.access) == (asked_id, paging, READ.access)
+
+
+# --- whose tools are limited
+
+
+@pytest.mark.parametrize(
+    ("policy", "limited"),
+    [
+        (None, False),
+        (Policy("agent", ()), False),
+        (Policy("agent", (), access=Effect.READ), True),
+        (Policy("agent", (), mcp_tools=()), True),
+        (Policy("agent", (), profiles=frozenset({b"123"})), False),
+    ],
+)
+def test_tools_are_limited_by_access_and_by_patterns(policy: Policy | None, limited: bool) -> None:
+    """A client whose accounts alone are limited has rules once its session is for one of them."""
+    assert (tool_rules(policy) is not None) is limited
+
+
+def test_a_session_for_one_account_limits_its_messages_to_it() -> None:
+    """The client's accounts are those that a message may name; its tools stay as they are."""
+    policy, fixed = Policy("agent", (), profiles=frozenset({b"123"})), FixedAccount(profile=b"123")
+    found = tool_rules(policy, fixed=fixed, writers=frozenset({QUERY}))
+    assert found is not None
+    assert (found.client, found.access, found.patterns, found.writers) == (
+        "agent",
+        Effect.WRITE,
+        None,
+        frozenset({QUERY}),
+    )
+    assert (found.fixed, found.own) == (fixed, policy.own)
 
 
 # --- what `check` says

@@ -1,8 +1,9 @@
-"""The walk of one plain GET through the rooms, as it is called: `python -m tests.support.walk` prints it,
-with `--new` that of one that is decided for the first time.
+"""The walk of one plain GET through the rooms and modules: `python -m tests.support.walk` prints that of a repeated
+request, with `--new` that of one that is decided for the first time.
 
 A step is a call from one room into another. It goes down, as imports do, or turns back up: a lower room tells a higher
-one something through what that one gave it. Returning from a call is no step.
+one something through what that one gave it. Returning from a call is no step. A module belongs to the walk if one of
+its functions is called.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from types import FrameType
 from typing import Any
@@ -50,6 +51,15 @@ class Step:
         return len(self.chain) > 1 and _goes_up(*self.rooms)
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The steps in their order, and for each module, in the order of their first calls, the functions that were called
+    in it."""
+
+    steps: list[Step] = field(default_factory=list)
+    modules: dict[str, set[str]] = field(default_factory=dict)
+
+
 def _goes_up(caller: str, room: str) -> bool:
     return LAYERS.index(room) < LAYERS.index(caller)
 
@@ -67,26 +77,28 @@ def _chain(frame: FrameType | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def recorded() -> Iterator[list[Step]]:
-    """The steps that are taken meanwhile, in their order."""
-    steps: list[Step] = []
+def recorded() -> Iterator[Walk]:
+    """The walk of what is called meanwhile."""
+    walk = Walk()
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
+            function = frame.f_code.co_qualname
+            walk.modules.setdefault(frame.f_code.co_filename.removeprefix(_PACKAGE), set()).add(function)
             chain = _chain(frame)
             if chain != _chain(frame.f_back):
-                steps.append(Step(chain, frame.f_code.co_qualname))
+                walk.steps.append(Step(chain, function))
 
     before = sys.getprofile()
     sys.setprofile(note)
     try:
-        yield steps
+        yield walk
     finally:
         sys.setprofile(before)
 
 
-async def walk_of_a_get(*, new: bool = False) -> list[Step]:
-    """The steps of a later request on a connection, when a token and a connection to Amazon are cached.
+async def walk_of_a_get(*, new: bool = False) -> Walk:
+    """The walk of a later request on a connection, when a token and a connection to Amazon are cached.
 
     The same request came before, and its decision is remembered. If `new`, its path differs and it is decided now.
     The sweep for deadlines comes by the clock and is no step of a request: it stays out of the time of the walk. So
@@ -99,14 +111,18 @@ async def walk_of_a_get(*, new: bool = False) -> list[Step]:
         for _ in range(3):
             client.send(GET)
             await bench.rest(client)
-        with recorded() as steps:
+        with recorded() as walk:
             client.send(GET.replace(b"/profiles", b"/stores") if new else GET)
             await bench.rest(client)
         await bench.stop(client)
-    return steps
+    return walk
 
 
 if __name__ == "__main__":
-    for step in asyncio.run(walk_of_a_get(new="--new" in sys.argv)):
+    taken = asyncio.run(walk_of_a_get(new="--new" in sys.argv))
+    for step in taken.steps:
         caller, room = step.rooms
-        print(f"{'^' if step.turns_back else ' '} {caller:>12} -> {room:<12} {step.function}")
+        print(f"{'^' if step.turns_back else ' '} {caller:>13} -> {room:<16} {step.function}")
+    print(f"\n{len(taken.modules)} modules:")
+    for module, functions in taken.modules.items():
+        print(f"  {module:<32} {', '.join(sorted(functions))}")

@@ -9,8 +9,8 @@ import pytest
 
 from proxy.audit.records import record_of
 from proxy.mcp.capability import NAMED_AT_ONCE
-from tests.forwarding.test_checked_bodies import HEAD as DECIDING_STATUSES
-from tests.forwarding.test_checked_bodies import MINE, clients
+from tests.forwarding.test_gated_request import HEAD as DECIDING_STATUSES
+from tests.forwarding.test_gated_request import MINE, clients
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.forwarding.test_mcp_fixed import MODE, QUERY, SCOPE, Endpoint, answer, clients, message
+from tests.mcp.test_fixed_clients import MODE, QUERY, SCOPE, Endpoint, answer, clients, message
 from tests.support.proxy_bench import Running
 
 VERSION = "2026-07-28"
