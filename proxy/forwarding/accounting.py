@@ -148,8 +148,9 @@ class Accounting:
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """A request that was decided is over: give its account, when what threads read for it is there. One that ended
         well makes no event."""
-        unbounded = next((reading for reading in stats.readings if not reading.is_bounded), None)
-        if stats.fault and unbounded is not None:  # or a client that always leaves could have any number of bodies read
+        readings = stats.readings if stats.fault else ()
+        unbounded = next((reading for reading in readings if not reading.is_bounded), None)
+        if unbounded is not None:  # or a client that always leaves could have any number of bodies read
             unbounded.result.add_done_callback(partial(_leave, context.decision.in_flight))
         else:
             context.decision.in_flight.value -= 1  # not with its account, which may wait for a thread
@@ -162,13 +163,20 @@ class Accounting:
             if not reading.result.done():
                 self._wait_for(reading, stats, context, lambda: self._give(stats, status, context, now))
                 return
-            reading.settle()
+            self._settle(reading)
         if stats.ended_well(status):
             self._pass_on(stats, status, context, now)
             return
         self.flight.value -= 1
         self.observer.observe(stats.finished(status, kind_of(context), context.path, now))
         stats.refusal = None  # its traceback leads back to the exchange, and would keep it for the garbage collector
+
+    def _settle(self, reading: Reading) -> None:
+        """Take what was read. A defect in it costs no request its account."""
+        try:
+            reading.settle()
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            self.defect("reading", error)
 
     def _wait_for(
         self, reading: Reading, stats: RequestStats, context: RequestContext, then: Callable[[], None]
@@ -181,7 +189,7 @@ class Accounting:
         def give(late: LateAccount) -> None:
             self._late.discard(late)
             self.write_gate.unrecorded -= is_write
-            reading.settle()
+            self._settle(reading)
             then()
 
         self.write_gate.unrecorded += is_write

@@ -112,9 +112,9 @@ class Exchange:
         self.phase = follow(self.phase, SENT)
         attempt.whole = True
         connection.send_whole(attempt, data, decision.rules.timeouts)
-        began = TURN.began  # as `stats.spend`, without a call: each request comes here
+        began, counted = TURN.began, stats.counted  # as `stats.spend`, without a call: each request comes here
         stats.counted = now = perf_counter()
-        stats.overhead = now - max(began, stats.began)
+        stats.overhead = now - max(began, counted)
         return True
 
     def deliver_whole(self, response: Response, payload: bytes) -> bool:

@@ -149,6 +149,7 @@ class GatedRequest:
         if not body.costs_more_than(CHECKED_AT_ONCE):
             self._was_read(self._refusal_of(body))
             return
+        self._context.stats.spend()  # what follows is the thread's time
         self._reading = READER.read(self._client.loop, self._context.client, self._refusal_of, body)
         self._reading.add_done_callback(self._read_in_thread)
 
@@ -209,10 +210,10 @@ class GatedRequest:
     def _go_on(self) -> None:
         """Hand the request over to its exchange, with what came of the body. Its trailers are dropped, as no gate has
         read them."""
-        self._done = True
         body = bytes(self._body)
         known = None if self._unread else body
         handler = self._serve(Passed(self._gates, known, continued=self._continued))
+        self._done = True
         whole = self._has_body and not self._incomplete
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)
 
