@@ -173,7 +173,7 @@ class Departure:
         self._owner.departs(token, connection)
 
     def _fail(self, error: Refused) -> None:
-        """The wait was in vain."""
+        """The request will not leave."""
         self._context.stats.resume()
         self._owner.refuse(error)
 

@@ -36,6 +36,7 @@ class Owner:
         context = bench.forwarder._decisions.find(read)
         assert context is not None
         self.context: RequestContext = context
+        context.stats = bench.accounting.begin(read, 0.0)
         self.replays = Replays(context, bench.events)
         self.left: list[tuple[AccessToken, UpstreamConnection]] = []
         self.refused: list[str] = []
