@@ -41,7 +41,6 @@ class WriteOutcomes(Capability):
 class WriteTap(Tap):
     """Sees one write pass, unless its body says that it is none."""
 
-    at_end = True
     __slots__ = ("_context", "_first", "_is_one_message", "_reader", "_recorded", "_request", "_size")
 
     def __init__(self, reader: WriteReader, recorded: frozenset[str] | None, context: RequestContext) -> None:

@@ -55,7 +55,7 @@ def own_answer(status: int, lines: bytes, body: bytes, note: str) -> OwnAnswer:
 class End(NamedTuple):
     """How a request ended. `response` and its `body` are what Amazon answered: the response is None if it did not come,
     or not whole. `cut` has it if it is a stream of MCP that was cut off, as clients leave once they have their answer.
-    The body is None if it was not copied whole."""
+    The body is what came of it; None if that was not copied whole."""
 
     response: Response | None
     body: bytes | None
@@ -100,12 +100,8 @@ class Filter(Protocol):
 
 
 class Tap:
-    """Sees one request pass. The methods are called in their order here; those of this class do nothing.
+    """Sees one request pass. The methods are called in their order here; those of this class do nothing."""
 
-    `at_end` tells that a response that comes whole may pass without a call before `ended`.
-    """
-
-    at_end = False
     __slots__ = ()
 
     def request_data(self, pieces: list[Buffer]) -> None:
@@ -126,11 +122,12 @@ class Tap:
         """The final response passes from here on."""
 
     def wanted(self, response: Response) -> int:
-        """How many bytes of this response's body are to be copied for `ended`; negative for no copy."""
+        """How many bytes of this response's body are to be copied for `ended`; negative for no copy. Of an error whose
+        cause may be explained, only the beginning is copied."""
         return -1
 
     def response_data(self, pieces: list[Buffer]) -> None:
-        """More of the response's body passed."""
+        """More of the response's body passed as it came. It is not called where other bytes pass."""
 
     def response_ended(self) -> None:
         """The response was passed on whole."""

@@ -15,7 +15,6 @@ from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.departure import Departure
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.throttled import throttle_key
 from proxy.tokens.values import AccessToken
 from proxy.upstream.connection import UpstreamConnection
@@ -37,7 +36,7 @@ class Owner:
         context = bench.forwarder._decisions.find(read)
         assert context is not None
         self.context: RequestContext = context
-        context.stats = RequestStats(read, 0.0)
+        context.stats = bench.accounting.begin(read, 0.0)
         self.replays = Replays(context, bench.events)
         self.left: list[tuple[AccessToken, UpstreamConnection]] = []
         self.refused: list[str] = []

@@ -17,6 +17,8 @@ from tests.support.wire import GET, HELLO, Wire, answering
 
 POST = b"POST /v2/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc"
 CHUNKED = HELLO.replace(b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+MCP = POST.replace(b"/v2/x", b"/mcp")
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 DUPLICATE = b"HTTP/1.1 425 Too Early\r\nContent-Length: 9\r\n\r\nduplicate"
 
 
@@ -87,10 +89,20 @@ async def test_several_taps_are_told_in_the_order_of_their_capabilities(running:
     assert noted[-2:] == [(name, "ended", 200, None, b"hello", True) for name in ("first", "second")]
 
 
-async def test_a_response_that_was_cut_off_is_told_as_cut(running: Running) -> None:
-    """The client left before the last byte: there is no response, as only a stream of MCP may end anywhere."""
+@pytest.mark.parametrize(
+    ("request_", "begun", "cut"),
+    [
+        (GET, HELLO.replace(b"Length: 5", b"Length: 50"), None),
+        (MCP, EVENTS, 200),
+    ],
+    ids=["response", "event stream"],
+)
+async def test_a_response_that_was_cut_off_is_none(
+    request_: bytes, begun: bytes, cut: int | None, running: Running
+) -> None:
+    """The client left before the last byte. Of MCP's event streams the tap gets the head, as their answer may be
+    there."""
     noted: Noted = []
-    begun = HELLO.replace(b"Length: 5", b"Length: 50")
 
     async def script(wire: Wire) -> None:
         await wire.request()
@@ -99,11 +111,11 @@ async def test_a_response_that_was_cut_off_is_told_as_cut(running: Running) -> N
 
     async with running(script) as bench:
         plug(bench, Plugged(taps=(NotingTap(noted, copies=100),)))
-        client = await bench.client(GET)
+        client = await bench.client(request_)
         await client.take_until(b"hello")
         client.abort()
-        await bench.events.last()
-    assert noted[-1] == ("tap", "ended", None, None, b"hello", True)
+        assert (await bench.events.last()).fault == "client-gone"
+    assert noted[-1] == ("tap", "ended", None, cut, b"hello", True)
 
 
 async def test_a_request_that_never_left_is_told_as_not_sent(running: Running) -> None:
