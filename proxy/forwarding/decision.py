@@ -164,7 +164,8 @@ class Decision:
         self._set(found)
         plugs = [capability.plug(self) for capability in rules.capabilities]
         gates = tuple(gate for each in plugs for gate in each.gates)
-        is_plain = not self.route.api.refusals.texts and asked.method != b"HEAD" and not hands_out and not gates
+        as_it_came = not self.route.api.refusals.texts and not self.route.api_path  # its answer, and its target
+        is_plain = as_it_came and asked.method != b"HEAD" and not hands_out and not gates
         taps = tuple(tap for each in plugs for tap in each.taps)
         self._set({"gates": gates, "taps": taps, "is_plain": is_plain and all(each.at_end for each in plugs)})
 

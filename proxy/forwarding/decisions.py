@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from proxy.access.admission import admit
 from proxy.bounded_cache import BoundedCache
 from proxy.errors import UnknownRoute
 from proxy.forwarding.decision import Decision, RequestContext
@@ -54,7 +55,7 @@ class Decisions:
         return f"<Decisions: {len(self._made)} made>"
 
     def find(self, request: Request) -> RequestContext | None:
-        """What was decided about such a request before; None where it is to be decided now."""
+        """The request with its remembered decision; None if it is to be decided now. Raises what `admit` raises."""
         if self._directory.version != self._version:
             self._made.clear()
             self._version = self._directory.version
@@ -71,13 +72,17 @@ class Decisions:
         return RequestContext(request, destination, decision)
 
     def read(self, request: Request, reading: PathReading) -> tuple[Destination, RequestSummary]:
-        """What a request asks for. Raises `UnknownRoute` for a prefix without a name.
+        """The destination and the summary of a request, which are remembered for requests that `admit` has passed.
 
-        That of a large request is kept only until the next one: reading it twice would cost too much.
+        Those of a large request are kept only until the next one: reading it twice would cost too much. Raises what
+        `admit` raises, and `UnknownRoute` for a prefix without a name.
         """
         asked = request.method, request.target, request.fields, reading
         known = self._known.get(asked)
-        return known if known is not None else self._read_anew(asked)
+        if known is not None:
+            return known
+        admit(request)
+        return self._read_anew(asked)
 
     def _read_anew(self, asked: _Asked) -> _Summarised:
         method, target, fields, reading = asked

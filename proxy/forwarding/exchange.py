@@ -22,7 +22,7 @@ from proxy.forwarding.phases import ADMITTED, DONE, SENT, Phase, follow
 from proxy.forwarding.refusal import internal_error, send_refusal
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
 from proxy.forwarding.replays import Replays
-from proxy.forwarding.request_body import NO_BODY, body_of
+from proxy.forwarding.request_body import NO_BODY, ReplayBuffer
 from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import tell_accepted
@@ -70,7 +70,9 @@ class Exchange:
         self._client = client
         self._context = context
         self._stats = context.stats
-        self._body = body_of(context)
+        fields = context.request.fields
+        has_body = fields.content_length or fields.chunked
+        self._body = ReplayBuffer(fields, context.decision.rules.replay_bytes) if has_body else NO_BODY
         if passed is not None:
             self._read_body, self.taps = passed.body, passed.taps
             self._relay = ResponseRelay(client, context, rewrite=passed.rewrite)
@@ -102,14 +104,14 @@ class Exchange:
         connection = decision.pool.take_warm(decision.family)
         if connection is None:
             return False
-        target = decision.route.target(context.destination)
-        data = request_line(context.request.method, target) + decision.section.of(token, dependencies.account_lines)
-        if pieces := body.data:
-            data = b"".join((data, *pieces))
+        line = request_line(context.request.method, context.destination.target)
+        data = line + decision.section.of(token, dependencies.account_lines)
+        if body is not NO_BODY:
+            data = b"".join((data, *body.data))
         decision.budget.earn()
         stats.sent_at = perf_counter()
         attempt = self._attempt = Attempt(self, 1, token, connection)
-        self.phase = follow(self.phase, SENT)
+        self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
         attempt.whole = True
         connection.send_whole(attempt, data, decision.rules.timeouts)
         began, counted = TURN.began, stats.counted  # as `stats.spend`, without a call: each request comes here
@@ -135,7 +137,7 @@ class Exchange:
             framing = CHUNKED_LINE + framing
             payload = whole_chunks(payload)
         head = render_response_head(response, fields.passing, request, context.decision.rules.response_lines, framing)
-        self.phase = follow(self.phase, DONE)  # before the write: a client that does not take it pauses nothing here
+        self.phase = DONE  # before the write: a client that does not take it pauses nothing here
         if keep and len(payload) <= MAX_WHOLE:
             client.respond(head + payload)
         else:

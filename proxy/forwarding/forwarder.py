@@ -86,7 +86,6 @@ class Forwarder:
         return f"{self._prefix}-{next(self._serial):x}"
 
     def accept(self, request: Request, client: ClientPort) -> RequestHandler:
-        admit(request)
         context = self._decisions.find(request) if self.availability is not _CLOSING else None
         if context is None:
             return self.accept_new(request, client)
@@ -96,6 +95,7 @@ class Forwarder:
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
         """Admit a request like which none was decided. One that `waited` is admitted already: it is decided by the
         rules in force now, and waits no more."""
+        admit(request)
         early = self._find_early(request.target) if may_be_local(request.target) else None
         if self.availability is _CLOSING and not waited:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)

@@ -9,7 +9,6 @@ from proxy.http1.framing import LAST_CHUNK, Buffer, chunk
 from proxy.http1.request_fields import NO_FIELDS, passing_trailers
 
 if TYPE_CHECKING:
-    from proxy.forwarding.decision import RequestContext
     from proxy.http1.request_fields import RequestFields
 
 
@@ -101,11 +100,3 @@ class NoBody(ReplayBuffer):
 
 
 NO_BODY = NoBody()
-
-
-def body_of(context: RequestContext) -> ReplayBuffer:
-    """What the body of a request is kept in."""
-    fields = context.request.fields
-    if not fields.chunked and not fields.content_length:
-        return NO_BODY
-    return ReplayBuffer(fields, context.decision.rules.replay_bytes)
