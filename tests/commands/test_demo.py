@@ -158,6 +158,42 @@ def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Path, nu
         process.end()
 
 
+STARTING = """
+import os, signal, tempfile
+from proxy.commands.demo import run_demo
+
+def stop(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def making(*where, make=tempfile.mkdtemp):
+    try:
+        return make(*where)
+    finally:
+        stop()
+
+if {is_forking}:
+    os.register_at_fork(before=stop)
+else:
+    tempfile.mkdtemp = making
+run_demo(os.environ, "127.0.0.1:0", "127.0.0.1:0")
+"""
+
+
+@pytest.mark.parametrize("is_forking", [True, False], ids=["simulator", "folder"])
+async def test_a_signal_at_an_odd_moment_is_not_lost(tmp_path: Path, is_forking: bool) -> None:
+    """While the process forks, or just when the folder has been made."""
+    program = (sys.executable, "-c", STARTING.format(is_forking=is_forking))
+    process = await start(tmp_path, {"TMPDIR": str(tmp_path)}, program=program)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, [*tmp_path.iterdir()]) == (128 + signal.SIGTERM, []), said
+
+
 def test_a_demo_stops_when_its_terminal_closes(tmp_path: Path) -> None:
     """A demo has nothing to reload, and would hold its ports unseen."""
     process = begun_demo(TMPDIR=str(tmp_path))
