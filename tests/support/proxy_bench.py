@@ -34,13 +34,10 @@ from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
 from proxy.upstream.pool import Pools
 from tests.support.events import EventRecorder
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 from tests.support.rules import changed_rules, rules_for
 from tests.support.tokens import NumberedTokens
 from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
-
-TURNS = 50
-"""Turns of the event loop after which a condition is looked at each millisecond."""
 
 
 class ProxyBench:
@@ -146,15 +143,8 @@ class ProxyBench:
         self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
-        """Let the event loop run until the condition holds: for what tells nobody that it happened.
-
-        What takes more than a few turns waits for a thread or a timer, and turns would only keep these from the core.
-        """
-        turns = 0
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0 if turns < TURNS else 0.001)
-                turns += 1
+        """Wait until the condition holds, for what tells nobody that it happened."""
+        await settled(condition)
 
 
 class Running(Protocol):
