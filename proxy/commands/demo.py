@@ -94,7 +94,7 @@ def _folder() -> Iterator[Path]:
 def _hold_signals() -> set[int | signal.Signals]:
     """Hold back what ends a demo, and return what was held back before.
 
-    What a handler raises while Python forks is dropped; what it raises before a `with` has its value, nobody cleans up.
+    Python drops what a handler raises while it forks. What is raised before a `with` has its folder leaves the folder.
     """
     return signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
 
