@@ -1,5 +1,5 @@
 """What holds for every test: the examples of property tests, the event loops that tests with real sockets run on, that
-nothing is left open, and which tests count for coverage.
+nothing is left open, that a test that hangs ends the run, and which tests count for coverage.
 
 A test run is to say the same twice on the same code, on a noisy machine too; `make fuzz` is where chance has its say.
 """
@@ -15,6 +15,7 @@ from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from tests.support.garbage import garbage
+from tests.support.hanging import pytest_configure
 from tests.support.integrated import MARKS, is_integrated
 from tests.support.left_open import pytest_collection, pytest_collection_finish, pytest_runtest_teardown
 from tests.support.plain_coverage import PlainCoverage
@@ -27,6 +28,7 @@ __all__ = [
     "kept_server",
     "pytest_collection",
     "pytest_collection_finish",
+    "pytest_configure",
     "pytest_runtest_teardown",
     "running",
     "server",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.modules import LAYERS, MODULES, Module, circles, imported, nodes_of, room_of, within
+from tests.support.modules import LAYERS, MODULES, Module, circles, imported, nodes_of, room_of, statements, within
 
 pytestmark = pytest.mark.no_cover  # reads files
 
@@ -54,7 +54,7 @@ PROXY = [module for module in MODULES if module.room != "simulator"]
 
 
 def _functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for node in ast.iter_child_nodes(tree):
+    for node in statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = f"{within}.{node.name}" if within else node.name
             if not isinstance(node, ast.ClassDef):

@@ -103,7 +103,8 @@ def _loaded(manifest: str, tmp_path: Path) -> Config:
 # --- every manifest -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [pytest.param(VERSIONS[0], marks=pytest.mark.integration), VERSIONS[1]])
+@pytest.mark.integration
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", KUSTOMIZATIONS)
 def test_what_kustomize_makes_is_valid(name: str, version: str) -> None:
     """Each resource fits the schema of its kind, without a field that the kind has not."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.modules import statements
 from tests.support.programs import ROOT
 from tests.test_architecture import LINES_PER_FUNCTION
 
@@ -18,24 +19,16 @@ FILES = sorted(path for folder in ("tests", "benchmarks", "scripts") for path in
 LONG_FUNCTIONS: dict[str, str] = {}
 
 
-def _statements(within: ast.AST) -> Iterator[ast.AST]:
-    """All statements in it, one in another too. To look into their expressions would take most of the time."""
-    waiting = [within]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for block in ("body", "orelse", "handlers", "finalbody", "cases"):
-            waiting += getattr(node, block, ())
+def _functions(within: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in statements(within):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+        yield from _functions(node)
 
 
 def test_no_function_is_too_long() -> None:
     """60 lines without decorators, but for those with a reason; none of the reasons is out of date."""
-    functions = (
-        (path, node)
-        for path in FILES
-        for node in _statements(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
+    functions = ((path, node) for path in FILES for node in _functions(ast.parse(path.read_text(encoding="utf-8"))))
     long = {
         f"{path.relative_to(ROOT).as_posix()}:{node.name}"
         for path, node in functions

@@ -75,11 +75,10 @@ def test_each_word_is_explained_once() -> None:
     assert sorted(words) == sorted(set(words))
 
 
-@pytest.mark.parametrize("page", MEASURED)
-def test_a_page_is_read_in_ten_minutes(page: str) -> None:
-    """The page has no phrase that the style guide replaces either."""
-    assert MEASURED[page].words <= PAGE_WORDS
-    assert MEASURED[page].phrases == ()
+def test_a_page_is_read_in_ten_minutes() -> None:
+    """And has no phrase that the style guide replaces."""
+    assert {page: found.words for page, found in MEASURED.items() if found.words > PAGE_WORDS} == {}
+    assert {page: found.phrases for page, found in MEASURED.items() if found.phrases} == {}
 
 
 def test_all_pages_together_have_slack_for_the_next_change() -> None:

@@ -82,11 +82,21 @@ def _folder() -> Iterator[Path]:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _exit)
+    before = _hold_signals()
     try:
         with tempfile.TemporaryDirectory(prefix="ads-proxy-demo-", ignore_cleanup_errors=True) as folder:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield Path(folder)
     except FileNotFoundError as error:
         raise StartupError(f"demo: {error.strerror}; set TMPDIR to a folder that can be written") from None
+
+
+def _hold_signals() -> set[int | signal.Signals]:
+    """Hold back what ends a demo, and return what was held back before.
+
+    Python drops what a handler raises while it forks. What is raised before a `with` has its folder leaves the folder.
+    """
+    return signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
@@ -99,6 +109,12 @@ def running_simulator(environ: Mapping[str, str], *options: str) -> Iterator[Map
 
     It inherits nothing of ours: the environment may hold real credentials.
     """
+    before = _hold_signals()
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        end_with_parent()
+
     process = subprocess.Popen(  # noqa: S603 - our own module
         (*_SIMULATOR, *options),
         stdin=subprocess.DEVNULL,
@@ -106,9 +122,10 @@ def running_simulator(environ: Mapping[str, str], *options: str) -> Iterator[Map
         stderr=subprocess.DEVNULL,
         env={name: value for name, value in environ.items() if not name.startswith(_OURS)},
         start_new_session=True,
-        preexec_fn=end_with_parent,  # noqa: PLW1509 - no threads yet, and only a system call
+        preexec_fn=begin,  # noqa: PLW1509 - no threads yet, and only system calls
     )
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield _read_addresses(process)
     finally:
         process.terminate()

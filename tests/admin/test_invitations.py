@@ -140,13 +140,14 @@ async def test_one_link_cannot_push_out_the_sign_ins_of_another() -> None:
         assert (await invited.follow(flooding))[0] == 200
 
 
-async def test_a_sign_in_whose_link_is_no_longer_known_is_not_finished() -> None:
+async def test_a_sign_in_whose_link_is_no_longer_known_is_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many others began and ended meanwhile: the link could be used again, and might have been revoked."""
+    monkeypatch.setattr("proxy.admin.invitations.MAX_PENDING", 8)
     program = FakeProgram(statuses=(), known_profiles=())
     async with inviting(program) as invited:
         _, path = await invited.invitation()
         state, cookie = await invited.begin(path)
-        for _ in range(MAX_PENDING):
+        for _ in range(8):
             assert (await invited.follow((await invited.invitation("globex"))[1]))[0] == 200
         async with invited.admin.ask(f"/invite/callback?code=c&state={state}", headers=cookie) as answer:
             assert (answer.status, "Open your link again" in await answer.text()) == (400, True)

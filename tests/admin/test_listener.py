@@ -22,7 +22,7 @@ from proxy.admin.view import AccessRules
 from proxy.events import DefectMet
 from proxy.profiles.index import ListingFailure
 from tests.admin.fixtures import FAILURE, KEY, FakeProgram, administer, credential
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 
 KEYED = AccessRules(KEY, True, "127.0.0.1")
 HEALTH = ("/livez", "/healthz", "/liveness", "/readyz", "/readiness", "/startup")
@@ -602,9 +602,7 @@ async def test_who_asks_in_time_is_let_through_unchanged() -> None:
             timers.append(connection._timer)
         assert [timer is not None and timer.cancelled() for timer in timers] == [True, True, True, False]
         writer.close()
-        async with asyncio.timeout(PATIENCE):
-            while limiter.connections:
-                await asyncio.sleep(0)
+        await settled(lambda: not limiter.connections)
 
 
 async def test_half_a_head_is_not_waited_for() -> None:
@@ -685,9 +683,7 @@ async def test_an_old_connection_ends_behind_its_response() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"half")
-        async with asyncio.timeout(PATIENCE):
-            while any(connection._ending is None for connection in limiter.connections):
-                await asyncio.sleep(0)
+        await settled(lambda: not any(connection._ending is None for connection in limiter.connections))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         go.set()
         assert await reader.readuntil(b"\r\n0\r\n\r\n") == b"\r\n9\r\n and half\r\n0\r\n\r\n"
@@ -701,9 +697,7 @@ async def half_asked(
     """A connection that became old while the body of its request was under way."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
-    async with asyncio.timeout(PATIENCE):
-        while not limiter._requests:
-            await asyncio.sleep(0)
+    await settled(lambda: limiter._requests)
     (connection,) = limiter.connections
     assert connection._timer is not None
     connection._timer.cancel()

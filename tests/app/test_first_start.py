@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +18,12 @@ from proxy.config import load
 from proxy.profiles import first_lists
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 from proxy.simulator.ads_accounts import AccountCountry, AdsAccount
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 
 LISTS = ("/v2/profiles", "/adsAccounts/list", "/managerAccounts")
 HELD = Fault(delay=2 * PATIENCE)
 """The fault lasts until the faults are cleared."""
 CAMPAIGNS = "/sd/campaigns"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 @dataclass
@@ -56,7 +50,7 @@ class FirstStart:
 
     async def asked_for(self, path: str, count: int) -> None:
         """Wait until the simulator has so many requests for this path."""
-        await until(lambda: len(self.regions(path)) >= count)
+        await settled(lambda: len(self.regions(path)) >= count)
 
     def regions(self, path: str = CAMPAIGNS) -> list[str | None]:
         """The regions that requests for this path reached."""
@@ -64,7 +58,7 @@ class FirstStart:
 
     async def waiting(self, count: int) -> None:
         """Wait until so many requests are in flight, and see that none is at Amazon."""
-        await until(lambda: self.program.in_flight == count)
+        await settled(lambda: self.program.in_flight == count)
         assert not self.regions()
 
     def let_lists_through(self) -> None:
@@ -214,7 +208,7 @@ async def test_lists_that_never_come_hold_nobody_up(tmp_path: Path, monkeypatch:
     async with first_start(tmp_path) as running:
         assert await running.ask(Amazon_Advertising_API_Scope=running.simulator.profiles["na"][0]) == 200
         assert running.regions() == ["na"]
-        await until(lambda: running.program.can_serve)
+        await settled(lambda: running.program.can_serve)
         assert (await running.ready())[0] == 200
 
 
@@ -222,7 +216,7 @@ async def test_lists_that_never_come_hold_nobody_up(tmp_path: Path, monkeypatch:
 async def test_after_a_restart_nothing_is_waited_for(tmp_path: Path) -> None:
     """The store has the lists."""
     async with first_start(tmp_path, ()) as running:
-        await until(lambda: running.program.directory.settled)
+        await settled(lambda: running.program.directory.settled)
         simulator = running.simulator
         profile = simulator.profiles["fe"][0]
         await running.program.stop()

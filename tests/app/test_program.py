@@ -30,7 +30,7 @@ from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import AccessToken
 from tests.support.certificates import Authority
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 from tests.support.scraping import scraped
 
 ENVIRONMENT = {
@@ -273,9 +273,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
     program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
     try:
         await program.start()
-        async with asyncio.timeout(PATIENCE):
-            while "the disk has taken no record" not in output.getvalue():
-                await asyncio.sleep(0)
+        await settled(lambda: "the disk has taken no record" in output.getvalue())
     finally:
         released.set()
         await program.stop()
@@ -309,9 +307,7 @@ async def test_a_reload_on_request_reads_all_files_again(tmp_path: Path, monkeyp
         return configured()
 
     async def until_loaded(times: int) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while len(given) < times:
-                await asyncio.sleep(0)
+        await settled(lambda: len(given) >= times)
 
     program = Program(configured())
     try:

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 
 from proxy.commands.audit import verify
 from tests.support.patience import PATIENCE
-from tests.support.processes import until
+from tests.support.processes import Process, ReadyProcess, free_port, until
 from tests.support.ready_program import ready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,113 +71,154 @@ async def ask(url: str) -> tuple[aiohttp.ClientResponse, bytes]:
                     return answer, await answer.read()
 
 
-async def test_the_demo_answers_at_once(tmp_path: Path) -> None:
-    """One command, no credentials: profiles come, and every answer says that it is a demo."""
+@pytest.fixture(scope="module")
+def demo() -> Iterator[tuple[Any, str]]:
+    """The `server_started` line and the banner of a demo that runs; its environment names a real configuration.
+
+    Where the system chooses the port of the console, there is no invitation.
+    """
     environ = {"AMAZON_ADS_CLIENT_ID": "real", "ADS_PROXY_CONFIG": "/real.yaml"}
-    async with running(tmp_path, environ, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, said):
-        assert b"ads-proxy demo: no credentials, no Amazon" in said
-        answer, body = await ask(f"http://{started['listen']}/v2/profiles")
-        assert answer.status == 200
-        assert "X-Ads-Proxy-Demo" in answer.headers
-        assert len(json.loads(body)) == 3
-
-
-async def test_the_banner_of_the_demo_has_the_ports_that_the_system_chose(tmp_path: Path) -> None:
-    """The addresses are those at which it answers."""
-    async with running(tmp_path, {}, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, said):
-        for address in (f"http://{started['listen']}/v2/profiles", f"http://{started['admin_listen']}/metrics"):
-            assert f"curl -s {address}\n".encode() in said
-
-
-def free_ports() -> tuple[str, str]:
-    """Two addresses at which nothing listens at the moment."""
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
-
-
-async def test_the_demo_shows_the_product(tmp_path: Path) -> None:
-    """Two accounts, a limited key, a named report, an invitation and an unbroken week of audit, all from the banner."""
-    listen, admin = free_ports()
-    async with running(tmp_path, {}, "demo", "--listen", listen, "--admin-listen", admin) as (started, said):
-        assert started["accounts"] == ["default", "globex"]
-        answer, body = await ask(f"http://{listen}/-/reports")
-        assert [each["name"] for each in json.loads(body)["reports"]] == ["campaigns"]
-        key = re.search(rb"Bearer (adsproxy_[\w-]+)", said)
-        path = re.search(rb"--config (\S+proxy\.yaml)", said)
-        invitation = re.search(rb"http://\S+/invite/\S+", said)
-        assert key and path and invitation
-        status = await asked_with(key[1].decode(), "POST", f"http://{listen}/sp/campaigns")
-        assert status == 403
-        for prefix, expected in (("", 200), ("/@globex", 200), ("/@nobody", 404)):
-            assert await asked_with("any", "GET", f"http://{listen}{prefix}/v2/profiles") == expected
-        answer, body = await ask(invitation[0].decode())
-        assert (answer.status, b"globex" in body) == (200, True)
-        audit = Path(path[1].decode()).with_name("audit.jsonl")
-        assert verify((audit,)) == 0
-        days = {json.loads(line)["@timestamp"][:10] for line in audit.read_text().splitlines()}
-        assert len(days) >= 7
-    assert not audit.parent.exists()
-
-
-async def test_the_demo_says_that_it_needs_no_key(tmp_path: Path) -> None:
-    """`/status`, and so the console and `ads-proxy status`, although the demo has clients."""
-    async with running(tmp_path, {}, "demo", "--listen", ANY, "--admin-listen", ANY) as (started, _):
-        _, body = await ask(f"http://{started['admin_listen']}/status")
-        assert json.loads(body)["keyed"] is False
-
-
-@asynccontextmanager
-async def started_demo(folder: Path, *nohup: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Path]]:
-    """A demo that has begun, and the folder in which it has its own."""
-    temporary = folder / "temporary"
-    temporary.mkdir()
-    arguments = ("demo", "--listen", ANY, "--admin-listen", ANY)
-    process = await start(folder, {"TMPDIR": str(temporary)}, *arguments, program=(*nohup, *PROGRAM))
+    process = begun_demo(f"127.0.0.1:{free_port()}", **environ)
     try:
-        async with asyncio.timeout(PATIENCE):
-            yield process, temporary
+        started = process.first(lambda line: line.get("event") == "server_started")
+        until(lambda: "console: " in process.text)
+        yield started, process.text
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+        process.end()
+    audit = Path(shown(r"--config (\S+)", process.text)).parent
+    assert (process.wait(), "Traceback" in process.text, audit.exists()) == (0, False, False)
+
+
+def begun_demo(admin: str = ANY, **environ: str) -> ReadyProcess:
+    """A demo whose clients' port is one that the system chooses."""
+    arguments = ("demo", "--listen", ANY, "--admin-listen", admin)
+    return ReadyProcess("proxy", *arguments, open_files=None, ADS_PROXY_LOG__FORMAT="json", **environ)
+
+
+def shown(pattern: str, banner: str) -> str:
+    """The group of a pattern, which the banner has."""
+    found = re.search(pattern, banner)
+    assert found, banner
+    return found[1]
+
+
+async def test_the_demo_answers_at_once(demo: tuple[Any, str]) -> None:
+    """One command, no credentials: profiles come, and every answer says that it is a demo."""
+    started, said = demo
+    assert "ads-proxy demo: no credentials, no Amazon" in said
+    answer, body = await ask(f"http://{started['listen']}/v2/profiles")
+    assert answer.status == 200
+    assert "X-Ads-Proxy-Demo" in answer.headers
+    assert len(json.loads(body)) == 3
+
+
+def test_the_banner_of_the_demo_has_the_ports_that_the_system_chose(demo: tuple[Any, str]) -> None:
+    """The addresses are those at which it answers."""
+    started, said = demo
+    for address in (f"http://{started['listen']}/v2/profiles", f"http://{started['admin_listen']}/metrics"):
+        assert f"curl -s {address}\n" in said
+
+
+async def test_the_demo_shows_the_product(demo: tuple[Any, str]) -> None:
+    """Two accounts, a limited key, a named report, an invitation and an unbroken week of audit, all from the banner."""
+    started, said = demo
+    listen = started["listen"]
+    assert started["accounts"] == ["default", "globex"]
+    answer, body = await ask(f"http://{listen}/-/reports")
+    assert [each["name"] for each in json.loads(body)["reports"]] == ["campaigns"]
+    status = await asked_with(shown(r"Bearer (adsproxy_[\w-]+)", said), "POST", f"http://{listen}/sp/campaigns")
+    assert status == 403
+    for prefix, expected in (("", 200), ("/@globex", 200), ("/@nobody", 404)):
+        assert await asked_with("any", "GET", f"http://{listen}{prefix}/v2/profiles") == expected
+    answer, body = await ask(shown(r"(http://\S+/invite/\S+)", said))
+    assert (answer.status, b"globex" in body) == (200, True)
+    audit = Path(shown(r"--config (\S+proxy\.yaml)", said)).with_name("audit.jsonl")
+    assert verify((audit,)) == 0
+    days = {json.loads(line)["@timestamp"][:10] for line in audit.read_text().splitlines()}
+    assert len(days) >= 7
+
+
+async def test_the_demo_says_that_it_needs_no_key(demo: tuple[Any, str]) -> None:
+    """`/status`, and so the console and `ads-proxy status`, although the demo has clients."""
+    _, body = await ask(f"http://{demo[0]['admin_listen']}/status")
+    assert json.loads(body)["keyed"] is False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-async def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_stopped_at_its_start_leaves_no_folder(tmp_path: Path, number: signal.Signals) -> None:
     """The folder holds keys; service managers send SIGTERM, a terminal that closes SIGHUP."""
-    async with started_demo(tmp_path) as (process, temporary):
-        await asyncio.to_thread(until, lambda: any(temporary.iterdir()))
-        process.send_signal(number)
-        _, said = await process.communicate()
-        assert process.returncode == 128 + number
-        assert not any(temporary.iterdir())
-        assert b"Traceback" not in said
+    process = begun_demo(TMPDIR=str(tmp_path))
+    try:
+        until(lambda: any(tmp_path.iterdir()))
+        process.signal(number)
+        assert process.wait() == 128 + number
+        assert not any(tmp_path.iterdir())
+        assert "Traceback" not in process.text
+    finally:
+        process.end()
 
 
-async def test_a_demo_stops_when_its_terminal_closes(tmp_path: Path) -> None:
+STARTING = """
+import os, signal, tempfile
+from proxy.commands.demo import run_demo
+
+def stop(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def making(*where, make=tempfile.mkdtemp):
+    try:
+        return make(*where)
+    finally:
+        stop()
+
+if {is_forking}:
+    os.register_at_fork(before=stop)
+else:
+    tempfile.mkdtemp = making
+run_demo(os.environ, "127.0.0.1:0", "127.0.0.1:0")
+"""
+
+
+@pytest.mark.parametrize("is_forking", [True, False], ids=["simulator", "folder"])
+async def test_a_signal_at_an_odd_moment_is_not_lost(tmp_path: Path, is_forking: bool) -> None:
+    """While the process forks, or just when the folder has been made."""
+    program = (sys.executable, "-c", STARTING.format(is_forking=is_forking))
+    process = await start(tmp_path, {"TMPDIR": str(tmp_path)}, program=program)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, [*tmp_path.iterdir()]) == (128 + signal.SIGTERM, []), said
+
+
+def test_a_demo_stops_when_its_terminal_closes(tmp_path: Path) -> None:
     """A demo has nothing to reload, and would hold its ports unseen."""
-    async with started_demo(tmp_path) as (process, temporary):
-        assert process.stderr is not None
-        await process.stderr.readuntil(b"console: ")
-        process.send_signal(signal.SIGHUP)
-        await process.communicate()
-        assert process.returncode == 0
-        assert not any(temporary.iterdir())
+    process = begun_demo(TMPDIR=str(tmp_path))
+    try:
+        until(lambda: "console: " in process.text)
+        process.signal(signal.SIGHUP)
+        assert process.wait() == 0
+        assert not any(tmp_path.iterdir())
+    finally:
+        process.end()
 
 
 async def test_a_demo_behind_nohup_goes_on_when_its_terminal_closes(tmp_path: Path) -> None:
-    """With nohup SIGHUP is ignored."""
-    async with started_demo(tmp_path, "nohup") as (process, _):
-        assert process.stderr is not None
-        await process.stderr.readuntil(b"console: ")
-        process.send_signal(signal.SIGHUP)
-        (admin,) = re.findall(rb"http://\S+", await process.stderr.readline())
-        answer, _ = await ask(f"{admin.decode()}livez")
-        process.send_signal(signal.SIGTERM)
-        await process.communicate()
-        assert (answer.status, process.returncode) == (200, 0)
+    """With nohup SIGHUP is ignored. The console is where the banner says, at the port that the system chose."""
+    arguments = ("demo", "--listen", ANY, "--admin-listen", ANY)
+    process = Process("nohup", *PROGRAM, *arguments, TMPDIR=str(tmp_path))
+    try:
+        until(lambda: "console: " in process.text)
+        process.signal(signal.SIGHUP)
+        admin = shown(r"console: (http://\S+)", process.text)
+        answer, _ = await ask(f"{admin}livez")
+        process.signal(signal.SIGTERM)
+        assert (answer.status, process.wait()) == (200, 0)
+    finally:
+        process.end()
 
 
 async def asked_with(key: str, method: str, url: str) -> int:

@@ -208,6 +208,7 @@ ENTRIES = st.dictionaries(
 )
 
 
+@pytest.mark.long
 @given(st.lists(ENTRIES, min_size=2, max_size=4), st.booleans(), st.randoms(use_true_random=False), st.data())
 def test_no_other_line_changes(items: list[dict[str, Any]], is_flow: bool, random: Any, data: st.DataObject) -> None:
     """Comments and blank lines between any two lines of a block stay in their order; removing what was added gives

@@ -33,7 +33,7 @@ def problems_of(folder: Path, place: Planted) -> str:
     return ""
 
 
-@pytest.mark.no_cover  # tries very many values
+@pytest.mark.long
 def test_no_problem_says_what_was_planted(tmp_path: Path) -> None:
     """More than seven hundred places and shapes: each is refused or is a value that fits, and none is repeated."""
     told = {place.where: problems_of(tmp_path, place) for place in everywhere()}

@@ -160,6 +160,7 @@ def outcome(section: bytes, minor: int = 1) -> object:
         return refused.detail
 
 
+@pytest.mark.long
 @settings(max_examples=800)
 @given(SECTION)
 def test_a_usual_section_is_read_as_any_other(section: bytes) -> None:

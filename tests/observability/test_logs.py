@@ -516,6 +516,7 @@ def test_a_secret_is_masked_before_it_could_be_cut() -> None:
         assert "canary" not in stream.getvalue()
 
 
+@pytest.mark.long
 @given(
     st.dictionaries(
         st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=8),

@@ -19,7 +19,7 @@ from proxy.tokens.token_response import Grant
 from proxy.tokens.values import Timing, TokenSettings
 from tests.support.garbage import in_cycles
 from tests.support.listings import DocumentStore, RunningDirectory
-from tests.support.patience import PATIENCE
+from tests.support.patience import settled
 from tests.support.tokens import RunningManager, ScriptedLogin, grant, source, virtual_time
 
 
@@ -162,9 +162,7 @@ async def test_a_late_list_of_another_person_is_dropped(running: RunningDirector
     """What was asked with the token before does not take the place of what the new one reaches."""
     running.gate = asyncio.Event()
     await running.directory.start([running.source("acme", "na")])
-    async with asyncio.timeout(PATIENCE):
-        while not running.asked:
-            await asyncio.sleep(0)
+    await settled(lambda: running.asked)
     held, running.gate = running.gate, None
     running.generation, running.ids["na"] = 2, [31]
     assert [profile.id for _, _, profile in await running.directory.ensure_listed("acme")] == ["31"]
@@ -179,9 +177,7 @@ async def test_stopping_ends_a_listing_under_way(running: RunningDirectory) -> N
     running.gate = asyncio.Event()
     await running.directory.start([running.source("acme", "na")])
     waiting = asyncio.create_task(running.directory.ensure_listed("acme"))
-    async with asyncio.timeout(PATIENCE):
-        while not running.asked:
-            await asyncio.sleep(0)
+    await settled(lambda: running.asked)
     await running.directory.stop()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -36,6 +36,7 @@ def test_an_explained_mutant_has_a_reason(row: dict[str, str]) -> None:
     assert row["before"] != row["after"] and row["because"]
 
 
+@pytest.mark.long
 def test_every_loop_counts_where_it_is_asked_which_test_runs_a_line(tmp_path: Path) -> None:
     """Else a mutant of what only tests on uvloop reach would seem to be one that no test runs."""
     test, data = "tests/test_event_loops.py::test_the_bench_runs_on_the_loop_that_it_says[uvloop]", tmp_path / "data"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def _read(file: Path) -> Module:
 MODULES = [_read(file) for file in sorted((ROOT / "proxy").rglob("*.py"))]
 _NAMES = {module.name for module in MODULES}
 _TREES = {module.path: module.tree for module in MODULES}
+
+
+def statements(within: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements directly in it. To look into their expressions, too, would take most of the time."""
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        yield from getattr(within, block, ())
 
 
 @functools.cache

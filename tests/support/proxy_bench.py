@@ -27,13 +27,10 @@ from proxy.observability.metrics import Metrics
 from proxy.reports.sharing import SharedReports
 from proxy.upstream.throttles import Throttles
 from tests.support.events import EventRecorder
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 from tests.support.rules import changed_rules, rules_for, settings_of
 from tests.support.tokens import NumberedTokens
 from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
-
-TURNS = 50
-"""Turns of the event loop after which a condition is looked at each millisecond."""
 
 
 class ProxyBench:
@@ -130,15 +127,8 @@ class ProxyBench:
         self.logs.close()
 
     async def settled(self, condition: Callable[[], bool]) -> None:
-        """Run the event loop until the condition holds: for changes without a notification.
-
-        What takes more than a few turns waits for a thread or a timer, and turns would only keep these from the core.
-        """
-        turns = 0
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0 if turns < TURNS else 0.001)
-                turns += 1
+        """Wait until the condition holds, for what tells nobody that it happened."""
+        await settled(condition)
 
 
 class Running(Protocol):

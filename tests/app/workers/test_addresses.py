@@ -69,6 +69,7 @@ def test_a_worker_that_ended_has_no_connections(counts: SharedCounts) -> None:
     assert SharedAddressCounts(counts.addresses, 0).enter(HERE) == 5
 
 
+@pytest.mark.long
 def test_processes_at_once_miss_none_and_count_none_twice(counts: SharedCounts) -> None:
     """Three with two thousand connections each see every number up to six thousand once, while rows come and go."""
     command = [sys.executable, "-c", COUNTER, str(counts.descriptor)]

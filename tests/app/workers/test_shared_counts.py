@@ -87,6 +87,7 @@ def test_workers_take_from_one_bucket_as_one_process_would(descriptor: int) -> N
         assert shared.spend("tool", per_minute, now) == alone.spend("tool", per_minute, now)
 
 
+@pytest.mark.long
 def test_processes_at_once_spend_no_more_than_there_is(descriptor: int) -> None:
     """Three thousand were there, and three processes that ask for as many each get them between them."""
     command = [sys.executable, "-c", SPENDER, str(descriptor)]
@@ -168,6 +169,7 @@ def test_a_request_that_was_claimed_and_never_began_takes_no_place(descriptor: i
     assert first.claim("tool", 1, 0)
 
 
+@pytest.mark.long
 def test_processes_at_once_have_no_more_under_way_than_the_limit(descriptor: int) -> None:
     """Two that ask for three thousand places each get as many between them, and each place once."""
     command = [sys.executable, "-c", CLAIMER, str(descriptor)]
@@ -295,6 +297,7 @@ async def test_hosts_beyond_the_rows_share_one(counts: SharedCounts, monkeypatch
     assert not sharing.slots(OTHER, 1).take()
 
 
+@pytest.mark.long
 def test_processes_at_once_take_each_place_once(counts: SharedCounts) -> None:
     """Three that ask two thousand times each get a thousand places together."""
     command = [sys.executable, "-c", TAKER, str(counts.descriptor)]

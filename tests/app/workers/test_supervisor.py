@@ -35,7 +35,7 @@ from proxy.app.workers.supervisor import (
 )
 from proxy.events import DefectMet, Event, WorkerLost
 from proxy.observability.number_memory import NumberMemories
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 from tests.support.tokens import virtual_time
 
 PID = 4711
@@ -197,9 +197,7 @@ async def test_a_worker_that_does_not_serve_yet_is_ended_by_a_stop() -> None:
     supervisor = Supervisor(cast(Any, SilentHub()), NumberMemories(), counts, lambda: config, (told, lambda _: None))
     starting = asyncio.create_task(supervisor.start([]))
     try:
-        async with asyncio.timeout(50):
-            while not supervisor.states()[0].pid:
-                await asyncio.sleep(0)
+        await settled(lambda: supervisor.states()[0].pid)
         pid = supervisor.states()[0].pid
     finally:
         starting.cancel()
@@ -383,9 +381,7 @@ async def test_the_half_line_of_a_killed_worker_is_dropped() -> None:
     os.write(writing, b'{"a":1}\n{"b"')
     os.write(writing, b':2}\n{"c')
     os.close(writing)
-    async with asyncio.timeout(PATIENCE):
-        while "closed" not in repr(pipe):
-            await asyncio.sleep(0)
+    await settled(lambda: "closed" in repr(pipe))
     assert b"".join(put) == b'{"a":1}\n{"b":2}\n'
 
 

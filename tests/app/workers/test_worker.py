@@ -9,7 +9,7 @@ import gc
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from proxy.config import load
 from proxy.config.serialization import from_pieces, to_document, to_pieces
 from proxy.events import Event, NumbersOverflowed, Observers
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 
 VARIABLES = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -80,7 +80,7 @@ class Begun:
         output = {"form": "json", "on_terminal": False, "options": {}}
         settings = {**output, "level": "error", "demo": False, "open_files": 0, "audited": audited, "slots": {}}
         self.say("begin", number=3, config=self._config, tls=ServerTls().to_document(), **settings)
-        await until(lambda: hasattr(self.worker, "forwarder"))
+        await settled(lambda: hasattr(self.worker, "forwarder"))
 
     def say(self, kind: str, **values: Any) -> None:
         self.supervisor.sendall(pack(kind, **values))
@@ -102,7 +102,7 @@ class Begun:
                 heard.extend(message for message in messages if message["kind"] == kind)
             return len(heard) >= count
 
-        await until(read)
+        await settled(read)
         return heard
 
     @property
@@ -119,13 +119,6 @@ class Begun:
 def unfrozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests leave can be collected."""
     monkeypatch.setattr(gc, "freeze", lambda: None)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop run until the condition holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
@@ -146,14 +139,14 @@ async def test_no_write_leaves_without_a_supervisor(required: str) -> None:
     async with begun(ADS_PROXY_AUDIT__REQUIRED=required) as running:
         assert running.takes_writes
         running.supervisor.shutdown(socket.SHUT_RDWR)
-        await until(lambda: not running.takes_writes)
+        await settled(lambda: not running.takes_writes)
 
 
 async def test_writes_go_on_without_a_supervisor_and_without_a_stream() -> None:
     """Where nothing is recorded, nothing is refused."""
     async with begun(audited=False) as running:
         running.supervisor.shutdown(socket.SHUT_RDWR)
-        await until(lambda: not running.worker._channel.is_open)
+        await settled(lambda: not running.worker._channel.is_open)
         assert running.takes_writes
 
 
@@ -161,9 +154,9 @@ async def test_no_write_leaves_while_the_supervisors_stream_is_full() -> None:
     """Writes are held until the supervisor reports that it takes records again."""
     async with begun() as running:
         running.say("audit", takes_writes=False)
-        await until(lambda: not running.takes_writes)
+        await settled(lambda: not running.takes_writes)
         running.say("audit", takes_writes=True)
-        await until(lambda: running.takes_writes)
+        await settled(lambda: running.takes_writes)
 
 
 @pytest.mark.parametrize(("required", "takes"), [("true", False), ("false", True)])
@@ -193,7 +186,7 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
     """On standard error, when the worker ends: the log went through the supervisor."""
     async with begun() as running:
         running.supervisor.shutdown(socket.SHUT_RDWR)
-        await until(lambda: not running.takes_writes)
+        await settled(lambda: not running.takes_writes)
         for _ in range(2):
             running.worker._say_audit({}, write=True)
         await running.worker.ended.wait()
@@ -242,9 +235,9 @@ async def test_a_worker_serves_while_it_reads_a_configuration(monkeypatch: pytes
     async with begun() as running:
         try:
             running.reload(1, AMAZON_ADS_REGION="eu")
-            await until(reading.is_set)
+            await settled(reading.is_set)
             running.say("audit", takes_writes=False)
-            await until(lambda: not running.takes_writes)
+            await settled(lambda: not running.takes_writes)
             assert running.worker.config.accounts["default"].region == "na"
             running.say(
                 "apply",

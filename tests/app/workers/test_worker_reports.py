@@ -17,7 +17,7 @@ from proxy.reports.orders import Report, ReportStatus
 from proxy.reports.pace import OrderLimit, QueuedOrder
 from proxy.reports.polls import PollAnswer
 from proxy.reports.sharing import MadeReport, OrderClaim, PollClaim, ReportRules, SharedReports
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,10 +56,8 @@ class Office:
         return await self.supervisor.asked(message)
 
     async def waiting(self, number: int) -> None:
-        """Wait until so many questions wait for an answer."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.supervisor._answering) != number:
-                await asyncio.sleep(0)
+        """Until so many questions wait for an answer."""
+        await settled(lambda: len(self.supervisor._answering) == number)
 
 
 @asynccontextmanager
