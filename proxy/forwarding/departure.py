@@ -96,6 +96,7 @@ class Departure:
 
     def pause(self, attempt: Attempt, seconds: float) -> None:
         """Amazon asked for a pause with a response that is held: wait for its end."""
+        attempt.pause()
         self.spawn(self._pause(attempt, seconds))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -135,7 +136,6 @@ class Departure:
         await self._obtain(renewed)
 
     async def _pause(self, attempt: Attempt, seconds: float) -> None:
-        attempt.pause()
         await self._owner.replays.pause(seconds)
         self._owner.drops(attempt)
         await self._obtain(None)

@@ -258,7 +258,8 @@ class Forwarder:
         if fixed != context.route.fixed:
             raise NotPermitted(_CHANGED)
         if screened.by_body:
-            self._read_body_again(context, self._make_decision(asked, identity, context.route, by_body=True), body)
+            of = context.route, context.pool, rules, decision.in_flight, decision.budget  # it leaves as it was decided
+            self._read_body_again(context, Decision(asked, identity, *of, by_body=True), body)
         return identity
 
     def _read_body_again(self, context: RequestContext, renewed: Decision, body: bytes | None) -> None:
@@ -270,10 +271,11 @@ class Forwarder:
             raise NotPermitted(_CHANGED)
         again = RequestContext(context.request, context.destination, renewed)
         again.stats = context.stats
-        for make in renewed.gates:
-            gate = make(again)
-            if not gate.may_pass_unread:
-                gate.read(content)
+        judging = [gate for gate in (make(again) for make in renewed.gates) if not gate.may_pass_unread]
+        if not judging:
+            raise AssertionError("the body of a request has to be checked, and no gate forbids any")
+        for gate in judging:
+            gate.read(content)
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool, waited: float = 0.0) -> bytes:
         """`waited` are seconds."""

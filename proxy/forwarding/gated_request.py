@@ -118,8 +118,10 @@ class GatedRequest:
         """Nothing is sent yet."""
 
     def time_out(self) -> None:
-        self._client.abort()
-        self.client_gone()
+        """The client has not taken the 100."""
+        self._client.abort(loudly=True)
+        self._stop()
+        self._finish(0, Fault.CLIENT_STALLED)
 
     # --- the gates
 
@@ -167,11 +169,10 @@ class GatedRequest:
             return
         self._reading = None
         self._context.stats.spend_all()
-        defect = reading.exception()
-        if defect is not None:
-            self._defect(defect)
-        else:
+        try:
             self._was_read(reading.result())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the client gets an answer
+            self._defect(error)
         self._client.flush()
 
     def _was_read(self, refusal: Refused | None) -> None:
@@ -211,9 +212,9 @@ class GatedRequest:
         """Hand the request over to its exchange, with what came of the body. Its trailers are dropped, as no gate has
         read them."""
         body = bytes(self._body)
-        known = None if self._unread else body
+        known = None if self._incomplete else body
         handler = self._serve(Passed(self._gates, known, continued=self._continued))
-        self._done = True
+        self._done = True  # not before: if that failed, this would have to answer
         whole = self._has_body and not self._incomplete
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)
 

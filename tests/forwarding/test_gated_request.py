@@ -370,6 +370,24 @@ async def test_a_defect_of_a_gate_is_a_500(where: str, running: Running) -> None
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
 
+@pytest.mark.parametrize("how", ["at once", "after a thread", "after a wait"])
+async def test_a_defect_in_handing_over_is_a_500(how: str, running: Running) -> None:
+    """Nobody else could answer: the exchange was not made."""
+
+    def fail(_context: object) -> NotingTap:
+        raise ZeroDivisionError
+
+    async with running(answering(HELLO)) as bench:
+        go = asyncio.get_running_loop().create_future()
+        go.set_result(None)
+        plug(bench, Plugged(gates=(NotingGate([], go=go if "wait" in how else None),), taps=(fail,)))
+        body = LARGE if "thread" in how else b"abc"
+        assert (await bench.ask(PLAIN % len(body) + body)).status == 500
+        assert ["ZeroDivisionError" in text for text in bench.events.defects] == [True]
+        assert (await bench.events.last()).refusal == "internal-error"
+        bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
+
+
 @pytest.mark.parametrize("framing", ["counted", "chunked"])
 @pytest.mark.parametrize("unread", [(True, True), (True, False)], ids=["all", "not all"])
 async def test_a_body_that_is_too_large_passes_unread_if_all_gates_permit_it(
