@@ -370,6 +370,20 @@ async def test_a_defect_of_a_gate_is_a_500(where: str, running: Running) -> None
         bench.events.events = [event for event in bench.events.events if type(event).__name__ != "DefectMet"]
 
 
+async def test_a_client_that_does_not_take_the_100_is_stalled(running: Running) -> None:
+    """It is told so, and the connection ends: nothing else was sent."""
+    async with running(answering(HELLO)) as bench:
+        plug(bench, Plugged(gates=(NotingGate([]),)))
+        client = await bench.client(PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost") % 3)
+        await client.until(lambda: b"100 Continue" in client.received)
+        handler = bench.connection()._handler
+        assert isinstance(handler, GatedRequest)
+        handler.time_out()
+        event = await bench.events.last()
+        assert (event.status, event.fault, event.attempts) == (0, "client-stalled", 0)
+        await client.until(lambda: client.lost)
+
+
 @pytest.mark.parametrize("how", ["at once", "after a thread", "after a wait"])
 async def test_a_defect_in_handing_over_is_a_500(how: str, running: Running) -> None:
     """Nobody else could answer: the exchange was not made."""

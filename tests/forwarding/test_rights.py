@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -196,6 +196,23 @@ async def test_an_order_for_other_accounts(running: Running) -> None:
             bench.apply(clients=clients(**{**rights, "account_ids": changed}))
             bench.tokens.gate.set()
             assert (await client.answer()).status == status
+
+
+async def test_an_order_to_a_region_that_a_reload_removes(running: Running) -> None:
+    """Its body is judged again, and it goes where it was decided."""
+    order = json.dumps({"accessRequestedAccounts": [{"advertiserAccountId": "amzn1.a"}], "reports": [{}]}).encode()
+    rights: dict[str, Any] = {"access": Effect.REPORT, "account_ids": frozenset((b"amzn1.a",))}
+    async with running(answering(HELLO), clients=clients(**rights)) as bench:
+        bench.tokens.cold = True
+        bench.tokens.gate.clear()
+        lines = b"Content-Type: application/json", b"Content-Length: %d" % len(order)
+        client = await bench.client(head(b"POST /adsApi/v1/create/reports", *lines), order)
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        kept = {each: url for each, url in bench.rules.endpoints.items() if each != ("api", "na")}
+        bench.rules = replace(bench.rules, endpoints=kept)
+        bench.apply(clients=clients(**{**rights, "access": Effect.WRITE}))
+        bench.tokens.gate.set()
+        assert (await client.answer()).status == 200
 
 
 async def test_what_did_not_wait_is_not_asked_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
