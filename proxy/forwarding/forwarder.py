@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.http1.target import Target
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
     from proxy.upstream.pool import Pools
@@ -96,7 +95,8 @@ class Forwarder:
         """Admit a request like which none was decided. One that `waited` is admitted already: it is decided by the
         rules in force now, and waits no more."""
         admit(request)
-        early = self._find_early(request.target) if may_be_local(request.target) else None
+        target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
+        early = find_destination(target, with_reports=own_paths) if may_be_local(target) else None
         if self.availability is _CLOSING and not waited:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:
@@ -148,10 +148,6 @@ class Forwarder:
         # Last: only the end of the wait gives back what is claimed.
         self.rules.clients.claim(identity, self._dependencies.accounting.client_cell(identity.name).value)
         return WaitingRequest(self, self._dependencies, client, self._undecided, lists)
-
-    def _find_early(self, target: Target) -> Destination:
-        """Where a request may go for which no key is needed: not to a report."""
-        return find_destination(target, with_reports=self.rules.own_paths)
 
     def _decide(
         self,
