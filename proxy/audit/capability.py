@@ -56,7 +56,7 @@ class WriteTap(Tap):
             self._first = self._first or b"".join(pieces).lstrip()[:1]
 
     def request_ended(self) -> None:
-        """Of a list of messages, some may have an answer and others not. What is too large to be read may be one."""
+        """The body is whole. In a list, some messages may have an answer and others not; a large body may be a list."""
         self._is_one_message = self._first == b"{" and self._size <= self._context.rules.replay_bytes
 
     def wanted(self, response: Response) -> int:

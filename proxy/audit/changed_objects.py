@@ -59,7 +59,7 @@ _KINDS: Final = {
 }
 """By the name of the member in lower case, without underscores."""
 _RULE_ID: Final = "ruleid"
-"""That of a budget rule, in the operations on budget rules; others have rules of other kinds."""
+"""The id of a budget rule, in the operations on budget rules; others have rules of other kinds."""
 _HOLDERS: Final = {
     **{f"{name}s": kind for kind, names in _ID_NAMES.items() for name in names},
     "productads": ObjectKind.AD,

@@ -72,7 +72,7 @@ class AuditStream:
         self._records: deque[Mapping[str, Any]] = deque()
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=MAX_RECENT)
         self._pending = bytearray()
-        """Of the file's lines, what it has not taken yet."""
+        """What the file has not taken yet of its lines."""
         self._head = outputs.file.end.head if outputs.file is not None else ChainHead()
         self._written = self._unwritten = 0
         self._lost = self._unreported = self._unlogged = 0

@@ -60,15 +60,15 @@ class ReadingState(Enum):
     __hash__ = object.__hash__  # that of an Enum is written in Python, and each request is hashed several times
 
     HEAD = "head"
-    """It begins or continues the head of a request. No response is owed."""
+    """The byte begins or continues the head of a request. No response is owed."""
     BODY = "body"
-    """It belongs to the body of the request that is being served."""
+    """The byte belongs to the body of the request that is being served."""
     SKIPPED_BODY = "skipped body"
-    """It belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
+    """The byte belongs to the body of a request that has its response: it is read and dropped (`DiscardedBody`)."""
     NOTHING = "nothing"
-    """It is kept for later: a response is owed, or other connections have their turn first."""
+    """The byte is kept for later: a response is owed, or other connections have their turn first."""
     CLOSED = "closed"
-    """It is dropped: the connection closes."""
+    """The byte is dropped: the connection closes."""
 
 
 class WritingState(Enum):

@@ -135,13 +135,13 @@ class Accounting:
             listener.observe(_STARTED)
 
     def ended(self, in_flight: Cell | None = None) -> None:
-        """It is over. `in_flight` is what it was started with."""
+        """A request is over. `in_flight` is what it was started with."""
         self.flight.value -= 1
         if in_flight is not None:
             in_flight.value -= 1
 
     def finished(self, event: RequestFinished, in_flight: Cell | None = None) -> None:
-        """It ended; `in_flight` is what it was started with."""
+        """A request ended with this event; `in_flight` is what it was started with."""
         self.ended(in_flight)
         self.observer.observe(event)
 

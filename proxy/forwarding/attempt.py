@@ -67,7 +67,7 @@ class AttemptOwner(Protocol):
 
 
 class Attempt:
-    """See the module's docstring. `number` counts the tries of a request, from 1.
+    """One try of a request at Amazon. `number` counts the tries of a request, from 1.
 
     `refused` tells that Amazon refused the token, whatever the status.
     `whole` tells that all of the request was written.
@@ -167,7 +167,7 @@ class Attempt:
 
     @property
     def status(self) -> int:
-        """That of the response, 0 while there is none."""
+        """The status of the response, 0 while there is none."""
         return self.response.status if self.response is not None else 0
 
     def abandon(self) -> None:

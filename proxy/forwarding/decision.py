@@ -124,7 +124,8 @@ class Decision:
     response may hold an address that leads back through the proxy. `effect` is what it does at Amazon as far as its
     head tells, or `unknown`; `is_write` tells that it may change something there. `gates` and `taps` make those that
     each request gets. `is_plain` tells that its requests may be sent in one step. `entries` are where its requests are
-    noted, by status, and `write_entries` those of writes that succeeded; `section` remembers what was sent last.
+    noted, by status, and `write_entries` those of writes that succeeded; `section` remembers what was sent last. A
+    decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
     """
 
     asked: RequestSummary
@@ -249,7 +250,7 @@ class RequestContext:
 
     @property
     def path(self) -> str:
-        """As the log has it: without prefix and query."""
+        """The path as the log has it: without prefix and query."""
         return self.destination.path.decode("latin-1")
 
     @property

@@ -92,8 +92,8 @@ class Forwarder:
         return self._serve(context, client)
 
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
-        """Admit a request like which none was decided. One that `waited` is admitted already: it is decided by the
-        rules in force now, and waits no more."""
+        """Decide a request without a remembered decision. After a wait (`waited`), its client is not charged again, and
+        it does not wait again."""
         admit(request)
         target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
         early = find_destination(target, with_reports=own_paths) if may_be_local(target) else None
@@ -203,7 +203,7 @@ class Forwarder:
         return NO_PLACEMENT
 
     def _repeat(self, request: Request, decision: Decision) -> None:
-        """A request like it was let through, which costs this one only what each of them is counted by."""
+        """Count a request whose decision is remembered: the use of its key, and its client's budget."""
         if decision.identity.key is not None:
             self.rules.clients.note_use(decision.identity, time.time())
         if decision.budgeted or decision.is_write:

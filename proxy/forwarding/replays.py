@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class Replays:
-    """Those of one request. `attempts` counts the heads that were sent, `waited` is the seconds spent waiting for
-    Amazon's sake; `current` is the reason of a replay under way. `sent_at` is when the attempt under way was sent, 0
-    without one; `upstream` is the seconds that Amazon took for the attempts before it."""
+    """What was sent again for one request. `attempts` counts the heads that were sent, `waited` is the seconds spent
+    waiting for Amazon's sake; `current` is the reason of a replay under way. `sent_at` is when the attempt under way
+    was sent, 0 without one; `upstream` is the seconds that Amazon took for the attempts before it."""
 
     __slots__ = (
         "_401s",
@@ -66,7 +66,7 @@ class Replays:
         self.went(now)
 
     def went(self, now: float) -> None:
-        """As `sent`, of a request that has earned its share already."""
+        """Note a sent head whose share of the retry budget was counted already."""
         if not self.attempts:
             self._first_sent_at = now
         self.sent_at = now
@@ -114,7 +114,8 @@ class Replays:
         return True
 
     def settle_hedge(self, *, sent: bool) -> None:
-        """It is sent a second time, or no longer has to be. What it was sent again for before may still succeed."""
+        """Note that the hedge was sent, or is not needed. What the request was sent again for before may still
+        succeed."""
         self._budget.promised -= 1
         if sent:
             self._budget.spend(self._context.pool.loop.time())
@@ -144,12 +145,12 @@ class Replays:
             self.waited += seconds
 
     def impossible(self, reason: ReplayReason | None) -> None:
-        """It would have been, and could not; None where there was no reason."""
+        """Report a retry that was not possible; None where there was no reason for one."""
         if reason is not None and self.current is None:
             self._tell(reason, ReplayOutcome.IMPOSSIBLE)
 
     def withdraw(self) -> None:
-        """What had begun cannot be done after all."""
+        """Cancel the retry that `begin` announced."""
         reason, self.current = self.current, None
         self.impossible(reason)
 

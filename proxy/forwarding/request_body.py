@@ -46,7 +46,7 @@ class ReplayBuffer:
 
     @property
     def full(self) -> bool:
-        """As much is held as may be: no more should be read before what is here has been sent."""
+        """The buffer holds as much as it may: no more should be read before what is here has been sent."""
         return self.size >= self._max_bytes
 
     def add(self, pieces: list[Buffer], *, sent: bool) -> list[Buffer]:
@@ -88,7 +88,7 @@ class ReplayBuffer:
 
 
 class NoBody(ReplayBuffer):
-    """That of every request without one: nothing of it changes."""
+    """The body of every request without one: nothing of it changes."""
 
     __slots__ = ()
 

@@ -70,7 +70,7 @@ class RequestStats:
         self.counted = perf_counter()
 
     def measure(self, now: float) -> None:
-        """It is over: the times are what they are."""
+        """The request is over: fix its times."""
         self.duration = duration = now - self.began
         if self.overhead > duration:
             self.overhead = duration

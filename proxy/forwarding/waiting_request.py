@@ -126,7 +126,7 @@ class WaitingRequest:
         client.finish(keep=keep)
 
     def _end(self) -> None:
-        """It waits no longer, and does not count any more."""
+        """End the wait: the request does not count as waiting any more."""
         if not self._done:
             self._done = True
             self._dependencies.accounting.ended(self._in_flight)

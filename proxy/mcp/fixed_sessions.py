@@ -55,8 +55,8 @@ class FixedSessions:
 
 
 def fixing_account(fields: RequestFields, session: bytes) -> RequestFields:
-    """The same section without what a client says of account and session, which the route says, and Amazon's own id of
-    the `session`, empty for none."""
+    """The header section with what the route says of account and session instead of what the client says. `session` is
+    Amazon's own id of it, empty for none."""
     lines = fields.passing.splitlines(keepends=True)
     kept = [line for line in lines if not _says_account(plain_name(line.partition(b":")[0]))]
     every = tuple((name, session if name == SESSION_ID else value) for name, value in fields.every)

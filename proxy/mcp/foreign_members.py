@@ -29,7 +29,7 @@ _ESCAPED = re.compile(r"\\(?:u00|x)([0-9a-fA-F]{2})")
 _NO_NAMES = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789:=>")
 _NO_PLAIN = bytes(byte for byte in range(256) if chr(byte) not in "abcdefghijklmnopqrstuvwxyz0123456789")
 _MAY_BE_ID = re.compile(r"[0-9.]")
-"""Of a name below an account's: `{"profiles": {"123": {}}}`."""
+"""What a name below an account's has if it may be an id: `{"profiles": {"123": {}}}`."""
 _BLANK = re.compile(r"\s")
 _KIND = re.compile(r"(?i)type|kind|level|scope")
 _HOLDS_VALUE = re.compile(r"(?i)value|operand|literal|equals|(?:eq|in|right|rhs)\Z")

@@ -24,7 +24,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 class ToolHints:
-    """See the module's docstring."""
+    """The memory of what the endpoint said of its tools."""
 
     def __init__(self) -> None:
         self._writers: LRUCache[tuple[str, str], frozenset[str]] = LRUCache(MAX_LISTS)

@@ -211,7 +211,7 @@ class ToolListReader:
         return self._messages(found)
 
     def finish(self) -> list[bytes]:
-        """The same of what is left at the end."""
+        """The message that is left at the end, if it may hold a list."""
         rest = self._split.rest()
         return [] if self._events or b"tools" not in rest else [rest]
 

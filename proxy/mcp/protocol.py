@@ -62,7 +62,7 @@ def is_sessionless(version: object) -> bool:
 
 
 def _of_list(versions: list[str], others: list[str]) -> str:
-    """The same for several messages, which the version without sessions does not have."""
+    """What contradicts the headers of a list of messages, which the version without sessions does not have."""
     if others:
         return "a list of messages is sent without Mcp-Method and Mcp-Name"
     if any(map(is_sessionless, versions)):

@@ -27,7 +27,7 @@ _RESUMES = b"last-event-id"
 
 
 class McpSessions:
-    """See the module's docstring."""
+    """The memory of sessions that this process has seen answered."""
 
     def __init__(self) -> None:
         self._known: LRUCache[bytes, McpSession] = LRUCache(MAX_SESSIONS)

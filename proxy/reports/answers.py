@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.reports.orders import ReportOperation
 
 MAX_FILES: Final = 100
-"""Of one report, by Amazon's specification."""
+"""The most files of one report, by Amazon's specification."""
 _URL: Final = re.compile(r"[!-Z^-~\[\]]+")
 """The characters of an address (RFC 3986, 2): readers understand others differently."""
 _NO_ADDRESS: Final = "the address of the rows is not one"
@@ -52,18 +52,18 @@ class AnswerKind(StrEnum):
     ORDERED = "ordered"
     """There is a report: `value` is its id."""
     PENDING = "pending"
-    """It is not done yet."""
+    """The report is not done yet."""
     COMPLETED = "completed"
     """`urls` are the addresses of its files."""
     REJECTED = "rejected"
     """Amazon failed to make it, or does not know it any more."""
     THROTTLED = "throttled"
-    """By Amazon: the next order waits for its turn."""
+    """Amazon throttles the order: the next one waits for its turn."""
     UNAUTHORIZED = "unauthorized"
     AGAIN = "again"
     """Nothing certain: ask again later."""
     REFUSED = "refused"
-    """It will not work before the order or the account changes."""
+    """The request will not work before the order or the account changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ on in, so that one of 16 MB took five seconds, and one of a gigabyte would take 
 NICENESS: Final = 10
 _PR_SET_PDEATHSIG: Final = 1
 _LEVEL: Final = 3
-"""Of compression: the rows of a report take a tenth of their size, and no other level is much smaller."""
+"""The level of compression: the rows of a report take a tenth of their size, and no other level is much smaller."""
 _BATCH: Final = 500
 _SAFE_INTEGER: Final = 1 << 53
 """From here on spreadsheets and JavaScript round integers."""

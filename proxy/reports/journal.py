@@ -35,7 +35,7 @@ class OrderStep(StrEnum):
     """The steps of an order, as they are noted."""
 
     ASKED = "asked"
-    """It is about to be sent, for the first time: Amazon may have made the report."""
+    """The order is about to be sent, for the first time: Amazon may have made the report."""
     ORDERED = "ordered"
     """Amazon said its id."""
     REJECTED = "rejected"
@@ -43,7 +43,7 @@ class OrderStep(StrEnum):
     KEPT = "kept"
     """Its rows are on disk."""
     FAILED = "failed"
-    """It is given up in this run."""
+    """The order is given up in this run."""
 
 
 @dataclass(frozen=True, slots=True)

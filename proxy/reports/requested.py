@@ -81,7 +81,7 @@ def read_asked(method: bytes, destination: Destination, readable: frozenset[str]
 # --- Conditions (RFC 9110, 13) and codings (RFC 9110, 12.5.3) ------------------------------------------------
 
 _QUALITY = re.compile(rb"0(?:\.0{0,3})?")
-"""Of a coding that is not accepted."""
+"""The quality of a coding that is not accepted."""
 
 
 @dataclass(frozen=True, slots=True)

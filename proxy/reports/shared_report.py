@@ -62,7 +62,7 @@ _PATHS: Final = {
     ReportOperation.DELETE_V1: "/adsApi/v1/delete/reports",
 }
 _TICKETS: Final = count(1)
-"""Of this process. The id of a request is none: a client may choose it, and send the same with many requests."""
+"""The tickets of this process. A request's id is none: a client may choose it, and send one with many requests."""
 _OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-range"))
 
 

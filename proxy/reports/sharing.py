@@ -90,7 +90,7 @@ def see(made: MadeReport, report: Report, now: float, *, shows_answer: bool) -> 
 
 
 class KnownReports:
-    """Those that orders made, in bounded memory. `changed` is called when others are unfinished."""
+    """The reports that orders made, in bounded memory. `changed` is called when others are unfinished."""
 
     def __init__(self) -> None:
         self._made: LRUCache[str, MadeReport] = LRUCache(MAX_REPORTS)
@@ -120,7 +120,7 @@ class KnownReports:
             self.changed()
 
     def forget(self, key: str) -> None:
-        """It failed, or is gone."""
+        """A report failed, or is gone."""
         if self._made.pop(key, None) is not None:
             self.changed()
 
@@ -180,7 +180,7 @@ class Claims:
         await asyncio.shield(self._claimed[key][1])
 
     def release(self, key: str, ticket: str) -> None:
-        """It is known what became of it. For a ticket without the claim, nothing happens."""
+        """End a claim: the result is known. For a ticket without the claim, nothing happens."""
         held = self._claimed.get(key)
         if held is not None and held[0] == ticket:
             del self._claimed[key]
@@ -240,7 +240,7 @@ class ReportSharing(Protocol):
 
 
 class SharedReports:
-    """See the module's docstring. Implements `ReportSharing`."""
+    """What requests for reports share in this process. Implements `ReportSharing`."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
@@ -352,12 +352,12 @@ class SharedReports:
                 self.reports.put(newer)
 
     def forget(self, report: str) -> None:
-        """It was deleted, or Amazon does not know it any more."""
+        """A report was deleted, or Amazon does not know it any more."""
         self.hear_gone(report)
         self.gone(report)
 
     def hear_gone(self, report: str) -> None:
-        """As `forget`, where another replica found it."""
+        """Another replica found that a report is gone."""
         self.reports.forget(report)
         self._polls.pop(report, None)
 

@@ -104,9 +104,9 @@ class UpstreamConnection(asyncio.Protocol):
         """Bytes of this response's body that one turn of the event loop reads; 0 for any number."""
         self._idle_timeout = self._response_timeout = self._sent_at = 0.0
         self.failed = False
-        """It was closed or abandoned, or has ended: it is not used again."""
+        """The connection was closed or abandoned, or has ended: it is not used again."""
         self.lost = False
-        """It has ended: nothing that is sent now leaves."""
+        """The connection has ended: nothing that is sent now leaves."""
         self.served = 0
         self.born = self.rested = 0.0
         self.deadline = NEVER
@@ -127,7 +127,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._writer.begin(data)
 
     def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
-        """As `send` and `request_sent` together. A response that comes whole with one read is told in one step."""
+        """Send a whole request: `send` and `request_sent` together. A response that comes whole with one read is told
+        in one step."""
         self._whole_sink = self._sink = sink
         self._to_head, self._interims = False, 0
         self._sent_at = now = self.loop.time()
@@ -161,7 +162,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """It looks good, and is not too old, by the clock that runs while the machine is suspended."""
+        """The connection looks good, and is not too old, by the clock that runs while the machine is suspended."""
         now = boot_time()
         young = now - self.born < MAX_AGE and now - self.rested < MAX_IDLE
         return young and not self.failed and not self._transport.is_closing()
@@ -449,7 +450,7 @@ def cut(head: bytes) -> Refused:
 
 
 def late(what: str, limit: float) -> UpstreamTimeout:
-    """It did not do that within so many seconds."""
+    """The error of a connection on which Amazon did not do that within so many seconds."""
     return UpstreamTimeout(f"Amazon did not {what} within {limit:g} s; raise the time-out if that is usual.")
 
 

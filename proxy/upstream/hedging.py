@@ -85,8 +85,8 @@ class HedgedConnection:
         self._timeouts: Timeouts
         self._to_head = False
         self._connections: list[UpstreamConnection] = []
-        """Those that may still answer. Each knows its `_Attempt`, and forgets it at the end of the exchange. Known here
-        too, it would wait for the garbage collector."""
+        """The connections that may still answer. Each knows its `_Attempt`, and forgets it at the end of the exchange.
+        Known here too, it would wait for the garbage collector."""
         self._kept: list[Buffer] = []
         self._size = 0
         self._whole = False

@@ -201,7 +201,7 @@ class Pool:
         self._publish()
 
     def leave(self, waiter: ConnectionWaiter) -> None:
-        """It waits no longer."""
+        """A request waits no longer."""
         self._waiting.leave(waiter.client, waiter, waiter.family)
         self._publish()
 
@@ -251,7 +251,8 @@ class Pool:
     # --- who holds what
 
     def _may_hold(self, family: str) -> bool:
-        """Of the connections that other processes use, the same part is supposed to serve this family as of its own."""
+        """Whether a family may hold one more connection: of those that other processes use, the same part is supposed
+        to serve it as of its own."""
         own, everywhere = self.slots.used, self.slots.used_everywhere
         held = self._held.get(family, 0)
         return may_hold_another(held * everywhere // own if own else 0, everywhere, self.limit)
@@ -379,7 +380,7 @@ _RESERVED = 4
 
 
 def unreserved(limit: int) -> int:
-    """As long as fewer than so many connections of a pool are used, every client may have one more."""
+    """The number of used connections below which every client may have one more."""
     return limit - limit // _RESERVED
 
 
@@ -435,7 +436,7 @@ class FairQueue(Generic[T]):
         return None
 
     def put_back(self, client: str, waiter: T, family: str = "") -> None:
-        """It was its turn, and it could not use it: the next turn is its own again."""
+        """A request could not use its turn: the next turn is its own again."""
         self._first -= 1
         self._queue(client, family).appendleft((self._first, waiter))
         self.queues.move_to_end(client, last=False)
@@ -468,7 +469,7 @@ class ConnectionSlots(Protocol):
 
     @property
     def limit(self) -> int:
-        """Of all processes together."""
+        """The connections that all processes together may have."""
         ...
 
     @property
@@ -479,7 +480,7 @@ class ConnectionSlots(Protocol):
 
     @property
     def used_everywhere(self) -> int:
-        """The same of all processes."""
+        """Connections of all processes that serve requests, or are made for one."""
         ...
 
     @property

@@ -13,8 +13,8 @@ FLOOR_INTERVAL = 10.0
 
 
 class RetryBudget:
-    """That of one host. Moments are of a clock that never runs backwards, in seconds. `promised` are the retries that
-    `affords` allowed, and that wait for a connection."""
+    """The budget of retries of one host. Moments are of a clock that never runs backwards, in seconds. `promised` are
+    the retries that `affords` allowed, and that wait for a connection."""
 
     __slots__ = ("_earned", "_floor", "promised")
 

@@ -121,7 +121,7 @@ class _WaitingRequest(NamedTuple):
 
 
 class Throttle:
-    """See the module's docstring. Moments are of the event loop's clock."""
+    """One limit of Amazon's, and the requests that wait for it. Moments are of the event loop's clock."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
