@@ -126,7 +126,7 @@ class GatedRequest:
     # --- the gates
 
     def _is_too_large(self, announced: int) -> bool:
-        return max(announced, len(self._body)) >= self._context.rules.replay_bytes
+        return self._has_body and max(announced, len(self._body)) >= self._context.rules.replay_bytes
 
     def _pass_unread(self) -> None:
         """The body is too large to be read before it is sent. If it may pass unread, no more of it comes until it is

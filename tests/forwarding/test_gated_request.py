@@ -432,6 +432,14 @@ async def test_a_body_that_is_too_large_passes_unread_if_all_gates_permit_it(
             assert (noted, bench.upstream.wires) == ([], [])
 
 
+async def test_a_request_without_a_body_is_never_too_large(running: Running) -> None:
+    """No body is kept where `replay_bytes` is 0, and none is needed here."""
+    noted: Noted = []
+    async with running(answering(HELLO), replay_bytes=0) as bench:
+        plug(bench, Plugged(gates=(NotingGate(noted),)))
+        assert (await bench.ask(GET)).body == b"hello"
+
+
 # --- what a client sent ahead ------------------------------------------------------------------------------
 
 RULES = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True)
