@@ -85,7 +85,7 @@ def _complete(schema: dict[str, Any], model: type[BaseModel]) -> None:
                     described[word] = limit
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
     """The meaning of each key: the text below its field. Only documentation needs it, so it is read when asked for."""
     (section,) = ast.parse(inspect.getsource(model)).body
