@@ -368,7 +368,7 @@ def test_lwa_is_slow_at_the_start(amazon: SimulatedAmazon, login: Front, tmp_pat
 
 
 def test_lwas_name_does_not_resolve(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """The row is `lwa-no-name-cold`: the name has no address."""
+    """`lwa-no-name-cold`: the name has no address."""
     regions = amazon.regions()
     for region in regions.values():
         region["token_url"] = "https://no-such-name.invalid/auth/o2/token"
