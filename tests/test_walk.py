@@ -16,7 +16,7 @@ CAPABILITIES = {("forwarding", room) for room in ("mcp", "audit", "reports", "lo
 CACHE = "bounded_cache.py"
 WAY_BACK = ["upstream", "http1", "forwarding", "downstream", "observability"]
 MOST_MODULES = 19
-"""Of a repeated GET; whoever reads what happens to it has to open them all."""
+"""The modules of a repeated GET: a reader of its way has to open them all."""
 EITHER = pytest.mark.parametrize("new", [False, True], ids=["repeated", "new"])
 
 
@@ -54,7 +54,7 @@ async def test_a_repeated_get_goes_through_the_same_rooms() -> None:
 
 
 async def test_a_repeated_get_goes_through_few_modules() -> None:
-    """Those that `python -m tests.support.walk` prints."""
+    """The walk prints these modules: `python -m tests.support.walk`."""
     modules = (await walk_of_a_get()).modules
     assert len(modules) <= MOST_MODULES, "\n".join(modules)
 

@@ -68,7 +68,7 @@ class Capability:
         return NO_PLACEMENT
 
     def plug(self, decision: Decision) -> Plugs:
-        """What it has to do with requests that are decided so."""
+        """The gates and taps of requests that are decided so."""
         return NO_PLUGS
 
     def answer(self, asked: LocalAsked, rules: Rules) -> RequestHandler | None:

@@ -106,7 +106,7 @@ def readable(body: bytes, content_encoding: bytes) -> bytes:
 
 
 def _unzipped(body: bytes) -> bytes:
-    """As much as there is, and no more than is looked at."""
+    """The beginning of a gzip file, without its coding: what is looked at of it."""
     try:
         return zlib.decompressobj(wbits=31).decompress(body, MAX_READ)
     except zlib.error:

@@ -77,7 +77,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.ReportFileUnreadable: "error",
     events.DefectMet: "error",
 }
-"""Of events that are not always `info`."""
+"""The levels of events that are not `info`."""
 _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     RequestFinished: lambda e: "warning" if e.status >= 500 or e.fault else "info",
     events.RefreshFailed: lambda e: "error" if e.permanent else "warning",

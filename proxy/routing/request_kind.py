@@ -39,7 +39,7 @@ def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> Requ
 
 
 def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
-    """That of a request which was refused before it was routed: what it named itself."""
+    """The kind of a request that was refused before it was routed: what it named itself."""
     fields, operation = asked.fields, asked.operation
     profile = next((value for value in fields.values(SCOPE) if value), b"")
     ads_account = next((value for name, value in fields.every if name in ADS_ACCOUNT and value), b"")

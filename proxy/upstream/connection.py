@@ -55,7 +55,7 @@ _REQUEST_UNREAD = (408, 413)
 EVENT_BYTES_AT_ONCE = 16384
 """The most bytes of an event stream for one turn of the event loop: each event may be looked into."""
 _NEVER_WHOLE = frozenset((204, 304, *_REQUEST_UNREAD))
-"""Those, and the statuses of responses that have no body whatever their fields say."""
+"""The statuses of `_REQUEST_UNREAD`, and of responses that have no body whatever their fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/development/amazon.md,
 Request ids)."""

@@ -117,7 +117,7 @@ async def test_a_poll_has_no_body(running: Running) -> None:
 
 
 async def test_the_core_renews_a_refused_token(running: Running) -> None:
-    """Of an order, too, whatever the configuration says of how large bodies are kept."""
+    """The body of an order is kept too, however small the bodies of clients are that are kept."""
     amazon = Recorder(UNAUTHORIZED, made())
     async with serving(running, amazon, replay_bytes=0) as bench:
         assert (await bench.send(ORDER)).status == 200
@@ -195,7 +195,7 @@ async def test_a_response_that_does_not_come_whole_is_none(running: Running, res
 
 
 async def test_a_request_that_is_given_up_ends(running: Running) -> None:
-    """As that of a client that leaves: nothing of it stays under way."""
+    """The request ends like one whose client left: nothing of it stays under way."""
     asked = asyncio.Event()
 
     async def script(wire: Wire) -> None:

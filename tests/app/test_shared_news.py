@@ -73,7 +73,7 @@ async def test_one_that_begins_hears_all_that_is_known() -> None:
     ],
 )
 async def test_of_a_fleet_only_pauses_are_taken(news: News) -> None:
-    """Those that hold still, in a form that this version knows; nothing else is passed on."""
+    """Pauses that hold still are taken, in a form that this version knows; nothing else is passed on."""
     process = Process()
     process.news.hear(news, FLEET, 5.0)
     assert process.known() == ([], {}, ())

@@ -193,7 +193,7 @@ async def test_a_write_without_a_record_is_refused() -> None:
 
 
 async def test_a_request_waits_in_its_turn_while_others_have_the_connections() -> None:
-    """It gets the very connection that becomes free, without a task."""
+    """The first in turn gets the very connection that becomes free, without a task."""
     async with decided(GET, GET, pool_limit=1) as (_, [first, second]):
         ready = first.departure.leave()
         assert ready is not None

@@ -354,7 +354,7 @@ async def test_the_end_of_the_program_ends_a_gates_wait(running: Running) -> Non
 
 @pytest.mark.parametrize("where", ["read", "read in a thread", "wait"])
 async def test_a_defect_of_a_gate_is_a_500(where: str, running: Running) -> None:
-    """It is reported once, and nothing of the request leaves."""
+    """The defect is reported once, and nothing of the request leaves."""
     async with running(answering(HELLO)) as bench:
         go = asyncio.get_running_loop().create_future()
         gate = NotingGate([], go=go) if where == "wait" else NotingGate([], refusal=ZeroDivisionError())
@@ -371,7 +371,7 @@ async def test_a_defect_of_a_gate_is_a_500(where: str, running: Running) -> None
 
 
 async def test_a_client_that_does_not_take_the_100_is_stalled(running: Running) -> None:
-    """It is told so, and the connection ends: nothing else was sent."""
+    """The account names the stalled client, and the connection ends: nothing else was sent."""
     async with running(answering(HELLO)) as bench:
         plug(bench, Plugged(gates=(NotingGate([]),)))
         client = await bench.client(PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost") % 3)

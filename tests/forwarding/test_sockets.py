@@ -157,7 +157,7 @@ async def test_a_held_response_that_is_not_replaced_passes_as_it_came(running: R
 
 
 async def test_a_defect_in_replacing_is_a_500(running: Running) -> None:
-    """It is reported, and the client gets a response."""
+    """The defect is reported, and the client gets a response."""
     tap = NotingTap([], held=425, better=ZeroDivisionError())
     async with plugged(running, Plugged(taps=(tap,)), DUPLICATE) as bench:
         assert (await bench.ask()).status == 500

@@ -127,6 +127,6 @@ def test_linter_and_types_find_nothing(changed: tuple[Path, list[str]]) -> None:
 
 
 def test_the_tests_that_notice_a_missing_piece_pass(changed: tuple[Path, list[str]]) -> None:
-    """Those of words, layers, pages, model, metrics and command line pass, and each addition is in force."""
+    """The tests of words, layers, pages, model, metrics and command line pass, and each addition is in force."""
     run(changed[0], "-c", IN_FORCE)
     run(changed[0], "-m", "pytest", "--quiet", "--override-ini", "cache_dir=.cache/pytest", *TESTS)

@@ -342,7 +342,7 @@ def test_a_restart_runs_nothing_twice(amazon: SimulatedAmazon, tmp_path: Path) -
 
 
 def test_a_stop_waits_for_no_order_that_waits_for_its_turn(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """It is no request that has to end, and the next program sends it."""
+    """A waiting order is no request that has to end, and the next program sends it."""
     profiles = amazon.facts["profiles"]["na"][:1]
     given = {**configuration(amazon, tmp_path, profiles=profiles), "drain": {"timeout": 10 * PATIENCE}}
     amazon.control("settings", {"strict_reports": True})

@@ -149,7 +149,7 @@ def test_a_scrape_that_is_under_way_survives_what_changes() -> None:
 
 
 def test_only_what_changed_is_written_again() -> None:
-    """Of a thousand series, one changes: the other blocks are the same object as before, and not only an equal text."""
+    """One of a thousand series changes: the other blocks are the same object as before, and not only an equal text."""
     table = Table(Instrument(InstrumentKind.GAUGE, "x", "X.", ("account",)))
     for number in range(1000):
         table.put(f"acct-{number}", value=1.0)

@@ -738,7 +738,7 @@ async def test_any_other_poll_reaches_amazon(other: bytes, running: Running, ama
 
 
 async def test_a_head_request_is_no_poll(running: Running, amazon: Amazon) -> None:
-    """It reaches Amazon, and its answer has no body, which a client would take for the beginning of the next one."""
+    """A HEAD reaches Amazon, and its answer has no body, which a client would take for the beginning of the next."""
     async with sharing(running, amazon) as bench:
         await bench.ask(order())
         await bench.ask(poll("report-1"))
