@@ -159,11 +159,16 @@ def read_response(head: bytes, request_ids: tuple[bytes, ...] = ()) -> Response:
     `request_ids` are the names under which the upstream says its own request id, the first that is there counts.
     """
     line, _, section = head.partition(b"\r\n")
+    status, reason, minor = parse_status_line(line)
+    return Response(status, reason, minor, read_response_section(section, minor, request_ids))
+
+
+def parse_status_line(line: bytes) -> tuple[int, bytes, int]:
+    """Status, reason and the minor version of HTTP/1."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamMalformed("Amazon's answer does not begin with an HTTP/1.1 status line.")
-    minor = match[1][0] - 48
-    return Response(int(match[2]), match[3] or b"", minor, read_response_section(section, minor, request_ids))
+    return int(match[2]), match[3] or b"", match[1][0] - 48
 
 
 def check_beginning(beginning: bytes) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NEVER_PASSING = HOP_BY_HOP | frozenset((b"proxy-status", b"x-request-id"))
 """Hop-by-hop fields, and what only a proxy itself says."""
 _DROPPED_TRAILERS = NEVER_PASSING | frozenset((b"content-length", b"trailer", b"set-cookie", b"location"))
-_MAX_REQUEST_ID = 128
+MAX_REQUEST_ID = 128
 
 
 @unchanging
@@ -84,9 +84,26 @@ def _usual_section(request_ids: tuple[bytes, ...]) -> re.Pattern[bytes]:
 
 def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, ...] = ()) -> ResponseFields:
     """Read the header section of an HTTP/1.`minor` response; `request_ids` name the upstream's own request id."""
-    found = _usual_section(request_ids).fullmatch(section.lower())
+    found = match_usual_section(section, request_ids)
     if found is None or minor == 0:
         return _read_any_section(section, minor, request_ids)
+    return read_usual_section(section, found)
+
+
+def match_usual_section(section: bytes, request_ids: tuple[bytes, ...]) -> re.Match[bytes] | None:
+    """What `read_usual_section` reads of the section; None if the section is not a usual one."""
+    return _usual_section(request_ids).fullmatch(section.lower())
+
+
+def varying_values(usual: re.Match[bytes]) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Where the length begins and ends in a usual section, (-1, -1) without one; and the request ids that are there,
+    the one that counts first."""
+    ids = map(usual.span, range(_DATE + 1, usual.re.groups + 1))
+    return usual.span(_LENGTH), [span for span in ids if span[0] > 0]
+
+
+def read_usual_section(section: bytes, found: re.Match[bytes]) -> ResponseFields:
+    """Read the section of an HTTP/1.1 response that `match_usual_section` found to be usual."""
     length, date = found.group(_LENGTH, _DATE)
     connection, coding = found.end(_CONNECTION), found.end(_CODING)
     chunked = coding > 0
@@ -104,7 +121,7 @@ def read_response_section(section: bytes, minor: int, request_ids: tuple[bytes, 
     request_id = ""
     for start, end in map(found.span, range(_DATE + 1, found.re.groups + 1)):
         if start > 0:  # the first of the names that is there counts
-            request_id = section[start:end][:_MAX_REQUEST_ID].decode("latin-1")
+            request_id = section[start:end][:MAX_REQUEST_ID].decode("latin-1")
             break
     return ResponseFields(
         passing,
@@ -143,7 +160,7 @@ def _read_any_section(section: bytes, minor: int, request_ids: tuple[bytes, ...]
         length,
         chunked,
         b"close" in options or (minor == 0 and b"keep-alive" not in options),
-        next((values[name][:_MAX_REQUEST_ID].decode("latin-1") for name in request_ids if name in values), ""),
+        next((values[name][:MAX_REQUEST_ID].decode("latin-1") for name in request_ids if name in values), ""),
         values.get(b"content-type", b""),
         values.get(b"content-encoding", b""),
         b"date" in values,
