@@ -122,10 +122,11 @@ class ChunkedBody:
             end = position + left - 2
             if payload := view[position:end]:
                 pieces.append(payload)
-            if data.startswith(b"\r\n", end):
+            line_end = data[end : end + 2]
+            if line_end == b"\r\n":
                 position, left = end + 2, 0
-            elif data[end : end + 2] in (b"", b"\r"):  # the rest of the chunk comes with the next read
-                position, left, self._line = size, max(end - size, 0) + 2, data[end:]
+            elif line_end in (b"", b"\r"):  # the rest of the chunk comes with the next read
+                position, left, self._line = size, max(end - size, 0) + 2, line_end
             else:
                 raise self._refuse("a chunk is longer than its size says")
         self._left, self._share = left, share
@@ -148,8 +149,10 @@ class ChunkedBody:
                 raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
         size = int(match[1], 16)
         if self._thrifty and size < _MAX_ALLOWANCE:
-            self._allowance = min(self._allowance + size - MEAN_CHUNK, _MAX_ALLOWANCE)
-            if self._allowance < 0:
+            self._allowance += size - MEAN_CHUNK
+            if self._allowance > _MAX_ALLOWANCE:
+                self._allowance = _MAX_ALLOWANCE
+            elif self._allowance < 0:
                 raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
         return end, size + 2 if size else _TRAILERS
 
@@ -184,16 +187,23 @@ def chunk(pieces: list[Buffer]) -> list[Buffer]:
     return [b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"]
 
 
-def whole_chunked(data: bytes, refuse: Callable[[str], Exception], *, thrifty: bool = False) -> bytes | None:
-    """The payload of a chunked body that is here whole, with no trailers and nothing behind it; else None.
+def whole_chunked(data: bytes) -> bytes | None:
+    """The payload of a chunked body that is here whole and plain; None for any other, which is for a `ChunkedBody`.
 
-    Raises what `refuse` makes of what is not valid, as reading it would.
+    A plain body has no chunk extensions, no trailers, nothing behind it, and no more chunks than one turn of the event
+    loop reads.
     """
-    if not data.endswith(LAST_CHUNK):
-        return None
-    body = ChunkedBody(refuse, thrifty=thrifty)
-    pieces, rest = body.feed(data)
-    return b"".join(pieces) if body.finished and not rest and not body.trailers else None
+    pieces: list[memoryview] = []
+    position, view = 0, memoryview(data)
+    while len(pieces) < CHUNKS_AT_ONCE and (match := _PLAIN_LINE.match(data, position)) is not None:
+        size, start = int(match[1], 16), match.end()
+        position = start + size + 2
+        if data[position - 2 : position] != b"\r\n":
+            break
+        if not size:
+            return b"".join(pieces) if position == len(data) else None
+        pieces.append(view[start : position - 2])
+    return None
 
 
 def whole_chunks(payload: bytes) -> bytes:

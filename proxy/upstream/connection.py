@@ -255,10 +255,8 @@ class UpstreamConnection(asyncio.Protocol):
             status, fields, body = response.status, response.fields, data[end + 4 :]
             if fields.close or status < 200 or status in _NEVER_WHOLE:
                 return False
-            if fields.chunked:
-                payload = whole_chunked(body, _malformed)
-            else:
-                payload = body if len(body) == fields.content_length else None
+            whole = body if len(body) == fields.content_length else None
+            payload = whole_chunked(body) if fields.chunked else whole
         except Refused:
             return False  # it is read again, and what is wrong with it is told
         if payload is None or not sink.whole_response(response, payload):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http1.framing import (
+    CHUNKS_AT_ONCE,
     Body,
     ChunkedBody,
     CountedBody,
@@ -204,11 +205,32 @@ def test_what_need_not_be_thrifty_may_come_as_it_likes() -> None:
         (b"3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", None),
         (b"3\r\nabc\r\n", None),
         (b"0\r\n\r\n0\r\n\r\n", None),
+        (b"3;x=y\r\nabc\r\n0\r\n\r\n", None),
+        (b"3\r\nabcd\r\n0\r\n\r\n", None),
+        (b"ffffffffffffffff\r\n", None),
+        (b"g\r\n", None),
+        (b"1\r\na\r\n" * CHUNKS_AT_ONCE + b"0\r\n\r\n", None),
     ],
 )
 def test_a_chunked_body_that_is_here_whole_is_read_in_one_step(data: bytes, payload: bytes | None) -> None:
-    """With trailers, with bytes behind it or in part it is left to the reader of pieces."""
-    assert whole_chunked(data, Refusal) == payload
+    """With trailers, extensions, bytes behind it or too many chunks, malformed or in part it is left to the reader of
+    pieces."""
+    assert whole_chunked(data) == payload
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"3\r\nabc\r\n", b"0\r\n\r\n", b"00\r\n", b"X: 1\r\n", b"\r\n", b"\n", b"2;x\r\nde\r\n", b"A"])
+    )
+)
+def test_one_step_reads_what_the_reader_of_pieces_reads(lines: list[bytes]) -> None:
+    """Whatever is read in one step is the payload of a body that ends with its last byte."""
+    data = b"".join(lines)
+    if (payload := whole_chunked(data)) is not None:
+        body = ChunkedBody(Refusal)
+        assert fed(body, data) == (payload, b"")
+        assert body.finished
+        assert not body.trailers
 
 
 def test_a_body_is_sent_in_one_chunk() -> None:
