@@ -210,7 +210,7 @@ class Traffic:
         """The accounts with the most requests, as many as a table has rows."""
         pause, counts = Pauses(), dict[str, int]()
         for labels, numbers in self._series():
-            counts[labels.account] = counts.get(labels.account, 0) + numbers.count.value
+            counts[labels.account] = counts.get(labels.account, 0) + numbers.count
             await pause()
         for name in counts.keys() & before.keys():
             counts[name] -= before[name].requests
@@ -228,7 +228,7 @@ class _Sums:
         self.durations: list[int] | None = None
 
     def add(self, labels: RequestLabels, numbers: RequestNumbers) -> None:
-        counts, count, status = self.counts, numbers.count.value, labels.status
+        counts, count, status = self.counts, numbers.count, labels.status
         counts[0] += count
         if status >= 500:
             counts[3] += count

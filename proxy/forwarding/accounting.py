@@ -207,16 +207,27 @@ class Accounting:
 
     def _pass_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         stats.measure(now)
-        decision = context.decision
-        entries = decision.entries if stats.write is None else decision.write_entries
+        entries = context.decision.entries
         entry = entries.get(status)
         if entry is None:
-            is_write = stats.write is not None
-            entry = entries[status] = self.journal.entry(kind_of(context), status, is_write=is_write)
-        stats.path = path = context.path
-        stats.text = self.journal.text(path, stats.user_agent)
+            entry = entries[status] = self.journal.entry(kind_of(context), status)
         self.flight.value -= 1
-        entry.note(stats)
+        self.journal.add(
+            (
+                entry,
+                stats.request_id,
+                stats.amazon_request_id,
+                context.path,
+                stats.user_agent,
+                stats.bytes_in,
+                stats.bytes_out,
+                stats.duration,
+                stats.upstream,
+                stats.overhead,
+                stats.attempts,
+                stats.write,
+            )
+        )
 
     def refused(self, request: Request, error: Refused, kind: RequestKind, bytes_out: int, waited: float = 0.0) -> None:
         """A request was answered before anybody served it, with a body of so many bytes, after so many seconds."""

@@ -124,7 +124,7 @@ class Decision:
     response may hold an address that leads back through the proxy. `effect` is what it does at Amazon as far as its
     head tells, or `unknown`; `is_write` tells that it may change something there. `gates` and `taps` make those that
     each request gets. `is_plain` tells that its requests may be sent in one step. `entries` are where its requests are
-    noted, by status, and `write_entries` those of writes that succeeded; `section` remembers what was sent last. A
+    noted, by status; `section` remembers what was sent last. A
     decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
     """
 
@@ -146,7 +146,6 @@ class Decision:
     taps: tuple[Callable[[RequestContext], Tap], ...] = field(init=False, default=())
     is_plain: bool = field(init=False, default=False)
     entries: dict[int, JournalEntry] = field(init=False, default_factory=dict)
-    write_entries: dict[int, JournalEntry] = field(init=False, default_factory=dict)
     section: SectionMemory = field(init=False)
 
     def __post_init__(self) -> None:

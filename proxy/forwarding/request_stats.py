@@ -21,7 +21,7 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
     is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
 
-    A `RequestRecord` once it is measured and has its `text`. `overhead` is what the proxy itself spent, up to the
+    `overhead` is what the proxy itself spent, up to the
     moment `counted`; `bytes_in` and `bytes_out` count payload. `explanation` is that of an error of Amazon's.
     `mcp_tools` are those that the body calls. `readings` are what threads still read for the account; `due` is when it
     is given at the latest, on the event loop's clock. `note` says how the proxy answered instead of Amazon. `span` is
@@ -29,8 +29,6 @@ class RequestStats:
     recorded.
     """
 
-    path: str
-    text: str
     duration: float
     amazon_request_id = fault = note = ""
     attempts = bytes_in = bytes_out = upstream_status = 0

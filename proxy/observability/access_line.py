@@ -2,13 +2,14 @@
 
 The constant part is in the format, escaped and cleaned of secrets once; what changes is put
 in. Which members a line has is chosen here, by `fields`; which requests are worth a line, and what becomes of one that
-is too long, is for `logs`.
+would be too long, is for `logs`.
 """
 
 from __future__ import annotations
 
 import time
 from json.encoder import encode_basestring_ascii as quoted
+from math import floor
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from proxy.advice import with_options_in_use
@@ -17,10 +18,14 @@ from proxy.config import AccessField
 from proxy.events import ItemCounts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.events import RequestFinished, RequestKind, WriteOutcome
     from proxy.observability.redaction import Redaction
-    from proxy.observability.request_record import RequestOutcome
+    from proxy.observability.request_record import RequestRecord
 
+MAX_LINE_BYTES: Final = 4096
+"""The most bytes of a log line, with its line end. Log collectors split longer lines, or drop them."""
 MAX_REMEMBERED: Final = 4096
 """Formats, and texts."""
 _MAX_AGENTS: Final = 256
@@ -53,40 +58,41 @@ _VARYING: Final = {
 """The members that differ from one request to the next, and have values of their own in a line, in their order."""
 _LEFT_OUT: Final = "%.0s"
 """Takes a value, and writes nothing: a format without a member is filled with the same values."""
-_THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
+_FRACTIONS: Final = tuple(f".{number:03d}" for number in range(1000))
+"""The three places behind a whole number, by thousandths."""
 
 Fields = frozenset[str]
 
 
 class Timestamps:
-    """The present millisecond as lines have it (RFC 3339, without the Z), written out once: under load many requests
-    end within one. `moment` is wall-clock time in milliseconds."""
+    """Moments of wall-clock time as lines have them (RFC 3339, without the Z), each written out once: under load many
+    requests end within one millisecond. Threads share this object: what it knows is replaced as a whole."""
 
-    __slots__ = ("_second", "moment", "text")
+    __slots__ = ("_known", "_second")
 
     def __init__(self) -> None:
-        self.moment, self.text = -1, ""
-        self._second = -1, ""
+        self._known = self._second = -1, ""
 
     def __repr__(self) -> str:
-        return f"<Timestamps at {self.text or 'nothing yet'}>"
+        return f"<Timestamps at {self._known[1] or 'nothing yet'}>"
 
-    def turn(self, moment: int) -> None:
-        """Another millisecond began. Threads share this object: none sees a moment before its text is here."""
-        second, milliseconds = divmod(moment, 1000)
-        known, text = self._second
-        if second != known:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            self._second = second, text
-        self.text = text + _THOUSANDTHS[milliseconds]
-        self.moment = moment
+    def at(self, now: float) -> str:
+        """A moment, to the millisecond."""
+        moment = int(now * 1000)
+        known, text = self._known
+        if moment != known:
+            second, milliseconds = divmod(moment, 1000)
+            known, text = self._second
+            if second != known:
+                text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+                self._second = second, text
+            text += _FRACTIONS[milliseconds]
+            self._known = moment, text
+        return text
 
     def now(self) -> str:
-        """The present moment, to the millisecond."""
-        moment = int(time.time() * 1000)
-        if moment != self.moment:
-            self.turn(moment)
-        return f"{self.text}Z"
+        """The present moment, with its zone."""
+        return f"{self.at(time.time())}Z"
 
 
 def _said(event: RequestFinished, name: str) -> str:
@@ -96,6 +102,24 @@ def _said(event: RequestFinished, name: str) -> str:
     return with_options_in_use(text) if name == "detail" and event.status >= 500 else text
 
 
+class AccessTexts(BoundedCache[tuple[str, str], str]):
+    """The members of a line that a path and a User-Agent make together, without secrets: made when they are missed, and
+    remembered within bounds."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[str, str], str]) -> None:
+        super().__init__(MAX_REMEMBERED, _MAX_CACHE_BYTES)
+        self._make = make
+
+    def __missing__(self, key: tuple[str, str]) -> str:
+        path, user_agent = key
+        made = self._make(path, user_agent)
+        if len(path) <= _MAX_REMEMBERED_TEXT:
+            self.keep(key, made, _TEXT_BYTES + len(path) + len(user_agent) + len(made))
+        return made
+
+
 class AccessLine:
     """The line of requests of one kind that ended in one way, with all members.
 
@@ -103,35 +127,35 @@ class AccessLine:
     sizes, the three times, and attempts with the last members.
     """
 
-    __slots__ = ("_clock", "_pieces")
+    __slots__ = ("_outcome", "_pieces", "_texts")
 
-    def __init__(self, clock: Timestamps, pieces: tuple[str, ...]) -> None:
-        self._clock = clock
+    def __init__(self, lines: AccessLines, pieces: tuple[str, ...]) -> None:
+        self._texts = lines.texts
+        self._outcome = lines.outcome
         self._pieces = pieces
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'...'.join(self._pieces)!r}>"
 
-    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
-        """The line of this moment (wall-clock time), with its line end. `text` and `last` are members that it contains
-        unchanged, each with a comma before it.
+    def render(self, record: RequestRecord[object], stamp: str, last: str = "") -> str:
+        """The line of a record, with its line end; empty if it were too long. `stamp` is the moment as `Timestamps` has
+        it; `last` are members that it contains unchanged, each with a comma before it. A write has its outcome there.
 
         Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
         """
-        clock, moment = self._clock, int(now * 1000)
-        if moment != clock.moment:
-            clock.turn(moment)
-        duration = int(outcome.duration * 1e6 + 0.5)
-        upstream = int(outcome.upstream * 1e6 + 0.5)
-        overhead = int(outcome.overhead * 1e6 + 0.5)
+        _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
+        if write is not None:
+            last = self._outcome(write)
         a, b, c, d, e, f, g, h, i, j, k = self._pieces
-        return (
-            f"{a}{clock.text}{b}{quoted(outcome.request_id)}{c}{text}"
-            f"{d}{quoted(outcome.amazon_request_id)}{e}{outcome.bytes_in}{f}{outcome.bytes_out}"
-            f"{g}{duration // 1000}.{_THOUSANDTHS[duration % 1000]}"
-            f"{h}{upstream // 1000}.{_THOUSANDTHS[upstream % 1000]}"
-            f"{i}{overhead // 1000}.{_THOUSANDTHS[overhead % 1000]}{j}{outcome.attempts}{last}{k}"
+        first, second, third = floor(duration * 1e6 + 0.5), floor(upstream * 1e6 + 0.5), floor(overhead * 1e6 + 0.5)
+        line = (
+            f"{a}{stamp}{b}{quoted(own_id)}{c}{self._texts[path, agent]}"
+            f"{d}{quoted(amazon_id)}{e}{bytes_in}{f}{bytes_out}"
+            f"{g}{first // 1000}{_FRACTIONS[first % 1000]}"
+            f"{h}{second // 1000}{_FRACTIONS[second % 1000]}"
+            f"{i}{third // 1000}{_FRACTIONS[third % 1000]}{j}{attempts}{last}{k}"
         )
+        return line if len(line) <= MAX_LINE_BYTES else ""
 
 
 class ShorterLine(AccessLine):
@@ -139,46 +163,44 @@ class ShorterLine(AccessLine):
 
     __slots__ = ("_template",)
 
-    def __init__(self, clock: Timestamps, pieces: tuple[str, ...], fields: Fields) -> None:
-        super().__init__(clock, pieces)
+    def __init__(self, lines: AccessLines, pieces: tuple[str, ...], fields: Fields) -> None:
+        super().__init__(lines, pieces)
         request_id, *others = (value if name in fields else _LEFT_OUT for name, value in _VARYING.items())
         values = ("%s", request_id, "%s", *others, "%s")
         before = [piece.replace("%", "%%") for piece in (*pieces[:-1], "", pieces[-1])]
         self._template = "".join(part for pair in zip(before, (*values, ""), strict=True) for part in pair)
 
-    def render(self, now: float, outcome: RequestOutcome, text: str, last: str = "") -> str:
-        clock, moment = self._clock, int(now * 1000)
-        if moment != clock.moment:
-            clock.turn(moment)
-        return self._template % (
-            clock.text,
-            quoted(outcome.request_id),
-            text,
-            quoted(outcome.amazon_request_id),
-            outcome.bytes_in,
-            outcome.bytes_out,
-            outcome.duration * 1000,
-            outcome.upstream * 1000,
-            outcome.overhead * 1000,
-            outcome.attempts,
-            last,
+    def render(self, record: RequestRecord[object], stamp: str, last: str = "") -> str:
+        _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
+        line = self._template % (
+            stamp,
+            quoted(own_id),
+            self._texts[path, agent],
+            quoted(amazon_id),
+            bytes_in,
+            bytes_out,
+            duration * 1000,
+            upstream * 1000,
+            overhead * 1000,
+            attempts,
+            self._outcome(write) if write is not None else last,
         )
+        return line if len(line) <= MAX_LINE_BYTES else ""
 
 
 class AccessLines:
     """The access lines of all kinds of requests, and their texts: remembered within bounds."""
 
-    def __init__(self, redaction: Redaction, clock: Timestamps, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
+    def __init__(self, redaction: Redaction, fields: Fields = frozenset(ACCESS_FIELDS)) -> None:
         self._redaction = redaction
-        self._clock = clock
         self._fields = fields
         self._lines: BoundedCache[tuple[RequestKind, int, int, str], AccessLine]
         self._lines = BoundedCache(MAX_REMEMBERED, _MAX_CACHE_BYTES)
-        self._texts: BoundedCache[tuple[str, str], str] = BoundedCache(MAX_REMEMBERED, _MAX_CACHE_BYTES)
+        self.texts = AccessTexts(lambda path, user_agent: self._member("path", path) + self._agent(user_agent))
         self._agents: BoundedCache[str, str] = BoundedCache(_MAX_AGENTS, _MAX_CACHE_BYTES)
 
     def __repr__(self) -> str:
-        return f"<AccessLines: {len(self._lines)} formats, {len(self._texts)} texts>"
+        return f"<AccessLines: {len(self._lines)} formats, {len(self.texts)} texts>"
 
     def choose(self, fields: Fields) -> None:
         """Choose the members of all lines from now on."""
@@ -188,7 +210,7 @@ class AccessLines:
     def forget(self) -> None:
         """What was prepared may hold what is a secret now."""
         self._lines.clear()
-        self._texts.clear()
+        self.texts.clear()
         self._agents.clear()
 
     def line(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> AccessLine:
@@ -196,18 +218,9 @@ class AccessLines:
         if found is None:
             pieces = self._pieces(kind, status, upstream_status, level)
             whole = self._fields.issuperset(_VARYING)
-            found = AccessLine(self._clock, pieces) if whole else ShorterLine(self._clock, pieces, self._fields)
+            found = AccessLine(self, pieces) if whole else ShorterLine(self, pieces, self._fields)
             size = _FORMAT_BYTES + sum(map(len, kind)) + sum(map(len, pieces))
             self._lines.keep((kind, status, upstream_status, level), found, size)
-        return found
-
-    def text(self, path: str, user_agent: str) -> str:
-        """The members of a line that these make, without secrets."""
-        found = self._texts.get((path, user_agent))
-        if found is None:
-            found = self._member("path", path) + self._agent(user_agent)
-            if len(path) <= _MAX_REMEMBERED_TEXT:
-                self._texts.keep((path, user_agent), found, _TEXT_BYTES + len(path) + len(user_agent) + len(found))
         return found
 
     def _agent(self, user_agent: str) -> str:

@@ -29,15 +29,16 @@ from proxy.events import (
     RequestKind,
     RequestStarted,
 )
-from proxy.observability.access_line import ACCESS_FIELDS, AccessLines, Timestamps
+from proxy.observability.access_line import ACCESS_FIELDS, MAX_LINE_BYTES, AccessLines, Timestamps
 from proxy.observability.plain_lines import COLUMNS, render_plain
 from proxy.observability.redaction import Redaction
+from proxy.observability.request_record import record_of
 from proxy.observability.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from proxy.observability.request_record import LineWriter, RequestRecord
+    from proxy.observability.request_record import LineRenderer
     from proxy.secret import Secret
 
 
@@ -142,10 +143,6 @@ def _advising(value: object) -> object:
     return with_options_in_use(value) if isinstance(value, str) else value
 
 
-def _has_no_form(_record: RequestRecord, _now: float) -> bool:
-    return False
-
-
 class Logs:
     """Writes events, and what libraries log, to one stream. Made once, by `configure`."""
 
@@ -165,7 +162,8 @@ class Logs:
         self._colours = colours and not self._json and self.on_terminal
         self.sink = Sink(stream, self._lost_line)
         self._clock = Timestamps()
-        self._access_lines = AccessLines(self.redaction, self._clock)
+        self.stamp = self._clock.at
+        self._access_lines = AccessLines(self.redaction)
         self.adjust(level=level, access=access)
 
     def __repr__(self) -> str:
@@ -231,48 +229,29 @@ class Logs:
 
     # --- requests -------------------------------------------------------------------------------------------
 
+    def tells_requests(self, status: int) -> bool:
+        """Whether requests that ended well with this status have a line."""
+        return LEVELS["warning" if status >= 500 else "info"] >= self._request_threshold
+
+    def request_line(self, kind: RequestKind, status: int) -> LineRenderer | None:
+        """What makes the lines of requests of a kind that ended well, until the configuration changes; they go to the
+        sink as they are. None where there is no prepared form: they are told by their events then."""
+        if not self._json or status >= 500:
+            return None
+        return self._access_lines.line(kind, status, status, "info").render
+
     def _request(self, event: RequestFinished) -> None:
         is_problem = event.status >= 500 or event.fault != ""
         if (LEVELS["warning"] if is_problem else LEVELS["info"]) < self._request_threshold:
             return
+        level, lines = "warning" if is_problem else "info", self._access_lines
         if not self._json:
-            self.write("warning" if is_problem else "info", "request", **self._access_lines.members(event))
+            self.write(level, "request", **lines.members(event))
             return
-        level = "warning" if is_problem else "info"
-        lines = self._access_lines
-        line = lines.line(event.kind, event.status, event.upstream_status, level).render(
-            time(), event, lines.text(event.path, event.user_agent), lines.last(event)
-        )
-        if len(line) > MAX_LINE_BYTES:
-            line = self._render(level, "request", lines.members(event))
-        if is_problem:
-            self.sink.put_now(line)
-        else:
-            self.sink.put(line)
-
-    def request_writer(self, kind: RequestKind, status: int, *, is_write: bool = False) -> LineWriter | None:
-        """What writes the line of a request of this kind that ended well, until the configuration changes; None where
-        it has none. `is_write` tells that its line has the outcome of a write. False is its answer where the line has
-        no prepared form: tell it by its event then."""
-        if LEVELS["warning" if status >= 500 else "info"] < self._request_threshold:
-            return None
-        if not self._json or status >= 500:
-            return _has_no_form
-        render, put = self._access_lines.line(kind, status, status, "info").render, self.sink.put
-        outcome_of = self._access_lines.outcome if is_write else lambda _: ""
-
-        def write(record: RequestRecord, now: float) -> bool:
-            text = render(now, record, record.text, outcome_of(record.write))
-            if len(text) > MAX_LINE_BYTES:
-                return False
-            put(text)
-            return True
-
-        return write
-
-    def request_text(self, path: str, user_agent: str) -> str:
-        """The part of a request's line that these make, cleaned of secrets."""
-        return self._access_lines.text(path, user_agent)
+        line = lines.line(event.kind, event.status, event.upstream_status, level)
+        text = line.render(record_of(event), self.stamp(time()), lines.last(event))
+        text = text or self._render(level, "request", lines.members(event))
+        (self.sink.put_now if is_problem else self.sink.put)(text)
 
     # --- lines ----------------------------------------------------------------------------------------------
 
@@ -348,8 +327,6 @@ def configure(
 
 # --- Lines that are too long, made to fit ----------------------------------------------------------------
 
-MAX_LINE_BYTES: Final = 4096
-"""The most bytes of a log line, with its line end. Log collectors split longer lines, or drop them."""
 CUT: Final = "[...]"
 _SHORTEST: Final = 24
 _WORST_ESCAPE: Final = 6

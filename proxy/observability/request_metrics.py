@@ -139,39 +139,36 @@ class StatusSums:
 
 
 class RequestNumbers:
-    """The cells of requests that are counted alike. `seen` is when the last one was over, as wall-clock time, 0 before
-    the first. `durations` are theirs alone; the other two histograms are shared with others of their region.
+    """The numbers of requests that are counted alike: `seen` is when the last one was over, as wall-clock time, 0
+    before the first. `durations` are theirs alone; the other two histograms are shared with others of their region.
 
-    What is noted is in the cells; where another process reads it, it is there once it is written."""
+    Where another process reads what is added, it is there once it is written."""
 
     __slots__ = ("count", "durations", "overheads", "seen", "upstreams")
 
     def __init__(self, durations: Buckets | None, upstreams: Buckets | None, overheads: Buckets) -> None:
-        self.count = Cell()
+        self.count = 0
         self.seen = 0.0
         self.durations = durations
         self.upstreams = upstreams
         self.overheads = overheads
 
     def __repr__(self) -> str:
-        return f"<RequestNumbers: {self.count.value} requests>"
+        return f"<RequestNumbers: {self.count} requests>"
 
-    def note_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """A request that was sent to Amazon is over; `upstream` is a part of `duration`."""
-        self.count.value += 1
+    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
+        """A request that was sent to Amazon is over; `upstream` is a part of `duration`. The journal adds those that
+        ended well in place, and writes them a turn at a time."""
+        self.count += 1
         if self.durations is not None and self.upstreams is not None:
             self.durations.add(duration)
             self.upstreams.add(upstream)
             self.overheads.add(overhead)
-
-    def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
-        """Note the durations of a forwarded request, and write them."""
-        self.note_forwarded(duration, upstream, overhead)
         self.write()
 
     def add_answered(self, duration: float) -> None:
         """A request that the proxy answered itself is over; one that was never served took no time."""
-        self.count.value += 1
+        self.count += 1
         if self.durations is not None and duration:
             self.durations.add(duration)
         self.write()
@@ -198,7 +195,7 @@ class SharedRequestNumbers(RequestNumbers):
 
     def write(self) -> None:
         """Write the numbers for the other process, before any of these requests' responses has left whole."""
-        self._numbers[0], self._numbers[1] = self.count.value, self.seen
+        self._numbers[0], self._numbers[1] = self.count, self.seen
         if self.durations is not None and self.upstreams is not None:
             self.durations.write()
             self.upstreams.write()
@@ -310,8 +307,8 @@ class RequestMetrics:
             cells = self._elsewhere[labels] = RequestNumbers(None, None, self._overheads)
         self._changed[labels] = None
         count = int(numbers[0])
-        self._sums_elsewhere.add(labels, count - cells.count.value)
-        cells.count.value, cells.seen = count, numbers[1]
+        self._sums_elsewhere.add(labels, count - cells.count)
+        cells.count, cells.seen = count, numbers[1]
         if len(numbers) > _PLAIN_WIDTH:
             newest = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
             whole = self._buckets_elsewhere[DURATIONS.name].setdefault((labels.region,), Buckets(REQUEST_BUCKETS))
@@ -384,7 +381,7 @@ class RequestMetrics:
         self.look(CONSOLE_AGE)
         sums = copy(self._sums_elsewhere)
         for labels, numbers in present(self._numbers):
-            sums.add(labels, numbers.count.value)
+            sums.add(labels, numbers.count)
             await pause()
         whole = Buckets(OVERHEAD_BUCKETS)
         whole.add_all((self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))))
@@ -410,7 +407,7 @@ class RequestMetrics:
         here, elsewhere = self._numbers, self._elsewhere
         for labels in tuple(here | self._changed):
             self._changed.pop(labels, None)
-            count = sum(cells[labels].count.value for cells in (here, elsewhere) if labels in cells)
+            count = sum(cells[labels].count for cells in (here, elsewhere) if labels in cells)
             if count > self._shown.get(labels, 0) and labels.account not in self._gone:
                 self._shown[labels] = count
                 self._table.put(*labels[:-1], str(labels.status), value=count)

@@ -32,8 +32,8 @@ _AT_ONCE: Final = 512
 class Sink:
     """Takes whole lines (with their line end) and writes them within 100 ms, at once where asked.
 
-    `say_lost` makes the line that tells how many lines were lost. To `put` a line takes no lock: one step of the
-    interpreter appends it, one copies what waits, one takes off what was copied.
+    `say_lost` makes the line that tells how many lines were lost. To `put` lines takes no lock: one step of the
+    interpreter appends them, one copies what waits, one takes off what was copied.
     """
 
     def __init__(self, stream: TextIO | None, say_lost: Callable[[int], str]) -> None:
@@ -64,6 +64,17 @@ class Sink:
         if len(lines) >= self._look_at and not self._has_room(line):
             return
         lines.append(line)
+        if not self._awake:
+            self._wake()
+
+    def put_all(self, new: list[str]) -> None:
+        """Put lines that belong behind each other."""
+        lines = self._lines
+        if len(lines) + len(new) > self._look_at:
+            for line in new:
+                self.put(line)
+            return
+        lines += new
         if not self._awake:
             self._wake()
 

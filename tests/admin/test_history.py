@@ -32,7 +32,7 @@ from proxy.observability.metrics import Metrics
 from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_metrics import REQUEST_BUCKETS
 from tests.admin.fixtures import KEY, AdminClient, FakeProgram, administer
-from tests.observability.test_journal import KIND, Record
+from tests.observability.test_journal import Record, note
 from tests.observability.test_metrics import finished
 
 
@@ -289,7 +289,7 @@ def test_what_the_journal_noted_is_among_the_requests() -> None:
     """Without an event, and cleaned of secrets."""
     recent = RecentRequests()
     history = RequestHistory(Metrics("1"), recent, lambda text: text.replace("canary", "***"))
-    Journal(recent=recent).entry(KIND, 404).note(Record(path="/canary/x"))
+    note(Journal(recent=recent), Record(path="/canary/x"), 404)
     history.observe(finished(status=503, refusal="draining", detail="canary"))
     shown = find_requests(history, RequestFilter())["requests"]
     assert [request["path"] for request in shown] == ["/v2/profiles", "/***/x"]

@@ -11,7 +11,7 @@ from proxy.app.request_path import EventOutputs, make_accounting
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
 from proxy.routing.operations import DEPRECATED
-from tests.observability.test_journal import KIND, Listener, Record
+from tests.observability.test_journal import KIND, Listener, Record, note
 from tests.support.programs import ROOT
 from tests.support.scraping import scraped
 
@@ -25,7 +25,7 @@ def test_a_request_without_an_event_reaches_every_output() -> None:
     accounting = make_accounting(EventOutputs(metrics, logs, history, (auditor,), others=(other,)))
     old = DEPRECATED[0].name
     kind = KIND._replace(operation=old, operation_class="write")
-    accounting.journal.entry(kind, 200).note(Record())
+    note(accounting.journal, Record(), kind=kind)
     logs.close()
     assert json.loads(lines.getvalue())["operation"] == old
     assert metrics.counted("deprecated_requests_total") == {(kind.client, old): 1}

@@ -71,6 +71,9 @@ class Lines:
 
     put_now = put
 
+    def put_all(self, lines: list[str]) -> None:
+        self.lines += lines
+
     def flush(self, timeout: float = 1.0) -> bool:
         return True
 

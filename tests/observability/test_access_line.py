@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import pytest
 
 from proxy.events import RequestKind
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLine, AccessLines, ShorterLine, Timestamps
 from proxy.observability.redaction import Redaction
+from proxy.observability.request_record import RequestRecord
 from proxy.secret import Secret
 
 KIND = RequestKind("reader", "acme", "na", "123", "", "GET", "50%s", "read")
-TEXT = ',"path":"/sd/campaigns"'
-NOW = 1_700_000_000.25
+NOW = Timestamps().at(1_700_000_000.25)
 
 
-@dataclass
-class Outcome:
+def over(*times: float) -> RequestRecord[None]:
     """A request that is over."""
-
-    request_id: str = 'a"b'
-    amazon_request_id: str = "rid"
-    bytes_in: int = 0
-    bytes_out: int = 1024
-    duration: float = 1.2345678
-    upstream: float = 1.2344
-    overhead: float = 0.0001678
-    attempts: int = 1
+    duration, upstream, overhead = times or (1.2345678, 1.2344, 0.0001678)
+    return (None, 'a"b', "rid", "/sd/campaigns", "curl/8", 0, 1024, duration, upstream, overhead, 1, None)
 
 
 def line_with(*left_out: str) -> AccessLine:
     fields = frozenset(ACCESS_FIELDS) - frozenset(left_out)
-    return AccessLines(Redaction(), Timestamps(), fields).line(KIND, 200, 200, "info")
+    return AccessLines(Redaction(), fields).line(KIND, 200, 200, "info")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +33,7 @@ def line_with(*left_out: str) -> AccessLine:
 )
 def test_times_are_milliseconds_with_three_places(seconds: float, shown: float) -> None:
     """From the microsecond on, however long."""
-    said = json.loads(line_with().render(NOW, Outcome(duration=seconds, upstream=seconds, overhead=seconds), TEXT))
+    said = json.loads(line_with().render(over(seconds, seconds, seconds), NOW))
     assert (said["duration_ms"], said["upstream_ms"], said["overhead_ms"]) == (shown, shown, shown)
 
 
@@ -50,22 +41,22 @@ def test_a_line_without_some_members_says_the_same_of_the_others() -> None:
     """In the same order and the same way."""
     whole, shorter = line_with(), line_with("bytes_in", "overhead_ms")
     assert (type(whole), type(shorter)) == (AccessLine, ShorterLine)
-    said = whole.render(NOW, Outcome(), TEXT, ',"fault":"x"')
+    said = whole.render(over(), NOW, ',"fault":"x"')
     for member in (',"bytes_in":0', ',"overhead_ms":0.168'):
         assert member in said
         said = said.replace(member, "")
-    assert shorter.render(NOW, Outcome(), TEXT, ',"fault":"x"') == said
+    assert shorter.render(over(), NOW, ',"fault":"x"') == said
 
 
 def test_a_line_begins_with_its_moment() -> None:
     """To the millisecond, in UTC."""
-    assert json.loads(line_with().render(NOW, Outcome(), TEXT))["timestamp"] == "2023-11-14T22:13:20.250Z"
+    assert json.loads(line_with().render(over(), NOW))["timestamp"] == "2023-11-14T22:13:20.250Z"
 
 
 def lines(*secrets: str) -> AccessLines:
     redaction = Redaction()
     redaction.know(map(Secret, secrets))
-    return AccessLines(redaction, Timestamps())
+    return AccessLines(redaction)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +65,15 @@ def lines(*secrets: str) -> AccessLines:
 def test_path_and_user_agent_are_escaped_and_masked(path: str) -> None:
     """A path adds no member to a line, and known secrets are replaced in both."""
     shown = path.replace("a-secret", "***")
-    text = lines("a-secret", "7abc").text(path, "curl/8 a-secret")
+    text = lines("a-secret", "7abc").texts[path, "curl/8 a-secret"]
     assert json.loads(f"{{{text[1:]}}}") == {"path": shown, "user_agent": "curl/8 ***"}
 
 
 def test_a_number_that_becomes_a_secret_is_masked_from_then_on() -> None:
     """A text that was made before is not used again after `forget`."""
     redaction = Redaction()
-    known = AccessLines(redaction, Timestamps())
-    assert known.text("/v2/123456789", "") == ',"path":"/v2/123456789"'
+    known = AccessLines(redaction)
+    assert known.texts["/v2/123456789", ""] == ',"path":"/v2/123456789"'
     redaction.know([Secret("123456789")])
     known.forget()
-    assert known.text("/v2/123456789", "") == ',"path":"/v2/***"'
+    assert known.texts["/v2/123456789", ""] == ',"path":"/v2/***"'

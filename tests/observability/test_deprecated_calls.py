@@ -8,7 +8,7 @@ from proxy import events
 from proxy.events import Event, RequestKind
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal
-from tests.observability.test_journal import Record
+from tests.observability.test_journal import Record, note
 from tests.observability.test_metrics import finished, made, value
 
 OLD = "requestSnapshot"
@@ -43,9 +43,9 @@ def test_a_journal_tells_of_those_operations_alone(operation: str, heard: int) -
     told, calls = counted()
     journal = Journal()
     journal.deprecated = calls
-    entry = journal.entry(RequestKind("reporting", "acme", "na", method="GET", operation=operation), 200)
-    entry.note(Record())
-    entry.note(Record())
+    kind = RequestKind("reporting", "acme", "na", method="GET", operation=operation)
+    note(journal, Record(), kind=kind)
+    note(journal, Record(), kind=kind)
     assert len(told) == heard
 
 

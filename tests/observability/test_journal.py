@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.events import Event, ItemCounts, Outcome, RequestFinished, RequestKind, WriteOutcome
-from proxy.observability.journal import Journal
+from proxy.events import AuditFailed, Event, ItemCounts, Observer, Outcome, RequestFinished, RequestKind, WriteOutcome
+from proxy.observability.journal import Journal, JournalEntry
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import NumberMemory, NumberReader, make_memory_file
 from proxy.observability.recent_requests import RecentRequests
+from proxy.observability.request_record import RequestRecord
 from proxy.secret import Secret
 from tests.observability.test_metrics import finished
 from tests.support.scraping import scraped
@@ -28,7 +29,6 @@ KIND = RequestKind("reporting", "acme", "na", "123", "", "GET", "listProfiles", 
 class Record:
     """What a server of requests has at the end of one; as `finished` of the tests of metrics."""
 
-    text: str = ""
     path: str = "/v2/profiles"
     user_agent: str = "curl/8"
     request_id: str = "id-1"
@@ -40,6 +40,18 @@ class Record:
     overhead: float = 0.00012
     attempts: int = 1
     write: WriteOutcome | None = None
+
+    def of(self, entry: JournalEntry) -> RequestRecord[JournalEntry]:
+        """The record as the journal takes it, in the order of its fields."""
+        ids = self.request_id, self.amazon_request_id
+        sizes = self.bytes_in, self.bytes_out
+        times = self.duration, self.upstream, self.overhead
+        return (entry, *ids, self.path, self.user_agent, *sizes, *times, self.attempts, self.write)
+
+
+def note(journal: Journal, record: Record, status: int = 200, kind: RequestKind = KIND) -> None:
+    """A request of this kind is over."""
+    journal.add(record.of(journal.entry(kind, status)))
 
 
 class Listener:
@@ -79,11 +91,8 @@ def test_a_noted_request_has_the_line_that_its_event_would_have(form: Format, re
     by_note = Logs(noted, form=form, level="info", access=True)
     for logs in (by_event, by_note):
         logs.redact([Secret("canary-key")])
-    given = {name: getattr(record, name) for name in vars(record) if name != "text"}
-    by_event.observe(finished(status=status, upstream_status=status, **given))
-    journal = Journal(logs=by_note)
-    record.text = journal.text(record.path, record.user_agent)
-    journal.entry(KIND, status).note(record)
+    by_event.observe(finished(status=status, upstream_status=status, **vars(record)))
+    note(Journal(logs=by_note), record, status)
     assert written(by_note, noted) == written(by_event, told)
 
 
@@ -92,7 +101,7 @@ def test_a_noted_request_has_a_line_only_where_requests_have_one(level: str, acc
     """The settings `log.level` and `log.access` decide."""
     stream = io.StringIO()
     logs = Logs(stream, form="json", level=level, access=access)
-    Journal(logs=logs).entry(KIND, 200).note(Record())
+    note(Journal(logs=logs), Record())
     assert len(written(logs, stream)) == count
 
 
@@ -100,7 +109,7 @@ def test_a_noted_request_counts_as_its_event_would() -> None:
     """Under the same labels, in the same buckets."""
     told, noted = Metrics("1", wall=lambda: 0.0), Metrics("1", wall=lambda: 0.0)
     told.observe(finished(status=404, upstream_status=404))
-    Journal(noted.requests).entry(KIND, 404).note(Record())
+    note(Journal(noted.requests), Record(), 404)
 
     def lines(metrics: Metrics) -> list[bytes]:
         return [line for line in scraped(metrics, "").splitlines() if not line.startswith(b"process_")]
@@ -127,8 +136,7 @@ def test_a_noted_write_looks_as_its_event_would(form: Format, write: WriteOutcom
     kept_by_event.keep(event, 0.0)
     journal = Journal(counted.requests, by_note, (listener,), (), kept)
     journal.count_write = counted.count_write
-    record = Record(write=write, text=journal.text("/v2/profiles", "curl/8"))
-    journal.entry(WRITE, 207, is_write=True).note(record)
+    note(journal, Record(write=write), 207, WRITE)
     assert written(by_note, noted) == written(by_event, told)
     lines = [scraped(each, "").splitlines() for each in (counted, metrics)]
     mine, theirs = ([line for line in each if not line.startswith(b"process_")] for each in lines)
@@ -148,7 +156,7 @@ def test_a_kind_that_nobody_sent_yet_has_no_series() -> None:
 def test_who_hears_of_every_request_hears_of_the_noted_ones() -> None:
     """Such an observer gets one event, the same that an ordinary request would have made."""
     listener = Listener()
-    Journal(listeners=(listener,)).entry(KIND, 200).note(Record())
+    note(Journal(listeners=(listener,)), Record())
     assert listener.heard == [finished()]
     assert isinstance(listener.heard[0], RequestFinished)
 
@@ -158,7 +166,7 @@ def test_auditors_hear_of_the_noted_ones_that_may_change_something(operation_cla
     """Auditors get no others: an event is made only for its observers."""
     auditor = Listener()
     kind = KIND._replace(operation_class=operation_class)
-    Journal(auditors=(auditor,)).entry(kind, 200).note(Record())
+    note(Journal(auditors=(auditor,)), Record(), kind=kind)
     assert len(auditor.heard) == heard
 
 
@@ -177,9 +185,10 @@ def test_late_news_of_a_removed_account_bring_no_series_back() -> None:
     """An entry that outlives its account is not counted."""
     metrics = Metrics("1")
     metrics.accounts(["acme"])
-    entry = Journal(metrics.requests).entry(KIND, 200)
+    journal = Journal(metrics.requests)
+    record = Record().of(journal.entry(KIND, 200))
     metrics.accounts([])
-    entry.note(Record())
+    journal.add(record)
     assert b'account="acme"' not in scraped(metrics, "")
 
 
@@ -187,10 +196,11 @@ def test_an_entry_that_outlives_its_account_still_counts_for_its_region() -> Non
     """What the histogram of durations holds never becomes less."""
     metrics = Metrics("1")
     metrics.accounts(["acme"])
-    entry = Journal(metrics.requests).entry(KIND, 200)
-    entry.note(Record())
+    journal = Journal(metrics.requests)
+    record = Record().of(journal.entry(KIND, 200))
+    journal.add(record)
     metrics.accounts([])
-    entry.note(Record())
+    journal.add(record)
     assert b'request_duration_seconds_count{region="na"} 2.0' in scraped(metrics, "")
 
 
@@ -202,13 +212,112 @@ def test_what_ends_in_one_turn_is_noted_at_its_end_in_order() -> None:
     journal = Journal(logs=logs, listeners=(listener,))
     journal.gather(turns.append)
     for number in range(3):
-        journal.entry(KIND, 200 + number).note(Record(request_id=f"id-{number}"))
+        note(journal, Record(request_id=f"id-{number}"), 200 + number)
     assert (listener.heard, len(turns)) == ([], 1)
     turns.pop()()
-    journal.entry(KIND, 200).note(Record(request_id="id-3"))
+    note(journal, Record(request_id="id-3"))
     turns.pop()()
     assert [getattr(event, "request_id", "") for event in listener.heard] == ["id-0", "id-1", "id-2", "id-3"]
     assert [json.loads(line)["status"] for line in written(logs, stream)] == [200, 201, 202, 200]
+
+
+def turning(logs: Logs, *auditors: Observer) -> tuple[Journal, list[Callable[[], None]]]:
+    """A journal of turns that a test ends."""
+    turns: list[Callable[[], None]] = []
+    journal = Journal(logs=logs, auditors=auditors)
+    journal.gather(turns.append)
+    return journal, turns
+
+
+class Complaining(Listener):
+    """An auditor that cannot record, and says so."""
+
+    def __init__(self, logs: Logs) -> None:
+        super().__init__()
+        self._logs = logs
+
+    def observe(self, event: Event) -> None:
+        self._logs.observe(AuditFailed("disk full", 1))
+
+
+def test_the_lines_of_a_turn_are_handed_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sink is asked once, however many requests ended."""
+    logs = Logs(io.StringIO(), form="json", level="info", access=True)
+    handed: list[list[str]] = []
+    monkeypatch.setattr(logs.sink, "put_all", handed.append)
+    journal, turns = turning(logs)
+    for number in range(3):
+        note(journal, Record(request_id=f"id-{number}"))
+    turns.pop()()
+    (lines,) = handed
+    assert [json.loads(line)["request_id"] for line in lines] == ["id-0", "id-1", "id-2"]
+
+
+def test_the_line_of_an_event_keeps_its_place_between_those_of_a_turn() -> None:
+    """What an observer logs of a request stands behind its line, and before that of the next; so does a line that had
+    to be cut."""
+    stream = io.StringIO()
+    logs = Logs(stream, form="json", level="info", access=True)
+    journal, turns = turning(logs, Complaining(logs))
+    note(journal, Record(request_id="id-0"))
+    note(journal, Record(request_id="id-1"), kind=WRITE)
+    note(journal, Record(request_id="id-2", path="/" + "\u2028" * 900))
+    note(journal, Record(request_id="id-3"))
+    turns.pop()()
+    lines = [json.loads(line) for line in written(logs, stream)]
+    assert [line.get("request_id", line["event"]) for line in lines] == ["id-0", "id-1", "audit_failed", "id-2", "id-3"]
+    assert lines[3]["path"].endswith("[...]")
+
+
+def test_a_secret_that_is_learned_within_a_turn_is_in_none_of_its_lines() -> None:
+    """Nor in a text that was remembered from the turn before."""
+    stream = io.StringIO()
+    logs = Logs(stream, form="json", level="info", access=True)
+    journal, turns = turning(logs)
+    record = Record(path="/k/canary-key/one", user_agent="canary-key")
+    note(journal, record)
+    turns.pop()()
+    note(journal, record)
+    logs.redact([Secret("canary-key")])
+    note(journal, record)
+    turns.pop()()
+    lines = [json.loads(line) for line in written(logs, stream)]
+    assert [line["path"] for line in lines] == ["/k/canary-key/one", "/k/***/one", "/k/***/one"]
+    assert [line["user_agent"] for line in lines] == ["canary-key", "***", "***"]
+
+
+def test_lines_have_the_members_that_were_chosen_last() -> None:
+    """A choice forgets the texts; the entries are forgotten with the configuration."""
+    stream = io.StringIO()
+    logs = Logs(stream, form="json", level="info", access=True)
+    journal, turns = turning(logs)
+    for fields in (["status", "path", "user_agent"], ["status", "path"]):
+        logs.adjust(level="info", access=True, access_fields=fields)
+        journal.forget()
+        note(journal, Record())
+        turns.pop()()
+    first, second = (json.loads(line) for line in written(logs, stream))
+    assert first.pop("user_agent") == "curl/8"
+    assert first.keys() == second.keys() == {"timestamp", "level", "event", "path", "status"}
+
+
+def test_a_defect_in_noting_one_request_leaves_the_others_noted() -> None:
+    """They have their lines, and the defect is told; an observer's fault is one, too."""
+
+    class Failing(Listener):
+        def observe(self, event: Event) -> None:
+            raise OSError("disk")
+
+    stream = io.StringIO()
+    logs = Logs(stream, form="json", level="info", access=True)
+    journal, turns = turning(logs, Failing())
+    note(journal, Record(request_id="id-0"))
+    note(journal, Record(request_id="id-1"), kind=WRITE)
+    note(journal, Record(request_id="id-2", duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+    note(journal, Record(request_id="id-3"))
+    with pytest.raises(OSError, match="disk"):
+        turns.pop()()
+    assert [json.loads(line)["request_id"] for line in written(logs, stream)] == ["id-0", "id-1", "id-3"]
 
 
 def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
@@ -218,10 +327,10 @@ def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
     reader = NumberReader(descriptor)
     journal = Journal(Metrics("1", memory=NumberMemory(descriptor)).requests)
     journal.gather(turns.append)
-    journal.entry(KIND, 200).note(Record())
-    journal.entry(KIND, 404).note(Record())
-    journal.entry(KIND, 200).note(Record())
-    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+    note(journal, Record())
+    note(journal, Record(), 404)
+    note(journal, Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+    note(journal, Record())
 
     def counts() -> list[float]:
         list(reader.changed())
@@ -239,8 +348,8 @@ def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
     turns: list[Callable[[], None]] = []
     journal = Journal()
     journal.gather(turns.append)
-    journal.entry(KIND, 200).note(Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
+    note(journal, Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
     with pytest.raises(TypeError):
         turns.pop()()
-    journal.entry(KIND, 200).note(Record())
+    note(journal, Record())
     assert len(turns) == 1

@@ -21,10 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import events
-from proxy.observability.access_line import ACCESS_FIELDS
+from proxy.observability.access_line import ACCESS_FIELDS, MAX_LINE_BYTES
 from proxy.observability.logs import (
     CUT,
-    MAX_LINE_BYTES,
     Format,
     Logs,
     configure,

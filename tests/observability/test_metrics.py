@@ -428,7 +428,7 @@ def test_each_series_knows_its_durations_and_when_it_was_seen() -> None:
     metrics = made()
     metrics.observe(finished(duration=0.2))
     ((labels, numbers),) = metrics.series()
-    assert (labels.client, labels.account, numbers.seen, numbers.count.value) == ("reporting", "acme", 1_000.0, 1)
+    assert (labels.client, labels.account, numbers.seen, numbers.count) == ("reporting", "acme", 1_000.0, 1)
     assert numbers.durations is not None
     assert sum(numbers.durations.counts) == 1
 

@@ -228,7 +228,7 @@ def test_a_scrape_adds_what_workers_counted(descriptor: int) -> None:
     assert "ads_proxy_requests_in_flight 3.0" in found
     totals = asyncio.run(shown.totals(Pauses()))
     assert (totals.requests, totals.forwarded) == (3, 2)
-    assert [numbers.count.value for _, numbers in shown.series()] == [1, 2]
+    assert [numbers.count for _, numbers in shown.series()] == [1, 2]
 
 
 def test_a_scrape_goes_on_from_the_one_before(descriptor: int) -> None:
@@ -262,7 +262,7 @@ def test_the_last_request_of_several_workers_is_the_latest(descriptor: int) -> N
         numbers.seen = 1_800_000_000.0 - number
         numbers.add_answered(0.1)
     os.close(second)
-    assert [(numbers.count.value, numbers.seen) for _, numbers in shown.series()] == [(2, 1_800_000_000.0)]
+    assert [(numbers.count, numbers.seen) for _, numbers in shown.series()] == [(2, 1_800_000_000.0)]
 
 
 def test_the_console_reads_what_workers_counted_once_for_all_its_tables(
@@ -345,13 +345,13 @@ def test_durations_of_many_looks_are_those_of_one(descriptor: int) -> None:
     assert sums[-1] == pytest.approx(sum(0.001 * number for number in range(0, 50, 2)))
 
 
-def test_what_is_noted_is_there_for_others_once_it_is_written(descriptor: int) -> None:
-    """All of it, in whichever buckets, those of requests that others were noted between as well."""
+def test_what_is_added_is_there_for_others_once_it_is_written(descriptor: int) -> None:
+    """All of it, in whichever buckets, those of requests between which others were added as well."""
     requests, reader = RequestMetrics(NumberMemory(descriptor)), NumberReader(descriptor)
     one, other = requests.numbers(LABELS), requests.numbers(LABELS._replace(status=404))
     for duration, upstream, overhead in ((0.5, 0.375, 0.125), (8.0, 7.0, 1.0), (0.5, 0.375, 0.125)):
-        one.note_forwarded(duration, upstream, overhead)
-        other.note_forwarded(duration, upstream, overhead)
+        one.add_forwarded(duration, upstream, overhead)
+        other.add_forwarded(duration, upstream, overhead)
     for numbers in (one, other):
         numbers.seen = 9.0
         numbers.write()

@@ -9,7 +9,7 @@ import pytest
 from proxy.events import ItemCounts, Outcome, WriteOutcome
 from proxy.observability.journal import Journal
 from proxy.observability.recent_requests import MAX_FAILURES, MAX_REQUESTS, RecentRequests
-from tests.observability.test_journal import KIND, Record
+from tests.observability.test_journal import KIND, Record, note
 from tests.observability.test_metrics import finished
 
 
@@ -17,7 +17,7 @@ from tests.observability.test_metrics import finished
 def test_a_noted_request_is_kept_as_its_event_would_be(status: int) -> None:
     """With the same values, at the present moment."""
     noted, told = RecentRequests(), RecentRequests()
-    Journal(recent=noted).entry(KIND, status).note(Record())
+    note(Journal(recent=noted), Record(), status)
     (request,) = noted.requests()
     told.keep(finished(status=status, upstream_status=status), request.at)
     assert told.requests() == (request,)
@@ -71,7 +71,7 @@ def test_a_stream_that_an_mcp_server_does_not_have_is_no_failure(changes: dict[s
     noted, told, values = RecentRequests(), RecentRequests(), {**MCP, **changes}
     told.keep(finished(**values), 1.0)
     kind = KIND._replace(**{name: values[name] for name in ("method", "operation", "operation_class")})
-    Journal(recent=noted).entry(kind, values["status"]).note(Record())
+    note(Journal(recent=noted), Record(), values["status"], kind)
     assert len(told.requests()) == len(noted.requests()) == 1
     assert len(told.failures()) == failed
     assert len(noted.failures()) == (failed and "refusal" not in changes)
@@ -100,9 +100,9 @@ def test_a_target_that_is_no_path_is_kept_without_its_query() -> None:
 def test_both_rings_are_bounded() -> None:
     """Whatever is asked, and however long a path or a detail is."""
     recent = RecentRequests()
-    entry = Journal(recent=recent).entry(KIND, 500)
+    journal = Journal(recent=recent)
     for _ in range(MAX_REQUESTS + 1):
-        entry.note(Record(path="/" + "x" * 5000))
+        note(journal, Record(path="/" + "x" * 5000), 500)
     recent.keep(finished(path="/" + "x" * 5000, detail="y" * 5000, status=500), 1.0)
     assert repr(recent) == f"<RecentRequests: {MAX_REQUESTS} requests, {MAX_FAILURES} failures>"
     assert {len(request.path) for request in recent.requests()} == {200}

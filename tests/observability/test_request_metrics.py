@@ -10,15 +10,19 @@ from operator import add
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.events import RequestKind
 from proxy.observability.exposition import TEXT
+from proxy.observability.journal import Journal
 from proxy.observability.request_metrics import (
     OVERHEAD_BUCKETS,
     REQUEST_BUCKETS,
     RequestLabels,
     RequestMetrics,
 )
+from tests.observability.test_journal import Record, note
 
 LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
+KIND = RequestKind("tool", "acme", "na", method="GET", operation_class="read")
 TIMES = st.one_of(st.floats(0, 100), st.sampled_from((*REQUEST_BUCKETS, *OVERHEAD_BUCKETS, 0.0)))
 REQUESTS = st.tuples(TIMES, TIMES).map(lambda times: (times[0] + times[1], times[0], times[1]))
 
@@ -26,9 +30,11 @@ REQUESTS = st.tuples(TIMES, TIMES).map(lambda times: (times[0] + times[1], times
 @given(st.lists(REQUESTS, max_size=30))
 def test_noted_requests_are_in_the_buckets_that_each_has_alone(requests: list[tuple[float, float, float]]) -> None:
     """A time that is a bucket's bound belongs to it."""
-    numbers = RequestMetrics().numbers(LABELS)
-    for request in requests:
-        numbers.note_forwarded(*request)
+    metrics = RequestMetrics()
+    journal, numbers = Journal(metrics), metrics.numbers(LABELS)
+    for duration, upstream, overhead in requests:
+        note(journal, Record(duration=duration, upstream=upstream, overhead=overhead), kind=KIND)
+    assert numbers.count == len(requests)
     assert numbers.durations is not None
     assert numbers.upstreams is not None
     kept = (

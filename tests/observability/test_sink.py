@@ -6,6 +6,8 @@ import io
 import os
 import threading
 
+import pytest
+
 from proxy.observability.sink import BATCH_LINES, MAX_CHARACTERS, Sink
 from tests.support.patience import PATIENCE
 
@@ -29,13 +31,17 @@ def told(count: int) -> str:
 
 
 def test_lines_of_many_threads_all_arrive_each_thread_s_in_order() -> None:
-    """No lock is taken for a line, and none is lost or doubled between those who put and the one who writes."""
+    """No lock is taken for lines, and none is lost or doubled between those who put and the one who writes."""
     stream = io.StringIO()
     sink = Sink(stream, told)
 
     def put(name: int) -> None:
-        for number in range(5_000):
-            sink.put(f"{name} {number}\n")
+        for number in range(0, 5_000, 2):
+            if name % 2:
+                sink.put_all([f"{name} {number}\n", f"{name} {number + 1}\n"])
+            else:
+                sink.put(f"{name} {number}\n")
+                sink.put(f"{name} {number + 1}\n")
 
     threads = [threading.Thread(target=put, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -49,7 +55,8 @@ def test_lines_of_many_threads_all_arrive_each_thread_s_in_order() -> None:
         assert [int(number) for who, number in lines if who == str(name)] == list(range(5_000))
 
 
-def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted() -> None:
+@pytest.mark.parametrize("at_once", [1, 40])
+def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted(at_once: int) -> None:
     """Behind an output that takes nothing, about 8 MiB wait; each line beyond is lost and counted, and told later."""
     stream = Gate()
     sink = Sink(stream, told)
@@ -57,7 +64,9 @@ def test_what_waits_is_bounded_by_its_characters_and_the_rest_is_counted() -> No
     assert stream.entered.wait(PATIENCE)
     line = "x" * 4095 + "\n"
     fitting = MAX_CHARACTERS // len(line)
-    for _ in range(fitting + 1_000):
+    for _ in range((fitting + 1_000) // at_once):
+        sink.put_all([line] * at_once)
+    for _ in range((fitting + 1_000) % at_once):
         sink.put(line)
     assert 990 <= sink.lost <= 1_000
     stream.open.set()
