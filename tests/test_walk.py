@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.walk import Step, walk_of_a_get
 
-DECISIONS = {"identify", "Clients.charge", "Clients.screen", "Clients.check_route", "route", "Pools.find"}
+DECISIONS = {"identify", "Clients.charge", "Clients.check_route", "route", "Pools.find"}
 WAY_OUT = ["downstream", "http1", "forwarding", "access", "routing", "upstream"]
 CAPABILITIES = {("forwarding", room) for room in ("mcp", "audit", "reports", "local")}
 """The calls by which a new decision asks what plugs into it; those of a repeated request are none."""

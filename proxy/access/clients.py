@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from proxy.access.policy import (
 from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
 from proxy.routing.route import select
 from proxy.routing.table import ClientScope
-from proxy.routing.target import PathReading
 from proxy.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
-    from proxy.routing.target import RequestSummary
+    from proxy.routing.target import Destination, RequestSummary
     from proxy.strict_json import JsonBody
 
 AUTHORIZATION = b"authorization"
@@ -65,8 +64,8 @@ class ClientIdentity:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
     itself or by a placeholder that was issued for it. It is so until `valid_until` (wall-clock time).
 
-    `reading` tells which parts of a target decisions about its requests read. Its hash is that of the object: it is
-    made once for each credential, and looked up for each request.
+    `verdict` is what its policy says of every request, None where it has to be asked about each. Its hash is that of
+    the object: it is made once for each credential, and looked up for each request.
     """
 
     name: str
@@ -74,12 +73,12 @@ class ClientIdentity:
     scope: ClientScope
     key: ClientKey | None = None
     valid_until: float = math.inf
-    reading: PathReading = field(init=False)
+    verdict: Verdict | None = field(init=False)
 
     def __post_init__(self) -> None:
         policy = self.policy
-        reading = policy is not None and bool(policy.checks_paths), policy is not None and bool(policy.checks_requests)
-        object.__setattr__(self, "reading", PathReading(*reading))
+        verdict = _UNLIMITED if policy is None else None if policy.checks_requests else policy.leave
+        object.__setattr__(self, "verdict", verdict)
 
     __hash__ = object.__hash__
 
@@ -87,6 +86,15 @@ class ClientIdentity:
     def has_key(self) -> bool:
         """Whether a client proved to be itself."""
         return self.key is not None
+
+
+def judge(identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:
+    """What a client's policy says of this request, wherever it would go: what forbids it, or what `check_route` goes on
+    from. Asked before routing, so that a client learns nothing about accounts that it may not use."""
+    if identity.verdict is not None:
+        return identity.verdict
+    assert identity.policy is not None
+    return evaluate_request(identity.policy, asked, destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,19 +332,6 @@ class Clients:
 
     # --- what they may do
 
-    def screen(self, identity: ClientIdentity, asked: RequestSummary) -> Verdict:
-        """Raise what forbids the request wherever it would go, if anything does; else what `check_route` goes on from.
-
-        Asked before routing, so that a client learns nothing about accounts that it may not use.
-        """
-        policy = identity.policy
-        if policy is None:
-            return _UNLIMITED
-        verdict = evaluate_request(policy, asked)
-        if verdict.refusal is not None:
-            raise verdict.refusal
-        return verdict
-
     def fix_account(
         self,
         identity: ClientIdentity,
@@ -374,7 +369,7 @@ class Clients:
         policy = identity.policy
         if policy is None:
             return
-        verdict = evaluate_route(policy, replace(screened, needs="") if screened.by_body else screened, chosen)
+        verdict = evaluate_route(policy, screened.with_body, chosen)
         if verdict.refusal is not None:
             raise verdict.refusal
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import OwnAccounts, check_count, find_foreign_name, sent_account_ids
@@ -30,13 +30,12 @@ from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Ope
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
 from proxy.strict_json import AlikeNames, TooCostly
-from proxy.unchanging import unchanging
 
 if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
-    from proxy.routing.target import RequestSummary
+    from proxy.routing.target import Destination, RequestSummary
     from proxy.strict_json import JsonBody
 
 
@@ -202,14 +201,14 @@ class Policy:
         return _permit(self, next((key for key, is_set in limits.items() if is_set), ""))
 
 
-@unchanging
-class Verdict:
-    """`rule` is the key of the client's configuration that decided, empty where none limits it.
+class Verdict(NamedTuple):
+    """What a policy decides about a request. Where equal verdicts allow requests, these are treated alike.
 
-    `refusal` is None where the request is allowed. `needs` is not empty where it is allowed with a default of the
-    client's own only, which routing has yet to choose, and says what to send instead: a default account id will do, and
-    a profile where `takes_profile`. `by_body` tells that its body can take the place of these: it has to be checked
-    before anything is sent. `is_fixed` tells that `fix_account` has to choose the advertiser for it.
+    `rule` is the key of the client's configuration that decided, empty where none limits it. `refusal` is None where
+    the request is allowed. `needs` is not empty where it is allowed with a default of the client's own only, which
+    routing has yet to choose, and says what to send instead: a default account id will do, and a profile where
+    `takes_profile`. `by_body` tells that its body can take the place of these: it has to be checked before anything is
+    sent. `is_fixed` tells that `fix_account` has to choose the advertiser for it.
     """
 
     rule: str
@@ -220,22 +219,30 @@ class Verdict:
     by_body: bool = False
     is_fixed: bool = False
 
+    @property
+    def with_body(self) -> Verdict:
+        """The same where the body is checked, if it can take the place of what the request needs."""
+        return self._replace(needs="") if self.by_body else self
 
-def evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
-    """Whether a client may send this request at all, wherever it is routed to, and which rule decided it."""
+
+def evaluate_request(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
+    """Whether a client may send this request at all, wherever it is routed to, and which rule decided it.
+
+    Path and query are read here alone: what they decide is in the verdict.
+    """
     if not policy.checks_requests or asked.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
     try:
-        return _evaluate_request(policy, asked)
+        return _evaluate_request(policy, asked, destination)
     except (UnacceptablePath, TooManyParameters) as refused:
         return Verdict(policy.checks_paths or policy.checks_requests, refused.detail, refused)
 
 
-def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
-    path = asked.path
+def _evaluate_request(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
+    path = destination.path
     if policy.checks_paths:
-        path = unambiguous_path(path, asked.segments, policy.unscoped_paths)
-    check_count(asked.query)
+        path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
+    check_count(destination.query)
     if asked.overrides:
         return _forbid(
             policy.checks_requests,
@@ -247,13 +254,13 @@ def _evaluate_request(policy: Policy, asked: RequestSummary) -> Verdict:
         return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
     if not policy.names_path(path):
         return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    return _evaluate_operation(policy, asked)
+    return _evaluate_operation(policy, asked, destination)
 
 
-def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
+def _evaluate_operation(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
     if asked.api is not None and asked.api.takes_messages:
-        return _evaluate_mcp(policy, asked)
+        return _evaluate_mcp(policy, asked, destination)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
     effect = Effect.WRITE if asked.operation is None else asked.operation.effect
@@ -263,7 +270,7 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary) -> Verdict:
         )
     if not policy.limited_by or asked.kind is TargetKind.REPORTS:
         return policy.leave
-    return _evaluate_limits(policy, asked)
+    return _evaluate_limits(policy, asked, destination)
 
 
 def _too_much(operation: Operation | None) -> str:
@@ -278,9 +285,9 @@ def _too_much(operation: Operation | None) -> str:
     )
 
 
-def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
+def _evaluate_mcp(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
     """A request to the MCP endpoint: for whom a limited client's is, and whether each call has to be judged."""
-    verdict = _evaluate_limits(policy, asked) if policy.limited_by else policy.leave
+    verdict = _evaluate_limits(policy, asked, destination) if policy.limited_by else policy.leave
     if verdict.refusal is not None or not (policy.checks_tools or verdict.is_fixed):
         return verdict
     rule = policy.checks_tools or verdict.rule
@@ -293,22 +300,22 @@ def _evaluate_mcp(policy: Policy, asked: RequestSummary) -> Verdict:
 # --- limited clients ----------------------------------------------------------------------------------------
 
 
-def _evaluate_limits(policy: Policy, asked: RequestSummary) -> Verdict:
+def _evaluate_limits(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
     """A limited client may name only its own accounts, and reaches what one of them governs."""
     fields, operation = asked.fields, asked.operation
-    foreign = find_foreign_name(policy.own, fields, asked.query)
+    foreign = find_foreign_name(policy.own, fields, destination.query)
     if foreign:
         reason = f"Client {policy.name} may name only its own accounts, but the {foreign} names another."
         return _forbid(policy.limited_by, reason)
     for scope in fields.values(SCOPE):
         if scope and scope not in policy.own.profiles:
             return _foreign_profile(policy, scope)
-    if asked.path in policy.unscoped_paths:
+    if destination.path in policy.unscoped_paths:
         return _permit(policy, "unscoped_paths")
     if policy.account_ids is not None and operation is not None and operation.template == ORDER_OF_REPORTS:
         return policy.by_body
     if asked.api is not None and asked.api.has_sessions:
-        return _evaluate_fixed(policy, asked)
+        return _evaluate_fixed(policy, fields, destination.query)
     ungoverned = _ungoverned(operation)
     if operation is None or ungoverned:
         open_path = "an operator can name its path in `unscoped_paths`"
@@ -398,12 +405,12 @@ def names_mode(name: bytes) -> bool:
     return _MODE in name.lower().translate(None, PUNCTUATION)
 
 
-def _evaluate_fixed(policy: Policy, asked: RequestSummary) -> Verdict:
+def _evaluate_fixed(policy: Policy, fields: RequestFields, query: bytes) -> Verdict:
     """All MCP tools work for one advertiser of the client's own, and nothing in the request contradicts."""
-    rule, fields = policy.limited_by, asked.fields
+    rule = policy.limited_by
     if any(value not in (b"", FIXED) for name, value in fields.every if names_mode(name)):
         return _forbid(rule, f"Client {policy.name} is limited, and the account selection mode of MCP is FIXED for it.")
-    if asked.query:
+    if query:
         return _forbid(rule, f"Client {policy.name} is limited, and sends no query to the MCP endpoint.")
     if any(fields.values(SCOPE)) and sent_ads_account(fields):
         choice = f"Amazon-Advertising-API-Scope or {ACCOUNT_HEADER.decode()}"

@@ -37,7 +37,7 @@ from proxy.regions import REGION_NAMES
 from proxy.reports.requested import read_asked
 from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
-from proxy.routing.target import EVERYTHING, TargetKind, find_destination, summarise
+from proxy.routing.target import TargetKind, find_destination, summarise
 from proxy.tokens.opening import shown_url
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
         table = make_routing_table(config, OfflineDirectory())
         request = _request(config, asked, table.operations)
         destination = find_destination(request.target, with_reports=config.reports is not None)
-        summary = summarise(request.method, request.fields, destination, table.operations, EVERYTHING)
-        before = evaluate_request(identity.policy, summary)
+        summary = summarise(request.method, request.fields, destination, table.operations)
+        before = evaluate_request(identity.policy, summary, destination)
         if before.refusal is not None:
             return _refuse(before)
         if config.reports is not None and summary.kind is TargetKind.REPORTS:

@@ -1,7 +1,8 @@
 """What is decided about a request, and by what: its rules, its client, its destination, and what plugs into its way.
 
-A decision is made from a `RequestSummary`, its client and the rules, and from nothing else of the request. So it holds
-for every request with the same ones; `decisions` remembers it. What belongs to one request is in its context.
+A decision is made from a `RequestSummary`, its client, the verdict of the client's policy, and the rules, and from
+nothing else of the request. So it holds for every request with the same ones; `decisions` remembers it. What belongs to
+one request is in its context.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Capability:
     def take_effect(self) -> None:
         """Its rules are those in force from now on."""
 
-    def place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
+    def place(self, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
         """The session that a request belongs to, where its endpoint has sessions. Raises what forbids the request."""
         return NO_PLACEMENT
 
@@ -150,7 +151,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         asked, rules, policy = self.asked, self.rules, self.identity.policy
-        segments = asked.operation.segments if asked.operation is not None else asked.segments
+        segments = asked.segments
         hands_out = rules.rewrite_locations and hands_out_locations(asked.method, segments)
         effect = UNKNOWN if asked.overrides else _effect_of(asked, self.route.api)
         found: dict[str, object] = {

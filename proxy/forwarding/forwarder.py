@@ -106,7 +106,7 @@ class Forwarder:
         identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
         self._undecided = UndecidedRequest(request, identity.name)
         try:
-            destination, asked = self._decisions.read(request, identity.reading)
+            destination, asked = self._decisions.read(request)
         except UnknownRoute:
             self.rules.clients.charge(identity, time.monotonic())  # as all others that are refused
             raise
@@ -115,7 +115,7 @@ class Forwarder:
         self._undecided.asked = asked
         if destination.kind is TargetKind.REPORTS:
             self.rules.clients.charge(identity, time.monotonic())
-            self.rules.clients.screen(identity, asked)
+            self._screen(identity, asked, destination)
             in_flight = self._dependencies.accounting.client_cell(identity.name)
             return self._answer(LocalAsked(request, destination, identity, client, in_flight))
         if waited:
@@ -162,8 +162,8 @@ class Forwarder:
         `ListsAwaited` if it `waits` for lists that may lead it elsewhere."""
         rules, clients = self.rules, self.rules.clients
         table, waits = rules.table, waits and not rules.table.directory.settled
-        screened = clients.screen(identity, asked)
-        session, fixed, fields = self._place(request, asked, identity, screened)
+        screened = self._screen(identity, asked, destination)
+        session, fixed, fields = self._place(asked, identity, screened)
         try:
             chosen = self._undecided.route = route(asked, table, identity.scope, session, fixed)
         except AccountRequired:
@@ -178,7 +178,7 @@ class Forwarder:
         if fields is not None:
             request = replace(request, fields=fields)
         decision = self._make_decision(asked, identity, chosen, by_body=screened.by_body)
-        self._decisions.keep(decision)
+        self._decisions.keep(decision, screened)
         return RequestContext(request, destination, decision)
 
     def _make_decision(
@@ -194,10 +194,17 @@ class Forwarder:
             raise AssertionError("the body of a request has to be checked, and no gate reads it")
         return decision
 
-    def _place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
+    def _screen(self, identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:
+        """What the client's policy says of a request. Raises what forbids it wherever it would go."""
+        verdict = self._decisions.judge(identity, asked, destination)
+        if verdict.refusal is not None:
+            raise verdict.refusal
+        return verdict
+
+    def _place(self, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
         """The session that a request belongs to, as the capability of its endpoint has it."""
         for capability in self.rules.capabilities:
-            placement = capability.place(request, asked, identity, screened)
+            placement = capability.place(asked, identity, screened)
             if placement is not NO_PLACEMENT:
                 return placement
         return NO_PLACEMENT
@@ -246,9 +253,9 @@ class Forwarder:
         identity = identify(request, None, clients, rules.table, time.time())
         if identity is decision.identity:
             return identity
-        _, asked = self._decisions.read(request, identity.reading)
-        screened = clients.screen(identity, asked)
-        session, fixed, _ = self._place(request, asked, identity, screened)
+        destination, asked = self._decisions.read(request)
+        screened = self._screen(identity, asked, destination)
+        session, fixed, _ = self._place(asked, identity, screened)
         route(asked, rules.table, identity.scope, session, fixed)
         clients.check_route(identity, screened, context.route)
         if fixed != context.route.fixed:

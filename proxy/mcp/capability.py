@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.sockets import End, Filter, OwnAnswer
     from proxy.http1.framing import Buffer
-    from proxy.http1.message import Request, Response
+    from proxy.http1.message import Response
     from proxy.mcp.fixed_sessions import FixedSessions
     from proxy.mcp.hints import ToolHints
     from proxy.mcp.sessions import McpSessions
@@ -66,16 +66,16 @@ class Mcp(Capability):
         self.memory, self.fixed = memory, fixed
         self._clients, self._table = clients, table
 
-    def place(self, request: Request, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
+    def place(self, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
         """A limited client's session names its advertiser, and hides the endpoint's own id."""
         if asked.api is not MCP:
             return NO_PLACEMENT
         if not screened.is_fixed:
-            return Placement(self.memory.sessions.find(request, identity.name))
-        sent = sent_session_id(request.fields)
+            return Placement(self.memory.sessions.find(asked.fields, identity.name))
+        sent = sent_session_id(asked.fields)
         session, own_id = self.fixed.read(sent, identity.name) if sent else (None, b"")
         fixed = self._clients.fix_account(identity, screened, asked, self._table, session)
-        return Placement(session, fixed, fixing_account(request.fields, own_id) if fixed is not None else None)
+        return Placement(session, fixed, fixing_account(asked.fields, own_id) if fixed is not None else None)
 
     def plug(self, decision: Decision) -> Plugs:
         """A gate where the client's tools are limited; its tap comes with it."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from proxy.forwarding.decision import RequestContext
-    from proxy.http1.message import Request, Response
+    from proxy.http1.message import Response
     from proxy.http1.request_fields import RequestFields
 
 MAX_SESSIONS = 4096
@@ -37,12 +37,12 @@ class McpSessions:
     def __repr__(self) -> str:
         return f"<McpSessions: {len(self._known)}>"
 
-    def find(self, request: Request, client: str) -> McpSession | None:
+    def find(self, fields: RequestFields, client: str) -> McpSession | None:
         """The session that a request belongs to; None where it has none, or one that is not known.
 
         Raises `SessionElsewhere` for one of another client.
         """
-        sent = sent_session_id(request.fields)
+        sent = sent_session_id(fields)
         session = self._known.get(_digest(sent)) if sent else None
         if session is not None and session.client != client:
             raise elsewhere()

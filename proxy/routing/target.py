@@ -28,23 +28,13 @@ if TYPE_CHECKING:
 # --- The inputs of a decision ---------------------------------------------------------------------------------
 
 
-class PathReading(NamedTuple):
-    """Which parts of a target the decisions about a client's requests read, in addition to its operation."""
-
-    path: bool
-    query: bool
-
-
-EVERYTHING = PathReading(path=True, query=True)
-
-
 class RequestSummary(NamedTuple):
-    """The parts of a request that decide where it goes and whether it may. Equal summaries get equal decisions.
+    """The parts of a request that decide where it goes. Equal summaries of one client that its policy judges alike get
+    equal decisions; path and query are for the policy alone, which reads the `Destination`.
 
-    `kind`, `name`, `region`, `prefix` and `authority` are those of a `Destination`. `operation` is the table's row,
-    None where it has none. `path` is without the selecting prefix, and `query` holds its question mark. Both are empty
-    where nothing reads them; the path of a request without an operation is always read. `overrides` tells that a header
-    or a query parameter may stand for another request line.
+    `kind`, `name`, `region`, `prefix` and `authority` are those of the destination. `operation` is the table's row.
+    Where that is None, `unknown_path` is the path, else it is empty. `overrides` tells that a header or a query
+    parameter may stand for another request line.
     """
 
     method: bytes
@@ -55,8 +45,7 @@ class RequestSummary(NamedTuple):
     prefix: bytes
     authority: bytes
     operation: Operation | None
-    path: bytes
-    query: bytes
+    unknown_path: bytes
     overrides: bool
 
     @property
@@ -66,8 +55,8 @@ class RequestSummary(NamedTuple):
 
     @property
     def segments(self) -> tuple[bytes, ...]:
-        """The parts of `path`, percent-decoded once."""
-        return path_segments(self.path)
+        """The segments of its operation's template; without an operation those of its path, percent-decoded once."""
+        return self.operation.segments if self.operation is not None else path_segments(self.unknown_path)
 
     @property
     def effect(self) -> str:
@@ -75,20 +64,14 @@ class RequestSummary(NamedTuple):
         return UNKNOWN if self.operation is None or self.overrides else self.operation.effect.value
 
 
-def summarise(
-    method: bytes, fields: RequestFields, destination: Destination, operations: Operations, reading: PathReading
-) -> RequestSummary:
-    """The summary of a request to this destination, whose client's requests are decided by what `reading` says."""
-    kind, path = destination.kind, destination.path
+def summarise(method: bytes, fields: RequestFields, destination: Destination, operations: Operations) -> RequestSummary:
+    """The summary of a request to this destination."""
+    kind = destination.kind
     api = _APIS.get(kind)
     if api is None:
         operation = _OWN_OPERATIONS.get(kind)
     else:
         operation = None if api.takes_messages else operations.find(method, destination.segments)
-    query = destination.target[len(path) :]
-    overrides = find_override(fields, query)
-    if operation is not None and not reading.path:
-        path = b""
     return RequestSummary(
         method,
         fields,
@@ -98,9 +81,8 @@ def summarise(
         destination.prefix,
         destination.authority,
         operation,
-        path,
-        query if reading.query else b"",
-        overrides,
+        destination.path if operation is None else b"",
+        find_override(fields, destination.query),
     )
 
 
@@ -177,6 +159,11 @@ class Destination:
     target: bytes
     path: bytes
     segments: tuple[bytes, ...]
+
+    @property
+    def query(self) -> bytes:
+        """The query with its question mark."""
+        return self.target[len(self.path) :]
 
 
 def find_destination(target: Target, *, with_reports: bool = False) -> Destination:

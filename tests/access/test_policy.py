@@ -16,7 +16,7 @@ from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, Effect
 from proxy.routing.overrides import OVERRIDES
 from proxy.routing.route import Route
-from proxy.routing.target import EVERYTHING, find_destination, summarise
+from proxy.routing.target import find_destination, summarise
 from tests.support.deciding import OVERRIDING, fields, judged, request
 
 ROUTE = Route("acme", "na", ADS_API, b"", b"")
@@ -141,8 +141,8 @@ def test_requests_for_named_reports_are_reads(
 ) -> None:
     """Methods and paths are limited as for all requests; what governs Amazon's operations does not count."""
     destination = find_destination(parse_target(target), with_reports=True)
-    asked = summarise(method, fields(), destination, PUBLISHED, EVERYTHING)
-    found = evaluate_request(policy(**limits), asked).refusal
+    asked = summarise(method, fields(), destination, PUBLISHED)
+    found = evaluate_request(policy(**limits), asked, destination).refusal
     assert refusal is None if found is None else type(found) is refusal
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from proxy.access.own_accounts import ORDINARY
-from proxy.access.policy import evaluate_request
 from proxy.errors import NotPermitted, TooManyParameters
 from proxy.routing.ads_account import names_account
 from proxy.routing.operations import (
@@ -22,7 +21,7 @@ from proxy.routing.operations import (
     amend,
 )
 from tests.access.test_policy import BOTH, EITHER, LIST, OTHER, OWN, ROUTE, STREAMS, account, decided, policy
-from tests.support.deciding import fields, judged, request, summary
+from tests.support.deciding import fields, judged, request, screened
 
 PROFILED: dict[str, Any] = {"profiles": ("123", "124")}
 ACCOUNTED: dict[str, Any] = {"account_ids": (OWN, "77")}
@@ -365,11 +364,11 @@ def test_the_table_that_routing_asks_is_asked() -> None:
     """A row that the configuration adds or corrects counts here as well: its effect, and what governs it."""
     limited, target = policy(**PROFILED, access="read"), b"/new/things/list"
     asked = request(b"POST", target, fields(scopes=(b"123",)))
-    assert evaluate_request(limited, summary(asked)).rule == "access"
+    assert screened(limited, asked).rule == "access"
     row = Amendment("POST", "/new/things/list", scope=ScopeRule.REQUIRED, effect=Effect.READ)
-    assert evaluate_request(limited, summary(asked, amend(PUBLISHED, [row]))).refusal is None
+    assert screened(limited, asked, amend(PUBLISHED, [row])).refusal is None
     never = Amendment("POST", "/new/things/list", scope=ScopeRule.NEVER, effect=Effect.READ)
-    assert evaluate_request(limited, summary(asked, amend(PUBLISHED, [never]))).rule == "profiles"
+    assert screened(limited, asked, amend(PUBLISHED, [never])).rule == "profiles"
 
 
 @pytest.mark.parametrize(
@@ -383,8 +382,7 @@ def test_the_table_that_routing_asks_is_asked() -> None:
 def test_the_placeholders_of_a_row_say_whether_its_path_names_an_account(path: str, target: bytes, rule: str) -> None:
     """The placeholders of an added row count; a corrected row keeps the published names."""
     table = amend(PUBLISHED, [Amendment("GET", path, scope=ScopeRule.REQUIRED)])
-    asked = summary(request(b"GET", target, fields(scopes=(b"123",))), table)
-    verdict = evaluate_request(policy(**PROFILED), asked)
+    verdict = screened(policy(**PROFILED), request(b"GET", target, fields(scopes=(b"123",))), table)
     assert (verdict.rule if verdict.refusal is not None else "") == rule
 
 

@@ -11,10 +11,8 @@ from proxy.http1.request_fields import RequestFields
 from proxy.http1.target import TargetForm, parse_target, path_segments
 from proxy.routing.operations import PUBLISHED
 from proxy.routing.target import (
-    EVERYTHING,
     READ_NAMED_REPORT,
     Destination,
-    PathReading,
     TargetKind,
     ends_like_mcp,
     find_destination,
@@ -228,7 +226,7 @@ def test_named_reports_have_paths_of_their_own(target: bytes, own: bool) -> None
     assert (found.kind is TargetKind.REPORTS) is own
     assert read(target).kind is not TargetKind.REPORTS
     if own:
-        asked = summarise(b"POST", fields(), found, PUBLISHED, EVERYTHING)
+        asked = summarise(b"POST", fields(), found, PUBLISHED)
         assert asked.operation is READ_NAMED_REPORT
 
 
@@ -275,7 +273,6 @@ def test_any_target_is_cut_without_losing_a_byte_or_refused(target: bytes) -> No
     assert found.segments == path_segments(found.path)
 
 
-NOTHING = PathReading(path=False, query=False)
 READ = fields(scopes=(b"7",))
 
 
@@ -285,35 +282,21 @@ def test_a_summary_holds_what_chooses_account_region_and_operation() -> None:
     assert (asked.method, asked.fields, asked.kind) == (b"GET", READ, TargetKind.API)
     assert (asked.name, asked.region, asked.prefix, asked.authority) == ("acme", "eu", b"/@acme/eu", b"")
     assert asked.operation is not None and asked.operation.name == "getProfileById"
-    assert (asked.path, asked.query, asked.segments) == (b"/v2/profiles/7", b"?a=1", (b"v2", b"profiles", b"7"))
+    assert (asked.unknown_path, asked.segments) == (b"", (b"v2", b"profiles", b"{}"))
 
 
 @pytest.mark.parametrize("target", [b"/v2/profiles/8?a=1", b"/v2/profiles/7?a=2", b"/v2/profiles/7"])
 def test_parts_that_no_decision_reads_make_no_difference(target: bytes) -> None:
-    """Two targets of one operation have one summary, unless their path and query are read."""
-    first, second = request(b"GET", b"/v2/profiles/7?a=1", READ), request(b"GET", target, READ)
-    assert summary(first, reading=NOTHING) == summary(second, reading=NOTHING)
-    assert summary(first, reading=EVERYTHING) != summary(second, reading=EVERYTHING)
-
-
-@pytest.mark.parametrize(
-    ("reading", "path", "query"),
-    [
-        (PathReading(path=True, query=False), b"/v2/profiles/7", b""),
-        (PathReading(path=False, query=True), b"", b"?a=1"),
-    ],
-)
-def test_path_and_query_are_read_apart(reading: PathReading, path: bytes, query: bytes) -> None:
-    """A policy may read either."""
-    asked = summary(request(b"GET", b"/v2/profiles/7?a=1", READ), reading=reading)
-    assert (asked.path, asked.query) == (path, query)
+    """Two targets of one operation have one summary."""
+    assert summary(request(b"GET", b"/v2/profiles/7?a=1", READ)) == summary(request(b"GET", target, READ))
 
 
 @pytest.mark.parametrize("target", [b"/v2/unheard/of", b"/mcp"])
 def test_the_path_of_a_request_without_an_operation_is_always_read(target: bytes) -> None:
     """Nothing else tells it from others."""
-    asked = summary(request(b"POST", target, READ), reading=NOTHING)
-    assert (asked.operation, asked.path) == (None, target)
+    asked = summary(request(b"POST", target, READ))
+    assert (asked.operation, asked.unknown_path) == (None, target)
+    assert asked.segments == tuple(target.split(b"/")[1:])
 
 
 @pytest.mark.parametrize(
@@ -328,8 +311,8 @@ def test_the_path_of_a_request_without_an_operation_is_always_read(target: bytes
 )
 def test_every_part_that_a_decision_reads_makes_a_difference(method: bytes, target: bytes, read: RequestFields) -> None:
     """Method, prefix, region, authority and header section."""
-    first = summary(request(b"GET", b"/v2/profiles", READ), reading=NOTHING)
-    assert summary(request(method, target, read), reading=NOTHING) != first
+    first = summary(request(b"GET", b"/v2/profiles", READ))
+    assert summary(request(method, target, read)) != first
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from proxy.profiles.index import ListingFailure
 from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
 from proxy.routing.table import ANYBODY, ClientScope, RoutingTable
-from proxy.routing.target import EVERYTHING, PathReading, RequestSummary, find_destination, summarise
+from proxy.routing.target import RequestSummary, find_destination, summarise
 from proxy.secret import Secret
 
 FIELD_NAMES = {
@@ -61,9 +61,14 @@ def request(method: bytes = b"GET", target: bytes = b"/", read: RequestFields | 
     return Request(method, parse_target(target), 1, read if read is not None else fields(), "id-1")
 
 
-def summary(asked: Request, operations: Operations = PUBLISHED, reading: PathReading = EVERYTHING) -> RequestSummary:
-    """What decisions may read of a request; with its path and query, unless `reading` says less."""
-    return summarise(asked.method, asked.fields, find_destination(asked.target), operations, reading)
+def summary(asked: Request, operations: Operations = PUBLISHED) -> RequestSummary:
+    """What decisions may read of a request."""
+    return summarise(asked.method, asked.fields, find_destination(asked.target), operations)
+
+
+def screened(policy: Policy, asked: Request, operations: Operations = PUBLISHED) -> Verdict:
+    """What a policy says of a request before it is routed."""
+    return evaluate_request(policy, summary(asked, operations), find_destination(asked.target))
 
 
 def routed(
@@ -75,7 +80,7 @@ def routed(
 
 def judged(policy: Policy, asked: Request, chosen: Route) -> Verdict:
     """What a policy says of a request that was routed so, before routing and after it."""
-    return evaluate_route(policy, evaluate_request(policy, summary(asked)), chosen)
+    return evaluate_route(policy, screened(policy, asked), chosen)
 
 
 def account(**changed: Any) -> Account:
