@@ -32,11 +32,10 @@ from proxy.reports.sharing import ReportRules, SharedReports
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.downstream.ports import RequestHandler
+    from proxy.downstream.ports import RequestHandler, RequestHead
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
-    from proxy.http1.message import Request
     from proxy.profiles.listing import ListRequest
     from proxy.reports.pace import OrderQueues
     from proxy.upstream.pool import Pools
@@ -107,7 +106,7 @@ def _head(report: str, request: ListRequest) -> bytes:
         **({"Content-Length": str(len(request.data))} if request.data else {}),
     }
     first = f"{request.method} {request.target} HTTP/1.0\r\n"
-    return (first + "".join(f"{name}: {value}\r\n" for name, value in lines.items())).encode()
+    return (first + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n").encode()
 
 
 class ResponseInMemory:
@@ -139,7 +138,7 @@ class ResponseInMemory:
 
     # --- ClientPort
 
-    def stays_open(self, request: Request) -> bool:
+    def stays_open(self, request: RequestHead) -> bool:
         return False
 
     def send(self, parts: list[Buffer]) -> None:

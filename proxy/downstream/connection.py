@@ -43,9 +43,10 @@ from proxy.net.sockets import queued, reset
 from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
-    from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler, Service
+    from proxy.downstream.ports import AdmittedHead, ClientPort, ConnectionLimits, RequestHandler, RequestHead, Service
     from proxy.downstream.table import ConnectionTable
     from proxy.http1.framing import Body, Buffer
+    from proxy.http1.request_fields import RequestFields
 
 
 _SERVING, _CLOSING = Availability.SERVING, Availability.CLOSING
@@ -173,7 +174,15 @@ class ClientConnection(asyncio.Protocol):
             self._wait_for_client()
             return
         try:
-            self._read(data)
+            if (
+                self._reading is HEAD
+                and not self._buffer
+                and (admitted := self._service.admissions.find(data)) is not None
+            ):
+                self.head_done = TURN.began = perf_counter()
+                self._begin(data, b"", admitted)
+            else:
+                self._read(data)
         except Refused as error:
             self._break(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -281,26 +290,33 @@ class ClientConnection(asyncio.Protocol):
             self._buffer = data
             return b""
         self.head_done = TURN.began = perf_counter()
-        return self._begin(*found)
+        head, rest = found
+        return self._begin(head, rest, self._service.admissions.find(head) if rest or not begins else None)
 
-    def _begin(self, head: bytes, rest: bytes) -> bytes:
-        """Serve a request whose head is complete, or refuse it; gives what of `rest` is behind its body."""
+    def _begin(self, head: bytes, rest: bytes, admitted: AdmittedHead | None) -> bytes:
+        """Serve a request whose head is complete, or refuse it; gives what of `rest` is behind its body. `admitted` is
+        what is remembered of the head, None if it is to be read."""
         service = self._service
         request: Request | None = None
         handler: RequestHandler
         body: Body | None = None
         announced = True  # a body, as far as is known: anything may come behind a head that cannot be read
         try:
-            request = service.reader.read(head, service.new_request_id)
-            fields = request.fields
+            asked: RequestHead | None = admitted
+            if asked is None or service.availability is _CLOSING:
+                admitted = None
+                asked = request = service.reader.read(head, service.new_request_id)
+            fields = asked.fields
             if fields.chunked or fields.content_length:
                 self._body_bytes = self._wire_bytes = 0
                 self._expected = False
-                body = self._body = body_of(request, self._limits.max_body_bytes)
+                body = self._body = body_of(fields, self._limits.max_body_bytes)
             else:
                 announced = False
-            handler = service.accept(request, self)
+            handler = service.accept(request, self, head) if request is not None else service.repeat(admitted, self)
         except Refused as error:
+            if admitted is not None:
+                request = admitted.request(service.new_request_id())
             close = request is None or error.close or not self.stays_open(request)
             if close and announced:  # `_close` reads over what the client still sends
                 self._writing = follow(self._writing, LAST)
@@ -361,12 +377,13 @@ class ClientConnection(asyncio.Protocol):
 
     # --- ClientPort: what a handler does with its client
 
-    def stays_open(self, request: Request) -> bool:
+    def stays_open(self, request: RequestHead) -> bool:
         fields = request.fields
         wished = not fields.close and (request.minor == 1 or fields.keep_alive)
         serving = self._service.availability is _SERVING
-        soon = self._writing is not LAST and ends_soon(self._body, expects_continue=fields.expects_continue)
-        return wished and serving and self._limits.keepalive_timeout > 0 and soon
+        if not wished or not serving or self._writing is LAST or self._limits.keepalive_timeout <= 0:
+            return False
+        return self._body is None or ends_soon(self._body, expects_continue=fields.expects_continue)
 
     def expect_body(self) -> None:
         self._expected = True
@@ -556,9 +573,8 @@ class ClientConnection(asyncio.Protocol):
 # --- Which body follows a request's head, and how large it may be ----------------------------------------
 
 
-def body_of(request: Request, max_bytes: int) -> Body:
+def body_of(fields: RequestFields, max_bytes: int) -> Body:
     """The body to be read behind a head that announces one; 0 is no limit. Raises `ContentTooLarge`."""
-    fields = request.fields
     if fields.chunked:
         return ChunkedBody(lambda why: MalformedRequest(f"The body is chunked, but {why}.", close=True), thrifty=True)
     assert fields.content_length is not None
@@ -658,13 +674,11 @@ MAX_REMAINDER = 65536
 """Bytes that are read over. The limits on a body's pace hold for them, too."""
 
 
-def ends_soon(body: Body | None, *, expects_continue: bool) -> bool:
+def ends_soon(body: Body, *, expects_continue: bool) -> bool:
     """Whether what is left of a body can be read over: not an unknown rest, nor one that may never come.
 
     Who waits for a 100 may leave the body out once there is an answer (RFC 9110, 10.1.1).
     """
-    if body is None:
-        return True
     return isinstance(body, CountedBody) and body.remaining <= MAX_REMAINDER and not expects_continue
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.errors import Refused
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request, RequestReader
+    from proxy.http1.request_fields import RequestFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,32 @@ class RequestHandler(Protocol):
         """The client has not taken a byte of the response for `send_timeout`."""
 
 
+class RequestHead(Protocol):
+    """What a connection asks of the head of a request."""
+
+    @property
+    def minor(self) -> int: ...
+
+    @property
+    def fields(self) -> RequestFields: ...
+
+
+class AdmittedHead(RequestHead, Protocol):
+    """The head of a request that is served as one that came before."""
+
+    def request(self, request_id: str) -> Request:
+        """The request of this head that has this id."""
+        ...
+
+
+class AdmittedHeads(Protocol):
+    """What is remembered of heads that were admitted."""
+
+    def find(self, head: bytes) -> AdmittedHead | None:
+        """What is remembered of a head with its closing empty line; None if it is to be read."""
+        ...
+
+
 class Service(Protocol):
     """What serves requests."""
 
@@ -96,12 +123,19 @@ class Service(Protocol):
     def reader(self) -> RequestReader: ...
 
     @property
+    def admissions(self) -> AdmittedHeads: ...
+
+    @property
     def availability(self) -> Availability: ...
 
     def new_request_id(self) -> str: ...
 
-    def accept(self, request: Request, client: ClientPort) -> RequestHandler:
-        """Admit a request. Raises the `Refused` that answers it otherwise."""
+    def repeat(self, admitted: Any, client: ClientPort) -> RequestHandler:
+        """Serve a request whose head is one of the `admissions` that were found just now."""
+        ...
+
+    def accept(self, request: Request, client: ClientPort, head: bytes) -> RequestHandler:
+        """Admit a request that was read from this head. Raises the `Refused` that answers it otherwise."""
         ...
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
@@ -128,7 +162,7 @@ class ClientPort(Protocol):
     @property
     def writable(self) -> bool: ...
 
-    def stays_open(self, request: Request) -> bool:
+    def stays_open(self, request: RequestHead) -> bool:
         """Whether the connection may serve another request behind this one, as far as the client and we wish it.
 
         It may not where much of the body is still to come, or an unknown rest. The client gets this answer: `finish`

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import traceback
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import DefectMet, Fault, RequestStarted
 from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.write_gate import WriteGate
 from proxy.net.deadlines import NEVER
+from proxy.net.turn import TURN
 from proxy.observability.instruments import Cell
 from proxy.observability.journal import Journal
 from proxy.routing.request_kind import kind_of_route
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
 
     from proxy.errors import Refused
     from proxy.events import Observer, RequestFinished, RequestKind
+    from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.sockets import Reading
     from proxy.forwarding.tracing import Tracing
     from proxy.http1.message import Request
     from proxy.net.deadlines import Deadlines
+    from proxy.observability.journal import JournalEntry
 
 _MAX_PATH = 512
 _STARTED = RequestStarted()
@@ -129,6 +133,12 @@ class Accounting:
             stats.span = self.tracing.begin(request.fields)
         return stats
 
+    def trace(self, attempt: Attempt, context: RequestContext) -> bytes:
+        """Have the end of a try told that is sent now, where its request has a span; gives the lines that it carries
+        for it."""
+        span, tracing = context.stats.span, self.tracing
+        return tracing.follow(span, attempt, context) if span is not None and tracing is not None else b""
+
     def tell_started(self) -> None:
         """To those who hear of every request."""
         for listener in self.journal.listeners:
@@ -200,21 +210,48 @@ class Accounting:
         while self._late:
             next(iter(self._late)).expire(0.0)
 
-    def passed_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        """A request is over: Amazon's response went to the client whole, and nothing is to be said of it."""
-        context.decision.in_flight.value -= 1
-        self._pass_on(stats, status, context, now)
+    def passed_on(
+        self, context: RequestContext, status: int, amazon_request_id: str, bytes_in: int, bytes_out: int
+    ) -> None:
+        """A request is over that was sent in one step: in this turn of the event loop Amazon's response went to the
+        client whole, and nothing else is to be said of it."""
+        now = perf_counter()
+        decision, admission = context.decision, context.admission
+        duration, overhead = now - context.began, context.overhead + now - TURN.began
+        upstream = min(duration - overhead, now - context.sent_at)
+        decision.in_flight.value -= 1
+        self.flight.value -= 1
+        self.journal.add(
+            (
+                decision.entries.get(status) or self._entry(context, status),
+                context.request_id,
+                amazon_request_id,
+                admission.path,
+                admission.fields.user_agent,
+                bytes_in,
+                bytes_out,
+                duration,
+                upstream,
+                overhead,
+                1,
+                None,
+            )
+        )
 
-    def _pass_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
-        stats.measure(now)
+    def _entry(self, context: RequestContext, status: int) -> JournalEntry:
+        """Where requests are noted that were decided alike and ended with this status."""
         entries = context.decision.entries
         entry = entries.get(status)
         if entry is None:
             entry = entries[status] = self.journal.entry(kind_of(context), status)
+        return entry
+
+    def _pass_on(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
+        stats.measure(now)
         self.flight.value -= 1
         self.journal.add(
             (
-                entry,
+                self._entry(context, status),
                 stats.request_id,
                 stats.amazon_request_id,
                 context.path,

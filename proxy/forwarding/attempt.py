@@ -38,16 +38,11 @@ class AttemptState(StrEnum):
     """The response is no longer wanted."""
 
 
-_SENT, _ENDED = AttemptState.SENT, AttemptState.ENDED
-_LIVE = (_SENT, AttemptState.ANSWERED)
+_LIVE = (AttemptState.SENT, AttemptState.ANSWERED)
 
 
 class AttemptOwner(Protocol):
     """Who made the try and hears of it."""
-
-    def deliver_whole(self, response: Response, payload: bytes) -> bool:
-        """Pass on a response that came whole with one read; False where it has to be told bit by bit."""
-        ...
 
     def attempt_interim(self, response: Response) -> None: ...
 
@@ -75,7 +70,7 @@ class Attempt:
     `on_end` is called as the try ends, before the owner hears of it, with the error if the connection failed.
     """
 
-    state = _SENT
+    state = AttemptState.SENT
     held = refused = whole = False
     response: Response | None = None
     pieces: list[Buffer]
@@ -182,14 +177,6 @@ class Attempt:
             self.on_end(self, error)
 
     # --- ResponseSink
-
-    def whole_response(self, response: Response, payload: bytes) -> bool:
-        self.response = response
-        if self._owner.deliver_whole(response, payload):
-            self.state = _ENDED
-            return True
-        self.response = None
-        return False
 
     def interim(self, response: Response) -> None:
         self._owner.attempt_interim(response)

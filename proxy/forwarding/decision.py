@@ -7,13 +7,16 @@ one request is in its context.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.events import UNKNOWN, FamilyHeldBack, may_change
-from proxy.forwarding.injection import SectionMemory
+from proxy.forwarding.injection import SectionMemory, render_section, request_line
+from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement
+from proxy.http1.message import Request
 from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
     from proxy.access.policy import Verdict
     from proxy.downstream.ports import ConnectionLimits, RequestHandler
     from proxy.events import Observer
-    from proxy.forwarding.request_stats import RequestStats
+    from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.sockets import Gate, LocalAsked, Tap
-    from proxy.http1.message import HeadLimits, Request
+    from proxy.http1.message import HeadLimits
     from proxy.observability.instruments import Cell
     from proxy.observability.journal import JournalEntry
     from proxy.routing.api import Api
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import Destination, RequestSummary
     from proxy.routing.unlisted_ids import UnlistedIds
+    from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import Timeouts
     from proxy.upstream.pool import Pool, PoolSettings
     from proxy.upstream.retry_budgets import RetryBudget
@@ -197,31 +201,99 @@ def _effect_of(asked: RequestSummary, api: Api) -> str:
     return Effect.READ if asked.method in api.without_message and not has_body else UNKNOWN
 
 
-class RequestContext:
-    """A request that may leave, what its target asks for, and what was decided about it.
+class Admission:
+    """An admitted head: the request as it was read, where it leads, and what was decided. `path` is that of the log:
+    without prefix and query."""
 
-    `effect` and `is_write` are those of the decision, unless its body says that it does less. `stats` are what its
-    account is made of, from when it is served.
-    """
-
-    __slots__ = ("decision", "destination", "effect", "is_write", "request", "stats")
-
-    stats: RequestStats
+    __slots__ = ("_head", "_token", "decision", "destination", "fields", "method", "minor", "path", "target")
 
     def __init__(self, request: Request, destination: Destination, decision: Decision) -> None:
-        self.request = request
+        self.method, self.target = request.method, request.target
+        self.minor, self.fields = request.minor, request.fields
         self.destination = destination
         self.decision = decision
-        self.effect = decision.effect
-        self.is_write = decision.is_write
+        self.path = destination.path.decode("latin-1")
+        self._token: AccessToken | None = None
+        self._head = b""
 
     def __repr__(self) -> str:
-        return f"<RequestContext of {self.request.id}: {self.decision!r}>"
+        return f"<Admission of {self.path}: {self.decision!r}>"
+
+    def request(self, request_id: str) -> Request:
+        """The request of this head that has this id."""
+        return Request(self.method, self.target, self.minor, self.fields, request_id)
+
+    def head(self, token: AccessToken, account_lines: AccountLines) -> bytes:
+        """The head that leaves with this token; rendered once for each. For plain requests only."""
+        if token is not self._token:
+            line = request_line(self.method, self.destination.target)
+            self._head = line + self.decision.section.of(token, account_lines)
+            self._token = token
+        return self._head
+
+
+class RequestContext:
+    """One request that may leave: its admitted head, its id, and what is measured of it.
+
+    `effect` and `is_write` are those of the decision, unless its body says that it does less. Moments are of
+    `perf_counter`: it `began` when its head was complete, and its time is `counted` from then on, unless it waited for
+    something that is not the proxy's; it was `sent_at` the moment at which it was handed over to be sent, 0 before.
+    `overhead` is what the proxy spent until then. `request` and `stats` are made when something asks for them.
+    """
+
+    _effect: str | None = None
+    _request: Request | None = None
+    _stats: RequestStats | None = None
+    sent_at = overhead = 0.0
+
+    def __init__(self, admission: Admission, request_id: str, began: float) -> None:
+        self.admission = admission
+        self.decision = admission.decision
+        self.request_id = request_id
+        self.began = self.counted = began
+
+    def __repr__(self) -> str:
+        return f"<RequestContext of {self.request_id}: {self.decision!r}>"
+
+    @property
+    def request(self) -> Request:
+        """The request as it leaves."""
+        if self._request is None:
+            self._request = self.admission.request(self.request_id)
+        return self._request
+
+    @request.setter
+    def request(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def stats(self) -> RequestStats:
+        """What its account is made of, if that is more than what others share."""
+        if self._stats is None:
+            stats = self._stats = RequestStats(self.request, self.began)
+            stats.overhead, stats.sent_at, stats.counted = self.overhead, self.sent_at, self.sent_at or self.counted
+        return self._stats
+
+    def decided_by(self, decision: Decision) -> RequestContext:
+        """The same request with another decision about it, and the same account."""
+        again = copy(self)
+        again._stats, again._effect, again.decision = self.stats, None, decision
+        return again
+
+    @property
+    def effect(self) -> str:
+        """What it does at Amazon, or `unknown`."""
+        return self.decision.effect if self._effect is None else self._effect
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it may change something there."""
+        return self._effect is None and self.decision.is_write
 
     def narrow(self, effect: str) -> None:
         """Its body says that it does no more than this, which is less than a write."""
         if not self.decision.asked.overrides:
-            self.effect, self.is_write = effect, False
+            self._effect = effect
 
     @property
     def rules(self) -> Rules:
@@ -249,14 +321,27 @@ class RequestContext:
         return self.decision.family
 
     @property
+    def destination(self) -> Destination:
+        return self.admission.destination
+
+    @property
     def path(self) -> str:
         """The path as the log has it: without prefix and query."""
-        return self.destination.path.decode("latin-1")
+        return self.admission.path
 
     @property
     def target(self) -> bytes:
         """The origin-form that leaves."""
-        return self.decision.route.target(self.destination)
+        return self.decision.route.target(self.admission.destination)
+
+    def head(self, token: AccessToken, account_lines: AccountLines, further: bytes) -> bytes:
+        """The head that leaves with this token; `further` are lines that it has beside those of its account."""
+        decision, request = self.decision, self.request
+        line = request_line(request.method, self.target)
+        if request.fields is decision.asked.fields and not further:
+            return line + decision.section.of(token, account_lines)
+        lines = account_lines.of(token) + further
+        return line + render_section(request.fields, decision.route, decision.pool.host_line, lines)
 
 
 def tell_held_back(pool: Pool, family: str, observer: Observer) -> None:

@@ -9,7 +9,7 @@ from proxy.access.admission import admit
 from proxy.access.clients import judge
 from proxy.bounded_cache import BoundedCache
 from proxy.errors import Refused
-from proxy.forwarding.decision import Decision, RequestContext
+from proxy.forwarding.decision import Admission
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.routing.target import find_destination, summarise
 from proxy.routing.unlisted_ids import is_listed, misses_default
@@ -17,7 +17,7 @@ from proxy.routing.unlisted_ids import is_listed, misses_default
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity
     from proxy.access.policy import Verdict
-    from proxy.forwarding.decision import Rules
+    from proxy.forwarding.decision import Decision, Rules
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
     from proxy.http1.target import Target
@@ -58,8 +58,9 @@ class Decisions:
     def __repr__(self) -> str:
         return f"<Decisions: {len(self._made)} made>"
 
-    def find(self, request: Request) -> RequestContext | None:
-        """The request with its remembered decision; None if it is to be decided now, or refused when its turn comes."""
+    def find(self, request: Request) -> Admission | None:
+        """The admission of a request by a remembered decision; None if it is to be decided now, or refused when its
+        turn comes."""
         if self._directory.version != self._version:
             self._made.clear()
             self._version = self._directory.version
@@ -74,7 +75,7 @@ class Decisions:
         decision = self._made.get((asked, identity, screened))
         if decision is None or (decision.missed is not None and is_listed(decision.missed, self._directory)):
             return None
-        return RequestContext(request, destination, decision)
+        return Admission(request, destination, decision)
 
     def read(self, request: Request) -> tuple[Destination, RequestSummary]:
         """The destination and the summary of a request, which are remembered for requests that `admit` has passed.

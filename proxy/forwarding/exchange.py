@@ -17,7 +17,6 @@ from proxy.events import Fault
 from proxy.forwarding import retry
 from proxy.forwarding.attempt import Attempt
 from proxy.forwarding.departure import Departure
-from proxy.forwarding.injection import render_section, request_line
 from proxy.forwarding.phases import ADMITTED, DONE, SENT, Phase, follow
 from proxy.forwarding.refusal import internal_error, send_refusal
 from proxy.forwarding.relay import CHUNKED_LINE, ResponseRelay, connection_line, render_response_head
@@ -27,7 +26,6 @@ from proxy.forwarding.rights import StreamWatch
 from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import tell_accepted
 from proxy.http1.framing import whole_chunks
-from proxy.net.turn import TURN
 from proxy.routing.explanation import EXPLAINED
 
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.sockets import Tap
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Response
+    from proxy.http1.response_forms import Recalled
     from proxy.tokens.values import AccessToken
     from proxy.upstream.connection import UpstreamConnection
 
@@ -55,9 +54,12 @@ class Exchange:
     max_wire_bytes = 0
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
+    _body: ReplayBuffer = NO_BODY
     _read_body: bytes | None = None
     """The body, if gates have read it."""
-    _attempt: Attempt | None = None
+    _sent: tuple[AccessToken, UpstreamConnection] | None = None
+    """What the request left with that was sent in one step, while no attempt was made of it."""
+    _made_attempt: Attempt | None = None
     _departure: Departure | None = None
     _relay: ResponseRelay | None = None
     _replays: Replays | None = None
@@ -69,90 +71,101 @@ class Exchange:
         self._dependencies = dependencies
         self._client = client
         self._context = context
-        self._stats = context.stats
-        fields = context.request.fields
-        has_body = fields.content_length or fields.chunked
-        self._body = ReplayBuffer(fields, context.decision.rules.replay_bytes) if has_body else NO_BODY
+        fields, decision = context.admission.fields, context.decision
+        if fields.chunked or fields.content_length:
+            self._body = ReplayBuffer(fields, decision.rules.replay_bytes)
         if passed is not None:
             self._read_body, self.taps = passed.body, passed.taps
             self._relay = ResponseRelay(client, context, rewrite=passed.rewrite)
             self._relay.continued = passed.continued
-        if context.decision.taps:
-            self.taps += tuple([make(context) for make in context.decision.taps])
+        if decision.taps:
+            self.taps += tuple([make(context) for make in decision.taps])
         if self._relay is not None:
             self._relay.taps = self.taps
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._context.request.id}: {self.phase}, {self._attempt or 'no attempt'}>"
+        return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'no attempt'}>"
 
     # --- the usual run
 
     def start(self) -> None:
-        if not self._send_at_once():
+        """Send all of the request, if it is here and nothing has to be waited for."""
+        context, body, dependencies = self._context, self._body, self._dependencies
+        decision = context.decision
+        if (
+            decision.is_plain
+            and body.complete
+            and body.size <= MAX_WHOLE
+            and not dependencies.throttles.active
+            and dependencies.accounting.tracing is None
+            and (token := dependencies.tokens.current(decision.route.account)) is not None
+            and (connection := decision.pool.take_warm(decision.family)) is not None
+        ):
+            data = context.admission.head(token, dependencies.account_lines)
+            if body is not NO_BODY:
+                data = b"".join((data, *body.data))
+            decision.budget.earn()
+            self._sent = token, connection
+            self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
+            connection.send_whole(self, data, decision.rules.timeouts)
+            context.sent_at = now = perf_counter()
+            context.overhead = now - context.counted
+        else:
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin()
 
-    def _send_at_once(self) -> bool:
-        """Send all of the request, if it is here and nothing has to be waited for."""
-        context, body, dependencies = self._context, self._body, self._dependencies
-        decision, stats = context.decision, self._stats
-        if not decision.is_plain or not body.complete or body.size > MAX_WHOLE or stats.span is not None:
-            return False
-        token = dependencies.tokens.current(decision.route.account)
-        if token is None or dependencies.throttles.active:
-            return False
-        connection = decision.pool.take_warm(decision.family)
-        if connection is None:
-            return False
-        line = request_line(context.request.method, context.destination.target)
-        data = line + decision.section.of(token, dependencies.account_lines)
-        if body is not NO_BODY:
-            data = b"".join((data, *body.data))
-        decision.budget.earn()
-        stats.sent_at = perf_counter()
-        attempt = self._attempt = Attempt(self, 1, token, connection)
-        self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
-        attempt.whole = True
-        connection.send_whole(attempt, data, decision.rules.timeouts)
-        began, counted = TURN.began, stats.counted  # as `stats.spend`, without a call: each request comes here
-        stats.counted = now = perf_counter()
-        stats.overhead = now - max(began, counted)
-        return True
-
-    def deliver_whole(self, response: Response, payload: bytes) -> bool:
+    def whole_response(self, found: Recalled, payload: bytes) -> bool:
         """Pass on a response that came whole, if nothing else is to be done; the exchange is over then."""
-        context, client, stats, attempt = self._context, self._client, self._stats, self._attempt
-        request, fields, status = context.request, response.fields, response.status
-        assert attempt is not None
-        if status in _LOOKED_AT or fields.location or not client.writable or (fields.chunked and request.minor == 0):
+        form, length, amazon_request_id, lines = found
+        context, client, dependencies, body = self._context, self._client, self._dependencies, payload
+        admission, status = context.admission, form.status
+        if status in _LOOKED_AT or not client.writable or (form.chunked and admission.minor == 0):
             return False
-        stats.upstream_status = status
-        stats.amazon_request_id = fields.request_id
-        if self._dependencies.tokens.watchful:
-            tell_accepted(attempt, self._dependencies.tokens, context)
-        keep = client.stays_open(request)
-        framing = b"" if keep and request.minor else connection_line(request.minor, keep=keep)
-        stats.bytes_out, body = len(payload), payload
-        if fields.chunked:
+        if dependencies.tokens.watchful and self._sent is not None:
+            tell_accepted(self._sent[0], status, dependencies.tokens, context)
+        keep = client.stays_open(admission)
+        framing = b"" if keep and admission.minor else connection_line(admission.minor, keep=keep)
+        if form.chunked:
             framing = CHUNKED_LINE + framing
             payload = whole_chunks(payload)
-        head = render_response_head(response, fields.passing, request, context.decision.rules.response_lines, framing)
+        further, request_id = context.decision.rules.response_lines, context.request_id
+        head = render_response_head(lines, request_id, form.has_date, further, framing)
+        self._sent = None  # the connection is free for others
         self.phase = DONE  # before the write: a client that does not take it pauses nothing here
         if keep and len(payload) <= MAX_WHOLE:
             client.respond(head + payload)
         else:
             client.send([head, payload] if payload else [head])
             client.finish(keep=keep)
-        now = perf_counter()
-        stats.overhead += now - TURN.began
-        stats.attempts, stats.bytes_in = 1, self._body.size
-        if self.taps:
-            self._end_taps(End(response, body, None, sent=True))
-            self._dependencies.accounting.exchanged(stats, status, context, now)
-        else:
-            self._dependencies.accounting.passed_on(stats, status, context, now)
-        self._attempt = None  # they refer to each other, and would wait for the garbage collector
+        if not self.taps:
+            dependencies.accounting.passed_on(context, status, amazon_request_id, self._body.size, len(body))
+            return True
+        stats = context.stats
+        now = stats.spend()
+        stats.upstream_status, stats.amazon_request_id, stats.attempts = status, amazon_request_id, 1
+        stats.bytes_in, stats.bytes_out = self._body.size, len(body)
+        self._end_taps(End(form.response(length, amazon_request_id, lines), body, None, sent=True))
+        dependencies.accounting.exchanged(stats, status, context, now)
         return True
+
+    # --- leaving the usual run
+
+    def goes_in_steps(self) -> None:
+        """The request was sent in one step, and what comes of it has to be told bit by bit: it is an attempt from now
+        on."""
+        assert self._sent is not None
+        token, connection = self._sent
+        self._sent = None
+        attempt = self._made_attempt = Attempt(self, 1, token, connection)
+        attempt.whole = True
+        connection.tell(attempt)
+
+    @property
+    def _attempt(self) -> Attempt | None:
+        """The try that is under way, or was the last one."""
+        if self._sent is not None:
+            self.goes_in_steps()
+        return self._made_attempt
 
     # --- made when they are needed
 
@@ -167,7 +180,7 @@ class Exchange:
         if self._replays is None:
             self._replays = Replays(self._context, self._dependencies.accounting.observer)
             if self._attempt is not None:
-                self._replays.went(self._stats.sent_at)
+                self._replays.went(self._context.stats.sent_at)
         return self._replays
 
     @property
@@ -248,7 +261,7 @@ class Exchange:
                 self._send(*ready)
             else:
                 self.phase = follow(self.phase, Phase.WAITING)
-            self._stats.spend()
+            self._context.stats.spend()
 
     # --- DepartureOwner
 
@@ -257,17 +270,18 @@ class Exchange:
         return b"" if self._body is NO_BODY else self._read_body
 
     def departs(self, token: AccessToken, connection: UpstreamConnection) -> None:
-        self._stats.resume()
+        self._context.stats.resume()
         self._send(token, connection)
-        self._stats.spend()
+        self._context.stats.spend()
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
-        context, stats, body, replays = self._context, self._stats, self._body, self.replays
+        context, stats, body, replays = self._context, self._context.stats, self._body, self.replays
         stats.sent_at = perf_counter()
         replays.sent(stats.sent_at)
         channel = replays.hedge(connection)
-        attempt = self._attempt = Attempt(self, replays.attempts, token, channel)
-        data: list[Buffer] = [self._head(attempt, token), *body.data]
+        attempt = self._made_attempt = Attempt(self, replays.attempts, token, channel)
+        further = self._dependencies.accounting.trace(attempt, context)
+        data: list[Buffer] = [context.head(token, self._dependencies.account_lines, further), *body.data]
         body.forget_if_large()
         self.phase = follow(self.phase, SENT)
         channel.send(attempt, data, to_head=context.request.method == b"HEAD", timeouts=context.rules.timeouts)
@@ -275,18 +289,6 @@ class Exchange:
             attempt.request_sent()
         elif channel.writable:
             self._client.resume_reading()
-
-    def _head(self, attempt: Attempt, token: AccessToken) -> bytes:
-        """What leaves before the body in this attempt."""
-        context, span, tracing = self._context, self._stats.span, self._dependencies.accounting.tracing
-        decision, request, account_lines = context.decision, context.request, self._dependencies.account_lines
-        line = request_line(request.method, context.target)
-        if request.fields is decision.asked.fields:
-            return line + decision.section.of(token, account_lines)
-        lines = account_lines.of(token)
-        if span is not None and tracing is not None:
-            lines += tracing.follow(span, attempt, context)
-        return line + render_section(request.fields, decision.route, decision.pool.host_line, lines)
 
     def _situation(self) -> retry.Situation:
         return self.replays.situation(self._progress, self._client.loop.time(), replayable=self._body.replayable)
@@ -303,10 +305,9 @@ class Exchange:
         self.relay.interim(response)
 
     def attempt_answered(self, response: Response) -> None:
-        attempt, status, fields = self._attempt, response.status, response.fields
+        attempt, stats, status, fields = self._attempt, self._context.stats, response.status, response.fields
         assert attempt is not None
-        self._stats.upstream_status = status
-        self._stats.amazon_request_id = fields.request_id or self._stats.amazon_request_id
+        stats.upstream_status, stats.amazon_request_id = status, fields.request_id or stats.amazon_request_id
         if status == 429:
             self.departure.limit.refused(attempt.token, fields.retry_after)
         elif (departure := self._departure) is not None and departure.throttled is not None:
@@ -363,7 +364,7 @@ class Exchange:
     def defect(self, error: BaseException) -> None:
         """A defect of ours must not leave a client waiting for ever."""
         self._dependencies.accounting.defect("exchange", error)
-        self._stats.resume()
+        self._context.stats.resume()
         self._stop()
         if self.phase is DONE:
             self._client.abort()  # it is unknown how much of the response has left
@@ -373,7 +374,7 @@ class Exchange:
     def flush(self) -> None:
         self._client.flush()
         if self.phase is not DONE and self._attempt is not None:
-            self._stats.spend()
+            self._context.stats.spend()
 
     def rights_ended(self, error: Refused) -> None:
         """The client of an event stream may not have it any more."""
@@ -414,14 +415,14 @@ class Exchange:
 
     async def _replace(self, tap: Tap, attempt: Attempt) -> None:
         answer = await tap.replace(attempt)
-        self._stats.resume()
+        self._context.stats.resume()
         if answer is None:
             self.keeps(attempt)
             return
         self._stop()
         self.phase = follow(self.phase, Phase.RELAYING)
         self.relay.answer(answer)
-        self._stats.note = answer.note
+        self._context.stats.note = answer.note
         self._finish(self.relay.status)
 
     # --- the response, and the end
@@ -430,8 +431,9 @@ class Exchange:
         """Pass it on. It does not show that Amazon took the token if an unread body may say the contrary."""
         self.phase = follow(self.phase, Phase.RELAYING)
         self.replays.answered(response.status)
-        if shows_token:
-            tell_accepted(self._attempt, self._dependencies.tokens, self._context)
+        attempt = self._attempt
+        if shows_token and attempt is not None and not attempt.refused:
+            tell_accepted(attempt.token, response.status, self._dependencies.tokens, self._context)
         for tap in self.taps:
             tap.began(response)
         self._body.forget()
@@ -439,8 +441,8 @@ class Exchange:
         if self.relay.is_event_stream:
             self._watch = StreamWatch(self, self._dependencies.rights, self._context, self.known_body)
         self._read_body = None
-        if not self._client.writable and self._attempt is not None:
-            self._attempt.pause()  # interim responses may have filled what waits for the client
+        if not self._client.writable and attempt is not None:
+            attempt.pause()  # interim responses may have filled what waits for the client
 
     def _break(self, fault: str) -> None:
         self.relay.break_off(fault)
@@ -456,7 +458,7 @@ class Exchange:
         self.replays.failed()
         error = retry.told(error, self.replays.reads, self._progress)
         self.relay.bytes_out = send_refusal(self._client, error, self._context.request, self._context.rules)
-        self._stats.refusal = error
+        self._context.stats.refusal = error
         self._finish(error.sent_status)
 
     def _stop(self) -> None:
@@ -477,7 +479,7 @@ class Exchange:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-        stats, attempt, relay, replays = self._stats, self._attempt, self.relay, self.replays
+        stats, attempt, relay, replays = self._context.stats, self._attempt, self.relay, self.replays
         now = stats.spend()
         stats.attempts, stats.sent_at, stats.upstream = replays.attempts, replays.sent_at, replays.upstream
         stats.bytes_in, stats.bytes_out, stats.fault = self._body.size, relay.bytes_out, fault
@@ -489,9 +491,9 @@ class Exchange:
             self._end_taps(End(None if fault else response, body, cut, sent=bool(stats.attempts)))
         self._dependencies.accounting.exchanged(stats, status, self._context, now)
         if attempt is not None and not attempt.live:
-            self._attempt = None  # they refer to each other, and would wait for the garbage collector
+            self._made_attempt = None  # they refer to each other, and would wait for the garbage collector
 
     def _end_taps(self, end: End) -> None:
         for tap in self.taps:
             if (reading := tap.ended(end)) is not None:
-                self._stats.readings += (reading,)
+                self._context.stats.readings += (reading,)

@@ -11,12 +11,14 @@ import time
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify
 from proxy.downstream.ports import Availability
 from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
-from proxy.forwarding.decision import Decision, RequestContext
+from proxy.forwarding.admissions import Admissions
+from proxy.forwarding.decision import Admission, Decision, RequestContext
 from proxy.forwarding.decisions import Decisions
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import CHECKED_AT_ONCE, GatedRequest, rewrite_of
@@ -55,6 +57,7 @@ class Forwarder:
         self.reader: RequestReader
         self.limits: ConnectionLimits
         self._decisions: Decisions
+        self.admissions: Admissions
         self._dependencies = dependencies
         self._pools = pools
         self._serial = count(1)
@@ -76,6 +79,7 @@ class Forwarder:
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
+        self.admissions = Admissions(rules)
         for capability in rules.capabilities:
             capability.take_effect()
 
@@ -84,12 +88,19 @@ class Forwarder:
     def new_request_id(self) -> str:
         return f"{self._prefix}-{next(self._serial):x}"
 
-    def accept(self, request: Request, client: ClientPort) -> RequestHandler:
-        context = self._decisions.find(request) if self.availability is not _CLOSING else None
-        if context is None:
+    def repeat(self, admission: Admission, client: ClientPort) -> Exchange:
+        self._dependencies.accounting.started(admission.decision.in_flight)
+        request_id = admission.fields.request_id or self.new_request_id()
+        return Exchange(self._dependencies, client, RequestContext(admission, request_id, client.head_done))
+
+    def accept(self, request: Request, client: ClientPort, head: bytes = b"") -> RequestHandler:
+        admission = self._decisions.find(request) if self.availability is not _CLOSING else None
+        if admission is None:
             return self.accept_new(request, client)
-        self._repeat(request, context.decision)
-        return self._serve(context, client)
+        self._repeat(request, admission.decision)
+        if self._dependencies.accounting.tracing is None:
+            self.admissions.offer(head, admission)
+        return self._serve(RequestContext(admission, request.id, client.head_done), client)
 
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
         """Decide a request without a remembered decision. After a wait (`waited`), its client is not charged again, and
@@ -119,16 +130,16 @@ class Forwarder:
             in_flight = self._dependencies.accounting.client_cell(identity.name)
             return self._answer(LocalAsked(request, destination, identity, client, in_flight))
         if waited:
-            context = self._decide(request, destination, asked, identity, waits=False)
-            handler = self._serve(context, client)
-            context.stats.resume()
-            return handler
+            admission = self._decide(request, destination, asked, identity, waits=False)
+            context = RequestContext(admission, request.id, client.head_done)
+            context.counted = perf_counter()
+            return self._serve(context, client)
         self.rules.clients.charge(identity, time.monotonic())
         try:
-            context = self._decide(request, destination, asked, identity)
+            admission = self._decide(request, destination, asked, identity)
         except ListsAwaited as lists:
             return self._hold(request, client, identity, lists)
-        return self._serve(context, client)
+        return self._serve(RequestContext(admission, request.id, client.head_done), client)
 
     def _answer(self, asked: LocalAsked) -> RequestHandler:
         """The handler of a request to a path of the proxy's own."""
@@ -157,7 +168,7 @@ class Forwarder:
         identity: ClientIdentity,
         *,
         waits: bool = True,
-    ) -> RequestContext:
+    ) -> Admission:
         """Decide whether this client may send the request, and where it goes. Raises the `Refused` that forbids it, and
         `ListsAwaited` if it `waits` for lists that may lead it elsewhere."""
         rules, clients = self.rules, self.rules.clients
@@ -179,7 +190,7 @@ class Forwarder:
             request = replace(request, fields=fields)
         decision = self._make_decision(asked, identity, chosen, by_body=screened.by_body)
         self._decisions.keep(decision, screened)
-        return RequestContext(request, destination, decision)
+        return Admission(request, destination, decision)
 
     def _make_decision(
         self, asked: RequestSummary, identity: ClientIdentity, chosen: Route, *, by_body: bool
@@ -231,8 +242,8 @@ class Forwarder:
         if accounting.tracing is not None:
             fields = accounting.tracing.untraced(context.request.fields)
             context.request = replace(context.request, fields=fields)
+            context.stats.span = accounting.tracing.begin(fields)
         accounting.started(decision.in_flight)
-        context.stats = accounting.begin(context.request, client.head_done)
         if decision.gates:
             return self._gated(context, client)
         return Exchange(self._dependencies, client, context)
@@ -272,8 +283,7 @@ class Forwarder:
             return
         if body is None or (content := JsonBody(body)).costs_more_than(CHECKED_AT_ONCE):
             raise NotPermitted(_CHANGED)
-        again = RequestContext(context.request, context.destination, renewed)
-        again.stats = context.stats
+        again = context.decided_by(renewed)
         judging = [gate for gate in (make(again) for make in renewed.gates) if not gate.may_pass_unread]
         if not judging:
             raise AssertionError("the body of a request has to be checked, and no gate forbids any")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
     from proxy.forwarding.decision import RequestContext
     from proxy.forwarding.sockets import Filter, OwnAnswer, Rewrite, Tap
-    from proxy.http1.message import Request, Response
+    from proxy.http1.message import Response
 
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -213,7 +213,9 @@ class ResponseRelay:
         passing = self._with_location_home(passing)
         if self._rewrite is not None:
             passing = self._rewrite.section(passing)
-        self._client.send([render_response_head(response, passing, request, rules.response_lines, framing)])
+        lines = b"HTTP/1.1 %d %b\r\n%b" % (response.status, response.reason, passing)
+        has_date = response.fields.has_date
+        self._client.send([render_response_head(lines, request.id, has_date, rules.response_lines, framing)])
 
     # --- locations
 
@@ -268,21 +270,13 @@ class ResponseRelay:
 CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 
 
-def render_response_head(
-    response: Response, passing: bytes, request: Request, response_lines: bytes, framing: bytes
-) -> bytes:
-    """`passing` and `response_lines` hold whole lines, and so does `framing`: the fields about body and connection."""
-    return b"".join(
-        (
-            b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason),
-            passing,
-            b"" if response.fields.has_date else date_line(int(time.time())),
-            response_lines,
-            b"X-Request-Id: %b\r\n" % request.id.encode("latin-1"),
-            framing,
-            b"\r\n",
-        )
-    )
+def render_response_head(lines: bytes, request_id: str, has_date: bool, further: bytes, framing: bytes) -> bytes:
+    """The head that begins with these lines of Amazon's: status line and what passes of the section.
+
+    `further` are lines that every response has, `framing` those about body and connection.
+    """
+    date = b"" if has_date else date_line(int(time.time()))
+    return b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % (lines, date, further, request_id.encode("latin-1"), framing)
 
 
 def connection_line(minor: int, *, keep: bool) -> bytes:

@@ -26,10 +26,10 @@ def token_use(context: RequestContext) -> TokenUse:
     return TokenUse(context.client, context.route.advertiser)
 
 
-def tell_accepted(attempt: Attempt | None, tokens: AccessTokens, context: RequestContext) -> None:
+def tell_accepted(token: AccessToken, status: int, tokens: AccessTokens, context: RequestContext) -> None:
     """Amazon took the token for this request, unless its answer is an error: told to who wants to know."""
-    if tokens.watchful and attempt is not None and attempt.status < 400 and not attempt.refused:
-        tokens.accepted(attempt.token, token_use(context))
+    if tokens.watchful and status < 400:
+        tokens.accepted(token, token_use(context))
 
 
 async def renew_after_refusal(

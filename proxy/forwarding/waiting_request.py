@@ -59,7 +59,7 @@ class ListsAwaited(Exception):
         self.awaited, self.has_account = awaited, has_account
 
 
-class Admission(Protocol):
+class Decider(Protocol):
     """Who decides about the request after the wait."""
 
     @property
@@ -83,16 +83,16 @@ class WaitingRequest:
 
     def __init__(
         self,
-        admission: Admission,
+        decider: Decider,
         dependencies: Dependencies,
         client: ClientPort,
         undecided: UndecidedRequest,
         lists: ListsAwaited,
     ) -> None:
         assert undecided.request is not None
-        self._admission, self._dependencies, self._client = admission, dependencies, client
+        self._decider, self._dependencies, self._client = decider, dependencies, client
         self._undecided, self._lists, self._request = undecided, lists, undecided.request
-        self._directory, self._limit = admission.rules.table.directory, admission.rules.replay_bytes
+        self._directory, self._limit = decider.rules.table.directory, decider.rules.replay_bytes
         self._body = bytearray()  # of however many pieces: each of them would take fifty bytes more
         self._began = client.head_done
         self._in_flight = dependencies.accounting.client_cell(undecided.client)
@@ -109,7 +109,7 @@ class WaitingRequest:
                 await self._dependencies.tokens.get(awaited.accounts[0])
             await self._directory.wait_for_first_lists(awaited)
             self._end()
-            handler = self._admission.accept_new(self._request, self._client, waited=True)
+            handler = self._decider.accept_new(self._request, self._client, waited=True)
         except Refused as error:
             self._refuse(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -122,7 +122,7 @@ class WaitingRequest:
         self._end()
         client, waited = self._client, perf_counter() - self._began
         keep = not error.close and client.stays_open(self._request)
-        client.send([self._admission.refuse_waited(self._undecided, error, waited, close=not keep)])
+        client.send([self._decider.refuse_waited(self._undecided, error, waited, close=not keep)])
         client.finish(keep=keep)
 
     def _end(self) -> None:

@@ -82,14 +82,14 @@ class RequestReader:
         self._sections: BoundedCache[tuple[bytes, int], RequestFields] = BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The head at the beginning of `data`, without its closing empty line, and what follows it.
+        """The head at the beginning of `data`, with its closing empty line, and what follows it.
 
         None while more of it must come. The limit of the target holds for a request line that is not complete, too.
         """
         limits = self.limits
         end = data.find(b"\r\n\r\n")
         if 0 <= end <= limits.max_bytes:
-            return data[: end + 2], data[end + 4 :]
+            return data[: end + 4], data[end + 4 :]
         line_end = data.find(b"\r\n")
         if (len(data) if line_end < 0 else line_end) > limits.max_target_bytes + _LINE_BESIDE_TARGET:
             raise _target_too_long(limits)
@@ -108,7 +108,7 @@ class RequestReader:
         return Request(method, target, minor, fields, fields.request_id or new_id())
 
     def _read_head(self, head: bytes) -> _Head:
-        line, _, section = head.partition(b"\r\n")
+        line, _, section = head[:-2].partition(b"\r\n")
         method, raw, minor = parse_request_line(line)
         if len(raw) > self.limits.max_target_bytes:
             raise _target_too_long(self.limits)

@@ -103,9 +103,6 @@ class ReportLook:
 
     # --- AttemptOwner
 
-    def deliver_whole(self, response: Response, payload: bytes) -> bool:
-        return False
-
     def attempt_interim(self, response: Response) -> None:
         """No client waits for it."""
 

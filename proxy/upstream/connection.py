@@ -31,6 +31,7 @@ from proxy.errors import Refused, UpstreamClosed, UpstreamMalformed, UpstreamTim
 from proxy.http1.framing import Body, Buffer, ChunkedBody, CountedBody, UntilClose, has_no_body, whole_chunked
 from proxy.http1.message import read_response
 from proxy.http1.response_fields import passing_response_trailers
+from proxy.http1.response_forms import ResponseReader
 from proxy.net.deadlines import NEVER
 from proxy.net.read_control import ReadControl
 from proxy.net.sockets import SocketWriter
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from proxy.http1.message import Response
     from proxy.http1.response_fields import ResponseFields
+    from proxy.http1.response_forms import Recalled
 
 
 MAX_AGE = 600.0
@@ -54,11 +56,10 @@ _REQUEST_UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
 EVENT_BYTES_AT_ONCE = 16384
 """The most bytes of an event stream for one turn of the event loop: each event may be looked into."""
-_NEVER_WHOLE = frozenset((204, 304, *_REQUEST_UNREAD))
-"""The statuses of `_REQUEST_UNREAD`, and of responses that have no body whatever their fields say."""
 REQUEST_IDS = (b"x-amz-rid", b"x-amz-request-id", b"x-amzn-requestid")
 """Where Amazon names a request: the first as a rule, else one of its elder siblings (docs/development/amazon.md,
 Request ids)."""
+RESPONSES = ResponseReader(REQUEST_IDS, frozenset(_REQUEST_UNREAD))
 
 
 class ConnectionOwner(Protocol):
@@ -128,13 +129,17 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send_whole(self, sink: WholeResponseSink, data: bytes, timeouts: Timeouts) -> None:
         """Send a whole request: `send` and `request_sent` together. A response that comes whole with one read is told
-        in one step."""
-        self._whole_sink = self._sink = sink
+        in one step; before anything else is told, the sink gives another one, to which it is told bit by bit."""
+        self._whole_sink = sink
         self._to_head, self._interims = False, 0
         self._sent_at = now = self.loop.time()
         self._idle_timeout, self._response_timeout = timeouts.idle, timeouts.response
         self.deadline = now + timeouts.response
         self._transport.write(data)  # the last request has left whole, else the connection would not be used again
+
+    def tell(self, sink: ResponseSink) -> None:
+        """Tell what comes of the exchange under way bit by bit, to this sink."""
+        self._sink, self._whole_sink = sink, None
 
     def send_body(self, data: list[Buffer]) -> None:
         if self._body is None:
@@ -195,7 +200,9 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport
 
     def __repr__(self) -> str:
-        phase = "lost" if self.lost else "closing" if self.failed else "busy" if self._sink is not None else "idle"
+        phase = (
+            "lost" if self.lost else "closing" if self.failed else "busy" if self._sink or self._whole_sink else "idle"
+        )
         return f"<UpstreamConnection to {self._pool.name}: {phase}, served {self.served}>"
 
     # --- asyncio.Protocol
@@ -209,16 +216,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if (whole_sink := self._whole_sink) is not None:
-            self._whole_sink = None
             TURN.began = perf_counter()
             try:
                 if self._tell_whole(whole_sink, data):
                     return
             except Exception as error:  # noqa: BLE001 - as below
-                self._sink = None
+                self._whole_sink = None
                 self.close()
                 whole_sink.defect(error)
                 return
+            whole_sink.goes_in_steps()
         if self._reads.unread:  # what comes although the transport was asked to pause
             self._reads.unread += data
         else:
@@ -248,27 +255,22 @@ class UpstreamConnection(asyncio.Protocol):
         It has to be whole, with nothing behind it, and to leave the connection fit for the next request.
         """
         end = data.find(b"\r\n\r\n")
-        if not 0 <= end <= _MAX_HEAD or self._transport.get_write_buffer_size():
+        if end < 0 or self._transport.get_write_buffer_size() or (found := RESPONSES.recall(data, end)) is None:
             return False
-        try:
-            response = read_response(data[: end + 2], REQUEST_IDS)
-            status, fields, body = response.status, response.fields, data[end + 4 :]
-            if fields.close or status < 200 or status in _NEVER_WHOLE:
-                return False
-            whole = body if len(body) == fields.content_length else None
-            payload = whole_chunked(body) if fields.chunked else whole
-        except Refused:
-            return False  # it is read again, and what is wrong with it is told
-        if payload is None or not sink.whole_response(response, payload):
+        form, length, _, _ = found
+        body = data[end + 4 :]
+        payload = whole_chunked(body) if form.chunked else body if len(body) == length else None
+        if payload is None or not sink.whole_response(found, payload):
             return False
+        self._whole_sink = None
         self._pool.answered(self.loop.time() - self._sent_at)
-        self._sink = None
         self.served += 1
         self.rested = boot_time()
         self._pool.release(self)
         return True
 
     def eof_received(self) -> bool | None:
+        self._go_in_steps()
         if self._reads.unread:
             self._at_eof = True
         elif isinstance(self._body, UntilClose) and self._sink is not None and not self._writer.refused:
@@ -279,6 +281,7 @@ class UpstreamConnection(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._go_in_steps()
         if exc is not None and self._sink is not None and (unread := self._writer.unread()):
             self.data_received(unread)
         self.failed = self.lost = True
@@ -292,6 +295,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._give_up(self._sink, cut(self._head))
 
     def pause_writing(self) -> None:
+        self._go_in_steps()
         self.writable = False
         if self._sink is not None:
             self._sink.upstream_writable(False)
@@ -304,6 +308,7 @@ class UpstreamConnection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """The deadline passed: an idle connection goes, a busy one has kept its client waiting too long."""
         self.deadline = NEVER
+        self._go_in_steps()
         if self._sink is None:
             self.close()
         elif self._body is None:
@@ -316,6 +321,11 @@ class UpstreamConnection(asyncio.Protocol):
         TURN.began = perf_counter()
         self._fail(error)
         sink.flush()
+
+    def _go_in_steps(self) -> None:
+        """Something else comes of the exchange under way than a response that is whole with one read."""
+        if self._whole_sink is not None:
+            self._whole_sink.goes_in_steps()
 
     # --- reading
 
@@ -575,12 +585,18 @@ class ResponseSink(Protocol):
         """What one read brought has been told; send on what was gathered."""
 
 
-class WholeResponseSink(ResponseSink, Protocol):
+class WholeResponseSink(Protocol):
     """Who takes a response in one step where it comes whole with one read."""
 
-    def whole_response(self, response: Response, payload: bytes) -> bool:
-        """Take the response; after this, no more calls. False where the calls of a `ResponseSink` are to follow."""
+    def whole_response(self, found: Recalled, payload: bytes) -> bool:
+        """Take the response; after this, no more calls. False where it has to be told bit by bit."""
         ...
+
+    def goes_in_steps(self) -> None:
+        """Give the connection, with `tell`, a sink for what comes of the exchange; after this, no more calls."""
+
+    def defect(self, error: Exception) -> None:
+        """Something of ours went wrong in `whole_response`; after this, no more calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,10 @@ class Owner:
     known_body: bytes | None = b""
 
     def __init__(self, bench: MemoryBench, request: bytes) -> None:
-        read = bench.forwarder.reader.read(request[:-2], lambda: "id")
-        context = bench.forwarder._decisions.find(read)
-        assert context is not None
-        self.context: RequestContext = context
-        context.stats = bench.accounting.begin(read, 0.0)
+        read = bench.forwarder.reader.read(request, lambda: "id")
+        admission = bench.forwarder._decisions.find(read)
+        assert admission is not None
+        context = self.context = RequestContext(admission, read.id, 0.0)
         self.replays = Replays(context, bench.events)
         self.left: list[tuple[AccessToken, UpstreamConnection]] = []
         self.refused: list[str] = []

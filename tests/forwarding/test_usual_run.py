@@ -16,6 +16,7 @@ import pytest
 from proxy.downstream.ports import Availability
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
+from proxy.http1.response_forms import Recalled
 from proxy.upstream.pool import Pool
 from tests.support.independent_readers import Message
 from tests.support.memory_bench import OK, MemoryBench
@@ -44,7 +45,7 @@ RESPONSES = {
     "dated": b"HTTP/1.1 200 OK\r\nDate: Wed, 25 Nov 2026 13:00:00 GMT\r\n" + BODY,
     "empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "large": b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"b" * 9000,
-    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nx-amz-rid: R1\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "several chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
     "no chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "trailed": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n",
@@ -74,15 +75,15 @@ RESPONSES = {
 def in_one_step(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The statuses of the responses that were passed on in one step, as they are."""
     statuses: list[int] = []
-    deliver = Exchange.deliver_whole
+    deliver = Exchange.whole_response
 
-    def noting(self: Exchange, response: Any, body: bytes) -> bool:
-        delivered = deliver(self, response, body)
+    def noting(self: Exchange, found: Recalled, body: bytes) -> bool:
+        delivered = deliver(self, found, body)
         if delivered:
-            statuses.append(response.status)
+            statuses.append(found[0].status)
         return delivered
 
-    monkeypatch.setattr(Exchange, "deliver_whole", noting)
+    monkeypatch.setattr(Exchange, "whole_response", noting)
     return statuses
 
 
@@ -220,7 +221,9 @@ async def test_a_client_that_disconnects_before_the_response_is_counted() -> Non
     await bench.stop(client)
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Exchange, "deliver_whole"), (Pool, "take_warm")], ids=["deliver", "send"])
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Exchange, "whole_response"), (Pool, "take_warm")], ids=["deliver", "send"]
+)
 async def test_a_defect_in_the_usual_run_is_a_500(
     monkeypatch: pytest.MonkeyPatch, owner: type[object], name: str
 ) -> None:

@@ -32,7 +32,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
 from proxy.body_reader import READER
-from proxy.forwarding.decision import RequestContext
+from proxy.forwarding.decision import Admission
 from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request
 from proxy.observability.logs import Logs
@@ -375,7 +375,7 @@ def repeated_decisions() -> Iterator[list[bool]]:
     found: list[bool] = []
     find = Decisions.find
 
-    def note(decisions: Decisions, request: Request) -> RequestContext | None:
+    def note(decisions: Decisions, request: Request) -> Admission | None:
         context = find(decisions, request)
         found.append(context is not None)
         return context

@@ -20,7 +20,8 @@ from proxy.http1.message import (
 )
 
 LIMITS = HeadLimits(max_bytes=200, max_target_bytes=100, max_fields=3)
-HEAD = b"GET /v2/x?a=https://b//c HTTP/1.1\r\nHost: a\r\nX: y\r\n"
+LINES = b"GET /v2/x?a=https://b//c HTTP/1.1\r\nHost: a\r\nX: y\r\n"
+HEAD = LINES + b"\r\n"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def reader() -> RequestReader:
 
 def test_a_request_is_read_once_into_its_parts(reader: RequestReader) -> None:
     """Method, target, minor version and passing lines come out unchanged; the bytes behind the head are left."""
-    cut = reader.cut(HEAD + b"\r\nbody")
+    cut = reader.cut(HEAD + b"body")
     assert cut == (HEAD, b"body")
     for _ in range(2):
         request = reader.read(HEAD, lambda: "made")
@@ -42,7 +43,7 @@ def test_a_request_is_read_once_into_its_parts(reader: RequestReader) -> None:
 
 def test_a_request_brings_its_name_or_gets_one(reader: RequestReader) -> None:
     """A well-formed X-Request-Id is the request's; each other request gets a new name."""
-    assert reader.read(HEAD + b"X-Request-Id: mine-1\r\n", lambda: "made").id == "mine-1"
+    assert reader.read(LINES + b"X-Request-Id: mine-1\r\n\r\n", lambda: "made").id == "mine-1"
     names = iter(("1", "2"))
     assert [reader.read(HEAD, lambda: next(names)).id for _ in range(2)] == ["1", "2"]
 
@@ -72,13 +73,13 @@ def test_what_is_remembered_of_heads_has_a_bound() -> None:
     """Two thousand header sections, each twice, and then the first: each is read as what it is."""
     reader = RequestReader(LIMITS, REQUEST_FIELDS)
     for number in (number for number in (*range(2_000), 0) for _ in range(2)):
-        request = reader.read(b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n" % number, lambda: "made")
+        request = reader.read(b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number, lambda: "made")
         assert request.fields.passing == b"X: %d\r\n" % number
 
 
 def test_a_remembered_section_is_that_of_its_version(reader: RequestReader) -> None:
     """The same bytes mean different things in HTTP/1.0 and HTTP/1.1: an expectation has no meaning in HTTP/1.0."""
-    head = b"POST / HTTP/1.%d\r\nHost: a\r\nExpect: 100-continue\r\n"
+    head = b"POST / HTTP/1.%d\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"
     read = [reader.read(head % minor, str).fields.expects_continue for minor in (1, 0, 1, 0)]
     assert read == [True, False, True, False]
 
@@ -93,7 +94,7 @@ def test_a_section_that_came_with_another_target_is_not_read_again(reader: Reque
 def test_a_long_section_is_read_without_being_remembered() -> None:
     """A long section has the same result as a short one, and is parsed each time."""
     reader = RequestReader(HeadLimits(100_000, 100, 10), REQUEST_FIELDS)
-    head = HEAD + b"Long: " + b"x" * 5000 + b"\r\n"
+    head = LINES + b"Long: " + b"x" * 5000 + b"\r\n\r\n"
     first, second = reader.read(head, str), reader.read(head, str)
     assert first.fields == second.fields and first.fields is not second.fields
     assert reader.read(HEAD, str).fields is reader.read(HEAD, str).fields
@@ -109,7 +110,7 @@ HEADS = st.tuples(
         ),
         max_size=4,
     ),
-).map(lambda parts: b"%b %b HTTP/%b\r\n" % parts[:3] + b"".join(line + b"\r\n" for line in parts[3]))
+).map(lambda parts: b"%b %b HTTP/%b\r\n" % parts[:3] + b"".join(line + b"\r\n" for line in parts[3]) + b"\r\n")
 
 
 def outcome(reader: RequestReader, head: bytes) -> object:
@@ -143,7 +144,7 @@ def test_a_head_at_its_limits_is_read(reader: RequestReader) -> None:
 
 def test_an_unfinished_head_is_no_request_yet(reader: RequestReader) -> None:
     """However it is cut."""
-    data = HEAD + b"\r\n"
+    data = HEAD
     assert [reader.cut(data[:end]) for end in range(1, len(data))] == [None] * (len(data) - 1)
 
 

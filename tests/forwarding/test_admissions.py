@@ -1,0 +1,186 @@
+"""A head that was admitted comes again byte for byte: it is neither read nor decided, unless something of it may have
+changed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
+from proxy.downstream.ports import Availability
+from proxy.forwarding import admissions
+from proxy.forwarding.decisions import Decisions
+from proxy.http1.message import Request
+from tests.support.memory_bench import End, MemoryBench
+from tests.support.warm_and_cold import KEY, KEYED, ChangingDirectory
+from tests.support.wire import GET
+
+pytestmark = pytest.mark.usefixtures("still_ages")
+WRITE = GET.replace(b"GET /v2/profiles", b"DELETE /sp/campaigns/1")
+LISTING = b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths of the requests whose decision was looked up, as they are."""
+    paths: list[bytes] = []
+    find = Decisions.find
+
+    def noting(self: Decisions, request: Request) -> Any:
+        paths.append(request.target.path)
+        return find(self, request)
+
+    monkeypatch.setattr(Decisions, "find", noting)
+    return paths
+
+
+def keyed(**changed: Any) -> Clients:
+    """One client, whose policy has these members."""
+    key = ClientKey(hashlib.sha256(KEY).hexdigest(), changed.pop("ends_at", None))
+    return Clients((Policy("reader", (key,), **changed),), Placeholders(b"key"), Budgets())
+
+
+async def sent(bench: MemoryBench, client: End, *requests: bytes) -> None:
+    """Send them one after the other."""
+    for request in requests:
+        client.send(request)
+        await bench.rest(client)
+
+
+async def test_the_fourth_of_equal_heads_is_not_looked_up(looked_up: list[bytes]) -> None:
+    """The first is decided, the second is like it, and the third comes again and is remembered."""
+    bench = MemoryBench()
+    await sent(bench, bench.client(), *[GET] * 5)
+    assert len(looked_up) == 3
+    assert [message.first for message in bench.messages] == [(b"GET", b"/v2/profiles")] * 5
+    assert len({event.request_id for event in bench.events.finished}) == 5
+
+
+async def test_a_head_is_the_same_however_it_comes(looked_up: list[bytes]) -> None:
+    """Split, behind another one in one read, with a body in the same read, and on another connection."""
+    bench = MemoryBench()
+    client = bench.client()
+    await sent(bench, client, *[GET] * 3, *[LISTING] * 3)
+    looked_up.clear()
+    await sent(bench, client, GET[:9], GET[9:], GET + GET + LISTING, LISTING[:-2], b"{}")
+    await sent(bench, bench.client(), GET)
+    assert not looked_up
+    assert [bytes(message.body) for message in bench.messages[-3:]] == [b"{}", b"{}", b""]
+
+
+@pytest.mark.parametrize("number", range(len(GET)))
+async def test_a_head_with_another_byte_is_looked_up(looked_up: list[bytes], number: int) -> None:
+    """Wherever the byte is; or it is refused."""
+    bench = MemoryBench()
+    await sent(bench, bench.client(), *[GET] * 3)
+    looked_up.clear()
+    changed = GET[:number] + bytes([GET[number] ^ 1]) + GET[number + 1 :]
+    client = bench.client()
+    await sent(bench, client, changed)
+    answered = client.pipe.written.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+    assert looked_up or answered or not client.pipe.written
+
+
+async def test_new_rules_forget_what_was_admitted(looked_up: list[bytes]) -> None:
+    """A reload is followed by the next request."""
+    bench = MemoryBench()
+    client = bench.client()
+    await sent(bench, client, *[GET] * 3)
+    bench.apply(replace(bench.rules, response_lines=b"X-New: 1\r\n"))
+    bench.reach()
+    client.pipe.written.clear()
+    await sent(bench, client, GET)
+    assert len(looked_up) == 4
+    assert b"X-New: 1" in client.pipe.written
+
+
+async def test_new_lists_forget_what_was_admitted(looked_up: list[bytes]) -> None:
+    """A profile may belong to another account by now."""
+    bench = MemoryBench()
+    directory = ChangingDirectory()
+    bench.apply(replace(bench.rules, table=replace(bench.rules.table, directory=directory)))
+    bench.reach()
+    client = bench.client()
+    await sent(bench, client, *[GET] * 3)
+    directory.change()
+    await sent(bench, client, GET)
+    assert len(looked_up) == 4
+
+
+async def test_a_key_that_has_ended_admits_nothing() -> None:
+    """It is refused from the moment of its end on, although its request was admitted before."""
+    now = time.time()
+    bench = MemoryBench(clients=keyed(ends_at=now + 60))
+    client = bench.client()
+    await sent(bench, client, *[KEYED] * 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + 61)
+        client.pipe.written.clear()
+        await sent(bench, client, KEYED)
+    assert client.pipe.written.startswith(b"HTTP/1.1 401")
+
+
+async def test_each_use_of_a_key_is_noted() -> None:
+    """An operator sees when a key was used last."""
+    known = keyed()
+    bench = MemoryBench(clients=known)
+    client = bench.client()
+    await sent(bench, client, *[KEYED] * 3)
+    before = known.known_keys()[0].last_used
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: (before or 0.0) + 100)
+        await sent(bench, client, KEYED)
+    assert known.known_keys()[0].last_used == (before or 0.0) + 100
+
+
+async def test_another_token_leaves_with_the_same_head() -> None:
+    """The head that leaves is rendered for each token."""
+    bench = MemoryBench()
+    client = bench.client()
+    await sent(bench, client, *[GET] * 3)
+    bench.tokens.rotate()
+    await sent(bench, client, GET)
+    assert [bench.messages[at].values(b"authorization") for at in (0, -1)] == [[b"Bearer Atza|0"], [b"Bearer Atza|1"]]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "changed"),
+    [(WRITE, {}), (KEYED, {"requests_per_minute": 1000})],
+    ids=["write", "budget"],
+)
+async def test_what_is_looked_at_each_time_is_not_remembered(
+    looked_up: list[bytes], request_bytes: bytes, changed: dict[str, Any]
+) -> None:
+    """The audit is asked for each write, and a budget counts each request."""
+    bench = MemoryBench(clients=keyed(**changed)) if changed else MemoryBench()
+    await sent(bench, bench.client(), *[request_bytes] * 5)
+    assert len(looked_up) == 5
+
+
+async def test_a_proxy_that_stops_admits_nothing() -> None:
+    """What still comes is told to come again."""
+    bench = MemoryBench()
+    client = bench.client()
+    await sent(bench, client, *[GET] * 3)
+    bench.forwarder.availability = Availability.CLOSING
+    client.pipe.written.clear()
+    await sent(bench, client, GET)
+    assert client.pipe.written.startswith(b"HTTP/1.1 503")
+
+
+async def test_what_is_remembered_has_a_bound() -> None:
+    """A stream of heads that come again is forgotten now and then, and each is answered."""
+    bench = MemoryBench()
+    client = bench.client()
+    for number in range(admissions.MAX_ADMISSIONS + 10):
+        await sent(bench, client, *[GET.replace(b"profiles", b"profiles?x=%d" % number)] * 3)
+    kept = bench.forwarder.admissions._kept
+    assert 0 < len(kept) <= admissions.MAX_ADMISSIONS
+    assert kept.bytes <= kept.max_bytes
