@@ -114,7 +114,7 @@ class Exchange:
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin()
 
-    def whole_response(self, found: Recalled, payload: bytes) -> bool:
+    def whole_response(self, found: Recalled, payload: Buffer) -> bool:
         """Pass on a response that came whole, if nothing else is to be done; the exchange is over then."""
         form, length, amazon_request_id, lines = found
         context, client, dependencies, body = self._context, self._client, self._dependencies, payload
@@ -144,7 +144,7 @@ class Exchange:
         now = stats.spend()
         stats.upstream_status, stats.amazon_request_id, stats.attempts = status, amazon_request_id, 1
         stats.bytes_in, stats.bytes_out = self._body.size, len(body)
-        self._end_taps(End(form.response(length, amazon_request_id, lines), body, None, sent=True))
+        self._end_taps(End(form.response(length, amazon_request_id, lines), bytes(body), None, sent=True))
         dependencies.accounting.exchanged(stats, status, context, now)
         return True
 

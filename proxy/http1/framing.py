@@ -187,14 +187,15 @@ def chunk(pieces: list[Buffer]) -> list[Buffer]:
     return [b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"]
 
 
-def whole_chunked(data: bytes) -> bytes | None:
-    """The payload of a chunked body that is here whole and plain; None for any other, which is for a `ChunkedBody`.
+def whole_chunked(data: bytes, position: int = 0) -> bytes | None:
+    """The payload of the chunked body that begins at this position, if it is here whole and plain; None for any other,
+    which is for a `ChunkedBody`.
 
     A plain body has no chunk extensions, no trailers, nothing behind it, and no more chunks than one turn of the event
     loop reads.
     """
     pieces: list[memoryview] = []
-    position, view = 0, memoryview(data)
+    view = memoryview(data)
     while len(pieces) < CHUNKS_AT_ONCE and (match := _PLAIN_LINE.match(data, position)) is not None:
         size, start = int(match[1], 16), match.end()
         position = start + size + 2
@@ -206,9 +207,9 @@ def whole_chunked(data: bytes) -> bytes | None:
     return None
 
 
-def whole_chunks(payload: bytes) -> bytes:
+def whole_chunks(payload: Buffer) -> bytes:
     """All of a body in the chunked coding, without trailers."""
-    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(payload), payload) if payload else LAST_CHUNK
+    return b"".join((b"%x\r\n" % len(payload), payload, b"\r\n0\r\n\r\n")) if payload else LAST_CHUNK
 
 
 def has_no_body(status: int, to_head: bool) -> bool:

@@ -51,6 +51,8 @@ MAX_AGE = 600.0
 MAX_IDLE = 50.0
 """Seconds that an unused connection is kept; Amazon's load balancers close theirs after 60."""
 _MAX_HEAD = 131072
+_COPIED = 8192
+"""Bytes of a body that are cut out of a read: to make a view of them costs more than to copy them."""
 _MAX_INTERIM = 32
 _REQUEST_UNREAD = (408, 413)
 """Statuses of a request that was not read to its end: such a peer ends the connection, announced or not."""
@@ -258,8 +260,12 @@ class UpstreamConnection(asyncio.Protocol):
         if end < 0 or self._transport.get_write_buffer_size() or (found := RESPONSES.recall(data, end)) is None:
             return False
         form, length, _, _ = found
-        body = data[end + 4 :]
-        payload = whole_chunked(body) if form.chunked else body if len(body) == length else None
+        begin, size = end + 4, len(data) - end - 4
+        payload: Buffer | None = None
+        if form.chunked:
+            payload = whole_chunked(data, begin)
+        elif size == length:
+            payload = data[begin:] if size <= _COPIED else memoryview(data)[begin:]
         if payload is None or not sink.whole_response(found, payload):
             return False
         self._whole_sink = None
@@ -588,7 +594,7 @@ class ResponseSink(Protocol):
 class WholeResponseSink(Protocol):
     """Who takes a response in one step where it comes whole with one read."""
 
-    def whole_response(self, found: Recalled, payload: bytes) -> bool:
+    def whole_response(self, found: Recalled, payload: Buffer) -> bool:
         """Take the response; after this, no more calls. False where it has to be told bit by bit."""
         ...
 

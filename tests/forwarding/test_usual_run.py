@@ -16,6 +16,7 @@ import pytest
 from proxy.downstream.ports import Availability
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
+from proxy.http1.framing import Buffer
 from proxy.http1.response_forms import Recalled
 from proxy.upstream.pool import Pool
 from tests.support.independent_readers import Message
@@ -77,7 +78,7 @@ def in_one_step(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     statuses: list[int] = []
     deliver = Exchange.whole_response
 
-    def noting(self: Exchange, found: Recalled, body: bytes) -> bool:
+    def noting(self: Exchange, found: Recalled, body: Buffer) -> bool:
         delivered = deliver(self, found, body)
         if delivered:
             statuses.append(found[0].status)
@@ -163,6 +164,30 @@ async def test_which_responses_are_passed_on_in_one_step(in_one_step: list[int])
     assert found.isdisjoint(
         {"trailed", "broken chunks", "more than chunks", "bad", "moved", "throttled", "unavailable", "interim"}
     )
+
+
+@pytest.mark.parametrize("size", [8192, 8193, 200_000])
+async def test_a_large_body_is_passed_on_as_it_was_read(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a small one is cut out of the read that brought it, and the client gets every byte of both."""
+    passed: list[type] = []
+    deliver = Exchange.whole_response
+
+    def noting(self: Exchange, found: Recalled, body: Buffer) -> bool:
+        passed.append(type(body))
+        return deliver(self, found, body)
+
+    monkeypatch.setattr(Exchange, "whole_response", noting)
+    bench, body = MemoryBench(), bytes(number % 251 for number in range(size))
+    answers = [OK, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body)]
+    bench.answer = lambda message: [answers.pop(0)]
+    client = bench.client()
+    for _ in range(2):
+        client.send(NAMED)
+        await bench.rest(client)
+    assert passed[-1] is (bytes if size == 8192 else memoryview)
+    assert client.pipe.written.endswith(b"\r\n\r\n" + body)
+    await bench.stop(client)
+    assert bench.events.finished[-1].bytes_out == size
 
 
 async def test_a_usual_request_makes_no_task(in_one_step: list[int]) -> None:

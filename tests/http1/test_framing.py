@@ -216,6 +216,7 @@ def test_a_chunked_body_that_is_here_whole_is_read_in_one_step(data: bytes, payl
     """With trailers, extensions, bytes behind it or too many chunks, malformed or in part it is left to the reader of
     pieces."""
     assert whole_chunked(data) == payload
+    assert whole_chunked(b"0\r\n\r\n" + data, 5) == payload
 
 
 @given(
