@@ -27,6 +27,7 @@ from proxy.forwarding.sockets import End
 from proxy.forwarding.unauthorized import tell_accepted
 from proxy.http1.framing import whole_chunks
 from proxy.routing.explanation import EXPLAINED
+from proxy.upstream.hedging import RESTED
 
 if TYPE_CHECKING:
     from proxy.downstream.ports import ClientPort
@@ -84,14 +85,14 @@ class Exchange:
             self._relay.taps = self.taps
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'no attempt'}>"
+        attempt = self._made_attempt or ("no attempt" if self._sent is None else "in one step")
+        return f"<Exchange {self._context.request_id}: {self.phase}, {attempt}>"
 
     # --- the usual run
 
     def start(self) -> None:
         """Send all of the request, if it is here and nothing has to be waited for."""
-        context, body, dependencies = self._context, self._body, self._dependencies
-        decision = context.decision
+        body, dependencies, decision = self._body, self._dependencies, self._context.decision
         if (
             decision.is_plain
             and body.complete
@@ -101,18 +102,22 @@ class Exchange:
             and (token := dependencies.tokens.current(decision.route.account)) is not None
             and (connection := decision.pool.take_warm(decision.family)) is not None
         ):
-            data = context.admission.head(token, dependencies.account_lines)
-            if body is not NO_BODY:
-                data = b"".join((data, *body.data))
-            decision.budget.earn()
-            self._sent = token, connection
             self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
-            connection.send_whole(self, data, decision.rules.timeouts)
-            context.sent_at = now = perf_counter()
-            context.overhead = now - context.counted
+            self._send_whole(token, connection)
         else:
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin()
+
+    def _send_whole(self, token: AccessToken, connection: UpstreamConnection) -> None:
+        context, body = self._context, self._body
+        data = context.admission.head(token, self._dependencies.account_lines)
+        if body is not NO_BODY:
+            data = b"".join((data, *body.data))
+        context.decision.budget.earn()
+        self._sent = token, connection
+        connection.send_whole(self, data, context.decision.rules.timeouts)
+        context.sent_at = now = perf_counter()
+        context.overhead = now - context.counted
 
     def whole_response(self, found: Recalled, payload: Buffer) -> bool:
         """Pass on a response that came whole, if nothing else is to be done; the exchange is over then."""
@@ -258,10 +263,10 @@ class Exchange:
             self.refuse(error)
         else:
             if ready is not None:
-                self._send(*ready)
+                self._leave(*ready)
             else:
                 self.phase = follow(self.phase, Phase.WAITING)
-            self._context.stats.spend()
+                self._context.stats.spend()
 
     # --- DepartureOwner
 
@@ -271,8 +276,22 @@ class Exchange:
 
     def departs(self, token: AccessToken, connection: UpstreamConnection) -> None:
         self._context.stats.resume()
-        self._send(token, connection)
-        self._context.stats.spend()
+        self._leave(token, connection)
+
+    def _leave(self, token: AccessToken, connection: UpstreamConnection) -> None:
+        """Send the request after a wait, or with the last of its body: in one step if nothing else is to be done."""
+        context, stats, body, dependencies = self._context, self._context.stats, self._body, self._dependencies
+        plain = context.decision.is_plain and body.complete and body.size <= MAX_WHOLE
+        first = self._made_attempt is None and self.departure.throttled is None
+        if plain and first and dependencies.accounting.tracing is None and connection.was_used_within(RESTED):
+            self._departure = None  # it refers to this exchange, which would wait for the garbage collector
+            self.phase = follow(self.phase, SENT)
+            self._send_whole(token, connection)
+            stats.sent_at = context.sent_at
+        else:
+            self._send(token, connection)
+        stats.spend()
+        context.overhead = stats.overhead
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body, replays = self._context, self._context.stats, self._body, self.replays

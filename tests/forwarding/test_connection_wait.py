@@ -197,13 +197,13 @@ async def test_a_defect_of_the_request_that_waited_is_its_own(
     gate = Gate()
     async with running(gate.script, pool_limit=1) as bench:
         first, second, third = await crowd(bench, gate, [GET] * 3)
-        send: Callable[..., None] = UpstreamConnection.send
+        send: Callable[..., None] = UpstreamConnection.send_whole
 
         def failing(self: UpstreamConnection, *arguments: object, **named: object) -> None:
-            monkeypatch.setattr(UpstreamConnection, "send", send)
+            monkeypatch.setattr(UpstreamConnection, "send_whole", send)
             raise AssertionError("a defect")
 
-        monkeypatch.setattr(UpstreamConnection, "send", failing)
+        monkeypatch.setattr(UpstreamConnection, "send_whole", failing)
         for _ in range(3):
             gate.allowed.release()
         assert [(await client.answer()).status for client in (first, second, third)] == [200, 500, 200]

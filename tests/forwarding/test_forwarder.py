@@ -235,7 +235,7 @@ async def test_pools_and_tokens_are_closed_with_the_forwarder(running: Running) 
 
 
 async def test_what_lives_long_says_its_state_and_no_secret(running: Running) -> None:
-    """While a request runs and after it: the forwarder, the exchange, its attempt, and what they share."""
+    """While a request runs and after it: the forwarder, the exchange, and what they share."""
     go = asyncio.Event()
 
     async def script(wire: Wire) -> None:
@@ -248,7 +248,7 @@ async def test_what_lives_long_says_its_state_and_no_secret(running: Running) ->
         client = await bench.client(asked)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         exchange = bench.connection()._handler
-        assert repr(exchange) == "<Exchange id-7: sent, <Attempt 1: sent>>"
+        assert repr(exchange) == "<Exchange id-7: sent, in one step>"
         assert repr(bench.forwarder) == "<Forwarder: serving, 1 requests in flight>"
         assert repr(bench.accounting) == "<Accounting: 1 requests in flight>"
         go.set()
