@@ -18,7 +18,6 @@ from proxy.access.policy import (
     Policy,
     Verdict,
     evaluate_body,
-    evaluate_request,
     evaluate_route,
     evaluate_run,
     find_named_account,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.route import Route
     from proxy.routing.table import RoutingTable
-    from proxy.routing.target import Destination, RequestSummary
+    from proxy.routing.target import RequestSummary
     from proxy.strict_json import JsonBody
 
 AUTHORIZATION = b"authorization"
@@ -86,15 +85,6 @@ class ClientIdentity:
     def has_key(self) -> bool:
         """Whether a client proved to be itself."""
         return self.key is not None
-
-
-def judge(identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:
-    """What a client's policy says of this request, wherever it would go: what forbids it, or what `check_route` goes on
-    from. Asked before routing, so that a client learns nothing about accounts that it may not use."""
-    if identity.verdict is not None:
-        return identity.verdict
-    assert identity.policy is not None
-    return evaluate_request(identity.policy, asked, destination)
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,34 +232,33 @@ def evaluate_request(policy: Policy, asked: RequestSummary, destination: Destina
     """
     if not policy.checks_requests or asked.kind in _FORWARDED_FOR_NOBODY:
         return policy.leave
+    path = destination.path
     try:
-        return _evaluate_request(policy, asked, destination)
+        if policy.checks_paths:
+            path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
+        if destination.query:
+            check_count(destination.query)
+        if asked.overrides:
+            return _forbid(
+                policy.checks_requests,
+                f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
+                "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
+            )
+        if policy.methods is not None and asked.method not in policy.methods:
+            shown = asked.method.decode("latin-1")[:32]
+            return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
+        if policy.paths is not None and not policy.names_path(path):
+            reason = f"Client {policy.name} may not use this path: no pattern of its `paths` matches it."
+            return _forbid("paths", reason)
+        return _evaluate_operation(policy, asked, destination)
     except (UnacceptablePath, TooManyParameters) as refused:
         return Verdict(policy.checks_paths or policy.checks_requests, refused.detail, refused)
 
 
-def _evaluate_request(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
-    path = destination.path
-    if policy.checks_paths:
-        path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
-    check_count(destination.query)
-    if asked.overrides:
-        return _forbid(
-            policy.checks_requests,
-            f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
-            "else than its method and path; send it without X-HTTP-Method-Override, X-Original-URL and their like.",
-        )
-    if policy.methods is not None and asked.method not in policy.methods:
-        shown = asked.method.decode("latin-1")[:32]
-        return _forbid("methods", f"Client {policy.name} may not use the method {shown}.")
-    if not policy.names_path(path):
-        return _forbid("paths", f"Client {policy.name} may not use this path: no pattern of its `paths` matches it.")
-    return _evaluate_operation(policy, asked, destination)
-
-
 def _evaluate_operation(policy: Policy, asked: RequestSummary, destination: Destination) -> Verdict:
     """What the table of operations says of it: what it does, and what governs it."""
-    if asked.api is not None and asked.api.takes_messages:
+    api = asked.api
+    if api is not None and api.takes_messages:
         return _evaluate_mcp(policy, asked, destination)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave

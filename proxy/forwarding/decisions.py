@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit
-from proxy.access.clients import judge
+from proxy.access.policy import evaluate_request
 from proxy.bounded_cache import BoundedCache
 from proxy.errors import Refused
 from proxy.forwarding.decision import Admission
 from proxy.http1.message import MAX_REMEMBERED_BYTES
+from proxy.http1.target import TargetForm
 from proxy.routing.target import find_destination, summarise
 from proxy.routing.unlisted_ids import is_listed, misses_default
 
@@ -19,21 +20,16 @@ if TYPE_CHECKING:
     from proxy.access.policy import Verdict
     from proxy.forwarding.decision import Decision, Rules
     from proxy.http1.message import Request
-    from proxy.http1.request_fields import RequestFields
-    from proxy.http1.target import Target
     from proxy.routing.target import Destination, RequestSummary
 
     DecisionInputs = tuple[RequestSummary, ClientIdentity, Verdict]
     """All that a decision depends on, under one set of rules and one state of the lists of profiles."""
-    _Asked = tuple[bytes, Target, RequestFields]
-    _Summarised = tuple[Destination, RequestSummary]
 
 MAX_DECISIONS = 1024
 _MAX_CACHE_BYTES = 6 << 20
 _DECISION_BYTES = 3000
 """About how much memory a decision takes in addition to its request's fields: an access token, and journal entries."""
-_MAX_TARGET = 1024
-"""Bytes of a target that is remembered."""
+_ORIGIN = TargetForm.ORIGIN
 
 
 class Decisions:
@@ -51,16 +47,16 @@ class Decisions:
         self._version = self._directory.version
         self._own_paths = rules.own_paths
         self._made: BoundedCache[DecisionInputs, Decision] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
-        self._known: BoundedCache[_Asked, _Summarised] = BoundedCache(MAX_DECISIONS, _MAX_CACHE_BYTES)
-        self._large: tuple[_Asked, _Summarised] | None = None
-        self._last_judged: tuple[Destination, ClientIdentity, Verdict] | None = None
+        self._sought: tuple[Request, Destination, RequestSummary, ClientIdentity, Verdict] | None = None
+        """What was read and judged of the request that was looked up last, if it is to be decided."""
 
     def __repr__(self) -> str:
         return f"<Decisions: {len(self._made)} made>"
 
     def find(self, request: Request) -> Admission | None:
         """The admission of a request by a remembered decision; None if it is to be decided now, or refused when its
-        turn comes."""
+        turn comes. `admit` passed a request of the same method and header section when the decision was made, so that
+        it is left to look at the form of the target."""
         if self._directory.version != self._version:
             self._made.clear()
             self._version = self._directory.version
@@ -68,49 +64,35 @@ class Decisions:
         if identity is None:
             return None
         try:
-            destination, asked = self.read(request)
-            screened = self.judge(identity, asked, destination)
+            if request.target.form is not _ORIGIN:
+                admit(request)
+            destination = find_destination(request.target, with_reports=self._own_paths)
+            asked = summarise(request.method, request.fields, destination, self._table.operations)
+            screened = identity.verdict or _evaluate(identity, asked, destination)
         except Refused:
             return None
         decision = self._made.get((asked, identity, screened))
         if decision is None or (decision.missed is not None and is_listed(decision.missed, self._directory)):
+            self._sought = request, destination, asked, identity, screened  # to do so twice would cost too much
             return None
         return Admission(request, destination, decision)
 
     def read(self, request: Request) -> tuple[Destination, RequestSummary]:
-        """The destination and the summary of a request, which are remembered for requests that `admit` has passed.
-
-        Those of a large request are kept only until the next one: reading it twice would cost too much. Raises what
-        `admit` raises, and `UnknownRoute` for a prefix without a name.
-        """
-        asked = request.method, request.target, request.fields
-        known = self._known.get(asked)
-        if known is not None:
-            return known
-        admit(request)
-        return self._read_anew(asked)
-
-    def _read_anew(self, asked: _Asked) -> _Summarised:
-        method, target, fields = asked
-        if self._large is not None and self._large[0] == asked:
-            return self._large[1]
-        destination = find_destination(target, with_reports=self._own_paths)
-        found = destination, summarise(method, fields, destination, self._table.operations)
-        if len(target.raw) > _MAX_TARGET or fields.size > MAX_REMEMBERED_BYTES:
-            self._large = asked, found
-        else:
-            size = fields.held_bytes + 2 * len(target.raw) + 50 * len(destination.segments)
-            self._known.keep(asked, found, size)
-        return found
+        """The destination and the summary of a request that `admit` has passed. Raises `UnknownRoute` for a prefix
+        without a name."""
+        sought = self._sought
+        if sought is not None and sought[0] is request:
+            return sought[1], sought[2]
+        destination = find_destination(request.target, with_reports=self._own_paths)
+        return destination, summarise(request.method, request.fields, destination, self._table.operations)
 
     def judge(self, identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:
-        """What the client's policy says of a request that was read. It is kept until another one comes."""
-        if identity.verdict is not None:
-            return identity.verdict
-        last = self._last_judged
-        if last is None or last[0] is not destination or last[1] is not identity:
-            last = self._last_judged = destination, identity, judge(identity, asked, destination)
-        return last[2]
+        """What the client's policy says of a request, wherever it would go: what forbids it, or what `check_route` goes
+        on from. It is asked before routing, so that a client learns nothing about accounts that it may not use."""
+        sought = self._sought
+        if sought is not None and sought[1] is destination and sought[3] is identity:
+            return sought[4]
+        return identity.verdict or _evaluate(identity, asked, destination)
 
     def keep(self, decision: Decision, screened: Verdict) -> None:
         """Remember it, unless it depends on what is checked each time: a session, a body, or an unlisted default; or
@@ -125,3 +107,9 @@ class Decisions:
             return
         size = _DECISION_BYTES + asked.fields.held_bytes + asked.fields.size + len(asked.unknown_path)
         self._made.keep((asked, decision.identity, screened), decision, size)
+
+
+def _evaluate(identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:
+    """What a policy says that has to be asked about each request."""
+    assert identity.policy is not None
+    return evaluate_request(identity.policy, asked, destination)

@@ -106,6 +106,7 @@ _KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, ACCOUNT, REGION))
 """Read here or of no business to Amazon."""
 
 REQUEST_FIELDS = RequestFieldRules(
+    overrides=may_override,
     dropped=INJECTED | _KEPT,
     dropped_prefixes=(b"x-forwarded-",),
     dropped_if_empty=ADS_ACCOUNT,

@@ -58,10 +58,6 @@ class Response:
     fields: ResponseFields
 
 
-_Head = tuple[bytes, Target, int, RequestFields]
-"""Method, target, the minor version of HTTP/1, and fields of a request."""
-
-
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
     """The limits of a request's head: bytes, bytes of the target, and number of fields."""
@@ -72,13 +68,12 @@ class HeadLimits:
 
 
 class RequestReader:
-    """Reads requests under one set of limits and rules. Heads, and header sections, that came before, byte for byte,
-    are not read again, in bounded memory."""
+    """Reads requests under one set of limits and rules. Header sections that came before, byte for byte, are not read
+    again, in bounded memory."""
 
     def __init__(self, limits: HeadLimits, rules: RequestFieldRules) -> None:
         self.limits = limits
         self.rules = rules
-        self._heads: BoundedCache[bytes, _Head] = BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
         self._sections: BoundedCache[tuple[bytes, int], RequestFields] = BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
@@ -103,11 +98,6 @@ class RequestReader:
 
     def read(self, head: bytes, new_id: Callable[[], str]) -> Request:
         """The request of a head that `cut` gave; `new_id` names one that brings no name. Raises `Refused`."""
-        known = self._heads.get(head)
-        method, target, minor, fields = known if known is not None else self._read_head(head)
-        return Request(method, target, minor, fields, fields.request_id or new_id())
-
-    def _read_head(self, head: bytes) -> _Head:
         line, _, section = head[:-2].partition(b"\r\n")
         method, raw, minor = parse_request_line(line)
         if len(raw) > self.limits.max_target_bytes:
@@ -117,10 +107,7 @@ class RequestReader:
             fields = read_request_fields(section, minor, self.limits.max_fields, self.rules)
             if len(section) <= MAX_REMEMBERED_BYTES:
                 self._sections.keep((section, minor), fields, fields.held_bytes)
-        found = method, parse_target(raw), minor, fields
-        if len(head) <= MAX_REMEMBERED_BYTES:
-            self._heads.keep(head, found, fields.held_bytes + 300 + 2 * len(raw))
-        return found
+        return Request(method, parse_target(raw), minor, fields, fields.request_id or new_id())
 
 
 def _target_too_long(limits: HeadLimits) -> TargetTooLong:

@@ -49,8 +49,10 @@ class RequestFieldRules:
     `single` and `repeated` are given on by value: of a `single` one several different values are refused. Of `noticed`
     names it is told that they are there.
     `not_in_trailers` are further names that may not stand behind a body, and so are those of which `barred` is true.
+    Whether one `overrides`, so that it may stand for another request line, is told of the whole section.
     """
 
+    overrides: Callable[[bytes], bool]
     dropped: frozenset[bytes] = frozenset()
     dropped_prefixes: tuple[bytes, ...] = ()
     dropped_if_empty: frozenset[bytes] = frozenset()
@@ -93,7 +95,8 @@ class RequestFields:
     `passing` holds the field lines that may leave, byte for byte and in order, each with its CRLF. `every` are all
     fields as they came, names in plain spelling; `noticed` are the rules' `noticed` names that are among them. `named`
     holds the values of the names that the rules list. `request_id` is a well-formed X-Request-Id, else empty.
-    `user_agent` is the beginning of the first User-Agent. `size` is that of the section in bytes.
+    `overrides` tells that one of them may stand for another request line. `user_agent` is the beginning of the first
+    User-Agent. `size` is that of the section in bytes.
     """
 
     passing: bytes
@@ -107,6 +110,7 @@ class RequestFields:
     named: Mapping[bytes, tuple[bytes, ...]]
     noticed: frozenset[bytes]
     every: tuple[tuple[bytes, bytes], ...]
+    overrides: bool = False
     user_agent: str = ""
     size: int = 0
 
@@ -163,6 +167,7 @@ def read_request_fields(section: bytes, minor: int, max_fields: int, rules: Requ
         named=_named(known, rules),
         noticed=rules.noticed.intersection(plain for plain, _ in every),
         every=tuple(every),
+        overrides=any(rules.overrides(plain) for plain, _ in every),
         user_agent=known.get(_USER_AGENT, (b"",))[0][:_MAX_USER_AGENT].decode("latin-1"),
         size=len(section),
     )

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from proxy.http1.target import percent_decoded, query_parameters
-
-if TYPE_CHECKING:
-    from proxy.http1.request_fields import RequestFields
 
 OVERRIDES = frozenset(
     b"x-http-method-override x-http-method x-method-override x-original-method x-original-url x-original-uri "
@@ -42,13 +38,11 @@ _MAX_OVERRIDES = 1024
 _MAX_REMEMBERED_BYTES = 128
 
 
-def find_override(fields: RequestFields, query: bytes) -> bool:
-    """Whether a header or a query parameter may stand for another request line.
+def find_override(query: bytes) -> bool:
+    """Whether a parameter of a query may stand for another request line.
 
     `query` may begin with its question mark. One of more than `MAX_PARAMETERS` may, if a name in it looks like it.
     """
-    if any(may_override(name) for name, _ in fields.every):
-        return True
     names = _VALUE.sub(b"", query)
     if b"%" not in names and _HINT.search(names.lower().translate(None, PUNCTUATION)) is None:
         return False

@@ -66,7 +66,7 @@ class RequestSummary(NamedTuple):
 
 def summarise(method: bytes, fields: RequestFields, destination: Destination, operations: Operations) -> RequestSummary:
     """The summary of a request to this destination."""
-    kind = destination.kind
+    kind, query = destination.kind, destination.query
     api = _APIS.get(kind)
     if api is None:
         operation = _OWN_OPERATIONS.get(kind)
@@ -82,7 +82,7 @@ def summarise(method: bytes, fields: RequestFields, destination: Destination, op
         destination.authority,
         operation,
         destination.path if operation is None else b"",
-        find_override(fields, destination.query),
+        fields.overrides or (query != b"" and find_override(query)),
     )
 
 
@@ -148,7 +148,7 @@ class Destination:
 
     `name` is NAME of `/@NAME`, percent-decoded; `region` that of a prefix; `prefix` holds both unchanged.
     `authority` is that of an absolute-form target. `target` is the origin-form to send, byte for byte what came behind
-    the prefix; `path` is the same without query, `segments` are its parts, percent-decoded once.
+    the prefix: `path`, and `query` with its question mark. `segments` are the path's parts, percent-decoded once.
     """
 
     kind: TargetKind
@@ -158,12 +158,8 @@ class Destination:
     authority: bytes
     target: bytes
     path: bytes
+    query: bytes
     segments: tuple[bytes, ...]
-
-    @property
-    def query(self) -> bytes:
-        """The query with its question mark."""
-        return self.target[len(self.path) :]
 
 
 def find_destination(target: Target, *, with_reports: bool = False) -> Destination:
@@ -181,8 +177,12 @@ def find_destination(target: Target, *, with_reports: bool = False) -> Destinati
     if not path:
         path, origin_form = b"/", b"/" + origin_form
     segments = path_segments(path)
-    kind = TargetKind.REPORTS if with_reports and segments[:1] == (_OWN_SEGMENT,) else _KINDS.get(path) or _kind(path)
-    return Destination(kind, name, region, prefix, target.authority, origin_form, path, segments)
+    if with_reports and segments[:1] == (_OWN_SEGMENT,):
+        kind = TargetKind.REPORTS
+    else:
+        kind = _KINDS.get(path) or (TargetKind.API if _PLAIN.fullmatch(path) else _kind(path))
+    query = origin_form[len(path) :]
+    return Destination(kind, name, region, prefix, target.authority, origin_form, path, query, segments)
 
 
 def may_be_local(target: Target) -> bool:
@@ -219,8 +219,7 @@ def _split_prefix(path: bytes) -> tuple[str, str, bytes]:
 
 
 def _kind(path: bytes) -> TargetKind:
-    if _PLAIN.fullmatch(path):
-        return TargetKind.API
+    """What a path asks for that is no `_PLAIN` one."""
     if _leads_to_sign_in(path):
         return TargetKind.SIGN_IN
     return TargetKind.LOGIN if _asks_for_metadata(path) else TargetKind.API

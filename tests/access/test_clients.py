@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.clients import Budgets, ClientIdentity, Clients, judge
+from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import LIFETIME
 from proxy.app.rules import make_clients
 from proxy.config.model.clients import Client
@@ -17,8 +17,7 @@ from proxy.http1.message import Request
 from proxy.routing.api import ADS_API
 from proxy.routing.route import Route
 from proxy.routing.table import ClientScope
-from proxy.routing.target import find_destination
-from tests.support.deciding import config, fields, request, summary
+from tests.support.deciding import config, fields, request, screened
 
 SIGNING = b"s" * 32
 NOW = 1_000_000.0
@@ -226,7 +225,7 @@ def asked(method: bytes = b"GET", path: bytes = b"/v2/campaigns", **changed: Any
 def permit(clients: Clients, identity: ClientIdentity, sent: Request, chosen: Route, now: float) -> None:
     """Ask for leave to send it, before it is routed and after."""
     clients.charge(identity, now)
-    verdict = judge(identity, summary(sent), find_destination(sent.target))
+    verdict = identity.verdict or screened(identity.policy, sent)
     if verdict.refusal is not None:
         raise verdict.refusal
     clients.check_route(identity, verdict, chosen)

@@ -10,15 +10,17 @@ from collections import Counter
 from dataclasses import replace
 from itertools import count
 from random import Random
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 
 from proxy.access.client_keys import ClientKey
-from proxy.access.clients import Budgets, Clients, judge
+from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
-from proxy.access.policy import Policy
+from proxy.access.policy import Policy, Verdict
+from proxy.downstream.ports import ClientPort
 from proxy.errors import Refused
 from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.decisions import Decisions
@@ -27,7 +29,7 @@ from proxy.http1.message import Request, RequestReader
 from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import PUBLISHED, Effect, family
 from proxy.routing.table import AccountEntry, Selection
-from tests.support.deciding import Listed
+from tests.support.deciding import Listed, screened
 from tests.support.memory_bench import MemoryBench
 from tests.support.proxy_bench import Running
 from tests.support.warm_and_cold import KEYED, ask, clients
@@ -133,7 +135,7 @@ def random_head(random: Random, known: bool) -> bytes:
     prefix = random.choice(PREFIXES)
     if prefix.startswith("http"):
         section = section.replace(b"127.0.0.1", b"api.test:81")
-    return f"{method} {prefix}{path}{query} HTTP/1.1\r\n".encode() + section
+    return f"{method} {prefix}{path}{query} HTTP/1.1\r\n".encode() + section + b"\r\n"
 
 
 _ROWS: Final = [row for row in PUBLISHED if row.name in FAVOURITES] * 400 + list(PUBLISHED)
@@ -145,6 +147,7 @@ class Decided:
     def __init__(self, forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found = 0
         self._forwarder = forwarder
+        self._client = cast("ClientPort", SimpleNamespace(head_done=0.0))
         monkeypatch.setattr(forwarder, "_serve", lambda context, client: context)
 
     def forget(self) -> None:
@@ -154,20 +157,20 @@ class Decided:
     def ask(self, request: Request) -> Answer:
         """What is decided about a request, or why it is refused and how that is told."""
         forwarder = self._forwarder
-        context = forwarder._decisions.find(request)
-        self.found += context is not None
+        admission = forwarder._decisions.find(request)
+        self.found += admission is not None
         try:
-            if context is None:
-                context = forwarder.accept_new(request, None)  # type: ignore[arg-type, assignment]  # `_serve` returns it
+            if admission is not None:
+                return self._described(RequestContext(admission, request.id, 0.0))
+            return self._described(cast("RequestContext", forwarder.accept_new(request, self._client)))
         except Refused as error:
             known = forwarder._undecided
             return type(error), error.detail, error.close, known.kind if known.request is request else None
-        assert isinstance(context, RequestContext)
-        return self._described(context)
 
     def _described(self, context: RequestContext) -> Answer:
         decision = context.decision
-        fresh = judge(decision.identity, decision.asked, context.destination)
+        policy = decision.identity.policy
+        fresh = screened(policy, context.request) if policy is not None else Verdict("", "")
         assert fresh.refusal is None
         self._forwarder.rules.clients.check_route(decision.identity, fresh, decision.route)
         assert decision.by_body == fresh.by_body

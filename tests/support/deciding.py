@@ -66,8 +66,9 @@ def summary(asked: Request, operations: Operations = PUBLISHED) -> RequestSummar
     return summarise(asked.method, asked.fields, find_destination(asked.target), operations)
 
 
-def screened(policy: Policy, asked: Request, operations: Operations = PUBLISHED) -> Verdict:
+def screened(policy: Policy | None, asked: Request, operations: Operations = PUBLISHED) -> Verdict:
     """What a policy says of a request before it is routed."""
+    assert policy is not None
     return evaluate_request(policy, summary(asked, operations), find_destination(asked.target))
 
 
