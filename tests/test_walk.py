@@ -1,5 +1,5 @@
-"""The walk of a plain GET through rooms and modules: where a lower room calls a higher one, how often in a row, and how
-many modules there are to read."""
+"""The walk of a plain GET through rooms and modules: where a lower room calls a higher one, how often in a row, how
+many modules there are to read, and how many Python calls it takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from tests.support.walk import Step, walk_of_a_get
+from tests.support.walk import KINDS, Step, documented_calls, numbers_of_calls, walk_of_a_get
 
 DECISIONS = {"identify", "Clients.charge", "Clients.check_route", "route", "Pools.find"}
 WAY_OUT = ["downstream", "http1", "forwarding", "access", "routing", "upstream"]
@@ -90,3 +90,12 @@ async def test_a_repeated_get_is_not_decided_again() -> None:
     """The client is recalled by its credentials, and no rule is evaluated; a new path has all of them evaluated."""
     assert not {step.function for step in (await walk_of_a_get()).steps} & DECISIONS
     assert {step.function for step in (await walk_of_a_get(new=True)).steps} >= DECISIONS
+
+
+async def test_a_get_takes_the_documented_number_of_calls() -> None:
+    """Within a tenth: whoever makes requests dearer or cheaper says so in docs/development/architecture.md."""
+    documented, found = documented_calls(), await numbers_of_calls()
+    assert documented.keys() == KINDS.keys()
+    assert {
+        kind: number for kind, number in found.items() if abs(number - documented[kind]) * 10 > documented[kind]
+    } == {}
