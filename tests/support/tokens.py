@@ -152,7 +152,8 @@ def source(
 
 
 class NumberedTokens:
-    """The forwarder's source of tokens: `Atza|0` first, the next number after each renewal."""
+    """The forwarder's source of tokens: `Atza|0` first, the next number after each renewal; accounts other than
+    `default` have their names in theirs."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -163,25 +164,35 @@ class NumberedTokens:
         self.gate.set()
         self.renewals = 0
         self._token = self._make()
+        self._others: dict[str, AccessToken] = {}
 
-    def _make(self) -> AccessToken:
-        return AccessToken("default", Secret(f"Atza|{self.number}"), self.number, float("inf"), "amzn1.test")
+    def _make(self, account: str = "default") -> AccessToken:
+        value = f"Atza|{self.number}" if account == "default" else f"Atza|{account}|{self.number}"
+        return AccessToken(account, Secret(value), self.number, float("inf"), "amzn1.test")
+
+    def _of(self, account: str) -> AccessToken:
+        if account == "default":
+            return self._token
+        if account not in self._others:
+            self._others[account] = self._make(account)
+        return self._others[account]
 
     def problem(self, account: str) -> str:
         return f"The login of {account} is over." if self.over else ""
 
     def current(self, account: str) -> AccessToken | None:
-        return None if self.cold else self._token
+        return None if self.cold else self._of(account)
 
     def rotate(self) -> None:
-        """The next token is in force."""
+        """The next tokens are in force."""
         self.number += 1
         self._token = self._make()
+        self._others.clear()
 
     async def get(self, account: str) -> AccessToken:
         if self.cold:
             await self.gate.wait()
-        return self._token
+        return self._of(account)
 
     def accepted(self, token: AccessToken, use: TokenUse) -> None:
         self.uses.append(use)
@@ -194,7 +205,6 @@ class NumberedTokens:
             raise NoUsableToken("Login with Amazon is away.", retry_after=3.0)
         if self.fruitless:
             return None
-        if rejected is self._token:
-            self.number += 1
-            self._token = self._make()
-        return self._token
+        if rejected is self._of(rejected.account):
+            self.rotate()
+        return self._of(rejected.account)
