@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import re
 import sys
 import time
@@ -31,12 +30,8 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.admin.history import RequestHistory
-from proxy.app.request_path import EventOutputs, make_accounting
-from proxy.forwarding.accounting import Accounting
 from proxy.net import deadlines
-from proxy.observability.logs import Logs
-from proxy.observability.metrics import Metrics
+from tests.support.accounted_bench import AccountedBench
 from tests.support.memory_bench import MemoryBench
 from tests.support.modules import LAYERS
 from tests.support.programs import ROOT
@@ -169,17 +164,6 @@ async def _walk(make_bench: Callable[[], MemoryBench], before: list[bytes], last
     return walk
 
 
-class _Accounted(MemoryBench):
-    """Has its requests counted and logged, as the program has."""
-
-    def account(self) -> Accounting:
-        metrics = Metrics("test")
-        logs = Logs(io.StringIO(), form="json", level="info", access=True)
-        accounting = make_accounting(EventOutputs(metrics, logs, RequestHistory(metrics)))
-        accounting.journal.gather(asyncio.get_running_loop().call_soon)
-        return accounting
-
-
 def _readers() -> Clients:
     """One client with a key, which may read some paths."""
     keys = (ClientKey(hashlib.sha256(_KEY).hexdigest()),)
@@ -193,7 +177,7 @@ async def calls_of_a_get(*, new: bool, keyed: bool) -> list[str]:
     if keyed:
         get = get[:-2] + b"Authorization: Bearer " + _KEY + b"\r\n\r\n"
     before = [get % number for number in (1, 2, 2, 2)]
-    make_bench = partial(_Accounted, clients=_readers()) if keyed else _Accounted
+    make_bench = partial(AccountedBench, clients=_readers()) if keyed else AccountedBench
     return (await _walk(make_bench, before, get % (3 if new else 2))).calls
 
 
