@@ -365,8 +365,9 @@ def refuse_writes(bench: AccountedBench) -> None:
 
 
 def trace(bench: AccountedBench) -> None:
-    """Requests have spans, with ids that are always the same."""
-    bench.accounting.tracing = Tracing(bench.events, trusts=True, random=lambda bits: bits)
+    """Requests have spans, with other ids each second. The program decides about that at its start."""
+    bench.accounting.tracing = Tracing(bench.events, trusts=True, random=lambda bits: int(CLOCK.now))
+    bench.reload()
 
 
 def become(availability: Availability) -> Change:
@@ -417,8 +418,9 @@ INPUTS = [*RULES, *CLIENTS, *LISTS, *TOKENS, *STATES]
 
 
 async def asked(bench: AccountedBench, clients: dict[bytes, End]) -> list[bytes]:
-    """What each of these requests gets, all sent at once, on the connection that it has or, where it has ended, on a
-    new one."""
+    """What each of these requests gets a second later, all sent at once, on the connection that it has or, where it
+    has ended, on a new one."""
+    CLOCK.now += 1
     for request, client in clients.items():
         if client.pipe.ended:
             clients[request] = bench.client()
@@ -439,6 +441,7 @@ async def observed(row: Input, *, warm: bool) -> dict[str, Any]:
     old, new = ({request: bench.client() for request in requests} for _ in range(2))
     for _ in range(WARM if warm else 0):
         await asked(bench, old)
+    CLOCK.now = BEGINNING
     row.change(bench)
     bench.begin()
     numbers = count()
