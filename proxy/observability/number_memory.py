@@ -12,6 +12,7 @@ import os
 import tempfile
 from array import array
 from operator import add
+from struct import Struct
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -241,15 +242,16 @@ class SharedCell(Cell):
 class SharedBuckets(Buckets):
     """One series of a histogram, and in such a memory the sum, then the counts, as they were written last."""
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("_numbers", "_pack")
 
     def __init__(self, bounds: tuple[float, ...], numbers: memoryview[float]) -> None:
         super().__init__(bounds)
         self._numbers = numbers
+        self._pack = Struct(f"{len(numbers)}d").pack_into
 
     def write(self) -> None:
         """Show what was added."""
-        self._numbers[:] = array("d", (self.total, *self.counts))
+        self._pack(self._numbers, 0, self.total, *self.counts)
 
 
 class SharedValues(dict["Labels", float]):
