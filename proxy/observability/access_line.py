@@ -121,15 +121,14 @@ class AccessTexts(BoundedCache[tuple[str, str], str]):
 
 
 class AccessLine:
-    """The line of requests of one kind that ended in one way, with all members.
+    """The line of requests of one kind that ended in one way, with all members that `_VARYING` names.
 
-    `pieces` are what stands before its values, and behind the last: of moment, request id, text, Amazon's id, both
-    sizes, the three times, and attempts with the last members.
+    `pieces` are what they share: the level, the members of their kind, and those of their status.
     """
 
     __slots__ = ("_outcome", "_pieces", "_texts")
 
-    def __init__(self, lines: AccessLines, pieces: tuple[str, ...]) -> None:
+    def __init__(self, lines: AccessLines, pieces: tuple[str, str, str]) -> None:
         self._texts = lines.texts
         self._outcome = lines.outcome
         self._pieces = pieces
@@ -146,14 +145,15 @@ class AccessLine:
         _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
         if write is not None:
             last = self._outcome(write)
-        a, b, c, d, e, f, g, h, i, j, k = self._pieces
-        first, second, third = floor(duration * 1e6 + 0.5), floor(upstream * 1e6 + 0.5), floor(overhead * 1e6 + 0.5)
+        level, kind, status = self._pieces
+        whole, waited, own = floor(duration * 1e6 + 0.5), floor(upstream * 1e6 + 0.5), floor(overhead * 1e6 + 0.5)
         line = (
-            f"{a}{stamp}{b}{quoted(own_id)}{c}{self._texts[path, agent]}"
-            f"{d}{quoted(amazon_id)}{e}{bytes_in}{f}{bytes_out}"
-            f"{g}{first // 1000}{_FRACTIONS[first % 1000]}"
-            f"{h}{second // 1000}{_FRACTIONS[second % 1000]}"
-            f"{i}{third // 1000}{_FRACTIONS[third % 1000]}{j}{attempts}{last}{k}"
+            f'{{"timestamp":"{stamp}Z","level":"{level}","event":"request","request_id":{quoted(own_id)}'
+            f'{kind}{self._texts[path, agent]}{status},"amazon_request_id":{quoted(amazon_id)}'
+            f',"bytes_in":{bytes_in},"bytes_out":{bytes_out}'
+            f',"duration_ms":{whole // 1000}{_FRACTIONS[whole % 1000]}'
+            f',"upstream_ms":{waited // 1000}{_FRACTIONS[waited % 1000]}'
+            f',"overhead_ms":{own // 1000}{_FRACTIONS[own % 1000]},"attempts":{attempts}{last}}}\n'
         )
         return line if len(line) <= MAX_LINE_BYTES else ""
 
@@ -163,12 +163,13 @@ class ShorterLine(AccessLine):
 
     __slots__ = ("_template",)
 
-    def __init__(self, lines: AccessLines, pieces: tuple[str, ...], fields: Fields) -> None:
+    def __init__(self, lines: AccessLines, pieces: tuple[str, str, str], fields: Fields) -> None:
         super().__init__(lines, pieces)
-        request_id, *others = (value if name in fields else _LEFT_OUT for name, value in _VARYING.items())
-        values = ("%s", request_id, "%s", *others, "%s")
-        before = [piece.replace("%", "%%") for piece in (*pieces[:-1], "", pieces[-1])]
-        self._template = "".join(part for pair in zip(before, (*values, ""), strict=True) for part in pair)
+        level, kind, status = (piece.replace("%", "%%") for piece in pieces)
+        members = (f',"{name}":{value}' if name in fields else _LEFT_OUT for name, value in _VARYING.items())
+        request_id, *others = members
+        before = f'{{"timestamp":"%sZ","level":"{level}","event":"request"{request_id}'
+        self._template = f"{before}{kind}%s{status}{''.join(others)}%s}}\n"
 
     def render(self, record: RequestRecord[object], stamp: str, last: str = "") -> str:
         _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
@@ -266,20 +267,12 @@ class AccessLines:
     def _member(self, name: str, value: str) -> str:
         return f',"{name}":{quoted(self._redaction.clean(value))}' if name in self._fields else ""
 
-    def _pieces(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> tuple[str, ...]:
+    def _pieces(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> tuple[str, str, str]:
         shared = [
             self._member(name, value)
             for name, value in zip(_SHARED, kind, strict=True)
             if value or name not in OFTEN_EMPTY
         ]
         statuses = (("status", status), ("upstream_status", upstream_status))
-        behind_text = "".join(f',"{name}":{number}' for name, number in statuses if name in self._fields)
-        request_id, amazon_request_id, *others = (f',"{name}":' if name in self._fields else "" for name in _VARYING)
-        return (
-            '{"timestamp":"',
-            f'Z","level":"{level}","event":"request"{request_id}',
-            "".join(shared),
-            behind_text + amazon_request_id,
-            *others,
-            "}\n",
-        )
+        shown = [f',"{name}":{number}' for name, number in statuses if name in self._fields]
+        return level, "".join(shared), "".join(shown)

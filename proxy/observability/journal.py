@@ -109,6 +109,7 @@ class Journal:
         recent: RecentRequests | None = None,
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
+        self._shared = self._metrics.shared
         self._logs = logs
         self._entries: BoundedCache[tuple[RequestKind, int], JournalEntry]
         self._entries = BoundedCache(MAX_ENTRIES, _MAX_CACHE_BYTES)
@@ -160,8 +161,9 @@ class Journal:
         ended = self._ended
         ended.append(record)
         if len(ended) == 1:
-            if self._later is not None:
-                self._later(self.note_all)
+            later = self._later
+            if later is not None:
+                later(self.note_all)
             else:
                 self.note_all()
 
@@ -186,8 +188,10 @@ class Journal:
                     upstreams.total += upstream
                     overheads.counts[bisect_left(overheads.bounds, overhead)] += 1
                     overheads.total += overhead
-                kept = now, entry.kind, entry.status, path[:MAX_PATH], request_id, amazon_id, duration, attempts
-                entry.keep(kept if write is None else (*kept, *self._written(entry.kind, write)))
+                path = path if len(path) <= MAX_PATH else path[:MAX_PATH]  # a slice of all costs more than the look
+                kept = now, entry.kind, entry.status, path, request_id, amazon_id, duration, attempts
+                keep = entry.keep
+                keep(kept if write is None else (*kept, *self._written(entry.kind, write)))
                 if (render := entry.render) is not None:
                     assert logs is not None
                     stamp = stamp or logs.stamp(now)
@@ -204,7 +208,7 @@ class Journal:
                         listener.observe(event)
             except Exception as error:  # noqa: BLE001 - raised below
                 defect = defect or error
-        if self._metrics.shared:
+        if self._shared:
             for numbers in {record[0].numbers for record in ended}:
                 numbers.write()
         if lines and logs is not None:
