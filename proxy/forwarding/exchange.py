@@ -75,18 +75,15 @@ class Exchange:
         fields, decision = context.admission.fields, context.decision
         if fields.chunked or fields.content_length:
             self._body = ReplayBuffer(fields, decision.rules.replay_bytes)
-        if passed is not None:
-            self._read_body, self.taps = passed.body, passed.taps
-            self._relay = ResponseRelay(client, context, rewrite=passed.rewrite)
-            self._relay.continued = passed.continued
         if decision.taps:
-            self.taps += tuple([make(context) for make in decision.taps])
-        if self._relay is not None:
-            self._relay.taps = self.taps
+            self.taps = tuple([make(context) for make in decision.taps])
+        if passed is not None:
+            self._read_body, self.taps = passed.body, passed.taps + self.taps
+            self._relay = ResponseRelay(client, context, self.taps, passed.rewrite)
+            self._relay.continued = passed.continued
 
     def __repr__(self) -> str:
-        attempt = self._made_attempt or ("no attempt" if self._sent is None else "in one step")
-        return f"<Exchange {self._context.request_id}: {self.phase}, {attempt}>"
+        return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'in one step'}>"
 
     # --- the usual run
 
@@ -149,7 +146,7 @@ class Exchange:
         now = stats.spend()
         stats.upstream_status, stats.amazon_request_id, stats.attempts = status, amazon_request_id, 1
         stats.bytes_in, stats.bytes_out = self._body.size, len(body)
-        self._end_taps(End(form.response(length, amazon_request_id, lines), bytes(body), None, sent=True))
+        stats.end(self.taps, End(form.response(length, amazon_request_id, lines), bytes(body), None, sent=True))
         dependencies.accounting.exchanged(stats, status, context, now)
         return True
 
@@ -211,7 +208,7 @@ class Exchange:
             attempt.send_body(data)
         if self._body.full and not self._is_sent:
             self._client.pause_reading()
-            self._go_on()
+            self._begin()
 
     def request_ended(self, trailers: bytes) -> None:
         for tap in self.taps:
@@ -222,7 +219,7 @@ class Exchange:
                 attempt.send_body(data)
             attempt.request_sent()
         else:
-            self._go_on()
+            self._begin()
 
     def request_broken(self, error: Refused) -> None:
         self._stop()
@@ -238,7 +235,6 @@ class Exchange:
             (self._attempt.resume if writable else self._attempt.pause)()
 
     def time_out(self) -> None:
-        """The client has stopped taking its response."""
         if self.phase is not DONE:
             self._stop()
             self._break(Fault.CLIENT_STALLED)
@@ -248,14 +244,9 @@ class Exchange:
         """What comes of the body goes on to Amazon, and the response on to the client."""
         return self.phase is SENT or self.phase is Phase.RELAYING
 
-    def _go_on(self) -> None:
-        """More of the body came."""
-        if self.phase is Phase.RECEIVING:
-            self._begin()
-
     def _begin(self) -> None:
         """Make the first attempt once there is enough of the body."""
-        if not self._body.sendable:
+        if self.phase is not Phase.RECEIVING or not self._body.sendable:
             return
         try:
             ready = self.departure.leave()
@@ -280,18 +271,18 @@ class Exchange:
 
     def _leave(self, token: AccessToken, connection: UpstreamConnection) -> None:
         """Send the request after a wait, or with the last of its body: in one step if nothing else is to be done."""
-        context, stats, body, dependencies = self._context, self._context.stats, self._body, self._dependencies
-        plain = context.decision.is_plain and body.complete and body.size <= MAX_WHOLE
-        first = self._made_attempt is None and self.departure.throttled is None
-        if plain and first and dependencies.accounting.tracing is None and connection.was_used_within(RESTED):
+        context, body = self._context, self._body
+        plain = context.decision.is_plain and body.complete and body.size <= MAX_WHOLE and context.stats.span is None
+        first = self._made_attempt is None and self._replays is None and self.departure.throttled is None
+        if plain and first and connection.was_used_within(RESTED):
             self._departure = None  # it refers to this exchange, which would wait for the garbage collector
             self.phase = follow(self.phase, SENT)
             self._send_whole(token, connection)
-            stats.sent_at = context.sent_at
+            context.stats.sent_at = context.sent_at
         else:
             self._send(token, connection)
-        stats.spend()
-        context.overhead = stats.overhead
+        context.stats.spend()
+        context.overhead = context.stats.overhead
 
     def _send(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, stats, body, replays = self._context, self._context.stats, self._body, self.replays
@@ -346,8 +337,7 @@ class Exchange:
             elif isinstance(decision, retry.Wait):
                 self._hold(attempt)
                 self.replays.begin(retry.ReplayReason.THROTTLED, self._client.loop.time(), status)
-                # After a 429, its limit decides for how long.
-                self.departure.pause(attempt, 0.0 if status == 429 else decision.seconds)
+                self.departure.pause(attempt, 0.0 if status == 429 else decision.seconds)  # a 429's limit decides
             elif isinstance(decision, retry.Deliver):
                 self.replays.impossible(decision.impossible)
         if self.phase is SENT:
@@ -371,10 +361,9 @@ class Exchange:
             self.replays.begin(retry.ReplayReason.CONNECTION, self._client.loop.time())
             self.phase = follow(self.phase, Phase.WAITING)
             self.departure.wait(fresh=True)
-            return
-        if isinstance(decision, retry.GiveUp):
-            self.replays.impossible(decision.impossible)
-        self.refuse(error)
+        else:
+            self.replays.impossible(decision.impossible if isinstance(decision, retry.GiveUp) else None)
+            self.refuse(error)
 
     def attempt_writable(self, writable: bool) -> None:
         if self._is_sent:  # else no more of the body is wanted for now
@@ -396,7 +385,6 @@ class Exchange:
             self._context.stats.spend()
 
     def rights_ended(self, error: Refused) -> None:
-        """The client of an event stream may not have it any more."""
         self._stop()
         self.relay.end_early()
         self._finish(self.relay.status, fault=error.slug)
@@ -410,7 +398,6 @@ class Exchange:
             self._client.pause_reading()
 
     def drops(self, attempt: Attempt) -> None:
-        """The request is to be sent again instead of passing on the held response."""
         attempt.abandon()
         self.phase = follow(self.phase, Phase.WAITING)
 
@@ -437,12 +424,12 @@ class Exchange:
         self._context.stats.resume()
         if answer is None:
             self.keeps(attempt)
-            return
-        self._stop()
-        self.phase = follow(self.phase, Phase.RELAYING)
-        self.relay.answer(answer)
-        self._context.stats.note = answer.note
-        self._finish(self.relay.status)
+        else:
+            self._stop()
+            self.phase = follow(self.phase, Phase.RELAYING)
+            self.relay.answer(answer)
+            self._context.stats.note = answer.note
+            self._finish(self.relay.status)
 
     # --- the response, and the end
 
@@ -507,12 +494,7 @@ class Exchange:
         if self.taps:
             response, body = (None, None) if stats.refusal is not None else relay.response
             cut = response if fault and relay.is_stream else None
-            self._end_taps(End(None if fault else response, body, cut, sent=bool(stats.attempts)))
+            stats.end(self.taps, End(None if fault else response, body, cut, sent=bool(stats.attempts)))
         self._dependencies.accounting.exchanged(stats, status, self._context, now)
         if attempt is not None and not attempt.live:
             self._made_attempt = None  # they refer to each other, and would wait for the garbage collector
-
-    def _end_taps(self, end: End) -> None:
-        for tap in self.taps:
-            if (reading := tap.ended(end)) is not None:
-                self._context.stats.readings += (reading,)

@@ -254,6 +254,5 @@ class GatedRequest:
         stats = self._context.stats
         now = stats.spend()
         stats.bytes_in, stats.fault = len(self._body), fault
-        taps = [gate.tap for gate in self._gates if gate.tap is not None]
-        stats.readings += tuple(filter(None, (tap.ended(_NOTHING) for tap in taps)))
+        stats.end([gate.tap for gate in self._gates if gate.tap is not None], _NOTHING)
         self._accounting.exchanged(stats, status, self._context, now)
