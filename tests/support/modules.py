@@ -16,7 +16,8 @@ LAYERS = (
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
     *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),
-    *("body_reader.py", "bounded_cache.py", "unchanging.py", "strict_json.py", "advice.py", "secret.py"),
+    *("body_reader.py", "bounded_cache.py", "unchanging.py", "value_classes.py", "strict_json.py", "advice.py"),
+    "secret.py",
 )
 """From top to bottom: each imports only from those after it."""
 
