@@ -5,9 +5,10 @@ Times are in seconds, sizes in bytes, timestamps in seconds since the epoch. Not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, Placeholder
 from proxy.routing.route import select
 from proxy.routing.table import ClientScope
 from proxy.token_bucket import TokenBucket
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,7 +6,6 @@ Headers, query parameters and members of JSON are looked at by their names: know
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import TooManyParameters
@@ -14,6 +13,7 @@ from proxy.http1.target import percent_decoded, query_parameters
 from proxy.routing.ads_account import names_account
 from proxy.routing.overrides import MAX_PARAMETERS, has_too_many
 from proxy.tokens.authorization import AUTHORIZATION_FIELDS
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

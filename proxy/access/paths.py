@@ -7,10 +7,10 @@ A path that two servers could read differently is refused rather than checked. W
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from proxy.errors import UnacceptablePath
 from proxy.routing.operations import PUBLISHED
+from proxy.value_classes import dataclass
 
 _PLAIN = re.compile(rb"/?|(?:/[A-Za-z0-9_-]+)+")
 """A path that every server reads in the same way, and most are."""

@@ -10,7 +10,6 @@ of operations has it, and nothing else (docs/reference/permissions.md, Limited c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +29,7 @@ from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Ope
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
 from proxy.strict_json import AlikeNames, TooCostly
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.access.client_keys import ClientKey

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -18,6 +18,7 @@ from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
 from proxy.errors import ClientKeyEnded, ClientUnknown
 from proxy.strict_json import UnclearBody, read_json
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity, Clients

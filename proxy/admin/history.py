@@ -8,7 +8,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import add
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,6 +18,7 @@ from proxy.admin.pauses import Pauses
 from proxy.events import Event, Fault, Outcome, RequestFinished
 from proxy.observability.recent_requests import RecentRequest, RecentRequests
 from proxy.observability.request_metrics import REQUEST_BUCKETS, Totals
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

@@ -9,13 +9,14 @@ listener would refuse it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import AdsProxyError, TokenFailure
 from proxy.events import SignInOutcome
 from proxy.profiles.replacement import Replacement, stream_note
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.admin.view import SignInSource

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -25,6 +25,7 @@ from proxy.events import Event, Observer, SignInFinished, SignInOutcome
 from proxy.profiles.replacement import Comparison, Replacement, compare, stream_note
 from proxy.secret import Secret
 from proxy.tokens.lwa import AuthorizationRequest, sign_in_url
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ import heapq
 import time
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from proxy.admin.pauses import Pauses
 from proxy.events import NEEDS_OPERATOR, Outcome
 from proxy.routing.operations import DEPRECATED
 from proxy.tokens.consent import ConsentPhase, day_of, describe, phase
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from proxy.reports.overview import look_at_all
 from proxy.tokens.invitation import InvitationState, link, signing_key, state_of
 from proxy.tokens.lwa import USER_SCOPE, AppCredentials
 from proxy.tokens.store import StoreHealth
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.audit.capability import WriteOutcomes
@@ -11,6 +11,7 @@ from proxy.mcp.capability import Mcp
 from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.reports.capability import NamedReportAnswers, OwnOrders
 from proxy.reports.shared_report import SharedOrders
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.audit.write_reading import WriteReader

@@ -6,7 +6,7 @@ The program, a worker and the benches of the tests make it here. What differs be
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.app.capabilities import CapabilityMemory, plug_in
@@ -27,6 +27,7 @@ from proxy.routing.operations import DEPRECATED
 from proxy.upstream.pool import Pools, local_slots
 from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import Throttles
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, 
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.pool import PoolSettings
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,6 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from proxy.app.draining import let_end
@@ -31,6 +30,7 @@ from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import ConfigReloaded, DefectMet, DrainStarted, ServerStopped
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ import os
 import ssl
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import ConfigurationError, ListenError
 from proxy.net.dialing import client_context
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,6 @@ is made, changed, locked or asked for: the program may be running with this conf
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.app.report_orders import check_reports
@@ -21,6 +20,7 @@ from proxy.downstream import listener
 from proxy.errors import StartupError
 from proxy.reports.store import ReportFolder, ReportFolderError
 from proxy.tokens import opening
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,12 +13,12 @@ import fcntl
 import json
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.audit.chain import ChainHead, read_link
 from proxy.config import check_writable
 from proxy.errors import StartupError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,13 @@ import contextlib
 import threading
 import traceback
 from collections import deque
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.audit.chain import LOST, OPENED, TORN, UNCLOSED, ChainHead, digest_of, seal
 from proxy.audit.file import AuditFile, reason
 from proxy.events import AuditFailed, AuditRecovered, DefectMet
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,6 @@ loop goes on meanwhile; the account of the request waits for that, within a boun
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.audit.changed_objects import find_changes, read_path
@@ -18,6 +17,7 @@ from proxy.events import ChangedObjects, WriteOutcome
 from proxy.http1.body_copy import decode_body
 from proxy.strict_json import MAX_COST, JsonBody
 from proxy.unchanging import unchanging
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import asyncio

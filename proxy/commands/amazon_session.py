@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from proxy.commands.terminal import complain, tell
@@ -26,6 +26,7 @@ from proxy.tokens.consent import CONSENT_ADVICE, ConsentLedger, ConsentPhase, de
 from proxy.tokens.lwa import USER_SCOPE, AppCredentials, LoginWithAmazon
 from proxy.tokens.opening import open_store
 from proxy.tokens.store import Store, StoredToken, choose, rotated
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator

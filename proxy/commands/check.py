@@ -11,7 +11,6 @@ Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +38,7 @@ from proxy.routing.route import Route, route
 from proxy.routing.table import EmptyDirectory
 from proxy.routing.target import TargetKind, find_destination, summarise
 from proxy.tokens.opening import shown_url
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,6 @@ Example: ads-proxy client add reporting --account main --access report --config 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,6 +17,7 @@ from proxy.commands.terminal import OK, tell
 from proxy.commands.yaml_edits import add_item, remove_item
 from proxy.config import environment
 from proxy.errors import ConfigurationError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

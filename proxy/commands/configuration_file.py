@@ -11,7 +11,7 @@ import difflib
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from proxy.config import config_path, load, variables_of
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError, StartupError
 from proxy.observability.redaction import Redaction
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +25,7 @@ from proxy.events import Observers
 from proxy.tokens.consent import Consent, ConsentLedger, ConsentPhase, day_of, describe, phase
 from proxy.tokens.opening import directory_of, open_store
 from proxy.tokens.store import choose
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ from proxy.events import (
 from proxy.regions import REGION_NAMES
 from proxy.secret import KEY_PREFIX
 from proxy.tokens.invitation import link, signing_key
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from proxy import advice
 from proxy.commands.addresses import at_addresses
 from proxy.commands.terminal import INTERRUPTED, complain, tell
 from proxy.errors import StartupError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ import os
 import secrets
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
@@ -28,6 +28,7 @@ from proxy.config import DEFAULT_ADMIN, is_folder, load
 from proxy.config.reference import commented_yaml
 from proxy.errors import ConfigurationError, StartupError
 from proxy.secret import KEY_PREFIX
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,6 +30,7 @@ from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
 from proxy.secret import KEY_PREFIX
 from proxy.tokens.opening import rotate_keys
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.config import Config, KeyConfig

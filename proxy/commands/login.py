@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 import webbrowser
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qs
 
@@ -38,6 +38,7 @@ from proxy.profiles.replacement import (
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 from proxy.tokens.store import signed_in
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

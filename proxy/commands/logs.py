@@ -14,7 +14,6 @@ import sys
 import time
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,6 +27,7 @@ from proxy.commands.consoles import answers
 from proxy.commands.terminal import FAILED, OK, complain, printable
 from proxy.config.model.kinds import AccessField
 from proxy.observability.plain_lines import as_read
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

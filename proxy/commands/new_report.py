@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxy.commands.terminal import OK, tell
@@ -13,6 +12,7 @@ from proxy.config.model.key_names import shown_names
 from proxy.errors import ConfigurationError
 from proxy.reports.presets import DAILY, find_problems
 from proxy.reports.store import ReportFolder, ReportFolderError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ Every answer is checked when it is given. A question is asked again after a wron
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
@@ -17,6 +17,7 @@ from proxy.config.model.values import parse_list, parse_name, parse_profile_id, 
 from proxy.errors import ConfigurationError
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

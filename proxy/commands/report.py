@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -28,6 +28,7 @@ from proxy.reports.overview import ShownState, look_at
 from proxy.reports.requested import ReadForm
 from proxy.reports.responses import content_of
 from proxy.reports.store import ReportFolderError, RunResult
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +183,7 @@ def _print(opened: OpenResult, form: ReadForm) -> None:
         raise ReportFolderError(f"{opened.file.name} cannot be read: {error}; run the report again.") from None
 
 
-@dataclass
+@dataclass(slots=True)
 class NextResult:
     """Waits for a result that is newer than the present one. `clock` is wall-clock time."""
 

@@ -12,7 +12,6 @@ import hashlib
 import secrets
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +24,7 @@ from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
 from proxy.observability.redaction import Redaction
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

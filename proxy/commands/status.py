@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
@@ -31,6 +30,7 @@ from proxy.config import admin_address, admin_key, environment
 from proxy.errors import ConfigurationError
 from proxy.events import NEEDS_OPERATOR
 from proxy.regions import REGION_NAMES
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

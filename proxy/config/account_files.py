@@ -9,7 +9,7 @@ import glob
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,6 +27,7 @@ from proxy.config.model.sections import Config
 from proxy.config.model.values import parse_file_pattern, parse_list
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, Stamp, is_folder, is_settled, stamps_of
+from proxy.value_classes import dataclass
 
 _ONLY = "only 'accounts:' is accepted here; move the rest to the main file"
 

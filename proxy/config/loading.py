@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from proxy.config.reading.env_file import read_env_file
 from proxy.config.reading.files import ReferenceReader
 from proxy.config.reading.variables import CONFIG_VARIABLE, PREFIX, lay_over
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 DEFAULT_ADMIN = Address("127.0.0.1", 8081)
 

@@ -13,7 +13,6 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from proxy.config.model.sections import Config
 from proxy.config.model.values import NAME, Address
 from proxy.config.reading.variables import PREFIX
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES
+from proxy.value_classes import dataclass
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 BEGIN, END = "<!-- options: made by `ads-proxy schema --tables` -->", "<!-- end of options -->"

@@ -6,9 +6,10 @@ connection what `ClientPort` says, and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import asyncio

@@ -8,7 +8,7 @@ one request is in its context.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ from proxy.http1.message import Request
 from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import Effect, is_read
 from proxy.routing.operations import family as family_of
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.forwarding.rights import Rights
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.forwarding.accounting import Accounting

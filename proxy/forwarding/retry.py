@@ -8,10 +8,10 @@ connection that dies under one. How many retries a host is sent at most is for i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.errors import Refused, UpstreamClosed
+from proxy.value_classes import dataclass
 
 MAX_ATTEMPTS = 3
 DECIDING_STATUSES = frozenset((401, 429, 503))

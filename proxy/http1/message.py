@@ -8,7 +8,6 @@ line. A refusal names the first thing that is wrong.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.bounded_cache import BoundedCache
@@ -18,6 +17,7 @@ from proxy.http1.request_fields import NO_FIELDS, RequestFields, check_field_cou
 from proxy.http1.response_fields import ResponseFields, read_response_section
 from proxy.http1.target import Target, parse_target, unread_target
 from proxy.unchanging import unchanging
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ Framing is judged here, and every doubt is a refusal (RFC 9112, 6). Which names 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from proxy.http1.fields import (
 )
 from proxy.secret import mask_keys
 from proxy.unchanging import unchanging
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

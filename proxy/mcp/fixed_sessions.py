@@ -7,7 +7,7 @@ configuration reads them. Whether a request may go on with a session is for `pol
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.access.placeholders import read_payload, sign, write_payload
@@ -15,6 +15,7 @@ from proxy.access.policy import names_mode
 from proxy.http1.fields import plain_name
 from proxy.routing.ads_account import NAMES_ACCOUNT
 from proxy.routing.mcp_session import SESSION_ID, FixedAccount, McpSession, elsewhere
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.http1.request_fields import RequestFields

@@ -6,13 +6,13 @@ Members are looked at by their names: known ones, and similar ones (docs/referen
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from proxy.access.own_accounts import READINGS, SCOPE_ENDING, OwnAccounts
 from proxy.http1.target import percent_decoded
 from proxy.routing.ads_account import any_names_account, names_account
 from proxy.strict_json import JsonTexts, UnclearBody
+from proxy.value_classes import dataclass
 
 _ALIKE = re.compile(
     rb"accessrequestedaccount|managerid|accountselectionmode|apiscope\Z"

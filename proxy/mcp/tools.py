@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
@@ -20,6 +20,7 @@ from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PERMITTED_EFFECTS, PUBLISHED, AccountRule, Effect, ScopeRule
 from proxy.strict_json import AlikeNames, TooCostly, differ_clearly
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

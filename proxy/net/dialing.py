@@ -12,7 +12,6 @@ import errno
 import random
 import re
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +28,7 @@ from proxy.errors import (
 from proxy.net.names import LookupProblem, NameLookupFailed
 from proxy.net.sockets import connect_to_any
 from proxy.net.tls import NO_TLS, TlsTerms, lacks_tls, open_tls
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import socket

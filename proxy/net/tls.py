@@ -12,10 +12,10 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from proxy.net.sockets import SocketWriter
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import socket

@@ -6,7 +6,6 @@ The library's own choice fails on a version that is none, and claims any version
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,8 @@ from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

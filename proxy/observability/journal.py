@@ -9,7 +9,6 @@ without a call for each number, and with one hand-over of all lines.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +17,7 @@ from proxy.events import ItemCounts, RequestFinished, may_change
 from proxy.observability.recent_requests import MAX_PATH, RecentRequests
 from proxy.observability.request_metrics import RequestLabels, RequestMetrics
 from proxy.observability.request_record import RECORD_FIELDS
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from proxy.backoff import backoff
 from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, NoticeKind, SignInNeeded
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

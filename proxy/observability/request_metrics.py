@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from copy import copy
-from dataclasses import dataclass
 from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -28,6 +27,7 @@ from proxy.observability.instruments import (
 )
 from proxy.observability.number_memory import SharedBuckets, buckets_of
 from proxy.regions import REGION_NAMES
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator

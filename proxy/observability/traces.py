@@ -12,7 +12,6 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,6 +43,7 @@ from proxy.events import (
     TraceDeliveryChanged,
     TraceSpan,
 )
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

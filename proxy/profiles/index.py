@@ -7,13 +7,14 @@ profiles and not all of them (docs/explanation/performance.md, A million profile
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 from proxy.profiles.listing import Profile
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

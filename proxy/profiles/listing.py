@@ -16,12 +16,13 @@ import random
 import re
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from proxy.backoff import backoff
 from proxy.errors import AdsProxyError
 from proxy.tokens.authorization import authorization_headers
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import ssl

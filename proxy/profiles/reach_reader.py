@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import NoUsableToken
@@ -25,6 +25,7 @@ from proxy.profiles.reach import (
 )
 from proxy.profiles.stored_lists import ADS_ACCOUNTS, SharedLists, attempt_after, failure_elsewhere
 from proxy.tokens.leases import Urgency
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,9 +3,11 @@ another person's. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from proxy.errors import StateError
@@ -19,6 +18,7 @@ from proxy.profiles.listing import LIST_INTERVAL, ProfilesUnavailable, next_list
 from proxy.profiles.reach import ReachIndex, read_reading, write_reading
 from proxy.tokens.delayed_writer import DelayedWriter
 from proxy.tokens.leases import LONGEST, FailedAttempt, LeaseRequest, T
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from proxy.errors import AdsProxyError
 from proxy.reports.answers import Answer, find_fault, read_order_answer, read_poll
 from proxy.reports.disk import finish
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

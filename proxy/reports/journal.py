@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from enum import StrEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,7 @@ from proxy.reports.plan import ReportProfile
 from proxy.reports.store import PARTS, ReportFolderError
 from proxy.reports.templates import PlannedOrder
 from proxy.tokens import state_directory
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused, ReportUnreadable
@@ -19,6 +18,7 @@ from proxy.reports.responses import ReportResponse, list_reports, read_report
 from proxy.reports.store import ReportFolderError
 from proxy.routing.request_kind import method_name
 from proxy.routing.target import READ_NAMED_REPORT
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,12 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.strict_json import UnclearBody, read_json
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,12 @@ are wall-clock time, in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from proxy.reports.orders import ReportStatus
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.reports.orders import Report

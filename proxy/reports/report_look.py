@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused
@@ -18,6 +18,7 @@ from proxy.http1.body_copy import decode_body
 from proxy.http1.fields import plain_name
 from proxy.reports.orders import ReportOperation, read_report
 from proxy.routing.ads_account import names_account
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.forwarding.decision import RequestContext

@@ -6,13 +6,13 @@ Whether the client may read it is for `access`; what it gets is for `responses`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from proxy.errors import OnlyReadable, UnknownParameter, UnknownReport
 from proxy.reports.store import Form
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.http1.message import Request

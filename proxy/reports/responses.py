@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from proxy.errors import ReportNotReady
 from proxy.reports.overview import look_at, look_at_all
 from proxy.reports.requested import ReadForm
 from proxy.reports.store import ReportFolderError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.backoff import backoff
@@ -24,6 +23,7 @@ from proxy.reports.disk import finish
 from proxy.reports.journal import OrderState, OrderStep
 from proxy.reports.store import PARTS, RunProgress
 from proxy.tokens import state_directory
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import ReportRunFinished, ReportRunStarted
@@ -43,6 +43,7 @@ from proxy.reports.store import (
 )
 from proxy.tokens.leases import LeaseRequest, Urgency
 from proxy.tokens.state_directory import reason
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from proxy.reports.orders import ReportStatus, answer_of
 from proxy.reports.pace import OrderQueues
 from proxy.reports.polls import read_moment
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import stat
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from proxy.config import check_can_be_made
 from proxy.errors import AdsProxyError, StateError
 from proxy.tokens import state_directory
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from proxy.profiles.listing import ListRequest
 from proxy.reports.orders import ReportOperation
 from proxy.reports.presets import MAX_RANGE, MAX_RETENTION, PRESETS
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import ConflictingAdsAccount, ConflictingScope
 from proxy.routing.operations import AccountRule, Operation, ScopeRule
 from proxy.routing.overrides import PUNCTUATION
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,9 +7,8 @@ All APIs take the same authorization headers (`tokens.authorization`) and name t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.tokens.token_refusals import ADS_API_REFUSALS, MCP_REFUSALS, TokenRefusals
+from proxy.value_classes import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,11 +6,11 @@ docs/development/amazon.md, Unauthorized.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.events import RefusalCause
 from proxy.tokens.token_refusals import FOREIGN_SCOPE, NO_SCOPE
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.routing.route import Route

@@ -7,11 +7,11 @@ nowhere else. A session of a limited client is for one advertiser, too. Which se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import SessionElsewhere
 from proxy.routing.table import Selection
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,6 @@ import hashlib
 import ipaddress
 import re
 from bisect import bisect
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,7 @@ from proxy.routing.mcp_session import ACCOUNT_HEADER, stay
 from proxy.routing.table import ANYBODY, AccountEntry, ClientScope, RoutingTable, Selection
 from proxy.routing.target import TargetKind
 from proxy.unchanging import unchanging
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.profiles.first_lists import FirstLists
 from proxy.routing.operations import PUBLISHED
 from proxy.unchanging import unchanging
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

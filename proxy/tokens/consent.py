@@ -7,7 +7,7 @@ Every moment is wall-clock time in seconds, every day is one in UTC. Nothing is 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.errors import ConsentExpired, RefreshTokenRevoked, StateError
 from proxy.events import ConsentEnded, ConsentEnding, ConsentRecorded
 from proxy.tokens.store import fingerprint
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import (
@@ -49,6 +49,7 @@ from proxy.tokens.store import StoredSource, fingerprint
 from proxy.tokens.token_rejections import TokenRejections
 from proxy.tokens.token_request_queue import TokenWaiters
 from proxy.tokens.values import AccessToken, CredentialFailure, CredentialStatus
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -12,11 +12,12 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.tokens.delayed_writer import DelayedWriter
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,7 +5,7 @@ Pure: times and randomness come as arguments (`chance` is in [0, 1)), nothing is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from proxy.backoff import backoff
 from proxy.errors import RefreshTokenRevoked, TokenTimeout
 from proxy.events import CredentialState, RefreshCause
 from proxy.tokens.leases import FailedAttempt, Urgency
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.errors import TokenFailure

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urljoin
@@ -31,6 +31,7 @@ from proxy.tokens.token_response import (
     parse_token_response,
     shown_url,
 )
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -6,11 +6,11 @@ Every mistake in the address or the keys is a `StateError` that says what to wri
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import StateError
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.tokens.redis_store import RedisStore

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from cryptography.fernet import InvalidToken
@@ -34,6 +34,7 @@ from proxy.tokens.sealing import (
 )
 from proxy.tokens.store import StoreChange, StoreHealth, outranks
 from proxy.tokens.token_response import Grant
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

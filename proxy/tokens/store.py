@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.tokens.leases import LocalLeases
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -6,10 +6,10 @@ The texts are those of docs/development/amazon.md, Unauthorized and MCP.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.http1.body_copy import MAX_READ, readable
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from proxy.http1.message import Response

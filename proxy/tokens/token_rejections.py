@@ -8,11 +8,10 @@ with a foreign Scope takes nothing from the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cachetools import FIFOCache, LRUCache
 
 from proxy.token_bucket import TokenBucket
+from proxy.value_classes import dataclass
 
 MAX_REMEMBERED = 1024
 WATCHFUL = 900.0

@@ -22,7 +22,6 @@ counts once the rest is read.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -37,6 +36,7 @@ from proxy.net.read_control import ReadControl
 from proxy.net.sockets import SocketWriter
 from proxy.net.tls import TlsTransport
 from proxy.net.turn import TURN
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import repeat
 from operator import contains
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -26,6 +26,7 @@ from proxy.errors import UpstreamTimeout
 from proxy.net.dialing import Dialer, Origin, origin_of
 from proxy.upstream.connection import MAX_IDLE, UpstreamConnection
 from proxy.upstream.hedging import RESTED
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import AdsProxyError
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import socket

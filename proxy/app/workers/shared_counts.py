@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import mmap
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.access.clients import ROW_LENGTH, SPENT, Budgets, BudgetUsage, settle_row, spend_one, take_spending
 from proxy.observability.number_memory import SharedCell, make_memory_file
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import asyncio

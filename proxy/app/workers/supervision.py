@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from proxy.backoff import backoff
+from proxy.value_classes import dataclass
 
 HANG_SECONDS: Final = 5.0
 """Seconds without a turn of its event loop after which a worker hangs."""

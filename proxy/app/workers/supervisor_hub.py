@@ -6,7 +6,7 @@ its beginning on. Nothing here knows processes.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
@@ -23,6 +23,7 @@ from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.known_lists import PROFILE
 from proxy.regions import REGION_NAMES
 from proxy.tokens.token_rejections import TokenUse
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

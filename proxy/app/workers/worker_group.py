@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxy.app.workers import shared_counts
@@ -13,6 +12,7 @@ from proxy.app.workers.supervisor_hub import HubDependencies, SupervisorHub
 from proxy.errors import StartupError
 from proxy.observability.number_memory import NumberMemories
 from proxy.observability.request_metrics import MOMENTS
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,8 +7,10 @@ With the version `until` it moves on to `key_names.RENAMED`, where the old name 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from proxy.value_classes import dataclass
 
 
 def dotted(path: tuple[str, ...]) -> str:

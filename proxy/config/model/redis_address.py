@@ -6,12 +6,12 @@ The forms are redis-py's, and the customary one for Sentinel (docs/how-to/share-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote
 
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 SCHEMES = ("redis", "rediss")
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

@@ -6,7 +6,6 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.expected import Expected, WrongValue, shape_of
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 
 class Section(BaseModel):

@@ -10,13 +10,13 @@ import ipaddress
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from proxy.config.model.expected import Expected, Shape, WrongValue, shape_of
 from proxy.regions import REGION_NAMES
+from proxy.value_classes import dataclass
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from sys import intern
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.section import Path
 from proxy.config.reading.files import read_bytes
+from proxy.value_classes import dataclass
 
 MAX_BYTES = 64 << 20
 _EXPLAINED = 1 << 20

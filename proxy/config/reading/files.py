@@ -8,12 +8,13 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from proxy.config.model.expected import Expected, ShownFile, WrongValue
 from proxy.config.model.key_names import shown_file
+from proxy.value_classes import dataclass
 
 # --- Noticing that files changed --------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -22,6 +22,7 @@ from proxy.config.model.sections import Config
 from proxy.config.reading.document import parse_value
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
+from proxy.value_classes import dataclass
 
 PREFIX = "ADS_PROXY_"
 CONFIG_VARIABLE = "ADS_PROXY_CONFIG"
