@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
-    import aiohttp
-
     from proxy.access.client_keys import KnownKey
     from proxy.audit.stream import AuditCounts, AuditStream
     from proxy.config import Account, Config
     from proxy.events import Observer
     from proxy.forwarding.forwarder import Forwarder
+    from proxy.net.session import HttpSession
     from proxy.profiles.directory import ProfileDirectory
     from proxy.profiles.index import ListingFailure
     from proxy.profiles.listing import Profile
@@ -146,7 +145,7 @@ class RunningProgram(Protocol):
     @property
     def lwa(self) -> LoginWithAmazon: ...
     @property
-    def session(self) -> aiohttp.ClientSession: ...
+    def session(self) -> HttpSession: ...
     @property
     def trusted(self) -> ssl.SSLContext | None: ...
     @property

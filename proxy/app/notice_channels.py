@@ -9,14 +9,11 @@ from proxy.observability.delivery import CommandChannel, NoticeChannel, WebhookC
 if TYPE_CHECKING:
     import ssl
 
-    import aiohttp
-
     from proxy.config import Config
+    from proxy.net.session import HttpSession
 
 
-def notice_channels(
-    config: Config, session: aiohttp.ClientSession, trusted: ssl.SSLContext | None
-) -> tuple[NoticeChannel, ...]:
+def notice_channels(config: Config, session: HttpSession, trusted: ssl.SSLContext | None) -> tuple[NoticeChannel, ...]:
     """None, one or both."""
     notify, channels = config.notify, list[NoticeChannel]()
     if notify.webhook is not None:

@@ -8,15 +8,13 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
-from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
-from proxy.admin.invitations import InvitationHandlers, make_invitations
-from proxy.admin.listener import AdminListener
 from proxy.admin.view import AdminView, ProgramView
 from proxy.advice import options_in_use
 from proxy.app.audit import begin_audit, close_audit, open_audit
@@ -24,7 +22,7 @@ from proxy.app.client_key_changes import ClientKeyReporter
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
 from proxy.app.notice_channels import notice_channels
-from proxy.app.process import connections_within, defect_of
+from proxy.app.process import connections_within, defect_of, frequent_thread_switches
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, capability_settings, connection_notes, named_reports, report_rules, rules_of
 from proxy.app.server_tls import ServerTls
@@ -44,7 +42,7 @@ from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, Orders
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.net.names import Names
-from proxy.net.session import make_session
+from proxy.net.session import DeferredSession, make_session, require_compiled_parser
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
@@ -63,8 +61,6 @@ from proxy.upstream.throttles import Throttles
 if TYPE_CHECKING:
     import socket
     import ssl
-
-    import aiohttp
 
     from proxy.app.internal_client import InternalClient
     from proxy.app.named_reports import NamedReportService
@@ -87,7 +83,7 @@ class Program:
     pools: Pools
     tokens: TokenManager
     directory: ProfileDirectory
-    session: aiohttp.ClientSession
+    session: DeferredSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
     fleet: FleetMember | None
@@ -179,16 +175,23 @@ class Program:
         self._names = Names()
         opened.callback(self._names.stop)
         self._store = store
-        self.session = make_session(self._names)
+        self.session = DeferredSession()
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
         await self.notifier.start(store, notice_channels(config, self.session, self.trusted))
         await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
-        await self._start_admin(config, admin_sockets, invited_sockets)
         opened.callback(close_listener, self)
-        await self._begin_to_serve(client_sockets)
+        if self.workers is None:
+            parts = self.client_connections, self.forwarder
+            connect = partial(ClientConnection, *parts)
+            self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in client_sockets]
+        await self._open_session()
+        await self._start_admin(config, admin_sockets, invited_sockets)
+        if self.workers is not None:
+            opened.push_async_callback(self.workers.stop)
+            await self.workers.start(client_sockets)
         await self._follow_reports(config)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
@@ -237,15 +240,15 @@ class Program:
             workers=() if workers is None else workers.states(),
         )
 
-    async def _begin_to_serve(self, sockets: list[socket.socket]) -> None:
-        """Accept what clients connect, or have workers do it."""
-        if self.workers is not None:
-            self._opened.push_async_callback(self.workers.stop)
-            await self.workers.start(sockets)
-            return
-        parts = self.client_connections, self.forwarder
-        connect = partial(ClientConnection, *parts)
-        self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in sockets]
+    async def _open_session(self) -> None:
+        """Open the session for the program's own requests, and import what the admin listener needs.
+
+        aiohttp is a quarter of a start, so clients are served first. A thread imports it, so that they still are.
+        """
+        with frequent_thread_switches():
+            await asyncio.to_thread(import_module, "proxy.admin.application")
+        require_compiled_parser()
+        self.session.open(make_session(self._names))
 
     async def _follow_reports(self, config: Config) -> None:
         """Run the named reports of a configuration. What that needs is imported where there are some."""
@@ -306,6 +309,10 @@ class Program:
         self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
     ) -> None:
         """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
+        from proxy.admin.application import make_admin  # not above, as `_open_session` says
+        from proxy.admin.invitations import InvitationHandlers, make_invitations
+        from proxy.admin.listener import AdminListener
+
         view, url = AdminView(self), config.invites.url
         handlers = InvitationHandlers(view, self.invitations, self.observers, url) if url is not None else None
         within = None if invited_sockets else handlers

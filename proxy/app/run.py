@@ -58,7 +58,6 @@ def serve(
     `announce` is called with the addresses for clients and of the admin listener once the program serves.
     """
     forbid_core_dumps()
-    require_compiled_parser()
     loaded = read(load, known=known)
     program = Program(loaded.config, notes=notes_on(loaded.config), demo=demo, open_files=allow_open_files())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -72,22 +71,10 @@ def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tupl
     """
     forbid_core_dumps()
     hide_memory()
-    require_compiled_parser()
     loaded = read(load)
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))
-
-
-def require_compiled_parser() -> None:
-    """Refuse aiohttp's parser in Python: most of the smuggling that was found in aiohttp was in that one alone."""
-    from aiohttp import http_parser
-
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        raise StartupError(
-            "aiohttp has no compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
-            "requirements.lock names."
-        )
 
 
 async def _serve(

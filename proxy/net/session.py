@@ -2,51 +2,56 @@
 
 aiohttp connects through the event loop, which in uvloop looks addresses up in a few threads of its own. Nothing hangs
 there, as no name ever gets there.
+
+Importing aiohttp takes a quarter of a start, so it is imported within functions, when a session is made.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-
+from proxy.errors import StartupError
 from proxy.net.sockets import STAGGER, make_socket
 from proxy.net.tls import NO_TLS, lacks_tls
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from proxy.net.names import Names
     from proxy.secret import Secret
 
 
-class NamesResolver(AbstractResolver):
-    """aiohttp's view of `Names`, which is not its own to close."""
+class DeferredSession:
+    """The session of parts that are made before aiohttp is imported; `open` gives it the session."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self) -> None:
+        self._session: asyncio.Future[aiohttp.ClientSession] = asyncio.get_running_loop().create_future()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Addresses of every family, whatever `family` is: the session never asks for a single one."""
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address[0],
-                port=port,
-                family=of_family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for of_family, _, protocol, _, address in await self._names.find(host, port)
-        ]
+    def __repr__(self) -> str:
+        return f"<DeferredSession {'open' if self._session.done() else 'not open yet'}>"
+
+    def open(self, session: aiohttp.ClientSession) -> None:
+        """Let everything that waits have this session, which is closed with this object."""
+        self._session.set_result(session)
+
+    async def opened(self) -> aiohttp.ClientSession:
+        return await asyncio.shield(self._session)
 
     async def close(self) -> None:
-        """Nothing is the resolver's own."""
+        if self._session.done():
+            await self._session.result().close()
+
+
+HttpSession: TypeAlias = "aiohttp.ClientSession | DeferredSession"
+
+
+async def opened(session: HttpSession) -> aiohttp.ClientSession:
+    """The session for a request. Wait for it first, and import from aiohttp what the request needs afterwards."""
+    return await session.opened() if isinstance(session, DeferredSession) else session
 
 
 def make_session(names: Names) -> aiohttp.ClientSession:
@@ -54,6 +59,10 @@ def make_session(names: Names) -> aiohttp.ClientSession:
 
     It asks seldom, and a connection that was kept may have died meanwhile without a word.
     """
+    import aiohttp
+
+    from proxy.net.names_resolver import NamesResolver
+
     connector = aiohttp.TCPConnector(
         resolver=NamesResolver(names),
         use_dns_cache=False,
@@ -62,6 +71,17 @@ def make_session(names: Names) -> aiohttp.ClientSession:
         force_close=True,
     )
     return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def require_compiled_parser() -> None:
+    """Refuse aiohttp's parser in Python: most of the smuggling that was found in aiohttp was in that one alone."""
+    from aiohttp import http_parser
+
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartupError(
+            "aiohttp has no compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
+            "requirements.lock names."
+        )
 
 
 # --- The outbound proxy --------------------------------------------------------------------------------------
@@ -95,6 +115,8 @@ def through(proxy: Secret | None) -> str:
 
 def why_unreachable(error: Exception, host: str, proxy: Secret | None) -> str:
     """A clause without a full stop; empty where the network is not to blame, but what was answered."""
+    import aiohttp
+
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         return f"the certificate of {host} was not accepted ({words}); {_CERTIFICATES}"

@@ -12,17 +12,16 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from proxy import __version__
 from proxy.errors import AdsProxyError
-from proxy.net.session import proxy_url, why_unreachable
+from proxy.net.session import opened, proxy_url, why_unreachable
 from proxy.observability.notices import body_of, signature
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from proxy.net.session import HttpSession
     from proxy.observability.notices import Notice
     from proxy.secret import Secret
 
@@ -56,7 +55,7 @@ class WebhookChannel:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: HttpSession,
         url: Secret,
         secret: Secret | None,
         proxy: Secret | None = None,
@@ -72,6 +71,9 @@ class WebhookChannel:
         )
 
     async def deliver(self, notice: Notice) -> None:
+        session = await opened(self._session)
+        from aiohttp import ClientError, ClientTimeout  # not above: see `proxy.net.session`
+
         body, now = body_of(notice), int(self._wall())
         headers = {
             "Content-Type": "application/json",
@@ -84,12 +86,12 @@ class WebhookChannel:
         host = urlsplit(self._url.reveal()).hostname or ""
         proxy = None if host in _LOOPBACK else self._proxy
         try:
-            async with self._session.post(
+            async with session.post(
                 self._url.reveal(),
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(WEBHOOK_TIMEOUT),
+                timeout=ClientTimeout(WEBHOOK_TIMEOUT),
                 proxy=proxy_url(proxy),
                 ssl=self._ssl if self._ssl is not None else True,
             ) as answer:
@@ -99,7 +101,7 @@ class WebhookChannel:
                     raise DeliveryFailed(f"It answered {answer.status}.", seconds)
         except TimeoutError:
             raise DeliveryFailed(f"It did not answer within {WEBHOOK_TIMEOUT:g} s.") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (ClientError, OSError, ValueError) as error:
             reason = why_unreachable(error, host, proxy) or f"{host} gave no usable answer"
             raise DeliveryFailed(f"{reason[0].upper()}{reason[1:]}.") from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -53,7 +54,10 @@ class Notice:
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
 
 
-_KEPT = TypeAdapter(Notice)
+@functools.cache
+def _reader_of_kept() -> TypeAdapter[Notice]:
+    """Checks kept notices. Made for the first: a start without any does not pay for it."""
+    return TypeAdapter(Notice)
 
 
 def notice_of(event: Event, identity: str, now: float) -> Notice | None:
@@ -136,7 +140,7 @@ def as_kept(notice: Notice) -> dict[str, object]:
 def read_notice(kept: object) -> Notice | None:
     """What `as_kept` made; anything else is None."""
     try:
-        return _KEPT.validate_python(kept)
+        return _reader_of_kept().validate_python(kept)
     except ValidationError:
         return None
 

@@ -54,9 +54,8 @@ from proxy.tokens.leases import Urgency
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    import aiohttp
-
     from proxy.events import Event
+    from proxy.net.session import HttpSession
     from proxy.profiles.reach_reader import Problem, ReadResult, Token, TokenGetter
     from proxy.profiles.stored_lists import ListStore
     from proxy.tokens.leases import Lease, SharedContent
@@ -73,7 +72,7 @@ class ProfileDirectory(KnownLists):
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: HttpSession,
         token: TokenGetter,
         documents: ListStore,
         observer: Observer,

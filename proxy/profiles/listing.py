@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from proxy.backoff import backoff
 from proxy.errors import AdsProxyError
+from proxy.net.session import opened, proxy_url, through, why_unreachable
 from proxy.tokens.authorization import authorization_headers
 from proxy.value_classes import dataclass
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.net.session import HttpSession
     from proxy.secret import Secret
 
 
@@ -124,21 +126,18 @@ class ListResponse:
 
 
 async def list_profiles(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, query: str = ""
+    session: HttpSession, endpoint: Endpoint, access_token: Secret, query: str = ""
 ) -> tuple[Profile, ...]:
     """The profiles of one region, in Amazon's order. `query`, with its `?`, asks for others than the usual ones."""
     response = await ask(session, endpoint, access_token, ListRequest("GET", PATH + query))
     return parse_profiles_response(response.status, response.body, response.retry_after)
 
 
-async def ask(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, request: ListRequest
-) -> ListResponse:
+async def ask(session: HttpSession, endpoint: Endpoint, access_token: Secret, request: ListRequest) -> ListResponse:
     """Ask one host for a list. Raises `ProfilesUnavailable` where no answer came."""
-    # Not above: a worker has the values of this file, and asks for no list.
+    opened_session = await opened(session)
+    # Not above: a worker has the values of this file, and asks for no list; see `proxy.net.session`, too.
     from aiohttp import ClientError, ClientTimeout
-
-    from proxy.net.session import proxy_url, through, why_unreachable
 
     headers = {
         **authorization_headers(access_token.reveal(), endpoint.client_id),
@@ -146,7 +145,7 @@ async def ask(
         **request.headers,
     }
     try:
-        async with session.request(
+        async with opened_session.request(
             request.method,
             endpoint.api_url + request.target,
             data=request.data,

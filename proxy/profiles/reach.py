@@ -31,8 +31,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import aiohttp
-
+    from proxy.net.session import HttpSession
     from proxy.secret import Secret
 
 
@@ -85,9 +84,7 @@ class LinkedAccount:
     manager: str
 
 
-async def list_ads_accounts(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
-) -> tuple[AdsAccount, ...]:
+async def list_ads_accounts(session: HttpSession, endpoint: Endpoint, access_token: Secret) -> tuple[AdsAccount, ...]:
     """All pages of one host, in Amazon's order."""
     found: dict[str, AdsAccount] = {}
     token = ""
@@ -103,16 +100,14 @@ async def list_ads_accounts(
 
 
 async def list_linked_accounts(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
+    session: HttpSession, endpoint: Endpoint, access_token: Secret
 ) -> tuple[LinkedAccount, ...]:
     """What the managers of one host have linked; Amazon shows 50 of each at most."""
     request = ListRequest("GET", "/managerAccounts", media_type=MANAGERS_MEDIA_TYPE)
     return parse_manager_accounts(await ask(session, endpoint, access_token, request))
 
 
-async def list_hidden_profiles(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret
-) -> tuple[Profile, ...]:
+async def list_hidden_profiles(session: HttpSession, endpoint: Endpoint, access_token: Secret) -> tuple[Profile, ...]:
     """The profiles that the usual list may leave out. A programme that this login may not ask about has none."""
     found: dict[str, Profile] = {}
     for query in HIDDEN:

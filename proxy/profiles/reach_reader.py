@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    import aiohttp
-
     from proxy.events import Event
+    from proxy.net.session import HttpSession
     from proxy.profiles.listing import Endpoint, ProfileSource
     from proxy.secret import Secret
     from proxy.tokens.leases import Lease, Leases
@@ -59,7 +58,7 @@ class ReachReader:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: HttpSession,
         leases: Leases[Reach],
         random: Callable[[], float],
         tried: Callable[[str, str, str], None] = lambda account, region, kind: None,
@@ -122,7 +121,7 @@ class ReachReader:
 
 
 async def read_reach(
-    session: aiohttp.ClientSession, endpoint: Endpoint, access_token: Secret, old: Reach
+    session: HttpSession, endpoint: Endpoint, access_token: Secret, old: Reach
 ) -> tuple[Reach, ProfilesUnavailable | None]:
     """Ask one host for all that it lists. What fails stays as it was, and ends the reading: Amazon is left in peace.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from proxy.errors import AdsProxyError
+from proxy.net.session import opened, proxy_url, why_unreachable
 from proxy.reports.answers import Answer, find_fault, read_order_answer, read_poll
 from proxy.reports.disk import finish
 from proxy.value_classes import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.net.session import HttpSession
     from proxy.profiles.listing import ListRequest, ListResponse, ProfileSource
     from proxy.reports.plan import NamedReport
     from proxy.reports.templates import PlannedOrder
@@ -52,7 +54,7 @@ class ReportApi:
     """Amazon's reports for the accounts of a configuration. `source` tells where an account's region is asked. `clean`
     takes secrets out of a text: a gateway may repeat an Authorization, and clients are shown what Amazon said."""
 
-    session: aiohttp.ClientSession
+    session: HttpSession
     sender: Sender
     clean: Callable[[str], str]
     source: Callable[[str], ProfileSource | None]
@@ -81,10 +83,9 @@ class ReportApi:
     async def download(self, account: str, order: PlannedOrder, url: str, target: Path, limit: int) -> None:
         """Put rows of an order into a file, from the address that a poll told. `limit` is in bytes, 0 for any number.
         Raises `DownloadFailed`."""
+        session = await opened(self.session)
         from aiohttp import ClientError, ClientTimeout
         from yarl import URL
-
-        from proxy.net.session import proxy_url, why_unreachable
 
         source = self.source(account)
         if source is None:
@@ -92,7 +93,7 @@ class ReportApi:
         if fault := find_fault(url, source.api_urls.get(order.region, "")):
             raise DownloadFailed(_sentence(fault))
         try:
-            async with self.session.get(
+            async with session.get(
                 URL(url, encoded=True),
                 headers={"User-Agent": "ads-proxy", "Accept": "*/*", "Accept-Encoding": "identity"},
                 allow_redirects=False,

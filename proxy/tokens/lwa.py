@@ -18,10 +18,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urljoin
 
-import aiohttp
-
 from proxy.errors import AppMisconfigured, TokenAnswerMalformed, TokenFailure, TokenNetworkError, TokenTimeout
-from proxy.net.session import proxy_url, through, why_unreachable
+from proxy.net.session import opened, proxy_url, through, why_unreachable
 from proxy.tokens.token_response import (
     MAX_RESPONSE_BYTES,
     TokenRequest,
@@ -37,6 +35,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    import aiohttp
+
+    from proxy.net.session import HttpSession
     from proxy.secret import Secret
     from proxy.tokens.token_response import Grant
 
@@ -91,7 +92,7 @@ class LoginWithAmazon:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: HttpSession,
         *,
         proxy: Secret | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -100,10 +101,10 @@ class LoginWithAmazon:
         self._session = session
         self._proxy = proxy
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(10.0, timeout))
+        self._timeout = timeout
 
     def __repr__(self) -> str:
-        return f"<LoginWithAmazon: {self._timeout.total:g} s at most{through(self._proxy)}>"
+        return f"<LoginWithAmazon: {self._timeout:g} s at most{through(self._proxy)}>"
 
     async def refresh(self, token_url: str, credentials: AppCredentials, refresh_token: Secret) -> Grant:
         """A new access token for a refresh token, or a `TokenFailure`."""
@@ -160,15 +161,18 @@ class LoginWithAmazon:
     async def _answer(
         self, method: str, token_url: str, headers: Mapping[str, str], data: bytes | None = None
     ) -> TokenResponse:
+        session = await opened(self._session)
+        from aiohttp import ClientError, ClientTimeout  # not above: see `proxy.net.session`
+
         host = host_of(token_url)
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 token_url,
                 data=data,
                 headers={**headers, "Accept-Encoding": "identity", "User-Agent": "ads-proxy"},
                 allow_redirects=False,
-                timeout=self._timeout,
+                timeout=ClientTimeout(total=self._timeout, connect=min(10.0, self._timeout)),
                 ssl=self._ssl,
                 proxy=proxy_url(self._proxy),
             ) as response:
@@ -177,9 +181,9 @@ class LoginWithAmazon:
                 location = response.headers.get("Location", "")
                 return TokenResponse(response.status, body, retry_after, location, shown_url(token_url))
         except TimeoutError:
-            way, limit = through(self._proxy), self._timeout.total
+            way, limit = through(self._proxy), self._timeout
             raise TokenTimeout(f"{host} did not answer the token request{way} in {limit:g} seconds.") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (ClientError, OSError) as error:
             if words := why_unreachable(error, host, self._proxy):
                 raise TokenNetworkError(f"Asking for a token failed: {words}.") from None
             raise TokenAnswerMalformed(f"{host} answered the token request with what is no HTTP.") from None

@@ -31,6 +31,9 @@ NOT_TO_SERVE = {
 }
 """What a configuration that is as small as can be has no use for, and why."""
 
+STORED_IN_FILES = ("cryptography", "proxy.tokens.file_store")
+"""Modules for `state.url: file:`."""
+
 NOT_IN_A_WORKER = {
     **NOT_TO_SERVE,
     "aiohttp": "a worker's requests to Amazon are its own, and it has no admin listener",
@@ -40,6 +43,31 @@ NOT_IN_A_WORKER = {
     "watchfiles": "the supervisor reads changed files",
 }
 """The modules that a process of `workers` does not need."""
+
+NOT_BEFORE_CLIENTS_ARE_SERVED = {
+    **NOT_TO_SERVE,
+    "aiohttp": "a quarter of a start; imported once clients are served",
+    "proxy.admin.application": "imports aiohttp's server",
+    "proxy.admin.listener": "imports aiohttp's server",
+}
+"""What the start does without until clients can connect."""
+
+ACCEPTING = """
+import os, sys
+from proxy.app import program
+
+class Accepting(program.Acceptor):
+    def __init__(self, *given):
+        super().__init__(*given)
+        print(*sys.modules, file=sys.stderr, flush=True)
+        os._exit(0)
+
+program.Acceptor = Accepting
+sys.argv = ["ads-proxy", "serve"]
+from proxy.commands.entry import main
+main()
+"""
+"""Ends as soon as clients can connect."""
 
 SERVED = """
 import gc, sys
@@ -94,6 +122,14 @@ def test_serving_loads_nothing_that_it_has_no_use_for(tmp_path: Path) -> None:
     assert collects == "collects"
 
 
+def test_clients_are_served_before_the_admin_listener_is_imported(tmp_path: Path) -> None:
+    """The state store is a directory here, so that the start waits for its threads, as it usually does."""
+    (modules,) = told(tmp_path, f"import os; os.environ['ADS_PROXY_STATE__URL'] = 'file:{tmp_path}/state'{ACCEPTING}")
+    needless = {name: why for name, why in NOT_BEFORE_CLIENTS_ARE_SERVED.items() if name not in STORED_IN_FILES}
+    assert {"proxy.app.program", "proxy.tokens.file_store"} <= set(modules.split())
+    assert loaded_needlessly(modules, needless) == []
+
+
 def test_a_worker_loads_what_serves_and_nothing_else(tmp_path: Path) -> None:
     """Each worker pays for its part of the memory and of the start."""
     code = "import sys; from proxy.app.workers import __main__; print(*sys.modules, file=sys.stderr)"
@@ -102,7 +138,7 @@ def test_a_worker_loads_what_serves_and_nothing_else(tmp_path: Path) -> None:
     assert loaded_needlessly(modules, NOT_IN_A_WORKER) == []
 
 
-@pytest.mark.parametrize("name", sorted(NOT_IN_A_WORKER))
+@pytest.mark.parametrize("name", sorted(NOT_IN_A_WORKER | NOT_BEFORE_CLIENTS_ARE_SERVED))
 def test_what_is_not_loaded_exists(name: str) -> None:
     """A module that got another name would never be found loaded."""
     assert find_spec(name) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 
@@ -9,7 +10,7 @@ import aiohttp
 import pytest
 
 from proxy.net.names import AddressInfo, Names, numeric_address
-from proxy.net.session import make_session
+from proxy.net.session import DeferredSession, make_session, opened
 from proxy.net.sockets import UNACKNOWLEDGED
 from tests.support.wire import HELLO, RawUpstream, answering
 
@@ -74,3 +75,35 @@ async def test_its_sockets_are_watched(session: aiohttp.ClientSession) -> None:
         made = answer.connection.transport.get_extra_info("socket")
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED * 1000
     await upstream.stop()
+
+
+async def test_requests_wait_until_a_deferred_session_is_opened(upstream: RawUpstream) -> None:
+    """One that gives up takes nothing from the others, and closing closes the session."""
+    deferred, names = DeferredSession(), Names(ask=resolve)
+
+    async def ask() -> bytes:
+        async with (await opened(deferred)).get(f"http://lwa.example:{upstream.port}/") as answer:
+            return await answer.read()
+
+    waiting, leaving = asyncio.create_task(ask()), asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    assert not waiting.done()
+    deferred.open(session := make_session(names))
+    assert await waiting == await ask() == b"hello"
+    await deferred.close()
+    assert session.closed
+    names.stop()
+
+
+async def test_a_deferred_session_that_was_never_opened_has_nothing_to_close() -> None:
+    """A start that fails closes what it made."""
+    deferred = DeferredSession()
+    await deferred.close()
+    assert repr(deferred) == "<DeferredSession not open yet>"
+
+
+async def test_a_session_is_its_own_where_none_is_deferred(session: aiohttp.ClientSession) -> None:
+    """Commands make theirs when they need it."""
+    assert await opened(session) is session
