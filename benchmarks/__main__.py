@@ -31,6 +31,7 @@ from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
 from benchmarks.several_workers import measure_free, measure_workers
+from benchmarks.start import compare_starts
 from benchmarks.throttling import measure as measure_throttling
 
 
@@ -106,6 +107,10 @@ def _account_costs(given: argparse.Namespace) -> None:
     print(report_account_costs(measure_account_costs(given.count)))
 
 
+def _start(given: argparse.Namespace) -> None:
+    compare_starts(this_checkout(), checkout(given.checkout), given.rounds)
+
+
 def _workers(given: argparse.Namespace) -> None:
     if given.free:
         for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
@@ -127,6 +132,7 @@ _COMMANDS = {
     "micro": _micro,
     "profile": _profile,
     "profiles": _profiles,
+    "start": _start,
     "throttling": _throttling,
     "workers": _workers,
 }
@@ -161,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
     directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
     directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")
+    starting = commands.add_parser("start", help="CPU of a start beside another checkout of this program")
+    starting.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
+    starting.add_argument("--rounds", type=int, default=15, help="pairs of starts (15)")
     limiting = commands.add_parser(
         "throttling", help="what clients get where Amazon limits, directly and through the proxy"
     )

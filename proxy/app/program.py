@@ -42,7 +42,7 @@ from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, Orders
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.net.names import Names
-from proxy.net.session import DeferredSession, make_session, require_compiled_parser
+from proxy.net.session import DeferredSession, make_session
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.notifier import Notifier
@@ -183,6 +183,8 @@ class Program:
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
         opened.callback(close_listener, self)
+        for bound in (*admin_sockets, *invited_sockets):
+            bound.listen()  # who connects before the listener is imported waits for it
         if self.workers is None:
             parts = self.client_connections, self.forwarder
             connect = partial(ClientConnection, *parts)
@@ -241,12 +243,11 @@ class Program:
         )
 
     async def _open_session(self) -> None:
-        """Open the session for the program's own requests, and import what the admin listener needs.
+        """Open the session for the program's own requests.
 
         aiohttp is a quarter of a start, so clients are served first. A thread imports it, so that they still are.
         """
-        with frequent_thread_switches():
-            await asyncio.to_thread(import_module, "proxy.admin.application")
+        await _import("proxy.net.names_resolver")
         require_compiled_parser()
         self.session.open(make_session(self._names))
 
@@ -309,7 +310,8 @@ class Program:
         self, config: Config, sockets: list[socket.socket], invited_sockets: list[socket.socket]
     ) -> None:
         """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
-        from proxy.admin.application import make_admin  # not above, as `_open_session` says
+        await _import("proxy.admin.application")  # not above, as `_open_session` says
+        from proxy.admin.application import make_admin
         from proxy.admin.invitations import InvitationHandlers, make_invitations
         from proxy.admin.listener import AdminListener
 
@@ -453,3 +455,20 @@ class Program:
     def met_defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop met an uncaught exception."""
         self.observers.observe(defect_of(context))
+
+
+async def _import(module: str) -> None:
+    """Import a module in a thread; the event loop goes on."""
+    with frequent_thread_switches():
+        await asyncio.to_thread(import_module, module)
+
+
+def require_compiled_parser() -> None:
+    """Refuse aiohttp's parser in Python: most of the smuggling that was found in aiohttp was in that one alone."""
+    from aiohttp import http_parser
+
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartupError(
+            "aiohttp has no compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
+            "requirements.lock names."
+        )

@@ -14,7 +14,6 @@ import ssl
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from proxy.errors import StartupError
 from proxy.net.sockets import STAGGER, make_socket
 from proxy.net.tls import NO_TLS, lacks_tls
 
@@ -71,17 +70,6 @@ def make_session(names: Names) -> aiohttp.ClientSession:
         force_close=True,
     )
     return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
-
-
-def require_compiled_parser() -> None:
-    """Refuse aiohttp's parser in Python: most of the smuggling that was found in aiohttp was in that one alone."""
-    from aiohttp import http_parser
-
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        raise StartupError(
-            "aiohttp has no compiled HTTP parser; unset AIOHTTP_NO_EXTENSIONS, or install the wheel that "
-            "requirements.lock names."
-        )
 
 
 # --- The outbound proxy --------------------------------------------------------------------------------------
