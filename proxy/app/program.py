@@ -311,6 +311,7 @@ class Program:
     ) -> None:
         """The admin listener, and what invited advertisers reach: there, or on sockets of its own."""
         await _import("proxy.admin.application")  # not above, as `_open_session` says
+        await _import("prometheus_client.openmetrics.exposition")  # for scrapes, which would wait for it
         from proxy.admin.application import make_admin
         from proxy.admin.invitations import InvitationHandlers, make_invitations
         from proxy.admin.listener import AdminListener

@@ -2,17 +2,15 @@
 exemplars. What is scraped is for `metrics`.
 
 The library's own choice fails on a version that is none, and claims any version that it was asked for.
+
+The library brings a web server along, and is a twentieth of a start. So `observability` imports it within functions,
+which the first scrape calls.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
-
-from prometheus_client import exposition
-from prometheus_client.openmetrics import exposition as openmetrics_exposition
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy.value_classes import dataclass
 
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 _OPENMETRICS: Final = "application/openmetrics-text"
 _VERSIONS: Final = ("", "1.0.0")
@@ -35,15 +34,18 @@ class ExpositionFormat:
 
     def text_of(self, *families: Metric) -> bytes:
         """What a scraper gets of these, as the library writes it."""
-        given = _CollectedFamilies(families)
+        from prometheus_client import exposition
+        from prometheus_client.openmetrics import exposition as openmetrics_exposition
+
+        given = cast("Collector", _CollectedFamilies(families))
         if not self.end:
             return exposition.generate_latest(given)
         body = openmetrics_exposition.generate_latest(given)  # type: ignore[no-untyped-call]  # prometheus_client has no types
         return bytes(body).removesuffix(self.end)
 
 
-TEXT: Final = ExpositionFormat(exposition.CONTENT_TYPE_PLAIN_0_0_4, b"")
-OPENMETRICS: Final = ExpositionFormat(openmetrics_exposition.CONTENT_TYPE_LATEST, b"# EOF\n")
+TEXT: Final = ExpositionFormat("text/plain; version=0.0.4; charset=utf-8", b"")
+OPENMETRICS: Final = ExpositionFormat("application/openmetrics-text; version=1.0.0; charset=utf-8", b"# EOF\n")
 
 
 def form_of(accept: str) -> ExpositionFormat:
@@ -51,8 +53,8 @@ def form_of(accept: str) -> ExpositionFormat:
     return OPENMETRICS if prefers_openmetrics(accept) else TEXT
 
 
-class _CollectedFamilies(Collector):
-    """Families that were collected before."""
+class _CollectedFamilies:
+    """Families that were collected before; a `Collector` of the library."""
 
     def __init__(self, families: tuple[Metric, ...]) -> None:
         self._families = families
@@ -82,6 +84,8 @@ def _escaped(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _number(value: float) -> str:
     """Most numbers are zero, one or a small count."""
+    from prometheus_client.utils import floatToGoString
+
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # prometheus_client has no types
 
 

@@ -6,6 +6,7 @@ Prometheus' families only at a scrape.
 
 from __future__ import annotations
 
+import functools
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
@@ -15,8 +16,6 @@ from operator import add, sub
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
 from proxy.observability.exposition import SampleLine
 from proxy.value_classes import dataclass
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
-    from prometheus_client.samples import Exemplar
 
     from proxy.observability.exposition import ExpositionFormat
 
@@ -45,12 +43,17 @@ class InstrumentKind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-FAMILIES: Final[dict[InstrumentKind, Any]] = {
-    InstrumentKind.COUNTER: CounterMetricFamily,
-    InstrumentKind.GAUGE: GaugeMetricFamily,
-    InstrumentKind.HISTOGRAM: HistogramMetricFamily,
-}
-"""Each family has its own signature; the stubs know their common base alone, and it has none of them."""
+@functools.cache
+def _families() -> dict[InstrumentKind, Any]:
+    """The library's class for each kind. Each has its own signature; the stubs know their common base alone, and it has
+    none of them."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    return {
+        InstrumentKind.COUNTER: CounterMetricFamily,
+        InstrumentKind.GAUGE: GaugeMetricFamily,
+        InstrumentKind.HISTOGRAM: HistogramMetricFamily,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Instrument:
 
     def family(self) -> Any:
         """Prometheus' family of this name, without any number yet."""
-        return FAMILIES[self.kind](PREFIX + self.name, self.help, labels=self.labels)
+        return _families()[self.kind](PREFIX + self.name, self.help, labels=self.labels)
 
 
 class SharedNumbers(Protocol):
@@ -232,7 +235,7 @@ class Distribution:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.series: dict[Labels, Buckets] = {}
-        self.exemplars: dict[Labels, dict[int, Exemplar]] = {}
+        self.exemplars: dict[Labels, dict[int, tuple[dict[str, str], float, float]]] = {}
 
     def buckets(self, *labels: str) -> Buckets:
         found = self.series.get(labels)
@@ -240,12 +243,14 @@ class Distribution:
             found = self.series[labels] = Buckets(self.instrument.bounds)
         return found
 
-    def exemplify(self, labels: Labels, exemplar: Exemplar) -> None:
-        """What was just added to these buckets, with the name of its trace."""
-        number = bisect_left(self.instrument.bounds, exemplar.value)
-        self.exemplars.setdefault(labels, {})[number] = exemplar
+    def exemplify(self, labels: Labels, names: dict[str, str], value: float, now: float) -> None:
+        """What was just added to these buckets, with the names of its trace."""
+        number = bisect_left(self.instrument.bounds, value)
+        self.exemplars.setdefault(labels, {})[number] = (names, value, now)
 
     def family(self) -> Metric:
+        from prometheus_client.samples import Exemplar
+
         family = self.instrument.family()
         names = [*map(repr, self.instrument.bounds), "+Inf"]
         for labels, seen in self.series.items():
@@ -253,7 +258,8 @@ class Distribution:
             exemplars = self.exemplars.get(labels, {})
             for number, (name, count) in enumerate(zip(names, seen.counts, strict=True)):
                 running += count
-                buckets.append((name, float(running), exemplars.get(number)))
+                exemplar = Exemplar(*exemplars[number]) if number in exemplars else None
+                buckets.append((name, float(running), exemplar))
             family.add_metric(labels, buckets, seen.total)
         return family  # type: ignore[no-any-return]  # prometheus_client says Any
 

@@ -8,13 +8,12 @@ holds a path, a profile id or a secret.
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
 from dataclasses import field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from prometheus_client import ProcessCollector
 
 from proxy import errors, events
 from proxy.events import CredentialState, Event, RequestFinished
@@ -36,6 +35,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from prometheus_client import ProcessCollector
     from prometheus_client.metrics_core import Metric
 
     from proxy.observability.exposition import ExpositionFormat
@@ -309,7 +309,6 @@ class Metrics:
                 handlers.setdefault(kind, []).append(self._filling(each, kind))
         about_accounts = {*of_accounts, *(kind for each in DECLARED if each.by_account for kind in each.on)}
         self._handlers = {kind: self._joined(found, kind in about_accounts) for kind, found in handlers.items()}
-        self._process = ProcessCollector(registry=None)
 
     def __repr__(self) -> str:
         return f"<Metrics: {len(self._accounts)} accounts, {self.requests.in_flight.value} requests in flight>"
@@ -531,7 +530,7 @@ class Metrics:
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
-        yield from self._process.collect()
+        yield from _of_the_system().collect()
 
     def _counted_elsewhere(self, table: Table) -> Mapping[Labels, float]:
         """What workers counted of a counter, for accounts that are still there."""
@@ -546,3 +545,11 @@ class Metrics:
         """What there is to scrape, in the order of a scrape; docs/reference/metrics.md is made from it."""
         made: tuple[Table | Distribution, ...] = (*self._tables.values(), *self._distributions)
         return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
+
+
+@functools.cache
+def _of_the_system() -> ProcessCollector:
+    """Memory, CPU and open files of this process, from the system."""
+    from prometheus_client import ProcessCollector
+
+    return ProcessCollector(registry=None)

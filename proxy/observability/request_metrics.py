@@ -13,8 +13,6 @@ from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from prometheus_client.samples import Exemplar
-
 from proxy.events import declines_stream
 from proxy.observability.instruments import (
     Buckets,
@@ -327,10 +325,10 @@ class RequestMetrics:
             return
         names = {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
         region = (event.region,)
-        self._durations.exemplify(region, Exemplar(names, event.duration, now))
+        self._durations.exemplify(region, names, event.duration, now)
         if event.attempts:
-            self._upstreams.exemplify(region, Exemplar(names, event.upstream, now))
-            self._overhead.exemplify((), Exemplar(names, event.overhead, now))
+            self._upstreams.exemplify(region, names, event.upstream, now)
+            self._overhead.exemplify((), names, event.overhead, now)
 
     def _parts(self) -> Iterator[tuple[Labels, Buckets]]:
         """The durations that every series has now, by region, and the sums of other processes."""

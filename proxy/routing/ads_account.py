@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConflictingAdsAccount, ConflictingScope
@@ -150,9 +150,7 @@ def _plain(name: bytes) -> bytes:
     return name.lower().translate(None, PUNCTUATION)
 
 
-PUBLISHED_PARAMETERS = parse_parameters(
-    resources.files("proxy.routing").joinpath("account_names.tsv").read_text("ascii")
-)
+PUBLISHED_PARAMETERS = parse_parameters(Path(__file__).with_name("account_names.tsv").read_text("ascii"))
 _KNOWN = frozenset(_plain(parameter.name.encode()) for parameter in PUBLISHED_PARAMETERS)
 
 

@@ -11,7 +11,7 @@ import enum
 import re
 from dataclasses import field, replace
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.value_classes import dataclass
@@ -201,7 +201,7 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
     )
 
 
-PUBLISHED = Operations(parse_operations(resources.files("proxy.routing").joinpath("operations.tsv").read_text("ascii")))
+PUBLISHED = Operations(parse_operations(Path(__file__).with_name("operations.tsv").read_text("ascii")))
 """The operations of Amazon's specifications, as they were when this program was made."""
 
 

@@ -47,6 +47,7 @@ NOT_IN_A_WORKER = {
 NOT_BEFORE_CLIENTS_ARE_SERVED = {
     **NOT_TO_SERVE,
     "aiohttp": "a quarter of a start; imported once clients are served",
+    "prometheus_client": "for scrapes",
     "proxy.admin.application": "imports aiohttp's server",
     "proxy.admin.listener": "imports aiohttp's server",
 }
