@@ -22,7 +22,7 @@ MAX_ADMISSIONS = 1024
 _MAX_CACHE_BYTES = 8 << 20
 _ADMISSION_BYTES = 1000
 """About how much memory an admission takes in addition to its head's bytes and fields."""
-_MAX_SEEN = 8192
+_MAX_SEEN = 4096
 """Heads that came once, each a number."""
 
 

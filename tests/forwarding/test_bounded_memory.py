@@ -34,6 +34,7 @@ ENTRIES = 4096
 FLOODED_ENTRIES = 1024
 """The most that one cache may hold in a flood: those that may hold more get this limit there."""
 LARGER_LIMITS = (
+    "proxy.forwarding.admissions._MAX_SEEN",
     "proxy.mcp.sessions.MAX_SESSIONS",
     "proxy.observability.journal.MAX_ENTRIES",
     "proxy.observability.access_line.MAX_REMEMBERED",
@@ -122,19 +123,18 @@ FILLED = {
     "hosts": {"read_host"},
 }
 """The functions whose memory a flood fills: so it is known to reach them."""
-_HEADS, _SECTIONS, _JOURNAL = "forwarder.reader._heads", "forwarder.reader._sections", "accounting.journal._entries"
-_SUMMARIES, _DECISIONS, _LINES = (
-    "forwarder._decisions._known",
+_SECTIONS, _JOURNAL = "forwarder.reader._sections", "accounting.journal._entries"
+_ADMISSIONS, _DECISIONS, _LINES = (
+    "forwarder.admissions._kept",
     "forwarder._decisions._made",
     "logs._access_lines._lines",
 )
 EMPTIED = {
-    "paths": {_HEADS, _SUMMARIES, _DECISIONS},
-    "judged queries": {_HEADS, _SUMMARIES},
-    "values": {_HEADS, _SECTIONS, _SUMMARIES},
+    "paths": {_DECISIONS},
+    "queries": {_ADMISSIONS},
+    "values": {_SECTIONS},
     "scopes": {_JOURNAL, _LINES},
-    "many fields": {_HEADS, _SECTIONS, _SUMMARIES, _DECISIONS},
-    "numbers": {"logs._access_lines._texts"},
+    "many fields": {_SECTIONS, _DECISIONS},
 }
 """The caches that a flood makes forget."""
 
