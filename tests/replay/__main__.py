@@ -1,6 +1,7 @@
 """`python -m tests.replay record` or `compare`: the whole session, twenty thousand requests and the conformance suite.
 
-Record before a change that is to keep every byte, or when a change is meant to be seen; compare after it.
+Record before a change that is to keep every byte, or when a change is meant to be seen; compare after it. `warm`
+compares programs that remember requests, with one process and with two workers, with one that remembers none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from tests.replay import conformance
 from tests.replay.player import session
 from tests.replay.recording import RECORDED, REQUESTS, corpus, differences, read, write
+from tests.replay.warm_and_cold import SEED, all_compared
 
 
 async def played(requests: int) -> list[dict[str, Any]]:
@@ -24,12 +26,24 @@ async def played(requests: int) -> list[dict[str, Any]]:
     return [*recording.entries(), *await conformance.entries()]
 
 
+def warm(requests: int, seed: int) -> int:
+    """Print how many differences there are between warm programs and a cold one."""
+    differing = asyncio.run(all_compared(requests, seed))
+    for name, found in differing.items():
+        print("\n".join(found[:50]))
+        print(f"{name}: {requests} requests, {len(found)} differences")
+    return 1 if any(differing.values()) else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.replay", description=__doc__)
-    parser.add_argument("action", choices=("record", "compare"))
+    parser.add_argument("action", choices=("record", "compare", "warm"))
     parser.add_argument("--file", type=Path, default=RECORDED)
     parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--seed", type=int, default=SEED, help="for `warm` only")
     asked = parser.parse_args()
+    if asked.action == "warm":
+        return warm(asked.requests, asked.seed)
     entries = asyncio.run(played(asked.requests))
     if asked.action == "record":
         write(asked.file, entries)

@@ -3,12 +3,14 @@
 No 401 about the token is among the replies: whether it is renewed depends on how long ago that was done last.
 
 A request carries its number in `X-Case`; its replies, one for each attempt, were set beforehand. The login and the
-lists of profiles and ads accounts, which the proxy asks for by itself, are answered by path and not recorded.
+lists of profiles and ads accounts, which the proxy asks for by itself, are answered by path and not recorded. Where
+responses echo, the id that Amazon gives to a request is a digest of what came: so answers and log lines show it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import urllib.parse
@@ -45,28 +47,28 @@ class Reply:
     weight: int = 1
 
 
-def _whole(status: bytes, fields: bytes = b"", body: bytes = b'{"ok":true}') -> bytes:
+def whole(status: bytes, fields: bytes = b"", body: bytes = b'{"ok":true}') -> bytes:
     return b"HTTP/1.1 %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (status, _RID, fields, len(body), body)
 
 
 _JSON = b"Content-Type: application/json\r\n"
-_OK = _whole(b"200 OK", _JSON)
+_OK = whole(b"200 OK", _JSON)
 _SCOPE = b'{"code":"401","details":"Not authorized to access scope 11"}'
 _HERE = b"http://%b:%d/v1/reports/7/download"
 """An address at the API host itself, which the proxy may rewrite; filled in when it is sent."""
 
 REPLIES = (
     Reply("ok", (_OK,), weight=60),
-    Reply("created", (_whole(b"201 Created", _JSON),), weight=4),
-    Reply("multi", (_whole(b"207 Multi-Status", _JSON),), weight=4),
+    Reply("created", (whole(b"201 Created", _JSON),), weight=4),
+    Reply("multi", (whole(b"207 Multi-Status", _JSON),), weight=4),
     Reply("empty", (b"HTTP/1.1 204 No Content\r\n%b\r\n" % _RID,), weight=4),
     Reply("unmodified", (b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n%b\r\n' % _RID,), weight=2),
-    Reply("missing", (_whole(b"404 Not Found", _JSON),), weight=4),
-    Reply("invalid", (_whole(b"400 Bad Request", _JSON, b'{"code":"400","detail":"x"}'),), weight=4),
-    Reply("forbidden", (_whole(b"403 Forbidden", _JSON),), weight=3),
+    Reply("missing", (whole(b"404 Not Found", _JSON),), weight=4),
+    Reply("invalid", (whole(b"400 Bad Request", _JSON, b'{"code":"400","detail":"x"}'),), weight=4),
+    Reply("forbidden", (whole(b"403 Forbidden", _JSON),), weight=3),
     Reply("odd fields", (b"HTTP/1.1 200 Gr\xfc\xdfe\r\ncontent-length:2\r\nX_y: 1\r\nx-y:  2 \r\n\r\nok",), weight=4),
     Reply(
-        "cookies", (_whole(b"200 OK", b"Set-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nVia: 1.1 y\r\n"),), weight=3
+        "cookies", (whole(b"200 OK", b"Set-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nVia: 1.1 y\r\n"),), weight=3
     ),
     Reply("chunked", (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",), weight=6),
     Reply(
@@ -79,19 +81,19 @@ REPLIES = (
     ),
     Reply("interim", (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + _OK,), weight=2),
     Reply("apart", (_OK[:40], _OK[40:]), weight=3),
-    Reply("large", (_whole(b"200 OK", b"", b"x" * 100_000),), weight=2),
-    Reply("location", (_whole(b"200 OK", _JSON, b'{"location":"' + _HERE + b'"}'),), weight=3),
+    Reply("large", (whole(b"200 OK", b"", b"x" * 100_000),), weight=2),
+    Reply("location", (whole(b"200 OK", _JSON, b'{"location":"' + _HERE + b'"}'),), weight=3),
     Reply(
-        "redirect", (_whole(b"307 Temporary Redirect", b"Location: https://bucket.example/x?sig=1\r\n", b""),), weight=2
+        "redirect", (whole(b"307 Temporary Redirect", b"Location: https://bucket.example/x?sig=1\r\n", b""),), weight=2
     ),
-    Reply("says close", (_whole(b"200 OK", b"Connection: close\r\n"),), closes=True, weight=3),
+    Reply("says close", (whole(b"200 OK", b"Connection: close\r\n"),), closes=True, weight=3),
     Reply("until close", (b"HTTP/1.1 200 OK\r\n%b\r\nall of it" % _RID,), closes=True, weight=2),
-    Reply("oops", (_whole(b"500 Internal Server Error", _JSON),), weight=3),
-    Reply("timeout", (_whole(b"504 Gateway Timeout", _JSON, b'{"message":"Endpoint request timed out"}'),), weight=1),
-    Reply("scope", (_whole(b"401 Unauthorized", _JSON, _SCOPE),), lasting=True, weight=3),
-    Reply("throttled", (_whole(b"429 Too Many Requests", b"Retry-After: 900\r\n"),), lasting=True, weight=2),
-    Reply("throttled, no time", (_whole(b"429 Too Many Requests"),), lasting=True, weight=2),
-    Reply("unavailable", (_whole(b"503 Service Unavailable", b"Retry-After: 1\r\n"),), lasting=True, weight=2),
+    Reply("oops", (whole(b"500 Internal Server Error", _JSON),), weight=3),
+    Reply("timeout", (whole(b"504 Gateway Timeout", _JSON, b'{"message":"Endpoint request timed out"}'),), weight=1),
+    Reply("scope", (whole(b"401 Unauthorized", _JSON, _SCOPE),), lasting=True, weight=3),
+    Reply("throttled", (whole(b"429 Too Many Requests", b"Retry-After: 900\r\n"),), lasting=True, weight=2),
+    Reply("throttled, no time", (whole(b"429 Too Many Requests"),), lasting=True, weight=2),
+    Reply("unavailable", (whole(b"503 Service Unavailable", b"Retry-After: 1\r\n"),), lasting=True, weight=2),
     Reply("dies", (), closes=True, lasting=True, weight=3),
     Reply("dies within", (_OK[:-3],), closes=True, lasting=True, weight=2),
     Reply(
@@ -103,7 +105,7 @@ REPLIES = (
     Reply("no HTTP", (b"hello\r\n\r\n",), closes=True, lasting=True),
     Reply(
         "session",
-        (_whole(b"200 OK", _JSON + b"Mcp-Session-Id: s-1\r\n", b'{"jsonrpc":"2.0","id":1,"result":{}}'),),
+        (whole(b"200 OK", _JSON + b"Mcp-Session-Id: s-1\r\n", b'{"jsonrpc":"2.0","id":1,"result":{}}'),),
         lasting=True,
         weight=4,
     ),
@@ -114,6 +116,7 @@ REPLIES = (
 class Amazon:
     """The upstream of one session."""
 
+    echoes: bool = False
     replies: dict[int, tuple[Reply, ...]] = field(default_factory=dict)
     seen: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     """Case number -> its requests as they came: head, then the payload of the body."""
@@ -142,9 +145,11 @@ class Amazon:
             head = await wire.head()
             if b"\r\nExpect: 100-continue" in head:
                 wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            reply = self._reply(head, await wire.body(head))
+            body = await wire.body(head)
+            reply = self._reply(head, body)
+            name = self._name(head, body) if self.echoes else b"RID"
             for piece in reply.pieces:
-                wire.send(self._located(piece))
+                wire.send(self._located(piece).replace(b"x-amz-rid: RID", b"x-amz-rid: " + name))
                 await asyncio.sleep(0)
             if reply.closes:
                 self.closing += 1
@@ -156,12 +161,17 @@ class Amazon:
     def _reply(self, head: bytes, body: ReadBody) -> Reply:
         found = _CASE.search(head)
         if found is None:
-            return Reply("by itself", (_whole(b"200 OK", _JSON, json.dumps(self._by_itself(head, body[0])).encode()),))
+            return Reply("by itself", (whole(b"200 OK", _JSON, json.dumps(self._by_itself(head, body[0])).encode()),))
         number = int(found[1])
         attempts = self.seen[number]
         attempts.append(head + b"\r\n" + shown_body(head, body))
         replies = self.replies[number]
         return replies[min(len(attempts), len(replies)) - 1]
+
+    def _name(self, head: bytes, body: ReadBody) -> bytes:
+        """A digest of a request; addresses, and how often a token was renewed, do not count."""
+        plain = re.sub(rb"(127\.0\.0\.[1-4]):%d\b|(Atza\|\w+)-[0-9]+" % self.port, rb"\1\2", head)
+        return hashlib.sha256(plain + shown_body(head, body)).hexdigest()[:12].encode()
 
     def _located(self, piece: bytes) -> bytes:
         """The piece, with its address at the API host filled in."""

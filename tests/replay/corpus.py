@@ -21,9 +21,10 @@ GROUPS_PER_BLOCK = 50
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request. `number` is its place in the corpus, and in its `X-Case` field."""
+    """One request. `number` is its place in the corpus, `mark` the number in its `X-Case` field."""
 
     number: int
+    mark: int
     data: bytes
     to_head: bool
     replies: tuple[Reply, ...]
@@ -111,7 +112,7 @@ class Corpus:
         passing_kinds = [reply for reply in REPLIES if not reply.lasting]
         kinds = lasting_kinds if lasting else passing_kinds
         replies = (random.choices(kinds, [reply.weight for reply in kinds])[0], passing_kinds[0])
-        return Case(number, line + section + b"\r\n" + (self._coded(body, section)), method == "HEAD", replies)
+        return Case(number, number, line + section + b"\r\n" + (self._coded(body, section)), method == "HEAD", replies)
 
     # --- the request line
 

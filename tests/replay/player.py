@@ -22,7 +22,7 @@ import yaml
 
 from tests.replay.amazon import Amazon, shown_body
 from tests.replay.corpus import PLACEHOLDER, Change, Corpus, Group
-from tests.replay.settings import ACCOUNTS, configuration
+from tests.replay.settings import ACCOUNTS, configuration, give_budgets
 from tests.support.patience import PATIENCE
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.wire import Wire
@@ -76,10 +76,12 @@ class Recording:
 
 
 class Player:
-    """One session: the program, the server that replaces Amazon, and the clients."""
+    """One session: the program, the server that replaces Amazon, and the clients. The program has so many `workers`,
+    and is of a `kind` that `program.py` names."""
 
-    def __init__(self, amazon: Amazon, folder: Path) -> None:
+    def __init__(self, amazon: Amazon, folder: Path, *, workers: int = 1, kind: str = "usual") -> None:
         self.amazon, self.folder = amazon, folder
+        self._workers, self._kind = workers, kind
         self.recording = Recording()
         self._config, self._calendar = folder / "proxy.yaml", folder / "seconds"
         self._admin_port, self._days, self._variant = free_port(), 0, 0
@@ -96,7 +98,7 @@ class Player:
         program = Path(__file__).with_name("program.py")
         self._process = await asyncio.to_thread(
             lambda: Process(
-                *(sys.executable, "-P", program, self._calendar, "serve", "--config", self._config),
+                *(sys.executable, "-P", program, self._calendar, self._kind, "serve", "--config", self._config),
                 PYTHONPATH=str(Path(__file__).parents[2]),
             )
         )
@@ -121,6 +123,9 @@ class Player:
 
     def _write(self) -> None:
         values = configuration(self.amazon.port, self._admin_port, self.folder, self._variant)
+        if self._kind != "usual":
+            values["workers"] = self._workers
+            give_budgets(values)
         self._config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     # --- playing
@@ -158,7 +163,7 @@ class Player:
     async def _group(self, group: Group) -> None:
         for cases in group.connections:
             for case in cases:
-                self.amazon.replies[case.number] = case.replies
+                self.amazon.replies[case.mark] = case.replies
         try:
             await asyncio.wait_for(self._exchange(group), PATIENCE)
         except TimeoutError:
@@ -166,8 +171,8 @@ class Player:
             raise AssertionError(f"no answer within {PATIENCE:g} s to {waiting}") from None
         for cases in group.connections:
             for case in cases:
-                seen = self.amazon.seen.pop(case.number, [])
-                self.recording.sent[case.number] = [self._masked(each) for each in seen]
+                seen = [self.masked(each) for each in self.amazon.seen.pop(case.mark, [])]
+                self.recording.sent[case.number] = seen if case.mark == case.number else sorted(seen)
 
     async def _exchange(self, group: Group) -> None:
         clients = [await _connect(self._port) for _ in group.connections]
@@ -177,7 +182,7 @@ class Player:
         for client, cases in zip(clients, group.connections, strict=True):
             for case in cases:
                 answer = await _next_answer(client, case.to_head)
-                self.recording.got[case.number] = self._masked(answer)
+                self.recording.got[case.number] = self.masked(answer)
                 self._keep_placeholder(case.data, answer)
         for client in clients:
             client.close()
@@ -195,7 +200,7 @@ class Player:
         if token and account and account[1].decode() in self._placeholders:
             self._placeholders[account[1].decode()] = token[1]
 
-    def _masked(self, data: bytes) -> str:
+    def masked(self, data: bytes) -> str:
         data = data.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")  # none is needed where the body came with the head
         data = re.sub(rb"\r\nDate: (?!Wed, 25 Nov 2026 13:00:00 GMT)[^\r]*", b"\r\nDate: (now)", data)
         data = re.sub(rb"(127\.0\.0\.[1-4]):%d\b" % self.amazon.port, rb"\1:(amazon)", data)
@@ -226,17 +231,25 @@ class Player:
                 found[label] += float(value)
         return found
 
+    def request_lines(self) -> list[dict[str, Any]]:
+        """The access log, without times."""
+        lines = map(_json, self._process.output.lines)
+        return [_without_times(line) for line in lines if line.get("event") == "request"]
+
+    def audit_records(self) -> list[dict[str, Any]]:
+        """The audit of requests, without times."""
+        texts = (self.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+        return [_without_times(record) for record in map(_json, texts) if "http" in record]
+
     def _read_lines(self) -> None:
-        for text in self._process.output.lines:
-            line = _json(text)
+        for line in self.request_lines():
             number = _case_of(line.get("request_id"))
-            if line.get("event") == "request" and number is not None:
-                self.recording.lines[number] = _without_times(line)
-        for text in (self.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines():
-            record = _json(text)
+            if number is not None:
+                self.recording.lines[number] = line
+        for record in self.audit_records():
             number = _case_of(record.get("http", {}).get("request", {}).get("id"))
             if number is not None:
-                self.recording.audit[number].append(_without_times(record))
+                self.recording.audit[number].append(record)
 
 
 async def _connect(port: int) -> Wire:
@@ -279,11 +292,11 @@ def _without_times(value: Any) -> Any:
 
 
 @asynccontextmanager
-async def session(folder: Path) -> AsyncIterator[Player]:
-    """A program that serves, with nothing played yet."""
-    amazon = Amazon()
+async def session(folder: Path, *, echoes: bool = False, **program: Any) -> AsyncIterator[Player]:
+    """A program that serves, with nothing played yet; `program` is what `Player` takes of it."""
+    amazon = Amazon(echoes)
     await amazon.start()
-    player = Player(amazon, folder)
+    player = Player(amazon, folder, **program)
     try:
         await player.start()
         yield player
