@@ -22,7 +22,7 @@ import yaml
 
 from tests.replay.amazon import Amazon, shown_body
 from tests.replay.corpus import PLACEHOLDER, Change, Corpus, Group
-from tests.replay.settings import ACCOUNTS, configuration, give_budgets
+from tests.replay.settings import ACCOUNTS, configuration, limit_clients
 from tests.support.patience import PATIENCE
 from tests.support.processes import Process, fetch, free_port, until
 from tests.support.wire import Wire
@@ -125,7 +125,7 @@ class Player:
         values = configuration(self.amazon.port, self._admin_port, self.folder, self._variant)
         if self._kind != "usual":
             values["workers"] = self._workers
-            give_budgets(values)
+            limit_clients(values, self._days)
         self._config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     # --- playing
@@ -152,7 +152,7 @@ class Player:
         if change.days:
             self._days += change.days
             self._calendar.write_bytes(struct.pack("d", self._days * SECONDS_PER_DAY))
-        if change.variant is not None and change.variant != self._variant:
+        if change.variant is not None and (change.variant != self._variant or self._kind != "usual"):
             self._variant = change.variant
             self._write()
             self._reloads += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ _NAMES = ("all", "reader", "reporter", "limited", "ads", "both", "getter", "agen
 KEYS = {name: f"a-key-of-{name}-for-the-recorded-session".encode() for name in _NAMES}
 
 
+FIRST_DAY = date(2026, 11, 25)
+KEY_DAYS = 3
 GENEROUS = {"requests_per_minute": 1_000_000, "max_in_flight": 1_000}
 
 
-def give_budgets(values: dict[str, Any]) -> None:
-    """Give two of the clients budgets that are never spent."""
+def limit_clients(values: dict[str, Any], days: int) -> None:
+    """Give two of the clients budgets that are never spent, and have a key expire a few days later than now, which is
+    so many days after the beginning."""
     for client in values.get("clients", ()):
         if client["name"] in ("reader", "getter"):
             client.update(GENEROUS)
+        if client["name"] == "expiring":
+            client["keys"][0]["expires"] = str(FIRST_DAY + timedelta(days=days + KEY_DAYS))
 
 
 def configuration(port: int, admin_port: int, folder: Path, variant: int) -> dict[str, Any]:
