@@ -295,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self, head: bytes, rest: bytes, admitted: AdmittedHead | None) -> bytes:
         """Serve a request whose head is complete, or refuse it; gives what of `rest` is behind its body. `admitted` is
-        what is remembered of the head, None if it is to be read."""
+        the same head as it was admitted before, None if it is to be read."""
         service = self._service
         request: Request | None = None
         handler: RequestHandler

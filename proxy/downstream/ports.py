@@ -107,10 +107,10 @@ class AdmittedHead(RequestHead, Protocol):
 
 
 class AdmittedHeads(Protocol):
-    """What is remembered of heads that were admitted."""
+    """The memory of admitted heads."""
 
     def find(self, head: bytes) -> AdmittedHead | None:
-        """What is remembered of a head with its closing empty line; None if it is to be read."""
+        """The same head, with its closing empty line, as it was admitted before; None if it is to be read."""
         ...
 
 

@@ -336,7 +336,7 @@ class RequestContext:
         return self.decision.route.target(self.admission.destination)
 
     def head(self, token: AccessToken, account_lines: AccountLines, further: bytes) -> bytes:
-        """The head that leaves with this token; `further` are lines that it has beside those of its account."""
+        """The head that leaves with this token; `further` are lines that it has in addition to those of its account."""
         decision, request = self.decision, self.request
         line = request_line(request.method, self.target)
         if request.fields is decision.asked.fields and not further:

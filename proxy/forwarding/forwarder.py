@@ -79,7 +79,7 @@ class Forwarder:
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
-        self.admissions = Admissions(rules)
+        self.admissions = Admissions(rules, self._dependencies.accounting.write_gate)
         for capability in rules.capabilities:
             capability.take_effect()
 

@@ -50,7 +50,7 @@ class RequestFieldRules:
     `single` and `repeated` are given on by value: of a `single` one several different values are refused. Of `noticed`
     names it is told that they are there.
     `not_in_trailers` are further names that may not stand behind a body, and so are those of which `barred` is true.
-    Whether one `overrides`, so that it may stand for another request line, is told of the whole section.
+    A section says whether it holds a name that `overrides`, so that it may stand for another request line.
     """
 
     overrides: Callable[[bytes], bool]

@@ -54,7 +54,7 @@ class Notice:
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _reader_of_kept() -> TypeAdapter[Notice]:
     """Checks kept notices. Made for the first: a start without any does not pay for it."""
     return TypeAdapter(Notice)

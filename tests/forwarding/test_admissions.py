@@ -150,18 +150,25 @@ async def test_another_token_leaves_with_the_same_head() -> None:
     assert [bench.messages[at].values(b"authorization") for at in (0, -1)] == [[b"Bearer Atza|0"], [b"Bearer Atza|1"]]
 
 
-@pytest.mark.parametrize(
-    ("request_bytes", "changed"),
-    [(WRITE, {}), (KEYED, {"requests_per_minute": 1000})],
-    ids=["write", "budget"],
-)
-async def test_what_is_looked_at_each_time_is_not_remembered(
-    looked_up: list[bytes], request_bytes: bytes, changed: dict[str, Any]
-) -> None:
-    """The audit is asked for each write, and a budget counts each request."""
-    bench = MemoryBench(clients=keyed(**changed)) if changed else MemoryBench()
-    await sent(bench, bench.client(), *[request_bytes] * 5)
+@pytest.mark.parametrize("budget", ["requests_per_minute", "max_in_flight"])
+async def test_what_a_budget_counts_is_not_remembered(looked_up: list[bytes], budget: str) -> None:
+    """Each request is taken off the budget."""
+    bench = MemoryBench(clients=keyed(**{budget: 1000}))
+    await sent(bench, bench.client(), *[KEYED] * 5)
     assert len(looked_up) == 5
+
+
+async def test_a_write_that_cannot_be_recorded_is_refused_although_it_was_admitted() -> None:
+    """The audit is asked about each write, and about no read."""
+    bench = MemoryBench()
+    client = bench.client()
+    await sent(bench, client, *[WRITE] * 4, *[GET] * 4)
+    bench.accounting.write_gate.takes_writes = lambda: False
+    client.pipe.written.clear()
+    await sent(bench, client, WRITE, GET)
+    assert client.pipe.written.startswith(b"HTTP/1.1 503 ")
+    assert client.pipe.written.count(b"HTTP/1.1 200 OK") == 1
+    assert bench.messages[-1].first[0] == b"GET"
 
 
 async def test_a_proxy_that_stops_admits_nothing() -> None:
