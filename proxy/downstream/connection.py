@@ -332,10 +332,10 @@ class ClientConnection(asyncio.Protocol):
             self._writing = RESPONSE
         self._handler, self.deadline = handler, NEVER
         if body is not None:
-            if rest or not fields.expects_continue:
-                self.expect_body()
             if rest:
                 rest = self._read_body(rest)
+            elif not fields.expects_continue:
+                self.expect_body()
         if self._handler is handler:
             handler.start()
         return rest
@@ -347,9 +347,10 @@ class ClientConnection(asyncio.Protocol):
             self._reads.unread += data
             return b""
         pieces, rest = body.feed(data)
-        if not self._expected:  # the client did not wait for the 100
-            self.expect_body()
-        self._upload.note(len(data) - len(rest), self.loop.time())
+        if not body.finished:
+            if not self._expected:  # the client did not wait for the 100
+                self.expect_body()
+            self._upload.note(len(data) - len(rest), self.loop.time())
         if handler.max_wire_bytes:
             self._wire_bytes += len(data) - len(rest)
             if self._wire_bytes > handler.max_wire_bytes:
