@@ -93,7 +93,7 @@ def clients(left_out: str = "", keys: Mapping[str, bytes] = KEYS, **changed: dic
     """Four clients, without the one that is `left_out`; `changed` has further limits of clients by their names."""
     limits: dict[str, dict[str, Any]] = {
         "reader": {"methods": frozenset((b"GET",)), "paths": (PathPattern.read("/v2/*"),)},
-        "writer": {},
+        "writer": {"max_in_flight": 64},
         "limited": {"profiles": frozenset((b"1", b"2"))},
         "ending": {},
     }

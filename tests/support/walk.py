@@ -165,9 +165,10 @@ async def _walk(make_bench: Callable[[], MemoryBench], before: list[bytes], last
 
 
 def _readers() -> Clients:
-    """One client with a key, which may read some paths."""
+    """One client with a key, which may read some paths. Like all that are configured, it may have so much in flight."""
     keys = (ClientKey(hashlib.sha256(_KEY).hexdigest()),)
-    policy = Policy("reader", keys, methods=frozenset((b"GET",)), paths=(PathPattern.read("/sd/*"),))
+    paths = (PathPattern.read("/sd/*"),)
+    policy = Policy("reader", keys, methods=frozenset((b"GET",)), paths=paths, max_in_flight=64)
     return Clients((policy,), Placeholders(b"key"), Budgets())
 
 
