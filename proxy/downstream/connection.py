@@ -298,6 +298,7 @@ class ClientConnection(asyncio.Protocol):
         the same head as it was admitted before, None if it is to be read."""
         service = self._service
         request: Request | None = None
+        request_id = ""
         handler: RequestHandler
         body: Body | None = None
         announced = True  # a body, as far as is known: anything may come behind a head that cannot be read
@@ -313,10 +314,14 @@ class ClientConnection(asyncio.Protocol):
                 body = self._body = body_of(fields, self._limits.max_body_bytes)
             else:
                 announced = False
-            handler = service.accept(request, self, head) if request is not None else service.repeat(admitted, self)
+            if request is not None:
+                handler = service.accept(request, self, head)
+            else:
+                request_id = fields.request_id or service.new_request_id()
+                handler = service.repeat(admitted, request_id, self)
         except Refused as error:
             if admitted is not None:
-                request = admitted.request(service.new_request_id())
+                request = admitted.request(request_id or service.new_request_id())
             close = request is None or error.close or not self.stays_open(request)
             if close and announced:  # `_close` reads over what the client still sends
                 self._writing = follow(self._writing, LAST)

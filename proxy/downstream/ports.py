@@ -131,8 +131,9 @@ class Service(Protocol):
 
     def new_request_id(self) -> str: ...
 
-    def repeat(self, admitted: Any, client: ClientPort) -> RequestHandler:
-        """Serve a request whose head is one of the `admissions` that were found just now."""
+    def repeat(self, admitted: Any, request_id: str, client: ClientPort) -> RequestHandler:
+        """Serve a request whose head is the one of the `admissions` that was found just now. Raises the `Refused` that
+        answers it otherwise."""
         ...
 
     def accept(self, request: Request, client: ClientPort, head: bytes) -> RequestHandler:

@@ -1,9 +1,9 @@
 """The memory of admitted heads that come again, byte for byte.
 
 What follows from a head follows from its bytes, the rules, the lists of profiles and the moment. The rules in force
-make a memory of their own; `Admissions.find` looks at the other two. A request whose head is remembered is served as
-the first one was, without another look. So no head is remembered whose request has to be looked at each time: one that
-a budget counts, whose body is judged, or that belongs to a session. Whether a write can be recorded is asked each time.
+make a memory of their own; `Admissions.find` looks at the other two. What a client's budget counts, and a write that
+may have to be recorded, is looked at for each request (`Forwarder.repeat`). No head is remembered whose request goes
+through a gate or belongs to a session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from proxy.routing.unlisted_ids import is_listed
 
 if TYPE_CHECKING:
     from proxy.forwarding.decision import Admission, Rules
-    from proxy.forwarding.write_gate import WriteGate
 
 MAX_ADMISSIONS = 1024
 _MAX_CACHE_BYTES = 8 << 20
@@ -30,8 +29,7 @@ _MAX_SEEN = 4096
 class Admissions:
     """The memory of admissions under one set of rules, by the exact bytes of their heads."""
 
-    def __init__(self, rules: Rules, write_gate: WriteGate) -> None:
-        self._write_gate = write_gate
+    def __init__(self, rules: Rules) -> None:
         self._clients = rules.clients
         self._directory = rules.table.directory
         self._version = self._directory.version
@@ -54,8 +52,6 @@ class Admissions:
         decision = admission.decision
         if decision.missed is not None and is_listed(decision.missed, self._directory):
             return None
-        if decision.is_write and self._write_gate.stops(is_write=True):
-            return None
         identity = decision.identity
         if identity is not self._clients.nobody:
             now = time.time()
@@ -65,10 +61,10 @@ class Admissions:
         return admission
 
     def offer(self, head: bytes, admission: Admission) -> None:
-        """Remember the admission of a head that comes again: the first time, it is only noted that it came. What a
-        budget counts or a gate reads is looked at each time."""
+        """Remember the admission of a head that comes again: the first time, it is only noted that it came. What
+        a gate reads is looked at each time."""
         decision = admission.decision
-        if not decision.is_plain or decision.budgeted or len(head) > MAX_REMEMBERED_BYTES:
+        if not decision.is_plain or len(head) > MAX_REMEMBERED_BYTES:
             return
         number = hash(head)
         if number not in self._seen:

@@ -79,7 +79,7 @@ class Forwarder:
         self.limits = rules.connection_limits
         self.reader = RequestReader(rules.head_limits, REQUEST_FIELDS)
         self._decisions = Decisions(rules)
-        self.admissions = Admissions(rules, self._dependencies.accounting.write_gate)
+        self.admissions = Admissions(rules)
         for capability in rules.capabilities:
             capability.take_effect()
 
@@ -88,19 +88,21 @@ class Forwarder:
     def new_request_id(self) -> str:
         return f"{self._prefix}-{next(self._serial):x}"
 
-    def repeat(self, admission: Admission, client: ClientPort) -> Exchange:
-        self._dependencies.accounting.started(admission.decision.in_flight)
-        request_id = admission.fields.request_id or self.new_request_id()
-        return Exchange(self._dependencies, client, RequestContext(admission, request_id, client.head_done))
+    def repeat(self, admission: Admission, request_id: str, client: ClientPort) -> RequestHandler:
+        context, decision = RequestContext(admission, request_id, client.head_done), admission.decision
+        if decision.budgeted or decision.is_write:
+            return self._serve_again(context, client)
+        self._dependencies.accounting.started(decision.in_flight)
+        return Exchange(self._dependencies, client, context)
 
     def accept(self, request: Request, client: ClientPort, head: bytes = b"") -> RequestHandler:
         admission = self._decisions.find(request) if self.availability is not _CLOSING else None
         if admission is None:
             return self.accept_new(request, client)
-        self._repeat(request, admission.decision)
+        self.rules.clients.note_use(admission.decision.identity, time.time())
         if self._dependencies.accounting.tracing is None:
             self.admissions.offer(head, admission)
-        return self._serve(RequestContext(admission, request.id, client.head_done), client)
+        return self._serve_again(RequestContext(admission, request.id, client.head_done), client)
 
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
         """Decide a request without a remembered decision. After a wait (`waited`), its client is not charged again, and
@@ -220,16 +222,17 @@ class Forwarder:
                 return placement
         return NO_PLACEMENT
 
-    def _repeat(self, request: Request, decision: Decision) -> None:
-        """Count a request whose decision is remembered: the use of its key, and its client's budget."""
-        if decision.identity.key is not None:
-            self.rules.clients.note_use(decision.identity, time.time())
-        if decision.budgeted or decision.is_write:
-            undecided = self._undecided = UndecidedRequest(request, decision.client)
-            undecided.asked = decision.asked
+    def _serve_again(self, context: RequestContext, client: ClientPort) -> RequestHandler:
+        """The handler of a request whose decision is remembered; its client's budget counts it first."""
+        decision, chosen = context.decision, None
+        try:
             if decision.budgeted:
                 self.rules.clients.charge(decision.identity, time.monotonic())
-            undecided.route = decision.route
+            chosen = decision.route
+            return self._serve(context, client)
+        except Refused:
+            self._undecided = UndecidedRequest(context.request, decision.client, decision.asked, chosen)
+            raise
 
     def _serve(self, context: RequestContext, client: ClientPort) -> Exchange | GatedRequest:
         """The handler of a request that may leave."""
@@ -294,7 +297,7 @@ class Forwarder:
         """`waited` are seconds."""
         if request is None:
             request = unread_request(b"", self.new_request_id())
-        undecided = self._undecided if self._undecided.request is request else UndecidedRequest(request)
+        undecided = self._undecided if self._undecided.request == request else UndecidedRequest(request)
         response = refusal_response(error, request, self.rules.response_lines, close=close)
         self._dependencies.accounting.refused(request, error, undecided.kind, payload_size(response), waited)
         return response

@@ -31,11 +31,14 @@ class UndecidedRequest:
 
     __slots__ = ("asked", "client", "request", "route")
 
-    def __init__(self, request: Request | None, client: str = "") -> None:
-        self.request = request
-        self.client = client
-        self.asked: RequestSummary | None = None
-        self.route: Route | None = None
+    def __init__(
+        self,
+        request: Request | None,
+        client: str = "",
+        asked: RequestSummary | None = None,
+        route: Route | None = None,
+    ) -> None:
+        self.request, self.client, self.asked, self.route = request, client, asked, route
 
     def __repr__(self) -> str:
         return f"<UndecidedRequest: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"

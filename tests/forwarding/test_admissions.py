@@ -150,12 +150,30 @@ async def test_another_token_leaves_with_the_same_head() -> None:
     assert [bench.messages[at].values(b"authorization") for at in (0, -1)] == [[b"Bearer Atza|0"], [b"Bearer Atza|1"]]
 
 
-@pytest.mark.parametrize("budget", ["requests_per_minute", "max_in_flight"])
-async def test_what_a_budget_counts_is_not_remembered(looked_up: list[bytes], budget: str) -> None:
-    """Each request is taken off the budget."""
-    bench = MemoryBench(clients=keyed(**{budget: 1000}))
-    await sent(bench, bench.client(), *[KEYED] * 5)
-    assert len(looked_up) == 5
+async def test_a_budget_counts_each_request_that_is_admitted_again() -> None:
+    """What is beyond it is refused, and told with its client, account and operation as the first of them is."""
+    bench = MemoryBench(clients=keyed(requests_per_minute=5))
+    client = bench.client()
+    await sent(bench, client, *[KEYED] * 7)
+    events = bench.events.finished
+    assert [event.status for event in events] == [200] * 5 + [429] * 2
+    assert {(event.client, event.operation) for event in events} == {("reader", "listProfiles")}
+
+
+async def test_a_request_beyond_those_in_flight_is_refused_although_it_was_admitted() -> None:
+    """One that is under way counts; with it over, the next is served."""
+    bench = MemoryBench(clients=keyed(max_in_flight=1))
+    first, second = bench.client(), bench.client()
+    await sent(bench, first, *[KEYED] * 4)
+    answer, bench.answer = bench.answer, lambda message: []
+    await sent(bench, first, KEYED)
+    await sent(bench, second, KEYED)
+    assert second.pipe.written.startswith(b"HTTP/1.1 429 ")
+    first.leave()
+    await bench.rest()
+    bench.answer = answer
+    await sent(bench, second, KEYED)
+    assert bench.events.finished[-1].status == 200
 
 
 async def test_a_write_that_cannot_be_recorded_is_refused_although_it_was_admitted() -> None:
