@@ -172,7 +172,7 @@ class Player:
         for cases in group.connections:
             for case in cases:
                 seen = [self.masked(each) for each in self.amazon.seen.pop(case.mark, [])]
-                self.recording.sent[case.number] = seen if case.mark == case.number else sorted(seen)
+                self.recording.sent[case.number] = seen if self._kind == "usual" else sorted(seen)
 
     async def _exchange(self, group: Group) -> None:
         clients = [await _connect(self._port) for _ in group.connections]

@@ -2,9 +2,10 @@
 add.
 
 The session begins on the same day each time. Only the time of day is moved, by which keys and placeholders expire;
-timers go by another clock. The kind of program is `usual`, `warm` or `cold`. Warm and cold ones give ids of one length
-to requests, as the sizes of responses depend on it. A cold one remembers nothing of requests: it takes its rules anew
-before whatever a client sends, and looks nothing up in a cache.
+timers go by another clock. The kind of program is `usual`, `warm` or `cold`. What warm and cold ones do does not depend
+on how busy the machine is, nor on how many requests came before: ids have one length, and nothing is sent twice because
+an answer is late. A cold one remembers nothing of requests: it takes its rules anew before whatever a client sends, and
+looks nothing up in a cache.
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ def lengthen_ids() -> None:
     forwarder.__init__ = made
 
 
+def hedge_nothing() -> None:
+    """Have this process wait for late answers."""
+    from proxy.forwarding import replays
+
+    vars(replays)["hedge_delay"] = lambda rest, recent: None
+
+
 def forget() -> None:
     """Have this process remember nothing of requests. What Amazon said of its limits is no memory of requests."""
     from proxy.bounded_cache import BoundedCache
@@ -80,6 +88,7 @@ def prepare(path: str, kind: str) -> None:
     follow(path)
     if kind != "usual":
         lengthen_ids()
+        hedge_nothing()
     if kind == "cold":
         forget()
 
