@@ -43,7 +43,7 @@ class InstrumentKind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _families() -> dict[InstrumentKind, Any]:
     """The library's class for each kind. Each has its own signature; the stubs know their common base alone, and it has
     none of them."""

@@ -547,7 +547,7 @@ class Metrics:
         return (REQUESTS, IN_FLIGHT, *(each.instrument for each in made), BUILD)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _of_the_system() -> ProcessCollector:
     """Memory, CPU and open files of this process, from the system."""
     from prometheus_client import ProcessCollector
