@@ -308,6 +308,8 @@ class ClientConnection(asyncio.Protocol):
                 admitted = None
                 asked = request = service.reader.read(head, service.new_request_id)
             fields = asked.fields
+            if request is None:
+                request_id = fields.request_id or service.new_request_id()
             if fields.chunked or fields.content_length:
                 self._body_bytes = self._wire_bytes = 0
                 self._expected = False
@@ -317,11 +319,10 @@ class ClientConnection(asyncio.Protocol):
             if request is not None:
                 handler = service.accept(request, self, head)
             else:
-                request_id = fields.request_id or service.new_request_id()
                 handler = service.repeat(admitted, request_id, self)
         except Refused as error:
             if admitted is not None:
-                request = admitted.request(request_id or service.new_request_id())
+                request = admitted.request(request_id)
             close = request is None or error.close or not self.stays_open(request)
             if close and announced:  # `_close` reads over what the client still sends
                 self._writing = follow(self._writing, LAST)

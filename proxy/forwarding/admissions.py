@@ -42,7 +42,7 @@ class Admissions:
     def find(self, head: bytes) -> Admission | None:
         """The admission of a head with its closing empty line, whose client's key is used again; None if it is to be
         read and decided."""
-        admission = self._kept.get(head)
+        admission = self._kept.get(head) if len(head) <= MAX_REMEMBERED_BYTES else None
         if admission is None:
             return None
         if self._directory.version != self._version:
@@ -64,7 +64,7 @@ class Admissions:
         """Remember the admission of a head that comes again: the first time, it is only noted that it came. What
         a gate reads is looked at each time."""
         decision = admission.decision
-        if not decision.is_plain or len(head) > MAX_REMEMBERED_BYTES:
+        if not decision.is_plain or not head or len(head) > MAX_REMEMBERED_BYTES:
             return
         number = hash(head)
         if number not in self._seen:

@@ -14,6 +14,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.app.internal_client import ResponseInMemory
 from proxy.downstream.ports import Availability
 from proxy.forwarding import admissions
 from proxy.forwarding.decisions import Decisions
@@ -209,3 +210,33 @@ async def test_what_is_remembered_has_a_bound() -> None:
     kept = bench.forwarder.admissions._kept
     assert 0 < len(kept) <= admissions.MAX_ADMISSIONS
     assert kept.bytes <= kept.max_bytes
+
+
+async def test_a_refused_request_keeps_its_own_id() -> None:
+    """Also where its body is refused before its budget and rights are asked, after a reload that lowers a limit."""
+    bench = MemoryBench()
+    named = LISTING.replace(
+        b"Content-Length: 2\r\n\r\n{}", b"X-Request-Id: mine-1\r\nContent-Length: 20\r\n\r\n" + b" " * 20
+    )
+    earlier = [bench.client() for _ in range(4)]
+    limits = replace(bench.rules.connection_limits, max_body_bytes=10)
+    bench.apply(replace(bench.rules, connection_limits=limits))
+    bench.reach()
+    for client in earlier:  # these have the limits of before
+        await sent(bench, client, named)
+    await sent(bench, bench.client(), named)
+    assert [(event.status, event.request_id) for event in bench.events.finished] == [(200, "mine-1")] * 4 + [
+        (413, "mine-1")
+    ]
+
+
+async def test_a_request_of_the_program_itself_leaves_no_admission() -> None:
+    """It has no head of a client's, and so nothing to remember it by."""
+    bench = MemoryBench()
+    head = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n")
+    for _ in range(4):
+        request = bench.forwarder.reader.read(head, lambda: "id")
+        port = ResponseInMemory()
+        port.hand_over(bench.forwarder.accept(request, port), [], None)
+        await bench.rest()
+    assert not bench.forwarder.admissions._kept
