@@ -223,8 +223,9 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._tell_whole(whole_sink, data):
                     return
             except Exception as error:  # noqa: BLE001 - as below
-                self._whole_sink = None
-                self.close()
+                if self._whole_sink is None or self._whole_sink is whole_sink:  # else it serves the next request
+                    self._whole_sink = None
+                    self.close()
                 whole_sink.defect(error)
                 return
             whole_sink.goes_in_steps()

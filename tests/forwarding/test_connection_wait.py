@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import DefectMet
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import Pool
+from tests.support.memory_bench import OK, MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire
 
@@ -259,3 +262,33 @@ async def test_a_request_that_waits_is_served_through_a_reload(running: Running)
         for wire in wires:
             gate.allowed.release()
             assert (await wire.answer()).status == 200
+
+
+async def test_a_defect_behind_one_response_leaves_the_next_request_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection was given to the request that waited for it before the defect, and serves that."""
+    bench = MemoryBench()
+    settings = replace(bench.rules.pool_settings, max_connections=1)
+    bench.apply(replace(bench.rules, pool_settings=settings))
+    bench.reach()
+    first, second = bench.client(), bench.client()
+    for _ in range(4):
+        first.send(GET)
+        await bench.rest(first)
+    bench.answer = lambda message: []
+    for client in (first, second):
+        client.send(GET)
+        await bench.rest(first, second)
+    publish = Pool._publish
+
+    def fail_once(pool: Pool) -> None:
+        monkeypatch.setattr(Pool, "_publish", publish)
+        raise OSError("the channel is gone")
+
+    monkeypatch.setattr(Pool, "_publish", fail_once)
+    for _ in range(2):
+        bench.upstreams[-1].send(OK)
+        await bench.rest(first, second)
+    assert second.pipe.written.startswith(b"HTTP/1.1 200 OK")
+    assert [event.where for event in bench.events.events if isinstance(event, DefectMet)] == ["exchange"]
