@@ -208,11 +208,11 @@ class Journal:
                         listener.observe(event)
             except Exception as error:  # noqa: BLE001 - raised below
                 defect = defect or error
+        if lines and logs is not None:
+            logs.sink.put_all(lines)
         if self._shared:
             for numbers in {record[0].numbers for record in ended}:
                 numbers.write()
-        if lines and logs is not None:
-            logs.sink.put_all(lines)
         if defect is not None:
             raise defect
 

@@ -353,3 +353,18 @@ def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
         turns.pop()()
     note(journal, Record())
     assert len(turns) == 1
+
+
+def test_numbers_that_cannot_be_written_cost_no_line() -> None:
+    """The lines of a turn leave before the numbers of another process are written."""
+    stream, turns = io.StringIO(), list[Callable[[], None]]()
+    logs = Logs(stream, form="json", level="info", access=True)
+    descriptor = make_memory_file()
+    journal = Journal(Metrics("1", memory=NumberMemory(descriptor)).requests, logs=logs)
+    journal.gather(turns.append)
+    note(journal, Record())
+    journal.entry(KIND, 200).numbers._numbers.release()  # type: ignore[attr-defined]  # of those that are shared
+    with pytest.raises(ValueError, match="released"):
+        turns.pop()()
+    assert len(written(logs, stream)) == 1
+    os.close(descriptor)
