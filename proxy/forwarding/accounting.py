@@ -18,13 +18,13 @@ from proxy.routing.request_kind import kind_of_route
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from proxy.errors import Refused
     from proxy.events import Observer, RequestFinished, RequestKind
     from proxy.forwarding.attempt import Attempt
     from proxy.forwarding.decision import RequestContext
-    from proxy.forwarding.sockets import Reading
+    from proxy.forwarding.sockets import End, Reading, Tap
     from proxy.forwarding.tracing import Tracing
     from proxy.http1.message import Request
     from proxy.net.deadlines import Deadlines
@@ -154,6 +154,15 @@ class Accounting:
         """A request ended with this event; `in_flight` is what it was started with."""
         self.ended(in_flight)
         self.observer.observe(event)
+
+    def tell_taps(self, taps: Iterable[Tap], end: End, stats: RequestStats) -> None:
+        """Tell taps how a request ended. A defect in one of them costs no request its account."""
+        for tap in taps:
+            try:
+                if (reading := tap.ended(end)) is not None:
+                    stats.readings += (reading,)
+            except Exception as error:  # noqa: BLE001 - as the docstring says
+                self.defect("tap", error)
 
     def exchanged(self, stats: RequestStats, status: int, context: RequestContext, now: float) -> None:
         """A request that was decided is over: give its account, when what threads read for it is there. One that ended

@@ -239,12 +239,13 @@ class RequestContext:
     `effect` and `is_write` are those of the decision, unless its body says that it does less. Moments are of
     `perf_counter`: it `began` when its head was complete, and its time is `counted` from then on, unless it waited for
     something that is not the proxy's; it was `sent_at` the moment at which it was handed over to be sent, 0 before.
-    `overhead` is what the proxy spent until then. `request` and `stats` are made when something asks for them.
+    `overhead` is what the proxy spent until then. `request` and `stats` are made when something asks for them;
+    `own_stats` is None before.
     """
 
     _effect: str | None = None
     _request: Request | None = None
-    _stats: RequestStats | None = None
+    own_stats: RequestStats | None = None
     sent_at = overhead = 0.0
 
     def __init__(self, admission: Admission, request_id: str, began: float) -> None:
@@ -270,15 +271,15 @@ class RequestContext:
     @property
     def stats(self) -> RequestStats:
         """What its account is made of, if that is more than what others share."""
-        if self._stats is None:
-            stats = self._stats = RequestStats(self.request, self.began)
+        if self.own_stats is None:
+            stats = self.own_stats = RequestStats(self.request, self.began)
             stats.overhead, stats.sent_at, stats.counted = self.overhead, self.sent_at, self.sent_at or self.counted
-        return self._stats
+        return self.own_stats
 
     def decided_by(self, decision: Decision) -> RequestContext:
         """The same request with another decision about it, and the same account."""
         again = copy(self)
-        again._stats, again._effect, again.decision = self.stats, None, decision
+        again.own_stats, again._effect, again.decision = self.stats, None, decision
         return again
 
     @property

@@ -56,10 +56,8 @@ class Exchange:
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
     _body: ReplayBuffer = NO_BODY
-    _read_body: bytes | None = None
-    """The body, if gates have read it."""
-    _sent: tuple[AccessToken, UpstreamConnection] | None = None
-    """What the request left with that was sent in one step, while no attempt was made of it."""
+    _read_body: bytes | None = None  # if gates have read it
+    _sent: tuple[AccessToken, UpstreamConnection] | None = None  # while it is under way in one step
     _made_attempt: Attempt | None = None
     _departure: Departure | None = None
     _relay: ResponseRelay | None = None
@@ -95,7 +93,7 @@ class Exchange:
             and body.complete
             and body.size <= MAX_WHOLE
             and not dependencies.throttles.active
-            and dependencies.accounting.tracing is None
+            and self._context.own_stats is None
             and (token := dependencies.tokens.current(decision.route.account)) is not None
             and (connection := decision.pool.take_warm(decision.family)) is not None
         ):
@@ -146,7 +144,8 @@ class Exchange:
         now = stats.spend()
         stats.upstream_status, stats.amazon_request_id, stats.attempts = status, amazon_request_id, 1
         stats.bytes_in, stats.bytes_out = self._body.size, len(body)
-        stats.end(self.taps, End(form.response(length, amazon_request_id, lines), bytes(body), None, sent=True))
+        end = End(form.response(length, amazon_request_id, lines), bytes(body), None, sent=True)
+        dependencies.accounting.tell_taps(self.taps, end, stats)
         dependencies.accounting.exchanged(stats, status, context, now)
         return True
 
@@ -494,7 +493,8 @@ class Exchange:
         if self.taps:
             response, body = (None, None) if stats.refusal is not None else relay.response
             cut = response if fault and relay.is_stream else None
-            stats.end(self.taps, End(None if fault else response, body, cut, sent=bool(stats.attempts)))
+            end = End(None if fault else response, body, cut, sent=bool(stats.attempts))
+            self._dependencies.accounting.tell_taps(self.taps, end, stats)
         self._dependencies.accounting.exchanged(stats, status, self._context, now)
         if attempt is not None and not attempt.live:
             self._made_attempt = None  # they refer to each other, and would wait for the garbage collector

@@ -254,5 +254,6 @@ class GatedRequest:
         stats = self._context.stats
         now = stats.spend()
         stats.bytes_in, stats.fault = len(self._body), fault
-        stats.end([gate.tap for gate in self._gates if gate.tap is not None], _NOTHING)
+        taps = [gate.tap for gate in self._gates if gate.tap is not None]
+        self._accounting.tell_taps(taps, _NOTHING, stats)
         self._accounting.exchanged(stats, status, self._context, now)

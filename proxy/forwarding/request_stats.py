@@ -10,11 +10,9 @@ from proxy.net.deadlines import NEVER
 from proxy.net.turn import TURN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from proxy.errors import Refused
     from proxy.events import ChangedObjects, RequestKind, TraceSpan, WriteOutcome
-    from proxy.forwarding.sockets import End, Reading, Tap
+    from proxy.forwarding.sockets import Reading
     from proxy.http1.message import Request
     from proxy.routing.explanation import Explanation
 
@@ -76,12 +74,6 @@ class RequestStats:
             self.overhead = duration
         upstream = self.upstream + (now - self.sent_at if self.sent_at else 0.0)
         self.upstream = min(duration - self.overhead, upstream)
-
-    def end(self, taps: Iterable[Tap], end: End) -> None:
-        """Tell taps how the request ended."""
-        for tap in taps:
-            if (reading := tap.ended(end)) is not None:
-                self.readings += (reading,)
 
     def ended_well(self, status: int) -> bool:
         """Whether Amazon's response went to the client whole, and all that is to be said of it is what others share."""

@@ -9,13 +9,16 @@ import asyncio
 import re
 import sys
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import pytest
 
+from proxy.audit.capability import WriteTap
 from proxy.downstream.ports import Availability
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.sockets import End
 from proxy.http1.framing import Buffer
 from proxy.http1.response_forms import Recalled
 from proxy.upstream.hedging import RESTED
@@ -561,3 +564,46 @@ async def test_closing_during_a_body_closes_behind_it(running: Running) -> None:
         bench.forwarder.availability = Availability.CLOSING
         halves.let_out.set()
         assert await client.end() == b"world"
+
+
+async def test_what_a_tap_measures_early_does_not_lose_the_time_at_amazon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tap that looks at the account before the request leaves: the wait for Amazon is still Amazon's."""
+    take = WriteTap.request_data
+
+    def looking(self: WriteTap, pieces: list[Buffer]) -> None:
+        assert not self._context.stats.sent_at
+        take(self, pieces)
+
+    monkeypatch.setattr(WriteTap, "request_data", looking)
+    bench = MemoryBench()
+    client = bench.client()
+    client.send(POST)
+    await bench.rest(client)
+    bench.answer = lambda message: []
+    client.send(POST)
+    await bench.rest(client)
+    began = perf_counter()
+    bench.upstreams[-1].send(OK)
+    await bench.rest(client)
+    event = bench.events.finished[-1]
+    assert event.status == 200
+    assert 0 < event.upstream <= event.duration - event.overhead
+    assert event.upstream > event.duration - (perf_counter() - began) - event.overhead
+
+
+async def test_a_defect_of_a_tap_at_the_end_costs_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request is over, is told, and counts no longer among those in flight."""
+
+    def fail(self: WriteTap, end: End) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WriteTap, "ended", fail)
+    bench = MemoryBench()
+    client = bench.client()
+    for _ in range(2):
+        client.send(POST)
+        await bench.rest(client)
+    assert client.pipe.written.count(b"HTTP/1.1 200 OK") == 2
+    assert bench.accounting.in_flight == 0
+    assert [event.status for event in bench.events.finished] == [200, 200]
+    assert [event.where for event in bench.events.events if isinstance(event, DefectMet)] == ["tap", "tap"]
