@@ -149,10 +149,8 @@ class ChunkedBody:
                 raise self._refuse("a chunk's size is not 1 to 16 hexadecimal digits")
         size = int(match[1], 16)
         if self._thrifty and size < _MAX_ALLOWANCE:
-            self._allowance += size - MEAN_CHUNK
-            if self._allowance > _MAX_ALLOWANCE:
-                self._allowance = _MAX_ALLOWANCE
-            elif self._allowance < 0:
+            self._allowance = min(self._allowance + size - MEAN_CHUNK, _MAX_ALLOWANCE)
+            if self._allowance < 0:
                 raise self._refuse(f"its chunks hold under {MEAN_CHUNK} bytes on average; gather more into each")
         return end, size + 2 if size else _TRAILERS
 
