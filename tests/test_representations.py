@@ -38,7 +38,7 @@ async def test_what_is_sent_again_and_what_sends_it_say_how_far_they_are(running
         await bench.client(GET)
         await bench.settled(lambda: bool(bench.upstream.wires and bench.upstream.wires[0].received))
         exchange = cast(Any, bench.connection()._handler)
-        assert repr(exchange._replays) == "<Replays: 1 attempts, 0 for 401, 0 cut, 0 s waited>"
+        assert repr(exchange.replays) == "<Replays: 1 attempts, 0 for 401, 0 cut, 0 s waited>"
         (connection,) = bench.pools.find("api", "na")._all
         assert repr(connection._writer) == "<RequestWriter: complete>"
         connection._writer.refuse()
