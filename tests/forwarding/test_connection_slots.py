@@ -14,6 +14,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
 from proxy.body_reader import READER
+from proxy.net.sockets import queued
 from tests.support.patience import PATIENCE
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Wire, answering
@@ -175,6 +176,14 @@ async def unread(running: Running, kind: bytes, seconds: float) -> tuple[str, tu
         await bench.settled(lambda: bool(bench.server.connections))
         connection = bench.connection()
         await bench.settled(lambda: not connection.writable)
+        taken: list[int] = []
+
+        def rests() -> bool:
+            taken.append(connection._download.sent - connection.unsent - queued(connection._transport))
+            return len(taken) > 2 and taken[-1] == taken[-2] == taken[-3]
+
+        await bench.settled(rests)  # the client's system may take more for a while
+        connection._watch_sending()
         bench.sweep(seconds)
         fault = bench.events.finished[0].fault if bench.events.finished else ""
         await bench.settled(lambda: not fault or not any(size for size, _ in bench.pools.sizes().values()))
