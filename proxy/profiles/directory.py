@@ -466,10 +466,14 @@ class ProfileDirectory(KnownLists):
             self._observer.observe(AdsAccountsListed(account, region, count, total, reading.taken_over))
 
 
+CANCEL_AGAIN = 1.0
+"""Seconds until a task that goes on is cancelled again: a library may swallow the first time while it connects."""
+
+
 async def _end(task: asyncio.Task[Any] | None) -> None:
-    if task is not None:
+    while task is not None and not task.done():
         task.cancel()
-        await asyncio.wait((task,))
+        await asyncio.wait((task,), timeout=CANCEL_AGAIN)
 
 
 # --- Unknown ids -------------------------------------------------------------------------------

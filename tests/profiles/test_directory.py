@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxy.events import DefaultProfileChanged, ProfilesFailed, ProfilesListed
+from proxy.profiles import directory
 from proxy.profiles.directory import MAX_ID, MAX_MISSES, MISS_INTERVAL, MISS_MEMORY, EarlyListings
 from proxy.profiles.first_lists import LONGEST_WAIT
 from proxy.profiles.index import ListingFailure
@@ -406,3 +407,22 @@ def test_what_is_remembered_is_bounded() -> None:
     assert repr(misses) == f"<EarlyListings: {MAX_MISSES} ids, {MAX_MISSES + 2} accounts>"
     misses.keep(["acme"])
     assert repr(misses) == f"<EarlyListings: {MAX_MISSES} ids, 1 accounts>"
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload would wait for it until the next listing, an hour later."""
+    monkeypatch.setattr(directory, "CANCEL_AGAIN", 0)
+    swallowed: list[str] = []
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append("once")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(directory._end(task), PATIENCE)
+    assert task.cancelled()
+    assert swallowed == ["once"]
