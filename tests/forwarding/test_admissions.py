@@ -116,7 +116,7 @@ async def test_new_lists_forget_what_was_admitted(looked_up: list[bytes]) -> Non
 
 
 async def test_a_key_that_has_ended_admits_nothing() -> None:
-    """It is refused from the moment of its end on, although its request was admitted before."""
+    """A request with it is refused from the moment of its end on, although it was admitted before."""
     now = time.time()
     bench = MemoryBench(clients=keyed(ends_at=now + 60))
     client = bench.client()
@@ -231,7 +231,7 @@ async def test_a_refused_request_keeps_its_own_id() -> None:
 
 
 async def test_a_request_of_the_program_itself_leaves_no_admission() -> None:
-    """It has no head of a client's, and so nothing to remember it by."""
+    """Such a request has no head of a client's, and so nothing to remember it by."""
     bench = MemoryBench()
     head = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n")
     for _ in range(4):

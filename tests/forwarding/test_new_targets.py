@@ -227,7 +227,7 @@ async def test_new_targets_of_a_client_whose_paths_are_checked_share_a_decision(
 
 
 async def test_a_refused_new_target_costs_its_client_one_request(running: Running) -> None:
-    """Of its budget, although the policy was asked before that; what is refused then is the budget."""
+    """A client beyond its budget is told so, although its policy was asked before that."""
     known = clients(paths=(PathPattern.read("/v2/profiles/*"),), requests_per_minute=5)
     async with running(answering(HELLO), clients=known) as found:
         client = await found.client()
