@@ -189,7 +189,9 @@ class Program:
             parts = self.client_connections, self.forwarder
             connect = partial(ClientConnection, *parts)
             self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in client_sockets]
-        await self._open_session()
+        opening = asyncio.create_task(self._open_session())
+        opened.callback(opening.cancel)
+        await asyncio.shield(opening)  # clients' requests wait for it, also where a signal ends the start now
         await self._start_admin(config, admin_sockets, invited_sockets)
         if self.workers is not None:
             opened.push_async_callback(self.workers.stop)
@@ -208,8 +210,8 @@ class Program:
 
     @property
     def accepts(self) -> bool:
-        """Whether some process accepts what clients connect."""
-        return self.workers is None or self.workers.serving > 0
+        """Whether some process accepts what clients connect: already before the start is complete."""
+        return bool(self.acceptors) if self.workers is None else self.workers.serving > 0
 
     @property
     def can_serve(self) -> bool:

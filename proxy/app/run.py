@@ -95,7 +95,8 @@ async def _serve(
     manager.begin()
     code = 0
     try:
-        if await start(program, signals.stop):
+        complete = await start(program, signals.stop)
+        if complete:
             reloader.start()
             manager.ready(f"Serving clients on {program.listening}.")
             if announce is not None:
@@ -103,6 +104,7 @@ async def _serve(
             ObjectFreezer().begin()
             code = await (companion.run(program) if companion else signals.stop_asked())
             await reloader.stop()
+        if complete or program.accepts:
             settings = program.config.drain
             manager.stopping(program.in_flight, settings.delay + settings.timeout)
             await drain(program, signals.stop_at_once)
@@ -113,7 +115,10 @@ async def _serve(
 
 
 async def start(program: Program, stop_asked: asyncio.Event) -> bool:
-    """Start the program; False if it is to stop first: with workers that do not begin to serve it takes minutes."""
+    """Start the program; False if it is to stop first: with workers that do not begin to serve it takes minutes.
+
+    It may serve clients by then, as they are served before all of it is imported.
+    """
     starting, asked = asyncio.create_task(program.start()), asyncio.create_task(stop_asked.wait())
     try:
         await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -149,9 +150,10 @@ def test_it_asks_itself_for_its_health(demo: Container) -> None:
 
 
 def test_its_admin_listener_answers(demo: Container) -> None:
-    """Health is open; the console asks for the key; metrics name the demo's account."""
+    """Health is open; the console asks for the key; metrics name the demo's account. It is ready once lists were
+    read."""
     assert get(demo.admin_url("/livez")).status == 200
-    assert get(demo.admin_url("/readyz")).status == 200
+    eventually(lambda: get(demo.admin_url("/readyz")).status == 200 or None, "that it is ready")
     assert get(demo.admin_url("/status")).status == 401
     metrics = get(demo.admin_url("/metrics")).body.decode()
     assert 'ads_proxy_credential_state{account="default",state="valid"} 1' in metrics
@@ -160,11 +162,10 @@ def test_its_admin_listener_answers(demo: Container) -> None:
 def test_an_idle_container_waits_for_nobody(demo: Container) -> None:
     """SIGTERM with nothing to do: it ends with 0, idle connections and all, long before the time limit. It is the last
     test of this container."""
-    idle = http.client.HTTPConnection("127.0.0.1", demo.port, timeout=PATIENCE)
-    idle.request("GET", "/v2/profiles")
-    idle.getresponse().read()
-    podman("stop", "--time", f"{PATIENCE:.0f}", demo.name)
-    idle.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", demo.port, timeout=PATIENCE)) as idle:
+        idle.request("GET", "/v2/profiles")
+        idle.getresponse().read()
+        podman("stop", "--time", f"{PATIENCE:.0f}", demo.name)
     assert demo.exit_code() == 0, demo.logs()
 
 
@@ -172,14 +173,15 @@ def test_sigterm_lets_a_running_answer_end(image: str) -> None:
     """SIGTERM in the middle of an answer: it is whole, and the program ends with 0 before podman would kill it."""
     with running_container(image, "demo", options=OPEN) as container:
         _serving(container, "/sim/slow?pieces=1&size=1&interval=0")
-        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=PATIENCE)
-        connection.request("GET", "/sim/slow?pieces=6&size=1000&interval=0.4")
-        response = connection.getresponse()
-        first = response.read(1000)
-        with ThreadPoolExecutor(1) as beside:
+        with (
+            closing(http.client.HTTPConnection("127.0.0.1", container.port, timeout=PATIENCE)) as connection,
+            ThreadPoolExecutor(1) as beside,
+        ):
+            connection.request("GET", "/sim/slow?pieces=6&size=1000&interval=0.4")
+            response = connection.getresponse()
+            first = response.read(1000)
             stopping = beside.submit(podman, "stop", "--time", f"{PATIENCE:.0f}", container.name)
             body = first + response.read()
-            connection.close()
             stopping.result()
         assert (response.status, len(body), container.exit_code()) == (200, 6000, 0), container.logs()
 

@@ -170,6 +170,49 @@ def test_requests_in_flight_are_finished(amazon: SimulatedAmazon, tmp_path: Path
         assert running.events("server_stopped")[0]["cut"] == 0
 
 
+HOLD = """
+import importlib.abc, pathlib, sys, time
+
+class Holding(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        while name == "prometheus_client.openmetrics.exposition" and not pathlib.Path({let_on!r}).exists():
+            pathlib.Path({held!r}).touch()
+            time.sleep(0.01)
+
+sys.meta_path.insert(0, Holding())
+"""
+"""A start that stands still at an import, until a file appears."""
+
+
+def test_requests_in_flight_are_finished_during_the_start(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Clients are served before all of the program is imported; the signal comes in between."""
+    port, let_on, held = free_port(), tmp_path / "let_on", tmp_path / "held"
+    (tmp_path / "sitecustomize.py").write_text(HOLD.format(let_on=str(let_on), held=str(held)))
+    settings = amazon.configuration(listen=f"127.0.0.1:{port}", drain={"timeout": LONG}, **UNHURRIED)
+    file = tmp_path / "proxy.yaml"
+    file.write_text(json.dumps(settings))
+    amazon.fault({"delay": LONG}, path="/sim/slow")
+    command = (sys.executable, "-u", "-m", "proxy", "serve", "--config", file)
+    process = Process(*command, PYTHONPATH=str(tmp_path))
+    try:
+        until(held.exists, lambda: process.text)
+        with connect(f"127.0.0.1:{port}") as client:
+            client.sendall(b"GET /sim/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            until(lambda: any(each["target"] == "/sim/slow" for each in amazon.look("requests", last=100)))
+            process.signal(signal.SIGTERM)
+            process.output.wait_for(lambda line: line.get("event") == "drain_started")
+            amazon.heal()
+            received = whole(client)
+        let_on.touch()  # what was begun is imported, before the process can end
+        assert (received[:13], received[-5:]) == (b"HTTP/1.1 200 ", b"0\r\n\r\n")
+        assert process.wait() == 0, process.text
+        assert process.output.wait_for(lambda line: line.get("event") == "server_stopped")["cut"] == 0
+        assert "server_started" not in process.text
+    finally:
+        let_on.touch()
+        process.end()
+
+
 def test_a_slow_reader_gets_the_end_of_its_answer(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Amazon's side is done, but the client has not taken all yet: the program waits for the client."""
     total = 12_000_000
