@@ -7,12 +7,8 @@ through a socket, never into a file.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import ssl
-import sys
-import tempfile
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -20,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.errors import ConfigurationError, ListenError
 from proxy.net.dialing import client_context
+from proxy.net.pem import as_file
 from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.config import Config, TlsSection
 
 
@@ -160,29 +155,3 @@ class Authorities:
             with as_file(pem) as path:
                 context = client_context(path)
         self.context, self.pem, self.digest = context, pem, digest
-
-
-# --- PEM that was read, for libraries that take it from files alone --------------------------------------
-
-
-@contextlib.contextmanager
-def as_file(pem: bytes) -> Iterator[str]:
-    """A path under which this is read, within the context. Raises `OSError` where there is no room for it."""
-    with contextlib.ExitStack() as opened:
-        path = _in_memory(pem, opened)
-        if path is None or not os.access(path, os.R_OK):
-            file = opened.enter_context(tempfile.NamedTemporaryFile())
-            file.write(pem)
-            file.flush()
-            path = file.name
-        yield path
-
-
-def _in_memory(pem: bytes, opened: contextlib.ExitStack) -> str | None:
-    if sys.platform != "linux":
-        return None
-    descriptor = os.memfd_create("ads-proxy-pem", os.MFD_CLOEXEC)
-    file = opened.enter_context(os.fdopen(descriptor, "wb"))
-    file.write(pem)
-    file.flush()
-    return f"/proc/self/fd/{descriptor}"

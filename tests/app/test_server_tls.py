@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from cryptography import x509
 
 from proxy.access.clients import Budgets
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.app.server_tls import ServerCertificate, ServerTls, as_file
+from proxy.app.server_tls import ServerCertificate, ServerTls
 from proxy.config import Config, load
 from proxy.config.model.sections import TlsSection
 from proxy.errors import ConfigurationError, ListenError
@@ -179,18 +178,3 @@ def test_a_key_of_another_certificate_is_told_without_it(tmp_path: Path) -> None
     secret = one.read_text().splitlines()[1]
     assert secret not in str(caught.value)
     assert repr(ServerCertificate.read(TlsSection(cert=one, key=one))) == "ServerCertificate(key=***)"
-
-
-PEM = b"-----BEGIN CERTIFICATE-----\n" * 100_000
-
-
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_what_was_read_has_a_path_and_loses_it(in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In memory where the system can; elsewhere in a file that only this user reads. Nothing is left behind."""
-    if not in_memory:
-        monkeypatch.setattr(sys, "platform", "darwin")
-    with as_file(PEM) as path:
-        assert Path(path).read_bytes() == PEM
-        assert path.startswith("/proc/") == (in_memory and sys.platform == "linux")
-        assert in_memory or Path(path).stat().st_mode & 0o077 == 0
-    assert not Path(path).exists()
