@@ -56,7 +56,8 @@ def commands(page: str) -> list[list[str]]:
     joined = [text.replace("\\\n", " ") for text in blocks(page)]
     lines = [line for text in joined for line in text.splitlines()]
     typed = [found[1] for line in lines if (found := re.match(r"(?:\$ )?((?:\S*/)?ads-proxy [a-z-].*)", line))]
-    return [shlex.split(re.split(r" \|| &&| > | & |  +#| #", text)[0].replace("…", "x")) for text in inline + typed]
+    ends = r" -- | \|| &&| > | & |  +#| #"  # what comes behind `--` is another program's
+    return [shlex.split(re.split(ends, text)[0].replace("…", "x")) for text in inline + typed]
 
 
 def problem_of(words: list[str]) -> str:
@@ -150,13 +151,13 @@ def filled_in(value: Any, key: str = "") -> Any:
 
 
 def test_a_configuration_that_a_page_shows_is_valid(tmp_path: Path) -> None:
-    """With an account where it has none."""
+    """With an account where it has none, for a user with a home."""
     wrong = {}
     for page, text in PAGES.items():
         for shown in configurations(text):
             (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(filled_in(shown)), encoding="utf-8")
             try:
-                load(tmp_path / "proxy.yaml", {})
+                load(tmp_path / "proxy.yaml", {"HOME": str(tmp_path)})
             except ConfigurationError as error:
                 wrong[page] = error.problems
     assert wrong == {}

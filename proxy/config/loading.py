@@ -19,7 +19,7 @@ from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
 from proxy.config.model.deprecations import rename_keys
-from proxy.config.model.sections import AdminSection, AuditSection, Config
+from proxy.config.model.sections import AdminSection, AuditSection, Config, InterceptSection, authority_in
 from proxy.config.model.values import Address, parse_address
 from proxy.config.reading.document import Document, read_document
 from proxy.config.reading.env_file import read_env_file
@@ -144,6 +144,26 @@ def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
         return AuditSection.model_validate({"file": named}, context=references).file
     except ValidationError:
         return None
+
+
+def authority_folder(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where the proxy's own authority is, even if the rest of the configuration is broken or elsewhere: the bundle of
+    clients is made without accounts. Raises `ConfigurationError` where there is no directory for it."""
+    document, values, references = _unchecked(path, environ)
+    _refuse_unread(document)
+    _fill_in(values, environ, _absolute_path(path, environ))
+    try:
+        section = InterceptSection.model_validate(
+            {"ca_dir": _member(values, "intercept", "ca_dir")}, context=references
+        )
+    except ValidationError:
+        raise errors.ConfigurationError(("intercept.ca_dir: must be the path of a directory",)) from None
+    folder = section.ca_dir or authority_in(_member(values, "state", "url"))
+    if folder is None:
+        raise errors.ConfigurationError(
+            ("intercept.ca_dir: is missing; name a directory that outlives restarts, for the proxy's authority",)
+        )
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

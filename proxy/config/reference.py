@@ -78,7 +78,7 @@ def _complete(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Add to a section's schema what each key means, and the bounds that pydantic leaves out behind a check of ours."""
     for key in keys_of(model).values():
         described = schema["properties"][key.name]
-        described["description"] = _meanings(model)[key.name]
+        described["description"] = _meanings(model)[key.field]
         for bound in key.info.metadata:
             for attribute, word in _BOUNDS.items():
                 if (limit := getattr(bound, attribute, None)) is not None:
@@ -87,7 +87,7 @@ def _complete(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 @functools.lru_cache(maxsize=128)
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """The meaning of each key: the text below its field. Only documentation needs it, so it is read when asked for."""
+    """The meaning of each field: the text below it. Only documentation needs it, so it is read when asked for."""
     (section,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(section, ast.ClassDef)
     meanings = {}
@@ -115,7 +115,7 @@ def _options(model: type[BaseModel], section: str, prefix: str) -> Iterator[Opti
             inner = "" if key.holds is Holds.LIST_OF_SECTIONS or not name else name + _VARIABLES[key.holds]
             below.append((key.section, path + _EACH.get(key.holds, ""), inner))
         if key.holds is not Holds.SECTION:
-            yield Option(section, key.name, name, _default(key), _meanings(model)[key.name])
+            yield Option(section, key.name, name, _default(key), _meanings(model)[key.field])
     for inner_model, path, inner_prefix in below:
         yield from _options(inner_model, path, inner_prefix)
 
@@ -158,6 +158,7 @@ _VARIABLES = {Holds.SECTION: "__", Holds.NAMED_SECTIONS: "__NAME__"}
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _REAL_DEFAULTS = {
     "state.url": "the user's state directory",
+    "intercept.ca_dir": "`ca` in the state directory",
     "state.spill": "in the user's state directory",
     **{f"regions.NAME.{key}": "Amazon's" for key in ("api_url", "token_url", "auth_grant_url", "mcp_url")},
 }
@@ -210,7 +211,7 @@ def _key(key: Key, meaning: str, depth: int, limits: frozenset[str] = frozenset(
 
 def _section(model: type[BaseModel], depth: int) -> Iterator[str]:
     for key in keys_of(model).values():
-        yield from _key(key, _meanings(model)[key.name], depth, getattr(model, "null_counts", frozenset()))
+        yield from _key(key, _meanings(model)[key.field], depth, getattr(model, "null_counts", frozenset()))
 
 
 def _begin_item(lines: list[str], depth: int) -> Iterator[str]:

@@ -26,6 +26,8 @@ CHECK = "check"
 SUBDIRECTORY = "ads-proxy"
 """The subdirectory that is used in a directory of another user."""
 LOCK = "lock"
+_AUTHORITY = "ca"
+"""The subdirectory of the authority for interception, which may be made before any state is kept."""
 TEMPORARY = ".new-"
 ASIDE = "damaged-"
 LOCK_WAIT = 5.0
@@ -74,7 +76,8 @@ def _place(wanted: Path) -> Path:
         return within
     if (wanted / CHECK).exists() or not os.path.lexists(wanted):
         return wanted
-    return wanted if _is_private(wanted) and all(path.name == LOCK for path in wanted.iterdir()) else within
+    others = [path for path in wanted.iterdir() if path.name not in (LOCK, _AUTHORITY)]
+    return wanted if _is_private(wanted) and not others else within
 
 
 def _unusable(wanted: Path, error: OSError, advice: str) -> StateError:
@@ -190,7 +193,7 @@ def _refuse_unless_private(path: Path, facts: os.stat_result) -> None:
         )
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Puts a file in place whole: after a crash at any instant there is the old one or the new one."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     with _explained(f"state file {path}", "written"):
@@ -199,6 +202,7 @@ def replace(path: Path, content: bytes) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                os.fchmod(descriptor, mode)
                 os.fsync(descriptor)
             temporary.replace(path)
         except OSError:

@@ -372,12 +372,13 @@ def test_a_variable_of_an_earlier_version_is_told_its_new_name() -> None:
     assert problem.endswith("it is now called ADS_PROXY_LIMITS__MAX_HEADER_FIELDS")
 
 
-def test_a_directory_for_reports_starts_where_the_program_was_started(
+def test_a_directory_for_reports_or_the_authority_starts_where_the_program_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unlike one in the file, which starts where the file is."""
     monkeypatch.chdir(tmp_path)
-    config = load(None, {**ONE, "ADS_PROXY_REPORTS__KEEP__DIR": "kept"})
+    config = load(None, {**ONE, "ADS_PROXY_REPORTS__KEEP__DIR": "kept", "ADS_PROXY_INTERCEPT__CA_DIR": "ca"})
+    assert config.intercept.ca_dir == tmp_path / "ca"
     assert config.reports is not None and config.reports.keep.dir == tmp_path / "kept"
 
 

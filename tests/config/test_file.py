@@ -107,6 +107,44 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
     assert config.rewrite_locations is True
 
 
+def test_interception_is_read(tmp_path: Path) -> None:
+    """The directory starts where the file is."""
+    keys = 'enabled: true, ca_dir: authority, listen: "127.0.0.1:8443", pass: ["*.example.com"]'
+    section = read(tmp_path, f"{ACCOUNT}intercept: {{{keys}}}").intercept
+    assert (section.enabled, section.ca_dir) == (True, tmp_path / "authority")
+    assert (section.listen, section.passed) == (Address("127.0.0.1", 8443), ("*.example.com",))
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("[]", ()),
+        ("", ("*.amazonaws.com",)),
+        ("'*'", ("*",)),
+        ("['*.Example.COM', files.example.com.]", ("*.example.com", "files.example.com")),
+        ("['*.bücher.example', STRASSE.example]", ("*.xn--bcher-kva.example", "strasse.example")),
+    ],
+)
+def test_hosts_to_pass_are_compared_as_names_are(tmp_path: Path, written: str, read_as: tuple[str, ...]) -> None:
+    """In lower case, in ASCII, without a final dot; an empty list passes nothing, an empty key means the default."""
+    assert read(tmp_path, ACCOUNT + f"intercept: {{pass: {written}}}").intercept.passed == read_as
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("state: {url: 'file:/var/lib/proxy'}", "/var/lib/proxy/ca"),
+        ("state: {url: 'file:/var/lib/proxy'}\nintercept: {ca_dir: /etc/ca}", "/etc/ca"),
+        ("state: {url: 'memory:'}\nintercept: {ca_dir: /etc/ca}", "/etc/ca"),
+        ("state: {url: 'memory:'}", None),
+        ("state: {url: 'redis://h/1', key: 0123456789abcdef}", None),
+    ],
+)
+def test_the_authority_is_in_the_state_directory_by_default(tmp_path: Path, text: str, folder: str | None) -> None:
+    """A state without a directory leaves it to `ca_dir`."""
+    assert read(tmp_path, ACCOUNT + text).authority_folder == (None if folder is None else Path(folder))
+
+
 def test_values_can_be_made_without_a_file() -> None:
     """Other parts' tests build a configuration in memory."""
     client = Client(name="a", key_sha256=DIGEST, accounts=None)

@@ -26,6 +26,42 @@ from tests.config.test_file import ACCOUNT, problems_of
             "invites: {listen: '127.0.0.1:8080', url: 'https://a.example'}",
             "invites.listen: is the address of listen too; choose another port",
         ),
+        ("intercept: {pass: [7]}", "intercept.pass[0]: is not a host pattern"),
+        ("intercept: {pass: {a: b}}", "intercept.pass: must be a list, not a mapping"),
+        ("intercept: {passed: [a.example]}", "intercept.passed: unknown key; did you mean 'pass'?"),
+        ("intercept: {enabled: maybe}", "intercept.enabled: must be true or false"),
+        ("intercept: {ca_dir: 7}", "intercept.ca_dir: must name a file, not a number"),
+        ("intercept: {enabled: true, ca_dir: /ca, listen: 443}", "intercept.listen: is not an address"),
+        (
+            "intercept: {listen: '127.0.0.1:8443'}",
+            "intercept.listen: has no effect without intercept.enabled; set intercept.enabled to true",
+        ),
+        (
+            "intercept: {enabled: true, ca_dir: /ca, listen: '0.0.0.0:8443'}",
+            "intercept.listen: can be reached from other machines, which could use your accounts without a key; "
+            "listen on 127.0.0.1:8443, or add clients",
+        ),
+        (
+            "intercept: {enabled: true, ca_dir: /ca, listen: '127.0.0.1:8080'}",
+            "intercept.listen: is the address of listen too; choose another port",
+        ),
+        (
+            "admin_listen: 127.0.0.1:9\nintercept: {enabled: true, ca_dir: /ca, listen: '127.0.0.1:9'}",
+            "intercept.listen: is the address of admin_listen too; choose another port",
+        ),
+        (
+            "invites: {listen: '127.0.0.1:9', url: 'https://a.example'}\n"
+            "intercept: {enabled: true, ca_dir: /ca, listen: '127.0.0.1:9'}",
+            "intercept.listen: is the address of invites.listen too; choose another port",
+        ),
+        (
+            "state: {url: 'memory:'}\nintercept: {enabled: true}",
+            "intercept.ca_dir: is missing; name a directory that outlives restarts",
+        ),
+        (
+            "state: {url: 'redis://h/1', key: 0123456789abcdef}\nintercept: {enabled: true}",
+            "intercept.ca_dir: is missing; name a directory that outlives restarts",
+        ),
         ("workers: many", "workers: must be a whole number, not a text"),
         ("workers: 65", "workers: is out of range; it must be at most 64"),
         ("rewrite_locations: maybe", "rewrite_locations: must be true or false, not a text"),
@@ -179,6 +215,19 @@ def test_a_wrong_value_is_told(tmp_path: Path, text: str, problem: str) -> None:
     (told,) = problems_of(tmp_path, ACCOUNT + text)
     assert told.startswith(problem)
     assert "canary" not in told
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["https://a.example", "a.example:443", "a.example/x", "10.0.0.1", "[::1]", "::1", "0x7f.0x1", "*.*", "a.*", "**",
+     "*a.example", "", "a b", "-a.example", "a..example", "\u2100.example", f"{'a' * 64}.example"],
+)  # fmt: skip
+def test_a_wrong_pattern_of_hosts_is_told(tmp_path: Path, pattern: str) -> None:
+    """Only names, as tunnels lead to port 443 of a host with a name."""
+    (told,) = problems_of(tmp_path, f"{ACCOUNT}intercept: {{pass: ['{pattern}']}}")
+    assert told.startswith(
+        "intercept.pass[0]: is not a host pattern; write a name such as files.example.com, *.example"
+    )
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,19 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "2026-01-01")}, ["Every key of client a has expired"]),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "9998-12-31")}, []),
         ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),
+        ({"ADS_PROXY_INTERCEPT__ENABLED": "true", "ADS_PROXY_INTERCEPT__PASS": "*,*.amazon.com"}, []),
+        (
+            {"ADS_PROXY_INTERCEPT__ENABLED": "true", "ADS_PROXY_INTERCEPT__PASS": "a.example,API.amazon.com"},
+            ["intercept.pass: api.amazon.com has no effect, as the proxy answers for this host itself."],
+        ),
+        (
+            {
+                "ADS_PROXY_INTERCEPT__ENABLED": "true",
+                "ADS_PROXY_INTERCEPT__LISTEN": "0.0.0.0:8443",
+                "ADS_PROXY_ALLOW_UNAUTHENTICATED": "true",
+            },
+            ["0.0.0.0:8443 can be reached from other machines, and needs no key"],
+        ),
         ({"ADS_PROXY_REGIONS__NA__API_URL": "http://simulator:9001"}, ["regions.na.api_url is plain HTTP"]),
     ],
 )

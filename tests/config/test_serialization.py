@@ -30,6 +30,7 @@ state: {{url: "file:{folder}", key: {{file: {secret}}}}}
 upstream: {{proxy: "http://user:canary-proxy@127.0.0.1:3128"}}
 notify: {{command: [/bin/true], webhook: "https://example.com/canary-webhook"}}
 log: {{access_fields: [client, status]}}
+intercept: {{enabled: true, ca_dir: {folder}, listen: "127.0.0.1:8443", pass: [files.example.com]}}
 reports:
   named:
     daily: {{account: acme, at: "06:30", order: {{preset: spCampaigns, columns: [date, cost]}}}}

@@ -163,7 +163,7 @@ def asked(question: Question, scope: ClientScope = ClientScope()) -> tuple[Reque
     try:
         fields = read_request_fields(section, 1, 128, REQUEST_FIELDS)
         request = Request(method, parse_target(target), 1, fields, "id-1")
-        admit(request)
+        admit(request, TABLE)
         check_host(request, TABLE)
         destination = find_destination(request.target)
         if destination.kind is TargetKind.TOKEN:

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from proxy.errors import StateError
+from proxy.intercept.authority import Authority
 from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.opening import open_store, rotate_keys
@@ -43,6 +44,13 @@ def test_an_empty_private_directory_is_used_itself(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir(mode=0o700)
     open_store(url(tmp_path / "s"), KEY)
     assert (tmp_path / "s" / "check").exists()
+
+
+def test_a_directory_with_nothing_but_our_authority_is_used_itself(tmp_path: Path) -> None:
+    """`ads-proxy ca` can be the first command, and makes it."""
+    Authority.open(tmp_path / "s" / "ca", 1_800_000_000.0)
+    open_store(url(tmp_path / "s"), KEY)
+    assert {path.name for path in (tmp_path / "s").iterdir()} >= {"ca", "check"}
 
 
 @pytest.mark.parametrize("within", ["", "ads-proxy"])

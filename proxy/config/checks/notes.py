@@ -12,6 +12,7 @@ from proxy.config.model.accounts import Account
 from proxy.config.model.key_names import shown_file
 from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
+from proxy.regions import AMAZON_REGIONS, HostUse
 
 CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
 """How Amazon's own begin. Others are believed, but the two are easily mistaken for each other."""
@@ -29,10 +30,13 @@ def _notes(config: Config) -> Iterator[str]:
     for name, account in config.accounts.items():
         for key, oddity in _oddities(account):
             yield f"accounts.{name}.{key} {oddity}."
-    if not config.listen.is_loopback and not config.clients:
-        yield f"{config.listen} can be reached from other machines, and needs no key. Add clients with keys."
+    for address in (config.listen, config.intercept.listen):
+        if address is None or address.is_loopback or config.clients:
+            continue
+        yield f"{address} can be reached from other machines, and needs no key. Add clients with keys."
     if not config.listen.is_loopback and config.clients and config.tls is None:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
+    yield from _intercepted(config)
     webhook = config.notify.webhook.reveal() if config.notify.webhook is not None else ""
     yield from _plain_http("invites.url", config.invites.url, "links that ask for consent")
     yield from _plain_http("notify.webhook", webhook, "notices")
@@ -46,8 +50,17 @@ def _notes(config: Config) -> Iterator[str]:
             yield f"The unscoped_paths of client {client.name} have no effect: it has neither profiles nor account_ids."
     yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
-        for key in ("api_url", "token_url", "mcp_url"):
+        for key in HostUse:
             yield from _plain_http(f"regions.{name}.{key}", getattr(region, key), "tokens")
+
+
+def _intercepted(config: Config) -> Iterator[str]:
+    """Hosts in `pass` that the proxy answers for itself."""
+    section = config.intercept
+    amazon = {urlsplit(addresses[key]).hostname for addresses in AMAZON_REGIONS.values() for key in HostUse}
+    for name in section.passed if section.enabled else ():
+        if name in amazon:
+            yield f"intercept.pass: {name} has no effect, as the proxy answers for this host itself. Leave it out."
 
 
 def _plain_http(key: str, url: str | None, what: str) -> Iterator[str]:

@@ -17,6 +17,8 @@ from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
 Parsed = TypeVar("Parsed")
+_LISTENERS = {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:8081"}
+"""The listeners that every program has, and where they are by default."""
 ANONYMOUS = "anonymous"
 """The client's name in metrics and logs if no clients are configured."""
 
@@ -28,6 +30,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_routes(values),
         *_clients(values),
         *_listeners(values),
+        *_intercept(values),
         *_invites(values),
         *_state(values),
         *_audit(values),
@@ -149,25 +152,59 @@ def _address(values: Mapping[str, Any], key: str, default: str) -> Address | Non
 
 
 def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
-    listen, admin = _address(values, "listen", "127.0.0.1:8080"), _address(values, "admin_listen", "127.0.0.1:8081")
-    if (
-        listen
-        and not listen.is_loopback
-        and not values.get("clients")
-        and not _parsed(parse_flag, values.get("allow_unauthenticated") or False, True)
-    ):
-        yield (
-            "listen: can be reached from other machines, which could use your accounts without a key; "
-            f"listen on 127.0.0.1:{listen.port}, or add clients with keys (`ads-proxy keys new NAME`), "
-            "or set allow_unauthenticated: true if the network keeps others out"
-        )
+    listen, admin = (_address(values, key, default) for key, default in _LISTENERS.items())
+    if problem := _unprotected(listen, values):
+        yield f"listen: {problem}"
     if admin and not admin.is_loopback and not _mapping(values, "admin").get("key"):
         yield (
             "admin_listen: can be reached from other machines; set admin.key (`openssl rand -hex 32`), "
             f"or listen on 127.0.0.1:{admin.port}. Metrics and health stay open without the key"
         )
-    if listen and admin and listen == admin and listen.port:
-        yield "admin_listen: is the address of listen too; choose another port"
+    yield from _taken("admin_listen", admin, {"listen": listen})
+
+
+def _unprotected(listen: Address | None, values: Mapping[str, Any]) -> str:
+    """What is wrong with a listener for clients that others can reach without a key; empty for any other."""
+    needs_no_key = _parsed(parse_flag, values.get("allow_unauthenticated") or False, True)
+    if listen is None or listen.is_loopback or values.get("clients") or needs_no_key:
+        return ""
+    return (
+        "can be reached from other machines, which could use your accounts without a key; "
+        f"listen on 127.0.0.1:{listen.port}, or add clients with keys (`ads-proxy keys new NAME`), "
+        "or set allow_unauthenticated: true if the network keeps others out"
+    )
+
+
+def _taken(path: str, address: Address | None, others: Mapping[str, Address | None]) -> Iterator[str]:
+    """The listeners that have the same address, by their keys."""
+    for key, other in others.items():
+        if address and address.port and address == other:
+            yield f"{path}: is the address of {key} too; choose another port"
+
+
+def _intercept(values: Mapping[str, Any]) -> Iterator[str]:
+    """A listener of its own needs the authority, and the authority a directory."""
+    section = _mapping(values, "intercept")
+    try:
+        enabled = parse_flag(section.get("enabled") or False)
+    except WrongValue:
+        return
+    url = _mapping(values, "state").get("url")
+    if enabled and not section.get("ca_dir") and not (isinstance(url, str) and url.startswith("file:")):
+        yield (
+            "intercept.ca_dir: is missing; name a directory that outlives restarts and is the same for every replica: "
+            "clients trust the authority in it"
+        )
+    if not section.get("listen"):
+        return
+    address = _address(section, "listen", "")
+    if not enabled:
+        yield "intercept.listen: has no effect without intercept.enabled; set intercept.enabled to true"
+    if problem := _unprotected(address, values):
+        yield f"intercept.listen: {problem}"
+    others = {key: _address(values, key, default) for key, default in _LISTENERS.items()}
+    others["invites.listen"] = _address(_mapping(values, "invites"), "listen", "")
+    yield from _taken("intercept.listen", address, others)
 
 
 def _invites(values: Mapping[str, Any]) -> Iterator[str]:
@@ -176,9 +213,8 @@ def _invites(values: Mapping[str, Any]) -> Iterator[str]:
     if listen and not url:
         yield "invites.url: is missing; write how advertisers reach invites.listen, such as https://consent.example.com"
     address = _address(invites, "listen", "") if listen else None
-    for key, default in (("listen", "127.0.0.1:8080"), ("admin_listen", "127.0.0.1:8081")):
-        if address and address.port and address == _address(values, key, default):
-            yield f"invites.listen: is the address of {key} too; choose another port"
+    others = {key: _address(values, key, default) for key, default in _LISTENERS.items()}
+    yield from _taken("invites.listen", address, others)
 
 
 def _audit(values: Mapping[str, Any]) -> Iterator[str]:

@@ -61,6 +61,10 @@ class Expected(StrEnum):
     FLAG = "must be true or false"
     HOST = "has no host; write one before the port, such as 127.0.0.1, or 0.0.0.0 for all"
     HOST_NAME = "is not a host name; write one such as proxy.internal, without scheme or '*'"
+    HOST_PATTERN = (
+        "is not a host pattern; write a name such as files.example.com, *.example.com for every name below it, or * "
+        "for every public host, without scheme, port or path"
+    )
     HTTP_ADDRESS = "is not an http:// or https:// address"
     INTERVAL = "is not an interval; write a number and s, m, h or d, from 1s to 31d, such as 6h"
     KEYS = "must hold keys"

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from pydantic import BaseModel
 
 from proxy.config.model.expected import Place, ShownFile
-from proxy.config.model.section import Holds, Path, keys_of
+from proxy.config.model.section import Holds, Path, keys_of, names_of
 from proxy.config.model.sections import Config
 
 RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
@@ -72,7 +72,7 @@ def shown_path(path: Path) -> str:
             name, is_name = shown_name(part), False
         elif key is not None:
             name, model, is_name = part, key.section or _NoSection, key.holds is Holds.NAMED_SECTIONS
-        elif part in model.model_fields or _is_misspelt(part, model):
+        elif part in names_of(model) or _is_misspelt(part, model):
             name, model = part, _NoSection
         else:
             return text
@@ -100,7 +100,7 @@ class _NoSection(BaseModel):
 
 def _is_misspelt(key: str, model: type[BaseModel]) -> bool:
     """Whether a key is nearly one of the model's, or the beginning of one: then it holds nothing else."""
-    for known in model.model_fields:
+    for known in names_of(model):
         near = difflib.SequenceMatcher(None, key, known).ratio() >= _NEAR
         if known.startswith(f"{key}_") or (near and abs(len(key) - len(known)) <= _MAX_DIFFERENCE):
             return True

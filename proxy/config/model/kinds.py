@@ -32,6 +32,7 @@ def _like(pattern: str, *other_types: str) -> WithJsonSchema:
 
 ListenAddress = Annotated[values.Address, BeforeValidator(values.parse_address), _like(":[0-9]+$")]
 HostName = Annotated[str, BeforeValidator(values.parse_host_name)]
+HostPattern = Annotated[str, BeforeValidator(values.parse_host_pattern)]
 RegionName = Annotated[str, BeforeValidator(values.parse_region), WithJsonSchema({"enum": list(REGION_NAMES)})]
 ClientId = Annotated[str, BeforeValidator(references.referable(values.parse_text)), WithJsonSchema(_REFERENCE)]
 HomeRegion = Annotated[

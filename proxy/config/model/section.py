@@ -36,7 +36,7 @@ class Section(BaseModel):
         return {
             key: value
             for key, value in data.items()
-            if value is not None or key in counting or key not in cls.model_fields
+            if value is not None or key in counting or key not in names_of(cls)
         }
 
 
@@ -71,9 +71,11 @@ class Holds(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a section. `section` is what it holds, each of them if there are several; None for a value."""
+    """One key of a section. `section` is what it holds, each of them if there are several; None for a value. `field` is
+    the model's name of it, another one only where the key is a word of Python."""
 
     name: str
+    field: str
     info: FieldInfo
     holds: Holds
     section: type[BaseModel] | None = None
@@ -91,19 +93,26 @@ class Key:
 @functools.lru_cache(maxsize=64)
 def keys_of(model: type[BaseModel]) -> Mapping[str, Key]:
     """The keys that a section may have, in their order."""
-    return {name: _key(name, info) for name, info in model.model_fields.items() if not info.exclude}
+    keys = (_key(field, info) for field, info in model.model_fields.items() if not info.exclude)
+    return {key.name: key for key in keys}
 
 
-def _key(name: str, info: FieldInfo) -> Key:
-    annotation = info.annotation
+@functools.lru_cache(maxsize=64)
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """The keys that a section may have, and those that it gives itself."""
+    return frozenset(info.alias or field for field, info in model.model_fields.items())
+
+
+def _key(field: str, info: FieldInfo) -> Key:
+    name, annotation = info.alias or field, info.annotation
     if typing.get_origin(annotation) is dict:
         section = _section_of(typing.get_args(annotation)[1])
-        return Key(name, info, Holds.NAMED_SECTIONS if section else Holds.VALUE, section)
+        return Key(name, field, info, Holds.NAMED_SECTIONS if section else Holds.VALUE, section)
     if typing.get_origin(annotation) is tuple:
         section = _section_of(typing.get_args(annotation)[0])
-        return Key(name, info, Holds.LIST_OF_SECTIONS if section else Holds.VALUE, section)
+        return Key(name, field, info, Holds.LIST_OF_SECTIONS if section else Holds.VALUE, section)
     section = _section_of(annotation)
-    return Key(name, info, Holds.SECTION if section else Holds.VALUE, section)
+    return Key(name, field, info, Holds.SECTION if section else Holds.VALUE, section)
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

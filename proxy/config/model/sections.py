@@ -27,6 +27,7 @@ from proxy.config.model.kinds import (
     FilledText,
     Flag,
     HostName,
+    HostPattern,
     KeyValue,
     Listed,
     ListenAddress,
@@ -162,6 +163,21 @@ class TlsSection(Section):
     """The certificate chain, as a PEM file."""
     key: SecretFile
     """Its private key, as a PEM file without a passphrase."""
+
+
+class InterceptSection(Section):
+    """Amazon's own https:// addresses, for clients with HTTPS_PROXY."""
+
+    enabled: Flag = False
+    """Whether `listen` answers CONNECT for Amazon's hosts, with certificates of the proxy's own authority."""
+    ca_dir: FilePath | None = None
+    """The directory of that authority, `ca.pem` and `ca.key`, which the proxy makes. Required without a state
+    directory: give all replicas of a fleet the same authority."""
+    listen: ListenAddress | None = None
+    """A TLS listener for clients that ignore HTTPS_PROXY, which reach it by Amazon's names. Absent: none."""
+    passed: Listed[HostPattern] = Field(("*.amazonaws.com",), alias="pass")
+    """Other hosts that clients may reach through the proxy, on port 443, which passes their bytes on unread. `*.`
+    stands for every name below a host, `*` for every public host."""
 
 
 class RouteConfig(NamedSection):
@@ -330,6 +346,8 @@ class Config(Section):
     """The admin listener's protection."""
     tls: TlsSection | None = None
     """TLS on the client listener; absent: plain HTTP."""
+    intercept: InterceptSection = InterceptSection()
+    """Amazon's own https:// addresses."""
     regions: Annotated[dict[RegionName, Region], BeforeValidator(with_amazon)] = Field({}, validate_default=True)
     """Amazon's addresses are built in; override single ones to test."""
     accounts: Named[Account] = {}
@@ -375,6 +393,12 @@ class Config(Section):
             raise WrongValue(Expected.UNKNOWN_KEY)
         return value
 
+    @property
+    def authority_folder(self) -> Path | None:
+        """The directory of the authority for interception: `ca_dir`, else `ca` in the state directory. None where the
+        state has no directory."""
+        return self.intercept.ca_dir or authority_in(self.state.url)
+
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it, for redaction."""
         found = [self.admin.key, self.upstream.proxy, self.notify.webhook, self.notify.secret]
@@ -382,3 +406,9 @@ class Config(Section):
         for account in self.accounts.values():
             found += (*account.secrets, *account.refresh_tokens)
         return tuple(secret for secret in found if secret is not None)
+
+
+def authority_in(state_url: object) -> Path | None:
+    """The directory of the authority in the state directory; None where `state.url` is not `file:DIR`."""
+    in_directory = isinstance(state_url, str) and state_url.startswith("file:")
+    return Path(str(state_url).removeprefix("file:")) / "ca" if in_directory else None

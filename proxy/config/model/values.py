@@ -103,6 +103,20 @@ def parse_host_name(value: Any) -> str:
     return bare
 
 
+def parse_host_pattern(value: Any) -> str:
+    """A host name, or one behind `*.` for all names below it, or `*`; in lower case, and other letters in their ASCII
+    form (RFC 5891)."""
+    text = value.strip().lower().removesuffix(".") if isinstance(value, str) else ""
+    wildcard, name = ("*.", text.removeprefix("*.")) if text.startswith("*.") else ("", text)
+    try:
+        name = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise WrongValue(Expected.HOST_PATTERN) from None
+    if not (text == "*" or _HOST_LABELS.fullmatch(name)) or re.fullmatch(r"0x[0-9a-f]*|[0-9]+", name.split(".")[-1]):
+        raise WrongValue(Expected.HOST_PATTERN)
+    return wildcard + name
+
+
 def _fit(value: object, pattern: str | re.Pattern[str], expected: Expected) -> str:
     """A text that fits a pattern as a whole."""
     if not isinstance(value, str) or not re.fullmatch(pattern, value):

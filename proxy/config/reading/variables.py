@@ -155,7 +155,10 @@ def _entry_name(word: str, values: Any, path: Path) -> str:
 
 _SPILL: Path = ("state", "spill")
 PATHS: frozenset[Path] = frozenset(
-    {("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file"), ("reports", "keep", "dir"), _SPILL}
+    {
+        *(("tls", "cert"), ("tls", "key"), ("upstream", "ca_file"), ("audit", "file")),
+        *(("reports", "keep", "dir"), ("intercept", "ca_dir"), _SPILL),
+    }
 )
 """Files and directories: those of the environment start where the program was started."""
 
