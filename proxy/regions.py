@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,15 @@ AMAZON_REGIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Region -> Amazon's addresses there, by configuration key. The configuration overrides single addresses."""
+
+
+class HostUse(StrEnum):
+    """What one of Amazon's hosts serves, named as the key of its address; all of them get tokens or credentials."""
+
+    API = "api_url"
+    TOKEN = "token_url"  # noqa: S105 - a key of the addresses, no secret
+    MCP = "mcp_url"
+
 
 REGION_NAMES: tuple[str, ...] = tuple(AMAZON_REGIONS)
 
