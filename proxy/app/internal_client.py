@@ -113,6 +113,7 @@ class ResponseInMemory:
     """Implements `ClientPort` for one request, whose body is here: its response is gathered, within a bound. `whole`
     tells at its end whether it came whole."""
 
+    scheme = b"http"
     writable = True
     handler: RequestHandler
 
@@ -164,6 +165,9 @@ class ResponseInMemory:
             handler.request_data(pieces)
             handler.request_ended(trailers)
         handler.start()
+
+    def detach(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        raise AssertionError("there is no connection to give away")
 
     def flush(self) -> None:
         """There is no wire."""

@@ -384,6 +384,10 @@ class ClientConnection(asyncio.Protocol):
 
     # --- ClientPort: what a handler does with its client
 
+    @property
+    def scheme(self) -> bytes:
+        return b"http" if self._transport.get_extra_info("sslcontext") is None else b"https"
+
     def stays_open(self, request: RequestHead) -> bool:
         fields = request.fields
         wished = not fields.close and (request.minor == 1 or fields.keep_alive)
@@ -472,6 +476,18 @@ class ClientConnection(asyncio.Protocol):
             self._service.defect("server", error)
             self._break(self._service.internal_error())
         self.flush()
+
+    def detach(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        if self._buffer or self._reads.unread:
+            raise MalformedRequest(
+                "The client sent bytes before the tunnel was open; wait for the 200 to CONNECT.", close=True
+            )
+        self._handler = None
+        self._reading, self._writing, self.deadline = CLOSED, ENDED, NEVER
+        self._table.leave(self, self._address)
+        self._transport.pause_reading()
+        self._transport.set_protocol(protocol)
+        return self._transport
 
     def abort(self, *, loudly: bool = False) -> None:
         self._handler = self._body = None

@@ -122,7 +122,7 @@ def _bound(family: int, where: Any) -> socket.socket:
 
 
 def _explained(name: str, address: Address, error: OSError) -> ListenError:
-    variable = f"ADS_PROXY_{name.upper()}"
+    variable = f"ADS_PROXY_{name.upper().replace('.', '__')}"
     advice = f"set `{name}` ({variable}) to another address"
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
         return ListenError(f"{name}: {address} is in use by another program; stop that program, or {advice}.")

@@ -13,10 +13,11 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from proxy.errors import Refused
     from proxy.http1.framing import Buffer
-    from proxy.http1.message import Request, RequestReader
+    from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
 
 
@@ -114,6 +115,14 @@ class AdmittedHeads(Protocol):
         ...
 
 
+class HeadReader(Protocol):
+    """Reads the heads of requests, as `RequestReader` does."""
+
+    def cut(self, data: bytes) -> tuple[bytes, bytes] | None: ...
+
+    def read(self, head: bytes, new_id: Callable[[], str]) -> Request: ...
+
+
 class Service(Protocol):
     """What serves requests."""
 
@@ -121,7 +130,7 @@ class Service(Protocol):
     def limits(self) -> ConnectionLimits: ...
 
     @property
-    def reader(self) -> RequestReader: ...
+    def reader(self) -> HeadReader: ...
 
     @property
     def admissions(self) -> AdmittedHeads: ...
@@ -162,6 +171,11 @@ class ClientPort(Protocol):
         ...
 
     @property
+    def scheme(self) -> bytes:
+        """What the client's URLs begin with: `https` where the connection has TLS, else `http`."""
+        ...
+
+    @property
     def writable(self) -> bool: ...
 
     def stays_open(self, request: RequestHead) -> bool:
@@ -193,6 +207,11 @@ class ClientPort(Protocol):
     def hand_over(self, handler: RequestHandler, pieces: list[Buffer], trailers: bytes | None) -> None:
         """Have another handler serve the request, from its beginning: these pieces of its body came so far, and its
         `trailers` if it is whole."""
+
+    def detach(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the connection to a protocol that goes on with it: nothing was sent on it for the request yet. Its
+        transport is paused. Raises `MalformedRequest` where the client has sent on."""
+        ...
 
     def abort(self, *, loudly: bool = False) -> None:
         """End the connection so that the response cannot look complete; `loudly` where its end is EOF: with a reset."""

@@ -12,7 +12,7 @@ import errno
 import random
 import re
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from cachetools import LRUCache
@@ -25,7 +25,7 @@ from proxy.errors import (
     UpstreamNameUnresolved,
     UpstreamUnreachable,
 )
-from proxy.net.names import LookupProblem, NameLookupFailed
+from proxy.net.names import LEADS_HERE, LookupProblem, NameLookupFailed
 from proxy.net.sockets import connect_to_any
 from proxy.net.tls import NO_TLS, TlsTerms, lacks_tls, open_tls
 from proxy.value_classes import dataclass
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from proxy.net.names import Names
+    from proxy.net.names import AddressInfo
 
 
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
@@ -87,13 +87,19 @@ class RedialBackoff:
     chance: Callable[[], float] = random.random
 
 
+class AddressSource(Protocol):
+    """Looks names up, as `Names` does."""
+
+    async def find(self, host: str, port: int) -> list[AddressInfo]: ...
+
+
 class Dialer:
     """Opens connections to origins. `names` is shared by all: it outlives a change of the dialling settings. Without a
     `context` the system's authorities are believed."""
 
     def __init__(
         self,
-        names: Names,
+        names: AddressSource,
         *,
         connect_timeout: float,
         context: ssl.SSLContext | None = None,
@@ -191,6 +197,8 @@ class Dialer:
 
 
 def _translated(error: OSError, origin: Origin) -> Refused:
+    if isinstance(error, NameLookupFailed) and error.problem is LookupProblem.HERE:
+        return UpstreamNameUnresolved(f"The name {error.host} {LEADS_HERE}.")
     if isinstance(error, NameLookupFailed):
         why = "no name server answered" if error.problem is LookupProblem.SILENT else "it could not be resolved"
         return UpstreamNameUnresolved(

@@ -20,7 +20,7 @@ from cachetools import LRUCache
 from proxy.clock import boot_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 """An address as `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address."""
@@ -49,13 +49,22 @@ class LookupProblem(StrEnum):
     """The resolver says that it cannot tell now."""
     SILENT = "silent"
     """The resolver says nothing."""
+    HERE = "here"
+    """The resolver says that it is this machine, which it cannot be."""
+
+
+LEADS_HERE = (
+    "leads back to the proxy, by a hosts file or an alias that is for its clients alone; "
+    "let the proxy resolve it to Amazon's addresses"
+)
 
 
 class NameLookupFailed(OSError):
     """A name has no address, and had none before."""
 
     def __init__(self, host: str, problem: LookupProblem) -> None:
-        super().__init__(f"the name {host} could not be resolved")
+        leads_here = problem is LookupProblem.HERE
+        super().__init__(f"the name {host} {LEADS_HERE if leads_here else 'could not be resolved'}")
         self.host = host
         self.problem = problem
 
@@ -63,6 +72,40 @@ class NameLookupFailed(OSError):
 def ask_system(host: str) -> Sequence[AddressInfo]:
     """The system's resolver: blocks. Raises `OSError`, or `UnicodeError` for what cannot be a name."""
     return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+class NameLeadsHere(OSError):
+    """A name has addresses of this machine alone, and is that of another one."""
+
+
+class AskAboutOthers:
+    """The resolver `ask`, without addresses of this machine for the `elsewhere` hosts.
+
+    Clients reach the proxy by such names where an entry in a hosts file leads them to it. If it led the proxy itself
+    there, too, each request would come back to it without end.
+    """
+
+    def __init__(self, elsewhere: Container[str], ask: Callable[[str], Sequence[AddressInfo]] = ask_system) -> None:
+        self._elsewhere = elsewhere
+        self._ask = ask
+
+    def __call__(self, host: str) -> Sequence[AddressInfo]:
+        """Blocks. Raises what the resolver raises, and `NameLeadsHere`."""
+        found = self._ask(host)
+        if host not in self._elsewhere:
+            return found
+        others = [each for each in found if not is_of_this_machine(each)]
+        if found and not others:
+            raise NameLeadsHere(host)
+        return others
+
+
+def is_of_this_machine(address: AddressInfo) -> bool:
+    """Whether one of this machine's interfaces has the address: only then can a socket be bound to it."""
+    with contextlib.suppress(OSError), socket.socket(address[0], socket.SOCK_DGRAM) as probe:
+        probe.bind((address[4][0], 0, *address[4][2:]))
+        return True
+    return False
 
 
 def numeric_address(host: str, port: int) -> AddressInfo | None:
@@ -199,5 +242,7 @@ class Names:
 
 
 def _problem_of(error: OSError) -> LookupProblem:
+    if isinstance(error, NameLeadsHere):
+        return LookupProblem.HERE
     final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
     return LookupProblem.UNKNOWN if error.errno in final else LookupProblem.UNAVAILABLE

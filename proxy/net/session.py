@@ -14,6 +14,7 @@ import ssl
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
+from proxy.net.names import LookupProblem, NameLookupFailed
 from proxy.net.sockets import STAGGER, make_socket
 from proxy.net.tls import NO_TLS, lacks_tls
 
@@ -115,6 +116,8 @@ def why_unreachable(error: Exception, host: str, proxy: Secret | None) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         if proxy is not None:
             return f"the name of the outbound proxy {name_proxy(proxy)} could not be resolved; look at upstream.proxy"
+        if isinstance(error.os_error, NameLookupFailed) and error.os_error.problem is LookupProblem.HERE:
+            return str(error.os_error)
         return f"the name {host} could not be resolved; look at the DNS of the machine that the proxy runs on"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the outbound proxy {name_proxy(proxy)} answered {error.status} to CONNECT; look at upstream.proxy"

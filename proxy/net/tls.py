@@ -1,4 +1,4 @@
-"""TLS towards Amazon, between a plain transport and who speaks through it.
+"""TLS towards Amazon, and of clients in tunnels, between a plain transport and who speaks through it.
 
 The event loops have a TLS of their own; there, a write that fails takes what had come and was not decrypted yet with
 it. Here it ends the writing alone, so an answer that comes before its request was read is not lost. Encrypting and
@@ -14,6 +14,7 @@ import ssl
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from proxy.net.names import LookupProblem, NameLookupFailed
 from proxy.net.sockets import SocketWriter
 from proxy.value_classes import dataclass
 
@@ -32,6 +33,10 @@ _RECORD = 16384
 
 NO_TLS = "does not speak TLS on this port; write http:// in its address, or the port on which it speaks TLS"
 """Follows the name of a host whose answer to a handshake was no TLS."""
+
+AUTHORITY_NAME = "ads-proxy authority"
+"""The beginning of the name of each authority for interception. Amazon has no certificate of one: a connection with
+such a certificate leads back to this proxy, or to a replica of it, by something between that no lookup shows."""
 
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
@@ -53,10 +58,11 @@ _SHARED = _Shared()
 
 @dataclass(frozen=True, slots=True)
 class TlsTerms:
-    """The peer of a TLS connection, and how: `host` is named to the peer and must be in its certificate."""
+    """The peer of a TLS connection, and how: `host` is named to the peer and must be in its certificate. A server has
+    no host: its peer names one."""
 
     context: ssl.SSLContext
-    host: str
+    host: str = ""
     session: ssl.SSLSession | None = None
 
 
@@ -77,6 +83,18 @@ async def open_tls(connected: socket.socket, terms: TlsTerms, factory: Callable[
     return protocol
 
 
+async def accept_tls(plain: asyncio.Transport, tls: TlsTransport) -> None:
+    """Shake hands with a client, whose transport has this protocol already and is paused. Raises `OSError`, as
+    `ssl.SSLError` is. The calling code limits the time."""
+    tls.connection_made(plain)
+    plain.resume_reading()
+    try:
+        await tls.agreed
+    except BaseException:
+        tls.abort()
+        raise
+
+
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """A transport to `protocol`, and a protocol to the plain transport below. `agreed` is done after the handshake.
 
@@ -89,9 +107,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._protocol = protocol
         self._host = terms.host
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = terms.context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=terms.host, session=terms.session
-        )
+        self._tls: ssl.SSLObject
+        self._terms: TlsTerms | None = terms
+        if terms.host:
+            self._make_tls(terms)
         self._buffer = _SHARED.buffer
         self._plain: asyncio.Transport
         self._socket: SocketWriter
@@ -102,9 +121,24 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def __repr__(self) -> str:
         state = "shaking hands" if not self._speaking else "over" if self._over or self.is_closing() else "speaking"
-        return f"<TlsTransport to {self._host}: {state}{', and the peer takes nothing' if self.failed else ''}>"
+        peer = self._host or "a client"
+        return f"<TlsTransport to {peer}: {state}{', and the peer takes nothing' if self.failed else ''}>"
+
+    def _make_tls(self, terms: TlsTerms) -> None:
+        """Made for a client with its first byte: OpenSSL takes 50 KiB for each that may stay silent."""
+        self._terms = None
+        self._tls = terms.context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=not terms.host,
+            server_hostname=terms.host or None,
+            session=terms.session,
+        )
 
     # --- asyncio.Transport
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send; where the peer takes nothing more, drop."""
@@ -148,8 +182,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def close(self) -> None:
         """End it in an orderly way: what was written leaves first."""
         if not self._plain.is_closing():
-            with contextlib.suppress(ssl.SSLError):  # unwrap would wait for the peer's word, too
-                self._tls.unwrap()
+            if self._speaking:
+                with contextlib.suppress(ssl.SSLError):  # unwrap would wait for the peer's word, too
+                    self._tls.unwrap()
             self._send()
             self._plain.close()
 
@@ -176,7 +211,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._plain = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._socket = SocketWriter(self._plain)
-        self._shake_hands()
+        if self._host:
+            self._shake_hands()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return self._buffer
@@ -213,6 +249,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._shake_hands()
 
     def _shake_hands(self) -> None:
+        if self._terms is not None:
+            self._make_tls(self._terms)
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -221,6 +259,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self._send()
+            if AUTHORITY_NAME.encode() in (self._tls.getpeercert(True) or b""):
+                self._fail(NameLookupFailed(self._host, LookupProblem.HERE))
+                return
             if self.agreed.done():  # it is no longer awaited
                 self._plain.abort()
                 return

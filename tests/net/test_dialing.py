@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import UpstreamCertificateRejected, UpstreamUnreachable
+from proxy.errors import UpstreamCertificateRejected, UpstreamNameUnresolved, UpstreamUnreachable
 from proxy.net.dialing import (
     MAX_TRIES,
     Dialer,
@@ -26,7 +26,7 @@ from proxy.net.dialing import (
     origin_of,
     pause_before_redial,
 )
-from proxy.net.names import LookupProblem, NameLookupFailed, Names
+from proxy.net.names import AskAboutOthers, LookupProblem, NameLookupFailed, Names
 from tests.support.certificates import Authority
 from tests.support.front import deaf_listener
 from tests.support.patience import PATIENCE
@@ -159,6 +159,15 @@ async def test_a_name_without_address_is_a_502(running: Running) -> None:
         assert got.status == 502
         assert b"upstream-name-unresolved" in got.body
         assert b"no-such-host.invalid" in got.body
+
+
+async def test_no_connection_leads_back_to_the_proxy() -> None:
+    """Behind it, the proxy would ask itself; trying again would change nothing."""
+    names = Names(ask=AskAboutOthers({"localhost"}))
+    dialer = Dialer(names, connect_timeout=PATIENCE)
+    with pytest.raises(UpstreamNameUnresolved, match="The name localhost leads back to the proxy, by a hosts file"):
+        await dialer.dial(Origin("http", "localhost", 1), asyncio.Protocol)
+    names.stop()
 
 
 async def test_a_host_that_does_not_accept_is_a_504(running: Running) -> None:

@@ -19,6 +19,7 @@ from proxy.net.names import (
     REFRESH,
     RETRY,
     AddressInfo,
+    AskAboutOthers,
     LookupProblem,
     NameLookupFailed,
     Names,
@@ -317,3 +318,33 @@ def test_an_address_is_told_from_a_name(host: str, expected: AddressInfo | None)
 def test_the_system_knows_itself() -> None:
     """The system's real answer has the expected form."""
     assert address("127.0.0.1") in ask_system("127.0.0.1")
+
+
+@pytest.mark.parametrize("here", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+async def test_a_name_that_leads_back_here_has_no_address(resolver: Resolver, here: str) -> None:
+    """The proxy would ask itself without end; another host may be on this machine."""
+    resolver.answers.update({"amazon.example": [address(here)], "other.example": [address(here)]})
+    names = Names(ask=AskAboutOthers({"amazon.example"}, resolver), clock=resolver.clock)
+    with pytest.raises(NameLookupFailed, match="leads back to the proxy") as caught:
+        await names.find("amazon.example", 443)
+    assert caught.value.problem is LookupProblem.HERE
+    assert await names.find("other.example", 443) == [address(here, 443)]
+    names.stop()
+
+
+async def test_only_the_addresses_of_this_machine_are_left_out(resolver: Resolver) -> None:
+    """A hosts file may name this machine for one family of addresses, and the real ones come from DNS."""
+    resolver.answers["amazon.example"] = [address("127.0.0.1"), address("192.0.2.1"), address("2001:db8::1")]
+    names = Names(ask=AskAboutOthers({"amazon.example"}, resolver), clock=resolver.clock)
+    assert await names.find("amazon.example", 443) == [address("192.0.2.1", 443), address("2001:db8::1", 443)]
+    names.stop()
+
+
+async def test_a_name_without_any_address_leads_nowhere(resolver: Resolver) -> None:
+    """The resolver's own word stays."""
+    resolver.answers["amazon.example"] = []
+    names = Names(ask=AskAboutOthers({"amazon.example"}, resolver), clock=resolver.clock)
+    with pytest.raises(NameLookupFailed) as caught:
+        await names.find("amazon.example", 443)
+    assert caught.value.problem is LookupProblem.UNKNOWN
+    names.stop()

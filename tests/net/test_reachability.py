@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.net.session import name_proxy, through, why_unreachable
+from proxy.net.names import AskAboutOthers, Names
+from proxy.net.session import make_session, name_proxy, through, why_unreachable
 from proxy.secret import Secret
 from tests.support.certificates import Authority
 
@@ -60,6 +61,17 @@ async def test_a_name_that_is_none_is_a_matter_of_dns() -> None:
     assert said.startswith("the name the-host could not be resolved; look at the DNS")
     said = await failing("http://host.test/", Secret("http://no-such-proxy.invalid:3128"))
     assert said.startswith("the name of the outbound proxy no-such-proxy.invalid:3128 could not be resolved")
+
+
+async def test_a_name_that_leads_back_to_the_proxy_is_named() -> None:
+    """Login with Amazon and the lists are asked under the same names as traffic."""
+    names = Names(ask=AskAboutOthers({"localhost"}))
+    async with make_session(names) as session:
+        with pytest.raises(aiohttp.ClientError) as raised:
+            await session.get("http://localhost:1/")
+    names.stop()
+    said = why_unreachable(raised.value, "localhost", None)
+    assert said.startswith("the name localhost leads back to the proxy, by a hosts file or an alias")
 
 
 async def test_an_outbound_proxy_that_refuses_is_quoted() -> None:
