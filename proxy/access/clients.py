@@ -23,7 +23,7 @@ from proxy.access.policy import (
     find_named_account,
     fix_account,
 )
-from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected
+from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected, Refused
 from proxy.routing.route import select
 from proxy.routing.table import ClientScope
 from proxy.token_bucket import TokenBucket
@@ -282,6 +282,23 @@ class Clients:
             bound = bound or self._keyless_account
         profiles = frozenset(map(bytes.decode, policy.own.profiles)) if policy.limited_by else None
         return ClientIdentity(policy.name, policy, ClientScope(bound, policy.accounts, profiles), key, until)
+
+    # --- what tunnels ask
+
+    def identify_key(self, key: bytes, now: float) -> ClientIdentity:
+        """The client that has this key; the anonymous one where none is configured. Raises `ClientUnknown` or
+        `ClientKeyEnded`."""
+        identity = self._of_key(key, now) if self._policies else self.nobody
+        self.note_use(identity, now)
+        return identity
+
+    def owner_of(self, authorization: bytes, key: bytes, now: float) -> str | None:
+        """The name of the client that an Authorization and an X-Ads-Proxy-Key belong to; None where neither is a
+        credential of a client."""
+        try:
+            return self._verify(authorization, key, now).name
+        except Refused:
+            return None
 
     # --- what the token endpoint asks
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
-from proxy.errors import ClientKeyEnded, ClientUnknown
+from proxy.errors import ClientKeyEnded, ClientsDiffer, ClientUnknown
 from proxy.strict_json import UnclearBody, read_json
 from proxy.value_classes import dataclass
 
@@ -40,11 +40,14 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderRequest:
-    """A request to the token endpoint, whole. `binding` is the NAME of its `/@NAME` prefix, empty without one."""
+    """A request to the token endpoint, whole. `binding` is the NAME of its `/@NAME` prefix, empty without one.
+    `sender` is the client whose key the request has in its header section, as each request in a tunnel of a client
+    does; None where the parameters have to tell."""
 
     request: Request
     binding: str
     body: bytes
+    sender: ClientIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now
         return _error(405, "invalid_request", "The token endpoint accepts only POST", ((b"Allow", b"POST"),))
     try:
         fields = _fields(asked)
-        asking = _AuthenticatedClient(_identity(asked.request, fields, clients, now), clients, table, now)
+        asking = _AuthenticatedClient(
+            _identity(asked, fields, clients, now), clients, table, now, asked.sender is not None
+        )
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
         challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
@@ -136,9 +141,10 @@ def _is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _identity(request: Request, fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity:
-    """Who asks: `client_id` is a client's name, `client_secret` its key, in the body or as Basic."""
-    name, secret = _basic(request.fields.value(AUTHORIZATION)) or (
+def _identity(asked: PlaceholderRequest, fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity:
+    """Who asks: `client_id` is a client's name, `client_secret` its key, in the body or as Basic. With a sender they
+    may be anything but those of another client."""
+    name, secret = _basic(asked.request.fields.value(AUTHORIZATION)) or (
         fields.get("client_id", ""),
         fields.get("client_secret", ""),
     )
@@ -146,6 +152,11 @@ def _identity(request: Request, fields: dict[str, str], clients: Clients, now: f
         identity = clients.authenticate(name, secret, now)
     except ClientKeyEnded as ended:
         raise _TokenRequestError(401, "invalid_client", ended.detail, ended) from None
+    if asked.sender is not None:
+        if identity is not None and name == identity.name != asked.sender.name:  # not what a demo makes of any name
+            differ = ClientsDiffer("The request and its client_id belong to two clients; use one client's for both.")
+            raise _TokenRequestError(403, "invalid_client", differ.detail, differ)
+        return asked.sender
     if identity is None:
         failed = "Client authentication failed"
         raise _TokenRequestError(401, "invalid_client", failed, ClientUnknown(f"{failed} at the token endpoint."))
@@ -172,6 +183,7 @@ class _AuthenticatedClient:
     clients: Clients
     table: RoutingTable
     now: float
+    has_sender: bool
 
     @property
     def lifetime(self) -> int:
@@ -203,13 +215,14 @@ class _AuthenticatedClient:
         raise _TokenRequestError(400, "unsupported_grant_type", wording)
 
     def _bound_by(self, refresh_token: str) -> str:
-        """A name, or one of our own refresh placeholders; anything else only where no clients are configured."""
+        """A name, or one of our own refresh placeholders; anything else only where no parameter had to tell who asks:
+        no clients are configured, or the request has a key."""
         if self.may_bind(refresh_token):
             return refresh_token
         bound = self.clients.read_refresh(self.identity, refresh_token, self.now)
         if bound is not None and (not bound or self.may_bind(bound)):
             return bound
-        if self.clients.exist:
+        if self.clients.exist and not self.has_sender:
             raise _TokenRequestError(400, "invalid_grant", "The request has an invalid grant parameter : refresh_token")
         return ""
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.access import token_endpoint
+from proxy.access.clients import PROXY_KEY
 from proxy.events import RequestKind
 from proxy.forwarding.decision import Capability
 from proxy.local.request import LocalRequest
@@ -13,12 +14,9 @@ from proxy.routing.request_kind import method_name
 from proxy.routing.target import TargetKind
 
 if TYPE_CHECKING:
-    from proxy.downstream.ports import ClientPort
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.sockets import LocalAsked
-    from proxy.http1.message import Request
-    from proxy.routing.target import Destination
 
 
 class TokenEndpoint(Capability):
@@ -30,7 +28,7 @@ class TokenEndpoint(Capability):
     def answer(self, asked: LocalAsked, rules: Rules) -> LocalTokenRequest | None:
         if asked.destination.kind is not TargetKind.TOKEN:
             return None
-        return LocalTokenRequest(self._accounting, asked.client, asked.request, asked.destination, rules)
+        return LocalTokenRequest(self._accounting, asked, rules)
 
 
 class LocalTokenRequest(LocalRequest):
@@ -38,11 +36,10 @@ class LocalTokenRequest(LocalRequest):
 
     path = "/auth/o2/token"
 
-    def __init__(
-        self, accounting: Accounting, client: ClientPort, request: Request, destination: Destination, rules: Rules
-    ) -> None:
-        super().__init__(accounting, client, request, rules)
-        self._destination = destination
+    def __init__(self, accounting: Accounting, asked: LocalAsked, rules: Rules) -> None:
+        super().__init__(accounting, asked.client, asked.request, rules)
+        self._binding = asked.destination.name
+        self._sender = asked.identity if PROXY_KEY in asked.request.fields.named and asked.identity.has_key else None
         self._client_name = ""
 
     @property
@@ -51,7 +48,7 @@ class LocalTokenRequest(LocalRequest):
 
     def answer(self) -> None:
         rules = self.rules
-        asked = token_endpoint.PlaceholderRequest(self.request, self._destination.name, bytes(self.body))
+        asked = token_endpoint.PlaceholderRequest(self.request, self._binding, bytes(self.body), self._sender)
         answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
         self._client_name, self.stats.refusal = answer.client, answer.refusal
         self.respond(answer.status, b"".join(b"%b: %b\r\n" % field for field in answer.headers), answer.body)

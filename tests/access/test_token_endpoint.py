@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from proxy.access.clients import Clients
+from proxy.access.clients import ClientIdentity, Clients
 from proxy.access.placeholders import ACCESS, LIFETIME
 from proxy.access.token_endpoint import FORM, PlaceholderRequest, PlaceholderResponse, answer
 from proxy.app.rules import make_routing_table
@@ -43,12 +43,13 @@ def ask(
     *,
     method: bytes = b"POST",
     target: bytes = b"/auth/o2/token",
+    sender: ClientIdentity | None = None,
     **changed: Any,
 ) -> PlaceholderResponse:
     body = form if isinstance(form, bytes) else urlencode(form).encode()
     asked = request(method, target, fields(**{"content_type": FORM, **changed}))
     binding = find_destination(parse_target(target)).name
-    return answer(PlaceholderRequest(asked, binding, body), clients, TABLE, NOW)
+    return answer(PlaceholderRequest(asked, binding, body, sender), clients, TABLE, NOW)
 
 
 def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
@@ -57,6 +58,23 @@ def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
     token = json.loads(given.body)["access_token"]
     identity = clients.identify(fields(authorization=f"Bearer {token}".encode()), NOW)
     return identity.name, identity.scope.bound
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({**REFRESH, "client_id": "amzn1.made-up", "client_secret": "made-up", "refresh_token": "Atzr|made-up"}, 200),
+        ({**MINE, "refresh_token": "Atzr|made-up"}, 200),
+        ({**MINE, "client_secret": "key-of-bidder", "refresh_token": "Atzr|made-up"}, 200),
+        ({**REFRESH, "client_id": "bidder", "client_secret": "key-of-bidder"}, 403),
+    ],
+)
+def test_a_sender_with_a_key_needs_no_credentials(form: dict[str, str], status: int) -> None:
+    """They may be anything but those of another client."""
+    given = ask(form, sender=KEYED.impersonate("reporting"))
+    assert given.status == status
+    if status == 200:
+        assert bound_to(given, KEYED) == ("reporting", "")
 
 
 def test_success_looks_like_lwas() -> None:
