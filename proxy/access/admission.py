@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.errors import CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.errors import (
+    CrossOrigin,
+    MalformedRequest,
+    MethodNotAllowed,
+    MisdirectedHost,
+    Refused,
+    UnknownRoute,
+)
 from proxy.http1.target import TargetForm
+from proxy.regions import HostUse
 from proxy.routing.route import read_host
-from proxy.routing.target import TargetKind
+from proxy.routing.target import TOKEN_PATH, TargetKind, is_served
 
 if TYPE_CHECKING:
     from proxy.access.clients import ClientIdentity, Clients
     from proxy.http1.message import Request
+    from proxy.http1.target import Target
     from proxy.routing.table import RoutingTable
     from proxy.routing.target import Destination
 
@@ -24,18 +33,26 @@ FETCH_SITE = b"sec-fetch-site"
 
 _ORIGIN = TargetForm.ORIGIN
 _KEYLESS = frozenset((TargetKind.TOKEN, TargetKind.LOGIN))
+_HAS = {HostUse.TOKEN: TOKEN_PATH.decode(), HostUse.MCP: "/mcp"}
 _FETCH_SITES = (b"none", b"same-origin")
 _REFUSED_METHODS = {
-    b"CONNECT": "CONNECT is refused: a tunnel would bypass the proxy. Give the client an http:// base URL of the "
-    "proxy, or http_proxy with http:// URLs of Amazon's API hosts.",
+    b"CONNECT": "CONNECT is refused: interception is off. Set intercept.enabled and restart the proxy, so that "
+    "it answers for Amazon's hosts, or give the client an http:// base URL of the proxy.",
     b"TRACE": "TRACE is refused: its answer would show the headers that the proxy adds. Use another method.",
 }
 
 
-def admit(request: Request) -> None:
+def admit(request: Request, table: RoutingTable) -> None:
     """Refuse what no client may send, with or without a key: method, web pages, form of the target."""
     if request.method in _REFUSED_METHODS:
         raise MethodNotAllowed(_REFUSED_METHODS[request.method], close=True)
+    refuse_web_page(request)
+    if request.target.form is not _ORIGIN:
+        _check_form(request, table)
+
+
+def refuse_web_page(request: Request) -> None:
+    """Refuse a request that a web page sent."""
     named = request.fields.named
     if ORIGIN in named:
         raise CrossOrigin(
@@ -45,19 +62,23 @@ def admit(request: Request) -> None:
         raise CrossOrigin(
             "Sec-Fetch-Site shows that another web page sent the request; call the proxy from a program.", close=True
         )
-    if request.target.form is not _ORIGIN:
-        _check_form(request)
 
 
-def _check_form(request: Request) -> None:
+def _check_form(request: Request, table: RoutingTable) -> None:
     target = request.target
     if target.form is TargetForm.ASTERISK:
         raise MethodNotAllowed("The request target '*' is not supported; send a path.", close=True)
-    if target.scheme == b"https":
+    # Some clients send a proxy https:// targets where others send CONNECT.
+    if target.scheme == b"https" and read_host(target.authority).name not in table.intercepted_hosts:
         raise MalformedRequest(
-            "The request target begins with https://; write the client's base URL with http://.", close=True
+            "The request target begins with https:// and is none of Amazon's hosts. Add its host to NO_PROXY where the "
+            "client runs, so that the client connects to it itself."
+            if table.intercepted_hosts
+            else "The request target begins with https://; set intercept.enabled for Amazon's hosts, or write the "
+            "client's base URL with http://.",
+            close=True,
         )
-    if target.scheme != b"http":
+    if target.scheme not in (b"http", b"https"):
         raise MalformedRequest("The request target begins neither with '/' nor with http://; send a path.", close=True)
 
 
@@ -82,12 +103,12 @@ def identify(
 def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) -> None:
     """Refuse a host name that is not ours to answer for; from a client with a valid key, only what is no host name.
 
-    An absolute target must be an API host's, key or not. The port does not count, save where a configured API address
-    is only told apart by it.
+    An absolute target must be an API host's or an intercepted one's, key or not. The port does not count, save where a
+    configured API address is only told apart by it.
     """
-    host, authority = request.fields.host, request.target.authority
-    if authority:
-        _check_absolute(authority, host, table)
+    host = request.fields.host
+    if request.target.authority:
+        _check_absolute(request, table)
         return
     if not host:
         return  # HTTP/1.0; no browser omits it
@@ -100,15 +121,24 @@ def check_host(request: Request, table: RoutingTable, *, has_key: bool = False) 
     )
 
 
-def _check_absolute(authority: bytes, host: bytes, table: RoutingTable) -> None:
-    asked = read_host(authority)
+def _check_absolute(request: Request, table: RoutingTable) -> None:
+    host, asked = request.fields.host, read_host(request.target.authority)
     if host and read_host(host) != asked:
         raise MalformedRequest(
             "Host and the request target name different hosts; send the same host in both.", close=True
         )
-    if table.find_api_host(asked.name, asked.authority) is None:
+    use = table.intercepted_hosts.get(asked.name)
+    if use is not None:
+        check_use(request.target, asked.name, use)
+    elif table.find_api_host(asked.name, asked.authority) is None:
         raise MisdirectedHost(
             "This is no general proxy: of absolute targets it forwards those of Amazon's API hosts only, "
             f"not {asked.name!r}.",
             close=True,
         )
+
+
+def check_use(target: Target, host: str, use: HostUse) -> None:
+    """Refuse what Amazon does not have at this one of its hosts."""
+    if not is_served(target, use):
+        raise UnknownRoute(f"Through the proxy, {host} has {_HAS[use]} alone; send this to another host.")

@@ -65,7 +65,7 @@ class Decisions:
             return None
         try:
             if request.target.form is not _ORIGIN:
-                admit(request)
+                admit(request, self._table)
             destination = find_destination(request.target, with_reports=self._own_paths)
             asked = summarise(request.method, request.fields, destination, self._table.operations)
             screened = identity.verdict or _evaluate(identity, asked, destination)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.profiles.first_lists import FirstLists
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.first_lists import AwaitedId
     from proxy.profiles.index import ListingFailure
+    from proxy.regions import HostUse
     from proxy.routing.operations import Operations
 
 
@@ -103,9 +105,9 @@ class RoutingTable:
 
     `names` are routes and accounts: one namespace. `api_hosts` leads from host, or host:port, of an API address to the
     region, empty where regions share the address. `served_hosts` are the accepted host names in addition to IP
-    literals, without ports. `api_paths` leads from an API's name and a region to the path of
-    its address there. `operations` say what a
-    default is added to.
+    literals, without ports. `intercepted_hosts` are Amazon's, where the proxy answers for
+    them, and what each serves. `api_paths` leads from
+    an API's name and a region to the path of its address there. `operations` say what a default is added to.
     """
 
     accounts: Mapping[str, AccountEntry]
@@ -115,6 +117,7 @@ class RoutingTable:
     api_paths: Mapping[tuple[str, str], bytes]
     directory: Directory
     operations: Operations = PUBLISHED
+    intercepted_hosts: Mapping[str, HostUse] = field(default_factory=dict)
 
     def find_api_host(self, name: str, authority: str) -> str | None:
         """The region of an API host, None for any other host."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.errors import UnknownRoute
 from proxy.events import UNKNOWN
 from proxy.http1.target import Target, path_segments, percent_decoded
-from proxy.regions import REGION_NAMES
+from proxy.regions import REGION_NAMES, HostUse
 from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
 from proxy.routing.overrides import find_override
@@ -183,6 +183,16 @@ def find_destination(target: Target, *, with_reports: bool = False) -> Destinati
         kind = _KINDS.get(path) or (TargetKind.API if _PLAIN.fullmatch(path) else _kind(path))
     query = origin_form[len(path) :]
     return Destination(kind, name, region, prefix, target.authority, origin_form, path, query, segments)
+
+
+def is_served(target: Target, use: HostUse) -> bool:
+    """Whether Amazon has what a target asks for at its hosts of this use. Raises `UnknownRoute` as `find_destination`
+    does."""
+    if use is HostUse.API:
+        return True
+    if use is HostUse.TOKEN:
+        return target.path == TOKEN_PATH
+    return find_destination(target).kind in (TargetKind.MCP, TargetKind.LOGIN)
 
 
 def may_be_local(target: Target) -> bool:

@@ -11,7 +11,15 @@ from proxy.access.admission import admit, check_host, identify
 from proxy.access.clients import Budgets
 from proxy.app.rules import make_clients, make_routing_table
 from proxy.config import Client
-from proxy.errors import ClientUnknown, CrossOrigin, MalformedRequest, MethodNotAllowed, MisdirectedHost, Refused
+from proxy.errors import (
+    ClientUnknown,
+    CrossOrigin,
+    MalformedRequest,
+    MethodNotAllowed,
+    MisdirectedHost,
+    Refused,
+    UnknownRoute,
+)
 from proxy.http1.target import parse_target
 from proxy.routing.route import read_host
 from proxy.routing.table import EmptyDirectory
@@ -116,9 +124,56 @@ def test_the_listen_address_is_served_by_its_name() -> None:
 def test_absolute_targets_of_api_hosts_pass(target: bytes, host: bytes) -> None:
     """With them, http_proxy can lead here."""
     asked = request(b"GET", target, fields(host=host))
-    admit(asked)
+    admit(asked, TABLE)
     check_host(asked, TABLE)
     assert read_host(b"[::1]:9003").authority == "::1:9003"
+
+
+INTERCEPTING = make_routing_table(config({"acme": {}}, intercept={"enabled": True, "ca_dir": "ca"}), EmptyDirectory())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"https://advertising-api-eu.amazon.com/v2/x",
+        b"https://API.amazon.com:443/auth/o2/token",
+        b"http://api.amazon.co.uk/auth/o2/token",
+        b"https://advertising-ai.amazon.com/mcp",
+    ],
+)
+def test_with_interception_absolute_targets_have_amazons_hosts(target: bytes) -> None:
+    """Some clients send https:// targets to a proxy, where others send CONNECT first."""
+    asked = request(b"GET", target, fields(host=b""))
+    admit(asked, INTERCEPTING)
+    check_host(asked, INTERCEPTING)
+    with pytest.raises(Refused):
+        admit(asked, TABLE)
+        check_host(asked, TABLE)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"https://api.amazon.com/user/profile",
+        b"http://api.amazon.co.uk/v2/profiles",
+        b"https://api.amazon.com:443/",
+        b"https://advertising-ai.amazon.com/v2/profiles",
+        b"http://advertising-ai-eu.amazon.com/x/mcp",
+    ],
+)
+def test_absolute_targets_have_what_amazon_has_at_their_host(target: bytes) -> None:
+    """What is at no token or MCP host is not sent to an API host instead."""
+    asked = request(b"GET", target, fields(host=b""))
+    admit(asked, INTERCEPTING)
+    with pytest.raises(UnknownRoute, match="alone; send this to another host"):
+        check_host(asked, INTERCEPTING)
+
+
+@pytest.mark.parametrize("target", [b"https://example.com/", b"https://127.0.0.1/x", b"https://www.amazon.com/ap/oa"])
+def test_with_interception_no_other_https_target_passes(target: bytes) -> None:
+    """The message names NO_PROXY, and no setting that is on already."""
+    with pytest.raises(MalformedRequest, match=r"^(?!.*intercept\.enabled).*NO_PROXY"):
+        admit(request(b"GET", target, fields()), INTERCEPTING)
 
 
 @pytest.mark.parametrize(
@@ -160,15 +215,15 @@ def test_host_must_equal_an_absolute_target() -> None:
 @pytest.mark.parametrize("site", [b"", b"none", b"same-origin"])
 def test_programs_and_the_address_bar_may_ask(site: bytes) -> None:
     """No Sec-Fetch-Site, or one that speaks of no other page."""
-    admit(request(b"GET", b"/v2/profiles", fields(fetch_site=site)))
-    admit(request(b"GET", b"http://advertising-api.amazon.com/v2/profiles", fields(fetch_site=site)))
+    admit(request(b"GET", b"/v2/profiles", fields(fetch_site=site)), TABLE)
+    admit(request(b"GET", b"http://advertising-api.amazon.com/v2/profiles", fields(fetch_site=site)), TABLE)
 
 
 @pytest.mark.parametrize("changed", [{"origin": b"null"}, {"fetch_site": b"cross-site"}, {"fetch_site": b"same-site"}])
 def test_web_pages_may_not(changed: dict[str, Any]) -> None:
     """Any Origin, and any Sec-Fetch-Site but none and same-origin."""
     with pytest.raises(CrossOrigin) as refused:
-        admit(request(b"GET", b"/v2/profiles", fields(**changed)))
+        admit(request(b"GET", b"/v2/profiles", fields(**changed)), TABLE)
     assert refused.value.close
 
 
@@ -176,7 +231,7 @@ def test_web_pages_may_not(changed: dict[str, Any]) -> None:
 def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
     """What is not known to be harmless is refused."""
     with pytest.raises(CrossOrigin):
-        admit(request(b"GET", b"/", fields(fetch_site=fetch_site)))
+        admit(request(b"GET", b"/", fields(fetch_site=fetch_site)), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +247,14 @@ def test_a_strange_fetch_site_is_a_web_page(fetch_site: bytes) -> None:
         (b"GET", b"ftp://h/", MalformedRequest),
         (b"GET", b"ws://h/", MalformedRequest),
         (b"GET", b"https://advertising-api.amazon.com/", MalformedRequest),
+        (b"GET", b"https://a:b/x", MalformedRequest),
         (b"GET", b"/#x", MalformedRequest),
     ],
 )
 def test_what_is_answered_to_nobody(method: bytes, target: bytes, refusal: type[Refused]) -> None:
     """Each closes the connection."""
     with pytest.raises(refusal) as refused:
-        admit(request(method, target, fields()))
+        admit(request(method, target, fields()), TABLE)
     assert refused.value.close
 
 
