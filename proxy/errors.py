@@ -144,11 +144,15 @@ class VersionNotSupported(Refused):
 
 
 class MisdirectedHost(Refused):
-    """A Host that is not ours to answer for: the defence against DNS rebinding."""
+    """A Host that is not ours to answer for: the defence against DNS rebinding. In a tunnel: another host than the one
+    it leads to."""
 
     slug, status, title, code = "misdirected-host", 421, "This host name is not served here", "MISDIRECTED"
     proxy_error = "http_request_denied"
-    advice = "Add the host name that the client uses to `allowed_hosts`, or correct the client's base URL."
+    advice = (
+        "Add the host name that the client uses to `allowed_hosts`, or correct the client's base URL. In a tunnel, the "
+        "client has to send the Host and the server name (SNI) of the host that it asked for by CONNECT."
+    )
 
 
 class CrossOrigin(Refused):
@@ -195,6 +199,33 @@ class ToolNotPermitted(NotPermitted):
     """A message to the MCP endpoint that a client may not send. Its `answer` is one of JSON-RPC."""
 
     slug, title = "tool-not-permitted", "The client may not call this tool"
+
+
+class NotAmazon(Refused):
+    """A CONNECT to a host that the proxy does not answer for, and may not tunnel."""
+
+    slug, status, title, code = "not-amazon", 403, "The proxy opens no tunnel to this host", "FORBIDDEN"
+    proxy_error = "http_request_denied"
+    advice = (
+        "Add the host to NO_PROXY where the client runs, so that the client connects to it itself. If it cannot, add "
+        "the host to `intercept.pass`."
+    )
+
+
+class ProxyKeyRequired(Refused):
+    """A CONNECT without a client's key, where clients are configured."""
+
+    slug, status, title, code = "proxy-key-required", 407, "A tunnel needs a client's key", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+    advice = "Put the client's name and key into the client's HTTPS_PROXY: `http://CLIENT:KEY@HOST:PORT`."
+
+
+class ClientsDiffer(Refused):
+    """A request with the credential of another client than the one whose tunnel it came through."""
+
+    slug, status, title, code = "clients-differ", 403, "The request and its tunnel belong to two clients", "FORBIDDEN"
+    proxy_error = "http_request_denied"
+    advice = "Use one client's key, in HTTPS_PROXY or in the request."
 
 
 class BudgetSpent(Refused):

@@ -315,6 +315,8 @@ class ServerStarted(Event):
     accounts: tuple[str, ...]
     notes: tuple[str, ...]
     """Sentences worth saying at start: state is kept in memory only, TLS is off beyond loopback, ..."""
+    intercept_listen: str = ""
+    """The address for clients that reach the proxy by Amazon's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +385,16 @@ class CertificateLoaded(Event):
     """The client listener shows this certificate from now on; `ends_at` is wall-clock time."""
 
     ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityLoaded(Event):
+    """Clients that use Amazon's own addresses must trust the certificates in `file`; the oldest ends at `ends_at`,
+    which is wall-clock time. `note` says what clients need now, or what is wrong; empty for nothing."""
+
+    ends_at: float
+    file: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -707,6 +719,26 @@ class ToolHintsContradicted(Event):
     account: str
     region: str
     tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRefused(Event):
+    """A client asked for a tunnel to a host that is none of Amazon's, for the first time; `detail` says what to do.
+    Clients themselves often show nothing but the status."""
+
+    client: str
+    host: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityDistrusted(Event):
+    """A client ended the handshake in a tunnel to a host of Amazon's, because it does not trust the proxy's authority;
+    `detail` says what to do."""
+
+    client: str
+    host: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

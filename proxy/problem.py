@@ -116,6 +116,8 @@ def answer(error: Refused, request_id: str, form: BodyForm, *, close: bool, extr
         lines.append(f"Retry-After: {max(1, math.ceil(error.retry_after))}")
     if error.status == 401:
         lines.append('WWW-Authenticate: Bearer realm="ads-proxy"')
+    if error.status == 407:
+        lines.append('Proxy-Authenticate: Basic realm="ads-proxy"')
     if isinstance(error, MethodNotAllowed):
         lines.append(f"Allow: {error.allow}")
     if close:

@@ -30,6 +30,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/init.py:init": "each is an option of the command",
     "proxy/commands/invite.py:invite": "each is an option of the command",
     "proxy/commands/run.py:run": "each is an option of the command",
+    "proxy/commands/env.py:env": "each is an option of the command",
     "proxy/commands/logs.py:logs": "each is an option of the command",
     "proxy/commands/report.py:add": "each is an option of the command",
     "proxy/commands/report.py:show": "each is an option of the command",

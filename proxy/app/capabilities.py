@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.audit.capability import WriteOutcomes
+from proxy.intercept.capability import Interception
 from proxy.local.token_request import TokenEndpoint
 from proxy.mcp.capability import Mcp
 from proxy.mcp.fixed_sessions import FixedSessions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.audit.write_reading import WriteReader
     from proxy.forwarding.decision import Capability, Rules
     from proxy.forwarding.dependencies import Dependencies
+    from proxy.intercept.parts import TunnelParts
     from proxy.mcp.capability import McpMemory
     from proxy.reports.overview import NamedReports
     from proxy.reports.sharing import ReportRules, ReportSharing
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityMemory:
-    """What capabilities of a process know, and keep over a reload."""
+    """What capabilities of a process know, and keep over a reload. `tunnels` is None without interception."""
 
     mcp: McpMemory
     reports: ReportSharing
     writes: WriteReader
+    tunnels: TunnelParts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,14 @@ class CapabilitySettings:
     `session_key` signs the MCP sessions of limited clients. `recorded_values` are the members whose values an audit
     record of a write holds; None if it does not even name objects and members. `reports` say what orders and polls of
     reports share; None where they pass like all other requests. `named_reports` are None without a section about
-    reports.
+    reports. `passed_hosts` are patterns of hosts that are tunnelled unread.
     """
 
     session_key: bytes
     recorded_values: frozenset[str] | None = None
     reports: ReportRules | None = None
     named_reports: NamedReports | None = None
+    passed_hosts: tuple[str, ...] = ()
 
 
 def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
@@ -58,4 +62,6 @@ def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory
     ]
     if settings.named_reports is not None:
         capabilities.append(NamedReportAnswers(settings.named_reports, dependencies.accounting))
+    if memory.tunnels is not None:
+        capabilities.append(Interception(memory.tunnels, settings.passed_hosts, rules.clients))
     return replace(rules, capabilities=tuple(capabilities), own_paths=settings.named_reports is not None)

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.app.capabilities import CapabilityMemory, plug_in
 from proxy.audit.write_reading import WriteReader
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.listener import Acceptor
+from proxy.downstream.table import ConnectionTable
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
+from proxy.intercept.by_name import ConnectionsByName
+from proxy.intercept.parts import TunnelParts
+from proxy.intercept.tunnel import TunnelServices
 from proxy.mcp.capability import McpMemory
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
@@ -30,13 +37,17 @@ from proxy.upstream.throttles import Throttles
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    import ssl
+    from collections.abc import Callable, Iterable
 
     from proxy.app.capabilities import CapabilitySettings
+    from proxy.downstream.ports import Service
     from proxy.events import Event, Observer
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import AccessTokens
     from proxy.forwarding.tracing import Tracing
+    from proxy.intercept.contexts import Contexts
     from proxy.net.dialing import Origin
     from proxy.net.names import Names
     from proxy.observability.logs import Logs
@@ -79,17 +90,29 @@ def make_accounting(outputs: EventOutputs, tracing: Tracing | None = None) -> Ac
 
 @dataclass(frozen=True, slots=True)
 class SharedParts:
-    """What the requests of a process share with each other, and with those before a reload."""
+    """What the requests of a process share with each other, and with those before a reload. `contexts` are None without
+    interception."""
 
     tokens: AccessTokens
     throttles: Throttles = field(default_factory=Throttles)
     sessions: McpSessions = field(default_factory=McpSessions)
     hints: ToolHints = field(default_factory=ToolHints)
     reports: ReportSharing = field(default_factory=SharedReports)
+    contexts: Contexts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionMakers:
+    """What differs between processes: `slots` limit connections to Amazon, see `Pools`; the table counts those of
+    clients, and `connection` serves one."""
+
+    slots: Callable[[Origin, int], ConnectionSlots] = local_slots
+    table: Callable[[Deadlines], ConnectionTable] = ConnectionTable
+    connection: Callable[[ConnectionTable, Service], ClientConnection] = ClientConnection
 
 
 class RequestPath:
-    """Made within the event loop, and closed by `close`. `make_slots` limits connections to Amazon, see `Pools`."""
+    """Made within the event loop, and closed by `close`."""
 
     forwarder: Forwarder
 
@@ -98,16 +121,40 @@ class RequestPath:
         accounting: Accounting,
         shared: SharedParts,
         names: Names,
-        make_slots: Callable[[Origin, int], ConnectionSlots] = local_slots,
+        makers: ConnectionMakers | None = None,
     ) -> None:
+        makers = makers or ConnectionMakers()
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self.pools = Pools(self.deadlines, names, make_slots)
+        self.client_connections = makers.table(self.deadlines)
+        self._make_connection = makers.connection
+        self.pools = Pools(self.deadlines, names, makers.slots)
         self.dependencies = Dependencies(shared.tokens, shared.throttles, RetryBudgets(), AccountLines(), accounting)
         mcp = McpMemory(shared.sessions, shared.hints, accounting.observer)
-        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect))
+        tunnels = None
+        if shared.contexts is not None:
+            parts = shared.contexts, self.client_connections, names, accounting
+            tunnels = TunnelParts(*parts, TunnelServices(lambda: self.forwarder), self.connect)
+        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), tunnels)
 
     def __repr__(self) -> str:
         return f"<RequestPath through {self.pools!r}>"
+
+    def connect(self, service: Service) -> ClientConnection:
+        """A connection of a client that this service serves."""
+        return self._make_connection(self.client_connections, service)
+
+    def accept(self, sockets: Iterable[socket.socket], context: ssl.SSLContext | None) -> list[Acceptor]:
+        """Take clients' connections off these sockets, with TLS if there is a context."""
+        connect = partial(self.connect, self.forwarder)
+        return [Acceptor(each, self.client_connections, self.forwarder, connect, context) for each in sockets]
+
+    def accept_by_name(self, sockets: Iterable[socket.socket]) -> list[Acceptor]:
+        """Take connections of clients that have Amazon's names; without interception there are none."""
+        if self.memory.tunnels is None:
+            return []
+        named = ConnectionsByName(self.memory.tunnels)
+        served = self.client_connections, self.forwarder, named.make, named.context
+        return [Acceptor(each, *served) for each in sockets]
 
     def begin(self, rules: Rules, settings: CapabilitySettings) -> Forwarder:
         """Make the forwarder, by these first rules."""

@@ -18,7 +18,8 @@ from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
 from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
-from proxy.regions import AMAZON_REGIONS, REGION_NAMES
+from proxy.intercept.hosts import AMAZON_HOSTS
+from proxy.regions import AMAZON_REGIONS, REGION_NAMES, HostUse
 from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
@@ -95,7 +96,6 @@ def make_rules(
         replay_bytes=config.limits.replay_bytes,
         retry_wait=config.upstream.retry_wait,
         rewrite_locations=config.rewrite_locations,
-        scheme=b"https" if config.tls else b"http",
         listen=str(config.listen).encode(),
         response_lines=DEMO_LINE if demo else b"",
     )
@@ -108,6 +108,7 @@ def capability_settings(config: Config) -> CapabilitySettings:
         recorded_values=frozenset(config.audit.values) if config.audit.objects else None,
         reports=report_rules(config),
         named_reports=named_reports(config.reports) if config.reports is not None else None,
+        passed_hosts=config.intercept.passed,
     )
 
 
@@ -254,15 +255,18 @@ def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
     for name, chosen in config.routes.items():
         names[name] = Selection(accounts[chosen.account], chosen.region or "", chosen.profile or "")
     addresses = _api_addresses(config)
+    intercepted = AMAZON_HOSTS if config.intercept.enabled else {}
+    by_mcp = [(region, f"https://{host}") for host, (use, region) in intercepted.items() if use is HostUse.MCP]
     served = {"localhost", config.listen.host.lower(), *(name.lower() for name in config.allowed_hosts)}
     return RoutingTable(
         accounts=accounts,
         names=names,
-        api_hosts=_api_hosts(addresses),
-        served_hosts=frozenset(served.union(urlsplit(address).hostname or "" for _, address in addresses)),
+        api_hosts=_api_hosts([*addresses, *by_mcp]),
+        served_hosts=frozenset(served.union(intercepted, (urlsplit(url).hostname or "" for _, url in addresses))),
         api_paths={key: urlsplit(url).path.encode() for key, url in _endpoints(config).items()},
         directory=directory,
         operations=make_operations(config),
+        intercepted_hosts={host: use for host, (use, _) in intercepted.items()},
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
     from proxy.observability.journal import JournalEntry
 
-_MAX_PATH = 512
+MAX_PATH = 512
 _STARTED = RequestStarted()
 
 
@@ -290,7 +290,7 @@ class Accounting:
     def _unserved(self, stats: RequestStats, status: int, kind: RequestKind, waited: float) -> None:
         path = stats.request.target.shown
         self.started()
-        self.finished(stats.finished(status, kind, path.decode("latin-1")[:_MAX_PATH], waited))
+        self.finished(stats.finished(status, kind, path.decode("latin-1")[:MAX_PATH], waited))
 
     def defect(self, where: str, error: BaseException) -> None:
         self.observer.observe(DefectMet(where, "".join(traceback.format_exception(error))))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from proxy.access.clients import ClientIdentity, Clients
     from proxy.access.policy import Verdict
-    from proxy.downstream.ports import ConnectionLimits, RequestHandler
+    from proxy.downstream.ports import ClientPort, ConnectionLimits, RequestHandler
     from proxy.events import Observer
     from proxy.forwarding.injection import AccountLines
     from proxy.forwarding.sockets import Gate, LocalAsked, Tap
@@ -81,6 +81,10 @@ class Capability:
         """The handler of a request to one of its own paths; None for other paths. Raises what forbids the request."""
         return None
 
+    def open_tunnel(self, request: Request, client: ClientPort, rules: Rules) -> RequestHandler | None:
+        """The handler of a CONNECT; None where it opens no tunnels. Raises what forbids the request."""
+        return None
+
 
 # --- Rules from the configuration -----------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class Rules:
 
     `endpoints` leads from (name of an API, region) to the URL. `api_hosts` are the
     hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
-    of a body. `scheme` and `listen` make the proxy's own address if a request has none. `response_lines` are header
+    of a body. `listen` is the proxy's own address for a request without a Host. `response_lines` are header
     lines that every response carries. `capabilities` is what plugs in, in the order in which gates see a request;
     `own_paths` tells that one of them answers `/-/*`.
     """
@@ -107,7 +111,6 @@ class Rules:
     replay_bytes: int
     retry_wait: float
     rewrite_locations: bool
-    scheme: bytes
     listen: bytes
     response_lines: bytes = b""
     capabilities: tuple[Capability, ...] = ()

@@ -14,7 +14,7 @@ from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.access.admission import admit, identify
+from proxy.access.admission import admit, identify, refuse_web_page
 from proxy.downstream.ports import Availability
 from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
 from proxy.forwarding.admissions import Admissions
@@ -107,7 +107,9 @@ class Forwarder:
     def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
         """Decide a request without a remembered decision. After a wait (`waited`), its client is not charged again, and
         it does not wait again."""
-        admit(request)
+        if request.method == b"CONNECT" and (tunnel := self._open_tunnel(request, client)) is not None:
+            return tunnel
+        admit(request, self.rules.table)
         target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
         early = find_destination(target, with_reports=own_paths) if may_be_local(target) else None
         if self.availability is _CLOSING and not waited:
@@ -153,6 +155,18 @@ class Forwarder:
             self.rules.clients.claim(asked.identity, asked.in_flight.value)
         self._dependencies.accounting.started(asked.in_flight)
         return handler
+
+    def _open_tunnel(self, request: Request, client: ClientPort) -> RequestHandler | None:
+        """The handler of a CONNECT, None where no capability opens tunnels. The requests inside are for themselves."""
+        refuse_web_page(request)
+        if self.availability is _CLOSING:
+            raise Draining("The proxy is stopping; open the tunnel again later.", retry_after=1, close=True)
+        for capability in self.rules.capabilities:
+            handler = capability.open_tunnel(request, client, self.rules)
+            if handler is not None:
+                self._dependencies.accounting.started()
+                return handler
+        return None
 
     def _hold(
         self, request: Request, client: ClientPort, identity: ClientIdentity, lists: ListsAwaited

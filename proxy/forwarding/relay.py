@@ -238,8 +238,9 @@ class ResponseRelay:
 
     def _base(self) -> bytes:
         """The proxy's own address as the client knows it: `http://127.0.0.1:8080`."""
-        rules = self._context.rules
-        return rules.scheme + b"://" + (self._context.request.fields.host or rules.listen)
+        request = self._context.request
+        scheme = request.target.scheme or self._client.scheme
+        return scheme + b"://" + (request.fields.host or self._context.rules.listen)
 
     def _buffer(self, pieces: list[Buffer]) -> None:
         assert self._buffered is not None

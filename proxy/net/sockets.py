@@ -142,7 +142,8 @@ class SocketWriter:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        plain = transport.get_extra_info("socket")
+        # What is written goes past the transport: not where that is TLS itself, and the socket carries its records.
+        plain = transport.get_extra_info("socket") if transport.get_extra_info("sslcontext") is None else None
         self._descriptor: int = plain.fileno() if plain is not None else _NONE
         self.failed = False
 
@@ -194,7 +195,7 @@ class SocketWriter:
 
     def unread(self) -> bytes:
         """What had come when the transport failed. Asyncio's own still has its socket then; uvloop's reads first."""
-        plain = self._transport.get_extra_info("socket")
+        plain = self._transport.get_extra_info("socket") if self._descriptor != _NONE else None
         if isinstance(plain, TransportSocket):  # it has no number once it is closed
             with contextlib.suppress(OSError):
                 return os.read(plain.fileno(), _MAX_UNREAD)

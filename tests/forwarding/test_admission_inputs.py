@@ -263,7 +263,6 @@ RULES = [
     Input("a region has another address", reload(api_urls={"na": "http://api2.test:82"})),
     Input("an MCP endpoint has another path", table(api_paths={("mcp", "na"): b"/base"})),
     Input("a host name is served", table(served_hosts=frozenset(("proxy.example",)))),
-    Input("the listener has another scheme", reload(scheme=b"https")),
     Input("the listener has another address", reload(listen=b"0.0.0.0:9")),
     Input("locations are left alone", reload(rewrite_locations=False)),
     Input("responses have a line more", reload(response_lines=b"X-Ads-Proxy-Demo: yes\r\n")),

@@ -201,7 +201,7 @@ async def test_a_location_at_the_api_host_comes_home(running: Running) -> None:
                 % (at, len(body), body)
             )
 
-    async with running(script, scheme=b"http") as bench:
+    async with running(script) as bench:
         head = b"GET /na/v2/reports/1 HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
         got = await bench.ask(head)
         at = b"http://127.0.0.1:%d" % bench.upstream.port

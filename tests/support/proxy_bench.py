@@ -18,8 +18,8 @@ import pytest
 from proxy.admin.history import RequestHistory
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.table import ConnectionTable
 from proxy.forwarding.decision import Rules
+from proxy.intercept.contexts import Contexts
 from proxy.mcp.sessions import McpSessions
 from proxy.net.names import Names
 from proxy.observability.logs import Logs
@@ -36,7 +36,7 @@ from tests.support.wire import GET, Answer, RawUpstream, Script, Wire
 class ProxyBench:
     """The proxy between a simulated client and a simulated Amazon."""
 
-    def __init__(self, upstream: RawUpstream, rules: Rules) -> None:
+    def __init__(self, upstream: RawUpstream, rules: Rules, contexts: Contexts | None = None) -> None:
         self.upstream = upstream
         self.rules = rules
         self.tokens = NumberedTokens()
@@ -51,13 +51,13 @@ class ProxyBench:
         self.throttles = Throttles()
         self.sessions = McpSessions()
         self.reports = SharedReports()
-        shared = SharedParts(self.tokens, self.throttles, self.sessions, reports=self.reports)
+        shared = SharedParts(self.tokens, self.throttles, self.sessions, reports=self.reports, contexts=contexts)
         self.path = RequestPath(self.accounting, shared, Names())
         self.hints, self.writes = shared.hints, self.path.memory.writes
         self.dependencies = self.path.dependencies
         self.deadlines, self.pools = self.path.deadlines, self.path.pools
         self.forwarder = self.path.begin(rules, settings_of(rules))
-        self.server = ConnectionTable(self.deadlines)
+        self.server = self.path.client_connections
         self.clients: list[Wire] = []
         self.port = 0
         self._listening: asyncio.Server
@@ -68,7 +68,7 @@ class ProxyBench:
         self.port = self._listening.sockets[0].getsockname()[1]
 
     def _connect(self) -> ClientConnection:
-        return ClientConnection(self.server, self.forwarder)
+        return self.path.connect(self.forwarder)
 
     async def client(self, *first: bytes) -> Wire:
         """A new connection of a client, which sends this first."""
@@ -121,8 +121,7 @@ class ProxyBench:
         for wire in self.clients:
             wire.abort()
         for connection in tuple(self.server.connections):
-            assert isinstance(connection, ClientConnection)
-            connection._transport.abort()
+            connection.drop()
         self.path.close()
         self.logs.close()
 
@@ -133,7 +132,7 @@ class ProxyBench:
 
 class Running(Protocol):
     """The proxy between clients and an upstream at `host` that runs this script, with these changes of the usual
-    ones."""
+    ones. With `contexts` it answers for Amazon's hosts in tunnels."""
 
     def __call__(
         self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **changed: Any
@@ -160,7 +159,9 @@ async def _running(
     await upstream.start(tls)
     api_url = f"http://{host}:{upstream.port}" if tls is None else f"https://localhost:{upstream.port}"
     try:
-        async with started(ProxyBench(upstream, rules_for(api_url, **changed))) as bench:
+        contexts = changed.pop("contexts", None)
+        rules = rules_for(api_url, intercepts=contexts is not None, **changed)
+        async with started(ProxyBench(upstream, rules, contexts)) as bench:
             yield bench
     finally:
         await upstream.stop()

@@ -71,7 +71,7 @@ def changed_rules(rules: Rules, changed: dict[str, Any]) -> Rules:
     return replace(rules, **changed)
 
 
-def rules_for(api_url: str, **changed: Any) -> Rules:
+def rules_for(api_url: str, *, intercepts: bool = False, **changed: Any) -> Rules:
     """The rules of an account `default` at this API address. `max_connections` is the clients', `pool_limit`
     Amazon's."""
     environment = {
@@ -80,6 +80,7 @@ def rules_for(api_url: str, **changed: Any) -> Rules:
         "AMAZON_ADS_REFRESH_TOKEN": "Atzr|test",
         "ADS_PROXY_REGIONS__NA__API_URL": api_url,
         "ADS_PROXY_REGIONS__NA__MCP_URL": f"{api_url}/mcp",
+        "ADS_PROXY_INTERCEPT__ENABLED": str(intercepts).lower(),
         "HOME": str(Path.home()),
     }
     config = load(None, environment)
