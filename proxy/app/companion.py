@@ -64,7 +64,7 @@ class Companion:
         """The command's exit code as a shell gives it. Raises `NotReady` and `CommandNotStarted`."""
         if not await self._until_ready(program):
             return KILLED + self._stopped_by
-        url = f"{'https' if program.config.tls else 'http'}://{program.listening}"
+        url = f"{'https' if program.config.tls else 'http'}://{program.listening.reachable}"
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, env=dict(self._variables(url)), preexec_fn=partial(begin_command, self._open_files)

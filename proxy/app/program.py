@@ -21,6 +21,7 @@ from proxy.app.audit import begin_audit, close_audit, open_audit
 from proxy.app.client_key_changes import ClientKeyReporter
 from proxy.app.draining import close_listener
 from proxy.app.fleet import FleetMember
+from proxy.app.interception import AuthorityKeeper, resolver_of
 from proxy.app.notice_channels import notice_channels
 from proxy.app.process import connections_within, defect_of, frequent_thread_switches
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
@@ -34,11 +35,10 @@ from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
 from proxy.audit.records import AuditTrail
 from proxy.config import Address, environment, wants_colours
-from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import Acceptor, bind, bound_address
-from proxy.downstream.table import ConnectionTable
+from proxy.downstream.listener import bind, bound_address
 from proxy.errors import StartupError
 from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
+from proxy.intercept.contexts import Contexts
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.net.names import Names
@@ -67,9 +67,12 @@ if TYPE_CHECKING:
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
     from proxy.config import Config
+    from proxy.downstream.listener import Acceptor
+    from proxy.downstream.table import ConnectionTable
     from proxy.events import Event
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.forwarder import Forwarder
+    from proxy.intercept.authority import Authority
     from proxy.reports.overview import NamedReports
     from proxy.tokens.store import Store
     from proxy.upstream.pool import Pools
@@ -90,6 +93,7 @@ class Program:
     _internal: InternalClient
     listening: Address
     admin_listening: Address
+    by_name_listening: Address | None = None
 
     def __init__(
         self,
@@ -153,6 +157,10 @@ class Program:
         """Who is believed to be Amazon; None for the system's authorities."""
         return self._tls.authorities.context
 
+    def use_authority(self, authority: Authority | None) -> None:
+        """Use this one for interception instead of the one that the configuration names. Before `start`."""
+        self._tls.authority = authority
+
     # --- start and stop
 
     async def start(self) -> None:
@@ -164,15 +172,17 @@ class Program:
             opened.callback(begin_audit(self.audit, self.accounting.write_gate, self.observers).cancel)
         client_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
-        invited_sockets = self._bind("invites.listen", config.invites.listen) if config.invites.listen else []
+        invited_sockets = self._bind("invites.listen", config.invites.listen)
+        named_sockets = self._bind("intercept.listen", config.intercept.listen)
         self.listening, self.admin_listening = bound_address(client_sockets[0]), bound_address(admin_sockets[0])
         self._tls.begin(config)
+        self._tls.open_authority(config, time.time())
         store = self._open_store(config)
         self.invitations = InvitationLedger(store, time.time)
         self.invitations.begin()
         opened.push_async_callback(self.invitations.stop)
         self.notes += (*store.notes, *connection_notes(config, self._max_connections))
-        self._names = Names()
+        self._names = Names(ask=resolver_of(config))
         opened.callback(self._names.stop)
         self._store = store
         self.session = DeferredSession()
@@ -186,22 +196,26 @@ class Program:
         for bound in (*admin_sockets, *invited_sockets):
             bound.listen()  # who connects before the listener is imported waits for it
         if self.workers is None:
-            parts = self.client_connections, self.forwarder
-            connect = partial(ClientConnection, *parts)
-            self.acceptors = [Acceptor(bound, *parts, connect, self._tls.context) for bound in client_sockets]
+            clients = self._path.accept(client_sockets, self._tls.context)
+            self.acceptors = [*clients, *self._path.accept_by_name(named_sockets)]
         opening = asyncio.create_task(self._open_session())
         opened.callback(opening.cancel)
         await asyncio.shield(opening)  # clients' requests wait for it, also where a signal ends the start now
         await self._start_admin(config, admin_sockets, invited_sockets)
         if self.workers is not None:
             opened.push_async_callback(self.workers.stop)
-            await self.workers.start(client_sockets)
+            await self.workers.start(client_sockets, named_sockets)
         await self._follow_reports(config)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
         if self._tls.certificate is not None:
             self.observers.observe(CertificateLoaded(self._tls.certificate.ends_at))
-        self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes))
+        if self._tls.authority is not None:
+            opened.callback(AuthorityKeeper(self._tls.authority, self.observers).begin().cancel)
+        if named_sockets:
+            self.by_name_listening = bound_address(named_sockets[0])
+        named = str(self.by_name_listening or "")
+        self.observers.observe(ServerStarted(__version__, *addresses, tuple(config.accounts), self.notes, named))
 
     @property
     def in_flight(self) -> int:
@@ -345,13 +359,15 @@ class Program:
             each.tokens, each.directory = self.tokens, self.directory
             self.tokens.rejected = each.watch
         self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
-        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports)
+        authority = self._tls.authority
+        contexts = Contexts(authority, time.time) if authority is not None else None
+        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports, contexts)
         path = self._path = RequestPath(self.accounting, shared, self._names)
         opened.callback(path.close)
         self.pools, self.forwarder = path.pools, path.begin(self.rules(config), capability_settings(config))
         self._client_keys = ClientKeyReporter(self.observers, self.metrics, self._uses)
         opened.callback(self._client_keys.begin(self.forwarder.rules.clients).cancel)
-        self.client_connections = ConnectionTable(path.deadlines)
+        self.client_connections = path.client_connections
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
         opened.push_async_callback(self.directory.stop)
@@ -442,8 +458,9 @@ class Program:
         for account, count in ads_accounts.items():
             self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
-    def _bind(self, name: str, address: Address) -> list[socket.socket]:
-        sockets = bind(name, address)
+    def _bind(self, name: str, address: Address | None) -> list[socket.socket]:
+        """The sockets of a listener; none without an address."""
+        sockets = bind(name, address) if address is not None else []
         for bound in sockets:
             self._opened.callback(bound.close)
         return sockets

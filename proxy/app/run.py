@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from proxy.app.companion import Companion
     from proxy.config import Account, Address, Config, Stamp
+    from proxy.intercept.authority import Authority
 
 
 _STOP_AT_ONCE_TIMEOUT = 1.0
@@ -64,8 +65,11 @@ def serve(
         return runner.run(_serve(program, load, loaded, announce=announce))
 
 
-def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...]) -> int:
-    """Run until the companion ends, whose exit code it gives. The log goes to `output`.
+def serve_beside(
+    companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...], authority: Authority | None = None
+) -> int:
+    """Run until the companion ends, whose exit code it gives. The log goes to `output`. With interception, certificates
+    come from `authority`.
 
     The companion is another program of the same user, which must not find the secrets in this process.
     """
@@ -73,6 +77,7 @@ def serve_beside(companion: Companion, load: Loader, output: TextIO, notes: tupl
     hide_memory()
     loaded = read(load)
     program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
+    program.use_authority(authority)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))
 
@@ -156,8 +161,10 @@ async def stop(program: Program, at_once: asyncio.Event) -> None:
 NO_KEYS = ("sources", "remarks", "account_files", "refused")
 """What a configuration holds of itself."""
 RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
-"""Keys that are read at start alone; so are `log.format`, and whether there is `tls`. A listener that others reach also
-keeps what guards it."""
+"""Sections and keys that are read at start alone; so is whether there is `tls`. A listener that others reach also keeps
+what guards it."""
+RESTART_ONLY_KEYS = {"log": ("format",), "intercept": ("enabled", "ca_dir", "listen")}
+"""Keys of other sections that are read at start alone."""
 POLL = 2.0
 STEP_MS = 100
 SETTLE = 0.3
@@ -185,16 +192,25 @@ def compare(running: Config, new: Config) -> Change:
     if (new.tls is None) != (running.tls is None):
         unchanged["tls"] = running.tls
         waiting.append("tls")
-    if new.log.format != running.log.format:
-        unchanged["log"] = new.log.model_copy(update={"format": running.log.format})
-        waiting.append("log.format")
-    if not (running.listen.is_loopback or new.clients or new.allow_unauthenticated) and running.clients:
+    for section, keys in RESTART_ONLY_KEYS.items():
+        old, newer = getattr(running, section), getattr(new, section)
+        kept = {key: getattr(old, key) for key in keys if getattr(newer, key) != getattr(old, key)}
+        if kept:
+            unchanged[section] = newer.model_copy(update=kept)
+            waiting += (f"{section}.{key}" for key in kept)
+    if not (_is_on_loopback(running) or new.clients or new.allow_unauthenticated) and running.clients:
         unchanged["clients"] = running.clients
         waiting.append("clients")
     if not running.admin_listen.is_loopback and new.admin.key is None and running.admin.key is not None:
         unchanged["admin"] = new.admin.model_copy(update={"key": running.admin.key})
         waiting.append("admin.key")
     return Change(new.model_copy(update=unchanged), changed, tuple(waiting))
+
+
+def _is_on_loopback(config: Config) -> bool:
+    """Whether only programs of this machine reach the listeners for clients."""
+    others = config.intercept.listen
+    return config.listen.is_loopback and (others is None or others.is_loopback)
 
 
 def _come_back(running: Config, new: Config) -> dict[str, Account]:

@@ -1,4 +1,5 @@
-"""What of TLS is in force: the certificate for clients, and the authorities that Amazon's must come from.
+"""What of TLS is in force: the certificate for clients, the authorities that Amazon's must come from, and the proxy's
+own authority for interception.
 
 Both are what was read when it was found in order, and stay so whatever becomes of the files, until a reload finds
 others in order. Another process of the program is given them as a document, which holds the private key: it goes
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import ConfigurationError, ListenError
+from proxy.intercept.authority import Authority
 from proxy.net.dialing import client_context
 from proxy.net.pem import as_file
 from proxy.secret import Secret
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 
 
 class ServerTls:
-    """`context` is the clients' listener's, None where it has no TLS; it stays the same from the beginning on."""
+    """`context` is the clients' listener's, None where it has no TLS; it stays the same from the beginning on. So does
+    `authority`, None without interception."""
 
     def __init__(self) -> None:
+        self.authority: Authority | None = None
         self.authorities = Authorities()
         self.context: ssl.SSLContext | None = None
         self.certificate: ServerCertificate | None = None
@@ -40,6 +44,14 @@ class ServerTls:
         if config.tls:
             self.show(ServerCertificate.read(config.tls))
         self.authorities.follow(config.upstream.ca_file)
+
+    def open_authority(self, config: Config, now: float) -> None:
+        """Open the authority for interception, or make it, unless there is one. Raises `StartupError`."""
+        if not config.intercept.enabled or self.authority is not None:
+            return
+        if config.authority_folder is None:
+            raise ConfigurationError(("intercept.ca_dir: is missing; name a directory for the authority",))
+        self.authority = Authority.open(config.authority_folder, now)
 
     def reread(self, config: Config) -> ServerCertificate | None:
         """Put the authorities in force; gives the certificate, which `show` does. Raises `StartupError`, and changes
@@ -62,10 +74,11 @@ class ServerTls:
 
     def to_document(self) -> dict[str, Any]:
         """What JSON holds: PEM with a character for each byte."""
-        shown, trusted = self.certificate, self.authorities.pem
+        shown, trusted, own = self.certificate, self.authorities.pem, self.authority
         return {
             "certificate": [shown.chain.decode("latin-1"), shown.key.reveal()] if shown is not None else None,
             "authorities": trusted.decode("latin-1") if trusted is not None else None,
+            "authority": [str(own.folder), own.content.reveal()] if own is not None else None,
         }
 
     def take(self, document: dict[str, Any]) -> None:
@@ -75,6 +88,9 @@ class ServerTls:
         if document["certificate"] is not None:
             chain, key = document["certificate"]
             self.show(ServerCertificate(chain.encode("latin-1"), Secret(key)))
+        if document["authority"] is not None and self.authority is None:
+            folder, content = document["authority"]
+            self.authority = Authority.of(Path(folder), Secret(content))
 
 
 def _answer_with(context: ssl.SSLContext, tls: ssl.SSLSocket | ssl.SSLObject, *_named: object) -> None:

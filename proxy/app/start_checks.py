@@ -18,6 +18,7 @@ from proxy.audit import file as audit_file
 from proxy.config import environment
 from proxy.downstream import listener
 from proxy.errors import StartupError
+from proxy.intercept import authority
 from proxy.reports.store import ReportFolder, ReportFolderError
 from proxy.tokens import opening
 from proxy.value_classes import dataclass
@@ -46,6 +47,9 @@ def check_start(config: Config) -> StartFindings:
         lambda: ServerTls().begin(config),
         lambda: opening.check_before_start(config.state.url, config.state.key, shared),
     ]
+    if config.intercept.enabled and config.authority_folder is not None:
+        folder = config.authority_folder
+        checks.append(lambda: authority.check_before_start(folder))
     if config.audit.file is not None:
         file = config.audit.file
         checks.append(lambda: audit_file.check_before_start(file))
@@ -80,3 +84,5 @@ def _addresses(config: Config) -> Iterator[tuple[str, Address]]:
     yield "admin_listen", config.admin_listen
     if config.invites.listen is not None:
         yield "invites.listen", config.invites.listen
+    if config.intercept.listen is not None:
+        yield "intercept.listen", config.intercept.listen

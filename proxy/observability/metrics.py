@@ -197,6 +197,11 @@ _gauge(
     "When the certificate of the client listener expires, as Unix time; absent without TLS.",
     on={events.CertificateLoaded: "ends_at"},
 )
+_gauge(
+    "intercept_authority_expiry_timestamp_seconds",
+    "When the oldest certificate that clients trust for interception expires, as Unix time; absent without it.",
+    on={events.AuthorityLoaded: "ends_at"},
+)
 WRITE_OUTCOMES = _counter(
     "write_outcomes_total",
     "Writes that were sent to Amazon, by what their responses say.",
@@ -398,6 +403,8 @@ class Metrics:
         return {tuple(each.labels[label] for label in table.instrument.labels): int(each.value) for each in samples}
 
     def _request_finished(self, event: RequestFinished) -> None:
+        if event.method == "CONNECT" and event.status == 200:
+            return  # a tunnel was opened: the requests inside are counted, and it would dilute the share of errors
         who = event.client, event.account, event.region
         labels = RequestLabels(*who, event.method, event.operation_class, event.status)
         numbers = self.requests.numbers(labels)

@@ -49,7 +49,7 @@ REQUESTS: Final = Instrument(
     InstrumentKind.COUNTER,
     "requests_total",
     "Requests of clients by the status of the response, also if it broke off; code 0: the client "
-    "disconnected before it.",
+    "disconnected before it. Open tunnels (CONNECT) do not count, the requests inside do.",
     ("client", "account", "region", "method", "operation_class", "code"),
 )
 DURATIONS: Final = Instrument(

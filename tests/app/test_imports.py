@@ -55,15 +55,15 @@ NOT_BEFORE_CLIENTS_ARE_SERVED = {
 
 ACCEPTING = """
 import os, sys
-from proxy.app import program
+from proxy.app import request_path
 
-class Accepting(program.Acceptor):
+class Accepting(request_path.Acceptor):
     def __init__(self, *given):
         super().__init__(*given)
         print(*sys.modules, file=sys.stderr, flush=True)
         os._exit(0)
 
-program.Acceptor = Accepting
+request_path.Acceptor = Accepting
 sys.argv = ["ads-proxy", "serve"]
 from proxy.commands.entry import main
 main()

@@ -126,7 +126,7 @@ async def test_a_request_in_flight_is_answered(held: str, tmp_path: Path, monkey
 
 
 async def test_a_second_signal_cuts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As later: the client is told, and the exit code is 1."""
+    """The client is told as later, and the exit code is 1."""
     async with Simulator(SimulatorSettings()) as simulator, aiohttp.ClientSession() as client:
         running = InterruptedStart(tmp_path, monkeypatch, **configuration(simulator))
         await running.reached.wait()

@@ -6,7 +6,11 @@ import asyncio
 import errno
 import io
 import json
+import os
+import shutil
+import signal
 import socket
+import ssl
 import threading
 import time
 from datetime import date
@@ -18,18 +22,20 @@ import pytest
 from proxy.admin.view import AdminView
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
-from proxy.app.run import LoadedConfig, Reloader
+from proxy.app.run import LoadedConfig, Reloader, compare
 from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
 from proxy.audit import stream as audit_stream
 from proxy.audit.file import AuditFile
 from proxy.config import AccountFileReader, Config, load
-from proxy.errors import ConfigurationError, ListenError, StateError
+from proxy.errors import ConfigurationError, ListenError, StartupError, StateError
+from proxy.intercept.authority import Authority
+from proxy.intercept.capability import Interception
 from proxy.secret import Secret
 from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import AccessToken
-from tests.support.certificates import Authority
+from tests.support import certificates
 from tests.support.patience import PATIENCE, settled
 from tests.support.scraping import scraped
 
@@ -105,7 +111,7 @@ async def test_a_start_that_fails_leaves_nothing_open() -> None:
 async def test_a_refused_reload_leaves_the_authorities_in_force(tmp_path: Path) -> None:
     """Although those of the new configuration are in order: a row of `operations` is not."""
     (tmp_path / "older").mkdir()
-    older, newer = Authority(tmp_path / "older").ca_file, Authority(tmp_path).ca_file
+    older, newer = certificates.Authority(tmp_path / "older").ca_file, certificates.Authority(tmp_path).ca_file
     program = Program(configured(upstream__ca_file=str(older)))
     try:
         await program.start()
@@ -154,7 +160,7 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
     async def fail(_account: str) -> NoReturn:
         raise StateError("The state file cannot be read.")
 
-    new = configured(upstream__ca_file=str(Authority(tmp_path).ca_file))
+    new = configured(upstream__ca_file=str(certificates.Authority(tmp_path).ca_file))
     new = new.model_copy(update={"accounts": {**new.accounts, "other": new.accounts["default"]}})
     program = Program(configured())
     try:
@@ -330,3 +336,98 @@ def test_what_is_logged_of_the_signals_counts_them() -> None:
     signals.note()
     signals.note()
     assert repr(signals) == "<StopSignals 2 came>"
+
+
+def intercepting(folder: Path, **variables: str) -> Config:
+    """A configuration with a listener for clients that have Amazon's names."""
+    section = {"enabled": "true", "ca_dir": str(folder), "listen": "127.0.0.1:0"}
+    return configured(**{f"intercept__{key}": value for key, value in section.items()}, **variables)
+
+
+async def certified(port: int, authority: Path, name: str) -> str:
+    """The name in the certificate that a client gets who trusts this authority alone, and asks for this name."""
+    context = ssl.create_default_context(cafile=str(authority))
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+    writer.close()
+    return str(writer.get_extra_info("peercert")["subjectAltName"][0][1])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path, workers: str) -> None:
+    """In one process, and in workers; its end is in the metrics."""
+    program = Program(intercepting(tmp_path / "ca", workers=workers))
+    try:
+        await program.start()
+        assert program.by_name_listening is not None
+        port, roots = program.by_name_listening.port, tmp_path / "ca" / "ca.pem"
+        assert await certified(port, roots, "api.amazon.com") == "api.amazon.com"
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await certified(port, roots, "example.com")
+        assert b"\nads_proxy_intercept_authority_expiry_timestamp_seconds 2" in scraped(program.metrics)
+    finally:
+        await program.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await certified(port, roots, "api.amazon.com")
+
+
+async def test_a_worker_that_is_replaced_has_the_authority_whatever_became_of_its_folder(tmp_path: Path) -> None:
+    """The supervisor gives it: else no client would be served any more."""
+    program = Program(intercepting(tmp_path / "ca", workers="2"))
+    try:
+        await program.start()
+        roots = (tmp_path / "ca" / "ca.pem").rename(tmp_path / "roots.pem")
+        shutil.rmtree(tmp_path / "ca")
+        workers = program.workers
+        assert workers is not None and program.by_name_listening is not None
+        for state in workers.states():
+            os.kill(state.pid, signal.SIGKILL)
+        await settled(lambda: [state.restarts for state in workers.states()] == [1, 1] and workers.serving == 2)
+        assert await certified(program.by_name_listening.port, roots, "api.amazon.com") == "api.amazon.com"
+    finally:
+        await program.stop()
+
+
+async def test_a_start_without_a_usable_authority_serves_nobody(tmp_path: Path) -> None:
+    """The error names the key, and the ports are free again."""
+    (tmp_path / "ca").write_text("a file")
+    program = Program(intercepting(tmp_path / "ca"))
+    with pytest.raises(StartupError, match=r"intercept\.ca_dir: the authority in "):
+        await program.start()
+    await program.stop()
+    assert can_be_bound(program.listening.port)
+
+
+async def test_interception_without_a_folder_is_refused() -> None:
+    """The checks of the configuration do not see what a command puts together."""
+    config = configured()
+    config = config.model_copy(update={"intercept": config.intercept.model_copy(update={"enabled": True})})
+    program = Program(config)
+    with pytest.raises(ConfigurationError, match=r"intercept\.ca_dir: is missing"):
+        await program.start()
+    await program.stop()
+
+
+async def test_an_authority_that_is_given_needs_no_folder() -> None:
+    """`ads-proxy run` has one for one command alone."""
+    config = configured()
+    config = config.model_copy(update={"intercept": config.intercept.model_copy(update={"enabled": True})})
+    program = Program(config)
+    program.use_authority(Authority.temporary(time.time()))
+    await program.start()
+    await program.stop()
+
+
+async def test_a_reload_changes_the_hosts_that_are_passed(tmp_path: Path) -> None:
+    """At once; the authority and its listener stay."""
+    program = Program(intercepting(tmp_path / "ca"))
+    try:
+        await program.start()
+        changed = intercepting(tmp_path / "other", intercept__pass="files.example.com")
+        change = compare(program.config, changed)
+        assert change.needs_restart == ("intercept.ca_dir",)
+        await program.apply(change.config)
+        [interception] = [each for each in program.forwarder.rules.capabilities if isinstance(each, Interception)]
+        assert interception._passed == ("files.example.com",)
+        assert not (tmp_path / "other").exists()
+    finally:
+        await program.stop()

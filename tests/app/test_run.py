@@ -20,6 +20,7 @@ from proxy.app.process import StopSignals, connections_within
 from proxy.app.program import Program
 from proxy.app.run import (
     RESTART_ONLY,
+    RESTART_ONLY_KEYS,
     NotifySettings,
     ServiceManager,
     compare,
@@ -263,6 +264,7 @@ def test_nothing_changed_is_nothing_to_tell() -> None:
         ({"drain__timeout": "5"}, ("drain",), ()),
         ({"limits__max_header_fields": "50"}, ("limits",), ()),
         ({"upstream__retry_wait": "5"}, ("upstream",), ()),
+        ({"intercept__pass": "files.example.com"}, ("intercept",), ()),
     ],
 )
 def test_each_change_is_named_and_kept_back_where_it_must_be(
@@ -277,6 +279,25 @@ def test_each_change_is_named_and_kept_back_where_it_must_be(
         assert getattr(change.config, name) == getattr(running if name in waiting else new, name)
     assert change.config.log.format == running.log.format
     assert change.config.log.level == new.log.level
+
+
+def test_interception_begins_with_a_restart_and_its_list_of_hosts_changes_at_once() -> None:
+    """The authority and its listener are opened at start."""
+    intercepting = {"intercept__enabled": "true", "intercept__ca_dir": "/ca", "intercept__listen": "127.0.0.1:8443"}
+    running, new = configured(), configured(**intercepting, intercept__pass="files.example.com")
+    change = compare(running, new)
+    assert change.needs_restart == ("intercept.enabled", "intercept.ca_dir", "intercept.listen")
+    assert change.config.intercept == running.intercept.model_copy(update={"passed": ("files.example.com",)})
+
+
+def test_a_tls_listener_that_others_reach_keeps_the_clients_keys() -> None:
+    """Without clients, anyone could use the accounts through it until the restart that closes it."""
+    clients = f'[{{"name": "shop", "key_sha256": "{"a" * 64}"}}]'
+    intercepting = {"intercept__enabled": "true", "intercept__ca_dir": "/ca", "intercept__listen": "0.0.0.0:8443"}
+    running = configured(**intercepting, clients=clients)
+    change = compare(running, configured())
+    assert "clients" in change.needs_restart
+    assert change.config.clients == running.clients
 
 
 def test_what_waits_keeps_waiting_through_further_changes() -> None:
@@ -378,9 +399,10 @@ def test_what_load_raises_comes_through() -> None:
 def test_the_page_names_what_waits_for_a_restart() -> None:
     """All of it, in docs/how-to/configure.md: who changes such a key and waits would wait for ever."""
     page = (ROOT / "docs" / "how-to" / "configure.md").read_text(encoding="utf-8")
-    found = re.search(r"(`listen`, [^.]*`log\.format`) wait for a restart, and so do environment\s+variables", page)
+    found = re.search(r"(`listen`, [a-z_.`,\s]*) wait for a restart, and so do environment\s+variables", page)
     assert found is not None
-    assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, "log.format"}
+    keys = (f"{section}.{key}" for section, keys in RESTART_ONLY_KEYS.items() for key in keys)
+    assert set(re.findall(r"`([a-z_.]+)`", found[1])) == {*RESTART_ONLY, *keys}
 
 
 @contextmanager

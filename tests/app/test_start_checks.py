@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from proxy.app.start_checks import StartFindings, check_start
 from proxy.config import Stamp, load
 from proxy.config.reading.files import stamp_of
 from proxy.errors import ConfigurationError
-from tests.support.certificates import Authority
+from proxy.intercept.authority import Authority
+from tests.support import certificates
 
 Configuration = dict[str, Any]
 ACCOUNT = {"client_id": "x", "client_secret": "s", "refresh_token": "r"}
@@ -41,6 +43,12 @@ def _open_state(folder: Path) -> str:
     return f"file:{folder}/state"
 
 
+def _open_authority(folder: Path) -> str:
+    Authority.open(folder / "ca", time.time())
+    (folder / "ca" / "ca.key").chmod(0o644)
+    return str(folder / "ca")
+
+
 def _foreign_state(folder: Path) -> str:
     """A store whose key is gone."""
     (folder / "state").mkdir(mode=0o700)
@@ -60,6 +68,22 @@ REFUSED: dict[str, tuple[Callable[[Path], Configuration], str]] = {
     "spill below a file": (
         lambda at: {"state": {"url": "redis://127.0.0.1:9/0", "key": "k" * 16, "spill": f"{_file(at)}/s"}},
         "state.spill: The state directory",
+    ),
+    "an authority below a file": (
+        lambda at: {"intercept": {"enabled": True, "ca_dir": f"{_file(at)}/ca"}},
+        "the authority in",
+    ),
+    "an authority that others can read": (
+        lambda at: {"intercept": {"enabled": True, "ca_dir": _open_authority(at)}},
+        "ca.key can be read or written by other users",
+    ),
+    "another machine for Amazon's names": (
+        lambda at: {
+            "intercept": {"enabled": True, "ca_dir": f"{at}/ca", "listen": "192.0.2.1:0"},
+            "allow_unauthenticated": True,
+        },
+        "intercept.listen: 192.0.2.1:0 is not an address of this machine; set `intercept.listen` "
+        "(ADS_PROXY_INTERCEPT__LISTEN) to another address",
     ),
     "another machine": (
         lambda at: {"admin_listen": "192.0.2.1:0", "admin": {"key": "k" * 16}},
@@ -112,7 +136,7 @@ def test_all_refusals_are_found_at_once(tmp_path: Path) -> None:
 def test_what_can_be_used_or_made_is_no_refusal(tmp_path: Path) -> None:
     """New files and directories, those of a program before, and links to directories; nothing of it is made."""
     (tmp_path / "own").mkdir(mode=0o700)
-    Authority(tmp_path).context("127.0.0.1")
+    certificates.Authority(tmp_path).context("127.0.0.1")
     pair = str(tmp_path / "127.0.0.1.pem")
     tls = {"cert": pair, "key": pair}
     for state in ("new/state", "own"):

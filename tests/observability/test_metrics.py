@@ -126,6 +126,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "fleet_replicas",
         ),
         "tls_certificate_expiry_timestamp_seconds",
+        "intercept_authority_expiry_timestamp_seconds",
         "consent_expiry_timestamp_seconds",
     )
     wanted = {f"ads_proxy_{name}_total" for name in counters} | {f"ads_proxy_{name}" for name in others}
@@ -251,6 +252,14 @@ def test_a_refusal_before_a_region_is_known_counts_without_durations() -> None:
     labels = {"client": "", "account": "", "region": "", "method": "GET", "operation_class": "read", "code": "421"}
     assert value(metrics, "requests_total", **labels) == 1
     assert value(metrics, "overhead_seconds_count") == 0
+
+
+@pytest.mark.parametrize(("status", "is_counted"), [(200, False), (403, True), (407, True)])
+def test_a_tunnel_that_was_opened_is_no_request(status: int, is_counted: bool) -> None:
+    """Tunnels would dilute the share of failed requests; a refused one is told like any other refusal."""
+    metrics = made()
+    metrics.observe(finished(account="", region="", method="CONNECT", status=status, attempts=0))
+    assert (b"ads_proxy_requests_total{" in scraped(metrics)) is is_counted
 
 
 def test_refusals_are_all_counted_from_zero() -> None:

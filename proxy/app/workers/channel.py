@@ -253,24 +253,26 @@ def _read(body: bytes) -> Message:
 @dataclass(frozen=True, slots=True)
 class Descriptors:
     """`channel` leads to the supervisor, `numbers` is the memory of metrics, `counts` that of what so many `workers`
-    count together, and clients connect to the `listening` ones."""
+    count together. Clients connect to the `listening` ones, those with Amazon's names to the `named` ones."""
 
     channel: int
     numbers: int
     counts: int
     workers: int
     listening: tuple[int, ...]
+    named: tuple[int, ...] = ()
 
     def arguments(self) -> tuple[str, ...]:
         """The arguments for a worker's command line."""
-        return tuple(map(str, (self.channel, self.numbers, self.counts, self.workers, *self.listening)))
+        fixed = self.channel, self.numbers, self.counts, self.workers, len(self.named)
+        return tuple(map(str, (*fixed, *self.named, *self.listening)))
 
     def inherited(self) -> tuple[int, ...]:
         """All that the child must have."""
-        return (self.channel, self.numbers, self.counts, *self.listening)
+        return (self.channel, self.numbers, self.counts, *self.named, *self.listening)
 
     @classmethod
     def read(cls, arguments: list[str]) -> Descriptors:
         """What `arguments` wrote."""
-        channel, numbers, counts, workers, *listening = map(int, arguments)
-        return cls(channel, numbers, counts, workers, tuple(listening))
+        channel, numbers, counts, workers, named, *listening = map(int, arguments)
+        return cls(channel, numbers, counts, workers, tuple(listening[named:]), tuple(listening[:named]))

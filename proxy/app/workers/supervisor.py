@@ -36,9 +36,10 @@ from proxy.app.workers.supervision import (
 from proxy.errors import StartupError
 from proxy.events import DefectMet, WorkerLost, WorkerStarted
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberReader, make_memory_file
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedCounts
@@ -55,6 +56,18 @@ _END_SECONDS: Final = 5.0
 _CUT_SECONDS: Final = 3.0
 """What a worker may take to cut its requests once the program is to stop at once: thousands take more than one."""
 _POLL: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningSockets:
+    """What workers accept from: connections of clients, and of those that have Amazon's names."""
+
+    clients: Sequence[socket.socket] = ()
+    named: Sequence[socket.socket] = ()
+
+    def close(self) -> None:
+        for bound in (*self.clients, *self.named):
+            bound.close()
 
 
 class Supervisor:
@@ -75,7 +88,7 @@ class Supervisor:
         self._living: dict[int, WorkerProcess] = {}
         self._restarts = [0] * self._count
         self._lost_at = [time.monotonic()] * self._count
-        self._listening: list[socket.socket] = []
+        self._sockets = ListeningSockets()
         self._keepers: list[asyncio.Task[None]] = []
         self._watch: asyncio.Task[None] | None = None
         self._generation = 0
@@ -131,9 +144,9 @@ class Supervisor:
 
     # --- start and stop
 
-    async def start(self, listening: list[socket.socket]) -> None:
+    async def start(self, clients: Sequence[socket.socket], named: Sequence[socket.socket] = ()) -> None:
         """Returns when all serve. Raises `StartupError` where they do not."""
-        self._listening = listening
+        self._sockets = ListeningSockets(clients, named)
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number)) for number in range(self._count)]
         self._watch = loop.create_task(WorkerWatch(self._watched, self._hub.look, self._tell).run())
@@ -159,8 +172,7 @@ class Supervisor:
     async def drain(self, at_once: asyncio.Event) -> int:
         """All end as one process does; gives how many requests were cut."""
         self._ending.set()
-        for bound in self._listening:
-            bound.close()
+        self._sockets.close()
         self.send_all(pack("drain"))
         settings, loop = self._config().drain, asyncio.get_running_loop()
         until = loop.time() + settings.delay + settings.timeout + _END_SECONDS
@@ -240,8 +252,7 @@ class Supervisor:
         return f"it could not be kept: {type(error).__name__}, told as a defect"
 
     async def _run(self, worker: WorkerProcess) -> None:
-        descriptors = tuple(bound.fileno() for bound in self._listening)
-        await worker.begin(descriptors, self._counts.descriptor, self._count)
+        await worker.begin(self._sockets, self._counts.descriptor, self._count)
         if self._ending.is_set():  # meanwhile: it was not among those that were told to end
             worker.kill()
             return
@@ -377,7 +388,7 @@ class WorkerProcess:
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.number}: {self.phase}>"
 
-    async def begin(self, listening: tuple[int, ...], counts: int, workers: int) -> None:
+    async def begin(self, sockets: ListeningSockets, counts: int, workers: int) -> None:
         """Start the process. Raises `OSError`."""
         with ExitStack() as lent, ExitStack() as kept:
             ours, theirs = socket.socketpair()
@@ -389,7 +400,8 @@ class WorkerProcess:
             kept.callback(os.close, reading)
             lent.callback(os.close, writing)
             widen(reading)
-            given = Descriptors(theirs.fileno(), numbers, counts, workers, listening)
+            listening, named = (tuple(each.fileno() for each in kind) for kind in (sockets.clients, sockets.named))
+            given = Descriptors(theirs.fileno(), numbers, counts, workers, listening, named)
             root = str(Path(proxy.__file__).parents[1])
             self.numbers = NumberReader(numbers)
             kept.callback(self.numbers.close)

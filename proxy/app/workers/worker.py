@@ -20,9 +20,10 @@ from proxy import __version__
 from proxy.access.client_keys import KeyUses
 from proxy.advice import options_in_use
 from proxy.app.draining import let_end
+from proxy.app.interception import resolver_of
 from proxy.app.object_freezer import ObjectFreezer, freezing
 from proxy.app.process import connections_within, defect_of, exit_immediately, failure_of, frequent_thread_switches
-from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
+from proxy.app.request_path import ConnectionMakers, EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SUPERVISOR, SharedNews
@@ -45,9 +46,9 @@ from proxy.app.workers.worker_tokens import WorkerTokens
 from proxy.audit.records import AuditTrail
 from proxy.config.serialization import from_document, from_pieces
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
 from proxy.events import CounterRaised, NumbersOverflowed
+from proxy.intercept.contexts import Contexts
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.net.names import Names
@@ -64,10 +65,13 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Descriptors, Message
     from proxy.config import Config
     from proxy.config.serialization import Document
+    from proxy.downstream.listener import Acceptor
+    from proxy.downstream.ports import Service
     from proxy.forwarding.accounting import Accounting
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.forwarder import Forwarder
     from proxy.http1.framing import Buffer
+    from proxy.net.deadlines import Deadlines
     from proxy.profiles.first_lists import AwaitedId
     from proxy.upstream.pool import Pools
 
@@ -185,29 +189,26 @@ class Worker:
         self._make_forwarder()
 
     def _make_forwarder(self) -> None:
-        names = Names()
+        names = Names(ask=resolver_of(self.config))
         self._opened.callback(names.stop)
         memory = open_connections(self._given.counts, self._given.workers)
         sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
-        shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports)
-        path = self._path = RequestPath(self.accounting, shared, names, sharing.slots)
+        contexts = Contexts(self._tls.authority, time.time) if self._tls.authority is not None else None
+        shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports, contexts)
+        self._connections = SharedConnectionCounts(memory, self.number)
+        makers = ConnectionMakers(sharing.slots, self._make_table, self._make_connection)
+        path = self._path = RequestPath(self.accounting, shared, names, makers)
         self._opened.callback(path.close)
         rules, settings = rules_of(self.config, self._sources), capability_settings(self.config)
         self._pools, self.forwarder = path.pools, path.begin(rules, settings)
-        addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
-        self._connections = SharedConnectionCounts(memory, self.number)
-        self.client_connections = ConnectionTable(
-            path.deadlines, taken_at_once=1, addresses=addresses, counts=self._connections
-        )
+        self.client_connections = path.client_connections
 
     def _serve(self, _: Message) -> None:
         """Everything is known: accept."""
+        given = self._given
         self._connections.begin()
-        for descriptor in self._given.listening:
-            bound = socket.socket(fileno=descriptor)
-            self.acceptors.append(
-                Acceptor(bound, self.client_connections, self.forwarder, self._connect, self._tls.context)
-            )
+        named, clients = ((socket.socket(fileno=each) for each in kind) for kind in (given.named, given.listening))
+        self.acceptors = [*self._path.accept(clients, self._tls.context), *self._path.accept_by_name(named)]
         ObjectFreezer().begin()
         self._beat()
         self._channel.send("serving")
@@ -328,8 +329,12 @@ class Worker:
 
     # --- parts
 
-    def _connect(self) -> WorkerConnection:
-        return WorkerConnection(self.client_connections, self.forwarder, self._writes)
+    def _make_table(self, deadlines: Deadlines) -> ConnectionTable:
+        addresses = SharedAddressCounts(open_addresses(self._given.counts, self._given.workers), self.number)
+        return ConnectionTable(deadlines, taken_at_once=1, addresses=addresses, counts=self._connections)
+
+    def _make_connection(self, table: ConnectionTable, service: Service) -> WorkerConnection:
+        return WorkerConnection(table, service, self._writes)
 
     def _adjust_logs(self) -> None:
         log = self.config.log
@@ -403,6 +408,7 @@ class DeferringTransport(asyncio.Transport):
         self.resume_reading = transport.resume_reading  # type: ignore[method-assign]  # its own, without a step between
         self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]  # its own, without a step between
         self.can_write_eof = transport.can_write_eof  # type: ignore[method-assign]  # its own, without a step between
+        self.set_protocol = transport.set_protocol  # type: ignore[method-assign]  # its own, without a step between
 
     def __repr__(self) -> str:
         return f"<DeferringTransport: {len(self._held)} pieces held>"
@@ -441,6 +447,11 @@ class DeferringTransport(asyncio.Transport):
             except OSError:  # asyncio's own loop raises it if the client has reset the connection
                 transport.abort()
 
+    def release(self) -> asyncio.Transport:
+        """The transport around which this is, for who writes on it from now on."""
+        self.send()
+        return self._transport
+
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self._held)) + self._transport.get_write_buffer_size()
 
@@ -465,9 +476,15 @@ class DeferringTransport(asyncio.Transport):
 class WorkerConnection(ClientConnection):
     """A client's connection whose writes are held."""
 
-    def __init__(self, table: ConnectionTable, service: Forwarder, writes: DeferredWrites) -> None:
+    _transport: DeferringTransport
+
+    def __init__(self, table: ConnectionTable, service: Service, writes: DeferredWrites) -> None:
         super().__init__(table, service)
         self._writes = writes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(DeferringTransport(cast(asyncio.Transport, transport), self._writes))
+
+    def detach(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        super().detach(protocol)
+        return self._transport.release()

@@ -232,7 +232,7 @@ def test_what_is_no_message_is_refused(body: bytes) -> None:
         FrameReader().feed(len(body).to_bytes(4, "big") + body)
 
 
-GIVEN = Descriptors(channel=7, numbers=8, counts=9, workers=4, listening=(10, 11))
+GIVEN = Descriptors(channel=7, numbers=8, counts=9, workers=4, listening=(10, 11), named=(12,))
 
 
 def test_a_command_line_is_read_as_it_was_written() -> None:
@@ -242,4 +242,4 @@ def test_a_command_line_is_read_as_it_was_written() -> None:
 
 def test_all_descriptors_are_inherited_and_nothing_else() -> None:
     """The count of workers is none."""
-    assert GIVEN.inherited() == (7, 8, 9, 10, 11)
+    assert GIVEN.inherited() == (7, 8, 9, 12, 10, 11)

@@ -25,6 +25,7 @@ from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.supervision import HANG_SECONDS, START_SECONDS, WorkerEnd, WorkerHealth, WorkerPhase
 from proxy.app.workers.supervisor import (
     LOOKS_UNTIL_ELSEWHERE,
+    ListeningSockets,
     LogPipe,
     Supervisor,
     WorkerProcess,
@@ -346,7 +347,7 @@ async def test_a_start_that_fails_leaves_no_file_open(module: Any, name: str, mo
     monkeypatch.setattr(module, name, fail)
     before = sorted(FILES.iterdir())
     with pytest.raises(OSError, match="Too many open files"):
-        await worker.begin((), 0, 2)
+        await worker.begin(ListeningSockets(), 0, 2)
     assert sorted(FILES.iterdir()) == before
 
 
