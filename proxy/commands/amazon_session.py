@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from proxy.app.interception import resolver_of
 from proxy.commands.terminal import complain, tell
 from proxy.config import Account, Config, StateKind
 from proxy.errors import StateError, TokenFailure
@@ -135,7 +136,7 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
     """Open the store and a session to Amazon; raise `StateError` where the store cannot be used."""
     store = open_store(config.state.url, config.state.key)
     context = ssl.create_default_context(cafile=config.upstream.ca_file)
-    names = Names()
+    names = Names(ask=resolver_of(config))
     session = make_session(names)
     try:
         lwa = LoginWithAmazon(session, proxy=config.upstream.proxy, ssl_context=context)

@@ -33,10 +33,10 @@ Exit codes: 0 success; 1 something is wrong (a port in use, a refused token, a p
 NAMES = ("ads-proxy", "amazon-ads-proxy")
 """The names of the program; a shell completes the one that was typed."""
 GROUPS = {
-    "Run": ("serve", "demo", "run", "simulate"),
+    "Run": ("serve", "demo", "run", "env", "simulate"),
     "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),
     "Look": ("status", "logs", "profiles", "reports", "report", "consents", "audit"),
-    "For machines": ("healthcheck", "wait", "schema", "config-reference", "version"),
+    "For machines": ("ca", "healthcheck", "wait", "schema", "config-reference", "version"),
 }
 """The commands as `--help` lists them."""
 UNGROUPED = "Other"
