@@ -213,7 +213,7 @@ def find_client(command: str, config: Config, name: str, advice: str = "") -> in
     names = [client.name for client in config.clients]
     if name in names:
         return names.index(name)
-    choices = did_you_mean(name, names) or (f"; the clients are: {shown_names(names)}" if names else "")
+    choices = did_you_mean(name, names) or f"; the clients are: {shown_names(names)}"
     raise ConfigurationError((f"{command}: unknown client{choices}{advice}",))
 
 

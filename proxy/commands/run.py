@@ -1,7 +1,9 @@
 """`run`: Run one command with a proxy of its own.
 
-The proxy stops when the command ends; the exit code is the command's. The command finds the proxy by
-AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. It gets placeholders instead of Amazon's credentials.
+The proxy stops when the command ends; the exit code is the command's. Clients with Amazon's own addresses need no
+change: HTTPS_PROXY leads to the proxy, and SSL_CERT_FILE and its like name an authority that exists for this run alone.
+Other clients find the proxy by AMAZON_ADS_API_URL, AMAZON_ADS_TOKEN_URL and AMAZON_ADS_MCP_URL. The command gets
+placeholders instead of Amazon's credentials.
 
 Example: ads-proxy run --config proxy.yaml -- python report.py
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sys
+import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +22,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.client_variables import ClientPlacement, base_urls, credentials, interception_variables, losses
 from proxy.commands.completion import account_and_route_names, client_names
+from proxy.commands.keys import find_client
+from proxy.commands.terminal import tell
+from proxy.commands.trust_files import write_trust_files
 from proxy.config import environment, load, notes
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
@@ -28,15 +36,13 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from proxy.commands.client_variables import TrustFiles
     from proxy.config import AccountFileReader, Config
 
 ANY_PORT = "127.0.0.1:0"
-_STAND_IN = "ads-proxy"
-"""The text for credentials that a client requires but nothing checks."""
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
-_LOCAL = "127.0.0.1,localhost"
+_CREDENTIAL_PREFIXES = ("AMAZON_ADS_", "AMAZON_AD_API_")
 
 
 app = typer.Typer(add_completion=False)
@@ -95,15 +101,17 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
         raise ConfigurationError(("run: no command; write one after --, as in `ads-proxy run -- python report.py`",))
     from proxy.app.companion import Companion
     from proxy.app.run import serve_beside
+    from proxy.intercept.authority import Authority
 
-    variables = serving_variables(asked, environ)
+    serving = serving_variables(asked, environ)
     key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
+    authority = Authority.temporary(time.time())
 
-    def load_with_key(running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
-        loaded = load(asked.config, variables, running=running, reader=reader)
-        return lock_admin(give_key(loaded, asked.client, key), admin_key)
+    def load_for_run(running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
+        loaded = load(asked.config, serving, running=running, reader=reader)
+        return lock_admin(intercept(give_key(loaded, asked.client, key)), admin_key)
 
-    config = load_with_key()
+    config = load_for_run()
     account = chosen_account(config, asked.account)
     with ExitStack() as opened:
         output = sys.stderr
@@ -114,10 +122,16 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
                 raise StartupError(f"--log: {asked.log}: {error.strerror or error}") from None
 
         def command_variables(url: str) -> Mapping[str, str]:
-            return command_environment(environ, config, RunPlacement(url, account, asked.client, key))
+            place = ClientPlacement(url, account, asked.client, key if asked.client else "")
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="ads-proxy-")))
+            files = write_trust_files(folder, authority, environ)
+            variables = command_environment(environ, config, place, files)
+            for note in losses(environ, variables):
+                tell(f"ads-proxy: run: {note}")
+            return variables
 
         companion = Companion(asked.command, command_variables, asked.ready_timeout)
-        return serve_beside(companion, load_with_key, output, notes(config))
+        return serve_beside(companion, load_for_run, output, notes(config), authority)
 
 
 def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str, str]:
@@ -134,10 +148,9 @@ def give_key(config: Config, client: str, key: str) -> Config:
     Without invitations: that listener needs a program that stays. One process serves one command.
     """
     names = [known.name for known in config.clients]
-    if client and client not in names:
-        advice = did_you_mean(client, names) or f"; the clients are: {shown_names(names)}"
-        raise ConfigurationError((f"--client: unknown client{advice}",))
-    if names and not client:
+    if client:
+        find_client("--client", config, client)
+    elif names:
         raise ConfigurationError(
             (f"run: which client is the command? Add --client NAME; the clients are: {shown_names(names)}",)
         )
@@ -147,6 +160,13 @@ def give_key(config: Config, client: str, key: str) -> Config:
         for known in config.clients
     ]
     return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)(), "workers": 1})
+
+
+def intercept(config: Config) -> Config:
+    """The configuration with interception for one command: on the client listener alone, which speaks plain HTTP where
+    only this machine reaches it. Java and other clients cannot use TLS to a proxy. Pure."""
+    changed = {"intercept": config.intercept.model_copy(update={"enabled": True, "listen": None})}
+    return config.model_copy(update={**changed, "tls": None} if config.listen.is_loopback else changed)
 
 
 def lock_admin(config: Config, key: Secret) -> Config:
@@ -165,17 +185,9 @@ def chosen_account(config: Config, name: str) -> str:
     return name or (next(iter(config.accounts)) if len(config.accounts) == 1 else "")
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlacement:
-    """Where the proxy is for the command, and as whom the command calls."""
-
-    url: str
-    account: str
-    client: str
-    key: str
-
-
-def command_environment(environ: Mapping[str, str], config: Config, place: RunPlacement) -> dict[str, str]:
+def command_environment(
+    environ: Mapping[str, str], config: Config, place: ClientPlacement, files: TrustFiles
+) -> dict[str, str]:
     """The environment without anything that is the proxy's, and with what leads to it. Pure.
 
     A variable that holds a secret of the configuration is left out, whatever its name and whatever else it holds.
@@ -188,23 +200,5 @@ def command_environment(environ: Mapping[str, str], config: Config, place: RunPl
         for name, value in environ.items()
         if not name.startswith(_OURS) and value not in held and not known.holds_known(value)
     }
-    several = len(config.accounts) > 1
-    base = f"{place.url}/@{place.account}" if place.account and several else place.url
-    login = {
-        "CLIENT_ID": place.client or _STAND_IN,
-        "CLIENT_SECRET": place.key if place.client else _STAND_IN,
-        "REFRESH_TOKEN": place.account or _STAND_IN,
-    }
-    leading = {
-        "AMAZON_ADS_API_URL": base,
-        "AMAZON_ADS_MCP_URL": f"{base}/mcp",
-        "AMAZON_ADS_TOKEN_URL": f"{place.url}/auth/o2/token",
-        "AMAZON_ADS_ACCESS_TOKEN": login["CLIENT_SECRET"],
-        **{
-            f"{prefix}{key}": value
-            for prefix in ("AMAZON_ADS_", "AMAZON_AD_API_", "AD_API_")
-            for key, value in login.items()
-        },
-    }
-    past = {name: ",".join(part for part in (kept.get(name, ""), _LOCAL) if part) for name in ("NO_PROXY", "no_proxy")}
-    return {**kept, **past, **leading}
+    leading = {**base_urls(place, len(config.accounts) > 1), **credentials(environ, place, _CREDENTIAL_PREFIXES)}
+    return {**kept, **leading, **interception_variables(kept, place, files)}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
+from proxy.commands.client_variables import ClientPlacement, TrustFiles, interception_variables
 from proxy.commands.run import (
-    RunPlacement,
     RunRequest,
     chosen_account,
     command_environment,
     give_key,
+    intercept,
     lock_admin,
     serving_variables,
 )
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
+from tests.support.certificates import Authority
 
 ONE = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.abc",
@@ -29,6 +32,8 @@ CLIENTS = {
     "ADS_PROXY_CLIENTS": f"[{{name: looker, key_sha256: {'ab' * 32}, access: read}}, "
     f"{{name: other, key_sha256: {'cd' * 32}}}]",
 }
+HERE = ClientPlacement("http://127.0.0.1:1", "default")
+FILES = TrustFiles(Path("/t/bundle.pem"), Path("/t/truststore.p12"))
 
 
 def several() -> Config:
@@ -45,14 +50,14 @@ def test_the_command_gets_nothing_of_the_proxys() -> None:
         "AMAZON_ADS_CLIENT_SECRET_FILE": "/run/canary",
         "SECRET_OF_ACME": "canary-client-secret",
         "NO_PROXY": "internal",
+        "JAVA_TOOL_OPTIONS": "-Dsecret=canary-client-secret",
     }
     config = load(None, ONE)
-    given = command_environment(environ, config, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, config, HERE, FILES)
     assert not [name for name, value in given.items() if "canary" in value]
     assert not [name for name in given if name.startswith("ADS_PROXY_")]
     assert given["PATH"] == "/bin"
-    assert given["NO_PROXY"] == "internal,127.0.0.1,localhost"
-    assert given["no_proxy"] == "127.0.0.1,localhost"
+    assert given["NO_PROXY"] == given["no_proxy"] == "internal,127.0.0.1,localhost,::1"
 
 
 def test_a_variable_that_holds_a_secret_within_more_text_is_left_out() -> None:
@@ -64,11 +69,11 @@ def test_a_variable_that_holds_a_secret_within_more_text_is_left_out() -> None:
         "ENCODED": "key=key-with%2Fslash%2B0123456789&x",
         "SECRETS": "canary-client",
     }
-    given = command_environment(environ, config, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, config, HERE, FILES)
     assert [name for name in environ if name in given] == ["SECRETS"]
     short = load(None, {**ONE, "AMAZON_ADS_CLIENT_SECRET": "work"})
     environ = {"HOME": "/home/worker", "PASSWORD": "work", "EMPTY": ""}
-    given = command_environment(environ, short, RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment(environ, short, HERE, FILES)
     assert [name for name in environ if name in given] == ["HOME", "EMPTY"]
 
 
@@ -82,22 +87,52 @@ def test_the_admin_listener_has_a_key_during_a_run() -> None:
 
 def test_the_command_finds_the_proxy() -> None:
     """The command gets the proxy's addresses, and placeholders under the names that known clients read."""
-    given = command_environment({}, load(None, ONE), RunPlacement("http://127.0.0.1:1", "default", "", "a-key"))
+    given = command_environment({}, load(None, ONE), HERE, FILES)
     assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1"
     assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
     assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/mcp"
-    for prefix in ("AMAZON_ADS_", "AMAZON_AD_API_", "AD_API_"):
+    for prefix in ("AMAZON_ADS_", "AMAZON_AD_API_"):
         values = [given[f"{prefix}{name}"] for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")]
         assert values == ["ads-proxy", "ads-proxy", "default"]
 
 
+def test_the_command_needs_no_address_of_the_proxys() -> None:
+    """The command gets every variable that leads clients of Amazon's own addresses to the proxy."""
+    given = command_environment({}, load(None, ONE), HERE, FILES)
+    assert given.items() >= interception_variables({}, HERE, FILES).items()
+    assert given["HTTPS_PROXY"] == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize("section", ["{}", "{enabled: false, pass: [a.example]}", "{enabled: true, ca_dir: /x}"])
+def test_every_run_intercepts(section: str) -> None:
+    """Whatever the configuration says, which keeps its hosts to pass on."""
+    config = load(None, {**ONE, "ADS_PROXY_INTERCEPT": section, "HOME": "/home/me"})
+    changed = intercept(config).intercept
+    assert (changed.enabled, changed.passed) == (True, config.intercept.passed)
+
+
+def test_no_listener_by_name_is_open_during_a_run() -> None:
+    """The program that stays may have its port."""
+    environ = {**ONE, "ADS_PROXY_INTERCEPT": "{enabled: true, listen: '127.0.0.1:8443'}", "HOME": "/home/me"}
+    assert intercept(load(None, environ)).intercept.listen is None
+
+
+@pytest.mark.parametrize(("listen", "has_tls"), [("127.0.0.1:0", False), ("localhost:1", False), ("10.0.0.1:1", True)])
+def test_loopback_needs_no_tls_during_a_run(listen: str, has_tls: bool, tmp_path: Path) -> None:
+    """Java and other clients cannot use TLS to a proxy; an address that others reach keeps it."""
+    Authority(tmp_path).context("127.0.0.1")
+    file = tmp_path / "127.0.0.1.pem"
+    environ = {**CLIENTS, "ADS_PROXY_LISTEN": listen, "ADS_PROXY_TLS": f"{{cert: {file}, key: {file}}}"}
+    assert (intercept(load(None, environ)).tls is not None) == has_tls
+
+
 def test_a_client_calls_with_a_key_of_its_own() -> None:
     """The stand-in secret is the key; among several accounts the address leads to the one that was asked for."""
-    given = command_environment({}, several(), RunPlacement("http://127.0.0.1:1", "r", "looker", "a-key"))
+    given = command_environment({}, several(), ClientPlacement("http://127.0.0.1:1", "r", "looker", "a-key"), FILES)
     assert given["AMAZON_ADS_API_URL"] == "http://127.0.0.1:1/@r"
     assert given["AMAZON_ADS_MCP_URL"] == "http://127.0.0.1:1/@r/mcp"
     assert given["AMAZON_ADS_TOKEN_URL"] == "http://127.0.0.1:1/auth/o2/token"
-    login = [given[f"AD_API_{name}"] for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")]
+    login = [given[f"AMAZON_AD_API_{name}"] for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")]
     assert login == ["looker", "a-key", "r"]
     assert given["AMAZON_ADS_ACCESS_TOKEN"] == "a-key"
 
