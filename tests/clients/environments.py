@@ -1,7 +1,8 @@
 """Places of their own for the clients that other people wrote: one virtual environment or node_modules per client.
 
 Each is made once from its lock file, with nothing but what that names, and kept under `.cache/clients` until the lock
-changes. Nothing of the project is installed there, and nothing is asserted here.
+changes; programs in Go and Java from their sources. Nothing of the project is installed there, and
+nothing is asserted here.
 """
 
 from __future__ import annotations
@@ -22,23 +23,29 @@ from tests.support.programs import ROOT, do_without, require_program
 
 CLIENTS = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"
-_LOCKED = ("--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:")
+_LOCKED = ("--quiet", "--no-deps", "--require-hashes")
 """The lock files name every package, so no resolver need look for more."""
+_WHEELS = ("--only-binary=:all:",)
+_BUILT = ("--no-binary=:all:", "--no-build-isolation")
+"""Without isolation, what requirements.lock installed builds the sources. Isolated, a newest setuptools would."""
 _WITHOUT_CHECK = "--disable-pip-version-check"
 _PATIENCE = 500
 
 
 def python_environment(name: str, *versions: str) -> Path:
     """The interpreter of this client's virtual environment: of one of these versions of Python, else of our own."""
-    lock = CLIENTS / name / "requirements.lock"
+    lock, sources = CLIENTS / name / "requirements.lock", CLIENTS / name / "sources.lock"
     interpreter = find_python(*versions) if versions else sys.executable
     place = MADE / name
+    locks = [lock, sources] if sources.exists() else [lock]
 
     def make() -> None:
         _run(interpreter, "-m", "venv", "--without-pip", place)
-        _install(place / "bin" / "python", lock)
+        _install(place / "bin" / "python", lock, _WHEELS)
+        if sources.exists():
+            _install(place / "bin" / "python", sources, _BUILT)
 
-    _once(place, [lock], interpreter, make)
+    _once(place, locks, interpreter, make)
     return place / "bin" / "python"
 
 
@@ -65,10 +72,31 @@ def downloaded_wheel(name: str) -> Path:
 
     def make() -> None:
         download = (sys.executable, "-m", "pip", _WITHOUT_CHECK, "download", "--no-input")
-        _run(*download, *_LOCKED, "-d", place, "-r", lock)
+        _run(*download, *_LOCKED, *_WHEELS, "-d", place, "-r", lock)
 
     _once(place, [lock], sys.executable, make)
     return next(place.glob("*.whl"))
+
+
+def recent_node() -> Path:
+    """A Node whose fetch obeys HTTPS_PROXY where NODE_USE_ENV_PROXY is set; Debian's is older."""
+    return next((node_environment("node") / "node_modules").glob("node-*/bin/node"))
+
+
+def go_program(name: str) -> Path:
+    """The program that this client's main.go makes. The first call compiles Go's own library, which is kept."""
+    go, source, place = require_program("go"), CLIENTS / name / "main.go", MADE / name
+    kept = {"GOCACHE": str(MADE / ".go-build"), "GOPATH": str(MADE / ".go"), "GOFLAGS": "-mod=mod"}
+    alone = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "CGO_ENABLED": "0"}
+    _once(place, [source], go, lambda: _run(go, "build", "-o", place / name, source, **kept, **alone))
+    return place / name
+
+
+def java_classes(name: str) -> Path:
+    """The directory with the classes of this client's programs in Java."""
+    javac, sources, place = require_program("javac"), sorted((CLIENTS / name).glob("*.java")), MADE / name
+    _once(place, sources, javac, lambda: _run(javac, "-d", place, *sources))
+    return place
 
 
 def find_python(*versions: str) -> str:
@@ -89,13 +117,13 @@ def _answers(interpreter: str, version: str) -> bool:
     return said.returncode == 0 and said.stdout.startswith(f"Python {version}.")
 
 
-def _install(python: Path, lock: Path) -> None:
+def _install(python: Path, lock: Path, kind: Sequence[str]) -> None:
     """By uv, which takes a tenth of pip's time; by pip where its settings lead to packages and uv's do not."""
     uv = [find_uv_bin(), "pip", "install", "--python", python, "--cache-dir", ROOT / ".cache" / "uv", "--system-certs"]
-    command = [str(part) for part in (*uv, *_index(), *_LOCKED, "-r", lock)]
+    command = [str(part) for part in (*uv, *_index(), *_LOCKED, *kind, "-r", lock)]
     if subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE).returncode:
         pip = (sys.executable, "-m", "pip", "--python", python, _WITHOUT_CHECK)
-        _run(*pip, "install", "--no-input", "--no-compile", *_LOCKED, "-r", lock)
+        _run(*pip, "install", "--no-input", "--no-compile", *_LOCKED, *kind, "-r", lock)
 
 
 @functools.cache
@@ -121,8 +149,8 @@ def _once(place: Path, inputs: Sequence[Path], tool: str, make: Callable[[], Non
         stamp.write_text(digest.hexdigest())
 
 
-def _run(*command: str | Path) -> None:
-    parts = [str(part) for part in command]
-    result = subprocess.run(parts, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+def _run(*command: str | Path, **variables: str) -> None:
+    parts, environ = [str(part) for part in command], os.environ | variables
+    result = subprocess.run(parts, env=environ, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     if result.returncode:
         do_without(f"{' '.join(parts[:4])} ... failed: {(result.stderr or result.stdout)[-600:]}")

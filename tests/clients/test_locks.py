@@ -10,12 +10,12 @@ import pytest
 
 from tests.clients.environments import CLIENTS
 
-PYTHON_LOCKS = sorted(CLIENTS.glob("*/requirements.lock"))
+PYTHON_LOCKS = sorted((*CLIENTS.glob("*/requirements.lock"), *CLIENTS.glob("*/sources.lock")))
 NODE_LOCKS = sorted(CLIENTS.glob("*/package-lock.json"))
 
 
 def _name(lock: Path) -> str:
-    return lock.parent.name
+    return f"{lock.parent.name}/{lock.stem}"
 
 
 @pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=_name)
@@ -31,7 +31,7 @@ def test_a_python_lock_is_whole(lock: Path) -> None:
 
 @pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=_name)
 def test_a_python_lock_has_what_is_pinned(lock: Path) -> None:
-    """The versions of requirements.in are in the lock."""
+    """The versions that are pinned by hand are in the lock."""
     wanted = lock.with_suffix(".in").read_text(encoding="utf-8").splitlines()
     pinned = [line for line in wanted if line and not line.startswith("#")]
     text = lock.read_text(encoding="utf-8")
