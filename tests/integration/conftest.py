@@ -15,7 +15,8 @@ from tests.support.running import SimulatedAmazon, simulated_amazon
 
 LONGEST_FIRST = (
     *("test_clients_mcp", "test_named_reports", "test_workers_live", "test_clients_airbyte", "test_faults"),
-    *("test_make", "test_report_clients", "test_compose_fleet", "test_named_reports_version_1", "test_clients_docs"),
+    *("test_clients_unchanged", "test_make", "test_report_clients"),
+    *("test_compose_fleet", "test_named_reports_version_1", "test_clients_docs"),
     *("test_newman", "test_fleet_live", "test_container", "test_systemd_live", "test_alerts_live"),
     *("test_newman_unified", "test_wheel", "test_store_returns_live", "test_hostile", "test_mcp", "test_state_live"),
     *("test_clients_python", "test_tokens_live", "test_reload", "test_profiles_live", "test_fleet_lists_live"),
