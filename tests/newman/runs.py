@@ -104,7 +104,6 @@ def run_collections(collection: Collection, *starts: Start, only: str | None = N
 
     newman reaches the proxy as `localhost`, so that the pretend S3 at 127.0.0.1 is another host to it, as Amazon's is.
     """
-    newman = Path(require_program("newman")).resolve().parent.parent
     wanted, relays = [], []
     with contextlib.ExitStack() as stack:
         for start in starts:
@@ -113,17 +112,23 @@ def run_collections(collection: Collection, *starts: Start, only: str | None = N
             relays.append(between)
             base_url = f"http://localhost:{between.port}"
             prepare(collection.requests, collection.environment, base_url, start.folder, start.chosen)
-            wanted.append(_options(start.folder) | ({"folder": only} if only else {}))
-        listed = starts[0].folder / "runs.json"
-        listed.write_text(json.dumps(wanted), encoding="utf-8")
-        command = [require_program("node"), str(Path(__file__).parent / "run.js"), str(newman), str(listed)]
+            wanted.append(newman_options(start.folder) | ({"folder": only} if only else {}))
+        command = newman_command(starts[0].folder, wanted)
         ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert ended.returncode == 0, ended.stderr
     return [_run(start, between) for start, between in zip(starts, relays, strict=True)]
 
 
-def _options(folder: Path) -> dict[str, Any]:
-    """newman's."""
+def newman_command(folder: Path, wanted: list[dict[str, Any]]) -> list[str | Path]:
+    """What runs newman with each of these options in turn; they are listed in a file in the folder."""
+    newman = Path(require_program("newman")).resolve().parent.parent
+    listed = folder / "runs.json"
+    listed.write_text(json.dumps(wanted), encoding="utf-8")
+    return [require_program("node"), Path(__file__).parent / "run.js", newman, listed]
+
+
+def newman_options(folder: Path) -> dict[str, Any]:
+    """What newman needs to run the files in a folder, and to write its report there."""
     return {
         "collection": str(folder / "collection.json"),
         "environment": str(folder / "environment.json"),
