@@ -37,8 +37,10 @@ RUN rm -rf /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/
 COPY --from=build /opt/ads-proxy /opt/ads-proxy
 
 # A new volume that is mounted here belongs to the image's user, and so can keep state
-# (ADS_PROXY_STATE__URL=file:/var/lib/ads-proxy), and named reports (reports.keep.dir).
+# (ADS_PROXY_STATE__URL=file:/var/lib/ads-proxy), named reports (reports.keep.dir), and the authorities that clients trust
+# (config/compose/intercept.yml), which any user may read.
 RUN install -d -m 0700 -o 65532 -g 65532 /var/lib/ads-proxy/reports \
+ && install -d -m 0755 -o 65532 -g 65532 /var/lib/ads-proxy/bundle \
  && install -d -m 0700 -o 65532 -g 65532 /var/lib/ads-proxy
 
 ENV PATH=/opt/ads-proxy/bin:$PATH \

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
 
+from proxy.commands.client_variables import TRUST_VARIABLES
 from proxy.config.model.reports import KeepSection
 from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 OF_OTHERS = {each["image"] for each in SERVICES.values() if not each["image"].startswith("${IMAGE:-")}
@@ -38,6 +36,35 @@ def test_all_replicas_keep_named_reports_in_one_volume() -> None:
         assert mounted[folder] == "reports", name
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert f"install -d -m 0700 -o 65532 -g 65532 {folder} " in text
+
+
+def test_an_unchanged_client_trusts_the_authority_and_cannot_read_its_key() -> None:
+    """Its volume has the bundle alone, which `bundle` writes and all of its variables name."""
+    intercept = yaml.safe_load((ROOT / "config" / "compose" / "intercept.yml").read_text(encoding="utf-8"))["services"]
+    mounted = {
+        name: dict(each.split(":")[:2] for each in intercept[name]["volumes"] if not each.startswith("./"))
+        for name in ("bundle", "client")
+    }
+    environment = intercept["client"]["environment"]
+    assert intercept["client"]["volumes"] == [f"bundle:{mounted['client']['bundle']}:ro"]
+    assert {environment[name] for name in TRUST_VARIABLES} == {f"{mounted['client']['bundle']}/bundle.pem"}
+    [command] = intercept["bundle"]["command"]
+    assert command.startswith(f"cd {mounted['bundle']['bundle']} && ads-proxy ca --bundle >")
+    assert command.endswith(" bundle.pem")
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert f"install -d -m 0755 -o 65532 -g 65532 {mounted['bundle']['bundle']} " in text
+    port = SERVICES["proxy"]["environment"]["ADS_PROXY_LISTEN"].rpartition(":")[2]
+    assert environment["HTTPS_PROXY"] == f"http://proxy:{port}"
+
+
+def test_the_proxy_uses_the_authority_of_the_bundle() -> None:
+    """On the volume that the proxy alone shares with `bundle`, and only once that has ended."""
+    intercept = yaml.safe_load((ROOT / "config" / "compose" / "intercept.yml").read_text(encoding="utf-8"))["services"]
+    environment = intercept["proxy"]["environment"]
+    assert environment == intercept["bundle"]["environment"]
+    assert f"state:{Path(environment['ADS_PROXY_INTERCEPT__CA_DIR']).parent}" in SERVICES["proxy"]["volumes"]
+    assert f"state:{Path(environment['ADS_PROXY_INTERCEPT__CA_DIR']).parent}" in intercept["bundle"]["volumes"]
+    assert intercept["proxy"]["depends_on"]["bundle"] == {"condition": "service_completed_successfully"}
 
 
 @pytest.mark.parametrize(

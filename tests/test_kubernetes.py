@@ -17,6 +17,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
+from proxy.commands.client_variables import TRUST_VARIABLES
 from proxy.config import Config, load
 from proxy.config.model.reports import KeepSection
 from proxy.observability import request_metrics
@@ -25,6 +26,7 @@ from tests.support.patience import PATIENCE
 from tests.support.programs import ROOT, require_program
 
 KUBERNETES = ROOT / "config" / "kubernetes"
+PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 SIDECAR, SHARED = "base/sidecar/deployment.yaml", "base/shared/deployment.yaml"
 KUSTOMIZATIONS = (
     "base/sidecar",
@@ -36,6 +38,8 @@ KUSTOMIZATIONS = (
     "overlays/shared-ingress",
     "overlays/shared-gateway",
     "overlays/shared-reports",
+    "overlays/sidecar-intercept",
+    "overlays/shared-intercept",
 )
 VERSIONS = ("1.29", "1.37")
 """The oldest version that the manifests are for, and the newest whose schemas are here."""
@@ -231,8 +235,7 @@ def test_the_config_map_is_the_example_under_a_lasting_name() -> None:
 
 def test_an_overlay_has_its_own_configuration_as_the_page_says(tmp_path: Path) -> None:
     """The example of docs/how-to/kubernetes.md keeps the name that the Deployment mounts."""
-    page = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
-    [example] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "configMapGenerator" in block]
+    [example] = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "configMapGenerator" in block]
     shared = os.path.relpath(KUBERNETES / "base" / "shared", tmp_path.resolve())
     (tmp_path / "kustomization.yaml").write_text(example.replace("../../base/shared", shared), encoding="utf-8")
     (tmp_path / "proxy.yaml").write_text("accounts: {}\n", encoding="utf-8")
@@ -346,6 +349,78 @@ def test_all_replicas_mount_one_volume_for_named_reports() -> None:
     assert Path(mount["mountPath"]) == KeepSection().dir
     assert not mount.get("readOnly")
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+
+
+# --- clients that run unchanged -----------------------------------------------------------------------------
+
+
+def test_the_sidecars_client_reaches_the_proxy_and_trusts_its_authority() -> None:
+    """By its variables, and by a volume that has the bundle alone, which it cannot write."""
+    pod = _only("Deployment", "overlays/sidecar-intercept")["spec"]["template"]["spec"]
+    [client] = pod["containers"]
+    environ = {entry["name"]: entry["value"] for entry in client["env"]}
+    [mount] = client["volumeMounts"]
+    assert (mount["name"], mount["readOnly"]) == ("ads-proxy-bundle", True)
+    assert {environ[name] for name in TRUST_VARIABLES} == {f"{mount['mountPath']}/bundle.pem"}
+    sidecar, _ = pod["initContainers"]
+    listen = next(entry["value"] for entry in sidecar["env"] if entry["name"] == "ADS_PROXY_LISTEN")
+    assert environ["HTTPS_PROXY"] == f"http://{listen.replace('127.0.0.1', 'localhost')}"
+
+
+def test_the_bundle_is_of_the_authority_that_the_sidecar_uses(tmp_path: Path) -> None:
+    """Both have the same folder on the same volume; the command writes where the client's volume is."""
+    pod = _only("Deployment", "overlays/sidecar-intercept")["spec"]["template"]["spec"]
+    sidecar, bundle = pod["initContainers"]
+    folders = set()
+    for container in (sidecar, bundle):
+        environ = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "ads-proxy-state"]
+        config = _loaded(SIDECAR, tmp_path)
+        assert environ["ADS_PROXY_INTERCEPT__ENABLED"] == "true"
+        assert environ["ADS_PROXY_STATE__URL"] == config.state.url == f"file:{mount['mountPath']}"
+        folders.add(config.authority_folder)
+    assert len(folders) == 1
+    assert sidecar["image"] == bundle["image"]
+    [target] = [mount["mountPath"] for mount in bundle["volumeMounts"] if mount["name"] == "ads-proxy-bundle"]
+    assert bundle["command"] == ["/bin/sh", "-euc", f"ads-proxy ca --bundle >{target}/bundle.pem"]
+
+
+def test_all_replicas_mount_one_authority() -> None:
+    """Its folder is where the Secret of the page's command is mounted, which no replica can write."""
+    pod = _only("Deployment", "overlays/shared-intercept")["spec"]["template"]["spec"]
+    [proxy] = pod["containers"]
+    environ = {entry["name"]: entry.get("value") for entry in proxy["env"]}
+    [volume] = [each for each in pod["volumes"] if each["name"] == "authority"]
+    [mount] = [each for each in proxy["volumeMounts"] if each["name"] == "authority"]
+    assert environ["ADS_PROXY_INTERCEPT__ENABLED"] == "true"
+    assert (environ["ADS_PROXY_INTERCEPT__CA_DIR"], mount["readOnly"]) == (mount["mountPath"], True)
+    assert f"kubectl create secret generic {volume['secret']['secretName']} " in PAGE
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_pages_client_is_valid_and_trusts_the_authority(version: str) -> None:
+    """The page's part of a Deployment; its ConfigMap is the one of the page's command."""
+    [text] = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "HTTPS_PROXY" in block]
+    pod = yaml.safe_load(text)
+    [client], [volume] = pod["containers"], pod["volumes"]
+    resource = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "reporting"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {"metadata": {"labels": {"app": "x"}}, "spec": pod},
+        },
+    }
+    kubernetes_validate.validate(resource, version, strict=True)
+    [mount] = client["volumeMounts"]
+    environ = {entry["name"]: entry.get("value") for entry in client["env"]}
+    assert {environ[name] for name in {*TRUST_VARIABLES} & {*environ}} == {f"{mount['mountPath']}/bundle.pem"}
+    service = next(found for found in _rendered("overlays/shared") if found["kind"] == "Service")
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert environ["HTTPS_PROXY"].endswith(f"@{name}.{namespace}.svc:{service['spec']['ports'][0]['port']}")
+    assert f"kubectl create configmap {volume['configMap']['name']} " in PAGE
 
 
 def test_the_replicas_and_their_valkey_reach_each_other() -> None:

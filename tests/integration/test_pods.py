@@ -1,12 +1,17 @@
-"""The proxy's containers of config/kubernetes run under podman as they are: user, mounts, environment, probes.
+"""The containers of config/kubernetes run under podman as they are: user, mounts, environment, probes.
 
-They have no network but the pod's loopback, so that nothing reaches Amazon, and a store that is away: the program
-starts, lives, and says that it is not ready. No cluster is here; how Kubernetes orders containers is not tried.
+They are those of the two bases, with interception. They have no network but the pod's loopback, so that nothing reaches
+Amazon, and a store that is away: the program starts, lives, and says that it is not ready. No cluster is here; how
+Kubernetes orders containers is not tried.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +21,20 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.intercept.authority import Authority
+from proxy.intercept.bundle import bundle
 from tests.integration.containers import build_image, eventually, podman
-from tests.support.programs import ROOT, do_without
+from tests.support.patience import PATIENCE
+from tests.support.programs import ROOT, do_without, require_program
 
 pytestmark = [pytest.mark.integration, pytest.mark.podman]
 
-BASES = ROOT / "config" / "kubernetes" / "base"
+KUBERNETES = ROOT / "config" / "kubernetes"
 SECRETS = {"client-id": "amzn1.application-oa2-client.0", "state-url": "redis://:password@127.0.0.1:1/0"}
 SECRET = "0123456789abcdef0123456789abcdef"
+KEY = "adsproxy_a-key-for-the-tests-of-pods"
+HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+AMAZON = "https://advertising-api.amazon.com/v2/profiles"
 ASK = """
 import sys, urllib.error, urllib.request
 try:
@@ -36,20 +47,39 @@ print(answer.status, answer.read().decode())
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The proxy's container, as its manifest has it, and by what name it runs here."""
+    """A Deployment's pod, and by what name the proxy's container runs here."""
 
     base: str
     name: str
     image: str
-    manifest: dict[str, Any]
+    spec: dict[str, Any]
     place: Path
-    """A pod's volumes."""
+    """Its volumes."""
+
+    def container(self, name: str) -> dict[str, Any]:
+        """The manifest of one of its containers."""
+        found: dict[str, Any]
+        [found] = [each for each in (*self.spec["initContainers"], *self.spec["containers"]) if each["name"] == name]
+        return found
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The proxy's container."""
+        return self.container("ads-proxy")
+
+    def options(self, container: dict[str, Any]) -> tuple[str, ...]:
+        """The options of `podman run` for one of its containers."""
+        context = self.spec["securityContext"]
+        user = ("--user", f"{context['runAsUser']}:{context['runAsGroup']}", "--group-add", str(context["fsGroup"]))
+        return (*HARDENED, *user, *_environment(container), *_mounts(container, self.place))
 
     def answer(self, path: str, port: int) -> str:
         """What another container of the pod is answered on its loopback: a status, and the body."""
-        url = f"http://localhost:{port}{path}"
-        joined = ("--network", f"container:{self.name}", "--entrypoint", "python")
-        return podman("run", "--rm", *joined, self.image, "-c", ASK, url)
+        return self.run(("--entrypoint", "python"), "-c", ASK, f"http://localhost:{port}{path}")
+
+    def run(self, options: tuple[str, ...], *command: str) -> str:
+        """What another container of the pod prints."""
+        return podman("run", "--rm", "--network", f"container:{self.name}", *options, self.image, *command)
 
     def probe(self, name: str) -> str | None:
         """What the kubelet is answered; None before anybody listens."""
@@ -70,26 +100,50 @@ def _environment(container: dict[str, Any]) -> Iterator[str]:
         yield from ("--env", f"{entry['name']}={value}")
 
 
-def _volumes(pod: dict[str, Any], container: dict[str, Any], place: Path) -> Iterator[str]:
-    """Directories as the kubelet makes them: root's, and the group's to read."""
+def _make_volumes(pod: dict[str, Any], place: Path) -> None:
+    """Directories as the kubelet makes them: root's, and the group's to read. Files are links, which a change moves."""
     group = pod["securityContext"]["fsGroup"]
     for volume in pod["volumes"]:
         directory = place / volume["name"]
         directory.mkdir()
-        files = {item["path"]: SECRET for item in volume.get("secret", {}).get("items", ())}
-        if "configMap" in volume:
-            files = {"proxy.yaml": (BASES / "shared" / "proxy.yaml").read_text(encoding="utf-8")}
-        for name, text in files.items():
-            (directory / name).write_text(text, encoding="utf-8")
-            os.chown(directory / name, 0, group)
-            (directory / name).chmod(volume.get("secret", {}).get("defaultMode", 0o644))
-        [mounted] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
-        if "persistentVolumeClaim" in volume:
+        if not {"secret", "configMap"} & {*volume}:
             os.chown(directory, 0, group)
             directory.chmod(0o2770)
-            yield from ("--volume", f"{directory}:{mounted}")
-        else:
-            yield from ("--volume", f"{directory}:{mounted}:ro")
+            continue
+        (directory / "..first").mkdir()
+        (directory / "..data").symlink_to("..first")
+        for name, text in _files(volume).items():
+            file = directory / "..first" / name
+            file.write_text(text, encoding="utf-8")
+            os.chown(file, 0, group)
+            file.chmod(volume.get("secret", {}).get("defaultMode", 0o644))
+            (directory / name).symlink_to(f"..data/{name}")
+
+
+def _files(volume: dict[str, Any]) -> dict[str, str]:
+    """What a Secret or a ConfigMap holds."""
+    if volume["name"] == "authority":
+        with tempfile.TemporaryDirectory() as folder:
+            Authority.open(Path(folder), time.time())
+            return {name: (Path(folder) / name).read_text(encoding="ascii") for name in ("ca.key", "ca.pem")}
+    if "configMap" in volume:
+        text = (KUBERNETES / "base" / "shared" / "proxy.yaml").read_text(encoding="utf-8")
+        return {"proxy.yaml": text.replace("0" * 64, hashlib.sha256(KEY.encode()).hexdigest())}
+    return {item["path"]: SECRET for item in volume["secret"]["items"]}
+
+
+def _mounts(container: dict[str, Any], place: Path) -> Iterator[str]:
+    for mount in container["volumeMounts"]:
+        only_read = ":ro" if mount.get("readOnly") else ""
+        yield from ("--volume", f"{place / mount['name']}:{mount['mountPath']}{only_read}")
+
+
+def _spec(overlay: str) -> dict[str, Any]:
+    """The pod of an overlay's Deployment."""
+    command = [require_program("kubectl"), "kustomize", str(KUBERNETES / "overlays" / overlay)]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    [found] = [each for each in yaml.safe_load_all(made) if each["kind"] == "Deployment"]
+    return {"initContainers": [], **found["spec"]["template"]["spec"]}
 
 
 @pytest.fixture(scope="module")
@@ -99,20 +153,14 @@ def image() -> str:
 
 @pytest.fixture(scope="module", params=["sidecar", "shared"])
 def pod(request: pytest.FixtureRequest, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
-    """The proxy of one of the bases, once its startup probe succeeds."""
+    """The proxy of one of the bases, with interception, once its startup probe succeeds."""
     if os.geteuid():
         do_without("only root gives files to a group that it is not in")
-    text = (BASES / request.param / "deployment.yaml").read_text(encoding="utf-8")
-    spec = yaml.safe_load(text)["spec"]["template"]["spec"]
-    [manifest] = [one for one in (*spec.get("initContainers", ()), *spec["containers"]) if one["name"] == "ads-proxy"]
-    context, name = spec["securityContext"], f"pod-{uuid.uuid4().hex}"
-    hardened = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-    user = ("--user", f"{context['runAsUser']}:{context['runAsGroup']}", "--group-add", str(context["fsGroup"]))
-    place = tmp_path_factory.mktemp(request.param)
-    given = (*_environment(manifest), *_volumes(spec, manifest, place))
-    podman("run", "--detach", "--name", name, "--network", "none", *hardened, *user, *given, image)
+    spec, name = _spec(f"{request.param}-intercept"), f"pod-{uuid.uuid4().hex}"
+    found = Pod(request.param, name, image, spec, tmp_path_factory.mktemp(request.param))
+    _make_volumes(spec, found.place)
+    podman("run", "--detach", "--name", name, "--network", "none", *found.options(found.manifest), image)
     try:
-        found = Pod(request.param, name, image, manifest, place)
         eventually(lambda: found.probe("startup") == "200" or None, f"the start of {name}")
         yield found
     finally:
@@ -132,7 +180,22 @@ def test_a_tool_of_the_pod_is_answered_on_loopback(pod: Pod) -> None:
 def test_the_sidecar_keeps_state_on_its_volume(pod: Pod) -> None:
     """The state is in a directory of its own, which no other user can read."""
     if pod.base == "sidecar":
-        assert [path.stat().st_mode & 0o777 for path in (pod.place / "ads-proxy-state").iterdir()] == [0o700]
+        assert {path.stat().st_mode & 0o777 for path in (pod.place / "ads-proxy-state").iterdir()} == {0o700}
+
+
+def test_an_unchanged_client_is_answered(pod: Pod) -> None:
+    """The client knows Amazon's address, and verifies the certificate: the answer is that there is no token."""
+    if pod.base == "sidecar":
+        first, client = pod.container("ads-proxy-bundle"), pod.container("reporting")
+        program, *arguments = first["command"]
+        pod.run((*pod.options(first), "--entrypoint", program), *arguments)
+        options = pod.options(client)
+    else:
+        file = pod.place / "bundle.pem"
+        file.write_bytes(bundle((pod.place / "authority" / "ca.pem").read_bytes()))
+        proxy = f"HTTPS_PROXY=http://reporting:{KEY}@localhost:8080"
+        options = ("--env", proxy, "--env", "SSL_CERT_FILE=/bundle.pem", "--volume", f"{file}:/bundle.pem:ro")
+    assert pod.run((*options, "--entrypoint", "python"), "-c", ASK, AMAZON)[:3] == "503"
 
 
 def test_only_the_shared_one_looks_for_a_store(pod: Pod) -> None:
