@@ -33,6 +33,8 @@ from benchmarks.run import Extent, run
 from benchmarks.several_workers import measure_free, measure_workers
 from benchmarks.start import compare_starts
 from benchmarks.throttling import measure as measure_throttling
+from benchmarks.tunnels import measure as measure_tunnels
+from benchmarks.tunnels import report as report_tunnels
 
 
 def main() -> None:
@@ -111,6 +113,10 @@ def _start(given: argparse.Namespace) -> None:
     compare_starts(this_checkout(), checkout(given.checkout), given.rounds)
 
 
+def _tunnels(given: argparse.Namespace) -> None:
+    print(report_tunnels(measure_tunnels(given.rounds, given.count)))
+
+
 def _workers(given: argparse.Namespace) -> None:
     if given.free:
         for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
@@ -134,6 +140,7 @@ _COMMANDS = {
     "profiles": _profiles,
     "start": _start,
     "throttling": _throttling,
+    "tunnels": _tunnels,
     "workers": _workers,
 }
 
@@ -174,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         "throttling", help="what clients get where Amazon limits, directly and through the proxy"
     )
     limiting.add_argument("--seconds", type=int, default=60, help="seconds of each measurement (60)")
+    tunnelling = commands.add_parser("tunnels", help="CPU and memory of tunnels (CONNECT), and of requests inside")
+    tunnelling.add_argument("--rounds", type=int, default=15, help="pairs of measurements (15)")
+    tunnelling.add_argument("--count", type=int, default=1000, help="tunnels whose memory is measured (1,000)")
     working = commands.add_parser("workers", help="CPU per request of several workers, to one process")
     working.add_argument("--free", action="store_true", help="all may use all cores, load and upstream, too")
     working.add_argument("--rounds", type=int, default=10, help="rounds (10)")

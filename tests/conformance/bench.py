@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tests.conformance.case import (
     PLAIN_REPLY,
@@ -34,6 +35,7 @@ PROFILES_TARGET = b"/v2/profiles"
 LISTED_TARGETS = (PROFILES_TARGET, b"/adsAccounts/list", b"/managerAccounts")
 """What the proxy asks for by itself, in the background."""
 PROFILES_REPLY = Reply((b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]",))
+_STATUS_LINE = re.compile(rb"http/1\.[01] [0-9]{3} ")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CONFUSED_REPLY = b"HTTP/1.1 599 Unreadable Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -238,19 +240,31 @@ async def perform(steps: tuple[Step, ...], wire: Wire, upstream: Upstream, clien
             await asyncio.sleep(0)
 
 
-class Bench:
-    """A board, an upstream, and a client for each case."""
+async def connect_directly(wire: Wire, port: int) -> None:
+    """Connect to a proxy."""
+    await asyncio.get_running_loop().create_connection(lambda: wire, "127.0.0.1", port)
 
-    def __init__(self, patience: float = GIVEN_UP) -> None:
+
+Connect = Callable[[Wire, int], Awaitable[None]]
+"""Connects a wire to the proxy on a port."""
+
+
+class Bench:
+    """A board, an upstream, and a client for each case; `connect` and the Host are the same for all of them."""
+
+    def __init__(
+        self, patience: float = GIVEN_UP, connect: Connect = connect_directly, sentinel: bytes = SENTINEL
+    ) -> None:
         self.board = Board(patience)
         self.upstream = Upstream(self.board)
+        self._connect, self._sentinel = connect, sentinel
 
     async def observe(self, case: Case, port: int) -> Observation:
         """Run one case against the proxy on this port."""
         await self.upstream.settle()
         self.upstream.begin(case.replies)
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: Wire(self.board), "127.0.0.1", port)
+        client = Wire(self.board)
+        await self._connect(client, port)
         self.upstream.client = client
         await perform(case.send, client, self.upstream, client)
         sentinel, settled = await self._converse(case, client)
@@ -266,8 +280,9 @@ class Bench:
 
     async def _pass_barrier(self, port: int) -> None:
         """A request of its own connection: once it is answered, what the case set off has reached the upstream too."""
-        _, barrier = await asyncio.get_running_loop().create_connection(lambda: Wire(self.board), "127.0.0.1", port)
-        barrier.transport.write(SENTINEL)
+        barrier = Wire(self.board)
+        await self._connect(barrier, port)
+        barrier.transport.write(self._sentinel)
         await self.board.until(lambda: barrier.ended or b"sentinel" in barrier.raw)
         barrier.transport.abort()
 
@@ -276,15 +291,23 @@ class Bench:
             talk = read_conversation(bytes(client.raw), case.heads, client.ended and not client.reset)
             return sum(answer.body.complete for answer in talk.answers) + bool(talk.fault)
 
-        settled = await self.board.until(lambda: client.ended or finals() >= case.answers)
+        over_tls = client.transport.get_extra_info("sslcontext") is not None
+
+        def is_last() -> bool:
+            return over_tls and finals() > 0 and says_close(bytes(client.raw))
+
+        settled = await self.board.until(lambda: client.ended or finals() >= case.answers or is_last())
+        if is_last():  # ending TLS takes both sides, and the proxy waits a while for the client's
+            client.transport.close()
         last = (HalfClose() in case.send) or (Reset() in case.send)
         if client.ended or not settled or last or says_close(bytes(client.raw)):
             return False, await self.board.until(lambda: client.ended) and settled
-        client.transport.write(SENTINEL)
+        client.transport.write(self._sentinel)
         return True, await self.board.until(lambda: client.ended or finals() > case.answers)
 
 
 def says_close(received: bytes) -> bool:
     """Whether the last head received announces the end of the connection."""
     lowered = received.lower()
-    return b"\r\nconnection: close\r\n" in lowered[max(lowered.rfind(b"http/1."), 0) :]
+    heads = [found.start() for found in _STATUS_LINE.finditer(lowered)]
+    return b"\r\nconnection: close\r\n" in lowered[max(heads, default=0) :]

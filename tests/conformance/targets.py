@@ -79,7 +79,9 @@ state: {{url: "memory:"}}
 upstream: {{connect_timeout: 30, response_timeout: 30, idle_timeout: 30}}
 limits: {{header_timeout: 3, max_header_bytes: 16384, replay_bytes: 0}}
 log: {{level: warning, access: false}}
+intercept: {{enabled: {intercepts}, ca_dir: "{dir}/ca"}}
 """
+INTERCEPTING = "ours, intercepting"
 
 
 class TargetUnavailable(Exception):
@@ -172,8 +174,8 @@ async def until_open(target: Target, path: str, port: int) -> None:
 async def start_target(name: str, upstream: int) -> Target:
     """Start a proxy in front of the upstream's port."""
     directory, port = Path(tempfile.mkdtemp(prefix="conformance-")), free_port()
-    if name == "ours":
-        return await start_ours(directory, port, upstream)
+    if name in ("ours", INTERCEPTING):
+        return await start_ours(directory, port, upstream, intercepts=name == INTERCEPTING)
     if name == "nginx":
         config = directory / "nginx.conf"
         config.write_text(NGINX.format(dir=directory, port=port, upstream=upstream))
@@ -189,11 +191,12 @@ async def start_target(name: str, upstream: int) -> Target:
     return target
 
 
-async def start_ours(directory: Path, port: int, upstream: int) -> Target:
+async def start_ours(directory: Path, port: int, upstream: int, *, intercepts: bool) -> Target:
     """Start this project's proxy with its token stub."""
     runner, tokens = await start_token_stub()
     admin, config = free_port(), directory / "proxy.yaml"
-    config.write_text(OURS.format(port=port, admin=admin, upstream=upstream, tokens=tokens))
+    settings = {"dir": directory, "intercepts": str(intercepts).lower()}
+    config.write_text(OURS.format(port=port, admin=admin, upstream=upstream, tokens=tokens, **settings))
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
     target = Target("ours", port, await launch(command, directory), directory, runner)
     await until_open(target, "/readyz", admin)

@@ -20,23 +20,23 @@ pytestmark = pytest.mark.conformance
 class Rig:
     """A loop, a bench and the running program."""
 
-    def __init__(self, runner: asyncio.Runner) -> None:
+    def __init__(self, runner: asyncio.Runner, bench: Bench, name: str = "ours") -> None:
         self._runner = runner
-        self._bench = Bench(PATIENCE)
+        self._bench = bench
         port = runner.run(self._bench.upstream.start())
         try:
-            self._target: Target = runner.run(start_target("ours", port))
+            self.target: Target = runner.run(start_target(name, port))
         except BaseException:
             runner.run(self._bench.upstream.stop())
             raise
 
     def observe(self, case: Case) -> Observation:
         """Run one case."""
-        return self._runner.run(self._bench.observe(case, self._target.port))
+        return self._runner.run(self._bench.observe(case, self.target.port))
 
     def stop(self) -> None:
         """Stop the program and the upstream."""
-        self._runner.run(self._target.stop())
+        self._runner.run(self.target.stop())
         self._runner.run(self._bench.upstream.stop())
 
 
@@ -44,7 +44,7 @@ class Rig:
 def rig() -> Iterator[Rig]:
     """The proxy, started once for all cases."""
     with asyncio.Runner() as runner:
-        running = Rig(runner)
+        running = Rig(runner, Bench(PATIENCE))
         yield running
         running.stop()
 
@@ -53,7 +53,12 @@ def rig() -> Iterator[Rig]:
 def test_case(rig: Rig, case: Case) -> None:
     """What the case requires happens when its bytes come first, and when they repeat a request that was decided."""
     for time in ("first", "second"):
-        seen = rig.observe(case)
-        complaints = judge(case, seen, ours=True)
-        got = f"sent {case.send!r:.600}", f"got {seen.received!r:.600}"
-        assert not complaints, "\n".join((f"{time} time: {case.why}", *complaints, *got))
+        check(rig, case, time)
+
+
+def check(rig: Rig, case: Case, time: str) -> None:
+    """What the case requires happens."""
+    seen = rig.observe(case)
+    complaints = judge(case, seen, ours=True)
+    got = f"sent {case.send!r:.600}", f"got {seen.received!r:.600}"
+    assert not complaints, "\n".join((f"{time} time: {case.why}", *complaints, *got))

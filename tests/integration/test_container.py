@@ -223,6 +223,29 @@ def test_compose_brings_the_demo_by_its_profile(image: str, env_file: Path, tmp_
         compose.down()
 
 
+def test_compose_runs_an_unchanged_client(image: str, env_file: Path) -> None:
+    """A container that knows Amazon's address alone gets profiles, by the variables and the bundle of its service. It
+    has no file of the authority's but that, and any user may read it.
+
+    Podman repeats no health check without systemd, so the test runs the one that the client waits for.
+    """
+    compose = Compose(image, env_file, (ROOT / "config" / "compose" / "intercept.yml",))
+    try:
+        compose("up", "--detach", "--no-build", "demo", "bundle", "proxy", profile="demo")
+        _serving(compose.proxy)
+        check = [require_program("podman"), "healthcheck", "run", compose.proxy.name]
+        eventually(lambda: subprocess.run(check, check=False).returncode == 0 or None, "the health check")
+        compose("up", "--detach", "--no-build", "client", profile="demo")
+        client = Container(compose.container("client"), 0, 0)
+        assert podman("wait", client.name) == "0", f"{client.logs()}{compose.proxy.logs()}"
+        assert json.loads(client.logs().splitlines()[0])[0]["profileId"]
+        options = ("--rm", "--user", "1000:1000", "--entrypoint", "/bin/sh", "--volumes-from", client.name)
+        listed = podman("run", *options, image, "-c", "cd /run/ads-proxy && ls -A && tail -n 1 bundle.pem")
+        assert listed.split("\n") == ["bundle.pem", "-----END CERTIFICATE-----"]
+    finally:
+        compose.down()
+
+
 def test_compose_without_credentials_names_the_demo(image: str, env_file: Path) -> None:
     """No credentials and no profile: the proxy ends with 2, and says both ways out."""
     compose = Compose(image, env_file)
