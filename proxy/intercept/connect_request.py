@@ -15,7 +15,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from proxy.errors import Refused
+from proxy.errors import NotAmazon, Refused
 from proxy.events import AuthorityDistrusted, Fault, RequestKind
 from proxy.forwarding.accounting import MAX_PATH
 from proxy.forwarding.refusal import internal_error
@@ -149,10 +149,22 @@ class PassedTunnel(ConnectRequest):
     _relay: Relay | None = None
     _key_ends: asyncio.TimerHandle | None = None
 
+    def answer(self) -> None:
+        self.parts.passing.add(self)
+        super().answer()
+
     def drop(self) -> None:
-        """End it as it is, now."""
+        """End it as it is, now, or refuse it while the host is dialled."""
         if self._relay is not None:
             self._relay.drop()
+        else:
+            self._fail(NotAmazon("What the client may do has changed; open the tunnel again.", close=True))
+
+    def finish(self, status: int, fault: str = "") -> None:
+        self.parts.passing.discard(self)
+        if self._key_ends is not None:
+            self._key_ends.cancel()
+        super().finish(status, fault)
 
     async def open(self) -> None:
         far = RelayEnd()
@@ -166,7 +178,6 @@ class PassedTunnel(ConnectRequest):
         near.transport.write(self.established())
         self._relay = Relay(self.parts.connections, near, far, self.rules.timeouts.idle, self._end)
         self._relay.begin(self.rules.connection_limits)
-        self.parts.passing.add(self)
         if (left := self.asked.identity.valid_until - time.time()) < math.inf:
             self._key_ends = self.client.loop.call_later(left, self.drop)
 
@@ -184,8 +195,5 @@ class PassedTunnel(ConnectRequest):
         await dialer.dial(Origin("http", self.host, PORT), lambda: far)
 
     def _end(self, relay: Relay) -> None:
-        self.parts.passing.discard(self)
-        if self._key_ends is not None:
-            self._key_ends.cancel()
         self.stats.bytes_in, self.stats.bytes_out = relay.near.read, relay.far.read
         self.finish(200)

@@ -45,7 +45,7 @@ class PassingTunnel(Protocol):
 @dataclass(frozen=True, slots=True)
 class TunnelParts:
     """The parts of a process that tunnels need. `connect` makes a connection of a client that a service serves;
-    `passing` are the open tunnels whose bytes pass unread."""
+    `passing` are the tunnels whose bytes pass unread, open or being opened."""
 
     contexts: Contexts
     connections: ConnectionTable

@@ -18,7 +18,7 @@ from proxy.intercept.contexts import Contexts
 from proxy.intercept.relay import RelayEnd
 from proxy.net.names import AddressInfo, Names
 from tests.intercept.conftest import configured, connect, login
-from tests.support.patience import settled
+from tests.support.patience import PATIENCE, settled
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, RawUpstream, Script, Wire, answering
 
@@ -263,6 +263,26 @@ async def test_a_reload_ends_what_it_forbids(reload: dict[str, Any], stays: bool
             assert await wire.take(5) == b"still"
         else:
             await wire.end()
+
+
+async def test_a_reload_refuses_what_it_forbids_while_it_is_dialled(passing: PassThrough) -> None:
+    """The tunnel is not opened under rules that are no longer in force."""
+    asked = asyncio.Event()
+
+    async def silent(wire: Wire) -> None:
+        asked.set()
+        await wire.until(lambda: wire.ended)
+
+    outbound = RawUpstream(silent)
+    await outbound.start()
+    try:
+        async with passing(echo, outbound_proxy=f"http://127.0.0.1:{outbound.port}") as bench:
+            wire = await bench.client(connect(BUCKET))
+            await asyncio.wait_for(asked.wait(), PATIENCE)
+            bench.apply(passed_hosts=())
+            assert (await wire.answer()).status == 403
+    finally:
+        await outbound.stop()
 
 
 async def test_a_tunnel_ends_with_its_clients_key(passing: PassThrough) -> None:
