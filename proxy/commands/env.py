@@ -17,9 +17,9 @@ import typer
 from proxy.commands.addresses import at_addresses
 from proxy.commands.cli_options import ConfigOption, EnvFileOption, ListenOption
 from proxy.commands.client_variables import ClientPlacement, base_urls, credentials, interception_variables, losses
-from proxy.commands.completion import account_and_route_names, client_names
+from proxy.commands.completion import client_names
 from proxy.commands.keys import find_client
-from proxy.commands.run import chosen_account
+from proxy.commands.run import AccountOption, chosen_account
 from proxy.commands.terminal import OK, say, tell
 from proxy.commands.trust_files import write_trust_files
 from proxy.config import environment, load
@@ -40,14 +40,7 @@ def env(  # noqa: PLR0913 - each is an option of the command
         str, typer.Option(metavar="NAME", help="The client that calls.", autocompletion=client_names)
     ] = "",
     key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The client's key.")] = None,
-    account: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="The account or route, if there are several.",
-            autocompletion=account_and_route_names,
-        ),
-    ] = "",
+    account: AccountOption = "",
     folder: Annotated[
         Path | None,
         typer.Option("--dir", metavar="DIR", help="Where the files of authorities go. Default: intercept.ca_dir."),

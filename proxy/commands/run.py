@@ -46,6 +46,14 @@ _CREDENTIAL_PREFIXES = ("AMAZON_ADS_", "AMAZON_AD_API_")
 
 
 app = typer.Typer(add_completion=False)
+AccountOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The account or route, if there are several.",
+        autocompletion=account_and_route_names,
+    ),
+]
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -54,14 +62,7 @@ def run(  # noqa: PLR0913 - each is an option of the command
         list[str] | None,
         typer.Argument(metavar="-- COMMAND", help="The command.", show_default=False),
     ] = None,
-    account: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="The account or route, if there are several.",
-            autocompletion=account_and_route_names,
-        ),
-    ] = "",
+    account: AccountOption = "",
     client: Annotated[
         str,
         typer.Option(
