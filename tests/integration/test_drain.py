@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import sys
@@ -171,22 +172,23 @@ def test_requests_in_flight_are_finished(amazon: SimulatedAmazon, tmp_path: Path
 
 
 HOLD = """
-import importlib.abc, pathlib, sys, time
+import importlib.abc, pathlib, sys
 
 class Holding(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        while name == "prometheus_client.openmetrics.exposition" and not pathlib.Path({let_on!r}).exists():
+        if name == "prometheus_client.openmetrics.exposition":
             pathlib.Path({held!r}).touch()
-            time.sleep(0.01)
+            pathlib.Path({let_on!r}).read_bytes()
 
 sys.meta_path.insert(0, Holding())
 """
-"""A start that stands still at an import, until a file appears."""
+"""A start that waits at an import, until the test writes to a pipe."""
 
 
 def test_requests_in_flight_are_finished_during_the_start(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Clients are served before all of the program is imported; the signal comes in between."""
     port, let_on, held = free_port(), tmp_path / "let_on", tmp_path / "held"
+    os.mkfifo(let_on)
     (tmp_path / "sitecustomize.py").write_text(HOLD.format(let_on=str(let_on), held=str(held)))
     settings = amazon.configuration(listen=f"127.0.0.1:{port}", drain={"timeout": LONG}, **UNHURRIED)
     file = tmp_path / "proxy.yaml"
@@ -203,13 +205,12 @@ def test_requests_in_flight_are_finished_during_the_start(amazon: SimulatedAmazo
             process.output.wait_for(lambda line: line.get("event") == "drain_started")
             amazon.heal()
             received = whole(client)
-        let_on.touch()  # what was begun is imported, before the process can end
+        let_on.write_bytes(b"")  # what was begun is imported, before the process can end
         assert (received[:13], received[-5:]) == (b"HTTP/1.1 200 ", b"0\r\n\r\n")
         assert process.wait() == 0, process.text
         assert process.output.wait_for(lambda line: line.get("event") == "server_stopped")["cut"] == 0
         assert "server_started" not in process.text
     finally:
-        let_on.touch()
         process.end()
 
 
