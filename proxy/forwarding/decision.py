@@ -93,11 +93,11 @@ class Capability:
 class Rules:
     """A request keeps the rules that it was admitted under.
 
-    `endpoints` leads from (name of an API, region) to the URL. `api_hosts` are the
-    hosts whose addresses are led back through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept
-    of a body. `listen` is the proxy's own address for a request without a Host. `response_lines` are header
-    lines that every response carries. `capabilities` is what plugs in, in the order in which gates see a request;
-    `own_paths` tells that one of them answers `/-/*`.
+    `endpoints` leads from (name of an API, region) to the URL. `api_hosts` are the hosts whose addresses are led back
+    through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept of a body. `listen` is the proxy's
+    own address for a request without a Host. `response_lines` are header lines that every response carries.
+    `capabilities` is what plugs in, in the order in which gates see a request; `own_paths` tells that one of them
+    answers `/-/*`.
     """
 
     table: RoutingTable

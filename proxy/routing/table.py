@@ -105,9 +105,9 @@ class RoutingTable:
 
     `names` are routes and accounts: one namespace. `api_hosts` leads from host, or host:port, of an API address to the
     region, empty where regions share the address. `served_hosts` are the accepted host names in addition to IP
-    literals, without ports. `intercepted_hosts` are Amazon's, where the proxy answers for
-    them, and what each serves. `api_paths` leads from
-    an API's name and a region to the path of its address there. `operations` say what a default is added to.
+    literals, without ports. `intercepted_hosts` are Amazon's, where the proxy answers for them, and what each serves.
+    `api_paths` leads from an API's name and a region to the path of its address there. `operations` say what a default
+    is added to.
     """
 
     accounts: Mapping[str, AccountEntry]
