@@ -238,6 +238,7 @@ def test_compose_runs_an_unchanged_client(image: str, env_file: Path) -> None:
         compose("up", "--detach", "--no-build", "client", profile="demo")
         client = Container(compose.container("client"), 0, 0)
         assert podman("wait", client.name) == "0", f"{client.logs()}{compose.proxy.logs()}"
+        podman("wait", compose.container("bundle"))  # `up` has it write the bundle again, while the client may read
         assert json.loads(client.logs().splitlines()[0])[0]["profileId"]
         options = ("--rm", "--user", "1000:1000", "--entrypoint", "/bin/sh", "--volumes-from", client.name)
         listed = podman("run", *options, image, "-c", "cd /run/ads-proxy && ls -A && tail -n 1 bundle.pem")
