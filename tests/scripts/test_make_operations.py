@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 
 from scripts import make_operations
 from scripts.make_operations import (
+    DOCUMENTED,
     JUDGED,
     OUTPUT,
+    Documented,
     Judgement,
     Row,
     main,
     make_rows,
     proven_effect,
+    read_documented,
     read_judgements,
     render,
     unfit,
@@ -48,8 +52,9 @@ def test_the_committed_table_is_what_the_script_makes() -> None:
     them."""
     described = read_specifications(published_specifications())
     judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
-    assert unfit(described, judgements) == {}
-    assert OUTPUT.read_text(encoding="ascii") == render(make_rows(described, judgements).values())
+    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
+    assert unfit(described, judgements, documented) == {}
+    assert OUTPUT.read_text(encoding="ascii") == render(make_rows(described, judgements, documented).values())
 
 
 def test_a_judgement_says_why() -> None:
@@ -57,6 +62,36 @@ def test_a_judgement_says_why() -> None:
     judgements = read_judgements(JUDGED.read_text(encoding="utf-8")).values()
     assert {judgement.effect for judgement in judgements} == {"read", "report", "write"}
     assert not [judgement for judgement in judgements if len(judgement.words) < 10 or len(judgement.reason) < 5]
+
+
+def test_an_operation_outside_the_specifications_says_where_it_is_documented() -> None:
+    """Each is a write, and names the source of its headers."""
+    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8")).values()
+    assert {each.effect for each in documented} == {"write"}
+    assert not [each for each in documented if len(each.source) < 10]
+
+
+THING = Documented("PUT", "/items/{name}", "unknown", "never", "-", "write", "-", "a guide")
+
+
+def test_a_documented_operation_has_a_row() -> None:
+    """Its basis is `documented`, no file has it, and a name is made where none is known."""
+    rows = make_rows([], {}, {THING.key: THING})
+    (row,) = rows.values()
+    assert (row.basis, row.files, row.name, row.scope) == ("documented", "-", "putItemsByName", "unknown")
+    (named,) = make_rows([], {}, {THING.key: replace(THING, name="updateItem")}).values()
+    assert named.name == "updateItem"
+
+
+def test_a_specification_beats_what_is_documented(tmp_path: Path) -> None:
+    """Once a file has the operation its row comes from there, and the documented one has to go."""
+    operation = described_operation("putItem", Amazon_Advertising_API_Scope=True)
+    described = read_specifications(write_specifications(tmp_path, A={"/items/{id}": {"put": operation}}))
+    (row,) = make_rows(described, {}, {THING.key: THING}).values()
+    assert (row.name, row.scope, row.basis) == ("putItem", "required", "method")
+    assert unfit(described, {}, {THING.key: THING}) == {
+        THING.key: "a specification has it now: remove it from operations_documented.tsv"
+    }
 
 
 # --- what files say together ----------------------------------------------------------------------------------
@@ -241,6 +276,9 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encoding="utf-8",
     )
     monkeypatch.setattr(make_operations, "JUDGED", file)
+    empty = tmp_path / "documented.tsv"
+    empty.write_text("# heading\nmethod\tpath\n", encoding="utf-8")
+    monkeypatch.setattr(make_operations, "DOCUMENTED", empty)
     return file
 
 
