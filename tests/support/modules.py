@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.programs import ROOT
 
 LAYERS = (
-    *("commands", "app", "admin", "mcp", "audit", "reports", "intercept", "local"),
+    *("commands", "app", "admin", "spend", "mcp", "audit", "reports", "intercept", "local"),
     *("forwarding", "access", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
