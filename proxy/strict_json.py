@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -89,6 +90,17 @@ class JsonBody:
             raise AlikeNames
         return self._value
 
+    def exact(self) -> Any:
+        """What `read` finds strictly, with a `Decimal` for each number that is not an integer: amounts are compared
+        digit by digit. Raises what `read` raises. Each call decodes the body again."""
+        if self.costs_more_than(MAX_COST):
+            raise TooCostly
+        objects = _Objects()
+        value = _decode(self.raw, objects.strict, _decimal)
+        if not objects.are_clear:
+            raise AlikeNames
+        return value
+
 
 def cost_of(body: bytes) -> int:
     """How much work the parts of a JSON body can make at most, whatever they are: a part costs about a microsecond.
@@ -148,11 +160,33 @@ def _end_of_blanks(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _decode(body: bytes, hook: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:
+def _float(text: str) -> float:
+    """One reader makes infinity of a number such as 1e999, another one an error."""
+    value = float(text)
+    if math.isinf(value):
+        raise UnclearBody
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    """The same, exactly. An exponent that no `Decimal` can have is 0 to one reader and an error to another."""
+    _float(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise UnclearBody from None
+
+
+def _decode(
+    body: bytes,
+    hook: Callable[[list[tuple[str, Any]]], dict[str, Any]],
+    number: Callable[[str], float | Decimal] = _float,
+) -> Any:
+    """`number` reads each number that is not an integer."""
     text = body.decode("utf-8")
     if text.startswith(_MARK):
         raise UnclearBody
-    return json.loads(text, object_pairs_hook=hook, parse_constant=_constant, parse_float=_float)
+    return json.loads(text, object_pairs_hook=hook, parse_constant=_constant, parse_float=number)
 
 
 def differ_clearly(names: Iterable[str]) -> bool:
@@ -189,14 +223,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise UnclearBody
     return found
-
-
-def _float(text: str) -> float:
-    """One reader makes infinity of a number such as 1e999, another one an error."""
-    value = float(text)
-    if math.isinf(value):
-        raise UnclearBody
-    return value
 
 
 def _constant(_name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from json import JSONDecodeError
 from typing import Any
 
@@ -96,3 +97,37 @@ def test_whether_a_body_costs_more_is_told_by_its_cost(body: bytes) -> None:
     cost = cost_of(body)
     for limit in range(max(0, cost - 2), cost + 3):
         assert JsonBody(body).costs_more_than(limit) is (cost > limit)
+
+
+def test_exact_numbers_keep_their_digits() -> None:
+    """A number is a `Decimal` of its own digits, in any spelling; integers and texts stay what they are."""
+    body = b'{"a": [0.1, 2.50, 5E2, -1e-3, 1e-999], "b": 500, "c": "1.5", "d": true, "e": null}'
+    value = JsonBody(body).exact()
+    assert [str(number) for number in value["a"]] == ["0.1", "2.50", "5E+2", "-0.001", "1E-999"]
+    assert {type(number) for number in value["a"]} == {Decimal}
+    assert (value["b"], value["c"], value["d"], value["e"]) == (500, "1.5", True, None)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1.5E400", b"NaN", b"1e-9999999999999999999", b"0e9999999999999999999"])
+def test_exact_numbers_of_absurd_size_are_refused(number: bytes) -> None:
+    """A number that one reader takes for infinite or nothing, and another one for an error, is not read."""
+    with pytest.raises(UnclearBody):
+        JsonBody(b"[%b]" % number).exact()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": 1, "a": 1}', b'{"a": 1, "A": 2}', b'\xef\xbb\xbf{"a": 1}', b"{", b"", b"\xff", b"[%b]" % (b"9" * 5000)],
+)
+def test_exact_values_are_as_strict(body: bytes) -> None:
+    """What cannot be read strictly cannot be read exactly."""
+    with pytest.raises(ValueError, match=r".*"):
+        JsonBody(body).read(strictly=True)
+    with pytest.raises(ValueError, match=r".*"):
+        JsonBody(body).exact()
+
+
+def test_exact_values_cost_no_more() -> None:
+    """A body with too many parts is not decoded."""
+    with pytest.raises(TooCostly):
+        JsonBody(b"[%b0]" % (b"0," * MAX_COST)).exact()

@@ -211,17 +211,13 @@ class _Findings:
                 self.unnamed += 1
 
     def _kind_of(self, name: str) -> ObjectKind | None:
-        plain = _plain(name)
-        is_rule = plain == _RULE_ID and self.path.has_budget_rules
-        return ObjectKind.BUDGET_RULE if is_rule else _KINDS.get(plain)
+        return _kind_of_id(name, has_budget_rules=self.path.has_budget_rules)
 
     def _read_item(self, holder: str, item: dict[str, Any]) -> None:
         """One object that is to be made or changed: the names of its members, and the values that are kept."""
-        kind = _HOLDERS.get(_plain(holder))
-        ids = [value for name, value in item.items() if kind is not None and self._kind_of(name) is kind]
-        own = {each for value in ids for each in _ids(value)}
-        (identifier,) = own if len(own) == 1 else ("",)  # of several it is unknown which ones Amazon takes
-        object_ = f"{kind}/{identifier}" if identifier else ""
+        kind = own_kind(holder)
+        own = own_members(kind, item, has_budget_rules=self.path.has_budget_rules)
+        object_ = name_object(kind, map(item.get, own))
         for name, value in item.items():
             if self._kind_of(name) is not None:
                 continue
@@ -243,6 +239,35 @@ class _Findings:
             self.characters += len(value.value)
         else:
             self.further_values += 1
+
+
+# --- The object of an item ------------------------------------------------------------------------------
+
+
+def own_kind(holder: str) -> ObjectKind | None:
+    """The kind of the objects in a list of this name, or at the end of a path; None for an unknown one."""
+    return _HOLDERS.get(_plain(holder))
+
+
+def own_members(kind: ObjectKind | None, names: Iterable[str], *, has_budget_rules: bool = True) -> tuple[str, ...]:
+    """The members of an item that hold ids of its own kind."""
+    if kind is None:
+        return ()
+    return tuple(name for name in names if _kind_of_id(name, has_budget_rules=has_budget_rules) is kind)
+
+
+def name_object(kind: ObjectKind | None, own: Iterable[Any]) -> str:
+    """The object with the ids in these members, `KIND/ID`. Empty for a new one, and for several ids: it is unknown
+    which of them Amazon takes."""
+    found = {each for value in own for each in _ids(value)}
+    identifier = found.pop() if len(found) == 1 else ""
+    return f"{kind}/{identifier}" if identifier else ""
+
+
+def _kind_of_id(name: str, *, has_budget_rules: bool) -> ObjectKind | None:
+    plain = _plain(name)
+    is_rule = plain == _RULE_ID and has_budget_rules
+    return ObjectKind.BUDGET_RULE if is_rule else _KINDS.get(plain)
 
 
 # --- The parts of a body ---------------------------------------------------------------------------------
