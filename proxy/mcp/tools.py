@@ -47,8 +47,9 @@ _BY_ADDRESS: Final = frozenset(("resources/read", "resources/subscribe"))
 """What they reach is told by an address that can mean anything."""
 
 _MEMBERS: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
-_INVOKED: Final = ("name", "tool_name", "toolName", "tool")
-_GIVEN: Final = frozenset(("arguments", "args", "parameters", "params", "input"))
+INVOKED: Final = ("name", "tool_name", "toolName", "tool")
+"""What the name of the tool that `INVOKE` calls may be called."""
+GIVEN: Final = frozenset(("arguments", "args", "parameters", "params", "input"))
 """What the arguments of `invoke_tool` may be called; which of them Amazon's server reads is not written down."""
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _PARAM_HEADER: Final = b"mcp-param-"
@@ -147,7 +148,7 @@ def _name_told(params: Any) -> str:
     name = params.get("name") if isinstance(params, dict) else None
     if name == INVOKE:
         arguments = params.get("arguments")
-        given = [arguments[key] for key in _INVOKED if key in arguments] if isinstance(arguments, dict) else []
+        given = [arguments[key] for key in INVOKED if key in arguments] if isinstance(arguments, dict) else []
         name = given[0] if len(given) == 1 else None
     return name if isinstance(name, str) and _TOOL.fullmatch(name) else UNTOLD
 
@@ -194,8 +195,8 @@ def _invoked(arguments: Any, fields: RequestFields) -> str:
     """The tool that `invoke_tool` is to call. What it might take for another name than we do is refused."""
     if not isinstance(arguments, dict) or not differ_clearly(arguments):
         raise UnclearMessage(f"the arguments of {INVOKE} are an object with names that differ")
-    names = [key for key in _INVOKED if key in arguments]
-    if len(names) != 1 or not arguments.keys() <= _GIVEN | {names[0]}:
+    names = [key for key in INVOKED if key in arguments]
+    if len(names) != 1 or not arguments.keys() <= GIVEN | {names[0]}:
         raise UnclearMessage(f"the arguments of {INVOKE} are the tool's name and its arguments, and nothing else")
     tool = _tool_name(arguments[names[0]])
     if tool.startswith(LITE):
@@ -341,10 +342,8 @@ class ToolRules:
             return
         try:
             read = read_messages(request.fields, body, self.own)
-        except HeaderMismatch as error:
-            raise _mismatched(error) from None
         except UnclearMessage as error:
-            raise _unclear(str(error)) from None
+            raise refuse_unclear(error) from None
         objections = [self._judge(message) for message in read.messages]
         texts = [objection.text if objection is not None else "" for objection in objections]
         why = next(filter(None, texts), "")
@@ -410,7 +409,7 @@ def effect_of_body(fields: RequestFields, body: JsonBody, operations: Operations
         messages = read_messages(fields, body).messages
     except UnclearMessage:
         return Effect.WRITE
-    effects = {_effect_of_message(message, operations, writers) for message in messages}
+    effects = {effect_of_message(message, operations, writers) for message in messages}
     return next(effect for effect in (Effect.WRITE, Effect.REPORT, Effect.READ) if effect in effects)
 
 
@@ -421,7 +420,8 @@ def read_calls(request: Request, body: JsonBody, operations: Operations, writers
     return McpCalls(name_tools(body), effect)
 
 
-def _effect_of_message(message: McpMessage, operations: Operations, writers: frozenset[str]) -> Effect:
+def effect_of_message(message: McpMessage, operations: Operations, writers: frozenset[str]) -> Effect:
+    """What one message does; a write where that is not known. `writers` as in `ToolRules`."""
     if message.method != CALL:
         return Effect.READ if not message.method or message.method in METHODS | NOTIFICATIONS else Effect.WRITE
     if message.tool in (SEARCH, DESCRIBE):
@@ -510,6 +510,11 @@ def _refused_message(message: McpMessage, text: str, why: str) -> dict[str, Any]
     if message.method == CALL:
         return tool_refusal(message.identifier, said)
     return _error(message.identifier, _NOT_PERMITTED if text else _NOT_SENT, said)
+
+
+def refuse_unclear(error: UnclearMessage) -> ToolNotPermitted:
+    """The refusal of a body that cannot be judged."""
+    return _mismatched(error) if isinstance(error, HeaderMismatch) else _unclear(str(error))
 
 
 def _unclear(flaw: str) -> ToolNotPermitted:
