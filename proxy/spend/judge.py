@@ -1,0 +1,184 @@
+"""What the limits of a client say of a write that was read, and what the write takes of its day. Pure.
+
+A rule that is not configured judges nothing. A rule in currencies binds each currency: an amount in one without a limit
+is over it. What cannot be told, such as hours without a time zone, makes a write unreadable. A write that is over a
+limit is `over`, also where parts of it are unreadable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Context, Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from proxy.events import SpendAmount, SpendJudgement, SpendRule, SpendVerdict, SpendViolation
+from proxy.spend.local_time import local_time
+from proxy.spend.table import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxy.spend.findings import Finding, Payer, WriteFindings
+    from proxy.spend.limits import SpendLimits
+
+MAX_VIOLATIONS: Final = 100
+_EXACT: Final = Context(prec=200)
+"""Amounts have at most 64 digits, and a write at most some ten thousand of them: no sum is rounded."""
+_NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
+_ZERO: Final = Decimal(0)
+_BUDGET, _BID, _STATE, _ADJUSTMENT = Kind.BUDGET, Kind.BID, Kind.STATE, Kind.ADJUSTMENT
+"""By names of their own: to find a member of an Enum takes longer than to judge a finding."""
+_NAME_IT: Final = "Name a profile or an ads account whose time zone is known"
+
+
+class Reservation(NamedTuple):
+    """What a write takes of its day: the objects that it creates, and the budgets that it sets, summed by currency."""
+
+    created: int
+    budgets: tuple[tuple[str, Decimal], ...]
+
+
+class DayUse(NamedTuple):
+    """What the writes of a client have taken of a day."""
+
+    created: int = 0
+    budgets: Mapping[str, Decimal] = _NOTHING
+
+
+def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -> SpendJudgement:
+    """What the limits say of a write at this wall-clock time, whatever its day has taken: that is for `judge_day`."""
+    wanted = reservation_of(found, limits)
+    violations = [*_of_members(found.findings, limits), *_without_limit(wanted, limits)]
+    unread = [*found.unread]
+    if limits.hours is not None:
+        is_permitted = limits.hours.permits(now, payer.timezone)
+        if is_permitted is None:
+            unread.append(f"The time zone of `hours` is not known. {_NAME_IT}, or ask the operator to write it there.")
+        elif not is_permitted:
+            local = local_time(now, payer.timezone) or local_time(now, "UTC")
+            told = "" if local is None else local.text
+            violations.append(SpendViolation(SpendRule.HOURS, "", told, "", limits.hours.text))
+    if wanted is not None and not day_of(payer, now):
+        unread.append(f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.")
+    verdict = SpendVerdict.UNREADABLE if unread else SpendVerdict.WITHIN
+    return SpendJudgement(
+        mode=limits.mode,
+        verdict=SpendVerdict.OVER if violations else verdict,
+        violations=tuple(violations[:MAX_VIOLATIONS]),
+        unread=tuple(unread),
+        unknown=found.unknown,
+        largest=_largest(found.findings),
+    )
+
+
+def judge_day(judged: SpendJudgement, wanted: Reservation, limits: SpendLimits, used: DayUse) -> SpendJudgement:
+    """The judgement of a write with what its day says of it, too. `used` is what that has taken before."""
+    violations = *judged.violations, *_of_day(wanted, limits, used)
+    verdict = SpendVerdict.OVER if violations else judged.verdict
+    return replace(judged, violations=violations[:MAX_VIOLATIONS], verdict=verdict)
+
+
+def day_of(payer: Payer, now: float) -> str:
+    """The date (ISO 8601) in the payer's time zone; empty where that is unknown."""
+    local = local_time(now, payer.timezone)
+    return "" if local is None else local.date
+
+
+def reservation_of(found: WriteFindings, limits: SpendLimits) -> Reservation | None:
+    """What a write takes of its day before it leaves, if rules count that; None for nothing."""
+    reservation = succeeded_part(found, limits, frozenset())
+    return reservation if reservation.created or reservation.budgets else None
+
+
+def succeeded_part(found: WriteFindings, limits: SpendLimits, failed_items: frozenset[int]) -> Reservation:
+    """What a write has taken of its day, once some items of its list have failed. What belongs to no single item has
+    succeeded, as far as can be told."""
+    failed = len([item for item in failed_items if 0 <= item < found.items])
+    created = found.created - (failed if found.created == found.items else 0)
+    budgets: dict[str, Decimal] = {}
+    for each in found.findings if limits.budget_per_day is not None else ():
+        if each.kind is _BUDGET and each.currency and each.item not in failed_items:
+            budgets[each.currency] = _EXACT.add(budgets.get(each.currency, _ZERO), _amount(each))
+    return Reservation(created if limits.new_per_day is not None else 0, tuple(budgets.items()))
+
+
+def _amount(finding: Finding) -> Decimal:
+    """The amount of a finding whose kind has one."""
+    return cast("Decimal", finding.value)
+
+
+def _text(amount: Decimal) -> str:
+    """An amount in plain decimal notation."""
+    return format(amount, "f")
+
+
+def _of_members(findings: tuple[Finding, ...], limits: SpendLimits) -> list[SpendViolation]:
+    """Each member that is over a limit of its own."""
+    budget, bid, adjustment, states = limits.budget, limits.bid, limits.bid_adjustment, limits.states
+    found: list[SpendViolation] = []
+    for each in findings:
+        kind = each.kind
+        if kind is _BUDGET:
+            if budget is not None and _is_over(each, budget):
+                found.append(_over(SpendRule.BUDGET, each, budget))
+        elif kind is _BID:
+            if bid is not None and _is_over(each, bid):
+                found.append(_over(SpendRule.BID, each, bid))
+        elif kind is _STATE:
+            if states is not None and each.value not in states:
+                told = ", ".join(sorted(states))
+                found.append(SpendViolation(SpendRule.STATES, each.path, str(each.value), "", told))
+        elif kind is _ADJUSTMENT and adjustment is not None and _amount(each) > adjustment:
+            value, limit = _text(_amount(each)), _text(adjustment)
+            found.append(SpendViolation(SpendRule.BID_ADJUSTMENT, each.path, value, "", limit))
+    return found
+
+
+def _largest(findings: tuple[Finding, ...]) -> tuple[SpendAmount, ...]:
+    """The largest amount for each rule and currency, whether a limit is configured or not."""
+    budgets: dict[str, Decimal] = {}
+    bids: dict[str, Decimal] = {}
+    adjustments: dict[str, Decimal] = {}
+    for each in findings:
+        kind = each.kind
+        largest = budgets if kind is _BUDGET else bids if kind is _BID else adjustments if kind is _ADJUSTMENT else None
+        if largest is not None:
+            amount, before = _amount(each), largest.get(each.currency)
+            if before is None or amount > before:
+                largest[each.currency] = amount
+    told = ((SpendRule.BUDGET, budgets), (SpendRule.BID, bids), (SpendRule.BID_ADJUSTMENT, adjustments))
+    return tuple(SpendAmount(rule, currency, _text(most)) for rule, found in told for currency, most in found.items())
+
+
+def _is_over(finding: Finding, limits: Mapping[str, Decimal]) -> bool:
+    """Whether an amount is over the limit of its currency, or has none. An amount without a known currency is
+    unreadable already."""
+    limit = limits.get(finding.currency)
+    return bool(finding.currency) if limit is None else _amount(finding) > limit
+
+
+def _over(rule: SpendRule, finding: Finding, limits: Mapping[str, Decimal]) -> SpendViolation:
+    limit = limits.get(finding.currency)
+    told = None if limit is None else _text(limit)
+    return SpendViolation(rule, finding.path, _text(_amount(finding)), finding.currency, told)
+
+
+def _without_limit(wanted: Reservation | None, limits: SpendLimits) -> Iterator[SpendViolation]:
+    """The sums in a currency without a limit of the day: these are over it whatever the day has taken."""
+    for currency, amount in wanted.budgets if wanted is not None else ():
+        if currency not in (limits.budget_per_day or _NOTHING):
+            yield SpendViolation(SpendRule.BUDGET_PER_DAY, "", _text(amount), currency, None)
+
+
+def _of_day(wanted: Reservation, limits: SpendLimits, used: DayUse) -> Iterator[SpendViolation]:
+    """The sums that the day would come to, where they are over a limit."""
+    if limits.new_per_day is not None and wanted.created:
+        created = used.created + wanted.created
+        if created > limits.new_per_day:
+            yield SpendViolation(SpendRule.NEW_PER_DAY, "", str(created), "", str(limits.new_per_day))
+    for currency, amount in wanted.budgets:
+        limit = (limits.budget_per_day or _NOTHING).get(currency)
+        total = _EXACT.add(used.budgets.get(currency, _ZERO), amount)
+        if limit is not None and total > limit:
+            yield SpendViolation(SpendRule.BUDGET_PER_DAY, "", _text(total), currency, _text(limit))
