@@ -28,10 +28,14 @@ from proxy.config import reference
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
 from proxy.routing.operations import DEPRECATED
+from proxy.spend.currencies import COUNTRY_CURRENCIES
+from proxy.spend.table import MONEY, FieldReading
 from scripts import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from proxy.spend.table import CurrencySource, MoneyField
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = Path("config", "proxy.schema.json")
@@ -49,7 +53,7 @@ spec:
 """
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
-PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md")
+PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md", "money-fields.md")
 """The pages of docs/reference with generated blocks."""
 
 
@@ -86,6 +90,9 @@ def label_rows() -> list[Row]:
         ("reason", "`replays_total`", _words(request_metrics.REPLAY_REASONS)),
         ("outcome", "`replays_total`", _words(request_metrics.REPLAY_OUTCOMES)),
         ("outcome", "`write_outcomes_total`", _words(events.Outcome)),
+        ("mode", "`spend_judged_total`", _words(events.SpendMode)),
+        ("verdict", "`spend_judged_total`", _words(events.SpendVerdict)),
+        ("rule", "`spend_violations_total`", _words(events.SpendRule)),
         ("result", "`config_reloads_total`", _words(request_metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]
@@ -102,6 +109,94 @@ def deprecated_rows() -> list[Row]:
 
 def _words(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
+
+
+# --- money fields -------------------------------------------------------------------------------------------
+
+INTERFACES = {
+    "unified API": ("/adsApi/",),
+    "Sponsored Products": ("/sp/", "/v2/sp/"),
+    "Sponsored Brands": ("/sb/",),
+    "Sponsored Display": ("/sd/",),
+    "Sponsored TV": ("/st/",),
+    "DSP": ("/dsp/",),
+    "accounts": ("/",),
+    "MCP": ("",),
+}
+"""The groups of money fields, and how the paths of their operations begin; the first that fits counts."""
+_PLAIN_READINGS = {
+    FieldReading.PERCENT: "percent",
+    FieldReading.FACTOR: "a factor; 1.5 adds 50 percent",
+    FieldReading.STATE: "state",
+    FieldReading.DATE: "date; not `null`",
+    FieldReading.CURRENCY: "currency of the amount next to it",
+    FieldReading.ANYTHING: "any value passes",
+}
+
+
+@functools.cache
+def money_tables() -> dict[str, list[Row]]:
+    """The rows of the money fields of each interface: operation, path, kind, how it is read, and note."""
+    tables: dict[str, list[Row]] = {interface: [] for interface in INTERFACES}
+    before = ("", "")
+    for row in MONEY.rows:
+        method, _, path = row.operation.partition(" ")
+        tables[_interface("" if method == "MCP" else path)].append(
+            (
+                "" if (row.operation, row.media_type) == before else _operation_cell(row),
+                f"`{row.path}`",
+                row.kind,
+                _reading_cell(row),
+                row.note,
+            )
+        )
+        before = row.operation, row.media_type
+    return tables
+
+
+def country_rows() -> list[Row]:
+    """Each currency with the countries of Amazon Ads that pay in it."""
+    return [
+        (f"`{currency}`", _words(country for country, paid in COUNTRY_CURRENCIES.items() if paid == currency))
+        for currency in sorted(set(COUNTRY_CURRENCIES.values()))
+    ]
+
+
+def _interface(path: str) -> str:
+    return next(name for name, starts in INTERFACES.items() if path.startswith(starts))
+
+
+def _operation_cell(row: MoneyField) -> str:
+    return f"`{row.operation}`" + (f"<br>{row.media_type}" if row.media_type else "")
+
+
+def _reading_cell(row: MoneyField) -> str:
+    """How a value is read, or why it cannot be."""
+    if row.refuses:
+        return f"operation refused: {row.refuses}"
+    if not row.sure:
+        return "refused: no specification shows it"
+    if row.path.endswith(("$", "*Ids[]")):
+        return "sets the state `archived`"
+    if row.reading is FieldReading.NOTHING:
+        return "refused"
+    if row.reading is FieldReading.AMOUNT:
+        return f"amount in {_currency_words(row.currency)}"
+    spelled = (word if word in ("true", "false") else word.upper() for word in sorted(row.words))
+    words = " or ".join(f"`{word}`" for word in spelled)
+    if row.reading is FieldReading.WORD:
+        return f"{words} passes"
+    if row.reading is FieldReading.WORD_WITH_BUDGET:
+        return f"{words} passes with a budget amount in the same item"
+    return _PLAIN_READINGS[row.reading]
+
+
+def _currency_words(source: CurrencySource) -> str:
+    """Where the currency of an amount is found."""
+    if source.key:
+        return "the currency of the country that is the key"
+    paid = f"currency of the country in `{source.country}`" if source.country else "currency of the profile"
+    return f"the currency in `{source.sibling}`, else the {paid}" if source.sibling else f"the {paid}"
 
 
 # --- commands -----------------------------------------------------------------------------------------------
@@ -199,6 +294,11 @@ def blocks(written: str) -> dict[str, str]:
         "messages, configuration": table(("about", "message"), of_configuration),
         "messages, start": table(("about", "message"), at_start),
         "messages, commands": table(("command", "message"), of_commands),
+        "countries": table(("currency", "countries"), country_rows()),
+        **{
+            f"money fields, {name}": table(("operation", "field", "kind", "read as", "note"), rows)
+            for name, rows in money_tables().items()
+        },
         **{f"errors, {name}": table(errors_head, error_rows(kinds, written)) for name, kinds in sections().items()},
     }
 
