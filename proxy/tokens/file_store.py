@@ -20,11 +20,12 @@ from proxy.directory_watch import WatchSettings, changes_in
 from proxy.errors import StateError, StateFileDamaged
 from proxy.secret import Secret
 from proxy.tokens import state_directory
+from proxy.tokens.day_counts import DocumentCounts
 from proxy.tokens.sealing import decode_document, decode_entry, digest, encode_document, encode_entry, make_cipher
 from proxy.tokens.store import StoreChange, UnsharedStore, outranks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from cryptography.fernet import MultiFernet
@@ -51,6 +52,7 @@ class FileStore(UnsharedStore):
         self._cipher = cipher
         self._made_key = Secret(made_key.decode("latin-1")) if made_key is not None else None
         self.notes = notes
+        self.counts = DocumentCounts(self)
         self._names: dict[str, str] = {}
         """The accounts that were asked for, by the names of their files."""
         self._seen: dict[str, tuple[int, int]] = {}
@@ -137,8 +139,14 @@ class FileStore(UnsharedStore):
     async def read_document(self, name: str) -> object | None:
         return await asyncio.to_thread(self._read_document, name)
 
+    async def require_document(self, name: str) -> object | None:
+        return await asyncio.to_thread(self._require_document, name)
+
     async def write_document(self, name: str, data: object) -> None:
         await asyncio.to_thread(self._write_document, name, data)
+
+    async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
+        await asyncio.to_thread(self._change_document, name, change)
 
     async def changes(self) -> AsyncIterator[StoreChange]:
         """Yield the changed entries of accounts that were asked for. Documents are left out: with many accounts some
@@ -249,14 +257,39 @@ class FileStore(UnsharedStore):
 
     def _read_document(self, name: str) -> object | None:
         try:
-            return decode_document(name, self._decrypt(self._directory / (DOCUMENT + digest(name))))
-        except (StateError, ValueError, KeyError, TypeError):
+            return self._require_document(name)
+        except StateError:
             return None
+
+    def _require_document(self, name: str) -> object | None:
+        path = self._directory / (DOCUMENT + digest(name))
+        if state_directory.read(path) is None:
+            return None
+        try:
+            return decode_document(name, self._decrypt(path))
+        except (ValueError, KeyError, TypeError):
+            raise StateFileDamaged(f"The state file {path} has an unknown format; remove it.") from None
 
     def _write_document(self, name: str, data: object) -> None:
         content = self._cipher.encrypt(encode_document(name, data))
         with self._locked():
             state_directory.replace(self._directory / (DOCUMENT + digest(name)), content)
+
+    def _change_document(self, name: str, change: Callable[[object | None], object]) -> None:
+        """Raises `StateFileDamaged` for a document that is there and cannot be read."""
+        path = self._directory / (DOCUMENT + digest(name))
+        with self._locked():
+            kept = None
+            if state_directory.read(path) is not None:
+                try:
+                    kept = decode_document(name, self._decrypt(path))
+                except (ValueError, KeyError, TypeError):
+                    kept = None
+                if kept is None:
+                    raise StateFileDamaged(f"The state file {path} has an unknown format; move it away.")
+            anew = change(kept)
+            if anew is not kept:
+                state_directory.replace(path, self._cipher.encrypt(encode_document(name, anew)))
 
     def _parse(self, path: Path) -> tuple[str, StoredToken]:
         """The account and its entry."""

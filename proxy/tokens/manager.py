@@ -72,6 +72,8 @@ class TokenManager:
         self.watchful = False
         self.rejected: Callable[[], None] = lambda: None
         """Called with each 401, of whatever request."""
+        self.store_changed: Callable[[StoreChange], None] = lambda _: None
+        """Called with each change of the store, before what it has is read."""
 
     def __repr__(self) -> str:
         return f"<TokenManager of {len(self._credentials)} accounts>"
@@ -233,6 +235,7 @@ class TokenManager:
             with contextlib.suppress(StateError):
                 async for change in self._store.changes():
                     self._write_retries.release_all()
+                    self.store_changed(change)
                     if change.concerns_document(CONSENTS):
                         await self._consents.hear()
                         self._look_at_consents()

@@ -23,6 +23,7 @@ from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
 from proxy.tokens.redis_connection import CHECK, NEWS
+from proxy.tokens.redis_counts import RedisCounts
 from proxy.tokens.sealing import (
     UNREADABLE,
     decode_document,
@@ -62,6 +63,7 @@ class RedisStore:
         self.cipher = make_cipher(keys)
         self.leases = RedisLeases(connection, self.cipher, TokenFormat())
         self.fleet = RedisFleet(connection, self.cipher)
+        self.counts = RedisCounts(connection, self.cipher)
         self._shared: dict[str, RedisLeases[Any]] = {}
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}
@@ -155,10 +157,19 @@ class RedisStore:
 
     async def read_document(self, name: str) -> object | None:
         try:
-            content = await self._connection.command("GET", self._key("document", digest(name)))
-            return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
-        except (StateUnavailable, *UNREADABLE):
+            return await self.require_document(name)
+        except (StateUnavailable, StateFileDamaged):
             return None
+
+    async def require_document(self, name: str) -> object | None:
+        content = await self._connection.command("GET", self._key("document", digest(name)))
+        try:
+            return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
+        except UNREADABLE:
+            raise StateFileDamaged(
+                f"The document '{name}' in the state store is damaged or encrypted with another key: add that key to "
+                "state.key (a list)."
+            ) from None
 
     async def write_document(self, name: str, data: object) -> None:
         await self._check()
@@ -177,6 +188,7 @@ class RedisStore:
                     last = ""
                 if not last:
                     await self._recover()
+                    await self.counts.restore()
                     newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
                     last = newest[0][0].decode() if newest else "0"
                     for leases in self._shared.values():

@@ -12,6 +12,7 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proxy.tokens.day_counts import DocumentCounts
 from proxy.tokens.leases import LocalLeases
 from proxy.value_classes import dataclass
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from proxy.secret import Secret
+    from proxy.tokens.day_counts import DayCounts
     from proxy.tokens.leases import Leases, SharedFormat, T
     from proxy.tokens.token_response import Grant
 
@@ -95,6 +97,10 @@ class Store(Protocol):
     def fleet(self) -> Fleet | None:
         """What replicas tell each other; None where the store is one program's own."""
 
+    @property
+    def counts(self) -> DayCounts:
+        """What is counted in a day, by all who share the store."""
+
     async def read(self, account: str) -> StoredToken | None: ...
 
     async def write(self, account: str, entry: StoredToken) -> None:
@@ -105,6 +111,10 @@ class Store(Protocol):
 
     async def read_document(self, name: str) -> object | None:
         """What `write_document` kept under this name, or None: a document that cannot be read counts as lost."""
+
+    async def require_document(self, name: str) -> object | None:
+        """The same, but None only for a document that was never written. Raises `StateError` if the store is away, and
+        `StateFileDamaged` for a document that cannot be read any more."""
 
     async def write_document(self, name: str, data: object) -> None:
         """Keeps what `json.dumps` accepts."""
@@ -208,6 +218,7 @@ class MemoryStore(UnsharedStore):
         super().__init__()
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
+        self.counts = DocumentCounts(self)
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -225,8 +236,13 @@ class MemoryStore(UnsharedStore):
         document: object = json.loads(text) if text is not None else None
         return document
 
+    require_document = read_document
+
     async def write_document(self, name: str, data: object) -> None:
         self._documents[name] = json.dumps(data)
+
+    async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
+        await self.write_document(name, change(await self.read_document(name)))
 
     async def changes(self) -> AsyncIterator[StoreChange]:
         while True:

@@ -148,14 +148,16 @@ class TellingStore(MemoryStore):
     ],
 )
 async def test_what_changed_is_read_and_nothing_else(change: StoreChange, read: list[str]) -> None:
-    """With ten thousand accounts a change of one of them costs as much as with two."""
+    """With ten thousand accounts a change of one of them costs as much as with two. Others hear of each change, too."""
     store = TellingStore()
+    heard: list[StoreChange] = []
     async with RunningManager(store=store) as running:
+        running.manager.store_changed = heard.append
         await running.manager.start([source("acme"), source("globex")])
         store.asked.clear()
         store.told.put_nowait(change)
         await asyncio.sleep(1)
-        assert store.asked == read
+        assert (store.asked, heard) == (read, [change])
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from proxy.errors import StateError
+from proxy.errors import StateError, StateFileDamaged
 from proxy.intercept.authority import Authority
 from proxy.secret import Secret
 from proxy.tokens import state_directory
@@ -141,7 +141,7 @@ async def test_writers_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_documents_come_back_and_can_be_lost(tmp_path: Path) -> None:
-    """A document that is damaged, or written with another key, counts as absent."""
+    """A document that is damaged, or written with another key, counts as absent, except for those who require it."""
     store = open_store(url(tmp_path / "s"), KEY)
     assert await store.read_document("profiles") is None
     await store.write_document("profiles", [{"id": "1"}])
@@ -149,7 +149,11 @@ async def test_documents_come_back_and_can_be_lost(tmp_path: Path) -> None:
     next((tmp_path / "s").glob("document-*")).write_bytes(b"damaged")
     assert await store.read_document("profiles") is None
     assert await open_store(url(tmp_path / "s"), KEY).read_document("profiles") is None
+    with pytest.raises(StateFileDamaged):
+        await store.require_document("profiles")
+    assert await store.require_document("others") is None
     await store.write_document("profiles", "again")
+    assert await store.require_document("profiles") == "again"
     assert await store.read_document("profiles") == "again"
 
 

@@ -14,7 +14,7 @@ from proxy.secret import Secret
 from proxy.tokens import redis_store
 from proxy.tokens.opening import open_store, rotate_keys
 from proxy.tokens.redis_store import RedisStore
-from proxy.tokens.store import StoreChange, StoredSource, StoredToken
+from proxy.tokens.store import StoreChange, StoredSource, StoredToken, digest
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import KEY, RedisServer, redis_server, relay_to
 
@@ -78,6 +78,24 @@ async def test_documents_are_kept(stores: tuple[RedisStore, RedisStore]) -> None
     await one.write_document("profiles", {"a": [1, None]})
     assert await other.read_document("profiles") == {"a": [1, None]}
     assert await other.read_document("consents") is None
+
+
+async def test_a_required_document_is_never_taken_for_lost(
+    stores: tuple[RedisStore, RedisStore], server: RedisServer
+) -> None:
+    """None says that it was never written: a damaged one, and a server that is away, are failures."""
+    one, other = stores
+    await one.write_document("freezes", {"a": 1})
+    assert await other.require_document("freezes") == {"a": 1}
+    assert await other.require_document("consents") is None
+    key = one._key("document", digest("freezes"))
+    server.client.set(key, b"damaged")
+    assert await other.read_document("freezes") is None
+    with pytest.raises(StateFileDamaged):
+        await other.require_document("freezes")
+    other._connection.note(StateUnavailable("away"))
+    with pytest.raises(StateUnavailable):
+        await other.require_document("freezes")
 
 
 async def test_nothing_readable_is_on_the_server(stores: tuple[RedisStore, RedisStore], server: RedisServer) -> None:
