@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _ASK, _ANSWER, _FAILED = "ask", "answer", "failed"
 _PIECE: Final = 1 << 18
+MAX_UNSENT: Final = 1 << 20
+"""Bytes that wait for the other side to read them; beyond, a worker adds no records of writes: it hangs."""
 
 
 class ChannelClosed(Exception):
