@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.routing.mcp_session import McpSession
+from proxy.routing.mcp_session import FixedAccount, McpSession
 from proxy.upstream.throttles import ThrottleKey
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SharedNews:
                 self._throttles.pause(*pause, asyncio.get_running_loop())
                 news = write_pause(*pause)
             case {"session": digest, "lives": lives} if origin != FLEET:
-                self._sessions.learn(bytes.fromhex(digest), McpSession(*lives) if lives is not None else None)
+                self._sessions.learn(bytes.fromhex(digest), _read_session(lives))
             case {"tools": [account, region, writers]} if origin != FLEET:
                 self._hints.take(account, region, writers)
             case _:
@@ -92,8 +92,19 @@ def read_pause(news: News, ago: float) -> tuple[ThrottleKey, float] | None:
 
 
 def _session(digest: bytes, session: McpSession | None) -> News:
-    lives = [session.client, session.account, session.region] if session is not None else None
-    return {"session": digest.hex(), "lives": lives}
+    if session is None:
+        return {"session": digest.hex(), "lives": None}
+    fixed = session.fixed
+    stated = [fixed.profile.decode("latin-1"), fixed.ads_account.decode("latin-1")] if fixed is not None else None
+    return {"session": digest.hex(), "lives": [session.client, session.account, session.region, stated]}
+
+
+def _read_session(lives: list[Any] | None) -> McpSession | None:
+    if lives is None:
+        return None
+    client, account, region, stated = lives
+    fixed = FixedAccount(*(each.encode("latin-1") for each in stated)) if stated is not None else None
+    return McpSession(client, account, region, fixed)
 
 
 def _tools(account: str, region: str, writers: Iterable[str]) -> News:

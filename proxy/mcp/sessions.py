@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from proxy.errors import MalformedRequest, NotPermitted
-from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere
+from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, stated_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Response
     from proxy.http1.request_fields import RequestFields
+    from proxy.routing.mcp_session import FixedAccount
+    from proxy.routing.route import Route
 
 MAX_SESSIONS = 4096
 _PREFIX = SESSION_ID + b":"
@@ -50,19 +52,36 @@ class McpSessions:
 
     def answered(self, context: RequestContext, response: Response) -> None:
         """The endpoint answered: it knows the session of this request, began one, or one is over."""
-        request, route = context.request, context.route
+        request = context.request
         sent = sent_session_id(request.fields)
         if sent and (response.status == 404 or (request.method == b"DELETE" and response.status < 400)):
             digest = _digest(sent)
             if self._known.pop(digest, None) is not None:
                 self.changed(digest, None)
         elif response.status < 400:
-            session = McpSession(context.client, route.account, route.region)
-            for identifier in {sent, _begun(response.fields.passing)} - {b""}:
-                digest = _digest(identifier)
-                if self._known.get(digest) != session:
-                    self._known[digest] = session
-                    self.changed(digest, session)
+            begun = _begun(response.fields.passing)
+            for identifier in {sent, begun} - {b""}:
+                self._keep(_digest(identifier), context, begins=identifier != sent)
+
+    def _keep(self, digest: bytes, context: RequestContext, *, begins: bool) -> None:
+        """Remember where a session lives, and the advertiser for which it `begins`. What came of an unknown session's
+        beginning is not known: it is for no single advertiser."""
+        route, known = context.route, self._known.get(digest)
+        lives = context.client, route.account, route.region
+        if known is not None and (known.client, known.account, known.region) == lives:
+            return
+        fixed = stated_account(context.request.fields, route.profile, route.ads_account) if begins else None
+        session = self._known[digest] = McpSession(*lives, fixed)
+        self.changed(digest, session)
+
+    def account_in_force(self, fields: RequestFields, route: Route, client: str) -> FixedAccount | None:
+        """The one advertiser that tools work for in a request: the one that it states, if its session began for the
+        same one. None where that is not certain."""
+        stated = stated_account(fields, route.profile, route.ads_account)
+        if stated is None or not sent_session_id(fields):
+            return stated
+        session = self.find(fields, client)
+        return stated if session is not None and session.fixed == stated else None
 
     def learn(self, digest: bytes, session: McpSession | None) -> None:
         """What became known to another process."""

@@ -60,6 +60,25 @@ class ListingFailure:
     asked: bool = True
 
 
+class ProfilesById:
+    """Profiles by their ids, one list after the other: a list's dictionary is made when one of its profiles is first
+    asked for, as most programs never ask."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], dict[str, Profile]] = {}
+
+    def find(self, profile: str, key: tuple[str, str], profiles: Iterable[Profile]) -> Profile | None:
+        """A profile of the list with this key, which holds `profiles`."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = {each.id: each for each in profiles}
+        return made.get(profile)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """Forget a list that changed, or is gone."""
+        self._made.pop(key, None)
+
+
 class ProfileIndex:
     """Listings by account and region, and profile -> who lists it."""
 
@@ -68,6 +87,7 @@ class ProfileIndex:
         self._owners: dict[str, tuple[tuple[str, str], ...]] = {}
         self._alone: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
         """Who lists alone, for all profiles of a listing to share."""
+        self._by_id = ProfilesById()
 
     def __repr__(self) -> str:
         return f"<ProfileIndex: {len(self._owners)} profiles in {len(self._listings)} listings>"
@@ -82,9 +102,16 @@ class ProfileIndex:
     def listing(self, account: str, region: str) -> ProfileListing | None:
         return self._listings.get((account, region))
 
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        """A profile as the listing has it, None for an unlisted one."""
+        key = (account, region)
+        listing = self._listings.get(key)
+        return None if listing is None else self._by_id.find(profile, key, listing.profiles)
+
     def put(self, account: str, region: str, listing: ProfileListing) -> None:
         """Take a listing in the place of the one before; its `first` is kept as given."""
         key = (account, region)
+        self._by_id.forget(key)
         old = self._listings.get(key)
         before = {profile.id for profile in old.profiles} if old is not None else set()
         after = {profile.id for profile in listing.profiles}
@@ -98,6 +125,7 @@ class ProfileIndex:
 
     def drop(self, account: str, region: str) -> None:
         """Forget a listing."""
+        self._by_id.forget((account, region))
         self._alone.pop((account, region), None)
         listing = self._listings.pop((account, region), None)
         for profile in listing.profiles if listing is not None else ():

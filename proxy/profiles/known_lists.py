@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.profiles.index import ProfileIndex
 
 if TYPE_CHECKING:
+    from proxy.profiles.listing import Profile
     from proxy.profiles.reach import ReachIndex
 
 PROFILE: Final = "profile"
@@ -46,6 +47,15 @@ class KnownLists:
         if not found and _ADS_ACCOUNT_ID.fullmatch(identifier):
             self._miss(ADS_ACCOUNT, identifier, account)
         return found
+
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        """A profile as an account's lists of a region have it, None for an unlisted one."""
+        return self._index.describe(profile, account, region) or self._reach.describe(profile, account, region)
+
+    def ads_account_profiles(self, identifier: str, account: str) -> tuple[tuple[str, str], ...]:
+        """The (profile, region) pairs of an ads account that an account reaches, with an empty profile where a country
+        has none that is listed; none of an unknown ads account."""
+        return self._reach.ads_account_profiles(identifier, account)
 
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""

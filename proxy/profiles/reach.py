@@ -12,7 +12,7 @@ from dataclasses import field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from proxy.profiles.index import document_of, profile_fields, read_entries, read_profile
+from proxy.profiles.index import ProfilesById, document_of, profile_fields, read_entries, read_profile
 from proxy.profiles.listing import (
     Endpoint,
     ListRequest,
@@ -209,6 +209,8 @@ _ALTERNATE, _LINKED = (attrgetter(*(each.name for each in fields(known))) for kn
 _VERSION = 1
 Owner = tuple[str, str]
 """An account and a region."""
+Part = tuple[str, str]
+"""A profile of an ads account, and its region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,9 @@ class ReachIndex:
         """The readings by account, then by region: one account's are replaced without a look at the others."""
         self._profiles = _Owners()
         self._ads_accounts = _Owners()
+        self._by_id = ProfilesById()
+        self._parts: dict[str, dict[str, tuple[Part, ...]]] = {}
+        """The profiles of each ads account, by account; those of an account are found when first asked for."""
 
     def __repr__(self) -> str:
         known = f"{len(self._ads_accounts)} ads accounts and advertisers"
@@ -265,18 +270,35 @@ class ReachIndex:
         where it lives."""
         return self._ads_accounts.find(identifier)
 
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        """A profile of another list than the usual one, None for an unlisted one."""
+        reach = self.reading(account, region)
+        return None if reach is None else self._by_id.find(profile, (account, region), reach.profiles)
+
+    def ads_account_profiles(self, identifier: str, account: str) -> tuple[Part, ...]:
+        """The profiles of an ads account or of a linked account, each with its region. One is empty where the account
+        has a country without a listed profile; there are none of an unknown account."""
+        parts = self._parts.get(account)
+        if parts is None:
+            parts = _parts_of(self._of(account))
+            if parts:
+                self._parts[account] = parts
+        return parts.get(identifier, ())
+
     def reading(self, account: str, region: str) -> Reach | None:
         return self._of(account).get(region)
 
     def put(self, account: str, region: str, reach: Reach) -> None:
         """Take a reading in the place of the one before."""
         self._readings.setdefault(account, {})[region] = reach
+        self._by_id.forget((account, region))
         self._learn(account)
 
     def drop(self, account: str, region: str) -> None:
         """Forget a reading."""
         readings = self._readings.get(account, {})
         if readings.pop(region, None) is not None:
+            self._by_id.forget((account, region))
             self._learn(account)
             if not readings:
                 del self._readings[account]
@@ -299,6 +321,7 @@ class ReachIndex:
 
     def _learn(self, account: str) -> None:
         readings = self._of(account)
+        self._parts.pop(account, None)
         self._profiles.replace(account, _profile_regions(readings))
         self._ads_accounts.replace(account, _ads_account_regions(readings))
 
@@ -375,6 +398,23 @@ def _ads_account_regions(readings: Mapping[str, Reach]) -> dict[str, tuple[str, 
             linked.add(entry.dsp_advertiser, host)
             linked.add(entry.manager, host)
     return {**linked.sorted(), **found.sorted()}
+
+
+def _parts_of(readings: Mapping[str, Reach]) -> dict[str, tuple[Part, ...]]:
+    """Ads account or linked account -> its profiles, over all hosts. The profile is empty for a country of an ads
+    account in which none is listed."""
+    found: dict[str, dict[Part, None]] = {}
+    for host, reach in readings.items():
+        for ads_account in reach.ads_accounts:
+            parts = [(each.country, each.profile) for each in ads_account.alternates]
+            named = {country for country, _ in parts}
+            parts += ((country, "") for country in ads_account.countries if country not in named)
+            for country, profile in parts:
+                found.setdefault(ads_account.id, {})[profile, region_of_country(country) or host] = None
+        for entry in reach.linked:
+            if entry.id and entry.profile:
+                found.setdefault(entry.id, {})[entry.profile, host] = None
+    return {identifier: tuple(parts) for identifier, parts in found.items()}
 
 
 def _merged(account: str, readings: Mapping[str, Reach]) -> Iterator[MergedAdsAccount]:

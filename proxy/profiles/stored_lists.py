@@ -67,7 +67,8 @@ class StoredLists:
         """Take what the store knows of the accounts that there are, if it was asked for as it would be now."""
         with contextlib.suppress(StateError):
             for earlier, names, read, index in self._kinds:
-                for name in (earlier, *names):
+                wanted = {document_of(account, names) for account in sources}
+                for name in (earlier, *(name for name in names if name in wanted)):
                     for account, region, entry in read(await self._documents.read_document(name)):
                         if _is_of(sources.get(account), region, entry.origin):
                             index.put(account, region, entry)

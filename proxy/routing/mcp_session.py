@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import SessionElsewhere
+from proxy.routing.ads_account import sent_manager
 from proxy.routing.table import Selection
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.http1.request_fields import RequestFields
     from proxy.routing.table import RoutingTable
 
 SESSION_ID = b"mcp-session-id"
@@ -24,6 +26,7 @@ ACCOUNT_HEADER = b"Amazon-Ads-AccountID"
 """How the MCP endpoint spells the header of an ads account."""
 MODE_HEADER = b"Amazon-Ads-AI-Account-Selection-Mode"
 FIXED = b"FIXED"
+_MODE = MODE_HEADER.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,18 @@ class FixedAccount:
     ads_account: bytes = b""
 
 
+def stated_account(fields: RequestFields, profile: bytes, ads_account: bytes) -> FixedAccount | None:
+    """The one advertiser that a client itself states in FIXED mode, by the profile and the ads account that its request
+    is sent with; None in any other mode, and where it states several."""
+    modes = {value.upper() for name, value in fields.every if name == _MODE}
+    if modes != {FIXED} or sent_manager(fields) or bool(profile) is bool(ads_account):
+        return None
+    return FixedAccount(profile, ads_account)
+
+
 @dataclass(frozen=True, slots=True)
 class McpSession:
-    """Whose session it is, and where it lives. `fixed` is None unless it is for one advertiser."""
+    """Whose session it is, and where it lives. `fixed` is None unless it began for one advertiser."""
 
     client: str
     account: str

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from proxy.profiles.first_lists import AwaitedId
     from proxy.profiles.index import ListingFailure
+    from proxy.profiles.listing import Profile
     from proxy.regions import HostUse
     from proxy.routing.operations import Operations
 
@@ -37,6 +38,13 @@ class Directory(Protocol):
 
     def first(self, account: str, region: str) -> str | None:
         """The pinned first profile; empty where none is listed, None while nothing is known."""
+
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        """A profile as an account's lists of a region have it, None for an unlisted one."""
+
+    def ads_account_profiles(self, identifier: str, account: str) -> tuple[tuple[str, str], ...]:
+        """The (profile, region) pairs of an ads account that an account reaches, with an empty profile where a country
+        has none that is listed; none of an unknown ads account."""
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         """Why the last listing failed, if it did."""
@@ -69,6 +77,12 @@ class EmptyDirectory:
 
     def first(self, account: str, region: str) -> str | None:
         return None
+
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        return None
+
+    def ads_account_profiles(self, identifier: str, account: str) -> tuple[tuple[str, str], ...]:
+        return ()
 
     def failure(self, account: str, region: str) -> ListingFailure | None:
         return None

@@ -36,9 +36,12 @@ async def test_ads_accounts_and_hidden_profiles_are_known_after_the_profiles(run
         (("acme", "na"),),
         (("acme", "eu"),),
     ]
+    assert running.directory.ads_account_profiles(ADS_ACCOUNT, "acme") == (("22", "eu"),)
+    known = running.directory.describe("13", "acme", "na")
+    assert known is not None and known.id == "13"
     told = {running.events.of_ads_accounts.get_nowait() for _ in range(2)}
     assert AdsAccountsListed("acme", "na", 1, 1) in told
-    assert [known.id for known in running.directory.ads_accounts("acme")] == [ADS_ACCOUNT, "58"]
+    assert [each.id for each in running.directory.ads_accounts("acme")] == [ADS_ACCOUNT, "58"]
 
 
 async def test_an_ads_account_that_nobody_knows_makes_one_early_listing(running: RunningDirectory) -> None:

@@ -36,6 +36,21 @@ def test_owners_follow_whole_listings() -> None:
     assert index.owners("3") == (("zeta", "eu"),)
 
 
+def test_a_profile_is_described_as_its_newest_listing_has_it() -> None:
+    """A profile is of that account and region alone, also after the listing was replaced or dropped."""
+    index = ProfileIndex()
+    assert index.describe("1", "acme", "na") is None
+    index.put("acme", "na", listing("1", "2"))
+    assert index.describe("2", "acme", "na") == profile("2")
+    assert [index.describe("2", *key) for key in (("acme", "eu"), ("zeta", "na"))] == [None, None]
+    renamed = replace(profile("2"), currency="CAD")
+    index.put("acme", "na", replace(listing("2"), profiles=(renamed,)))
+    assert index.describe("2", "acme", "na") is renamed
+    assert index.describe("1", "acme", "na") is None
+    index.drop("acme", "na")
+    assert index.describe("2", "acme", "na") is None
+
+
 def test_first_is_none_until_something_was_listed() -> None:
     """The first profile is empty if the list is."""
     index = ProfileIndex()

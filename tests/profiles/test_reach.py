@@ -52,6 +52,42 @@ def reading(**lists: tuple[object, ...]) -> Reach:
     return Reach("https://x amzn1", **lists)  # type: ignore[arg-type]  # each of its own type
 
 
+def test_the_profiles_of_an_ads_account_are_known_with_their_regions() -> None:
+    """Over all hosts, without repetitions; a country without a profile has an empty one, and a change is seen."""
+    index = ReachIndex()
+    assert index.ads_account_profiles("both", "acme") == ()
+    both = ads_account("both", "US", "MX", profiles={"US": "11", "DE": "21", "NO": "31"})
+    index.put("acme", "na", reading(ads_accounts=(both, ads_account("bare"))))
+    index.put("acme", "eu", reading(ads_accounts=(both,), linked=(LinkedAccount("E7", "", "SELLER", "41", "", "m"),)))
+    index.put("acme", "fe", reading(linked=(advertiser("58"),)))
+    assert index.ads_account_profiles("both", "acme") == (
+        ("11", "na"),
+        ("21", "eu"),
+        ("31", "na"),
+        ("", "na"),
+        ("31", "eu"),
+    )
+    assert index.ads_account_profiles("E7", "acme") == (("41", "eu"),)
+    assert [index.ads_account_profiles(each, "acme") for each in ("bare", "58", "E58", "m")] == [()] * 4
+    assert index.ads_account_profiles("both", "zeta") == ()
+    index.put("acme", "na", reading(ads_accounts=(ads_account("both", profiles={"US": "12"}),)))
+    index.drop("acme", "eu")
+    assert index.ads_account_profiles("both", "acme") == (("12", "na"),)
+    assert index.ads_account_profiles("E7", "acme") == ()
+
+
+def test_a_hidden_profile_is_described() -> None:
+    """The reading of that account and region has the profile."""
+    index = ReachIndex()
+    index.put("acme", "na", reading(profiles=(profile("7"), profile("8"))))
+    assert index.describe("8", "acme", "na") == profile("8")
+    assert [index.describe("8", *key) for key in (("acme", "eu"), ("zeta", "na"))] == [None, None]
+    index.put("acme", "na", reading(profiles=(profile("7"),)))
+    assert index.describe("8", "acme", "na") is None
+    index.drop("acme", "na")
+    assert index.describe("7", "acme", "na") is None
+
+
 def test_an_ads_account_lives_where_its_countries_are() -> None:
     """Whichever host lists it; without a known country it lives where it is listed."""
     index = ReachIndex()

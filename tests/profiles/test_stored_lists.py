@@ -57,6 +57,23 @@ async def test_readings_of_the_version_before_are_kept_by_account() -> None:
     assert [again.counts(name) for name in ("acme", "zeta")] == [{}, {"na": 1}]
 
 
+async def test_only_documents_of_the_wanted_accounts_are_read() -> None:
+    """A command about one account does not read a million profiles."""
+
+    class AskedStore(DocumentStore):
+        """Remembers which documents were asked for."""
+
+        async def read_document(self, name: str) -> object | None:
+            asked.append(name)
+            return await super().read_document(name)
+
+    asked: list[str] = []
+    source = ProfileSource("acme", "app", {"na": "https://a.test"}, pins_first=False)
+    await StoredLists(AskedStore(), ProfileIndex(), ReachIndex(), ListingSchedule()).load({"acme": source})
+    own = [document_of("acme"), document_of("acme", DOCUMENTS_OF_REACH)]
+    assert asked == ["profiles", own[0], "ads-accounts", own[1]]
+
+
 async def test_the_longer_it_takes_to_write_the_less_often_it_is_done() -> None:
     """Else a program with ten thousand accounts, whose lists arrive one by one, would do little but write."""
     moment, pauses, written = 0.0, list[float](), asyncio.Event()

@@ -9,7 +9,7 @@ import pytest
 from proxy.app.rules import make_routing_table
 from proxy.errors import AccountRequired, ConflictingAdsAccount, MalformedRequest, NotPermitted, SessionElsewhere
 from proxy.mcp.sessions import sent_session_id
-from proxy.routing.mcp_session import McpSession
+from proxy.routing.mcp_session import FixedAccount, McpSession, stated_account
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope
 from tests.support.deciding import Listed, config, fields, request, summary
@@ -150,3 +150,26 @@ def test_no_stream_is_resumed_without_a_session(event: bytes, sent: tuple[bytes,
         sent_session_id(fields(event, *sent))
     assert "send Last-Event-ID with its Mcp-Session-Id" in caught.value.detail
     assert sent_session_id(fields(event, b"Mcp-Session-Id: x")) == b"x"
+
+
+MODE = b"Amazon-Ads-AI-Account-Selection-Mode: "
+
+
+@pytest.mark.parametrize(
+    ("lines", "profile", "ads_account", "stated"),
+    [
+        ((MODE + b"FIXED",), b"1", b"", FixedAccount(b"1")),
+        ((MODE + b"fixed",), b"", b"a", FixedAccount(b"", b"a")),
+        ((MODE + b"FIXED",), b"1", b"a", None),
+        ((MODE + b"FIXED",), b"", b"", None),
+        ((MODE + b"DYNAMIC",), b"1", b"", None),
+        ((), b"1", b"", None),
+        ((MODE + b"FIXED", MODE + b"DYNAMIC"), b"1", b"", None),
+        ((MODE + b"FIXED", b"Amazon-Ads-Manager-AccountID: m"), b"1", b"", None),
+    ],
+)
+def test_a_client_states_one_advertiser_in_fixed_mode_alone(
+    lines: tuple[bytes, ...], profile: bytes, ads_account: bytes, stated: FixedAccount | None
+) -> None:
+    """In every other mode, and with several names, tools may work for another one."""
+    assert stated_account(fields(*lines), profile, ads_account) == stated

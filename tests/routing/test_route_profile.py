@@ -227,6 +227,8 @@ def test_an_empty_directory_knows_nothing() -> None:
     assert EmptyDirectory().owners("1") == ()
     assert EmptyDirectory().first("acme", "na") is None
     assert EmptyDirectory().failure("acme", "na") is None
+    assert EmptyDirectory().describe("1", "acme", "na") is None
+    assert EmptyDirectory().ads_account_profiles("a", "acme") == ()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from proxy.http1.request_fields import RequestFields, read_request_fields
 from proxy.http1.target import parse_target
 from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure
+from proxy.profiles.listing import Profile
 from proxy.routing.operations import PUBLISHED, Operations
 from proxy.routing.route import Route, route
 from proxy.routing.table import ANYBODY, ClientScope, RoutingTable
@@ -117,8 +118,8 @@ def region(**changed: str) -> Region:
 
 
 class Listed:
-    """A directory with fixed contents: profile -> owners, (account, region) -> first profile, failed listings, and
-    ads account -> owners.
+    """A directory with fixed contents: profile -> owners, (account, region) -> first profile, failed listings,
+    ads account -> owners, (account, region) -> profiles, and (ads account, account) -> its (profile, region) pairs.
     """
 
     version = 0
@@ -129,7 +130,11 @@ class Listed:
         first: Mapping[tuple[str, str], str] | None = None,
         failures: tuple[ListingFailure, ...] = (),
         ads_accounts: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
+        profiles: Mapping[tuple[str, str], tuple[Profile, ...]] | None = None,
+        parts: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
+        self._profiles = dict(profiles or {})
+        self._parts = dict(parts or {})
         self._ads_accounts = dict(ads_accounts or {})
         self._owners = dict(owners or {})
         self._first = dict(first or {})
@@ -140,6 +145,12 @@ class Listed:
 
     def ads_account_owners(self, identifier: str, account: str = "") -> tuple[tuple[str, str], ...]:
         return self._ads_accounts.get(identifier, ())
+
+    def describe(self, profile: str, account: str, region: str) -> Profile | None:
+        return next((each for each in self._profiles.get((account, region), ()) if each.id == profile), None)
+
+    def ads_account_profiles(self, identifier: str, account: str) -> tuple[tuple[str, str], ...]:
+        return self._parts.get((identifier, account), ())
 
     def first(self, account: str, region: str) -> str | None:
         return self._first.get((account, region))
