@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 _JSON = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-8|\"utf-8\"))?")
 
 
-def find_odd_form(fields: RequestFields) -> str:
-    """What of the header fields that leave makes a doubt how the body is to be read; empty for nothing."""
+def find_odd_form(fields: RequestFields, media_types: str = "application/json") -> str:
+    """What of the header fields that leave makes a doubt how the body is to be read; empty for nothing. Any JSON is
+    read; `media_types` are those that the server takes."""
     lines = [line.lower().partition(b":") for line in fields.passing.split(b"\r\n")]
     sent = [(name.replace(b"_", b"-"), value.strip(b" \t")) for name, _, value in lines]
     kinds = [value for name, value in sent if name == b"content-type"]
     if len(kinds) != 1 or not _JSON.fullmatch(kinds[0]):
-        return "the body must be sent as Content-Type: application/json, in UTF-8"
+        return f"the body must be sent as Content-Type: {media_types}, in UTF-8"
     if any(name == b"content-encoding" and value not in (b"", b"identity") for name, value in sent):
         return "the body must be sent without Content-Encoding"
     return ""

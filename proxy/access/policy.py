@@ -105,7 +105,8 @@ _REPORTS_OF_BODIES = frozenset(f"/adsApi/v1/{verb}/reports" for verb in ("create
 
 @dataclass(frozen=True)
 class Policy:
-    """What one client may do; None permits everything. `access` permits what does no more than this."""
+    """What one client may do; None permits everything. `access` permits what does no more than this. `limits_spend`
+    tells that limits on spending are enforced: these are for others, but its paths must have one reading."""
 
     name: str
     keys: tuple[ClientKey, ...]
@@ -120,6 +121,7 @@ class Policy:
     reports: tuple[PathPattern, ...] | None = None
     requests_per_minute: int | None = None
     max_in_flight: int | None = None
+    limits_spend: bool = False
 
     @cached_property
     def limited_by(self) -> str:
@@ -131,7 +133,8 @@ class Policy:
         """The key for whose sake each path is checked, empty where none is."""
         if self.paths is not None:
             return "paths"
-        return self.limited_by or ("access" if self.access is not Effect.WRITE else "")
+        limit = "access" if self.access is not Effect.WRITE else "spend" if self.limits_spend else ""
+        return self.limited_by or limit
 
     @cached_property
     def checks_requests(self) -> str:
@@ -238,7 +241,7 @@ def evaluate_request(policy: Policy, asked: RequestSummary, destination: Destina
             path = unambiguous_path(path, destination.segments, policy.unscoped_paths)
         if destination.query:
             check_count(destination.query)
-        if asked.overrides:
+        if asked.overrides and policy.checks_requests != "spend":
             return _forbid(
                 policy.checks_requests,
                 f"Client {policy.name} is limited, and a header or parameter of the request could ask for something "
@@ -346,6 +349,8 @@ def _why_ungoverned(operation: Operation) -> str:
         return "Amazon Marketing Cloud has accounts of its own"
     if operation.segments[0] == _ACCOUNTS or _names_account_in_path(operation):
         return "the path names an account"
+    if operation.scope is ScopeRule.UNKNOWN:
+        return "no specification says by what this operation chooses its account"
     if operation.scope is ScopeRule.NEVER and operation.account is AccountRule.NEVER:
         return "this operation takes neither Scope nor account id"
     return ""

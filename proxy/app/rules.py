@@ -16,6 +16,7 @@ from proxy.access.policy import Policy
 from proxy.app.capabilities import CapabilitySettings
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
+from proxy.events import SpendMode
 from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.intercept.hosts import AMAZON_HOSTS
@@ -26,17 +27,21 @@ from proxy.reports.store import ReportFolder
 from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
+from proxy.spend.currencies import COUNTRY_CURRENCIES
+from proxy.spend.limits import Hours, SpendLimits, plain_state
+from proxy.spend.table import MONEY
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.pool import PoolSettings
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
     from proxy.app.server_tls import Authorities
     from proxy.config import Client, Config, KeyConfig, ReportsSection
+    from proxy.config.model.spend import SpendSection
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
 
@@ -109,6 +114,7 @@ def capability_settings(config: Config) -> CapabilitySettings:
         reports=report_rules(config),
         named_reports=named_reports(config.reports) if config.reports is not None else None,
         passed_hosts=config.intercept.passed,
+        spend_limits=spend_limits(config),
     )
 
 
@@ -200,6 +206,7 @@ def make_policy(client: Client, share: int | None = None) -> Policy:
         reports=None if client.reports is None else tuple(map(PathPattern.read, client.reports)),
         requests_per_minute=client.requests_per_minute,
         max_in_flight=client.max_in_flight or share,
+        limits_spend=client.spend is not None and client.spend.mode == "enforce",
     )
 
 
@@ -210,6 +217,73 @@ def _key(key: KeyConfig) -> ClientKey:
 def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
     return None if texts is None else frozenset(text.encode() for text in texts)
 
+
+# --- limits on spending -------------------------------------------------------------------------------------
+
+
+def spend_limits(config: Config) -> dict[str, SpendLimits]:
+    """The limits of the clients with a section `spend`, by name. Raises `ConfigurationError` with all hours that cannot
+    be read."""
+    limits, problems = {}, []
+    for position, client in enumerate(config.clients):
+        if client.spend is None:
+            continue
+        try:
+            limits[client.name] = _spend_limits(client.spend)
+        except ValueError as error:
+            problems.append(f"clients[{position}].spend.hours: {error}")
+    if problems:
+        raise ConfigurationError(tuple(problems))
+    return limits
+
+
+def _spend_limits(section: SpendSection) -> SpendLimits:
+    """The limits that a section describes. Raises `ValueError` for hours that cannot be read."""
+    return SpendLimits(
+        mode=SpendMode(section.mode),
+        budget=section.budget,
+        bid=section.bid,
+        bid_adjustment=section.bid_adjustment,
+        states=None if section.states is None else frozenset(map(plain_state, section.states)),
+        hours=None if section.hours is None else Hours.parse(section.hours),
+        new_per_day=section.new_per_day,
+        budget_per_day=section.budget_per_day,
+        allow=frozenset(section.allow),
+    )
+
+
+def spend_notes(config: Config) -> Iterator[str]:
+    """A sentence for each name in the limits on spending that Amazon does not use, as far as this program knows, and
+    for each client whose day is forgotten by a restart."""
+    operations: frozenset[str] | None = None
+    for position, client in enumerate(config.clients):
+        section = client.spend
+        if section is None:
+            continue
+        has_day = section.new_per_day is not None or section.budget_per_day is not None
+        if has_day and config.state.kind == "memory":
+            yield (
+                f"clients[{position}].spend: a restart forgets what was spent of a day, as state.url is memory:. Set "
+                "it to file:DIR or to a shared store."
+            )
+        for key in ("budget", "bid", "budget_per_day"):
+            for currency in getattr(section, key) or ():
+                if currency not in _CURRENCIES:
+                    yield (
+                        f"clients[{position}].spend.{key}.{currency}: no marketplace of Amazon Ads has this currency; "
+                        f"they have {', '.join(sorted(_CURRENCIES))}."
+                    )
+        for place, name in enumerate(section.allow):
+            if operations is None:
+                operations = frozenset(f"{row.method} {row.template}" for row in make_operations(config))
+            if name not in operations and not MONEY.forms(name):
+                yield (
+                    f"clients[{position}].spend.allow[{place}]: neither the table of operations nor that of money "
+                    "fields has it. Compare it with docs/reference/money-fields.md, letter by letter."
+                )
+
+
+_CURRENCIES = frozenset(COUNTRY_CURRENCIES.values())
 
 # --- operations ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.app.report_orders import check_reports
-from proxy.app.rules import make_operations
+from proxy.app.rules import make_operations, spend_limits, spend_notes
 from proxy.app.server_tls import ServerTls
 from proxy.app.sources import shared_settings
 from proxy.app.telemetry import require_extra
@@ -40,6 +40,7 @@ class StartFindings:
 def check_start(config: Config) -> StartFindings:
     """Look at all that a start opens. Raises `ConfigurationError` for what is wrong in the configuration itself."""
     make_operations(config)
+    spend_limits(config)
     check_reports(config)
     require_extra(config)
     shared = shared_settings(config, environment())
@@ -55,7 +56,7 @@ def check_start(config: Config) -> StartFindings:
         checks.append(lambda: audit_file.check_before_start(file))
     if config.workers > 1:
         checks.append(require_shared_memory)
-    refusals, notes = [*_failing(checks)], []
+    refusals, notes = [*_failing(checks)], [*spend_notes(config)]
     for name, address in _addresses(config):
         try:
             notes.append(listener.check_before_start(name, address))

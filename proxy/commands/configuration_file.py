@@ -125,7 +125,7 @@ class ConfigurationFile:
     def _trial(self, text: str) -> Iterator[Path]:
         """A file next to this one with a text that the program takes; it is removed unless it was moved."""
         from proxy.app.report_orders import check_reports
-        from proxy.app.rules import make_operations
+        from proxy.app.rules import make_operations, spend_limits
 
         trial = None
         try:
@@ -137,6 +137,7 @@ class ConfigurationFile:
                 os.fsync(descriptor)
             config = load(trial, self.environ)
             make_operations(config)
+            spend_limits(config)
             check_reports(config)
             yield trial
         except OSError as error:

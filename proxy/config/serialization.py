@@ -6,6 +6,7 @@ into a file.
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,6 +84,8 @@ def _written(value: Any) -> Document:
             return ["day", value.isoformat()]
         case time():
             return ["time of day", value.isoformat()]
+        case Decimal():
+            return ["decimal", str(value)]
         case tuple():
             return ["tuple", list(map(_written, value))]
         case dict():
@@ -114,6 +117,8 @@ def _read(document: Document, sections: dict[str, type[Section]]) -> Any:
             return date.fromisoformat(said)
         case "time of day":
             return time.fromisoformat(said)
+        case "decimal":
+            return Decimal(said)
         case "tuple":
             return tuple(_read(entry, sections) for entry in said)
     raise TypeError(f"no type {kind!r}")

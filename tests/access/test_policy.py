@@ -10,6 +10,7 @@ import pytest
 from proxy.access.policy import Policy, Verdict, evaluate_request, evaluate_run
 from proxy.app.rules import make_policy
 from proxy.config.model.clients import Client
+from proxy.config.model.spend import SpendSection
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.http1.target import parse_target
 from proxy.routing.api import ADS_API, MCP
@@ -64,6 +65,8 @@ def account(value: str, name: str = "Amazon-Ads-AccountId") -> bytes:
         ({"paths": ("/x", "/v2/*")}, b"GET", b"/%76%32/campaigns", "paths"),
         ({"accounts": ("acme",), "methods": ("GET",), "paths": ("/v2/*",)}, b"GET", b"/v2/campaigns", "paths"),
         ({"accounts": ("acme",)}, b"GET", b"/mcp", "accounts"),
+        ({"spend": SpendSection()}, b"POST", b"/sp/campaigns", ""),
+        ({"spend": SpendSection(mode="observe")}, b"POST", b"/stores/..%2fsp%2fcampaigns%23/insights", ""),
     ],
 )
 def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, target: bytes, rule: str) -> None:
@@ -89,6 +92,7 @@ def test_what_the_limits_allow(limits: dict[str, Any], method: bytes, target: by
         ({"account_ids": (OWN,)}, b"GET", b"/v2/%2570rofiles", "account_ids", UnacceptablePath),
         ({"access": "read"}, b"GET", b"/v2/profiles;x", "access", UnacceptablePath),
         ({"access": "report"}, b"GET", b"//v2/profiles", "access", UnacceptablePath),
+        ({"spend": SpendSection()}, b"POST", b"/stores/..%2fsp%2fcampaigns%23/insights", "spend", UnacceptablePath),
     ],
 )
 def test_what_the_limits_forbid(
@@ -170,6 +174,8 @@ def test_a_long_method_is_not_said_back_whole() -> None:
         ({"access": "read"}, "access"),
         ({"methods": ("GET",), "paths": ("*",), "profiles": ("123",)}, "methods"),
         ({"accounts": ("acme",)}, ""),
+        ({"spend": SpendSection()}, ""),
+        ({"spend": SpendSection(), "methods": ("GET",)}, "methods"),
         ({}, ""),
     ],
 )

@@ -10,6 +10,7 @@ ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/h
 CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
 ENDED = CLIENTS.replace(f'"key_sha256": "{"ab" * 32}"', f'"keys": [{{"sha256": "{"ab" * 32}", "expires": "DAY"}}]')
 UNLIMITED = CLIENTS.replace("}", ', "unscoped_paths": ["/mcp"]}')
+SPENDING = CLIENTS.replace("}", ', "spend": {}}')
 PROFILED = UNLIMITED.replace("}", ', "profiles": ["1"]}')
 ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
 
@@ -37,6 +38,11 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         ({"AMAZON_ADS_REFRESH_TOKEN": "Atzr"}, ["accounts.default.refresh_token does not begin with Atzr|"]),
         ({"ADS_PROXY_CLIENTS": UNLIMITED}, ["The unscoped_paths of client a have no effect"]),
         ({"ADS_PROXY_CLIENTS": PROFILED}, []),
+        ({"ADS_PROXY_CLIENTS": SPENDING}, []),
+        (
+            {"ADS_PROXY_CLIENTS": SPENDING.replace("{}", '{}, "access": "report"')},
+            ["The spend of client a has no effect: with access: report, it sends no writes"],
+        ),
         ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://127.0.0.1:9/x"}, []),
         ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://hooks.internal/x"}, ["notify.webhook is plain HTTP"]),
         ({"ADS_PROXY_TELEMETRY__OTLP": "http://127.0.0.1:4318/v1/traces"}, []),

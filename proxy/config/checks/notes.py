@@ -48,6 +48,8 @@ def _notes(config: Config) -> Iterator[str]:
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} have no effect: it has neither profiles nor account_ids."
+        if client.spend is not None and client.access != "write":
+            yield f"The spend of client {client.name} has no effect: with access: {client.access}, it sends no writes."
     yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
         for key in HostUse:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from proxy.config.model.kinds import (
     AdsAccountId,
@@ -23,7 +23,9 @@ from proxy.config.model.kinds import (
     Title,
     ToolPattern,
 )
+from proxy.config.model.references import parse_spend
 from proxy.config.model.section import Section
+from proxy.config.model.spend import SpendSection
 
 
 class KeyConfig(Section):
@@ -42,7 +44,7 @@ class Client(Section):
     """A client with a key of its own, and its permissions."""
 
     null_counts = frozenset(
-        {"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools", "reports"}
+        {"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools", "reports", "spend"}
     )
 
     name: Name
@@ -75,6 +77,8 @@ class Client(Section):
     """Its request budget; more get 429. Absent: none."""
     max_in_flight: Count | None = Field(None, ge=1, le=65536)
     """Its requests in flight; more get 429. Absent: a quarter of `upstream.max_connections`."""
+    spend: Annotated[SpendSection | None, BeforeValidator(parse_spend)] = None
+    """What its writes may spend; absent: no limit. `{}` refuses the writes whose amounts cannot be read."""
 
     @property
     def all_keys(self) -> tuple[KeyConfig, ...]:

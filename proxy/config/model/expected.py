@@ -38,7 +38,14 @@ class Expected(StrEnum):
     ADDRESS = "is not an address; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
     ADS_ACCOUNT_ID = "is not an account id as `Amazon-Ads-AccountId` takes it, such as amzn1.ads-account.g.x"
     ALL_OR_LIST = "must be all, or a list of profile ids"
+    ALLOWED_OPERATION = (
+        "is not an operation; write METHOD and path as the page about money fields does, such as "
+        "POST /sp/rules/campaignOptimization, or MCP and the tool's name"
+    )
+    AMOUNT = "must be a number from 0 to 1000000000 with at most 6 decimals, such as 2.50"
+    AMOUNTS = "is without a currency; write an amount for each, such as {USD: 200}, or leave the key out for no limit"
     COUNT = "must be a whole number"
+    CURRENCY = "is not a currency; write its code in three capital letters (ISO 4217), such as USD"
     DAILY_TIME = "is not a time of day; write HH:MM, such as '06:00'"
     DAY = "is not a day; write YEAR-MONTH-DAY, such as 2026-07-01"
     DECODED_PATH = "would match nothing; write the decoded path without '.', '..' or '%' codes"
@@ -65,10 +72,12 @@ class Expected(StrEnum):
         "is not a host pattern; write a name such as files.example.com, *.example.com for every name below it, or * "
         "for every public host, without scheme, port or path"
     )
+    HOURS = 'is not a span of hours; write DAYS HH:MM-HH:MM [ZONE], such as "mon-fri 08:00-18:00 Europe/Berlin"'
     HTTP_ADDRESS = "is not an http:// or https:// address"
     INTERVAL = "is not an interval; write a number and s, m, h or d, from 1s to 31d, such as 6h"
     KEYS = "must hold keys"
     KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints"
+    LIMIT = "is empty; write a limit, or leave the key out for none"
     LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
     LIST = "must be a list"
     LITERAL_SECRET = "holds white space or control characters; it must hold the secret alone"  # noqa: S105 - a sentence
@@ -100,6 +109,7 @@ class Expected(StrEnum):
     SECRETS = "must be one secret, or a list of two: the newer first, then the older"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set; set it, or use {file: PATH}"
+    SPEND = "is empty; write {} to refuse the writes whose amounts cannot be read, or leave the key out for no limit"
     SPILL = "is neither a directory nor off; write an absolute directory, or off"
     STATE_KEYS = "an empty list of keys; name one, or leave the key out"
     STATE_URL = "is not a state store; write file:DIR or memory:, or redis://HOST/DB"

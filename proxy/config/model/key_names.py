@@ -21,6 +21,7 @@ RENAMED: Mapping[Path, str] = {("limits", "max_headers"): "max_header_fields"}
 """Keys of earlier versions, and what they are called now."""
 UNSHOWN = "NAME"
 """Stands for a name that is not shown, as in docs/reference/configuration.md."""
+_NAMED = (Holds.NAMED_SECTIONS, Holds.NAMED_VALUES)
 _WORD = re.compile(r"[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,6}")
 _MAX_NAME = 32
 _NEAR, _MAX_DIFFERENCE = 0.75, 4
@@ -71,7 +72,7 @@ def shown_path(path: Path) -> str:
         if is_name:
             name, is_name = shown_name(part), False
         elif key is not None:
-            name, model, is_name = part, key.section or _NoSection, key.holds is Holds.NAMED_SECTIONS
+            name, model, is_name = part, key.section or _NoSection, key.holds in _NAMED
         elif part in names_of(model) or _is_misspelt(part, model):
             name, model = part, _NoSection
         else:

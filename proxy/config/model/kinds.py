@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,6 +22,13 @@ _REFERENCE: dict[str, Any] = {
             {"type": "object", "properties": {key: _TEXT}, "required": [key], "additionalProperties": False}
             for key in ("file", "env")
         ),
+    ]
+}
+
+_AMOUNT = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": values.MAX_AMOUNT},
+        {"type": "string", "pattern": f"^{values.AMOUNT.pattern}$"},
     ]
 }
 
@@ -69,6 +77,24 @@ MemberName = Annotated[str, BeforeValidator(values.parse_member), _like("^[A-Za-
 ExactPath = Annotated[str, BeforeValidator(values.parse_exact_path), _like("^/[^*?#;%]*$")]
 AdsAccountId = Annotated[str, BeforeValidator(values.parse_ads_account_id), _like("^[A-Za-z0-9.:_-]+$", "integer")]
 KeyDigest = Annotated[str, BeforeValidator(values.parse_key_digest), _like("^[0-9A-Fa-f]{64}$")]
+Amount = Annotated[Decimal, BeforeValidator(values.parse_amount), WithJsonSchema(_AMOUNT)]
+Amounts = Annotated[
+    dict[Annotated[str, BeforeValidator(values.parse_currency)], Amount],
+    BeforeValidator(values.parse_amounts),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "patternProperties": {"^[A-Z]{3}$": _AMOUNT},
+            "additionalProperties": False,
+            "minProperties": 1,
+        }
+    ),
+]
+"""Amounts by currency."""
+HoursText = Annotated[str, BeforeValidator(values.parse_hours), _like(f"^{values.HOURS.pattern}$")]
+AllowedOperation = Annotated[
+    str, BeforeValidator(values.parse_allowed_operation), _like(f"^({values.ALLOWED_OPERATION.pattern})$")
+]
 Seconds = Annotated[float, BeforeValidator(values.parse_seconds)]
 Count = Annotated[int, BeforeValidator(values.parse_count)]
 Flag = Annotated[bool, BeforeValidator(values.parse_flag)]
@@ -115,6 +141,7 @@ AccessField = Literal[
     "mcp_tools",
     "outcome",
     "items",
+    "spend",
     "refusal",
     "detail",
     "fault",
@@ -154,5 +181,7 @@ AnyCase = Annotated[T, BeforeValidator(values.lower_case)]
 Listed = Annotated[tuple[T, ...], BeforeValidator(values.parse_list)]
 Limiting = Annotated[tuple[T, ...] | None, BeforeValidator(references.parse_limiting_list)]
 """A list that limits; None is no limit."""
+Limit = Annotated[T | None, BeforeValidator(references.parse_limit)]
+"""A value that limits; None is no limit."""
 Named = Annotated[dict[Name, Entry], BeforeValidator(values.parse_mapping), AfterValidator(_tell_names)]
 """Sections by name."""

@@ -216,3 +216,15 @@ def parse_limiting_list(value: Any, info: ValidationInfo) -> tuple[Any, ...] | N
     if not items:
         raise WrongValue(Expected.LIMITING_LIST)
     return items
+
+
+def parse_limit(value: Any, info: ValidationInfo, expected: Expected = Expected.LIMIT) -> Any:
+    """A value that limits, or a section with limits: one that is written and empty can only be a mistake, too."""
+    if value is None and info.context is not None:
+        raise WrongValue(expected)
+    return value
+
+
+def parse_spend(value: Any, info: ValidationInfo) -> Any:
+    """A client's section `spend`; one without a key limits, too."""
+    return parse_limit(value, info, Expected.SPEND)

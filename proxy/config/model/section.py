@@ -63,6 +63,8 @@ class Holds(Enum):
     """What stands behind a key."""
 
     VALUE = auto()
+    NAMED_VALUES = auto()
+    """A mapping from names to values."""
     SECTION = auto()
     NAMED_SECTIONS = auto()
     """A mapping from names to sections."""
@@ -112,7 +114,13 @@ def _key(field: str, info: FieldInfo) -> Key:
         section = _section_of(typing.get_args(annotation)[0])
         return Key(name, field, info, Holds.LIST_OF_SECTIONS if section else Holds.VALUE, section)
     section = _section_of(annotation)
-    return Key(name, field, info, Holds.SECTION if section else Holds.VALUE, section)
+    holds = Holds.SECTION if section else Holds.NAMED_VALUES if _is_mapping(annotation) else Holds.VALUE
+    return Key(name, field, info, holds, section)
+
+
+def _is_mapping(annotation: Any) -> bool:
+    """Whether an annotation holds a mapping, `X | None` included."""
+    return typing.get_origin(annotation) is dict or any(map(_is_mapping, typing.get_args(annotation)))
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,6 +31,11 @@ _ADS_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _DAY_LENGTH = len("2027-01-31")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+MAX_AMOUNT = 1_000_000_000
+_SPAN = r"[A-Za-z,-]+ +[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}( +[A-Za-z0-9_/+-]+)?"
+HOURS = re.compile(rf" *{_SPAN} *(; *{_SPAN} *)*")
+ALLOWED_OPERATION = re.compile(r"[A-Z][A-Z-]{0,31} /[!\"$-)+->@-~]*|MCP [A-Za-z0-9_./-]{1,256}")
 _HOST_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
 
@@ -318,6 +324,47 @@ def parse_count(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,18}", value.strip()):
         return int(value)
     raise WrongValue(Expected.COUNT, found=None if isinstance(value, float) else shape_of(value))
+
+
+def parse_amount(value: Any) -> Decimal:
+    """A number of a currency's units, or of percent. A float has the digits that were written: it holds any 15 of them
+    exactly, and an amount has no more."""
+    text = value.strip() if isinstance(value, str) else "" if isinstance(value, bool) else _digits(value)
+    amount = Decimal(text) if AMOUNT.fullmatch(text) else None
+    if amount is None or amount > MAX_AMOUNT:
+        raise WrongValue(Expected.AMOUNT)
+    return amount
+
+
+def _digits(value: object) -> str:
+    """A number in decimal notation, without an exponent and without zeros behind the decimal point; empty for anything
+    else."""
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    return str(value) if isinstance(value, int | Decimal) else ""
+
+
+def parse_amounts(value: Any) -> Mapping[Any, Any]:
+    """Amounts by currency, one at least."""
+    amounts = parse_mapping(value)
+    if not amounts:
+        raise WrongValue(Expected.AMOUNTS)
+    return amounts
+
+
+def parse_currency(value: Any) -> str:
+    """A currency by its code (ISO 4217)."""
+    return _fit(value, r"[A-Z]{3}", Expected.CURRENCY)
+
+
+def parse_hours(value: Any) -> str:
+    """A text in the form of hours. What the days and the time zones in it mean is for those who use it."""
+    return _fit(value, HOURS, Expected.HOURS).strip()
+
+
+def parse_allowed_operation(value: Any) -> str:
+    """The name of an operation or of an MCP tool, without wildcards."""
+    return _fit(_stripped(value), ALLOWED_OPERATION, Expected.ALLOWED_OPERATION)
 
 
 def lower_case(value: Any) -> Any:

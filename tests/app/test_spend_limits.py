@@ -1,0 +1,121 @@
+"""The limits on spending as the configuration has them: what reaches the judge, and what is told at the start."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.app.rules import capability_settings, spend_limits, spend_notes
+from proxy.app.start_checks import check_start
+from proxy.config import Config, load
+from proxy.errors import ConfigurationError
+from proxy.events import SpendMode
+from proxy.spend.limits import Hours, SpendLimits
+
+ACCOUNT = {"client_id": "x", "client_secret": "s", "refresh_token": "r"}
+QUIET = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
+
+
+def read(folder: Path, *sections: Any, state: str = "memory:") -> Config:
+    """A configuration whose clients `c0`, `c1` and so on have these under `spend`; None for a client without."""
+    clients = [
+        {"name": f"c{number}", "key_sha256": f"{number:064x}"} | ({} if section is None else {"spend": section})
+        for number, section in enumerate(sections)
+    ]
+    file = folder / "proxy.yaml"
+    file.write_text(
+        yaml.safe_dump({**QUIET, "state": {"url": state}, "accounts": {"acme": ACCOUNT}, "clients": clients})
+    )
+    return load(file, {})
+
+
+def test_limits_reach_the_judge_by_client(tmp_path: Path) -> None:
+    """All rules of one client, the default of another, and nothing of a client without limits."""
+    hours = "mon-fri 08:00-18:00 Europe/Berlin"
+    whole = {
+        "mode": "observe",
+        "budget": {"USD": 200, "EUR": 180.1},
+        "bid": {"USD": 2.5},
+        "bid_adjustment": 50,
+        "states": ["Inactive", "archived"],
+        "hours": hours,
+        "new_per_day": 20,
+        "budget_per_day": {"USD": 1000},
+        "allow": ["POST /sp/rules/campaignOptimization"],
+    }
+    settings = capability_settings(read(tmp_path, whole, None, {}))
+    assert dict(settings.spend_limits) == {
+        "c0": SpendLimits(
+            mode=SpendMode.OBSERVE,
+            budget={"USD": Decimal(200), "EUR": Decimal("180.1")},
+            bid={"USD": Decimal("2.5")},
+            bid_adjustment=Decimal(50),
+            states=frozenset({"paused", "archived"}),
+            hours=Hours.parse(hours),
+            new_per_day=20,
+            budget_per_day={"USD": Decimal(1000)},
+            allow=frozenset({"POST /sp/rules/campaignOptimization"}),
+        ),
+        "c2": SpendLimits(),
+    }
+
+
+def test_hours_that_cannot_be_read_are_told_all_at_once(tmp_path: Path) -> None:
+    """A day, a time and a time zone that do not exist, each with its key."""
+    config = read(
+        tmp_path,
+        {"hours": "mon-fry 08:00-18:00"},
+        {"hours": "mon 08:00-25:00"},
+        {"hours": "mon 08:00-18:00"},
+        {"hours": "mon 08:00-18:00 Europe/Nowhere"},
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        spend_limits(config)
+    assert [problem.partition(": ")[0] for problem in raised.value.problems] == [
+        "clients[0].spend.hours",
+        "clients[1].spend.hours",
+        "clients[3].spend.hours",
+    ]
+    assert "Europe/Nowhere" in raised.value.problems[2]
+    with pytest.raises(ConfigurationError, match="hours"):
+        check_start(config)
+
+
+def test_names_that_amazon_does_not_use_are_noted(tmp_path: Path) -> None:
+    """A currency, an operation and a tool; those of either table are known."""
+    known = ["POST /sp/rules/campaignOptimization", "GET /v2/profiles", "MCP campaign_management-create_campaign"]
+    config = read(
+        tmp_path,
+        {"budget": {"USD": 1, "UDS": 2}, "allow": [*known, "POST /sp/campaign", "MCP campaign_management-buy"]},
+        None,
+        {"bid": {"EUR": 1}, "budget_per_day": {"XXX": 0}},
+        state=f"file:{tmp_path / 'state'}",
+    )
+    notes = check_start(config).notes
+    assert notes == tuple(spend_notes(config))
+    assert [note.partition(": ")[0] for note in notes] == [
+        "clients[0].spend.budget.UDS",
+        "clients[0].spend.allow[3]",
+        "clients[0].spend.allow[4]",
+        "clients[2].spend.budget_per_day.XXX",
+    ]
+    assert "EUR" in notes[0]
+
+
+def test_a_configuration_without_limits_has_nothing_to_note(tmp_path: Path) -> None:
+    """Neither limits nor notes."""
+    config = read(tmp_path, None)
+    assert (spend_limits(config), [*spend_notes(config)]) == ({}, [])
+
+
+def test_a_store_that_forgets_the_day_at_exit_is_noted(tmp_path: Path) -> None:
+    """For each client with a limit on a day, and no other store."""
+    sections = {"new_per_day": 0}, {"budget": {"USD": 1}}, {"budget_per_day": {"USD": 1}}
+    notes = [*spend_notes(read(tmp_path, *sections))]
+    assert [note.partition(": ")[0] for note in notes] == ["clients[0].spend", "clients[2].spend"]
+    assert "file:DIR" in notes[0]
+    assert [*spend_notes(read(tmp_path, *sections, state=f"file:{tmp_path / 'state'}"))] == []
