@@ -201,6 +201,66 @@ class ToolNotPermitted(NotPermitted):
     slug, title = "tool-not-permitted", "The client may not call this tool"
 
 
+class OverLimit(NotPermitted):
+    """A write over a limit of its client's `spend`. The violations are members of the problem document."""
+
+    slug, title = "over-limit", "The write is over a spend limit"
+    advice = (
+        "Nothing, if the client is not meant to do that. Otherwise raise the limit under `spend` of its entry in "
+        "`clients`, and reload. See docs/how-to/operations/over-limit.md."
+    )
+
+
+class SpendUnreadable(NotPermitted):
+    """A write of a client with `spend` of which the proxy cannot read what it would spend."""
+
+    slug, title = "spend-unreadable", "The proxy cannot read what the write would spend"
+    advice = (
+        "Let the client send the amounts in a form of docs/reference/money-fields.md. If the write is harmless, add "
+        "its operation to `spend.allow` of the client's entry."
+    )
+
+
+class AmbiguousBody(Refused):
+    """A body that must be read before it leaves, and that is no JSON, or JSON that readers understand differently."""
+
+    slug, title = "ambiguous-body", "The body is not plain JSON"
+
+
+class Frozen(Refused):
+    """A write of a client while its writes, or those of all clients, are frozen."""
+
+    slug, status, title, code = "frozen", 403, "Writes are frozen", "FORBIDDEN"
+    proxy_error = "http_request_denied"
+    advice = "`ads-proxy unfreeze` lets writes pass again, once you know why they were frozen."
+
+
+class FreezesUnknown(Refused):
+    """A write of a program that has started without its state store: it may be frozen, so it is not sent."""
+
+    slug, status, title, code = (
+        "freezes-unknown",
+        503,
+        "It is not known whether writes are frozen",
+        "SERVICE_UNAVAILABLE",
+    )
+    proxy_error = "proxy_internal_error"
+    retryable = True
+    advice = (
+        "Look at the state store (`state.url`). If no write has to stay frozen, `ads-proxy unfreeze` lets them pass "
+        "without it. See docs/how-to/operations/freeze-writes.md."
+    )
+
+
+class LedgerUnavailable(Refused):
+    """A write that a ledger has to count, whose store is away: it is not sent."""
+
+    slug, status, title, code = "ledger-unavailable", 503, "The write cannot be counted", "SERVICE_UNAVAILABLE"
+    proxy_error = "proxy_internal_error"
+    retryable = True
+    advice = "Look at the state store (`state.url`): what a client spends in a day is counted there."
+
+
 class NotAmazon(Refused):
     """A CONNECT to a host that the proxy does not answer for, and may not tunnel."""
 

@@ -322,7 +322,7 @@ class ServerStarted(Event):
 @dataclass(frozen=True, slots=True)
 class StateStoreChanged(Event):
     """The store that a fleet shares is in trouble (`degraded`; `detail` says why), or in order again, or more or fewer
-    replicas share it than before."""
+    replicas share it than before. Of a store that is not shared, whether it can count what clients spend."""
 
     degraded: bool
     detail: str
@@ -528,6 +528,91 @@ class WriteOutcome(NamedTuple):
     items: ItemCounts | None = None
 
 
+class SpendMode(StrEnum):
+    """What happens to a write that is judged otherwise than `within`."""
+
+    ENFORCE = "enforce"
+    """The write is refused."""
+    OBSERVE = "observe"
+    """The write goes on, and the verdict is recorded."""
+
+
+class SpendVerdict(StrEnum):
+    """What the limits of a client say of a write (docs/explanation/spend-limits.md)."""
+
+    WITHIN = "within"
+    OVER = "over"
+    UNREADABLE = "unreadable"
+    """What the write would spend cannot be read."""
+    FROZEN = "frozen"
+    """All writes of the client are frozen, whatever they spend."""
+
+
+class SpendRule(StrEnum):
+    """The rules of a client's `spend`, named as their keys."""
+
+    BUDGET = "budget"
+    BID = "bid"
+    BID_ADJUSTMENT = "bid_adjustment"
+    STATES = "states"
+    HOURS = "hours"
+    NEW_PER_DAY = "new_per_day"
+    BUDGET_PER_DAY = "budget_per_day"
+
+
+class SpendViolation(NamedTuple):
+    """A rule that a write is over. `path` is that of the member, such as `campaigns[0].budget.budget`, empty where the
+    rule is about the whole write. `value` and `limit` are texts, amounts in plain decimal notation. `limit` is None if
+    there is none for the `currency`, which is empty for what is no amount."""
+
+    rule: SpendRule
+    path: str
+    value: str
+    currency: str
+    limit: str | None
+
+    @property
+    def members(self) -> dict[str, str | None]:
+        """The members that answers, the log and the audit stream write."""
+        return self._asdict()
+
+
+class SpendAmount(NamedTuple):
+    """The largest value of a write that a rule is about, whether over its limit or not; texts as in a violation."""
+
+    rule: SpendRule
+    currency: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpendJudgement:
+    """What the limits of its client say of a write. `unread` says what made it unreadable: each a sentence without a
+    value of the body. `unknown` are the names behind it, such as `field campaigns[].cap` or `tool x`, to be counted.
+    `largest` has one amount for each rule and currency that the write has amounts of: by these an owner sets limits."""
+
+    mode: SpendMode
+    verdict: SpendVerdict
+    violations: tuple[SpendViolation, ...] = ()
+    unread: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    largest: tuple[SpendAmount, ...] = ()
+
+    def members(self, most: int) -> dict[str, object]:
+        """The members that the log and the audit stream write: of violations and of sentences the first `most`, and how
+        many further ones are left out."""
+        further = max(0, len(self.violations) - most), max(0, len(self.unread) - most)
+        found: dict[str, object] = {
+            "mode": self.mode.value,
+            "verdict": self.verdict.value,
+            "violations": [each.members for each in self.violations[:most]],
+            "further_violations": further[0],
+            "unread": list(self.unread[:most]),
+            "further_unread": further[1],
+        }
+        return {name: value for name, value in found.items() if value or name == "violations"}
+
+
 class MemberValue(NamedTuple):
     """The value that a write set. `object` is `KIND/ID`, empty for an object without an id yet."""
 
@@ -592,7 +677,8 @@ class RequestFinished(Event):
     `overhead` the rest: what the proxy itself added (parsing, deciding, relaying), waiting for a token not included.
     `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is set
     with traces on. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
-    `changes` is what it names and sets, if that is recorded.
+    `changes` is what it names and sets, if that is recorded. `spend` is what the limits of its client say of it, if
+    they were asked.
     """
 
     request_id: str
@@ -623,6 +709,7 @@ class RequestFinished(Event):
     span: TraceSpan | None = None
     write: WriteOutcome | None = None
     changes: ChangedObjects | None = None
+    spend: SpendJudgement | None = None
 
     @property
     def outcome(self) -> str:
@@ -786,6 +873,8 @@ class NoticeKind(StrEnum):
     ACCOUNT_REVOKED = "account-revoked"
     CONSENT_ENDING = "consent-ending"
     CONSENT_ENDED = "consent-ended"
+    WRITES_FROZEN = "writes-frozen"
+    WRITES_UNFROZEN = "writes-unfrozen"
     TEST = "test"
     """A test of the channel."""
 
@@ -819,6 +908,27 @@ class AdminSignedIn(Event):
     """The console was opened with the admin key, or without one if none is needed; `address` is the client's."""
 
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class WritesFrozen(Event):
+    """All writes of a client, or of all clients if `client` is empty, are stopped. `by` is who did it. `heard` tells
+    that the state store has it: it was done elsewhere, or before the start."""
+
+    client: str
+    by: str
+    because: str
+    heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WritesUnfrozen(Event):
+    """A freeze has ended; the fields are those of `WritesFrozen`."""
+
+    client: str
+    by: str
+    because: str
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from proxy.events import Outcome, RequestFinished
+from proxy.errors import Frozen
+from proxy.events import Outcome, RequestFinished, SpendJudgement, SpendMode, SpendVerdict
 from proxy.net.deadlines import NEVER
 from proxy.net.turn import TURN
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from proxy.forwarding.sockets import Reading
     from proxy.http1.message import Request
     from proxy.routing.explanation import Explanation
+
+_FROZEN: Final = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.FROZEN)
+"""The judgement of every write that a freeze stopped, wherever on its way: a freeze is never only observed."""
 
 
 class RequestStats:
@@ -26,7 +30,7 @@ class RequestStats:
     `mcp_tools` are those that the body calls. `readings` are what threads still read for the account; `due` is when it
     is given at the latest, on the event loop's clock. `note` says how the proxy answered instead of Amazon. `span` is
     set with traces on. `write` is what the response to a write says, `changes` what the write names and sets if that is
-    recorded.
+    recorded. `judged` is what the limits of its client say of it, if they were asked.
     """
 
     duration: float
@@ -41,6 +45,7 @@ class RequestStats:
     span: TraceSpan | None = None
     write: WriteOutcome | None = None
     changes: ChangedObjects | None = None
+    judged: SpendJudgement | None = None
 
     def __init__(self, request: Request, began: float) -> None:
         self.request = request
@@ -87,6 +92,7 @@ class RequestStats:
             and not self.mcp_tools
             and self.span is None
             and self.changes is None
+            and self.judged is None
             and (self.write is None or self.write.outcome is Outcome.SUCCESS)
         )
 
@@ -124,4 +130,5 @@ class RequestStats:
             span=self.span,
             write=self.write,
             changes=self.changes,
+            spend=_FROZEN if isinstance(refusal, Frozen) else self.judged,
         )
