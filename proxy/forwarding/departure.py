@@ -2,7 +2,7 @@
 
 A request whose token and connection are there leaves at once. Otherwise one `Departure` waits for all of it: in a task
 for a token and for pauses that Amazon asked for, and in its client's turn for a connection while others have them all.
-After a wait its rights, the pauses and the audit's readiness are looked at again, as each may have changed meanwhile.
+After a wait its rights, the pauses and the write gate are looked at again, as each may have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ class Departure:
         self._owner.refuse(error)
 
     def _is_stopped(self) -> bool:
-        """Whether the request is a write whose audit record could not be kept."""
-        return self._dependencies.accounting.write_gate.stops(is_write=self._context.is_write)
+        """Whether the request is a write that must not leave now: frozen, or without an audit record."""
+        return self._dependencies.accounting.write_gate.stops(self._context)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if task is self._task:
@@ -196,7 +196,7 @@ class Departure:
         self._turn = None
         pool = self._context.pool
         try:
-            self._dependencies.accounting.write_gate.check(is_write=self._context.is_write)
+            self._dependencies.accounting.write_gate.check(self._context)
         except Refused as error:
             pool.give_back(connection)  # the pool gives it to the next
             self._fail(error)
@@ -227,9 +227,9 @@ class Departure:
 
 async def acquire_connection(context: RequestContext, dependencies: Dependencies, *, fresh: bool) -> UpstreamConnection:
     """A connection for a request, when its client's turn has come. Raises `Refused` where there is none in time, and
-    where its audit record cannot be kept."""
+    where the request must not leave."""
     accounting, pool, family = dependencies.accounting, context.pool, context.family
-    accounting.write_gate.check(is_write=context.is_write)
+    accounting.write_gate.check(context)
     tell_held_back(pool, family, accounting.observer)
     patience = context.rules.timeouts.response
     connection = await pool.acquire(fresh=fresh, patience=patience, client=context.client, family=family)
@@ -238,9 +238,9 @@ async def acquire_connection(context: RequestContext, dependencies: Dependencies
 
 
 def _check_late(context: RequestContext, dependencies: Dependencies, connection: UpstreamConnection) -> None:
-    """Raise `WriteNotRecorded`, and release the connection, if the record cannot be kept any more after a wait."""
+    """Raise what forbids the request to leave after a wait, if anything does, and release the connection."""
     try:
-        dependencies.accounting.write_gate.check(is_write=context.is_write)
+        dependencies.accounting.write_gate.check(context)
     except Refused:
         context.pool.release(connection)
         raise

@@ -252,7 +252,7 @@ class Forwarder:
         """The handler of a request that may leave."""
         accounting, decision = self._dependencies.accounting, context.decision
         if decision.is_write and not context.api.takes_messages:  # what these do, the body tells
-            accounting.write_gate.check(is_write=True)
+            accounting.write_gate.check(context)
         if decision.budgeted:
             # Last: only the end of the request gives back what is claimed.
             self.rules.clients.claim(decision.identity, decision.in_flight.value)

@@ -1,38 +1,51 @@
-"""What stops writes without an audit record: none leaves while its record could not be kept."""
+"""What stops writes: one without an audit record, and one that is frozen. Neither leaves, also after a wait."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import WriteNotRecorded
+from proxy.errors import Refused, WriteNotRecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from proxy.forwarding.decision import RequestContext
 
 RETRY_SECONDS: Final = 5.0
 """After which a client may send a write again that could not be recorded."""
 
 
 class WriteGate:
-    """One per process. `takes_writes` tells whether the record of one more write would be kept; `app` sets it.
-    `unrecorded` counts writes that are over, and whose record waits until their bodies are read."""
+    """One per process. `takes_writes` tells whether the record of one more write would be kept, `frozen` gives the
+    refusal of a client's writes, None if they may leave; `app` sets both. `unrecorded` counts writes that are over, and
+    whose record waits until their bodies are read."""
 
     def __init__(self) -> None:
         self.takes_writes: Callable[[], bool] = lambda: True
+        self.frozen: Callable[[str], Refused | None] = lambda client: None
         self.unrecorded = 0
 
     def __repr__(self) -> str:
         return f"<WriteGate {'open' if self.takes_writes() else 'closed'}>"
 
-    def stops(self, *, is_write: bool) -> bool:
-        """Whether such a request must not leave now."""
-        return is_write and not self.takes_writes()
+    def stops(self, context: RequestContext) -> bool:
+        """Whether the request must not leave now."""
+        return context.is_write and self._refusal(context) is not None
 
-    def check(self, *, is_write: bool) -> None:
-        """Raise `WriteNotRecorded` if such a request must not leave now."""
-        if self.stops(is_write=is_write):
-            raise WriteNotRecorded(
-                "The audit stream cannot record anything now, and nothing that may change something at Amazon is sent "
-                "without a record. Send the request again later.",
-                retry_after=RETRY_SECONDS,
-            )
+    def check(self, context: RequestContext) -> None:
+        """Raise the `Refused` that forbids the request to leave now, if anything does."""
+        if context.is_write and (refusal := self._refusal(context)) is not None:
+            raise refusal
+
+    def _refusal(self, context: RequestContext) -> Refused | None:
+        """What forbids a write. A GET of an unknown operation has a record, but it is not frozen: reads go on."""
+        frozen = self.frozen(context.client)
+        if frozen is not None and not context.decision.reads:
+            return frozen
+        if self.takes_writes():
+            return None
+        return WriteNotRecorded(
+            "The audit stream cannot record anything now, and nothing that may change something at Amazon is sent "
+            "without a record. Send the request again later.",
+            retry_after=RETRY_SECONDS,
+        )
