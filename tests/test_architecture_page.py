@@ -64,7 +64,9 @@ def test_every_function_that_the_page_names_is_where_it_says() -> None:
 def test_the_page_has_every_capability_in_the_order_of_their_gates() -> None:
     """The table of capabilities is the list that `app` plugs in."""
     [listing] = [module for module in MODULES if module.path == "proxy/app/capabilities.py"]
-    plugged = re.findall(r"^ {8}(\w+)\(|append\((\w+)\(", listing.text.partition("def plug_in")[2], re.MULTILINE)
+    plugged = re.findall(
+        r"^ {8}(?:\*\(\()?(\w+)\(|append\((\w+)\(", listing.text.partition("def plug_in")[2], re.MULTILINE
+    )
     rows = re.findall(r"^\| `(\w+)` \(`\w+/\w+\.py`\) \|", PAGE, re.MULTILINE)
     assert rows == [first or last for first, last in plugged]
 

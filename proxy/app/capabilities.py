@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from proxy.audit.capability import WriteOutcomes
@@ -12,9 +12,13 @@ from proxy.mcp.capability import Mcp
 from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.reports.capability import NamedReportAnswers, OwnOrders
 from proxy.reports.shared_report import SharedOrders
+from proxy.spend.capability import Spend
+from proxy.spend.freeze_gate import FrozenMessages
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.audit.write_reading import WriteReader
     from proxy.forwarding.decision import Capability, Rules
     from proxy.forwarding.dependencies import Dependencies
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from proxy.mcp.capability import McpMemory
     from proxy.reports.overview import NamedReports
     from proxy.reports.sharing import ReportRules, ReportSharing
+    from proxy.spend.capability import SpendMemory
+    from proxy.spend.limits import SpendLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class CapabilityMemory:
     mcp: McpMemory
     reports: ReportSharing
     writes: WriteReader
+    spend: SpendMemory
     tunnels: TunnelParts | None = None
 
 
@@ -41,7 +48,8 @@ class CapabilitySettings:
     `session_key` signs the MCP sessions of limited clients. `recorded_values` are the members whose values an audit
     record of a write holds; None if it does not even name objects and members. `reports` say what orders and polls of
     reports share; None where they pass like all other requests. `named_reports` are None without a section about
-    reports. `passed_hosts` are patterns of hosts that are tunnelled unread.
+    reports. `passed_hosts` are patterns of hosts that are tunnelled unread. `spend_limits` are those of the clients
+    that have some, by name.
     """
 
     session_key: bytes
@@ -49,12 +57,16 @@ class CapabilitySettings:
     reports: ReportRules | None = None
     named_reports: NamedReports | None = None
     passed_hosts: tuple[str, ...] = ()
+    spend_limits: Mapping[str, SpendLimits] = field(default_factory=dict)
 
 
 def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
     """The rules with every capability, in the order in which their gates see a request."""
+    limits = settings.spend_limits
     capabilities: list[Capability] = [
         Mcp(memory.mcp, FixedSessions(settings.session_key), rules.clients, rules.table),
+        FrozenMessages(memory.spend.freezes, memory.mcp.hints),
+        *((Spend(memory.spend, limits, memory.mcp, rules.table),) if limits else ()),
         OwnOrders(),
         SharedOrders(memory.reports, settings.reports, dependencies),
         WriteOutcomes(memory.writes, settings.recorded_values),

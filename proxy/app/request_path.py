@@ -31,6 +31,7 @@ from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal
 from proxy.reports.sharing import SharedReports
 from proxy.routing.operations import DEPRECATED
+from proxy.spend.capability import SpendMemory
 from proxy.upstream.pool import Pools, local_slots
 from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import Throttles
@@ -99,6 +100,7 @@ class SharedParts:
     hints: ToolHints = field(default_factory=ToolHints)
     reports: ReportSharing = field(default_factory=SharedReports)
     contexts: Contexts | None = None
+    spend: SpendMemory = field(default_factory=SpendMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,13 @@ class RequestPath:
         self._make_connection = makers.connection
         self.pools = Pools(self.deadlines, names, makers.slots)
         self.dependencies = Dependencies(shared.tokens, shared.throttles, RetryBudgets(), AccountLines(), accounting)
+        accounting.write_gate.frozen = shared.spend.freezes.refusal
         mcp = McpMemory(shared.sessions, shared.hints, accounting.observer)
         tunnels = None
         if shared.contexts is not None:
             parts = shared.contexts, self.client_connections, names, accounting
             tunnels = TunnelParts(*parts, TunnelServices(lambda: self.forwarder), self.connect)
-        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), tunnels)
+        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), shared.spend, tunnels)
 
     def __repr__(self) -> str:
         return f"<RequestPath through {self.pools!r}>"

@@ -51,6 +51,9 @@ _GOOD_CODE: Final = re.compile("success|ok|created|accepted|2[0-9][0-9]", re.IGN
 _BAD_CODE: Final = re.compile(r"[3-9][0-9][0-9]|[A-Z]+(?:_[A-Z]+)+|[A-Za-z]+(?:Error|Exception)")
 _SAID: Final = frozenset(("description", "details", "detail", "message", "errors"))
 """Members next to a `code` by which an object is a result, and not, say, a country."""
+_NEVER_BEGUN: Final = (-32700, -32600, -32601, -32602)
+"""Codes of JSON-RPC for a message that is not understood."""
+_NONE: Final = object()
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _MARK: Final = b"\xef\xbb\xbf"
@@ -77,6 +80,56 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
     except (ValueError, RecursionError):
         return UNKNOWN
     return (_of_content(content) or told_nothing) if messages is None else _of_messages(messages)
+
+
+def judge_answer(content_type: bytes, body: bytes, identifier: object) -> WriteOutcome:
+    """The outcome of the one JSON-RPC message with this id. It is unknown unless exactly one answer has the id, and
+    where an error may come from a server that began to carry the message out."""
+    try:
+        messages, _ = _read_response(content_type, body) if body.strip() else (None, None)
+    except (ValueError, RecursionError):
+        return UNKNOWN
+    answers = [each for each in messages or () if _is_message(each) and ("result" in each or "error" in each)]
+    if len(answers) != 1 or answers[0].get("id") != identifier:
+        return UNKNOWN
+    error = answers[0].get("error", _NONE)
+    if error is not _NONE and (not isinstance(error, dict) or error.get("code") not in _NEVER_BEGUN):
+        return UNKNOWN
+    return _of_answer(answers[0])
+
+
+def find_failed_items(content_type: bytes, body: bytes) -> frozenset[int]:
+    """The positions of the items of a write that failed, as far as its response tells: of a list with a `code` each,
+    and of failed items with an `index`. An item that is also among the succeeded ones did not fail.
+
+    Raises `ValueError` or `RecursionError`."""
+    messages, content = _read_response(content_type, body) if body.strip() else (None, None)
+    if messages is not None:
+        return frozenset()
+    found = _failed_codes(content.get("responses") if isinstance(content, dict) else content)
+    if found or not isinstance(content, dict):
+        return found
+    succeeded: set[int] = set()
+    failed: set[int] = set()
+    for holder in (content, *(value for value in content.values() if isinstance(value, dict))):
+        succeeded.update(index for name in _SUCCEEDED | {_PARTLY} for index in _indices(holder.get(name)))
+        failed.update(index for name in _FAILED - {_PARTLY} for index in _indices(holder.get(name)))
+    return frozenset(failed - succeeded)
+
+
+def _failed_codes(items: Any) -> frozenset[int]:
+    """The positions of failed items in a list of results; none where it is another list."""
+    if not isinstance(items, list) or _of_codes(items) is None:
+        return frozenset()
+    return frozenset(index for index, item in enumerate(items) if _has_failed(item))
+
+
+def _indices(items: Any) -> Iterator[int]:
+    """The `index` of each item of a list."""
+    for item in items if isinstance(items, list) else ():
+        index = item.get("index") if isinstance(item, dict) else None
+        if isinstance(index, int) and not isinstance(index, bool):
+            yield index
 
 
 def find_results(content_type: bytes, body: bytes) -> Iterator[Any]:

@@ -77,6 +77,9 @@ class Capability:
         """The gates and taps of requests that are decided so."""
         return NO_PLUGS
 
+    def permit_again(self, context: RequestContext) -> None:
+        """Raise what forbids a request to leave that was decided by earlier rules. Asked of those that plug in."""
+
     def answer(self, asked: LocalAsked, rules: Rules) -> RequestHandler | None:
         """The handler of a request to one of its own paths; None for other paths. Raises what forbids the request."""
         return None
@@ -96,8 +99,8 @@ class Rules:
     `endpoints` leads from (name of an API, region) to the URL. `api_hosts` are the hosts whose addresses are led back
     through the proxy. `retry_wait` is in seconds, `replay_bytes` bounds what is kept of a body. `listen` is the proxy's
     own address for a request without a Host. `response_lines` are header lines that every response carries.
-    `capabilities` is what plugs in, in the order in which gates see a request; `own_paths` tells that one of them
-    answers `/-/*`.
+    `capabilities` are in the order in which gates see a request; those that have gates or taps are `plugging`.
+    `own_paths` tells that one of them answers `/-/*`.
     """
 
     table: RoutingTable
@@ -115,6 +118,11 @@ class Rules:
     response_lines: bytes = b""
     capabilities: tuple[Capability, ...] = ()
     own_paths: bool = False
+    plugging: tuple[Capability, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        plugging = tuple(each for each in self.capabilities if type(each).plug is not Capability.plug)
+        object.__setattr__(self, "plugging", plugging)
 
 
 # --- The decision ---------------------------------------------------------------------------------------------
@@ -171,7 +179,7 @@ class Decision:
             "section": SectionMemory(asked.fields, self.route, self.pool.host_line),
         }
         self._set(found)
-        plugs = [capability.plug(self) for capability in rules.capabilities]
+        plugs = [capability.plug(self) for capability in rules.plugging]
         gates = tuple(gate for each in plugs for gate in each.gates)
         as_it_came = not self.route.api.refusals.texts and not self.route.api_path  # its answer, and its target
         is_plain = as_it_came and asked.method != b"HEAD" and not hands_out and not gates

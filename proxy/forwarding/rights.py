@@ -35,6 +35,8 @@ class Rights:
         """Raise what forbids a request that waited, if the rules are others now, or its client's key has expired."""
         if context.rules is not self.rules or time.time() >= context.decision.identity.valid_until:
             self.ask_again(context, body)
+            for capability in self.rules.plugging:
+                capability.permit_again(context)
 
 
 class StreamOwner(Protocol):

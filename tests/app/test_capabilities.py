@@ -22,7 +22,7 @@ from proxy.routing.operations import Effect
 from tests.support.capabilities import Plugged
 from tests.support.memory_bench import MemoryBench
 
-ALWAYS = ["Mcp", "OwnOrders", "SharedOrders", "WriteOutcomes", "TokenEndpoint"]
+ALWAYS = ["Mcp", "FrozenMessages", "OwnOrders", "SharedOrders", "WriteOutcomes", "TokenEndpoint"]
 """In the order in which their gates see a request."""
 SHARING = ReportRules(True, 60.0, True, 60.0, adopts=True)
 KEY = b"a key of a client"

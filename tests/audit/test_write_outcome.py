@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.audit.write_outcome import judge_outcome
+from proxy.audit.write_outcome import find_failed_items, judge_answer, judge_outcome
 from proxy.events import ItemCounts, Outcome, WriteOutcome
 from proxy.http1.body_copy import LARGE
 
@@ -205,3 +205,59 @@ def test_only_json_and_streams_of_events_are_read(content_type: bytes, outcome: 
     body = b'{"campaigns": {"success": [], "error": [{"index": 0}]}}'
     assert judge_outcome(207, content_type, body).outcome == outcome
     assert judge_outcome(200, content_type, b"").outcome == "success"
+
+
+@pytest.mark.parametrize(
+    ("content", "failed"),
+    [
+        ({"campaigns": {"success": [{"index": 0}], "error": [{"index": 1}, {"index": 2}]}}, {1, 2}),
+        ({"success": [{"index": 0}], "error": [{"index": 1}]}, {1}),
+        ({"campaigns": {"success": [{"index": 1}], "error": [{"index": 1}]}}, set()),
+        ({"partialSuccess": [{"index": 0}], "error": [{"index": 0}, {"index": 1}]}, {1}),
+        ({"campaigns": {"error": [{"index": True}, {"index": "1"}, {}, "odd"]}}, set()),
+        ([{"code": "SUCCESS"}, {"code": "INVALID_ARGUMENT"}], {1}),
+        ({"responses": [{"code": "400", "description": "no"}, {"code": "200"}]}, {0}),
+        ([{"code": "SUCCESS"}, {"name": "no result"}], set()),
+        (["text"], set()),
+        ("text", set()),
+    ],
+)
+def test_failed_items_are_told_by_their_positions(content: Any, failed: set[int]) -> None:
+    """Only an item that the response calls failed, and nowhere succeeded, is one that failed."""
+    assert find_failed_items(JSON, json.dumps(content).encode()) == failed
+
+
+def test_failed_items_of_messages_and_of_nothing_are_unknown() -> None:
+    """A message of MCP and an empty body have no positions of items."""
+    assert find_failed_items(JSON, json.dumps(tool(lists(1, 1))).encode()) == set()
+    assert find_failed_items(JSON, b"  ") == set()
+
+
+ANSWER = {"jsonrpc": "2.0", "id": 7, "result": {"isError": True, "content": [{"type": "text", "text": "no"}]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [
+        (ANSWER, Outcome.FAILURE),
+        ([ANSWER], Outcome.FAILURE),
+        (ANSWER | {"result": {"content": []}}, Outcome.SUCCESS),
+        (ANSWER | {"id": 8}, Outcome.UNKNOWN),
+        ([ANSWER, ANSWER], Outcome.UNKNOWN),
+        ({"jsonrpc": "2.0", "id": 7, "method": "ping"}, Outcome.UNKNOWN),
+        ({"jsonrpc": "2.0", "id": 7, "error": {"code": -32602}}, Outcome.FAILURE),
+        ({"jsonrpc": "2.0", "id": 7, "error": {"code": -32603}}, Outcome.UNKNOWN),
+        ({"jsonrpc": "2.0", "id": 7, "error": {"code": [1]}}, Outcome.UNKNOWN),
+        ({"jsonrpc": "2.0", "id": 7, "error": None}, Outcome.UNKNOWN),
+        ({"code": "400"}, Outcome.UNKNOWN),
+    ],
+)
+def test_the_outcome_of_one_message(content: object, outcome: Outcome) -> None:
+    """Only its own answer counts, and an error only where nothing was begun."""
+    assert judge_answer(b"application/json", json.dumps(content).encode(), 7).outcome is outcome
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
+def test_a_message_without_a_readable_answer_has_an_unknown_outcome(body: bytes) -> None:
+    """Nothing is concluded from what cannot be read."""
+    assert judge_answer(b"application/json", body, 7).outcome is Outcome.UNKNOWN
