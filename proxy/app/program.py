@@ -25,19 +25,38 @@ from proxy.app.interception import AuthorityKeeper, resolver_of
 from proxy.app.notice_channels import notice_channels
 from proxy.app.process import connections_within, defect_of, frequent_thread_switches
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
-from proxy.app.rules import RuleSources, capability_settings, connection_notes, named_reports, report_rules, rules_of
+from proxy.app.rules import (
+    RuleSources,
+    capability_settings,
+    connection_notes,
+    named_reports,
+    report_rules,
+    rules_of,
+    spend_limits,
+    spend_notes,
+)
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SharedNews
 from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
+from proxy.app.spend_observations import KeptObservations, SpendObserver
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.thread_messages import ThreadMessages
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
+from proxy.app.workers.worker_spend import WorkersLedger
 from proxy.audit.records import AuditTrail
 from proxy.config import Address, environment, wants_colours
 from proxy.downstream.listener import bind, bound_address
 from proxy.errors import StartupError
-from proxy.events import AdsAccountsListed, CertificateLoaded, Observers, OrdersPaced, ProfilesListed, ServerStarted
+from proxy.events import (
+    AdsAccountsListed,
+    CertificateLoaded,
+    Observers,
+    OrdersPaced,
+    ProfilesListed,
+    ServerStarted,
+    StateStoreChanged,
+)
 from proxy.intercept.contexts import Contexts
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
@@ -51,6 +70,9 @@ from proxy.profiles.directory import ProfileDirectory, TokenObserver
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
+from proxy.spend.capability import SpendMemory
+from proxy.spend.freezes import FreezeKeeper, Freezes
+from proxy.spend.ledger import StoreLedger
 from proxy.tokens.invitation import InvitationLedger
 from proxy.tokens.lwa import LoginWithAmazon
 from proxy.tokens.manager import TokenManager
@@ -69,11 +91,12 @@ if TYPE_CHECKING:
     from proxy.config import Config
     from proxy.downstream.listener import Acceptor
     from proxy.downstream.table import ConnectionTable
-    from proxy.events import Event
+    from proxy.events import Event, Observer
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.forwarder import Forwarder
     from proxy.intercept.authority import Authority
     from proxy.reports.overview import NamedReports
+    from proxy.spend.overview import SpendOverview
     from proxy.tokens.store import Store
     from proxy.upstream.pool import Pools
 
@@ -89,7 +112,9 @@ class Program:
     session: DeferredSession
     lwa: LoginWithAmazon
     invitations: InvitationLedger
+    ledger: StoreLedger
     fleet: FleetMember | None
+    freezes: FreezeKeeper
     _internal: InternalClient
     listening: Address
     admin_listening: Address
@@ -129,7 +154,9 @@ class Program:
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
-        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=(self.notifier, *traces))
+        self.observations = KeptObservations()
+        others: tuple[Observer, ...] = (self.notifier, SpendObserver(self.observations.note), *traces)
+        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others)
         self.accounting = make_accounting(outputs, tracing_of(config, traces))
         self.observers = self.accounting.observer
         self._make_shared_parts(config, open_files)
@@ -142,6 +169,7 @@ class Program:
         self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
         self.throttles, self.reports = Throttles(), SharedReports()
         self._news = SharedNews(self.throttles, self._sessions, self._hints)
+        self._freezes = Freezes()
         self.workers: Supervisor | None = None
         output = {"form": self.logs.form, "on_terminal": self.logs.on_terminal, "options": dict(options_in_use)}
         worker_settings = {"demo": self.demo, "open_files": open_files, **output}
@@ -181,10 +209,11 @@ class Program:
         self.invitations = InvitationLedger(store, time.time)
         self.invitations.begin()
         opened.push_async_callback(self.invitations.stop)
-        self.notes += (*store.notes, *connection_notes(config, self._max_connections))
+        self.notes += (*store.notes, *connection_notes(config, self._max_connections), *spend_notes(config))
         self._names = Names(ask=resolver_of(config))
         opened.callback(self._names.stop)
         self._store = store
+        await self._start_spend(store)
         self.session = DeferredSession()
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
@@ -256,7 +285,13 @@ class Program:
                 **({} if workers is None else workers.pools),
             },
             workers=() if workers is None else workers.states(),
+            freezes=self._freezes.in_force(),
+            freeze_problem=self.freezes.unkept or self._freezes.unknown,
         )
+
+    async def spend_overview(self) -> SpendOverview:
+        """Limits, days and judged writes of all clients."""
+        return await self.observations.overview(spend_limits(self.config), self._path.memory.spend)
 
     async def _open_session(self) -> None:
         """Open the session for the program's own requests.
@@ -290,7 +325,7 @@ class Program:
             await self._named_reports.stop()
 
     def _open_store(self, config: Config) -> Store:
-        """The store, and this replica's part in the fleet that shares it, if one does."""
+        """The store with the ledger in it, and this replica's part in the fleet that shares it, if one does."""
         store = open_store(config.state.url, config.state.key, shared_settings(config, environment()))
         self._opened.push_async_callback(store.close)
         self.fleet = None
@@ -298,6 +333,10 @@ class Program:
             self.fleet = FleetMember(store.fleet, self._news, self._budgets, self.observers)
             self._opened.push_async_callback(self.fleet.stop)
             self.fleet.start()
+        self.ledger = StoreLedger(store.counts)
+        if self.fleet is None:  # a member of a fleet tells itself how the store is
+            self.ledger.told = lambda problem: self.observers.observe(StateStoreChanged(bool(problem), problem, 1))
+        self._opened.push_async_callback(self.ledger.stop)
         return store
 
     async def _start_reports(self, store: Store) -> None:
@@ -343,6 +382,14 @@ class Program:
             self._opened.push_async_callback(invited.stop)
             await invited.start(invited_sockets)
 
+    async def _start_spend(self, store: Store) -> None:
+        """What is frozen, and what was observed of judged writes, as the store has it."""
+        self.freezes = FreezeKeeper(self._freezes, store, self.observers)
+        self._opened.push_async_callback(self.freezes.stop)
+        await self.freezes.start()
+        self._opened.push_async_callback(self.observations.stop)
+        await self.observations.begin(store)
+
     async def _start_tokens(self, config: Config, store: Store) -> None:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
         opened = self._opened
@@ -352,6 +399,7 @@ class Program:
         observed = TokenObserver(self._list_profiles_again, self._note_token)
         observers = Observers((self.observers, observed, *fleet, *hub))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
+        self.tokens.store_changed = self.freezes.store_changed
         if self.fleet is not None:
             self.fleet.share_token_rate(self.tokens.request_queue)
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
@@ -361,7 +409,8 @@ class Program:
         self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
         authority = self._tls.authority
         contexts = Contexts(authority, time.time) if authority is not None else None
-        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports, contexts)
+        spend = SpendMemory(self.ledger, self._freezes)
+        shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports, contexts, spend)
         path = self._path = RequestPath(self.accounting, shared, self._names)
         opened.callback(path.close)
         self.pools, self.forwarder = path.pools, path.begin(self.rules(config), capability_settings(config))
@@ -388,7 +437,8 @@ class Program:
         certificate = self._tls.reread(config)
         self.logs.redact(config.secrets())
         try:
-            rules, lwa = self.rules(config), self._login_with_amazon(config)
+            rules, settings = self.rules(config), capability_settings(config)
+            lwa = self._login_with_amazon(config)
             # With thousands of accounts this takes a while, and requests are served meanwhile.
             sources = await asyncio.to_thread(token_sources, config)
             lists = await asyncio.to_thread(profile_sources, config, self.trusted)
@@ -405,7 +455,7 @@ class Program:
         self.notifier.reconfigure(notice_channels(config, self.session, self.trusted))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
-        self._path.apply(rules, capability_settings(config))
+        self._path.apply(rules, settings)
         self._client_keys.follow(rules.clients)
         await self.directory.reconfigure(lists)
         if self.workers is not None:
@@ -435,6 +485,9 @@ class Program:
             return ()
         hub = self._worker_group.hub(self._news, self._uses, self.history, self.audit)
         hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
+        hub.ledger = WorkersLedger(self.ledger)
+        hub.judged = self.observations.note
+        hub.share_freezes(self._freezes)
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)
         return (hub,)

@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,7 @@ from proxy.errors import ConfigurationError, ListenError, StartupError, StateErr
 from proxy.intercept.authority import Authority
 from proxy.intercept.capability import Interception
 from proxy.secret import Secret
+from proxy.spend.capability import Spend
 from proxy.tokens.invitation import USED
 from proxy.tokens.token_rejections import TokenUse
 from proxy.tokens.values import AccessToken
@@ -122,6 +124,39 @@ async def test_a_refused_reload_leaves_the_authorities_in_force(tmp_path: Path) 
         with pytest.raises(ConfigurationError, match="operations"):
             await program.apply(refused)
         assert program._tls.authorities.pem == older.read_bytes()
+    finally:
+        await program.stop()
+
+
+async def test_a_reload_changes_what_a_client_may_spend() -> None:
+    """At once, without a restart."""
+    client = {"name": "a", "key_sha256": "ab" * 32}
+    program = Program(configured(clients=json.dumps([client])))
+    try:
+        await program.start()
+        assert not any(isinstance(each, Spend) for each in program.forwarder.rules.capabilities)
+        for budget in ("200", "2.50"):
+            limited = {**client, "spend": {"budget": {"USD": budget}}}
+            change = compare(program.config, configured(clients=json.dumps([limited])))
+            assert change.needs_restart == ()
+            await program.apply(change.config)
+            [spend] = [each for each in program.forwarder.rules.capabilities if isinstance(each, Spend)]
+            assert spend._limits["a"].budget == {"USD": Decimal(budget)}
+    finally:
+        await program.stop()
+
+
+async def test_a_reload_with_hours_that_cannot_be_read_changes_nothing() -> None:
+    """The time zone in a client's `spend` does not exist: the configuration of before stays in force."""
+    client = {"name": "a", "key_sha256": "ab" * 32}
+    program = Program(configured(clients=json.dumps([client])))
+    try:
+        await program.start()
+        before = program.config
+        limited = {**client, "spend": {"hours": "mon 08:00-18:00 Europe/Nowhere"}}
+        with pytest.raises(ConfigurationError, match=r"clients\[0\].spend.hours"):
+            await program.apply(configured(clients=json.dumps([limited])))
+        assert program.config is before
     finally:
         await program.stop()
 

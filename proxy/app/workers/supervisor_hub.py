@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.admin.pauses import Pauses
-from proxy.app.workers import worker_reports
+from proxy.app import spend_observations
+from proxy.app.workers import worker_reports, worker_spend
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.request_reporter import read_request
@@ -22,11 +23,13 @@ from proxy.errors import NoUsableToken
 from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.known_lists import PROFILE
 from proxy.regions import REGION_NAMES
+from proxy.spend.freezes import Freezes
+from proxy.spend.observations import read_judged
 from proxy.tokens.token_rejections import TokenUse
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from proxy.access.client_keys import KeyUses
     from proxy.admin.history import RequestHistory
@@ -36,9 +39,11 @@ if TYPE_CHECKING:
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.app.workers.worker_reports import WorkersReports
+    from proxy.app.workers.worker_spend import WorkersLedger
     from proxy.config import Config
     from proxy.events import Event
     from proxy.profiles.directory import ProfileDirectory
+    from proxy.spend.observations import ObservedWrite
     from proxy.tokens.manager import TokenManager
     from proxy.tokens.values import AccessToken
 
@@ -83,8 +88,8 @@ class WorkerMessenger(Protocol):
 
 
 class SupervisorHub:
-    """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens`, `directory` and `reports` are set
-    before any event; `spans` takes those of workers, with traces on."""
+    """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens`, `directory`, `reports` and `judged`,
+    which takes judged writes, are set before any event; `spans` takes those of workers, with traces on."""
 
     spans: SpanTaker | None = None
     workers: WorkerMessenger
@@ -92,6 +97,8 @@ class SupervisorHub:
     tokens: TokenManager
     directory: ProfileDirectory
     reports: WorkersReports
+    ledger: WorkersLedger
+    judged: Callable[[ObservedWrite], None]
 
     def __init__(self, parts: HubDependencies) -> None:
         self._parts = parts
@@ -106,6 +113,7 @@ class SupervisorHub:
         self._takes_writes = True
         """The last state of the audit stream that the workers got."""
         self.pools: dict[int, Mapping[str, int]] = {}
+        self._freezes = Freezes()
         parts.news.listeners.append(self._tell_news)
 
     def __repr__(self) -> str:
@@ -121,6 +129,7 @@ class SupervisorHub:
         told = {"config": to_document(config), **self._files(config), **parts.worker_settings}
         yield pack("begin", number=number, audited=parts.audit is not None, **told)
         yield pack("audit", takes_writes=self._stream_takes_writes())
+        yield self._known_freezes()
         for account in accounts:
             yield _token(account, *self._newest_token(account))
         if self.tokens.watchful:
@@ -183,6 +192,14 @@ class SupervisorHub:
 
     def _stream_takes_writes(self) -> bool:
         return self._parts.audit is None or self._parts.audit.takes_writes()
+
+    def share_freezes(self, freezes: Freezes) -> None:
+        """Have all workers know what is frozen, from now on."""
+        self._freezes = freezes
+        freezes.listeners.append(lambda: self.workers.send_all(self._known_freezes()))
+
+    def _known_freezes(self) -> bytes:
+        return pack("freezes", known=self._freezes.to_document(), unknown=self._freezes.unknown)
 
     def watch(self) -> None:
         """Amazon answered 401, to a worker or to the program itself: all tell which uses it accepts."""
@@ -254,8 +271,12 @@ class SupervisorHub:
                     self.spans(*read_span(said))
             case "news":
                 self._take_news(number, message)
+            case spend_observations.JUDGED:
+                self.judged(read_judged(message["write"]))
             case worker_reports.REPORT:
                 self.reports.heard(message)
+            case worker_spend.SPEND:
+                self.ledger.heard(message)
 
     def lost(self, number: int) -> None:
         """The worker of this number is gone."""
@@ -263,9 +284,11 @@ class SupervisorHub:
         self.reports.lost(number)
 
     async def asked(self, message: Message) -> Message:
-        """A question for a token, for first lists, or about reports."""
+        """A question for a token, for first lists, about reports, or about what is spent."""
         if message["question"] == worker_reports.REPORT:
             return await self.reports.asked(message)
+        if message["question"] == worker_spend.SPEND:
+            return await self.ledger.asked(message)
         if message["question"] == "first-lists":
             profile, ads_account = message["profile"], message["ads_account"]
             await self.directory.wait_for_first_lists(AwaitedId(tuple(message["accounts"]), profile, ads_account))

@@ -27,8 +27,9 @@ from proxy.app.request_path import ConnectionMakers, EventOutputs, RequestPath, 
 from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SUPERVISOR, SharedNews
+from proxy.app.spend_observations import SpendObserver, telling_supervisor
 from proxy.app.telemetry import tracing_of
-from proxy.app.workers.channel import Channel
+from proxy.app.workers.channel import MAX_UNSENT, Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.request_reporter import RequestReporter
 from proxy.app.workers.shared_counts import (
@@ -42,6 +43,7 @@ from proxy.app.workers.shared_counts import (
 )
 from proxy.app.workers.span_forwarder import SpanForwarder
 from proxy.app.workers.worker_reports import WorkerReports
+from proxy.app.workers.worker_spend import WorkerLedger
 from proxy.app.workers.worker_tokens import WorkerTokens
 from proxy.audit.records import AuditTrail
 from proxy.config.serialization import from_document, from_pieces
@@ -56,6 +58,8 @@ from proxy.observability.instruments import Cell
 from proxy.observability.logs import configure
 from proxy.observability.metrics import Metrics
 from proxy.observability.number_memory import BEAT, CONNECTIONS, IN_FLIGHT, NumberMemory
+from proxy.spend.capability import SpendMemory
+from proxy.spend.freezes import Freezes
 from proxy.upstream.throttles import Throttles
 
 if TYPE_CHECKING:
@@ -79,8 +83,6 @@ if TYPE_CHECKING:
 ALONE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 0.25
 _BEATS_A_TELLING: Final = 4
-MAX_UNSENT: Final = 1 << 20
-"""Bytes that wait for the supervisor to read them; beyond, no record is added: it hangs."""
 _RECORD_BYTES: Final = 1024
 """What the record of a write takes, about."""
 _LAST_WORDS: Final = 2.0
@@ -108,7 +110,7 @@ class Worker:
         self._tls = ServerTls()
         self._memory, self._writes = NumberMemory(given.numbers), DeferredWrites(self._loop)
         self._uses, self._throttles, self._sessions = KeyUses(), Throttles(), McpSessions()
-        self._hints = ToolHints()
+        self._hints, self._freezes = ToolHints(), Freezes()
         self._shared = SharedNews(self._throttles, self._sessions, self._hints)
         self._shared.listeners.append(self._say_learned)
         self._news = RequestReporter(self._uses)
@@ -128,6 +130,7 @@ class Worker:
             "apply": self._apply,
             "drain": lambda _: self._end(),
             "audit": self._take_audit,
+            "freezes": lambda message: self._freezes.copy(message["known"], message["unknown"]),
             "token": self._tokens.take,
             "watch": lambda _: self._tokens.watch(),
             "lists": self._directory.take,
@@ -171,7 +174,8 @@ class Worker:
             self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
-        outputs = EventOutputs(metrics, self._logs, self._news, trails, others=spans)
+        judged = SpendObserver(telling_supervisor(self._channel))
+        outputs = EventOutputs(metrics, self._logs, self._news, trails, others=(judged, *spans))
         self.accounting = make_accounting(outputs, tracing_of(config, spans))
         self.accounting.journal.gather(self._writes.before_sending)
         self.observers = self.accounting.observer
@@ -194,7 +198,8 @@ class Worker:
         memory = open_connections(self._given.counts, self._given.workers)
         sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
         contexts = Contexts(self._tls.authority, time.time) if self._tls.authority is not None else None
-        shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports, contexts)
+        spend = SpendMemory(WorkerLedger(self._channel), self._freezes)
+        shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports, contexts, spend)
         self._connections = SharedConnectionCounts(memory, self.number)
         makers = ConnectionMakers(sharing.slots, self._make_table, self._make_connection)
         path = self._path = RequestPath(self.accounting, shared, names, makers)

@@ -210,8 +210,10 @@ def test_lists_are_looked_up_as_they_were_told() -> None:
     assert directory.owners("2") == directory.owners("7") == (("acme", "na"),)
     assert (directory.first("acme", "na"), directory.first("acme", "eu")) == ("1", None)
     assert directory.version != before
+    assert [directory.describe(each, "acme", "na") for each in "27"] == [profile("2"), profile("7")]
     directory.take(lists())
     assert directory.owners("2") == ()
+    assert [directory.describe(each, "acme", "na") for each in "27"] == [None, None]
     assert missed == [("profile", "2", "")]
 
 

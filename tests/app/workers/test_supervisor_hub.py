@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,11 +19,20 @@ from proxy.app.workers.channel import FrameReader, Message
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
 from proxy.app.workers.span_forwarder import write_span
 from proxy.app.workers.supervisor_hub import HubDependencies, SupervisorHub
+from proxy.app.workers.worker_spend import WorkersLedger
 from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
 from proxy.config.serialization import from_document, from_pieces
 from proxy.errors import NoUsableToken
-from proxy.events import ConsentEnded, ProfilesListed, RefreshCause, TokenRefreshed
+from proxy.events import (
+    ConsentEnded,
+    ProfilesListed,
+    RefreshCause,
+    SpendJudgement,
+    SpendMode,
+    SpendVerdict,
+    TokenRefreshed,
+)
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.observability.metrics import Metrics
@@ -31,8 +41,13 @@ from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
+from proxy.spend.freezes import FreezeEntry, Freezes
+from proxy.spend.ledger import StoreLedger
+from proxy.spend.observations import ObservedWrite, judged_write, write_judged
+from proxy.tokens.store import MemoryStore
 from proxy.tokens.values import AccessToken
 from proxy.upstream.throttles import ThrottleKey, Throttles
+from tests.observability.test_metrics import finished
 from tests.observability.test_traces import ATTEMPT, SERVED
 
 TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")
@@ -173,8 +188,9 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     bench.sessions.learn(b"\1\2", McpSession("tool", "default", "na"))
     bench.hints.take("default", "na", ("b", "a"))
     begin, *known, serve = bench.welcomed()
-    audit, *known = known
+    audit, freezes, *known = known
     assert audit == {"kind": "audit", "takes_writes": True}
+    assert freezes == {"kind": "freezes", "known": {"all": None, "clients": {}}, "unknown": ""}
     assert [message["kind"] for message in known] == [
         "token",
         "watch",
@@ -192,7 +208,7 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     pause, session, tools = (message["news"] for message in known[5:])
     assert pause["pause"] == list(KEY)
     assert 29 < pause["seconds"] <= 30
-    assert session == {"session": "0102", "lives": ["tool", "default", "na"]}
+    assert session == {"session": "0102", "lives": ["tool", "default", "na", None]}
     assert tools == {"tools": ["default", "na", ["a", "b"]]}
 
 
@@ -201,6 +217,18 @@ def test_news_of_places_reaches_the_other_workers(bench: Bench) -> None:
     bench.hub.heard(1, {"kind": "places"})
     [(message, but)] = bench.workers.frames
     assert (message["kind"], but) == ("places", 1)
+
+
+async def test_workers_are_told_what_is_frozen(bench: Bench) -> None:
+    """With each change, as they are at their beginning."""
+    freezes = Freezes()
+    bench.hub.share_freezes(freezes)
+    freezes.change("tool", FreezeEntry(True, "ann@desk", "Bids", 1_800_000_000.0))
+    freezes.set_unknown("The store is away.")
+    first, second = (message for message, _ in bench.workers.frames)
+    assert first["known"]["clients"]["tool"]["frozen"]
+    assert (first["unknown"], second["unknown"]) == ("", "The store is away.")
+    assert bench.welcomed()[2] == second
 
 
 async def test_workers_are_told_when_the_audit_stream_is_full(bench: Bench) -> None:
@@ -250,7 +278,7 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
     bench.news.listeners.append(lambda news, origin: told.append((news, origin)))
     learned: list[News] = [
         {"pause": list(KEY), "seconds": 30.0},
-        {"session": "0102", "lives": ["tool", "acme", "na"]},
+        {"session": "0102", "lives": ["tool", "acme", "na", None]},
         {"tools": ["acme", "na", ["a"]]},
     ]
     for news in learned:
@@ -304,6 +332,16 @@ def test_spans_go_to_their_sender(bench: Bench) -> None:
     bench.hub.spans = lambda event, ended_at: taken.append((event, ended_at))
     bench.hub.heard(1, message)
     assert taken == [(ATTEMPT, 12), (replace(SERVED, span=ATTEMPT.span), 13)]
+
+
+def test_judged_writes_are_taken(bench: Bench) -> None:
+    """Each as the worker observed it."""
+    taken: list[ObservedWrite] = []
+    bench.hub.judged = taken.append
+    judged = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.FROZEN)
+    write = judged_write(finished(client="agent"), judged, 12.5)
+    bench.hub.heard(1, {"kind": "judged", "write": json.loads(json.dumps(write_judged(write)))})
+    assert taken == [write]
 
 
 def first_lists(bench: Bench) -> list[tuple[list[str], list[str]]]:
@@ -402,3 +440,15 @@ async def test_a_reload_reaches_a_worker_that_began_with_a_configuration_of_its_
     assert first.accounts == config.accounts
     for known in (first, bench.config):
         assert from_pieces((accounts["piece"], apply["rest"]), known) == config
+
+
+async def test_what_workers_spend_is_counted_in_the_one_ledger(bench: Bench) -> None:
+    """Questions get the ledger's answer, and messages give back."""
+    ledger = StoreLedger(MemoryStore().counts)
+    bench.hub.ledger = WorkersLedger(ledger)
+    key, two = ("agent", "2099-01-15"), (2, ())
+    question = {"question": "spend", "call": "reserve", "values": [key, two, [3, None]]}
+    assert await bench.hub.asked(question) == {"result": (True, [0, {}])}
+    bench.hub.heard(1, {"kind": "spend", "key": key, "back": (1, ())})
+    assert await bench.hub.asked(question) == {"result": (True, [1, {}])}
+    await ledger.stop()

@@ -22,8 +22,10 @@ from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
 from proxy.config.serialization import from_pieces, to_document, to_pieces
-from proxy.events import Event, NumbersOverflowed, Observers
+from proxy.events import Event, NumbersOverflowed, Observers, SpendJudgement, SpendMode, SpendVerdict
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
+from proxy.spend.observations import read_judged
+from tests.observability.test_metrics import finished
 from tests.support.patience import PATIENCE, settled
 
 VARIABLES = {
@@ -192,6 +194,17 @@ async def test_records_that_come_after_the_supervisor_are_reported(capfd: pytest
         await running.worker.ended.wait()
     text = "2 audit records are lost: their requests were under way when the supervisor ended.\n"
     assert capfd.readouterr().err == f"ads-proxy worker 3: {text}"
+
+
+async def test_judged_writes_are_told_at_once_and_no_other_request() -> None:
+    """The supervisor adds them up; a request without spend limits sends nothing."""
+    judged = SpendJudgement(SpendMode.OBSERVE, SpendVerdict.OVER)
+    async with begun(audited=False) as running:
+        running.worker.observers.observe(finished())
+        running.worker.observers.observe(finished(client="agent", spend=judged))
+        (told,) = await running.hear("judged")
+    write = read_judged(told["write"])
+    assert (write.client, write.judged) == ("agent", judged)
 
 
 async def test_requests_are_cut_once_the_worker_is_told_again_to_end() -> None:
