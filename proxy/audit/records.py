@@ -45,6 +45,10 @@ MAX_TEXT: Final = 512
 SUCCESS: Final = Outcome.SUCCESS.value
 FAILURE: Final = Outcome.FAILURE.value
 UNKNOWN: Final = Outcome.UNKNOWN.value
+HELD_BACK: Final = "write-held-back"
+"""The action of the record of a write that was judged by spend limits and not sent."""
+_MAX_VIOLATIONS: Final = 20
+"""Violations of a write that its record holds."""
 
 
 def record_of(event: Event) -> dict[str, Any] | None:
@@ -136,11 +140,16 @@ def _own(**values: object) -> dict[str, Any]:
 
 
 def _write(event: RequestFinished) -> dict[str, Any] | None:
-    """A request that left for Amazon and may have changed something there."""
-    if not may_change(event.operation_class) or not event.attempts:
+    """A request that left for Amazon and may have changed something there, or that spend limits were asked about."""
+    if event.spend is None and not (may_change(event.operation_class) and event.attempts):
         return None
+    why = event.refusal or event.fault
+    if event.attempts:
+        begin = _event("amazon-write", "api", "change", event.outcome or _by_status(event), why)
+    else:
+        begin = _event(HELD_BACK, "api", "denied", FAILURE, why)
     record = {
-        **_event("amazon-write", "api", "change", event.outcome or _by_status(event), event.refusal or event.fault),
+        **begin,
         "user": {"name": event.client},
         "http": {
             "request": {"id": event.request_id, "method": event.method},
@@ -155,6 +164,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             operation=event.operation,
             operation_class=event.operation_class,
             mcp_tools=list(event.mcp_tools),
+            spend=event.spend.members(_MAX_VIOLATIONS) if event.spend is not None else None,
             items=event.items.members if event.items is not None else None,
             **(_changes(event.changes) if event.changes is not None else {}),
             amazon_request_id=event.amazon_request_id,
@@ -257,6 +267,18 @@ def _admin(event: AdminSignedIn | AdminRefused) -> dict[str, Any]:
     return record if isinstance(event, AdminSignedIn) else {**record, "url": {"path": event.path}}
 
 
+def _freeze(event: events.WritesFrozen | events.WritesUnfrozen) -> dict[str, Any] | None:
+    """Only where it was done: the other replicas hear of it, and a program reads it again at each start."""
+    if event.heard:
+        return None
+    action = "writes-frozen" if isinstance(event, events.WritesFrozen) else "writes-unfrozen"
+    return {
+        **_event(action, "configuration", "change", SUCCESS, event.because),
+        "user": {"name": event.by},
+        **_own(client=event.client),
+    }
+
+
 _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     RequestFinished: _write,
     events.SignInFinished: _sign_in,
@@ -268,6 +290,8 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     events.ConsentEnded: _consent_ending,
     AdminSignedIn: _admin,
     AdminRefused: _admin,
+    events.WritesFrozen: _freeze,
+    events.WritesUnfrozen: _freeze,
     events.InvitationMade: lambda e: {
         **_by_admin("invitation-made", "iam", "creation"),
         **_own(account=e.account, invitation=e.invitation, ends_at=_stamp(e.expires_at)),

@@ -7,6 +7,7 @@ would be too long, is for `logs`.
 
 from __future__ import annotations
 
+import json
 import time
 from json.encoder import encode_basestring_ascii as quoted
 from math import floor
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from proxy.advice import with_options_in_use
 from proxy.bounded_cache import BoundedCache
 from proxy.config import AccessField
-from proxy.events import ItemCounts
+from proxy.events import ItemCounts, SpendJudgement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +36,13 @@ _FORMAT_BYTES: Final = 800
 _TEXT_BYTES: Final = 200
 """About how much memory a format or a text takes in addition to its characters."""
 _MAX_REMEMBERED_TEXT: Final = 512
+_MAX_VIOLATIONS: Final = 5
+"""Violations of a write that a line has; the audit stream has more of them."""
 
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members except time, level and event, in their order."""
 OFTEN_EMPTY: Final = frozenset(
-    {"profile", "ads_account", "user_agent", "mcp_tools", "outcome", "items", "refusal", "detail", "fault"}
+    {"profile", "ads_account", "user_agent", "mcp_tools", "outcome", "items", "spend", "refusal", "detail", "fault"}
 )
 """Members that a line has only where they say something; of the last three all or none."""
 _SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
@@ -100,6 +103,10 @@ def _said(event: RequestFinished, name: str) -> str:
     that of a refusal was written for the client."""
     text: str = getattr(event, name)
     return with_options_in_use(text) if name == "detail" and event.status >= 500 else text
+
+
+def _members_of(judged: SpendJudgement) -> dict[str, object]:
+    return judged.members(_MAX_VIOLATIONS)
 
 
 class AccessTexts(BoundedCache[tuple[str, str], str]):
@@ -233,11 +240,13 @@ class AccessLines:
         return found
 
     def last(self, event: RequestFinished) -> str:
-        """The members that few lines have: which MCP tools were called, what became of a write, and what went wrong, if
-        anything did."""
+        """The members that few lines have: which MCP tools were called, what became of a write, what limits say
+        of it, and what went wrong, if anything did."""
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
         few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         few += self.outcome(event.write)
+        if event.spend is not None and "spend" in self._fields:
+            few += f',"spend":{json.dumps(self._cleaned(_members_of(event.spend)), separators=(",", ":"))}'
         if not (event.refusal or event.fault or event.detail):
             return few
         return few + "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
@@ -260,9 +269,18 @@ class AccessLines:
                 value: Any = _said(event, name) if name in _PROBLEM else getattr(event, name.removesuffix("_ms"))
                 value = round(value * 1000, 3) if name.endswith("_ms") else value
                 value = value.members if isinstance(value, ItemCounts) else value
+                value = _members_of(value) if isinstance(value, SpendJudgement) else value
                 if value or name not in OFTEN_EMPTY or (has_problem and name in _PROBLEM):
                     found[name] = value
         return found
+
+    def _cleaned(self, value: Any) -> Any:
+        """The members of a judgement without secrets: paths and values are from a client's body."""
+        if isinstance(value, str):
+            return self._redaction.clean(value)
+        if isinstance(value, dict):
+            return {name: self._cleaned(item) for name, item in value.items()}
+        return [self._cleaned(item) for item in value] if isinstance(value, list) else value
 
     def _member(self, name: str, value: str) -> str:
         return f',"{name}":{quoted(self._redaction.clean(value))}' if name in self._fields else ""

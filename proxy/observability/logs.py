@@ -71,6 +71,7 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.DefaultProfileChanged: "warning",
     events.ToolHintsContradicted: "warning",
     events.HostRefused: "warning",
+    events.WritesFrozen: "warning",
     events.AuthorityDistrusted: "warning",
     AdminRefused: "warning",
     ClientKeysInForce: "debug",
@@ -357,6 +358,8 @@ def _weight(value: object) -> int:
     """Roughly how much of the line a value takes that can be cut."""
     if isinstance(value, list):
         return sum(_weight(item) + 1 for item in value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
     return 0 if value is None or isinstance(value, bool | int | float) else len(str(value))
 
 
@@ -367,6 +370,9 @@ def _shortened(value: object, excess: int, *, from_the_start: bool) -> object:
         if len(items) > 1:
             return [*items[: -max(1, len(items) // 4)], CUT]
         return [_shortened(item, excess, from_the_start=from_the_start) for item in items]
+    if isinstance(value, dict):
+        longest = max(value, key=lambda name: _weight(value[name]))
+        return {**value, longest: _shortened(value[longest], excess, from_the_start=from_the_start)}
     text = str(value)
     if len(text) <= _SHORTEST:
         return ""

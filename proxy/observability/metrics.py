@@ -207,6 +207,16 @@ WRITE_OUTCOMES = _counter(
     "Writes that were sent to Amazon, by what their responses say.",
     ("client", "account", "outcome"),
 )
+SPEND_JUDGED = _counter(
+    "spend_judged_total",
+    "Writes that were judged by the spend limits of their client.",
+    ("client", "mode", "verdict"),
+)
+SPEND_VIOLATIONS = _counter(
+    "spend_violations_total",
+    "Violations of spend limits, by rule: several in a write whose members are over several limits.",
+    ("client", "rule"),
+)
 _counter(
     "deprecated_requests_total",
     "Requests of operations that Amazon announced to end.",
@@ -231,7 +241,7 @@ _gauge(
 )
 _gauge(
     "state_degraded",
-    "1 while the shared store fails and this replica works alone.",
+    "1 while the shared store fails and this replica works alone, or another store cannot count what clients spend.",
     first=0.0,
     on={events.StateStoreChanged: "degraded"},
 )
@@ -422,11 +432,18 @@ class Metrics:
             self.count_write(event.client, event.account, event.outcome)
         if event.fault and event.status:
             self.add(CUT_RESPONSES, event.fault)
+        if event.spend is not None:
+            self._count_judged(event.client, event.spend)
 
     def count_write(self, client: str, account: str, outcome: str) -> None:
         """A write was sent to Amazon. Late news of a removed account is not shown."""
         if account not in self._gone:
             self.add(WRITE_OUTCOMES, client, account, outcome)
+
+    def _count_judged(self, client: str, judged: events.SpendJudgement) -> None:
+        self.add(SPEND_JUDGED, client, judged.mode, judged.verdict)
+        for violation in judged.violations:
+            self.add(SPEND_VIOLATIONS, client, violation.rule)
 
     def _count(self, event: events.CounterRaised) -> None:
         by_account = "account" in self._tables[event.metric].instrument.labels[:1]

@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from proxy.backoff import backoff
-from proxy.events import ConsentEnded, ConsentEnding, CredentialStateChanged, Event, NoticeKind, SignInNeeded
+from proxy.events import (
+    ConsentEnded,
+    ConsentEnding,
+    CredentialStateChanged,
+    Event,
+    NoticeKind,
+    SignInNeeded,
+    WritesFrozen,
+    WritesUnfrozen,
+)
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -31,6 +40,8 @@ REPEAT_AFTER: Final = 86400.0
 MAX_ATTEMPTS: Final = 20
 """About an hour and a quarter, as `delay` has it."""
 MAX_DELAY: Final = 300.0
+_ALWAYS_NEWS: Final = frozenset({NoticeKind.WRITES_FROZEN, NoticeKind.WRITES_UNFROZEN})
+"""What a person did, who may do it again a minute later."""
 _CODED: Final = "whsec_"
 _WITH_TOKEN: Final = frozenset({"valid", "degraded"})
 """States in which an account has an access token; in others it may have none."""
@@ -38,7 +49,8 @@ _WITH_TOKEN: Final = frozenset({"valid", "degraded"})
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One piece of news. `at` and `ends_at` are wall-clock time; `text` says what to do."""
+    """One piece of news. `at` and `ends_at` are wall-clock time; `text` says what to do. `client` is set if it is
+    about one client."""
 
     id: str
     kind: NoticeKind
@@ -47,10 +59,13 @@ class Notice:
     at: float
     days: int | None = None
     ends_at: float | None = None
+    client: str = ""
 
     @property
     def key(self) -> str:
         """A text that is equal for the same news: an account's consent is news at each mark of each end."""
+        if self.kind in _ALWAYS_NEWS:
+            return f"{self.kind} {self.id}"
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
 
 
@@ -78,7 +93,20 @@ def notice_of(event: Event, identity: str, now: float) -> Notice | None:
     if isinstance(event, ConsentEnded):
         text = f"{event.account}: the advertiser's consent expired on {day(event.ends_at)}. {event.advice}"
         return Notice(identity, NoticeKind.CONSENT_ENDED, event.account, text, now, 0, event.ends_at)
+    if isinstance(event, WritesFrozen | WritesUnfrozen) and not event.heard:  # the replica that did it tells
+        return _notice_of_freeze(event, identity, now)
     return None
+
+
+def _notice_of_freeze(event: WritesFrozen | WritesUnfrozen, identity: str, now: float) -> Notice:
+    whose = f"of client {event.client} " if event.client else ""
+    why = f": {event.because.removesuffix('.')}." if event.because else "."
+    if isinstance(event, WritesUnfrozen):
+        text = f"{event.by} unfroze all writes {whose}through the proxy{why}"
+        return Notice(identity, NoticeKind.WRITES_UNFROZEN, "", text, now, client=event.client)
+    command = f"ads-proxy unfreeze {event.client}".rstrip()
+    text = f"{event.by} froze all writes {whose}through the proxy{why} Reads go on. `{command}` lets writes pass again."
+    return Notice(identity, NoticeKind.WRITES_FROZEN, "", text, now, client=event.client)
 
 
 def recovered_account(event: Event) -> str:
@@ -105,6 +133,8 @@ def body_of(notice: Notice) -> bytes:
         "account": notice.account,
         "text": notice.text,
     }
+    if notice.client:
+        values["client"] = notice.client
     if notice.ends_at is not None:
         values |= {"days": notice.days, "ends_at": moment(notice.ends_at)}
     return json.dumps(values, ensure_ascii=False).encode()

@@ -83,7 +83,10 @@ def _shown(value: object) -> str:
 def _request(values: Mapping[str, object], columns: int) -> list[str]:
     """The columns of a request: time, status and target first; then operation, client and duration, as far as they
     fit."""
-    given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ())}
+    given = {name: _shown(value) for name, value in values.items() if value not in ("", None, ()) and name != "spend"}
+    judged = values.get("spend")
+    if isinstance(judged, dict):
+        given |= _judged(judged)
     begin = " ".join((_time(values), f"{given.get('status', ''):>3}", f"{given.get('method', ''):<6}"))
     path, behind = given.get("path", ""), _behind(given)
     room = columns - len(begin) - 1
@@ -101,7 +104,8 @@ def _behind(given: Mapping[str, str]) -> list[str]:
     whom = given.get("profile") or given.get("ads_account", "")
     duration = f"{float(given['duration_ms']):.0f} ms" if "duration_ms" in given else ""
     attempts = f"{given['attempts']} attempts" if given.get("attempts", "1") not in ("0", "1") else ""
-    found = ("" if operation == "unknown" else operation, whom, where, given.get("client", ""), attempts, duration)
+    named, client = "" if operation == "unknown" else operation, given.get("client", "")
+    found = (named, whom, where, client, given.get("verdict", ""), attempts, duration)
     return [text for text in found if text]
 
 
@@ -115,10 +119,33 @@ def _cut(text: str, room: int) -> str:
 
 def _problem_text(given: Mapping[str, str], columns: int) -> list[str]:
     words = [given[name] for name in ("refusal", "fault", "detail") if name in given] or _failed_items(given)
+    words += [given["violations"]] if "violations" in given and "refusal" not in given else []
     if not words:
         return []
     words += [f"[{given[name]}]" for name in ("request_id", "amazon_request_id") if name in given]
     return _wrapped(" ".join(words), columns, indent=_INDENT)
+
+
+def _judged(judged: Mapping[str, object]) -> dict[str, str]:
+    """The words about a write that was judged: its verdict, and why it would have been refused."""
+    verdict = escaped(str(judged.get("verdict", "")))
+    if verdict == "within":
+        return {"verdict": "within limits"}
+    found = judged.get("violations")
+    violations = (
+        [violation_in_words(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    )
+    unread = judged.get("unread")
+    reasons = "; ".join([*violations, *(map(str, unread) if isinstance(unread, list) else ())])
+    return {"verdict": f"spend: {verdict}", "violations": f"spend: {verdict}: {escaped(reasons)}"}
+
+
+def violation_in_words(said: Mapping[str, object]) -> str:
+    """A violation in words, such as `budget 500 USD, limit 200 (campaigns[0].budget.budget)`."""
+    value = " ".join(str(said[name]) for name in ("value", "currency") if said.get(name))
+    limit = f"limit {said['limit']}" if said.get("limit") is not None else "no limit for it"
+    path = f" ({said['path']})" if said.get("path") else ""
+    return f"{said.get('rule', '')} {value}, {limit}{path}"
 
 
 def _failed_items(given: Mapping[str, str]) -> list[str]:

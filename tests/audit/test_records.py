@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -38,8 +38,13 @@ CATEGORIES = {
     "iam": {"admin", "change", "creation", "deletion", "group", "info", "user"},
     "process": {"access", "change", "end", "info", "start"},
 }
+VIOLATION = events.SpendViolation(events.SpendRule.BUDGET, "campaigns[0].budget.budget", "500", "USD", "200")
+OVER = events.SpendJudgement(events.SpendMode.ENFORCE, events.SpendVerdict.OVER, (VIOLATION,))
 RECORDED = [
     (WRITE, "amazon-write", "success"),
+    (replace(WRITE, spend=OVER), "amazon-write", "success"),
+    (replace(WRITE, attempts=0, status=403, refusal="over-limit", spend=OVER), "write-held-back", "failure"),
+    (finished(operation_class="report", attempts=0, refusal="frozen", spend=OVER), "write-held-back", "failure"),
     (finished(operation_class="unknown", status=403), "amazon-write", "failure"),
     (finished(operation_class="write", status=0, fault="client-gone"), "amazon-write", "unknown"),
     (finished(operation_class="write", status=504, refusal="upstream-timeout"), "amazon-write", "unknown"),
@@ -125,6 +130,34 @@ def test_a_write_names_what_it_changed() -> None:
     assert record is not None
     names = {"objects", "members", "values"}
     assert not (names | {f"further_{name}" for name in names} | {"unread"}) & record["ads_proxy"].keys()
+
+
+def test_a_judged_write_has_what_its_limits_say_of_it() -> None:
+    """Whether it was sent or not; without violations where it is within."""
+    within = events.SpendJudgement(events.SpendMode.OBSERVE, events.SpendVerdict.WITHIN)
+    records = [record_of(replace(WRITE, spend=judged)) for judged in (within, OVER, None)]
+    held = record_of(replace(WRITE, attempts=0, status=403, refusal="over-limit", spend=OVER))
+    spend = [record["ads_proxy"].get("spend") for record in (*records, held) if record is not None]
+    violation = {"path": "campaigns[0].budget.budget", "value": "500", "currency": "USD", "limit": "200"}
+    over = {"mode": "enforce", "verdict": "over", "violations": [{"rule": "budget", **violation}]}
+    assert spend == [{"mode": "observe", "verdict": "within", "violations": []}, over, None, over]
+    assert held is not None
+    assert (held["event"]["reason"], held["event"]["type"]) == ("over-limit", ["denied"])
+
+
+def test_a_record_holds_some_violations_and_the_number_of_others() -> None:
+    """A body of a thousand items makes a record of a few kilobytes."""
+    many = replace(OVER, violations=(VIOLATION._replace(path="x" * 5000),) * 100, unread=("No currency.",) * 30)
+    records: list[Mapping[str, Any]] = []
+
+    def put(record: Mapping[str, Any], *, write: bool = False) -> None:
+        records.append(record)
+
+    AuditTrail(put, str, lambda: 0.0).observe(replace(WRITE, spend=many))
+    spend = records[0]["ads_proxy"]["spend"]
+    assert (len(spend["violations"]), spend["further_violations"]) == (20, 80)
+    assert (len(spend["unread"]), spend["further_unread"]) == (20, 10)
+    assert len(json.dumps(records[0])) < 16_384
 
 
 def test_a_call_of_mcp_names_its_tools() -> None:

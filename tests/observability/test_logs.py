@@ -39,6 +39,11 @@ from tests.support.costs import cost_of
 from tests.support.patience import PATIENCE
 
 Start = Callable[..., Logs]
+OVER = events.SpendViolation(events.SpendRule.BUDGET, "campaigns[0].budget.budget", "500", "USD", "200")
+
+
+def judged_over(*violations: events.SpendViolation, unread: tuple[str, ...] = ()) -> events.SpendJudgement:
+    return events.SpendJudgement(events.SpendMode.OBSERVE, events.SpendVerdict.OVER, violations, unread)
 
 
 def lines(stream: io.StringIO, logs: Logs) -> list[dict[str, Any]]:
@@ -127,7 +132,8 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
     logs = start(stream)
     trouble = {"refusal": "slug", "detail": "Why.", "fault": "client-gone"}
     write = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 2))
-    event = finished(ads_account="amzn1.ads-account.g.x", mcp_tools=("a-query_b",), write=write, **trouble)
+    told = {"mcp_tools": ("a-query_b",), "write": write, "spend": judged_over(OVER), **trouble}
+    event = finished(ads_account="amzn1.ads-account.g.x", **told)
     logs.observe(event)
     for name in ACCESS_FIELDS:
         logs.adjust(level="info", access=True, access_fields=[name])
@@ -453,6 +459,7 @@ def filled(kind: type[events.Event], text: str) -> events.Event:
             "bool": False,
             "NoticeOutcome": events.NoticeOutcome.SENT,
             "WriteOutcome | None": events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 1)),
+            "SpendJudgement | None": judged_over(*[OVER._replace(path=text)] * 9, unread=many),
         }
         values[field.name] = of_kind.get(str(field.type), 1)
     return kind(**values)
@@ -534,3 +541,53 @@ def test_any_values_are_made_to_fit(values: dict[str, object]) -> None:
 def test_a_line_that_no_cut_makes_short_stays_as_it_is() -> None:
     """Where nothing of the values is left to be cut, it is the rest of the line that is long."""
     assert fit({"count": 1, "name": ""}, lambda values: "x" * 400, 300) == "x" * 400
+
+
+def test_the_line_of_a_judged_write_has_what_its_limits_say(start: Start) -> None:
+    """Verdict, mode and the first violations; other requests have no such member."""
+    stream = io.StringIO()
+    logs = start(stream, form="json")
+    logs.observe(finished())
+    logs.observe(finished(spend=judged_over(OVER)))
+    logs.observe(finished(spend=judged_over(*[OVER] * 7)))
+    plain, judged, long = lines(stream, logs)
+    assert "spend" not in plain
+    assert judged["spend"] == {
+        "mode": "observe",
+        "verdict": "over",
+        "violations": [
+            {
+                "rule": "budget",
+                "path": "campaigns[0].budget.budget",
+                "value": "500",
+                "currency": "USD",
+                "limit": "200",
+            }
+        ],
+    }
+    assert len(long["spend"]["violations"]) == 5
+    assert long["spend"]["further_violations"] == 2
+
+
+def test_what_is_judged_holds_no_secret_and_no_more_than_a_line(start: Start) -> None:
+    """Its texts come from a body: they are masked and cut like all others, and the line is whole JSON."""
+    stream = io.StringIO()
+    logs = start(stream, form="json")
+    logs.redact([Secret("hunter2-hunter2")])
+    logs.observe(finished(spend=judged_over(OVER._replace(path="a.hunter2-hunter2"), unread=("hunter2-hunter2",))))
+    logs.observe(finished(spend=judged_over(*[OVER._replace(path="x" * 2000)] * 5)))
+    masked, cut = lines(stream, logs)
+    assert masked["spend"]["violations"][0]["path"] == "a.***"
+    assert masked["spend"]["unread"] == ["***"]
+    assert cut["spend"]["verdict"] == "over"
+    assert cut["spend"]["violations"][0]["rule"] == "budget"
+    assert len(stream.getvalue().splitlines()[1]) < MAX_LINE_BYTES
+
+
+def test_the_member_about_limits_can_be_left_out(start: Start) -> None:
+    """The member is one of `log.access_fields`."""
+    stream = io.StringIO()
+    logs = start(stream, form="json")
+    logs.adjust(level="info", access=True, access_fields=[name for name in ACCESS_FIELDS if name != "spend"])
+    logs.observe(finished(spend=judged_over(OVER)))
+    assert "spend" not in lines(stream, logs)[0]

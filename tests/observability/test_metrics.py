@@ -107,6 +107,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
         *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "worker_restarts"),
+        *("spend_judged", "spend_violations"),
         "trace_spans",
     )
     others = (
@@ -148,6 +149,23 @@ def test_outcomes_of_writes_are_counted_by_client_and_account() -> None:
     metrics.accounts(["other"])
     metrics.observe(finished(write=partial))
     assert not [name for name, _ in samples(metrics) if name == "ads_proxy_write_outcomes_total"]
+
+
+def test_judged_writes_are_counted_by_verdict_and_rule() -> None:
+    """Each violation counts; a request that was not judged makes no series."""
+    metrics = made()
+    metrics.observe(finished(status=403))
+    assert not [name for name, _ in samples(metrics) if name.startswith("ads_proxy_spend_")]
+    over = events.SpendViolation(events.SpendRule.BUDGET, "campaigns[0].budget.budget", "500", "USD", "200")
+    late = events.SpendViolation(events.SpendRule.HOURS, "", "Sun 03:00", "", "Mon-Fri 08:00-18:00")
+    enforced = events.SpendJudgement(events.SpendMode.ENFORCE, events.SpendVerdict.OVER, (over, over, late))
+    observed = events.SpendJudgement(events.SpendMode.OBSERVE, events.SpendVerdict.UNREADABLE, unknown=("field cap",))
+    for judged in (enforced, observed, observed):
+        metrics.observe(finished(spend=judged))
+    assert value(metrics, "spend_judged_total", client="reporting", mode="enforce", verdict="over") == 1
+    assert value(metrics, "spend_judged_total", client="reporting", mode="observe", verdict="unreadable") == 2
+    assert value(metrics, "spend_violations_total", client="reporting", rule="budget") == 2
+    assert value(metrics, "spend_violations_total", client="reporting", rule="hours") == 1
 
 
 def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:

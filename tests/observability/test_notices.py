@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,8 @@ from proxy.events import (
     NoticeKind,
     RequestStarted,
     SignInNeeded,
+    WritesFrozen,
+    WritesUnfrozen,
 )
 from proxy.observability.notices import (
     MAX_ATTEMPTS,
@@ -52,6 +55,39 @@ def test_what_a_person_must_fix_is_a_notice(event: Event, kind: str, words: str)
     assert (notice.id, notice.kind, notice.account, notice.at) == ("id-1", kind, "acme", NOW)
     assert notice.text.startswith("acme: ")
     assert words in notice.text
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "text"),
+    [
+        (
+            WritesFrozen("agent", "ann@desk", "It raises bids"),
+            "writes-frozen",
+            "ann@desk froze all writes of client agent through the proxy: It raises bids. Reads go on. `ads-proxy "
+            "unfreeze agent` lets writes pass again.",
+        ),
+        (
+            WritesFrozen("", "ann@desk", ""),
+            "writes-frozen",
+            "ann@desk froze all writes through the proxy. Reads go on. `ads-proxy unfreeze` lets writes pass again.",
+        ),
+        (
+            WritesUnfrozen("agent", "bob@desk", "Limits are set."),
+            "writes-unfrozen",
+            "bob@desk unfroze all writes of client agent through the proxy: Limits are set.",
+        ),
+        (WritesUnfrozen("", "bob@desk", ""), "writes-unfrozen", "bob@desk unfroze all writes through the proxy."),
+    ],
+)
+def test_a_freeze_and_its_end_are_notices(event: WritesFrozen | WritesUnfrozen, kind: str, text: str) -> None:
+    """Each is news, also the second one of a day; only where a person did it."""
+    notice, again = (notice_of(event, identity, NOW) for identity in ("id-1", "id-2"))
+    assert notice is not None and again is not None
+    assert (notice.kind, notice.account, notice.client, notice.text) == (kind, "", event.client, text)
+    assert notice.key != again.key
+    assert json.loads(body_of(notice)).get("client", "") == event.client
+    assert read_notice(json.loads(json.dumps(as_kept(notice)))) == notice
+    assert notice_of(replace(event, heard=True), "id-1", NOW) is None
 
 
 @pytest.mark.parametrize(

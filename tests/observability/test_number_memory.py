@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy import events
 from proxy.admin.pauses import Pauses
 from proxy.observability import request_metrics
 from proxy.observability.metrics import Metrics
@@ -30,6 +31,7 @@ from proxy.observability.number_memory import (
     make_memory_file,
 )
 from proxy.observability.request_metrics import MOMENTS, RequestLabels, RequestMetrics
+from tests.observability.test_metrics import finished
 from tests.support.scraping import scraped
 
 LABELS = RequestLabels("tool", "acme", "na", "GET", "read", 200)
@@ -250,6 +252,22 @@ def test_a_scrape_goes_on_from_the_one_before(descriptor: int) -> None:
     assert 'ads_proxy_write_outcomes_total{account="acme",client="tool",outcome="success"} 3.0' in found
     assert 'ads_proxy_request_duration_seconds_count{region="na"} 4.0' in found
     assert "ads_proxy_overhead_seconds_count 4.0" in found
+
+
+def test_judged_writes_of_workers_are_added_up(descriptor: int) -> None:
+    """By client, mode and verdict, and their violations by rule."""
+    second = make_memory_file()
+    workers = [Metrics("1", memory=NumberMemory(each)) for each in (descriptor, second)]
+    shown = Metrics("1")
+    shown.requests.add_elsewhere(memories_of(descriptor, second).changes, int)
+    os.close(second)
+    violation = events.SpendViolation(events.SpendRule.BID, "bid", "3", "USD", "2.50")
+    judged = events.SpendJudgement(events.SpendMode.ENFORCE, events.SpendVerdict.OVER, (violation,))
+    for worker in workers:
+        worker.observe(finished(client="agent", spend=judged))
+    found = exposition(shown)
+    assert 'ads_proxy_spend_judged_total{client="agent",mode="enforce",verdict="over"} 2.0' in found
+    assert 'ads_proxy_spend_violations_total{client="agent",rule="bid"} 2.0' in found
 
 
 def test_the_last_request_of_several_workers_is_the_latest(descriptor: int) -> None:

@@ -71,6 +71,25 @@ def test_a_write_of_which_items_failed_says_so_on_the_next_line() -> None:
     assert len(plain(status=422, outcome="failure")) == 1
 
 
+def test_a_judged_write_shows_its_verdict() -> None:
+    """The violated rules are on the next line, unless a refusal says so there."""
+    over = {"rule": "budget", "path": "campaigns[0].budget", "value": "500", "currency": "USD", "limit": "200"}
+    late = {"rule": "hours", "path": "", "value": "Sun 03:00", "currency": "", "limit": None}
+    within = plain(status=207, spend={"mode": "enforce", "verdict": "within", "violations": []})
+    assert within == [
+        "12:00:00.123 207 POST   /sp/campaigns/list  1234567890  acme/na  reporting  within limits  81 ms",
+    ]
+    judged = {"mode": "observe", "verdict": "over", "violations": [over, late], "unread": ["No currency is known."]}
+    first, *more = plain(status=207, spend=judged)
+    assert first.endswith("reporting  spend: over  81 ms")
+    assert " ".join(line.strip() for line in more) == (
+        "spend: over: budget 500 USD, limit 200 (campaigns[0].budget); hours Sun 03:00, no limit for it; "
+        "No currency is known. [id-1]"
+    )
+    refused = plain(status=403, refusal="over-limit", detail="It is over.", spend=judged)
+    assert refused[1:] == ["    over-limit It is over. [id-1]"]
+
+
 def test_what_there_is_no_room_for_stays_away_the_path_is_cut_last() -> None:
     """First the operation, then whose it was; the duration stays."""
     (line,) = plain(path="/" + "x" * 200, client="c" * 64)
