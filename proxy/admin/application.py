@@ -37,12 +37,14 @@ from proxy.reports.store import ReportFolderError
 
 if TYPE_CHECKING:
     from proxy.admin.invitations import InvitationHandlers
-    from proxy.admin.view import AdminView
+    from proxy.admin.view import AdminView, ProgramView
 
 STATIC: Final = Path(__file__).parent / "static"
 STATIC_FILES: Final = frozenset(file.name for file in STATIC.iterdir() if file.suffix in {".css", ".js", ".svg"})
 MAX_PROFILES: Final = 200
 MAX_BODY_BYTES: Final = 65_536
+MAX_NAMES: Final = 20
+"""Clients that a refusal names."""
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -97,6 +99,8 @@ class AdminHandlers:
             web.post("/console/accounts/{account}/refresh", self._refresh),
             web.post("/console/accounts/{account}/invite", self._invite),
             web.post("/console/reports/{report}/run", self._run_report),
+            web.post("/console/freeze", self._freeze),
+            web.post("/console/unfreeze", self._unfreeze),
             *self._sign_ins.routes(),
             *(self._invitations.routes() if self._invitations is not None else ()),
         ]
@@ -262,6 +266,26 @@ class AdminHandlers:
         except ReportFolderError as failure:
             raise ActionFailed(str(failure)) from failure
         return as_json({"report": name, "asked": True})
+
+    async def _freeze(self, request: web.Request) -> web.Response:
+        return await self._change_freeze(request, self._view.freeze)
+
+    async def _unfreeze(self, request: web.Request) -> web.Response:
+        return await self._change_freeze(request, self._view.unfreeze)
+
+    async def _change_freeze(
+        self, request: web.Request, change: Callable[[str | None, str, str], Awaitable[ProgramView]]
+    ) -> web.Response:
+        """Freeze or unfreeze the client of the form; without one, all clients. `by` is who does it, by a command."""
+        form = await form_of(request)
+        client = form.get("client") or None
+        clients, frozen = self._view.clients(), self._view.program().freezes
+        if client is not None and client not in {*clients, *(each.client for each in frozen)}:
+            known = ", ".join(clients[:MAX_NAMES]) or "none"
+            raise NoSuchPage(f"Unknown client; the clients are: {known}. Leave the name out to mean all of them.")
+        by = form.get("by") or f"console ({request.remote})"
+        program = await change(client, by, form.get("because", ""))
+        return as_json(status.freezes(program))
 
     async def _open_session(self, request: web.Request) -> web.StreamResponse:
         form = await form_of(request)

@@ -65,7 +65,7 @@ class RequestHistory:
         clean: Callable[[str], str] = str,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._counted, self._clean, self._wall = counted, clean, wall
+        self._counted, self.clean, self._wall = counted, clean, wall
         self._traffic = Traffic(counted.series)
         self._tallies = CachedResult(self._traffic.now)
         self.counted = counted.counted
@@ -111,7 +111,7 @@ class RequestHistory:
 
     def cleaned(self, request: RecentRequest) -> RecentRequest:
         """The request without secrets, as it may be shown. That costs more than to find the request."""
-        return request.cleaned(self._clean)
+        return request.cleaned(self.clean)
 
     def take(self, request: RecentRequest) -> None:
         """One that another process served."""

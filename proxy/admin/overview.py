@@ -58,6 +58,8 @@ NO_WORKER: Final = {
     "sentence": "No worker serves: clients cannot connect. `worker_lost` in the log says why.",
 }
 """The verdict then, whatever the accounts are."""
+FROZEN: Final = {"tone": "busy", "sentence": "Every account serves, but writes are frozen. Read the message below."}
+"""The verdict while writes are frozen and all else works."""
 
 
 def verdict(
@@ -172,7 +174,7 @@ def changes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     lines: list[dict[str, Any]] = []
     for record in reversed(records):
-        if record["event"]["type"] == ["info"]:
+        if record["event"]["type"] in (["info"], ["denied"]):
             continue
         line = _change(record)
         if lines and all(lines[-1][name] == line[name] for name in line.keys() - {"at", "count"}):

@@ -18,6 +18,7 @@ from proxy.admin.history import BY_AMAZON, MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
 from proxy.events import NEEDS_OPERATOR, Outcome
 from proxy.routing.operations import DEPRECATED
+from proxy.spend.overview import spend_status
 from proxy.tokens.consent import ConsentPhase, day_of, describe, phase
 from proxy.value_classes import dataclass
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from proxy.access.client_keys import KnownKey
     from proxy.admin.history import RequestHistory
-    from proxy.admin.view import AdminView
+    from proxy.admin.view import AdminView, ProgramView
     from proxy.audit.stream import AuditCounts
     from proxy.config import Account
     from proxy.tokens.values import CredentialStatus
@@ -183,6 +184,15 @@ def _audit(counts: AuditCounts) -> dict[str, Any]:
     return {"sequence": head.sequence, "digest": head.digest, "lost": counts.lost, "failing": counts.failing}
 
 
+def freezes(program: ProgramView) -> dict[str, Any]:
+    """Whose writes are frozen, and a problem with keeping that. The client None stands for all clients."""
+    frozen = [
+        {"client": each.client, "by": each.by, "because": each.because, "at": stamp(each.at)}
+        for each in program.freezes
+    ]
+    return {"frozen": frozen, "problem": program.freeze_problem}
+
+
 def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any]:
     """The program, and how many accounts are in which state."""
     program = view.program()
@@ -208,6 +218,7 @@ def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any
             "replicas": program.store.replicas,
         },
         "audit": None if program.audit is None else _audit(program.audit),
+        "freezes": freezes(program),
         "client_keys": client_keys(view.client_keys(), now),
         "config": {"problems": list(program.config_problems), "needs_restart": list(program.needs_restart)},
         "account_counts": {
@@ -231,7 +242,7 @@ async def full_status(
     view: AdminView, history: RequestHistory, survey: Survey, query: StatusQuery, now: float
 ) -> dict[str, Any]:
     """What `/status` answers: the program, accounts that need attention, a page of all accounts with their profiles and
-    ads accounts, rate limits, traffic, failures and the last refused requests."""
+    ads accounts, rate limits, traffic, failures, spending and the last refused requests."""
     page = survey.after(query.after, ProfileCounts(view))
     names, following = ((query.account,), None) if query.account else page
     return {
@@ -241,6 +252,7 @@ async def full_status(
         "next": following,
         "throttles": [{**asdict(limit), "wait": round(limit.wait, 1)} for limit in view.throttles()],
         **await request_status(view, history, survey),
+        "spend": spend_status(await view.spend(), stamp, history.clean),
         "refused": refused_requests(history),
         "profiles": [asdict(profile) for name in names for profile in view.profiles(name)],
         "ads_accounts": [asdict(ads_account) for name in names for ads_account in view.ads_accounts(name)],
@@ -298,6 +310,7 @@ async def console_status(
         "found": len(attention) + len(calm),
         "clock": now,
         "key_required": view.access().key is not None,
+        "spend": spend_status(await view.spend(), stamp, history.clean),
         "traffic": traffic,
         "reports": overview.reports(await view.named_reports()),
         **tables,
@@ -324,6 +337,8 @@ def overview_status(view: AdminView, history: RequestHistory, survey: Survey, no
     total, attention, records = len(survey.names), len(survey.attention), view.audit_records()
     draining = view.draining()
     verdict = overview.verdict(total, attention, survey.stopped, draining=draining, troubled=troubled)
+    if verdict["tone"] == "good" and (program.freezes or program.freeze_problem):
+        verdict = overview.FROZEN
     return {
         "verdict": verdict if draining or view.accepts() else overview.NO_WORKER,
         "expiring": overview.expiring(survey.consents, view.client_keys(), now, invites=program.invites),

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from proxy.admin.cached_result import CachedResult
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
 from proxy.events import InvitationMade
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from proxy.reports.pace import PaceStatus
     from proxy.reports.sharing import SharedReports
     from proxy.secret import Secret
+    from proxy.spend.freezes import Freeze, FreezeKeeper
+    from proxy.spend.overview import SpendOverview
     from proxy.tokens.invitation import Invitation, InvitationLedger
     from proxy.tokens.lwa import LoginWithAmazon
     from proxy.tokens.manager import TokenManager
@@ -108,6 +111,10 @@ class ProgramView:
     connections: Mapping[str, int] = field(default_factory=dict)
     workers: tuple[WorkerView, ...] = ()
     """The workers; empty if one process serves alone."""
+    freezes: tuple[Freeze, ...] = ()
+    """Whose writes are frozen."""
+    freeze_problem: str = ""
+    """Why the state store lacks a freeze or its end, or why it is not known what is frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,10 @@ class RunningProgram(Protocol):
     @property
     def invitations(self) -> InvitationLedger: ...
     @property
+    def freezes(self) -> FreezeKeeper: ...
+    @property
     def observers(self) -> Observer: ...
+    async def spend_overview(self) -> SpendOverview: ...
 
 
 MAX_THROTTLES = 200
@@ -174,6 +184,7 @@ class AdminView:
     def __init__(self, program: RunningProgram) -> None:
         self._program = program
         self._was_ready = False
+        self._spend = CachedResult(program.spend_overview)
 
     def __repr__(self) -> str:
         return f"<AdminView of {self._program!r}>"
@@ -311,6 +322,24 @@ class AdminView:
         made = await self._program.invitations.make(account, INVITATION_SECONDS, sender)
         self._program.observers.observe(InvitationMade(account, made.id, made.expires_at))
         return link(invites.url, made, key), made.expires_at
+
+    async def spend(self) -> SpendOverview:
+        """Limits, days and judged writes of all clients."""
+        return await self._spend.get()
+
+    def clients(self) -> tuple[str, ...]:
+        """The names of all configured clients."""
+        return tuple(client.name for client in self._program.config.clients)
+
+    async def freeze(self, client: str | None, by: str, because: str) -> ProgramView:
+        """Stop the writes of a client, or of all clients. Returns the program as it is then."""
+        await self._program.freezes.freeze(client, by, because)
+        return self.program()
+
+    async def unfreeze(self, client: str | None, by: str, because: str) -> ProgramView:
+        """End the freeze of a client, or that of all clients. Returns the program as it is then."""
+        await self._program.freezes.unfreeze(client, by, because)
+        return self.program()
 
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""

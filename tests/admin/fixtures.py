@@ -32,6 +32,9 @@ from proxy.reports.overview import ReportOverview
 from proxy.reports.pace import PaceStatus
 from proxy.reports.store import ReportFolderError
 from proxy.secret import Secret
+from proxy.spend.freezes import FreezeEntry, Freezes
+from proxy.spend.observations import SpendObservations
+from proxy.spend.overview import SpendOverview
 from proxy.tokens.invitation import Invitation
 from proxy.tokens.token_response import Grant
 from proxy.tokens.values import CredentialFailure, CredentialStatus
@@ -98,6 +101,10 @@ class FakeProgram(AdminView):
     reports: tuple[ReportOverview, ...] = ()
     run_failure: ReportFolderError | None = None
     runs: list[str] = field(default_factory=list)
+    client_names: tuple[str, ...] = ("agent", "other")
+    known_freezes: Freezes = field(default_factory=Freezes)
+    freeze_problem: str = ""
+    spending: SpendOverview = field(default_factory=lambda: SpendOverview({}, SpendObservations()))
     granted: GrantedProfiles | None = None
     """What a new login reaches; None for what is known."""
     codes: list[str] = field(default_factory=list)
@@ -126,8 +133,27 @@ class FakeProgram(AdminView):
     def program(self) -> ProgramView:
         url, since = "http://127.0.0.1:8080", time.time() - 60
         return ProgramView(
-            "1.2.3", since, url, False, self.invites, config_problems=self.problems, workers=self.workers
+            "1.2.3",
+            since,
+            url,
+            False,
+            self.invites,
+            config_problems=self.problems,
+            workers=self.workers,
+            freezes=self.known_freezes.in_force(),
+            freeze_problem=self.freeze_problem,
         )
+
+    def clients(self) -> tuple[str, ...]:
+        return self.client_names
+
+    async def freeze(self, client: str | None, by: str, because: str) -> ProgramView:
+        self.known_freezes.change(client, FreezeEntry(True, by, because, 1_800_000_000.0))
+        return self.program()
+
+    async def unfreeze(self, client: str | None, by: str, because: str) -> ProgramView:
+        self.known_freezes.change(client, FreezeEntry(False, by, because, 1_800_000_000.0))
+        return self.program()
 
     def ads_accounts(self, account: str) -> tuple[MergedAdsAccount, ...]:
         return tuple(each for each in self.known_ads_accounts if each.account == account)
@@ -185,6 +211,9 @@ class FakeProgram(AdminView):
         if self.run_failure:
             raise self.run_failure
         self.runs.append(name)
+
+    async def spend(self) -> SpendOverview:
+        return self.spending
 
     async def refresh_now(self, account: str) -> None:
         if self.refresh_failure:

@@ -17,10 +17,13 @@ from proxy.errors import StateError
 from proxy.events import ConfigReloaded
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import ReachedProfile
+from proxy.spend.limits import SpendLimits
+from proxy.spend.overview import SpendOverview
 from proxy.tokens.consent import Consent
 from proxy.tokens.invitation import Invitation
 from tests.admin.fixtures import KEY, FakeProgram, administer, credential
 from tests.observability.test_metrics import finished
+from tests.spend.test_observations import observed, over, unreadable, write
 
 
 async def test_the_console_state_has_traffic_and_refusals() -> None:
@@ -68,6 +71,21 @@ async def test_the_console_state_answers_what_an_owner_asks_first() -> None:
         ("consent", "acme", 304),
     ]
     assert (state["refusals"], state["changes"]) == ({"count": 0, "groups": 0, "lines": []}, None)
+
+
+@pytest.mark.parametrize("path", ["/status", "/console/state"])
+async def test_what_was_held_back_and_the_limits_are_shown(path: str) -> None:
+    """The limits of each client that has some, without secrets."""
+    seen = observed(write(over()), write(unreadable("field canary-secret-word")))
+    program = FakeProgram(spending=SpendOverview({"agent": SpendLimits(new_per_day=5)}, seen))
+    async with administer(program) as admin:
+        admin.history.clean = lambda text: text.replace("canary-secret-word", "***")
+        async with admin.ask(path) as answer:
+            spend = json.loads(await answer.text())["spend"]
+    (client,) = spend["clients"]
+    assert (client["client"], client["mode"], client["limits"]) == ("agent", "enforce", {"new_per_day": 5})
+    assert (client["judged"], client["unknown"]) == ({"over": 1, "unreadable": 1}, {"field ***": 1})
+    assert [each["verdict"] for each in spend["held_back"]] == ["unreadable", "over"]
 
 
 NEW = datetime(2026, 12, 1, tzinfo=UTC).timestamp()

@@ -11,7 +11,7 @@ from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin import overview
 from proxy.admin.overview import DAY, MAX_LINES, Outage
 from proxy.audit.records import dated, note, record_of
-from proxy.events import ClientKeysInForce, InvitationMade
+from proxy.events import ClientKeysInForce, InvitationMade, SpendJudgement, SpendMode, SpendVerdict
 from proxy.observability.recent_requests import RecentRequests
 from proxy.reports.overview import NamedReports, look_at_all
 from proxy.reports.store import ReportFolder, State
@@ -205,8 +205,9 @@ def test_a_write_has_the_name_that_people_know(changes: dict[str, object], what:
 
 
 def test_what_changes_nothing_is_left_out() -> None:
-    """Records that the stream writes about itself, and lists of what is in force."""
+    """Records that the stream writes about itself, lists of what is in force, and writes that were held back."""
     records = [dated(note("audit-opened", {}), NOW), dated(record_of(ClientKeysInForce(("a b",))) or {}, NOW)]
+    records.append(write(NOW, attempts=0, spend=SpendJudgement(SpendMode.ENFORCE, SpendVerdict.FROZEN)))
     assert overview.changes(records) == []
 
 

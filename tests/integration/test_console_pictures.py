@@ -36,7 +36,8 @@ LOOKS = {
 }
 HEADINGS = [
     *("Is everything working?", "What expires next?", "Who was refused?", "What changed?"),
-    *("Which invitations are open?", "Accounts", "Clients in the last 15 minutes", "Accounts in the last 15 minutes"),
+    *("Which invitations are open?", "Accounts", "Are writes frozen?", "Clients in the last 15 minutes"),
+    "Accounts in the last 15 minutes",
     *("Writes since the start", "Traffic in the last 15 minutes", "What failed?", "Last requests", "Keys of clients"),
     *("Profiles", "Ads accounts"),
 ]
@@ -101,7 +102,8 @@ def happen(running: Serving, amazon: SimulatedAmazon, users: dict[str, Any]) -> 
     for name in SHOPS:
         for _ in range(4):
             assert ask(running, "reporting", f"/@{name}/v2/profiles") == 200
-    new = b'{"campaigns": [{"name": "Spring"}]}'
+    spring = {"name": "Spring", "state": "PAUSED", "targetingType": "MANUAL", "startDate": "2027-03-01"}
+    new = json.dumps({"campaigns": [spring | {"budget": {"budget": 10, "budgetType": "DAILY"}}]}).encode()
     for name in ("birch-baby", "birch-baby", "birch-baby", "delta-audio"):
         assert ask(running, "bids", "/sp/campaigns", new, profiles[name]) == 207
     for _ in range(3):
@@ -186,9 +188,9 @@ def test_an_owner_sees_first_what_needs_them(browser: webdriver.Chrome, tmp_path
         assert any(
             "CreateSponsoredProductsCampaigns by bids, birch-baby, 1" in line.replace("\n", " ") for line in changed
         )
-        titles = ["Client", "Requests", "4xx", "429", "5xx", "No answer", "p99", "Last request"]
+        titles = ["Client", "Requests", "4xx", "429", "5xx", "No answer", "p99", "Last request", "Writes"]
         assert shown(browser, "#client-box thead th") == titles
-        assert "reporting 30 0 1 1 0 312 ms 13 min ago" in shown(browser, "#client-rows tr")
+        assert "reporting 30 0 1 1 0 312 ms 13 min ago\nFreeze" in shown(browser, "#client-rows tr")
         assert [UNCONNECTED in line for line in shown(browser, "#invitations-rows tr")] == [True]
         time = browser.find_element(By.CSS_SELECTOR, "#changes-rows time")
         assert (time.text, time.get_attribute("title")) == ("11:29:00", "2027-01-15 10:29:00 UTC")

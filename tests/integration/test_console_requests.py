@@ -177,7 +177,9 @@ def test_a_call_of_mcp_shows_its_tools(browser: webdriver.Chrome, tmp_path: Path
 def test_what_became_of_writes_is_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Counts by client and account, what a write changed, and who calls what Amazon announced to end."""
     kind = "application/vnd.spCampaign.v3+json"
-    campaigns = [{"name": "new", "state": "PAUSED"}, {"name": "new", "state": "asleep"}]
+    new = {"name": "new", "targetingType": "MANUAL", "startDate": "2027-01-01"}
+    new["budget"] = {"budget": 10, "budgetType": "DAILY"}
+    campaigns = [new | {"state": "PAUSED"}, new | {"state": "asleep"}]
     audit = {"file": str(tmp_path / "audit.jsonl"), "objects": True}
     with rig(tmp_path, clients=CLIENTS, audit=audit) as running:
         headers = {**scoped(running, "reporting"), "Content-Type": kind, "Accept": kind}
@@ -196,7 +198,7 @@ def test_what_became_of_writes_is_shown(browser: webdriver.Chrome, tmp_path: Pat
         console.see("#request-rows tr", "1 of 2 items")
         console.see("#filter-operation").send_keys("campaign/")
         console.see("#requests-found", "1 of the last 2")
-        console.see("#request-rows tr", "name state")
+        console.see("#request-rows tr", "targetingType")
         assert console.complaints() == []
         assert serious(browser) == []
 

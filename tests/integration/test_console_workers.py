@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -40,7 +41,9 @@ def test_what_workers_change_is_shown(browser: webdriver.Chrome, tmp_path: Path)
         kind = "application/vnd.spCampaign.v3+json"
         headers = {"Content-Type": kind, "Accept": kind}
         headers["Amazon-Advertising-API-Scope"] = running.simulator["profiles"]["na"][0]
-        assert fetch(f"{running.proxy_url}/sp/campaigns", b'{"campaigns": [{"name": "new"}]}', headers)[0] == 207
+        new = {"name": "new", "state": "PAUSED", "targetingType": "MANUAL", "startDate": "2027-01-01"}
+        body = {"campaigns": [new | {"budget": {"budget": 10, "budgetType": "DAILY"}}]}
+        assert fetch(f"{running.proxy_url}/sp/campaigns", json.dumps(body).encode(), headers)[0] == 207
         console = Console(browser, running)
         console.open()
         row = console.see("#changes-rows tr", "CreateSponsoredProductsCampaigns").text

@@ -191,6 +191,60 @@ async function runReport(name, button) {
   await poll();
 }
 
+// --- frozen writes; the client `null` stands for all clients
+
+const isFrozen = (client) => state.freezes.frozen.some((freeze) => freeze.client === client);
+const writesOf = (client) => (client === null ? "all writes" : `all writes of ${client}`);
+
+function freezeWords({ client, by, because, at }) {
+  const writes = writesOf(client);
+  return `${writes[0].toUpperCase()}${writes.slice(1)} are frozen since ${clock(at)}, by ${by}${because ? `: ${because}` : ""}`;
+}
+
+function freezeButton(client) {
+  const verb = isFrozen(client) ? "Unfreeze" : "Freeze";
+  const button = make("button", verb);
+  button.type = "button";
+  button.setAttribute("aria-label", `${verb} ${writesOf(client)}`);
+  button.addEventListener("click", () => askFreeze(client, verb));
+  return button;
+}
+
+function showFreezes() {
+  const { frozen, problem } = state.freezes;
+  setText($("freeze-words"), frozen.map(freezeWords).join(" · ") || "No. A freeze stops all writes of a client, or of all clients, within a second. Reads go on.");
+  setText($("freeze-all"), `${isFrozen(null) ? "Unfreeze" : "Freeze"} all writes`);
+  if (frozen.length) notice("frozen", `Writes are frozen. ${frozen.map(freezeWords).join(" · ")}`, true);
+  else forget("frozen");
+  if (problem) notice("freezes", `Which writes are frozen is not in the state store, or cannot be read there: ${problem}`, true);
+  else forget("freezes");
+}
+
+// Nothing happens before the dialog is answered.
+function askFreeze(client, verb) {
+  const dialog = $("freeze-dialog");
+  setText($("freeze-title"), `${verb} ${writesOf(client)}?`);
+  setText($("freeze-effect"), verb === "Freeze" ? "The proxy refuses them from now on, in every worker and replica, also after a restart. Reads go on." : "They pass again at once. Clients with a freeze of their own stay frozen.");
+  setText($("freeze-yes"), verb);
+  $("freeze-because").value = "";
+  dialog.returnValue = "";
+  dialog.onclose = () => dialog.returnValue && changeFreeze(client, verb, $("freeze-because").value);
+  dialog.showModal();
+}
+
+async function changeFreeze(client, verb, because) {
+  try {
+    const answer = await ask(`/console/${verb.toLowerCase()}`, "POST", { client: client ?? "", because });
+    const body = await answer.json();
+    if (answer.ok) forget("freeze");
+    else notice("freeze", body.detail, true);
+    say(answer.ok ? `${verb}: ${writesOf(client)}. Done.` : body.detail);
+  } catch {
+    notice("freeze", "The proxy does not answer: nothing was changed, as far as this page can tell.", true);
+  }
+  await poll();
+}
+
 // --- notices
 
 const notices = new Map();
@@ -338,10 +392,10 @@ async function findAdsAccounts() {
 
 // --- asking
 
-async function ask(path, method = "GET") {
+async function ask(path, method = "GET", form = undefined) {
   const headers = { "X-Ads-Proxy-Console": "1", Accept: "application/json" };
   const signal = method === "GET" ? AbortSignal.timeout(ANSWER_MS) : null; // browsers wait for minutes
-  const answer = await fetch(path, { method, headers, signal });
+  const answer = await fetch(path, { method, headers, signal, body: form && new URLSearchParams(form) });
   if (answer.status === 401) location.reload();
   return answer;
 }
@@ -413,6 +467,7 @@ function show() {
   showPages();
   tick();
   showNotices();
+  showFreezes();
   TABLES.forEach((table) => showTable(table, state));
   showTraffic();
   showNames();
@@ -466,6 +521,7 @@ setInterval(() => document.hidden || poll(), POLL_MS);
 setInterval(tick, 1000);
 setInterval(() => document.hidden || askInvitations(), INVITATIONS_MS);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
+$("freeze-all").addEventListener("click", () => askFreeze(null, isFrozen(null) ? "Unfreeze" : "Freeze"));
 TABLES.forEach(addTable);
 watchMenu();
 poll().then(askInvitations);

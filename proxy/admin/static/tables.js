@@ -60,9 +60,9 @@ const TABLES = [
     id: "client",
     place: "clients",
     title: "Clients in the last 15 minutes",
-    columns: ["Client", ...TRAFFIC],
+    columns: ["Client", ...TRAFFIC, "Writes"],
     lines: (state) => state.clients,
-    row: (tally) => tallyRow(tally, "not known"),
+    row: (tally) => [...tallyRow(tally, "not known"), tally.name ? freezeButton(tally.name) : "–"],
     words: (state) => tallyWords(state.clients, "client", "not known"),
     empty: () => "No requests yet. Each client appears here with its first request, or as soon as it is configured.",
   },
@@ -84,6 +84,27 @@ const TABLES = [
     lines: (state) => state.write_outcomes,
     row: writeRow,
     hidden: (state) => state.write_outcomes.length === 0,
+  },
+  {
+    id: "held",
+    place: "clients",
+    title: "What was held back?",
+    columns: ["Client", "Operation", "Rule, value and limit", "What happened", "When"],
+    lines: (state) => state.spend.held_back,
+    row: heldRow,
+    words: heldWords,
+    empty: heldWords,
+    hidden: (state) => state.spend.clients.length === 0 && state.spend.held_back.length === 0,
+  },
+  {
+    id: "spend",
+    place: "clients",
+    title: "Spend limits in the last 8 days",
+    columns: ["Client", ...["Judged", "Within", "Over", "Unreadable", "Frozen"].map(number), "Largest values", "Not readable", "Taken of the day"],
+    lines: (state) => state.spend.clients,
+    row: spendRow,
+    words: spendWords,
+    hidden: (state) => state.spend.clients.length === 0,
   },
   {
     id: "deprecated",
@@ -192,6 +213,50 @@ function writeRow(write) {
   const counts = [["", write.success], ["refused", write.partial], ["bad", write.failure], ["busy", write.unknown]];
   const cells = counts.map(([kind, number]) => make("span", String(number), number ? kind : ""));
   return [`${write.client} ${write.account}`, write.client || "–", write.account, ...cells];
+}
+
+const MAX_REASONS = 5;
+
+function heldRow(write) {
+  const reasons = [...write.violations.map(violationWords), ...write.unread];
+  const more = reasons.length - MAX_REASONS + write.further_violations;
+  const shown = reasons.slice(0, MAX_REASONS).map((reason) => make("span", prose(reason), "line"));
+  if (more > 0) shown.push(quietLine(`and ${more} more`));
+  const [tone, words] = write.sent ? ["busy", `${write.verdict}, and sent`] : ["bad", `${write.verdict}, not sent`];
+  const about = quietLine(write.mode === "observe" ? "observed: `enforce` refuses it" : "");
+  const key = `${write.at} ${write.client} ${write.operation}`;
+  return [key, write.client || "–", breakable(write.operation), shown.length ? shown : "–", [make("span", words, `tag ${tone}`), about].flat(), timeOf(write.at, ago)];
+}
+
+function violationWords({ rule, path, value, currency, limit }) {
+  const limited = limit === null ? "no limit for it" : `limit ${limit}`;
+  return `${rule} ${[value, currency].filter(Boolean).join(" ")}, ${limited}${path ? ` (${path})` : ""}`;
+}
+
+function heldWords({ spend }) {
+  const words = spend.held_back.length ? "The newest writes that spend limits refused, or would refuse." : "Nothing was held back. A write that spend limits refuse, or would refuse in mode `observe`, appears here within ten seconds.";
+  return `${words} docs/reference/console.md says what to do.`;
+}
+
+function spendRow(client) {
+  const name = [make("strong", client.client), quietLine(client.mode ? `mode ${client.mode}${client.frozen ? ", frozen" : ""}` : "no limits now")].flat();
+  const verdicts = ["within", "over", "unreadable", "frozen"].map((verdict) => client.judged[verdict] ?? 0);
+  const judged = verdicts.reduce((sum, number) => sum + number, 0);
+  const tones = ["", "refused", "busy", "refused"];
+  const counts = verdicts.map((number, index) => make("span", String(number), number ? tones[index] : ""));
+  const lines = (texts) => (texts.length ? texts.map((text) => make("span", prose(text), "line")) : "–");
+  const rules = client.rules.map((rule) => `${[rule.rule, rule.largest, rule.currency].filter(Boolean).join(" ")}${rule.violations ? `: ${count(rule.violations, "violation")} of limit ${rule.limit ?? "none"}` : ""}`);
+  const unknown = Object.entries(client.unknown);
+  const names = unknown.slice(0, MAX_REASONS).map(([what, times]) => `${times} × ${what}`);
+  if (unknown.length > MAX_REASONS) names.push(`and ${unknown.length - MAX_REASONS} more`);
+  const days = client.days.map(({ day, created, budgets }) => `${day}: ${created} new, budgets ${Object.entries(budgets).map(([currency, sum]) => `${sum} ${currency}`).join(", ") || "none"}`);
+  return [client.client, name, String(judged), ...counts, lines(rules), lines(names), lines(days)];
+}
+
+function spendWords({ spend }) {
+  const since = spend.clients.map((client) => client.since).filter(Boolean).sort()[0];
+  const words = since ? `Judged since ${clock(since)}. \`ads-proxy spend\` shows the same with all limits.` : "No write was judged yet.";
+  return spend.problem ? `${words} What days have taken is not known: ${spend.problem}` : words;
 }
 
 function deprecatedRow(call) {
