@@ -18,12 +18,14 @@ from rich.text import Text
 
 from proxy.audit.chain import MAX_BREAKS, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
+from proxy.audit.records import HELD_BACK
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import audit_file, environment
 from proxy.errors import ConfigurationError
+from proxy.observability.plain_lines import violation_in_words
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -145,19 +147,20 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
         str, typer.Option("--object", metavar="KIND/ID", help="Only what names this object, such as campaign/123.")
     ] = "",
     member: Annotated[str, typer.Option(metavar="NAME", help="Only what sets this member, such as state.")] = "",
+    over: Annotated[bool, typer.Option("--over", help="Only writes that are not within spend limits.")] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
     """Show who changed what, when, and what became of it.
 
-    It lists writes to Amazon, sign-ins, consents, invitations, keys and reloads. Objects and members of writes are
-    recorded with `audit.objects: true`, values with `audit.values`. The files are verified as they are read: exit code
-    1 if they were changed or cut.
+    It lists writes to Amazon, writes that spend limits held back, sign-ins, consents, invitations, keys and reloads.
+    Objects and members of writes are recorded with `audit.objects: true`, values with `audit.values`. The files are
+    verified as they are read: exit code 1 if they were changed or cut.
 
     Example: ads-proxy audit show --day yesterday --member state audit.jsonl
     """
     try:
-        wanted = ChangeFilter(parse_day(day, datetime.now(UTC).date()) if day else "", client, object_, member)
+        wanted = ChangeFilter(parse_day(day, datetime.now(UTC).date()) if day else "", client, object_, member, over)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--day") from None
     if object_ and not re.fullmatch(r"[a-z-]+/[^/\s]+", object_):
@@ -174,6 +177,7 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
 PARAGRAPHS_BELOW = 120
 """Columns of a terminal on which a table of eight columns would be a column of letters."""
 WRITE = "amazon-write"
+_WRITES = frozenset({WRITE, HELD_BACK})
 _NO_CHANGES = frozenset(
     {"", "server-started", "server-stopped", "worker-lost", "audit-opened", "audit-lost", "client-keys-in-force"}
 )
@@ -182,12 +186,14 @@ _NO_CHANGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """The wanted changes; an empty member asks for nothing. `day` is such as `2026-11-24`."""
+    """The wanted changes; an empty member asks for nothing. `day` is such as `2026-11-24`. `over` asks for writes that
+    are not within their client's spend limits."""
 
     day: str = ""
     client: str = ""
     object: str = ""
     member: str = ""
+    over: bool = False
 
     def takes(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is one of a change that is wanted."""
@@ -198,6 +204,7 @@ class ChangeFilter:
             and self.client in ("", _part(record, "user").get("name"))
             and (not self.object or self.object in _list(own, "objects"))
             and (not self.member or self.member in _list(own, "members"))
+            and (not self.over or _part(own, "spend").get("verdict", "within") != "within")
         )
 
     def may_take(self, record: Mapping[str, Any]) -> bool:
@@ -207,7 +214,7 @@ class ChangeFilter:
         names_nothing = _action(record) == WRITE and not own.keys() & {"objects", "members"}
         if not (own.get("unread") or objects or members or names_nothing):
             return False
-        return ChangeFilter(self.day, self.client).takes(record) and not self.takes(record)
+        return ChangeFilter(self.day, self.client, over=self.over).takes(record) and not self.takes(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,7 @@ class ShownChange:
             str(_part(record, "user").get("name", "")),
             str(own.get("account", "")),
             str(own.get("profile") or own.get("ads_account") or ""),
-            *(_written(record, own) if _action(record) == WRITE else _told_change(record, own)),
+            *(_written(record, own) if _action(record) in _WRITES else _told_change(record, own)),
         )
         return cls(*(printable(cell) or "-" for cell in cells))
 
@@ -355,17 +362,29 @@ def _action(record: Mapping[str, Any]) -> str:
 
 
 def _written(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Operation, outcome, objects and members of a write."""
-    outcome, items = str(_part(record, "event").get("outcome", "")), _part(own, "items")
+    """Operation, outcome, objects and members of a write; with members stands what its limits say of it."""
+    items, judged = _part(own, "items"), _part(own, "spend")
+    outcome = "held back" if _action(record) == HELD_BACK else str(_part(record, "event").get("outcome", ""))
     total = sum(count for count in items.values() if isinstance(count, int))
+    said = [f"{outcome} ({items.get('succeeded')} of {total})" if items else outcome]
     unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
     members = [_member(str(name), own) for name in _list(own, "members")]
+    if judged.get("verdict", "within") != "within":
+        said.append(str(judged["verdict"]))
+        members += _reasons(judged)
     return (
         " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", "")),
-        f"{outcome} ({items.get('succeeded')} of {total})" if items else outcome,
+        ", ".join(said),
         " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]),
         " ".join([*members, *_further(own, "further_members")]),
     )
+
+
+def _reasons(judged: Mapping[str, Any]) -> list[str]:
+    """Why a write is not within its limits, in words."""
+    violations = [f"{violation_in_words(each)};" for each in _list(judged, "violations") if isinstance(each, dict)]
+    further = _further(judged, "further_violations")
+    return [*violations, *further, *map(str, _list(judged, "unread")), *_further(judged, "further_unread")]
 
 
 def _further(own: Mapping[str, Any], name: str) -> list[str]:

@@ -35,7 +35,8 @@ NAMES = ("ads-proxy", "amazon-ads-proxy")
 GROUPS = {
     "Run": ("serve", "demo", "run", "env", "simulate"),
     "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),
-    "Look": ("status", "logs", "profiles", "reports", "report", "consents", "audit"),
+    "Limit": ("freeze", "unfreeze"),
+    "Look": ("status", "spend", "logs", "profiles", "reports", "report", "consents", "audit"),
     "For machines": ("ca", "healthcheck", "wait", "schema", "config-reference", "version"),
 }
 """The commands as `--help` lists them."""

@@ -283,6 +283,8 @@ def _request(line: Mapping[str, Any]) -> list[str]:
         words.append(f"{duration:.1f} ms")
     if isinstance(attempts, int) and attempts > 1:
         words.append(f"{attempts} attempts")
+    judged = line.get("spend")
+    words += [printable(f"spend={judged.get('verdict', '-')}")] if isinstance(judged, dict) else []
     words += [printable(f"{key}={line[key]}") for key in ("refusal", "fault") if line.get(key)]
     words += [printable(line["detail"])] if line.get("detail") else []
     words += [printable(f"[{line['request_id']}]")] if line.get("request_id") else []

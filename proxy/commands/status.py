@@ -123,27 +123,37 @@ def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "
     try:
         code, body = ask_admin(admin, f"/status?{query}" if query else "/status", TIMEOUT, key)
     except Unanswered as why:
-        return StatusAnswer(
-            problem=f"{admin} does not answer ({why}); start the proxy, or give its admin_listen with --admin-listen "
-            "or --config"
-        )
+        return unanswered(admin, why)
+    if code == 404:
+        return StatusAnswer(problem=f"--account: unknown account at {admin}; `ads-proxy status` lists the accounts")
+    status = None
+    with contextlib.suppress(ValueError, RecursionError):
+        status = json.loads(body) if code == 200 else None
+    if not isinstance(status, dict) or not status.keys() >= _MEMBERS:
+        return refused(admin, code)
+    return StatusAnswer(status)
+
+
+def unanswered(admin: Address, why: Unanswered) -> StatusAnswer:
+    """The problem if no program answers at this address."""
+    return StatusAnswer(
+        problem=f"{admin} does not answer ({why}); start the proxy, or give its admin_listen with --admin-listen or "
+        "--config"
+    )
+
+
+def refused(admin: Address, code: int) -> StatusAnswer:
+    """The problem if what answers with this status is no admin listener of ours, or wants another key."""
     if code == 401:
         return StatusAnswer(
             problem=f"{admin} needs the admin key; give the running proxy's configuration with --config, or set "
             "ADS_PROXY_ADMIN__KEY (or ADS_PROXY_ADMIN__KEY_FILE)"
         )
-    if code == 404:
-        return StatusAnswer(problem=f"--account: unknown account at {admin}; `ads-proxy status` lists the accounts")
     if code == 429:
         return StatusAnswer(problem=f"{admin} got too many wrong keys; wait a minute")
-    status = None
-    with contextlib.suppress(ValueError, RecursionError):
-        status = json.loads(body) if code == 200 else None
-    if not isinstance(status, dict) or not status.keys() >= _MEMBERS:
-        return StatusAnswer(
-            problem=f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"
-        )
-    return StatusAnswer(status)
+    return StatusAnswer(
+        problem=f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"
+    )
 
 
 # --- What `status` shows ---------------------------------------------------------------------------------
@@ -196,10 +206,22 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
         yield f"note: {printable(note)}"
     if problem := status["state"]["trouble"]:
         yield f"degraded: {printable(problem)} This replica works alone until then."
+    yield from frozen_writes(status)
     for problem in status["config"]["problems"]:
         yield f"new configuration refused: {printable(problem)}"
     if needs := status["config"]["needs_restart"]:
         yield f"changed; takes effect after a restart: {', '.join(map(printable, needs))}"
+
+
+def frozen_writes(status: Mapping[str, Any]) -> Iterator[str]:
+    """Whose writes are frozen, since when, by whom and why. Pure."""
+    known = status.get("freezes") or {"frozen": (), "problem": ""}
+    for freeze in known["frozen"]:
+        whose = "all writes" if freeze["client"] is None else f"all writes of {freeze['client']}"
+        why = f": {freeze['because']}" if freeze["because"] else ""
+        yield printable(f"frozen: {whose}, since {freeze['at']}, by {freeze['by']}{why}")
+    if known["problem"]:
+        yield printable(f"freezes: {known['problem']}")
 
 
 def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

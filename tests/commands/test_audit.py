@@ -259,6 +259,39 @@ def test_writes_are_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str], w
     assert len(shown(capsys, path, wanted)) == rows
 
 
+OVER = {"rule": "budget", "path": "campaigns[0].budget", "value": "500", "currency": "USD", "limit": "200"}
+JUDGED = [
+    write("24", operation="a", spend={"mode": "enforce", "verdict": "within", "violations": []}),
+    write(
+        *("24", "agent"),
+        operation="b",
+        spend={"mode": "observe", "verdict": "over", "violations": [OVER, OVER], "further_violations": 3},
+    ),
+    {
+        **write("24", outcome="failure", operation="c", spend={"verdict": "unreadable", "unread": ["No currency."]}),
+        "event": {"action": "write-held-back", "outcome": "failure"},
+    },
+    {**write("24", operation="d", spend={"verdict": "frozen"}), "event": {"action": "write-held-back"}},
+]
+
+
+def test_writes_that_are_not_within_their_limits_are_shown_with_the_reasons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Writes that were held back are shown, too; with `over` these alone."""
+    path = written(tmp_path / "audit.jsonl", [*RECORDS, *JUDGED])
+    rows = [" ".join(row[2:]) for row in shown(capsys, path, ChangeFilter(over=True))]
+    words = "budget 500 USD, limit 200 (campaigns[0].budget);"
+    assert rows == [
+        f"agent acme 3511 b success, over - {words} {words} and 3 more",
+        "agent acme 3511 c held back, unreadable - No currency.",
+        "agent acme 3511 d held back, frozen - -",
+    ]
+    everything = [" ".join(row) for row in shown(capsys, path, ChangeFilter())]
+    assert len(everything) == 7
+    assert everything[3].endswith("a success - -")
+
+
 def other(action: str, client: str = "", *, outcome: str = "success", **members: Any) -> dict[str, Any]:
     """A record that is no write's."""
     event = {"action": action, "outcome": outcome, **({"reason": "denied"} if outcome == "failure" else {})}
@@ -349,7 +382,7 @@ def test_what_is_not_recorded_may_be_among_them(tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(("wanted", "incomplete"), [({"member": "state"}, 1), ({"object": "campaign/1"}, 0)])
 def test_members_that_are_not_recorded_may_be_among_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: dict[str, str], incomplete: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: dict[str, Any], incomplete: int
 ) -> None:
     """Where a member is asked for; their number is shown."""
     path = written(tmp_path / "audit.jsonl", [write("24", members=["bid"], further_members=12, objects=["ad/1"])])
