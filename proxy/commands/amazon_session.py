@@ -72,7 +72,7 @@ class ConsentFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AccountFinding:
     """What was found out about an account. `origin` is where its refresh token is from, empty for none."""
 
     account: str
@@ -98,7 +98,7 @@ class Finding:
         return not self.problem and not self.unsaved and not any(listing.problem for listing in self.listings)
 
 
-def explain(finding: Finding) -> Iterator[str]:
+def explain(finding: AccountFinding) -> Iterator[str]:
     """One plain sentence for each failure, with what to do."""
     if finding.problem:
         yield f"{finding.account}: {finding.problem.rstrip('.')}. {finding.advice}".rstrip()
@@ -111,7 +111,7 @@ def explain(finding: Finding) -> Iterator[str]:
         yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
 
-def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
+def remarks_on(findings: Iterable[AccountFinding]) -> Iterator[str]:
     """One sentence for each consent that expires soon, and for each application whose newer secret Amazon refuses."""
     for finding in findings:
         if finding.older_secret:
@@ -122,7 +122,7 @@ def remarks_on(findings: Iterable[Finding]) -> Iterator[str]:
             yield f"{finding.account}: {finding.consent.words} {CONSENT_ADVICE.format(finding.account)}"
 
 
-def tell_findings(findings: Collection[Finding]) -> None:
+def tell_findings(findings: Collection[AccountFinding]) -> None:
     """Print what is noted of the accounts, then what is wrong."""
     for remark in remarks_on(findings):
         tell(f"note: {remark}")
@@ -149,7 +149,7 @@ async def open_session(config: Config) -> AsyncIterator[AmazonSession]:
         await store.close()
 
 
-async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> Finding:
+async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: bool = False) -> AccountFinding:
     """Mint a token for the account and list its profiles in every region; with `ads_accounts`, its ads accounts
     instead."""
     stored = await amazon.store.read(account.name)
@@ -158,7 +158,7 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
     consent = amazon.consents.consent(account.name, account.refresh_tokens[0], entry, account.consented_on)
     if choice.refresh_token is None:
         problem = "no refresh token"
-        return Finding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
+        return AccountFinding(account.name, "", problem, f"Sign in: `ads-proxy login {account.name}`.")
     now = time.time()
     found, unsaved = ConsentFinding(phase(consent, now), describe(consent, now)), ""
     try:
@@ -171,14 +171,16 @@ async def try_account(amazon: AmazonSession, account: Account, *, ads_accounts: 
     except TokenFailure as error:
         failure = explain_refusal(error, consent, now)
         advice = failure.advice.replace("ACCOUNT", account.name)
-        return Finding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
+        return AccountFinding(account.name, choice.origin, failure.detail, advice, unsaved, consent=found)
     if ads_accounts:
-        finding = Finding(account.name, choice.origin, unsaved=unsaved, consent=found, older_secret=grant.older_secret)
+        finding = AccountFinding(
+            account.name, choice.origin, unsaved=unsaved, consent=found, older_secret=grant.older_secret
+        )
         return await _list_ads_accounts(amazon, account, grant.access_token, finding)
     listings = await asyncio.gather(
         *(list_region(amazon, account, region, grant.access_token) for region in REGION_NAMES)
     )
-    return Finding(
+    return AccountFinding(
         account.name,
         choice.origin,
         unsaved=unsaved,
@@ -228,7 +230,9 @@ async def _keep_rotated(amazon: AmazonSession, account: Account, grant: Grant, b
     return ""
 
 
-async def _list_ads_accounts(amazon: AmazonSession, account: Account, token: Secret, finding: Finding) -> Finding:
+async def _list_ads_accounts(
+    amazon: AmazonSession, account: Account, token: Secret, finding: AccountFinding
+) -> AccountFinding:
     """The ads accounts that the account reaches, merged over all regions."""
     index, readings = ReachIndex(), list[Reach]()
 

@@ -1,8 +1,9 @@
 """`check`: Check the configuration, the tokens and the profiles.
 
 It gets a token for each account and lists its profiles in every region. Each problem is one line that says what to do;
-the exit code is then 1. --as tells whether a client's request would pass, and which rule decides. --diff tells which
-consents a change of the configuration makes void. --offline checks the configuration, and the files, directories and
+the exit code is then 1. --as tells whether a client's request would pass, and which rule decides; with --body or
+--arguments also what its limits on spending say of the write. --diff tells which consents a change of the
+configuration makes void. --offline checks the configuration, and the files, directories and
 addresses that the proxy needs to start. None of the three contacts Amazon.
 
 Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
@@ -19,10 +20,11 @@ from rich.table import Table
 
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
-from proxy.app.rules import make_clients, make_routing_table, named_reports
+from proxy.app.rules import make_clients, make_routing_table, named_reports, spend_limits
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers, plain_table, progress_line
+from proxy.commands.spend_check import DescribedBody, DescribedWrite, TriedWrite, describe_body
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.config import Config, environment, load, notes
 from proxy.config.model.key_names import did_you_mean
@@ -43,7 +45,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.commands.amazon_session import Finding
+    from proxy.commands.amazon_session import AccountFinding
     from proxy.config import Account
     from proxy.mcp.tools import ToolRules
     from proxy.routing.operations import Operations
@@ -57,20 +59,38 @@ _ORIGINS = {
     "": "none",
 }
 
+ClientOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="CLIENT",
+        help="Tell whether this client's request would pass.",
+        autocompletion=client_names,
+    ),
+]
+BodyOption = Annotated[Path | None, typer.Option(metavar="FILE", help="With --as: the body of the request.")]
+ArgumentsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="With --mcp-tool: the arguments of the call, as JSON.")
+]
+MediaTypeOption = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="With --body: its Content-Type. Absent: one that the operation takes."),
+]
+CurrencyOption = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="With --body or --arguments: who pays has this currency. Absent: as listed."),
+]
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(metavar="ZONE", help="With --body or --arguments: who pays has this time zone. Absent: as listed."),
+]
+
 
 def check(  # noqa: PLR0913 - each is an option of the command
     request: Annotated[
         list[str] | None, typer.Argument(metavar="METHOD PATH", help="With --as: the request.", show_default=False)
     ] = None,
-    client: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="CLIENT",
-            help="Tell whether this client's request would pass.",
-            autocompletion=client_names,
-        ),
-    ] = None,
+    client: ClientOption = None,
     diff: Annotated[
         Path | None,
         typer.Option(metavar="OLD_CONFIG", help="List the consents that the change from this file makes void."),
@@ -83,11 +103,17 @@ def check(  # noqa: PLR0913 - each is an option of the command
     mcp_tool: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --as: the tool that it calls by MCP, at /mcp or PATH.")
     ] = None,
+    body: BodyOption = None,
+    arguments: ArgumentsOption = None,
+    media_type: MediaTypeOption = None,
+    currency: CurrencyOption = None,
+    timezone: TimezoneOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
+    judging = (body, arguments, media_type, currency, timezone)
     if diff is not None:
-        if client or offline or request or profile or account_id or mcp_tool:
+        if client or offline or request or profile or account_id or mcp_tool or any(judging):
             raise ConfigurationError(
                 ("check: --diff OLD_CONFIG accepts no other option than --config; remove the others",)
             )
@@ -99,6 +125,8 @@ def check(  # noqa: PLR0913 - each is an option of the command
             raise ConfigurationError(
                 ("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",)
             )
+        if any(judging):
+            raise ConfigurationError(("check: options about a body or arguments need --as CLIENT; add it",))
 
         return check_accounts(load(config, environment(env_file)), offline=offline)
     if mcp_tool and not request:
@@ -108,7 +136,8 @@ def check(  # noqa: PLR0913 - each is an option of the command
             ("check: --as CLIENT needs METHOD and PATH, as in `ads-proxy check --as reporting GET /v2/profiles`",)
         )
 
-    asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "")
+    described = describe_body(mcp_tool or "", judging)
+    asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "", described)
     return explain_request(load(config, environment(env_file)), asked)
 
 
@@ -145,13 +174,13 @@ def _summary(config: Config) -> str:
     return f"The configuration ({source}) is valid: {config.listen}, {clients}, state in {shown_url(config.state.url)}"
 
 
-async def _try_all(config: Config) -> list[Finding]:
+async def _try_all(config: Config) -> list[AccountFinding]:
     from proxy.commands.amazon_session import open_session, try_account
 
     accounts, done = config.accounts.values(), 0
     with progress_line() as show:
 
-        async def try_one(account: Account) -> Finding:
+        async def try_one(account: Account) -> AccountFinding:
             nonlocal done
             finding = await try_account(amazon, account)
             done += 1
@@ -163,7 +192,7 @@ async def _try_all(config: Config) -> list[Finding]:
             return await asyncio.gather(*map(try_one, accounts))
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[AccountFinding]) -> Table:
     columns = (f"profiles {region}" for region in REGION_NAMES)
     table = plain_table("account", "refresh token", "access token", *columns)
     for finding in findings:
@@ -173,7 +202,7 @@ def _table(findings: list[Finding]) -> Table:
     return table
 
 
-def unlisted_profiles(config: Config, findings: list[Finding]) -> Iterator[str]:
+def unlisted_profiles(config: Config, findings: list[AccountFinding]) -> Iterator[str]:
     """Configured profiles that no region lists for their account, where all regions spoke. Pure."""
     listed = {
         finding.account: {profile.id for listing in finding.listings for profile in listing.profiles}
@@ -213,7 +242,7 @@ class DescribedRequest:
     """A request as the command line describes it; `profile` is its Scope, empty for none.
 
     `account_id` is its Amazon-Ads-AccountId, in the spelling that the operation takes; empty for none. `tool` is what
-    it calls by MCP, empty for nothing.
+    it calls by MCP, empty for nothing. `body` is the body, or the arguments of the tool.
     """
 
     client: str
@@ -222,6 +251,7 @@ class DescribedRequest:
     profile: str
     account_id: str = ""
     tool: str = ""
+    body: DescribedBody = DescribedBody()
 
 
 def explain_request(config: Config, asked: DescribedRequest) -> int:
@@ -258,11 +288,18 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
             say(f"Name one in the path, here and in the client's URL: {asked.method} /@{min(admitted)}{asked.path}")
         return FAILED
     verdict = evaluate_route(identity.policy, before, chosen)
+    limits = spend_limits(config).get(asked.client)
+    write = DescribedWrite(asked.client, limits, chosen, asked.body) if limits is not None else None
     if asked.tool and verdict.refusal is None:
         if not chosen.api.takes_messages:
             raise ConfigurationError(("--mcp-tool: goes with a path of the MCP endpoint, /mcp or /mcp/lite",))
-        return _tell_tool(tool_rules(identity.policy, table.operations, fixed=fixed), asked, chosen)
-    return _tell(verdict, chosen, asked.account_id)
+        rules = tool_rules(identity.policy, table.operations, fixed=fixed)
+        judged = write.judge_call(config, asked.tool, table.operations) if write is not None else None
+        return _tell_tool(rules, asked, chosen, judged)
+    judged = None
+    if write is not None and verdict.refusal is None:
+        judged = write.judge_request(config, summary, destination)
+    return _tell(verdict, asked, chosen, judged)
 
 
 def _request(config: Config, asked: DescribedRequest, operations: Operations) -> Request:
@@ -287,27 +324,36 @@ def _refuse(verdict: Verdict) -> int:
     return FAILED
 
 
-def _tell(verdict: Verdict, chosen: Route, account_id: str) -> int:
+def _tell(verdict: Verdict, asked: DescribedRequest, chosen: Route, judged: TriedWrite | None) -> int:
     rule = f"rule: {verdict.rule}" if verdict.rule else "no rule limits it"
     if verdict.rule == "profiles" and chosen.profile == SUPPOSED.encode():
         say("Depends: `default_profile: first` decides, and only a running proxy knows that profile; use --profile.")
         return FAILED
     if verdict.refusal is not None:
         return _refuse(verdict)
-    say(f"Yes ({rule}): {verdict.reason}")
-    _tell_destination(chosen, account_id)
-    return OK
+    return _tell_end(f"Yes ({rule}): {verdict.reason}", asked, chosen, judged)
 
 
-def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route) -> int:
+def _tell_tool(rules: ToolRules | None, asked: DescribedRequest, chosen: Route, judged: TriedWrite | None) -> int:
     """Whether the client may call an MCP tool, and what decides that."""
     objection = rules.find_objection(asked.tool) if rules is not None else None
     if objection is not None:
         say(f"No: {objection.reason}")
         return FAILED
-    say(f"Yes: {rules.describe(asked.tool) if rules is not None else f'Client {asked.client} may call every tool.'}")
+    ground = rules.describe(asked.tool) if rules is not None else f"Client {asked.client} may call every MCP tool."
+    return _tell_end(f"Yes: {ground}", asked, chosen, judged)
+
+
+def _tell_end(permitted: str, asked: DescribedRequest, chosen: Route, judged: TriedWrite | None) -> int:
+    """The verdict on what the client's policy permits, after its limits on spending."""
+    passes = judged is None or judged.is_permitted
+    say(permitted if judged is None or passes else f"No (rule: spend): {judged.summary}")
     _tell_destination(chosen, asked.account_id)
-    return OK
+    if judged is not None:
+        judged.tell()
+    elif asked.body.content is not None:
+        say("Nothing limits what it spends: it is no write, or the client has no `spend`.")
+    return OK if passes else FAILED
 
 
 def _tell_destination(chosen: Route, account_id: str) -> None:

@@ -43,7 +43,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from proxy.commands.amazon_session import AmazonSession, Finding, RegionListing
+    from proxy.commands.amazon_session import AccountFinding, AmazonSession, RegionListing
     from proxy.config import Account, Config
     from proxy.tokens.token_response import Grant
 
@@ -201,7 +201,7 @@ async def _finish(config: Config, started: SignIn, code: Secret) -> int:
         return _report(await try_account(amazon, account))
 
 
-def _report(finding: Finding) -> int:
+def _report(finding: AccountFinding) -> int:
     """What the new token can reach; trouble here does not undo the sign-in."""
     if finding.problem:
         complain(f"signed in, but got no access token: {finding.problem.rstrip('.')}. {finding.advice}")

@@ -15,7 +15,7 @@ from proxy.reports.plan import ReportProfile, find_accounts, plan_orders, select
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.commands.amazon_session import Finding
+    from proxy.commands.amazon_session import AccountFinding
     from proxy.config import Config
     from proxy.reports.plan import NamedReport, ProfileAccount
 
@@ -46,7 +46,7 @@ def print_orders(config: Config, name: str) -> int:
     return OK if finding.is_sound and profiles and not unlisted and not faults else FAILED
 
 
-async def _list(config: Config, report: NamedReport) -> tuple[Finding, Mapping[str, ProfileAccount]]:
+async def _list(config: Config, report: NamedReport) -> tuple[AccountFinding, Mapping[str, ProfileAccount]]:
     """The profiles, and the ads accounts of profiles where an order names them."""
     from proxy.commands.amazon_session import open_session, try_account
 

@@ -24,7 +24,7 @@ from proxy.config import environment, load
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.commands.amazon_session import AmazonSession, Finding
+    from proxy.commands.amazon_session import AccountFinding, AmazonSession
     from proxy.config import Account, Config
     from proxy.profiles.listing import Profile
     from proxy.profiles.reach import MergedAdsAccount
@@ -59,7 +59,9 @@ def print_profiles(config: Config, layout: str, *, ads_accounts: bool = False) -
     return _print(COLUMNS, rows, layout, findings)
 
 
-def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[Finding]) -> int:
+def _print(
+    columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: str, findings: Sequence[AccountFinding]
+) -> int:
     from proxy.commands.amazon_session import tell_findings
 
     if layout == "json":
@@ -77,7 +79,7 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, str]], layout: st
     return OK if all(finding.is_sound for finding in findings) else FAILED
 
 
-async def _try_all(config: Config, ads_accounts: bool) -> list[Finding]:
+async def _try_all(config: Config, ads_accounts: bool) -> list[AccountFinding]:
     from proxy.commands.amazon_session import open_session, try_account
 
     what = "reading ads accounts" if ads_accounts else "reading profiles"
@@ -85,7 +87,7 @@ async def _try_all(config: Config, ads_accounts: bool) -> list[Finding]:
     with Progress(*columns, console=remarks(), transient=True) as progress:
         task = progress.add_task("", total=len(config.accounts))
 
-        async def try_one(amazon: AmazonSession, account: Account) -> Finding:
+        async def try_one(amazon: AmazonSession, account: Account) -> AccountFinding:
             finding = await try_account(amazon, account, ads_accounts=ads_accounts)
             progress.advance(task)
             return finding

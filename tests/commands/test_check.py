@@ -132,7 +132,7 @@ QUERY, UPDATE = "campaign_management-query_campaign", "campaign_management-updat
         (f"several --mcp-tool {UPDATE} --account-id amzn1.x", 0, "with no profile and account id amzn1.x."),
         (f"some --mcp-tool {UPDATE}", 1, "no pattern of its `mcp_tools` matches it"),
         ("some --mcp-tool x-query_unheard_of", 0, "so that it counts as a write"),
-        ("free --mcp-tool anything", 0, "Client free may call every tool."),
+        ("free --mcp-tool anything", 0, "Client free may call every MCP tool."),
     ],
 )
 def test_who_may_call_a_tool(
