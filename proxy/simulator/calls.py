@@ -10,13 +10,16 @@ from urllib.parse import parse_qsl
 from proxy.simulator.answers import Answer, Refusal, error_answer, json_answer
 from proxy.simulator.checks import Head, answer_media_type
 from proxy.simulator.s3 import presign
+from proxy.simulator.write_rules import load_write_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.simulator.limits import Caller
     from proxy.simulator.operations import Operation
+    from proxy.simulator.spending import Action
     from proxy.simulator.state import SimulatorState
+    from proxy.simulator.write_rules import Misfit, WriteRule
 
 JsonObject = dict[str, Any]
 Listed = TypeVar("Listed")
@@ -45,6 +48,11 @@ class ItemRefused(Exception):
         self.errors = list(errors)
 
 
+def _refuse_constant(name: str) -> object:
+    """Raises ValueError for NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is not JSON")
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """`path` and `query` are as sent. `api_url` is this API host as the client addressed it; `s3_url` leads to S3.
@@ -70,6 +78,28 @@ class Call:
         """The profile, empty where the call has none."""
         return self.caller.scope or ""
 
+    @property
+    def template(self) -> str:
+        """The path of the operation as the specification writes it; of an unknown one, the path itself."""
+        return self.operation.template if self.operation else self.path.rstrip("/")
+
+    @property
+    def write_rule(self) -> WriteRule | None:
+        """What the specification says of the objects that the call writes, if the table has it."""
+        return load_write_rules().get((self.method, self.template))
+
+    def misfits(self, given: Any) -> list[Misfit]:
+        """What is wrong with an object that the call writes."""
+        rule, settings = self.write_rule, self.state.settings
+        if rule is None:
+            return []
+        return rule.misfits(given, members=settings.strict_members, number_texts=settings.number_texts)
+
+    def record(self, owner: str, action: Action, object_id: str, given: JsonObject) -> None:
+        """Notes that the call wrote an object of a profile or account, so that `GET /_sim/spend` shows it."""
+        did = f"{self.method} {self.template}", action, object_id
+        self.state.spending.note((self.region, owner), self.state.today(), did, given)
+
     def parameters(self) -> dict[str, str]:
         """The query's parameters; of a repeated one, the last."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
@@ -79,7 +109,7 @@ class Call:
         if not self.body.strip():
             return None
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_refuse_constant)
         except ValueError as error:
             raise BodyUnreadable(f"the body is not valid JSON: {error}") from error
 

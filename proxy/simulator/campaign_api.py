@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.calls import BodyUnreadable, Call, ItemRefused, carry_out_each
 from proxy.simulator.campaigns import BUDGET_RULES, PRODUCTS, SP_KINDS, Kind, StoredObject
+from proxy.simulator.money import LEAST, too_small
 from proxy.simulator.unified import matches
+from proxy.simulator.write_rules import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.simulator.answers import Answer
     from proxy.simulator.campaign_terms import Entity
+    from proxy.simulator.spending import Action
 
 Match = re.Match[str]
 
@@ -27,7 +30,14 @@ def _shelf(call: Call, product: str, kind: Kind) -> dict[str, StoredObject]:
 
 def _create(call: Call, product: str, kind: Kind, given: Entity) -> StoredObject:
     named = {"adProduct": PRODUCTS[product]} if product in PRODUCTS else {}
-    return call.state.objects.create((call.scope, call.region, kind.resource), "earlier", {**given, **named})
+    made = call.state.objects.create((call.scope, call.region, kind.resource), "earlier", {**given, **named})
+    call.record(call.scope, "create", f"{kind.singular}/{made.object_id}", given)
+    return made
+
+
+def _change(call: Call, kind: Kind, stored: StoredObject, change: Entity, action: Action = "update") -> None:
+    stored.change("earlier", change)
+    call.record(call.scope, action, f"{kind.singular}/{stored.object_id}", change)
 
 
 def _shown(kind: Kind, stored: StoredObject) -> Entity:
@@ -60,10 +70,10 @@ def create_entities(call: Call, match: Match) -> Answer:
     kind = SP_KINDS[match["kind"]]
 
     def create(place: str, given: Entity) -> StoredObject:
-        refuse_wrong_values(place, given)
+        refuse_wrong_values(call, place, given)
         return _create(call, match["product"], kind, given)
 
-    return _multi_status(call, kind, call.json_list(kind.member), create)
+    return _multi_status(call, kind, _listed(call, kind.member), create)
 
 
 def update_entities(call: Call, match: Match) -> Answer:
@@ -73,11 +83,12 @@ def update_entities(call: Call, match: Match) -> Answer:
 
     def update(place: str, change: Entity) -> StoredObject:
         stored = _known(shelf, kind, place, change.get(kind.id_name))
-        refuse_wrong_values(place, change)
-        stored.change("earlier", change)
+        refuse_wrong_values(call, place, change)
+        refuse_archived(stored, f"{place}.state")
+        _change(call, kind, stored, change)
         return stored
 
-    return _multi_status(call, kind, call.json_list(kind.member), update)
+    return _multi_status(call, kind, _listed(call, kind.member), update)
 
 
 def archive_entities(call: Call, match: Match) -> Answer:
@@ -88,7 +99,7 @@ def archive_entities(call: Call, match: Match) -> Answer:
 
     def archive(place: str, object_id: object) -> StoredObject:
         stored = _known(shelf, kind, place, object_id)
-        stored.change("earlier", {"state": "ARCHIVED"})
+        _change(call, kind, stored, {"state": "ARCHIVED"}, "delete")
         return stored
 
     return _multi_status(call, kind, chosen.get("include", []) if isinstance(chosen, dict) else [], archive)
@@ -125,31 +136,54 @@ def _error(error_type: str, reason: str, location: str, trigger: object, **furth
     return {"errorType": error_type, "errorValue": {error_type: value}}
 
 
+def _listed(call: Call, member: str | None = None) -> list[Entity]:
+    """The objects of a body, of which there may be only so many."""
+    given, rule = call.json_list(member), call.write_rule
+    if rule is not None and len(given) > rule.bounds[1]:
+        raise BodyUnreadable(f"{member or 'the body'} must be a list of at most {rule.bounds[1]}")
+    return given
+
+
 STATES = ("ENABLED", "PAUSED", "PROPOSED")
-LEAST_BID, LEAST_BUDGET = 0.02, 1
 
 
-def refuse_wrong_values(place: str, entity: Entity) -> None:
-    """Raises ItemRefused for a state, a bid or a budget that an entity cannot have."""
-    state, bid, budget = entity.get("state", "ENABLED"), entity.get("bid"), entity.get("budget")
-    amount = budget.get("budget") if isinstance(budget, dict) else budget
-    found = []
-    if state not in STATES:
-        found.append(_error("rangeError", "INVALID_ENUM_VALUE", f"{place}.state", state, allowed=list(STATES)))
-    for value, least, error_type, reason, member in (
-        (bid, LEAST_BID, "rangeError", "TOO_LOW", "bid"),
-        (amount, LEAST_BUDGET, "budgetError", "BUDGET_TOO_LOW", "budget.budget"),
-    ):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and value >= least):
-            found.append(_error(error_type, reason, f"{place}.{member}", value, lowerLimit=str(least)))
+def refuse_archived(stored: StoredObject, place: str) -> None:
+    """Raises ItemRefused for an object that is archived."""
+    if stored.is_archived:
+        raise ItemRefused(_error("entityStateError", "ARCHIVED_ENTITY_CANNOT_BE_MODIFIED", place, "ARCHIVED"))
+
+
+def refuse_wrong_values(call: Call, place: str, entity: Entity) -> None:
+    """Raises ItemRefused for whatever an entity cannot have: members, types, words, bounds, and small amounts."""
+    found = [_error_of(place, misfit) for misfit in call.misfits(entity)]
+    if call.write_rule is None and entity.get("state", "ENABLED") not in STATES:
+        found.append(_error_of(place, Misfit("state", "word", entity["state"], list(STATES))))
     if found:
         raise ItemRefused(*found)
+    for amount in too_small(entity):
+        error = ("budgetError", "BUDGET_TOO_LOW") if amount.kind == "budget" else ("rangeError", "TOO_LOW")
+        found.append(_error(*error, f"{place}.{amount.path}", float(amount.value), lowerLimit=str(LEAST[amount.kind])))
+    if found:
+        raise ItemRefused(*found)
+
+
+def _error_of(place: str, misfit: Misfit) -> Entity:
+    """The error of version 3 for a value that does not fit."""
+    where = f"{place}.{misfit.place}" if misfit.place else place
+    if misfit.fault == "missing":
+        return _error("missingValueError", "MISSING_VALUE", where, "")
+    if misfit.fault == "type":
+        return _error("malformedValueError", "PATTERN_NOT_MATCHED", where, misfit.value)
+    if misfit.fault == "word":
+        return _error("rangeError", "INVALID_ENUM_VALUE", where, misfit.value, allowed=misfit.allowed)
+    reason, limit = ("TOO_LOW", "lowerLimit") if misfit.fault == "low" else ("TOO_HIGH", "upperLimit")
+    return _error("rangeError", reason, where, misfit.value, **{limit: str(misfit.allowed)})
 
 
 # --- Sponsored Display and budget rules: results with a code ---------------------------------------------
 
 SUCCESS: Entity = {"code": "SUCCESS"}
+ARCHIVED: Entity = {"code": "INVALID_ARGUMENT", "description": "What is archived cannot be changed."}
 NO_RULE: Entity = {"code": "NOT_FOUND", "details": "There is no such budget rule."}
 
 
@@ -169,11 +203,11 @@ def list_display(call: Call, match: Match) -> Answer:
 def change_display(call: Call, match: Match) -> Answer:
     """`POST` and `PUT /sd/{kind}`: an array in, an array out; new ids are numbers."""
     kind = SP_KINDS[match["kind"]]
-    given = [{**each, "state": str(each["state"]).upper()} if "state" in each else each for each in call.json_list()]
+    given = _listed(call)
     unknown: Entity = {"code": "NOT_FOUND", "description": f"{kind.id_name} was not found."}
     results = _changed(call, "sd", kind, given, unknown)
     if call.method == "POST":
-        results = [{**each, kind.id_name: int(each[kind.id_name])} for each in results]
+        results = [{**each, kind.id_name: int(each[kind.id_name])} if each[kind.id_name] else each for each in results]
     return call.answer(results, 207)
 
 
@@ -187,15 +221,27 @@ def _changed(call: Call, product: str, kind: Kind, entities: list[Entity], unkno
     """The results of a `POST`, which creates, or a `PUT`, which changes; `unknown` is the result of an unknown id."""
     shelf = _shelf(call, product, kind)
     results = []
-    for given in entities:
-        if call.method == "POST":
-            results.append({kind.id_name: _create(call, product, kind, given).object_id, **SUCCESS})
-            continue
+    for each in entities:
+        wrong = _wrong_by_code(call, each)
+        given = {**each, "state": str(each["state"]).upper()} if "state" in each else each
         stored = shelf.get(str(given.get(kind.id_name)))
-        if stored is not None:
-            stored.change("earlier", given)
-        results.append({kind.id_name: given.get(kind.id_name), **(SUCCESS if stored else unknown)})
+        if wrong is not None:
+            results.append({kind.id_name: given.get(kind.id_name), **wrong})
+        elif call.method == "POST":
+            results.append({kind.id_name: _create(call, product, kind, given).object_id, **SUCCESS})
+        elif stored is not None and stored.is_archived:
+            results.append({kind.id_name: given.get(kind.id_name), **ARCHIVED})
+        else:
+            if stored is not None:
+                _change(call, kind, stored, given)
+            results.append({kind.id_name: given.get(kind.id_name), **(SUCCESS if stored else unknown)})
     return results
+
+
+def _wrong_by_code(call: Call, given: Entity) -> Entity | None:
+    """The result of an item that does not fit, None if it does."""
+    places = [misfit.place for misfit in call.misfits(given)] or [amount.path for amount in too_small(given)]
+    return {"code": "INVALID_ARGUMENT", "description": f"{', '.join(places)} is not valid"} if places else None
 
 
 def associate_budget_rules(call: Call, match: Match) -> Answer:

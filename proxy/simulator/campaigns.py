@@ -64,6 +64,11 @@ class Kind:
     unified: str = ""
 
     @property
+    def singular(self) -> str:
+        """What one object is called."""
+        return self.id_name.removesuffix("Id")
+
+    @property
     def resource(self) -> str:
         """Under which the store has it."""
         return self.unified or self.member
@@ -96,6 +101,11 @@ class StoredObject:
     terms: Terms | None = None
     shared: Entity = field(default_factory=dict)
     own: dict[Generation, Entity] = field(default_factory=dict)
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the object has come to its end: nothing changes it any more."""
+        return str(self.shared.get("state", "")).upper() == "ARCHIVED"
 
     def change(self, generation: Generation, given: Entity) -> None:
         """Sets the members that one generation gives."""

@@ -396,6 +396,12 @@ def show_named_faults(state: SimulatorState, given: JsonObject) -> Any:
     }
 
 
+def show_spend(state: SimulatorState, given: JsonObject) -> Any:
+    """What the day would have cost: sums by profile, and the writes that succeeded; `last` bounds the writes."""
+    last = given.get("last")
+    return state.spend(None if last is None else int(last))
+
+
 def clear_faults(state: SimulatorState, given: JsonObject) -> Any:
     """Nothing goes wrong any more."""
     state.faults.clear()
@@ -429,6 +435,7 @@ def reset(state: SimulatorState, given: JsonObject) -> Any:
 
 
 ACTIONS: dict[tuple[str, str], Handler] = {
+    ("GET", "/_sim/spend"): show_spend,
     ("GET", "/control/counts"): lambda state, given: state.counts(),
     ("GET", "/control/requests"): show_requests,
     ("GET", "/control/refusals"): show_refusals,

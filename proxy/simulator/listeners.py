@@ -26,6 +26,7 @@ from proxy.simulator.checks import (
 from proxy.simulator.exchange import CallContext, arrive, carry_out
 from proxy.simulator.limits import Caller, LimitedRequest, family_of
 from proxy.simulator.named_faults import OPENRESTY
+from proxy.simulator.writing import send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
     from proxy.simulator.operations import Operation
     from proxy.simulator.state import SimulatorState
+
+
+SPEND_PATH = "/_sim/spend"
+"""Also at the control port; here without the checks of the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ async def serve_api(
 ) -> web.StreamResponse:
     """Any request to one of the API's ports."""
     path = request.raw_path.partition("?")[0]
+    if path == SPEND_PATH:
+        return await send(request, json_answer(state.spend()), None)
     if path in lwa.ANSWERS:
         listener, answer = lwa.ANSWERS[path]
         return await serve_login(arrive(state, listener, region, request), answer)

@@ -94,7 +94,9 @@ class SimulatorSettings(StartSettings):
     Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
     collections have; `strict_reports` refuses report orders that Amazon would refuse, and answers 404 for unknown
     reports; `strict_media_types` refuses media types that the specifications do not name; `strict_bodies` refuses
-    bodies of another shape than the operation's; `strict_host` refuses a Host with another port than the listener's.
+    bodies of another shape than the operation's; `strict_members` refuses written objects without a member that the
+    specification requires; `strict_host` refuses a Host with another port than the listener's. With `number_texts`,
+    a text that is a number may stand for it.
     """
 
     access_token_lifetime: float = 3600
@@ -127,6 +129,8 @@ class SimulatorSettings(StartSettings):
     strict_reports: bool = False
     strict_bodies: bool = True
     strict_media_types: bool = True
+    strict_members: bool = True
+    number_texts: bool = False
     strict_host: bool = True
 
 

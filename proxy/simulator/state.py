@@ -16,6 +16,7 @@ from proxy.simulator.operations import load_operations
 from proxy.simulator.profiles import Profile, ProfileBook
 from proxy.simulator.reports import ReportStore
 from proxy.simulator.settings import SimulatorSettings, problem_with
+from proxy.simulator.spending import SpendRecord
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,6 +61,7 @@ class SimulatorState:
         self.limits = Limits()
         self.reports = ReportStore(self.now, self.today)
         self.objects = ObjectStore(self.profiles.currency)
+        self.spending = SpendRecord(self.profiles)
         self.sessions: dict[str, tuple[str, str, frozenset[str]]] = {}
 
     def now(self) -> float:
@@ -105,6 +107,10 @@ class SimulatorState:
     def counts(self) -> dict[str, Any]:
         """Counts by kind, path and status."""
         return {**self.ledger.counts(), "limited": self.limits.counts()}
+
+    def spend(self, last: int | None = None) -> dict[str, Any]:
+        """What the day would have cost, and the `last` writes that succeeded (None: all)."""
+        return self.spending.as_json(self.objects, self.today(), last)
 
     def add_fault(self, fault: Fault, match: Match | None = None, times: int | None = None) -> Planned:
         """Plans trouble for the next `times` matching requests (None: for all). Without a match: any API request."""

@@ -36,6 +36,11 @@ class Shape:
     needs: tuple[str, ...] = ()
     id_name: str | None = None
 
+    @property
+    def singular(self) -> str:
+        """What one object is called."""
+        return (self.id_name or self.named).removesuffix("Id")
+
     def show(self, stored: StoredObject) -> Entity:
         """An object as the operation answers it; members that were not given are as in the sample."""
         identified = {} if self.id_name is None else {self.id_name: stored.object_id}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from proxy.simulator.calls import BodyUnreadable, Call, ItemRefused, carry_out_each, page_of
+from proxy.simulator.money import too_small
 from proxy.simulator.unified import Shape, load_shapes, matches
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def _owners(call: Call) -> tuple[str, ...]:
     return found or (named.account_id,)
 
 
-def _shelves(call: Call, shape: Shape) -> list[dict[str, StoredObject]]:
-    return [call.state.objects.shelf((owner, call.region, shape.resource)) for owner in _owners(call)]
+def _shelves(call: Call, shape: Shape) -> dict[str, dict[str, StoredObject]]:
+    return {owner: call.state.objects.shelf((owner, call.region, shape.resource)) for owner in _owners(call)}
 
 
 def _query(call: Call, shape: Shape) -> Answer:
@@ -101,33 +102,39 @@ def _query(call: Call, shape: Shape) -> Answer:
     for name, chosen in body.items():
         if name.endswith("Filter") and not (isinstance(chosen, dict) and isinstance(chosen.get("include"), list)):
             raise BodyUnreadable(f"{name} must be an object with a list 'include'")
-    shown = (shape.show(stored) for shelf in _shelves(call, shape) for stored in shelf.values())
+    shown = (shape.show(stored) for shelf in _shelves(call, shape).values() for stored in shelf.values())
     found, following = page_of([entity for entity in shown if matches(entity, body)], body, shape.pages)
     return call.answer({shape.named: found, **following})
 
 
 def _create(call: Call, shape: Shape, place: str, given: Any) -> Entity:
-    _refuse_incomplete(shape, place, given)
+    _refuse_wrong_values(call, shape, place, given)
     own = (_owners(call)[0], call.region, shape.resource)
-    return shape.show(call.state.objects.create(own, "unified", given))
+    made = call.state.objects.create(own, "unified", given)
+    call.record(own[0], "create", f"{shape.singular}/{made.object_id}", given)
+    return shape.show(made)
 
 
 def _update(call: Call, shape: Shape, place: str, given: Any) -> Entity:
-    _refuse_incomplete(shape, place, given)
+    _refuse_wrong_values(call, shape, place, given)
     if shape.id_name is None:
         return {**shape.sample, **given}
-    stored = _known(call, shape, place, given.get(shape.id_name))
+    owner, stored = _known(call, shape, place, given.get(shape.id_name))
+    if stored.is_archived:
+        raise refused(place, "ARCHIVED_RESOURCE_CANNOT_EDIT", "what is archived cannot be changed", "state")
     stored.change("unified", given)
+    call.record(owner, "update", f"{shape.singular}/{stored.object_id}", given)
     return shape.show(stored)
 
 
 def _delete(call: Call, shape: Shape, place: str, given: Any) -> Entity:
     """What has a state is archived, all else forgotten."""
-    stored = _known(call, shape, place, given)
+    owner, stored = _known(call, shape, place, given)
+    call.record(owner, "delete", f"{shape.singular}/{stored.object_id}", {"state": "ARCHIVED"})
     if "state" in shape.show(stored):
         stored.change("unified", {"state": "ARCHIVED"})
     else:
-        for shelf in _shelves(call, shape):
+        for shelf in _shelves(call, shape).values():
             shelf.pop(stored.object_id, None)
     return shape.show(stored)
 
@@ -135,23 +142,39 @@ def _delete(call: Call, shape: Shape, place: str, given: Any) -> Entity:
 def _retrieve(call: Call, shape: Shape, place: str, given: Any) -> Entity:
     if shape.id_name is None or not isinstance(given, str):
         return dict(shape.sample)
-    return shape.show(_known(call, shape, place, given))
+    return shape.show(_known(call, shape, place, given)[1])
 
 
 ACTS: dict[str, Act] = {"create": _create, "update": _update, "delete": _delete, "retrieve": _retrieve}
 
 
-def _known(call: Call, shape: Shape, place: str, object_id: Any) -> StoredObject:
-    for shelf in _shelves(call, shape):
+def _known(call: Call, shape: Shape, place: str, object_id: Any) -> tuple[str, StoredObject]:
+    """Whose an object is, and the object."""
+    for owner, shelf in _shelves(call, shape).items():
         if str(object_id) in shelf:
-            return shelf[str(object_id)]
+            return owner, shelf[str(object_id)]
     raise refused(place, "RESOURCE_ID_NOT_FOUND", f"{object_id} does not exist", shape.id_name or "")
 
 
-def _refuse_incomplete(shape: Shape, place: str, given: Any) -> None:
-    """An entity is an object with what it needs."""
+CODES = {
+    "missing": "FIELD_VALUE_IS_NULL",
+    "type": "FIELD_VALUE_IS_INVALID",
+    "word": "FIELD_VALUE_IS_INVALID",
+    "low": "FIELD_VALUE_IS_BELOW_MINIMUM_LIMIT",
+    "high": "FIELD_VALUE_IS_ABOVE_MAXIMUM_LIMIT",
+}
+
+
+def _refuse_wrong_values(call: Call, shape: Shape, place: str, given: Any) -> None:
+    """An entity is an object with what it needs, and each of its values is one that the specification allows."""
     if not isinstance(given, dict):
         raise BodyUnreadable(f"{shape.takes} must be a list of JSON objects")
     missing = next((name for name in shape.needs if given.get(name) is None), None)
     if missing is not None:
         raise refused(place, "FIELD_VALUE_IS_NULL", f"{missing} must be there", missing)
+    wrong = [
+        refused(place, CODES[misfit.fault], f"{misfit.place} is not valid", misfit.place)
+        for misfit in call.misfits(given)
+    ] or [refused(place, CODES["low"], f"{amount.path} is too low", amount.path) for amount in too_small(given)]
+    if wrong:
+        raise ItemRefused(*(error for each in wrong for error in each.errors))

@@ -14,6 +14,13 @@ from tests.simulator.conftest import Reply, SimulatorClient
 from tests.support.http_reader import read_answer
 
 NA = "1110000000000001"
+SP_CAMPAIGN = {
+    "name": "new",
+    "state": "PAUSED",
+    "targetingType": "MANUAL",
+    "budget": {"budget": 10.0, "budgetType": "DAILY"},
+}
+KEYWORD = {"campaignId": "1", "adGroupId": "2", "keywordText": "x", "matchType": "EXACT", "state": "ENABLED"}
 SP = "application/vnd.spCampaign.v3+json"
 REPORT = "application/vnd.createasyncreportrequest.v3+json"
 
@@ -112,7 +119,7 @@ async def test_campaign_update_is_kept(client: SimulatorClient) -> None:
 
 async def test_campaign_is_created_and_archived(client: SimulatorClient) -> None:
     """A created campaign can be found by its id, and is archived by delete."""
-    made = (await campaigns(client, "POST", "/sp/campaigns", {"campaigns": [{"name": "new"}]})).json()
+    made = (await campaigns(client, "POST", "/sp/campaigns", {"campaigns": [{**SP_CAMPAIGN, "name": "new"}]})).json()
     by_id = {"campaignIdFilter": {"include": [made["campaigns"]["success"][0]["campaignId"]]}}
     deleted = await campaigns(client, "POST", "/sp/campaigns/delete", by_id)
     found = (await campaigns(client, "POST", "/sp/campaigns/list", by_id)).json()["campaigns"]
@@ -381,17 +388,17 @@ async def test_playground_needs_the_usual_headers(client: SimulatorClient) -> No
 
 async def test_values_that_cannot_be_are_errors_of_their_items(client: SimulatorClient) -> None:
     """A state, a bid and a budget; the others of the request are done."""
-    wanted = [{"name": "a", "state": "PAUSED", "budget": {"budget": 10.0}}, {"name": "b", "state": "paused"}]
+    wanted = [{**SP_CAMPAIGN, "name": "a"}, {**SP_CAMPAIGN, "name": "b", "state": "paused"}]
     made = (await campaigns(client, "POST", "/sp/campaigns", {"campaigns": wanted})).json()["campaigns"]
     assert ([each["index"] for each in made["success"]], [each["index"] for each in made["error"]]) == ([0], [1])
     (error,) = made["error"][0]["errors"]
     assert error["errorType"] == "rangeError"
     assert error["errorValue"]["rangeError"]["cause"] == {"location": "$.campaigns[1].state", "trigger": "paused"}
-    change = {"campaignId": made["success"][0]["campaignId"], "budget": {"budget": 0.5}}
+    change = {"campaignId": made["success"][0]["campaignId"], "budget": {"budget": 0.5, "budgetType": "DAILY"}}
     put = (await campaigns(client, "PUT", "/sp/campaigns", {"campaigns": [change]})).json()["campaigns"]
     assert [each["errorType"] for each in put["error"][0]["errors"]] == ["budgetError"]
     kind = "application/vnd.spKeyword.v3+json"
-    bids = {"keywords": [{"keywordText": "x", "bid": bid} for bid in (0.01, 0.02, "1", True)]}
+    bids = {"keywords": [{**KEYWORD, "bid": bid} for bid in (0.01, 0.02, "1", True)]}
     put = await campaigns(client, "POST", "/sp/keywords", bids, Content_Type=kind, Accept=kind)
     assert [each["index"] for each in put.json()["keywords"]["success"]] == [1]
 

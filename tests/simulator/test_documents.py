@@ -22,7 +22,7 @@ SOURCES = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "proxy" /
 
 def test_every_call_has_its_row() -> None:
     """The table of calls is the control API, no more and no less."""
-    rows = re.findall(r"^\| `(GET|POST|DELETE) (/control/[a-z/-]+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `(GET|POST|DELETE) (/(?:control|_sim)/[a-z/-]+)` \|", PAGE, re.MULTILINE)
     assert sorted(rows) == sorted(ACTIONS)
 
 

@@ -196,10 +196,10 @@ async def test_session_sticks_to_region_and_user(client: SimulatorClient) -> Non
 
 @pytest.mark.parametrize(
     ("path", "first", "count"),
-    [("/mcp", "account_management-query_advertiser_account", 12), ("/mcp/lite", "amazon_ads_mcp-search_tools", 3)],
+    [("/mcp", "account_management-query_advertiser_account", 20), ("/mcp/lite", "amazon_ads_mcp-search_tools", 3)],
 )
 async def test_amazons_tools_can_be_listed(client: SimulatorClient, path: str, first: str, count: int) -> None:
-    """With `mcp_tools` amazon the tools are a dozen named as Amazon names them, or the three of the small endpoint."""
+    """With `mcp_tools` amazon the tools are twenty, named as Amazon names them, or the three of the small endpoint."""
     client.simulator.state.change(mcp_tools="amazon")
     tools = (await request(client, "tools/list", path=path))["result"]["tools"]
     assert (tools[0]["name"], len({entry["name"] for entry in tools})) == (first, count)
