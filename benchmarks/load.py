@@ -23,6 +23,7 @@ class Requests(StrEnum):
     NEW_BODIES = "new_bodies"
     CHUNKED = "chunked"
     MIX = "mix"
+    JUDGED = "judged"
 
 
 @dataclass(frozen=True, slots=True)
