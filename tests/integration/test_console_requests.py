@@ -177,8 +177,8 @@ def test_a_call_of_mcp_shows_its_tools(browser: webdriver.Chrome, tmp_path: Path
 def test_what_became_of_writes_is_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """Counts by client and account, what a write changed, and who calls what Amazon announced to end."""
     kind = "application/vnd.spCampaign.v3+json"
-    new = {"name": "new", "targetingType": "MANUAL", "startDate": "2027-01-01"}
-    new["budget"] = {"budget": 10, "budgetType": "DAILY"}
+    budget = {"budget": 10, "budgetType": "DAILY"}
+    new = {"name": "new", "targetingType": "MANUAL", "startDate": "2027-01-01", "budget": budget}
     campaigns = [new | {"state": "PAUSED"}, new | {"state": "asleep"}]
     audit = {"file": str(tmp_path / "audit.jsonl"), "objects": True}
     with rig(tmp_path, clients=CLIENTS, audit=audit) as running:
