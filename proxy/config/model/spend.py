@@ -50,5 +50,5 @@ class SpendSection(Section):
     limit."""
     allow: Listed[AllowedOperation] = ()
     """Operations and tools that may be sent although they cannot be read, by their exact names on the page about money
-    fields, such as `POST /sp/rules/campaignOptimization` or `MCP campaign_management-create_target`. Known limits still
-    apply to them."""
+    fields, such as `POST /sp/rules/campaignOptimization` or `MCP campaign_management-create_target`. Limits still
+    apply to what can be read of them: a body in an unreadable form passes."""
