@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy import strict_json
 from proxy.strict_json import MAX_COST, JsonBody, TooCostly, UnclearBody, cost_of, differ_clearly, read_json
 
 
@@ -131,3 +135,162 @@ def test_exact_values_cost_no_more() -> None:
     """A body with too many parts is not decoded."""
     with pytest.raises(TooCostly):
         JsonBody(b"[%b0]" % (b"0," * MAX_COST)).exact()
+
+
+_TEXTS = st.text(alphabet='a:"\\ {},\n', max_size=4)
+_VALUES = st.recursive(
+    _TEXTS | st.integers(0, 3),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(_TEXTS, inner), max_size=3).map(tuple),
+    max_leaves=12,
+)
+
+
+def _written(value: Any, between: tuple[str, str]) -> str:
+    """JSON in which a tuple is an object: its pairs may have the same name."""
+    if isinstance(value, tuple):
+        before, after = between
+        return (
+            "{" + ",".join(f"{json.dumps(name)}{before}:{after}{_written(each, between)}" for name, each in value) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ",".join(_written(each, between) for each in value) + "]"
+    return json.dumps(value)
+
+
+def _has_twins(value: Any) -> bool:
+    """Whether an object has a name twice."""
+    if isinstance(value, tuple):
+        names = [name for name, _ in value]
+        return len(set(names)) < len(names) or any(_has_twins(each) for _, each in value)
+    return isinstance(value, list) and any(map(_has_twins, value))
+
+
+@given(value=_VALUES, before=st.sampled_from(("", " ", "\t", "\n", "\r", " \t ")), after=st.sampled_from(("", " ")))
+def test_a_name_twice_is_found_whatever_is_around_it(value: Any, before: str, after: str) -> None:
+    """Colons in names and texts, and blanks around those of members, hide no second one."""
+    body = _written(value, (before, after)).encode()
+    if _has_twins(value):
+        with pytest.raises(UnclearBody):
+            read_json(body, strictly=False)
+    else:
+        assert read_json(body, strictly=False) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": 1, "b": ":", "a": 2}',
+        b'{"a" :1, "a":2}',
+        b'{"a": "\\":", "a": 2}',
+        b'{"a": " :", "b": {"c": 1, "c": 1}}',
+        b'{"a": {"b:": 1, "c": 2}, "a": {}}',
+    ],
+)
+def test_colons_in_texts_hide_no_second_name(body: bytes) -> None:
+    """Each colon that is none of a member could stand for one that is dropped."""
+    with pytest.raises(UnclearBody):
+        JsonBody(body).exact()
+
+
+def test_what_is_remembered_of_names_is_bounded() -> None:
+    """Clients choose the names: many forms of objects, and very long ones, are read and do not pile up."""
+    for number in range(strict_json._MAX_CLEAR + 1):
+        assert JsonBody(b'{"a%d": 1.5}' % number).exact() == {f"a{number}": Decimal("1.5")}
+    assert len(strict_json._CLEAR) <= strict_json._MAX_CLEAR
+    long = "a" * (strict_json._MAX_NAMES + 1)
+    assert JsonBody(b'{"%b": 1}' % long.encode()).exact() == {long: 1}
+    assert (long,) not in strict_json._CLEAR
+
+
+# --- The decoder next to one that is asked about each member
+
+
+def _pair_by_pair(body: bytes, number: Callable[[str], object]) -> tuple[Any, bool]:
+    """The value of a body, and whether its names differ clearly, from the pairs of each object: what a decoder that
+    counts members must find, too. Raises `ValueError` or `RecursionError`."""
+    clear = True
+
+    def look_at(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal clear
+        if len(dict(pairs)) < len(pairs):
+            raise UnclearBody
+        clear = clear and differ_clearly(name for name, _ in pairs)
+        return dict(pairs)
+
+    def finite(text: str) -> object:
+        if float(text) in (float("inf"), float("-inf")):
+            raise UnclearBody
+        try:
+            return number(text)
+        except InvalidOperation:
+            raise UnclearBody from None
+
+    def refused(name: str) -> None:
+        raise UnclearBody
+
+    text = body.decode("utf-8")
+    if text.startswith("\ufeff"):
+        raise UnclearBody
+    return json.loads(text, object_pairs_hook=look_at, parse_float=finite, parse_constant=refused), clear
+
+
+_PIECES = st.sampled_from(
+    [
+        *("{", "}", "[", "]", ",", ":", '"', "\\", " ", "\t", "\n", "\r", "\x0b", "\xa0", "\ufeff", "\x00"),
+        *(
+            '"a":',
+            '"a" :',
+            '"a"\n:',
+            '"A":',
+            '"a_":',
+            '"b":',
+            '":"',
+            '" :"',
+            '"\\":"',
+            '"\\u003a"',
+            '"\\u0061":',
+            '"":',
+        ),
+        *(
+            '{"a":1}',
+            '{"a":1,"a":2}',
+            '{"a":{"a":1,"a":2}}',
+            '"a":{"b":":"}',
+            '[{"a":1}]',
+            "{}",
+            "[]",
+            '"é":',
+            '"\ud800":',
+        ),
+        *("1", "-0", "1.5", "1e5", "1e999", "1e-9999999999999999999", "0" * 70 + "1", "1" * 70 + ".5", "NaN", "null"),
+    ]
+)
+_SPELLED = st.lists(_PIECES, max_size=14).map("".join)
+_OBJECTS = st.lists(st.tuples(st.sampled_from(["a", "b", "A", "a:", '\\":', " :"]), _SPELLED), max_size=5).map(
+    lambda pairs: "{" + ",".join(f'"{name}":{value or 1}' for name, value in pairs) + "}"
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(text=_SPELLED | _OBJECTS | st.tuples(_OBJECTS, _OBJECTS).map(lambda two: f'{{"x":{two[0]},"y":[{two[1]}]}}'))
+def test_the_decoder_finds_what_one_finds_that_looks_at_each_member(text: str) -> None:
+    """The same values, digit by digit, or the same refusal, of texts that are nearly JSON, too."""
+    body = text.encode("utf-8", "surrogatepass")
+    assert _told(lambda: read_json(body, strictly=False)) == _told(lambda: _pair_by_pair(body, float)[0])
+    assert _told(lambda: read_json(body, strictly=True)) == _told(lambda: _clear(_pair_by_pair(body, float)))
+    assert _told(lambda: JsonBody(body).exact()) == _told(lambda: _clear(_pair_by_pair(body, Decimal)))
+
+
+def _told(read: Callable[[], Any]) -> str:
+    """What was read, in the order of its members, or that it was refused."""
+    try:
+        return repr(read())
+    except (ValueError, RecursionError):
+        return "refused"
+
+
+def _clear(found: tuple[Any, bool]) -> Any:
+    value, is_clear = found
+    if not is_clear:
+        raise UnclearBody
+    return value
