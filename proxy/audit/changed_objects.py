@@ -175,7 +175,7 @@ class _Findings:
     def read_request(self, content: Any) -> None:
         if self.path.takes_messages:
             for arguments in _arguments(content):
-                self._read_body(arguments, _unwrapped(arguments))
+                self._read_body(arguments, unwrapped(arguments))
         else:
             self._read_body(content, (content,))
 
@@ -183,7 +183,7 @@ class _Findings:
         """`parts` are those of the body that hold objects."""
         self.walk(body)
         for part in parts:
-            for holder, item in _items(part):
+            for holder, item in items_of(part):
                 self._read_item(holder or self.path.collection, item)
 
     def walk(self, content: Any) -> None:
@@ -204,14 +204,14 @@ class _Findings:
         kind = self._kind_of(name)
         if kind is None:
             return
-        for identifier in _ids(value):
+        for identifier in ids_of(value):
             if identifier:
                 self.objects[f"{kind}/{identifier}"] = None
             else:
                 self.unnamed += 1
 
     def _kind_of(self, name: str) -> ObjectKind | None:
-        return _kind_of_id(name, has_budget_rules=self.path.has_budget_rules)
+        return id_kind(name, has_budget_rules=self.path.has_budget_rules)
 
     def _read_item(self, holder: str, item: dict[str, Any]) -> None:
         """One object that is to be made or changed: the names of its members, and the values that are kept."""
@@ -253,18 +253,19 @@ def own_members(kind: ObjectKind | None, names: Iterable[str], *, has_budget_rul
     """The members of an item that hold ids of its own kind."""
     if kind is None:
         return ()
-    return tuple(name for name in names if _kind_of_id(name, has_budget_rules=has_budget_rules) is kind)
+    return tuple(name for name in names if id_kind(name, has_budget_rules=has_budget_rules) is kind)
 
 
 def name_object(kind: ObjectKind | None, own: Iterable[Any]) -> str:
     """The object with the ids in these members, `KIND/ID`. Empty for a new one, and for several ids: it is unknown
     which of them Amazon takes."""
-    found = {each for value in own for each in _ids(value)}
+    found = {each for value in own for each in ids_of(value)}
     identifier = found.pop() if len(found) == 1 else ""
     return f"{kind}/{identifier}" if identifier else ""
 
 
-def _kind_of_id(name: str, *, has_budget_rules: bool) -> ObjectKind | None:
+def id_kind(name: str, *, has_budget_rules: bool = True) -> ObjectKind | None:
+    """The kind of the objects whose ids a member of this name holds; None for other members."""
     plain = _plain(name)
     is_rule = plain == _RULE_ID and has_budget_rules
     return ObjectKind.BUDGET_RULE if is_rule else _KINDS.get(plain)
@@ -277,9 +278,15 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _ids(value: Any) -> Iterator[str]:
+def ids_of(value: Any) -> Iterable[str]:
     """The ids of a member: one, a list of them, or a filter that includes some; empty for each that has another form,
     which may be an id to Amazon."""
+    if type(value) is str:  # as most are
+        return ((value if _ID.fullmatch(value) else ""),) if value else ()
+    return _ids_in(value)
+
+
+def _ids_in(value: Any) -> Iterator[str]:
     given = value
     if isinstance(value, dict):
         included = value.get("include", value)
@@ -298,7 +305,7 @@ def _arguments(content: Any) -> Iterator[Any]:
             yield params.get("arguments")
 
 
-def _unwrapped(arguments: Any) -> Iterator[Any]:
+def unwrapped(arguments: Any) -> Iterator[Any]:
     """The arguments of an MCP tool without their wrappers: what these hold, and what is next to them, unless that names
     only the called MCP tool or the account. Raises `ValueError` if a wrapper, or all of it, is a text that may be JSON:
     some servers read it."""
@@ -326,7 +333,7 @@ def _is_address(name: str) -> bool:
     return _plain(name) in _TOOL_NAMES or names_account(name.encode("utf-8", "surrogatepass"))
 
 
-def _items(body: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def items_of(body: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects that a body is about, each with the name of the list that holds it, empty for none."""
     if isinstance(body, list):
         yield from (("", each) for each in body if isinstance(each, dict))

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from proxy.audit.changed_objects import ObjectKind, name_object, own_kind, own_members
 from proxy.http1.target import query_parameters
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from proxy.routing.operations import Operation, Operations
     from proxy.spend.table import CurrencySource, MoneyField, WriteForm
 
-    _Read = Callable[["_Reader", Any, Any, str, "_Place"], None]
-    """Reads the value of a row at a path and a place."""
+    _Read = Callable[["_Reader", Any, Any, str], None]
+    """Reads the value of a row at a path."""
 
 PAGE: Final = "docs/reference/money-fields.md"
-_BUDGET, _STATE, _NOTE, _PORTFOLIO = Kind.BUDGET, Kind.STATE, Kind.NOTE, ObjectKind.PORTFOLIO
+_BUDGET, _STATE, _NOTE = Kind.BUDGET, Kind.STATE, Kind.NOTE
 _FACTOR, _WITH_BUDGET = FieldReading.FACTOR, FieldReading.WORD_WITH_BUDGET
 """By names of their own: to find a member of an Enum takes longer than to read a value."""
 MAX_UNREAD: Final = 100
@@ -59,6 +59,10 @@ class Finding(NamedTuple):
     object: str
     known: bool
     item: int = -1
+
+
+_finding: Final = cast("Callable[[tuple[object, ...]], Finding]", partial(tuple.__new__, Finding))
+"""Makes a finding of its members in half the time that the class takes for it."""
 
 
 class WriteFindings(NamedTuple):
@@ -94,21 +98,11 @@ def read_rest(
         name = row_name(None, method, path)
         flaw = f"No specification has the operation `{name}`."
         return _unreadable(flaw, name, f"operation {name}")
-    name, forms = _known(operation)
-    kind = media_type.partition(b";")[0].strip(b" \t").lower().decode("latin-1")
-    form = forms.get(kind) or forms.get("")
-    is_json = kind == _JSON or _IS_JSON.fullmatch(kind) is not None
-    if (not is_json and (kind or content is not None)) or (forms and form is None and content is not None):
-        return _unreadable(
-            f"The body must be sent as Content-Type: {media_types_of(name)}.", name, f"media type of {name}"
-        )
-    reader = _Reader(name, payer)
-    if form is None:
-        whole = any(each.whole is not None for each in forms.values()) if forms else _archives(operation)
-        refused = next((each.refused for each in forms.values() if each.refused), "")
-        reader.read(_LENIENT, content, archives=whole, refused=refused)
-    else:
-        reader.read(_tree_of(form), content, archives=form.whole is not None, refused=form.refused)
+    way = _way_of(operation, media_type, content is not None)
+    if way.tree is None:
+        return _unreadable(way.refused, way.name, f"media type of {way.name}")
+    reader = _Reader(way.name, payer)
+    reader.read(way.tree, content, archives=way.archives, refused=way.refused)
     return reader.findings()
 
 
@@ -134,23 +128,48 @@ def joined(one: WriteFindings, other: WriteFindings) -> WriteFindings:
     )
 
 
+@lru_cache(maxsize=2048)
 def media_types_of(name: str) -> str:
     """The media types in which bodies of an operation are read, for a sentence; JSON where the table has none."""
     return " or ".join(sorted(filter(None, MONEY.forms(name)))) or _JSON
 
 
-@lru_cache(maxsize=2048)
-def _known(operation: Operation) -> tuple[str, Mapping[str, WriteForm]]:
-    """The name of an operation, and its forms."""
+class _Way(NamedTuple):
+    """How bodies of an operation are read: its name, the rows, whether it ends objects, and why it cannot be judged. A
+    body that `refused` is about is not read where there is no tree."""
+
+    name: str
+    tree: _Node | None
+    archives: bool
+    refused: str
+
+
+def _way_of(operation: Operation, media_type: bytes, has_body: bool) -> _Way:
+    """How a body of this media type is read. Only short ones are remembered."""
+    find = _known_way if len(media_type) <= _MAX_SHOWN else _known_way.__wrapped__
+    return find(operation, media_type, has_body)
+
+
+@lru_cache(maxsize=1024)
+def _known_way(operation: Operation, media_type: bytes, has_body: bool) -> _Way:
     name = row_name(operation, "", "")
-    return name, MONEY.forms(name)
+    forms = MONEY.forms(name)
+    kind = media_type.partition(b";")[0].strip(b" \t").lower().decode("latin-1")
+    form = forms.get(kind) or forms.get("")
+    is_json = kind == _JSON or _IS_JSON.fullmatch(kind) is not None
+    if (not is_json and (kind or has_body)) or (forms and form is None and has_body):
+        return _Way(name, None, False, f"The body must be sent as Content-Type: {media_types_of(name)}.")
+    if form is not None:
+        return _Way(name, _tree_of(form), form.whole is not None, form.refused)
+    archives = any(each.whole is not None for each in forms.values()) if forms else _archives(operation)
+    return _Way(name, _LENIENT, archives, next((each.refused for each in forms.values() if each.refused), ""))
 
 
 def read_tool(tool: str, arguments: object, payer: Payer, operations: Operations) -> WriteFindings:
     """What a call of an MCP tool would change; of the tool that is called where `tool` is `INVOKE`. Paths begin at the
     arguments of the tool itself."""
     if tool == INVOKE:
-        found = _find_invoked(arguments)
+        found = find_invoked(arguments)
         if found is None:
             said = (
                 f"The arguments of {INVOKE} must be the name and the arguments of another MCP tool, and nothing else."
@@ -189,7 +208,7 @@ def _archives(operation: Operation) -> bool:
     return operation.method == "DELETE" or "/delete/" in operation.template
 
 
-def _find_invoked(arguments: object) -> tuple[str, object] | None:
+def find_invoked(arguments: object) -> tuple[str, object] | None:
     """The MCP tool that `INVOKE` is to call, and its arguments; None where servers may read them in several ways."""
     if not isinstance(arguments, dict):
         return None
@@ -231,8 +250,11 @@ _STATE_MEMBER: Final = "state"
 _STATES: Final = frozenset((_STATE_MEMBER, "status"))
 _ID_WORDS: Final = frozenset(("id", "ids"))
 _NUMBER: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*")
-_AMOUNT: Final = re.compile(r"[\W_]*(?:0[xX][0-9a-fA-F]+|\d[\d.,_'\s]*(?:[eE][+-]?\d+)?[dDfF]?)[\W_]*")
-"""A text that some reader takes for a number: with signs, blanks, separators, or a currency's sign on either side."""
+_AMOUNT: Final = re.compile(
+    r"(?:[\W_]*[A-Za-z]{3})?[\W_]*(?:0[xX][0-9a-fA-F]+|\d[\d.,_'\s]*(?:[eE][+-]?\d+)?[dDfF]?)[\W_]*(?:[A-Za-z]{3}[\W_]*)?"
+)
+"""A text that some reader takes for a number: with signs, blanks, separators, or a currency's sign or code on either
+side."""
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,63}")
 _CODE: Final = re.compile(r"[A-Za-z]{3}")
 _DAY: Final = re.compile(r"[1-9]")
@@ -283,16 +305,15 @@ def _fold(name: str) -> str:
 def _number(value: Any) -> Decimal | None:
     """The number that a value is, exactly, in any spelling; None for anything else, and for absurd sizes."""
     kind = type(value)
-    if kind is int:
+    if kind is Decimal:
+        number = value
+    elif kind is int:
         return Decimal(value) if -_LARGEST < value < _LARGEST else None
-    if kind is str:
-        text = _NUMBER.fullmatch(value) if len(value) <= _MAX_DIGITS else None
-        number = None if text is None else Decimal(text[1])
+    elif kind is str and len(value) <= _MAX_DIGITS and (text := _NUMBER.fullmatch(value)) is not None:
+        number = Decimal(text[1])
     else:
-        number = value if kind is Decimal else None
-    if number is None or not -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT:
         return None
-    return number if len(str(number)) <= _MAX_DIGITS else None
+    return number if -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT and len(str(number)) <= _MAX_DIGITS else None
 
 
 def _may_be_amount(value: object) -> bool:
@@ -305,6 +326,10 @@ def _may_be_amount(value: object) -> bool:
 # --- The tree of rows -------------------------------------------------------------------------------------
 
 
+_MAX_TOLD: Final = 64
+"""Texts that a node remembers: clients choose them."""
+
+
 class _Node:
     """What the rows say of one place in a body. `read` reads the value of a row there, `holds` says which shapes the
     rows below it need, and `is_money` tells whether a name on the way to it sounds like money. `alike` are folded names
@@ -312,11 +337,12 @@ class _Node:
     state. `caps` tells that this holds the budgets of an object, so that an empty value may take them away. `beyond`
     are the nodes of all other members, without money and with it. `matters` tells that a value here is looked at, also
     one that is neither an object nor a list; `takes_object` and `takes_list`, that one of these may stand here. The
-    items of a list are objects of one `kind`, where that is known."""
+    items of a list are `objects` of one kind, where that is known. `told` remembers what the row, of that `kind`, finds
+    in texts. `source` is that of an amount's currency, None for the payer's."""
 
     __slots__ = (
-        *("alike", "any_member", "beyond", "caps", "creates", "field", "holds", "is_money", "item", "kind"),
-        *("matters", "members", "read", "state", "takes_list", "takes_object"),
+        *("alike", "any_member", "beyond", "caps", "creates", "field", "holds", "is_money", "is_portfolio", "item"),
+        *("kind", "matters", "members", "objects", "read", "source", "state", "takes_list", "takes_object", "told"),
     )
 
     def __init__(self, *, is_money: bool = False, alike: frozenset[str] = frozenset()) -> None:
@@ -330,10 +356,28 @@ class _Node:
         self.creates = self.caps = False
         self.state = ""
         self.holds = ""
-        self.kind: ObjectKind | None = None
+        self.objects: ObjectKind | None = None
+        self.kind = _NOTE
+        self.is_portfolio = False
         self.matters = is_money
         self.takes_object = self.takes_list = True
         self.beyond = (self, self)
+        self.source: CurrencySource | None = None
+        self.told: dict[str, str] = {}
+
+    @property
+    def row(self) -> MoneyField:
+        """The row of a node that has one."""
+        assert self.field is not None
+        return self.field
+
+    def remember(self, text: str, told: str) -> str:
+        """Remember what the row finds in a text, empty for nothing, and return it."""
+        if text and len(text) <= _MAX_SHOWN:
+            if len(self.told) >= _MAX_TOLD:
+                self.told.clear()
+            self.told[text] = told
+        return told
 
 
 def _outside(alike: frozenset[str]) -> _Node:
@@ -360,7 +404,7 @@ def _grow(
     member on the way to it, and `created` are the steps from it to new objects."""
     node = _Node(is_money=is_money)
     node.beyond = _WARY.beyond
-    node.kind = own_kind(name)
+    node.objects = own_kind(name)
     node.creates = created == ()
     node.field = next((source.field for source in sources if source.field is not None), None)
     step, left = (created[0], created[1:]) if created else ("", ())
@@ -388,7 +432,10 @@ def _complete(node: _Node) -> None:
     node.state = next((name for name, field in fields.items() if field.kind is Kind.STATE), "")
     has_members, has_items = bool(node.members or node.any_member), node.item is not None
     node.holds = " or ".join(filter(None, ("an object" if has_members else "", "a list" if has_items else "")))
-    node.read = None if node.field is None else _reader_of(node.field)
+    if node.field is not None:
+        node.read, node.kind = _reader_of(node.field), node.field.kind
+        node.source = node.field.currency if any(node.field.currency) else None
+    node.is_portfolio = node.creates and node.objects is ObjectKind.PORTFOLIO
     node.matters = node.read is not None or bool(node.holds) or node.is_money
     is_open = not node.holds and node.read is None
     node.takes_object, node.takes_list = is_open or has_members, is_open or has_items
@@ -418,8 +465,8 @@ def _tree_of_tool(own: WriteForm | None, mapped: WriteForm | None) -> _Node:
     return tree
 
 
-@lru_cache(maxsize=4096)
-def _known_beyond(node: _Node, name: str) -> _Node:
+def _beyond(node: _Node, name: str) -> _Node:
+    """The node of a member that the rows do not name."""
     if node.any_member is not None:
         return node.any_member
     if _fold(name) in node.alike:
@@ -427,9 +474,8 @@ def _known_beyond(node: _Node, name: str) -> _Node:
     return node.beyond[not _is_id(name) and (node.is_money or is_money_like(name))]
 
 
-def _beyond(node: _Node, name: str) -> _Node:
-    """The node of a member that the rows do not name. Only short names are remembered."""
-    return _known_beyond(node, name) if len(name) <= _MAX_SHOWN else _known_beyond.__wrapped__(node, name)
+_known_beyond: Final = lru_cache(maxsize=4096)(_beyond)
+"""Remembers the nodes of short names."""
 
 
 # --- Walking a body ---------------------------------------------------------------------------------------
@@ -438,31 +484,41 @@ def _beyond(node: _Node, name: str) -> _Node:
 _EMPTY: Final = "is empty, which may lift a limit. Send a value, or leave it out."
 
 
-class _Place(NamedTuple):
-    """What a member belongs to: the item of the outermost list, -1 for none, the object, and the name at `*`."""
+_known_members: Final = lru_cache(maxsize=1024)(own_members)
+"""Remembers which members name an object, where their names are short together."""
 
-    item: int
-    object: str
-    key: str
+
+def _object_of(kind: ObjectKind, item: dict[str, Any], own: dict[tuple[str, ...], tuple[str, ...]]) -> str:
+    """The object of an item, empty for a new one. `own` remembers which members name it."""
+    names = tuple(item)
+    members = own.get(names)
+    if members is None:
+        find = _known_members if sum(map(len, names)) <= _MAX_PATH else own_members
+        members = own[names] = find(kind, names)
+    return name_object(kind, map(item.get, members)) if members else ""
 
 
 class _Reader:
     """The findings of one write of the named operation."""
 
     __slots__ = (
-        *("_created", "_found", "_is_tool", "_items", "_lists", "_operation", "_owners", "_payer"),
-        *("_unknown", "_unread", "_waiting"),
+        *("_created", "_found", "_index", "_is_tool", "_items", "_key", "_lists", "_object", "_operation"),
+        *("_owners", "_payer", "_payers", "_unknown", "_unread", "_waiting"),
     )
 
     def __init__(self, operation: str, payer: Payer, *, is_tool: bool = False) -> None:
         self._operation = operation
         self._payer = payer
+        self._payers = (payer.currency,)
         self._is_tool = is_tool
         self._found: list[Finding] = []
         self._unread: dict[tuple[str, str], str] = {}
         self._unknown: dict[str, None] = {}
         self._created = 0
         self._items = self._lists = 0
+        self._index, self._object, self._key = -1, "", ""
+        """What the current member belongs to: the item of the outermost list, -1 for none, the object, and the name at
+        `*`."""
         self._owners: list[dict[str, Any]] = []
         """The objects around the current member, the outermost one first."""
         self._waiting: list[str] = []
@@ -483,16 +539,21 @@ class _Reader:
             self._unread[("", "")] = f"`{self._operation}` cannot be judged. {refused} {_remedy(self._operation)}"
             self._unknown[f"operation {self._operation}"] = None
         if archives:
-            self._found.append(Finding("", Kind.STATE, "archived", "", "", True))
+            self._note("", _STATE, "archived")
         if content is None:
             return
         try:
             if isinstance(content, dict) and tree.takes_object:
-                self._item(content, tree, "", _Place(-1, "", ""))
+                self._members(content, tree, "")
+                self._end_item(tree, "", 0, 0)
             else:
-                self._any(content, tree, "", _Place(-1, "", ""))
+                self._any(content, tree, "")
         except RecursionError:
             self.refuse("", "is nested too deeply. Send a flat one.")
+
+    def _note(self, path: str, kind: Kind, value: Decimal | str | None, currency: str = "", known: bool = True) -> None:
+        """Note a finding."""
+        self._found.append(_finding((path, kind, value, currency, self._object, known, self._index)))
 
     def refuse(self, path: str, flaw: str, *, has_row: bool = True) -> None:
         """Note what makes the write unreadable: what is wrong with a member, and what to do. Said once for all items
@@ -510,12 +571,12 @@ class _Reader:
         )
         self._unknown[f"field {generic or WHOLE}"] = None
 
-    def _any(self, value: Any, node: _Node, path: str, place: _Place) -> None:
+    def _any(self, value: Any, node: _Node, path: str) -> None:
         """Read a value at a place: an object or a list member by member, anything else as the row has it."""
         kind = type(value)
         is_single = kind is not dict and kind is not list
         if node.read is not None and (is_single or not node.holds):
-            node.read(self, node.field, value, path, place)
+            node.read(self, node, value, path)
         elif node is _ALIKE:
             self.refuse(
                 path, "may be a state, or a member of another spelling. Spell it as Amazon does.", has_row=False
@@ -523,152 +584,162 @@ class _Reader:
         elif node.holds and (is_single or not (node.takes_object if kind is dict else node.takes_list)):
             self.refuse(path, f"must be {node.holds}. Send it in this form.")
         elif kind is list:
-            self._list(value, node, path[:_MAX_PATH], place)
+            self._list(value, node, path[:_MAX_PATH])
         elif kind is dict:
-            self._object(value, node, path[:_MAX_PATH], place)
+            self._members(value, node, f"{path[:_MAX_PATH]}." if path else "")
         elif node.is_money and node.field is None and _may_be_amount(value):
-            self._found.append(Finding(path, Kind.UNKNOWN, None, "", place.object, False, place.item))
+            self._note(path, Kind.UNKNOWN, None, known=False)
             self.refuse(path, "may be money. Leave it out.", has_row=False)
         elif kind is str and (self._is_tool or node.is_money):
             self._text(value, path, is_money=node.is_money and node.field is None)
 
-    def _item(self, value: dict[str, Any], node: _Node, path: str, place: _Place) -> None:
-        """Read an object that stands for itself: one of a list, or the whole body."""
-        start, waiting = len(self._found), len(self._waiting)
-        self._object(value, node, path, place)
-        is_portfolio = node.creates and node.kind is _PORTFOLIO
-        if not is_portfolio and len(self._waiting) == waiting:
-            return
-        if all(each.kind is not _BUDGET for each in self._found[start:]):
-            for told in self._waiting[waiting:]:
-                self.refuse(told, "changes what a budget means. Send the budget with it, in the same object.")
-            if is_portfolio:
-                self.refuse(path, "is a portfolio without a budget, and limits nothing. Send its budget.")
-        del self._waiting[waiting:]
-
-    def _object(self, value: dict[str, Any], node: _Node, path: str, place: _Place) -> None:
-        """Read an object member by member."""
+    def _members(self, value: dict[str, Any], node: _Node, prefix: str) -> None:
+        """Read an object member by member. `prefix` is what their paths begin with."""
         if not value and node.caps:
-            self.refuse(path, _EMPTY)
-        prefix = f"{path}." if path else ""
+            self.refuse(prefix[:-1], _EMPTY)
         if node.creates:
             self._created += 1
             if not node.state or node.state not in value:
-                state = prefix + (node.state or _STATE_MEMBER)
-                self._found.append(Finding(state, _STATE, "enabled", "", place.object, True, place.item))
+                self._note(prefix + (node.state or _STATE_MEMBER), _STATE, "enabled")
         self._owners.append(value)
-        members, any_member, is_tool = node.members, node.any_member, self._is_tool
+        members, is_tool = node.members, self._is_tool
         for name, each in value.items():
-            child = members.get(name)
-            if child is not None:
-                kind = type(each)
-                if kind is dict and child.takes_object:
-                    self._object(each, child, prefix + name, place)
-                elif kind is list and child.takes_list:
-                    self._list(each, child, prefix + name, place)
-                elif child.read is not None:
-                    child.read(self, child.field, each, prefix + name, place)
-                else:
-                    self._any(each, child, prefix + name, place)
-                continue
-            child = _beyond(node, name)
             kind = type(each)
-            if child.matters or kind is dict or kind is list or (is_tool and kind is str):
-                inner = place if child is not any_member else _Place(place.item, place.object, name)
-                self._any(each, child, prefix + _shown(name), inner)
+            child = members.get(name)
+            if child is None:
+                child = _known_beyond(node, name) if len(name) <= _MAX_SHOWN else _beyond(node, name)
+                if child.matters or kind is dict or kind is list or (is_tool and kind is str):
+                    self._unnamed(each, child, prefix + _shown(name), name if child is node.any_member else self._key)
+            elif kind is str and (told := child.told.get(each)) is not None:
+                if told:
+                    self._found.append(_finding((prefix + name, child.kind, told, "", self._object, True, self._index)))
+            elif kind is dict and child.takes_object:
+                self._members(each, child, f"{prefix}{name}.")
+            elif kind is list and child.takes_list:
+                self._list(each, child, prefix + name)
+            elif child.read is not None:
+                child.read(self, child, each, prefix + name)
+            else:
+                self._any(each, child, prefix + name)
         self._owners.pop()
 
-    def _list(self, value: list[Any], node: _Node, path: str, place: _Place) -> None:
+    def _unnamed(self, value: Any, node: _Node, path: str, key: str) -> None:
+        """Read a member that no row names. `key` is what is below it is the name at `*`."""
+        outer, self._key = self._key, key
+        self._any(value, node, path)
+        self._key = outer
+
+    def _list(self, value: list[Any], node: _Node, path: str) -> None:
         """Read a list item by item. The outermost one is the list of the write. Of items without rows, one that may be
         money suffices."""
         if not value and node.caps:
             self.refuse(path, _EMPTY)
         child = node.item or node.beyond[node.is_money]
-        is_outer = place.item < 0
-        if is_outer and any(type(each) is dict for each in value):
+        is_outer, object_, found, waiting = self._index < 0, self._object, self._found, self._waiting
+        if is_outer and dict in map(type, value):
             self._lists += 1
             self._items = len(value)
         if not value and child.field is not None and child.read is _Reader._refused:
-            child.read(self, child.field, value, path, place)
+            child.read(self, child, value, path)
         own: dict[tuple[str, ...], tuple[str, ...]] = {}
-        object_kind, takes_object, looks_at_all = node.kind, child.takes_object, child.matters or self._is_tool
+        object_kind, takes_object, looks_at_all = node.objects, child.takes_object, child.matters or self._is_tool
         for index, each in enumerate(value):
             kind = type(each)
+            if is_outer:
+                self._index = index
             if kind is dict and takes_object:
-                inner = _Place(index, place.object, place.key) if is_outer else place
                 if object_kind is not None:
-                    names = tuple(each)
-                    if names not in own:
-                        own[names] = own_members(object_kind, names)
-                    if own[names] and (object_ := name_object(object_kind, map(each.get, own[names]))):
-                        inner = _Place(inner.item, object_, place.key)
-                self._item(each, child, f"{path}[{index}]", inner)
+                    self._object = _object_of(object_kind, each, own) or object_
+                start, waited = len(found), len(waiting)
+                self._members(each, child, f"{path}[{index}].")
+                if child.is_portfolio or len(waiting) > waited:
+                    self._end_item(child, f"{path}[{index}]", start, waited)
+                self._object = object_
             elif kind is dict or kind is list or looks_at_all:
-                told, inner = len(self._unread), _Place(index, place.object, place.key) if is_outer else place
-                self._any(each, child, f"{path}[{index}]", inner)
+                told = len(self._unread)
+                self._any(each, child, f"{path}[{index}]")
                 looks_at_all = looks_at_all and (child.read is not None or len(self._unread) == told)
+        if is_outer:
+            self._index = -1
+
+    def _end_item(self, node: _Node, path: str, start: int, waited: int) -> None:
+        """Judge an object that stands for itself, one of a list or the whole body, once its members are read: those
+        found from `start` on, and those words of it that wait for a budget."""
+        waiting = self._waiting[waited:]
+        del self._waiting[waited:]
+        if not (waiting or node.is_portfolio) or any(each.kind is _BUDGET for each in self._found[start:]):
+            return
+        for told in waiting:
+            self.refuse(told, "changes what a budget means. Send the budget with it, in the same object.")
+        if node.is_portfolio:
+            self.refuse(path, "is a portfolio without a budget, and limits nothing. Send its budget.")
 
     # --- Values of rows --------------------------------------------------------------------------------
 
-    def _refused(self, field: MoneyField, _value: object, path: str, _place: _Place) -> None:
+    def _refused(self, node: _Node, _value: object, path: str) -> None:
         """Refuse a member that no limit can be compared with."""
-        self.refuse(path, f"cannot be limited. {field.note}".rstrip() + " Leave it out.")
+        self.refuse(path, f"cannot be limited. {node.row.note}".rstrip() + " Leave it out.")
 
     def _refuse_value(self, value: object, path: str, flaw: str) -> None:
         self.refuse(path, flaw if value is not None else "is null, which may lift a limit. Send a value.")
 
-    def _state(self, field: MoneyField, value: object, path: str, place: _Place) -> None:
+    def _state(self, node: _Node, value: object, path: str) -> None:
         if isinstance(value, str) and _WORD.fullmatch(value):
-            self._found.append(Finding(path, field.kind, plain_state(value), "", place.object, True, place.item))
+            self._note(path, node.kind, node.remember(value, plain_state(value)))
         else:
             self._refuse_value(value, path, "is no state. Send the name of one.")
 
-    def _date(self, field: MoneyField, value: object, path: str, place: _Place) -> None:
-        if isinstance(value, str | int) and not isinstance(value, bool) and _DAY.search(str(value)):
-            self._found.append(Finding(path, field.kind, str(value), "", place.object, True, place.item))
+    def _date(self, node: _Node, value: object, path: str) -> None:
+        if isinstance(value, str) and _DAY.search(value):
+            self._note(path, node.kind, node.remember(value, value))
+        elif isinstance(value, int) and not isinstance(value, bool) and _DAY.search(str(value)):
+            self._note(path, node.kind, str(value))
         else:
             self._refuse_value(value, path, "is no date, which may lift a limit. Send one as a text, or leave it out.")
 
-    def _word(self, field: MoneyField, value: object, path: str, place: _Place) -> None:
+    def _word(self, node: _Node, value: object, path: str) -> None:
         """Read a word that is harmless, or one that is harmless next to a budget."""
+        field = node.row
         word = str(value).lower() if isinstance(value, str | bool) else ""
         if word not in field.words:
             harmless = f"Send one of: {', '.join(sorted(field.words))}." if field.words else "Leave it out."
             self._refuse_value(value, path, f"may spend more than the amounts of the write say. {harmless}")
             return
+        told = "" if node.kind is _NOTE else word
         if field.reading is _WITH_BUDGET:
             self._waiting.append(path)
-        if field.kind is not _NOTE:
-            self._found.append(Finding(path, field.kind, word, "", place.object, True, place.item))
+        else:
+            node.remember(str(value), told)  # a boolean is read as the text that it is written as
+        if told:
+            self._note(path, node.kind, told)
 
-    def _currency(self, _field: MoneyField, value: object, path: str, _place: _Place) -> None:
+    def _currency(self, node: _Node, value: object, path: str) -> None:
         """Check the currency of the amounts next to it, which are read with it."""
         if not isinstance(value, str) or not _CODE.fullmatch(value):
             self._refuse_value(value, path, "is no currency. Send a code of three letters.")
+        else:
+            node.remember(value, "")
 
-    def _adjustment(self, field: MoneyField, value: object, path: str, place: _Place) -> None:
+    def _adjustment(self, node: _Node, value: object, path: str) -> None:
         number = _number(value)
         if number is None:
             self._refuse_value(value, path, "is no number that can be judged. Send a plain JSON number.")
             return
-        if field.reading is _FACTOR:
+        if node.row.reading is _FACTOR:
             number = _EXACT.multiply(_EXACT.subtract(number, Decimal(1)), Decimal(100))
-        self._found.append(Finding(path, field.kind, number, "", place.object, True, place.item))
+        self._note(path, node.kind, number)
 
-    def _amount(self, field: MoneyField, value: object, path: str, place: _Place) -> None:
+    def _amount(self, node: _Node, value: object, path: str) -> None:
         number = _number(value)
-        if number is None or number < 0:
+        if number is None or (number.is_signed() and number < 0):
             self._refuse_value(value, path, "is no amount that can be judged. Send a plain JSON number from 0 on.")
             return
-        source = field.currency
-        is_elsewhere = source.sibling or source.country or source.key
-        currencies = self._currencies(source, path, place) if is_elsewhere else (self._payer.currency,)
-        for currency in currencies:
-            self._found.append(Finding(path, field.kind, number, currency, place.object, True, place.item))
+        for currency in self._payers if node.source is None else self._currencies(node.source, path):
+            self._found.append(_finding((path, node.kind, number, currency, self._object, True, self._index)))
             if not currency:
                 self.refuse(path, "is an amount without a known currency. Name the profile or the ads account.")
 
-    def _currencies(self, source: CurrencySource, path: str, place: _Place) -> tuple[str, ...]:
+    def _currencies(self, source: CurrencySource, path: str) -> tuple[str, ...]:
         """All currencies that an amount may be in: the one that the body names, those of its countries, and without
         countries the profile's. A body that names the wrong one gains nothing."""
         found: dict[str, None] = {}
@@ -677,7 +748,7 @@ class _Reader:
             found[stated.upper()] = None
         elif stated != "":
             self.refuse(path, f"is an amount whose {source.sibling} is no currency. Send a code of three letters.")
-        named = [place.key] if source.key else []
+        named = [self._key] if source.key else []
         for owner in self._owners if source.country else ():
             given = owner.get(source.country, [])
             named += given if isinstance(given, list) else [given]

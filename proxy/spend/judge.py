@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Context, Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from proxy.events import SpendAmount, SpendJudgement, SpendRule, SpendVerdict, SpendViolation
 from proxy.spend.local_time import local_time
@@ -28,6 +28,8 @@ _EXACT: Final = Context(prec=200)
 _NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
 _ZERO: Final = Decimal(0)
 _BUDGET, _BID, _STATE, _ADJUSTMENT = Kind.BUDGET, Kind.BID, Kind.STATE, Kind.ADJUSTMENT
+_RULE_BUDGET, _RULE_BID, _RULE_ADJUSTMENT = SpendRule.BUDGET, SpendRule.BID, SpendRule.BID_ADJUSTMENT
+_WITHIN, _OVER, _UNREADABLE = SpendVerdict.WITHIN, SpendVerdict.OVER, SpendVerdict.UNREADABLE
 """By names of their own: to find a member of an Enum takes longer than to judge a finding."""
 _NAME_IT: Final = "Name a profile or an ads account whose time zone is known"
 
@@ -49,7 +51,10 @@ class DayUse(NamedTuple):
 def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -> SpendJudgement:
     """What the limits say of a write at this wall-clock time, whatever its day has taken: that is for `judge_day`."""
     wanted = reservation_of(found, limits)
-    violations = [*_of_members(found.findings, limits), *_without_limit(wanted, limits)]
+    extent = _extent_of(found.findings)
+    violations = _of_members(found.findings, limits) if extent.is_over(limits) else []
+    if wanted is not None:
+        violations += _without_limit(wanted, limits)
     unread = [*found.unread]
     if limits.hours is not None:
         is_permitted = limits.hours.permits(now, payer.timezone)
@@ -61,14 +66,14 @@ def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -
             violations.append(SpendViolation(SpendRule.HOURS, "", told, "", limits.hours.text))
     if wanted is not None and not day_of(payer, now):
         unread.append(f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.")
-    verdict = SpendVerdict.UNREADABLE if unread else SpendVerdict.WITHIN
+    verdict = _UNREADABLE if unread else _WITHIN
     return SpendJudgement(
         mode=limits.mode,
-        verdict=SpendVerdict.OVER if violations else verdict,
+        verdict=_OVER if violations else verdict,
         violations=tuple(violations[:MAX_VIOLATIONS]),
         unread=tuple(unread),
         unknown=found.unknown,
-        largest=_largest(found.findings),
+        largest=extent.largest(),
     )
 
 
@@ -87,6 +92,8 @@ def day_of(payer: Payer, now: float) -> str:
 
 def reservation_of(found: WriteFindings, limits: SpendLimits) -> Reservation | None:
     """What a write takes of its day before it leaves, if rules count that; None for nothing."""
+    if limits.new_per_day is None and limits.budget_per_day is None:
+        return None
     reservation = succeeded_part(found, limits, frozenset())
     return reservation if reservation.created or reservation.budgets else None
 
@@ -135,20 +142,54 @@ def _of_members(findings: tuple[Finding, ...], limits: SpendLimits) -> list[Spen
     return found
 
 
-def _largest(findings: tuple[Finding, ...]) -> tuple[SpendAmount, ...]:
-    """The largest amount for each rule and currency, whether a limit is configured or not."""
+class _Extent(NamedTuple):
+    """How far a write goes: its largest amounts by currency, and its states."""
+
+    budgets: dict[str, Decimal]
+    bids: dict[str, Decimal]
+    adjustments: dict[str, Decimal]
+    states: set[object]
+
+    def is_over(self, limits: SpendLimits) -> bool:
+        """Whether some member is over a limit of its own: none is where the largest is not."""
+        return (
+            (limits.budget is not None and _exceeds(self.budgets, limits.budget))
+            or (limits.bid is not None and _exceeds(self.bids, limits.bid))
+            or (limits.states is not None and not self.states <= limits.states)
+            or (limits.bid_adjustment is not None and _exceeds(self.adjustments, {"": limits.bid_adjustment}))
+        )
+
+    def largest(self) -> tuple[SpendAmount, ...]:
+        """The largest amount for each rule and currency, whether a limit is configured or not."""
+        told = (_RULE_BUDGET, self.budgets), (_RULE_BID, self.bids), (_RULE_ADJUSTMENT, self.adjustments)
+        return tuple([SpendAmount(rule, currency, _text(most)) for rule, by in told for currency, most in by.items()])
+
+
+def _extent_of(findings: tuple[Finding, ...]) -> _Extent:
     budgets: dict[str, Decimal] = {}
     bids: dict[str, Decimal] = {}
     adjustments: dict[str, Decimal] = {}
-    for each in findings:
-        kind = each.kind
+    states: set[object] = set()
+    of_kinds = cast("tuple[tuple[Any, ...], ...]", findings)  # the kind tells the type of the value
+    for _, kind, value, currency, _, _, _ in of_kinds:
+        if kind is _STATE:
+            states.add(value)
+            continue
         largest = budgets if kind is _BUDGET else bids if kind is _BID else adjustments if kind is _ADJUSTMENT else None
         if largest is not None:
-            amount, before = _amount(each), largest.get(each.currency)
-            if before is None or amount > before:
-                largest[each.currency] = amount
-    told = ((SpendRule.BUDGET, budgets), (SpendRule.BID, bids), (SpendRule.BID_ADJUSTMENT, adjustments))
-    return tuple(SpendAmount(rule, currency, _text(most)) for rule, found in told for currency, most in found.items())
+            before = largest.get(currency)
+            if before is None or value > before:
+                largest[currency] = value
+    return _Extent(budgets, bids, adjustments, states)
+
+
+def _exceeds(largest: dict[str, Decimal], limits: Mapping[str, Decimal]) -> bool:
+    """Whether one of these amounts is over the limit of its currency, or has none."""
+    for currency, amount in largest.items():
+        limit = limits.get(currency)
+        if limit is None or amount > limit:
+            return True
+    return False
 
 
 def _is_over(finding: Finding, limits: Mapping[str, Decimal]) -> bool:
@@ -164,9 +205,9 @@ def _over(rule: SpendRule, finding: Finding, limits: Mapping[str, Decimal]) -> S
     return SpendViolation(rule, finding.path, _text(_amount(finding)), finding.currency, told)
 
 
-def _without_limit(wanted: Reservation | None, limits: SpendLimits) -> Iterator[SpendViolation]:
+def _without_limit(wanted: Reservation, limits: SpendLimits) -> Iterator[SpendViolation]:
     """The sums in a currency without a limit of the day: these are over it whatever the day has taken."""
-    for currency, amount in wanted.budgets if wanted is not None else ():
+    for currency, amount in wanted.budgets:
         if currency not in (limits.budget_per_day or _NOTHING):
             yield SpendViolation(SpendRule.BUDGET_PER_DAY, "", _text(amount), currency, None)
 

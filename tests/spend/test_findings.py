@@ -10,6 +10,7 @@ import pytest
 
 from proxy.mcp.tools import INVOKE, operation_of
 from proxy.routing.operations import PUBLISHED, Effect, Operation
+from proxy.spend import findings
 from proxy.spend.findings import (
     MAX_UNREAD,
     Finding,
@@ -209,6 +210,8 @@ def test_other_shape_is_unreadable(body: Any) -> None:
         ({"dailyBudget": "500"}, "field campaigns[].dailyBudget"),
         ({"max_cpc": 1.5}, "field campaigns[].max_cpc"),
         ({"maxCPC": "$1.50"}, "field campaigns[].maxCPC"),
+        ({"maxCPC": "1.50 USD"}, "field campaigns[].maxCPC"),
+        ({"maxCPC": "EUR 2"}, "field campaigns[].maxCPC"),
         ({"spend": "1.000,50"}, "field campaigns[].spend"),
         ({"x": {"percentage": 900}}, "field campaigns[].x.percentage"),
         ({"spend": "0x1F4"}, "field campaigns[].spend"),
@@ -747,3 +750,33 @@ def test_a_parameter_that_may_be_money_or_a_state_is_unreadable(query: bytes, na
     found = joined(body, read_query(query))
     told = tuple(f"The parameter '{name}' may be money or a state. Send it in the body." for name in names)
     assert found == WriteFindings((), ("No.", *told), ("x", "a parameter") if names else ("x",), 2, 3)
+
+
+def test_what_is_remembered_of_bodies_is_bounded() -> None:
+    """Clients choose names and words: many and long ones are read like the first, and do not pile up."""
+    for number in range(4 * findings._MAX_TOLD):
+        word, day = "x" * (number % 60 + 1) + "y" * (number // 60), f"day 1{number}"
+        found = rest(
+            "POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(**{f"n{number}": 1}, state=word, startDate=day)]}
+        )
+        assert {(each.path, each.value) for each in found.findings} >= {
+            ("campaigns[0].state", word),
+            ("campaigns[0].startDate", day),
+        }
+    for long in ("1", "1" * 100):
+        found = rest("POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(**{"n" * 100: 1}, startDate=long)] * 2})
+        assert [each.value for each in found.findings if each.kind is Kind.DATE] == [long, long]
+    operation, _, _ = operation_arguments("POST /sp/campaigns")
+    assert operation is not None
+    tree = findings._way_of(operation, CAMPAIGNS.encode(), True).tree
+    assert tree is not None
+    item = tree.members["campaigns"].item
+    assert item is not None
+    assert max(len(item.members[name].told) for name in ("state", "startDate")) <= findings._MAX_TOLD
+
+
+def test_date_may_be_a_number() -> None:
+    """Old operations have dates such as 20261202; a boolean is none."""
+    found = rest("POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(startDate=20261202)]})
+    assert ("campaigns[0].startDate", "20261202") in {(each.path, each.value) for each in found.findings}
+    assert rest("POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(startDate=True)]}).unread

@@ -225,3 +225,17 @@ def test_largest_amounts_are_told_whatever_the_limits_are() -> None:
         SpendAmount(SpendRule.BID, "USD", "0.75"),
         SpendAmount(SpendRule.BID_ADJUSTMENT, "", "-10"),
     )
+
+
+def test_only_what_is_over_its_limit_is_named() -> None:
+    """Next to a member that is over, others of each kind stay within."""
+    found = write(
+        budget("1"),
+        finding(Kind.BID, Decimal(1), "USD"),
+        finding(Kind.STATE, "paused"),
+        finding(Kind.ADJUSTMENT, Decimal(10)),
+        budget("201", item=1),
+    )
+    limits = SpendLimits(budget=USD_200, bid=USD_200, states=frozenset({"paused"}), bid_adjustment=Decimal(20))
+    violations = judge(found, limits, PAYER, NOON).violations
+    assert violations == (SpendViolation(SpendRule.BUDGET, "campaigns[1].budget", "201", "USD", "200"),)
