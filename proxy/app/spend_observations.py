@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy.app.workers.channel import MAX_UNSENT
 from proxy.errors import LedgerUnavailable
 from proxy.events import RequestFinished
-from proxy.spend.observations import SpendObservations, judged_write, write_judged
+from proxy.spend.observations import SpendObservations, judged_write, noted_write, write_judged
 from proxy.spend.overview import SpendOverview
 from proxy.tokens.delayed_writer import DelayedWriter
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from proxy.app.workers.channel import Channel
-    from proxy.events import Event
+    from proxy.events import Event, RequestKind, SpendJudgement
     from proxy.spend.capability import SpendMemory
     from proxy.spend.judge import DayUse
     from proxy.spend.ledger import DayKey
@@ -58,6 +58,10 @@ class SpendObserver:
     def observe(self, event: Event) -> None:
         if isinstance(event, RequestFinished) and event.spend is not None:
             self._take(judged_write(event, event.spend, self._wall()))
+
+    def note_judged(self, kind: RequestKind, path: str, judged: SpendJudgement) -> None:
+        """A write is within its limits, and was noted without an event."""
+        self._take(noted_write(kind, path, judged, self._wall()))
 
 
 def telling_supervisor(channel: Channel) -> Callable[[ObservedWrite], None]:

@@ -37,7 +37,8 @@ _STARTED = RequestStarted()
 def kind_of(context: RequestContext) -> RequestKind:
     """The kind of a request that was decided."""
     decision = context.decision
-    return kind_of_route(decision.client, decision.asked.method, decision.route, context.effect)
+    subject = decision.identity.subject
+    return kind_of_route(decision.client, decision.asked.method, decision.route, context.effect, subject)
 
 
 RECORD_WITHIN: Final = 0.75
@@ -244,6 +245,7 @@ class Accounting:
                 overhead,
                 1,
                 None,
+                None,
             )
         )
 
@@ -272,6 +274,7 @@ class Accounting:
                 stats.overhead,
                 stats.attempts,
                 stats.write,
+                stats.judged,
             )
         )
 

@@ -1,9 +1,9 @@
 """The memory of admitted heads that come again, byte for byte.
 
 What follows from a head follows from its bytes, the rules, the lists of profiles and the moment. The rules in force
-make a memory of their own; `Admissions.find` looks at the other two. What a client's budget counts, and a write that
-may have to be recorded, is looked at for each request (`Forwarder.repeat`). No head is remembered whose request goes
-through a gate or belongs to a session.
+make a memory of their own; `Admissions.find` looks at the other two. What a client's budget counts, a write that may
+have to be recorded, and what a gate reads is looked at for each request (`Forwarder.repeat`). No head is remembered
+whose request belongs to a session.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class Admissions:
         return admission
 
     def offer(self, head: bytes, admission: Admission) -> None:
-        """Remember the admission of a head that comes again: the first time, it is only noted that it came. What
-        a gate reads is looked at each time."""
+        """Remember the admission of a head that comes again: the first time, it is only noted that it came."""
         decision = admission.decision
-        if not decision.is_plain or not head or len(head) > MAX_REMEMBERED_BYTES:
+        if not decision.in_one_step or not head or len(head) > MAX_REMEMBERED_BYTES:
             return
         number = hash(head)
         if number not in self._seen:

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 
 class Plugs(NamedTuple):
     """What a capability has to do with requests that are decided alike: each gets its own gates and taps, made with its
-    context. `at_end` tells that its taps have nothing to do before the end of a response that comes whole."""
+    context. `at_end` tells that its taps, and those of its gates, have nothing to do before the end of a response that
+    comes whole, and that its gates do not rewrite one."""
 
     gates: tuple[Callable[[RequestContext], Gate], ...] = ()
     taps: tuple[Callable[[RequestContext], Tap], ...] = ()
@@ -137,12 +138,13 @@ class Decision:
 
     `in_flight` counts its client's requests, `budget` is its host's of retries. `by_body` tells that its client may
     send it with some bodies only, which a gate has to read. It holds while the ids that it `missed` are unlisted.
-    `budgeted` tells that each request is taken off its client's own budget. `hands_out_locations` tells that its
+    `budgeted` tells that each request is taken off its client's own budget, and `looked_at` that this is so, or that it
+    may have to be recorded, or that a gate reads it. `hands_out_locations` tells that its
     response may hold an address that leads back through the proxy. `effect` is what it does at Amazon as far as its
     head tells, or `unknown`; `is_write` tells that it may change something there. `gates` and `taps` make those that
-    each request gets. `is_plain` tells that its requests may be sent in one step. `entries` are where its requests are
-    noted, by status; `section` remembers what was sent last. A
-    decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
+    each request gets. `in_one_step` tells that its requests may be sent so, and `is_plain` that no gate looks at them
+    before. `entries` are where its requests are noted, by status; `section` remembers what was sent last.
+    A decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
     """
 
     asked: RequestSummary
@@ -157,10 +159,12 @@ class Decision:
     family: str = field(init=False)
     hands_out_locations: bool = field(init=False)
     budgeted: bool = field(init=False)
+    looked_at: bool = field(init=False)
     effect: str = field(init=False)
     is_write: bool = field(init=False)
     gates: tuple[Callable[[RequestContext], Gate], ...] = field(init=False, default=())
     taps: tuple[Callable[[RequestContext], Tap], ...] = field(init=False, default=())
+    in_one_step: bool = field(init=False, default=False)
     is_plain: bool = field(init=False, default=False)
     entries: dict[int, JournalEntry] = field(init=False, default_factory=dict)
     section: SectionMemory = field(init=False)
@@ -182,9 +186,10 @@ class Decision:
         plugs = [capability.plug(self) for capability in rules.plugging]
         gates = tuple(gate for each in plugs for gate in each.gates)
         as_it_came = not self.route.api.refusals.texts and not self.route.api_path  # its answer, and its target
-        is_plain = as_it_came and asked.method != b"HEAD" and not hands_out and not gates
         taps = tuple(tap for each in plugs for tap in each.taps)
-        self._set({"gates": gates, "taps": taps, "is_plain": is_plain and all(each.at_end for each in plugs)})
+        in_one_step = as_it_came and asked.method != b"HEAD" and not hands_out and all(each.at_end for each in plugs)
+        self._set({"gates": gates, "taps": taps, "in_one_step": in_one_step, "is_plain": in_one_step and not gates})
+        self._set({"looked_at": self.budgeted or self.is_write or bool(gates)})
 
     def _set(self, found: dict[str, object]) -> None:
         """Set members that follow from the others; only while it is made."""

@@ -55,6 +55,7 @@ class Exchange:
     max_wire_bytes = 0
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
+    _passed: Passed | None = None
     _body: ReplayBuffer = NO_BODY
     _read_body: bytes | None = None  # if gates have read it
     _sent: tuple[AccessToken, UpstreamConnection] | None = None  # while it is under way in one step
@@ -76,9 +77,7 @@ class Exchange:
         if decision.taps:
             self.taps = tuple([make(context) for make in decision.taps])
         if passed is not None:
-            self._read_body, self.taps = passed.body, passed.taps + self.taps
-            self._relay = ResponseRelay(client, context, self.taps, passed.rewrite)
-            self._relay.continued = passed.continued
+            self._passed, self._read_body, self.taps = passed, passed.body, passed.taps + self.taps
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'in one step'}>"
@@ -137,7 +136,7 @@ class Exchange:
         else:
             client.send([head, payload] if payload else [head])
             client.finish(keep=keep)
-        if not self.taps:
+        if not self.taps and self._passed is None:  # a gate may have more to say of the request
             dependencies.accounting.passed_on(context, status, amazon_request_id, self._body.size, len(body))
             return True
         stats = context.stats
@@ -173,7 +172,9 @@ class Exchange:
     @property
     def relay(self) -> ResponseRelay:
         if self._relay is None:
-            self._relay = ResponseRelay(self._client, self._context, self.taps)
+            passed = self._passed
+            self._relay = ResponseRelay(self._client, self._context, self.taps, passed.rewrite if passed else None)
+            self._relay.continued = passed is not None and passed.continued
         return self._relay
 
     @property
@@ -271,7 +272,7 @@ class Exchange:
     def _leave(self, token: AccessToken, connection: UpstreamConnection) -> None:
         """Send the request after a wait, or with the last of its body: in one step if nothing else is to be done."""
         context, body = self._context, self._body
-        plain = context.decision.is_plain and body.complete and body.size <= MAX_WHOLE and context.stats.span is None
+        plain = context.decision.in_one_step and body.complete and body.size <= MAX_WHOLE and context.stats.span is None
         first = self._made_attempt is None and self._replays is None and self.departure.throttled is None
         if plain and first and connection.was_used_within(RESTED):
             self._departure = None  # it refers to this exchange, which would wait for the garbage collector

@@ -30,7 +30,7 @@ from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.routing.request_kind import METHODS
 from proxy.routing.route import find_awaited, route
-from proxy.routing.target import TargetKind, find_destination, may_be_local
+from proxy.routing.target import OWN_KINDS, TargetKind, find_destination, may_be_local
 from proxy.routing.unlisted_ids import find_missed
 from proxy.strict_json import JsonBody
 
@@ -90,7 +90,7 @@ class Forwarder:
 
     def repeat(self, admission: Admission, request_id: str, client: ClientPort) -> RequestHandler:
         context, decision = RequestContext(admission, request_id, client.head_done), admission.decision
-        if decision.budgeted or decision.is_write:
+        if decision.looked_at:
             return self._serve_again(context, client)
         self._dependencies.accounting.started(decision.in_flight)
         return Exchange(self._dependencies, client, context)
@@ -111,7 +111,7 @@ class Forwarder:
             return tunnel
         admit(request, self.rules.table)
         target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
-        early = find_destination(target, with_reports=own_paths) if may_be_local(target) else None
+        early = find_destination(target, with_own_paths=own_paths) if may_be_local(target) else None
         if self.availability is _CLOSING and not waited:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:
@@ -119,7 +119,7 @@ class Forwarder:
                 "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
             )
         identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
-        self._undecided = UndecidedRequest(request, identity.name)
+        self._undecided = UndecidedRequest(request, identity.name, subject=identity.subject)
         try:
             destination, asked = self._decisions.read(request)
         except UnknownRoute:
@@ -128,7 +128,7 @@ class Forwarder:
         if destination.kind is TargetKind.TOKEN:
             return self._answer(LocalAsked(request, destination, identity, client))
         self._undecided.asked = asked
-        if destination.kind is TargetKind.REPORTS:
+        if destination.kind in OWN_KINDS:
             self.rules.clients.charge(identity, time.monotonic())
             self._screen(identity, asked, destination)
             in_flight = self._dependencies.accounting.client_cell(identity.name)
@@ -245,7 +245,8 @@ class Forwarder:
             chosen = decision.route
             return self._serve(context, client)
         except Refused:
-            self._undecided = UndecidedRequest(context.request, decision.client, decision.asked, chosen)
+            who = decision.client, decision.asked, chosen, decision.identity.subject
+            self._undecided = UndecidedRequest(context.request, *who)
             raise
 
     def _serve(self, context: RequestContext, client: ClientPort) -> Exchange | GatedRequest:
@@ -268,7 +269,7 @@ class Forwarder:
     def _gated(self, context: RequestContext, client: ClientPort) -> GatedRequest:
         """The handler of a request that gates look at before it leaves."""
         gates = tuple(make(context) for make in context.decision.gates)
-        if rewrite_of(gates) is not None:
+        if not context.decision.in_one_step and rewrite_of(gates) is not None:
             context.request = replace(context.request, fields=asking_identity(context.request.fields))
         serve = partial(Exchange, self._dependencies, client, context)
         return GatedRequest(self._dependencies.accounting, client, context, gates, serve)

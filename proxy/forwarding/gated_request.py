@@ -41,13 +41,16 @@ class Passed:
 
     def __init__(self, gates: Sequence[Gate], body: bytes | None, *, continued: bool) -> None:
         self.body, self.continued = body, continued
-        self.taps: tuple[Tap, ...] = tuple(gate.tap for gate in gates if gate.tap is not None)
+        self.taps: tuple[Tap, ...] = tuple([gate.tap for gate in gates if gate.tap is not None])
         self.rewrite = rewrite_of(gates)
 
 
 def rewrite_of(gates: Sequence[Gate]) -> Rewrite | None:
     """The rewrite of the response that one of the gates asks for; no two of them do."""
-    return next((gate.rewrite for gate in gates if gate.rewrite is not None), None)
+    for gate in gates:
+        if gate.rewrite is not None:
+            return gate.rewrite
+    return None
 
 
 class GatedRequest:

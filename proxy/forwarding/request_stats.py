@@ -92,7 +92,7 @@ class RequestStats:
             and not self.mcp_tools
             and self.span is None
             and self.changes is None
-            and self.judged is None
+            and (self.judged is None or self.judged.verdict is SpendVerdict.WITHIN)
             and (self.write is None or self.write.outcome is Outcome.SUCCESS)
         )
 
@@ -123,6 +123,7 @@ class RequestStats:
             ads_account=kind.ads_account,
             operation=kind.operation,
             operation_class=kind.operation_class,
+            subject=kind.subject,
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",

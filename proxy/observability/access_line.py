@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from proxy.advice import with_options_in_use
 from proxy.bounded_cache import BoundedCache
 from proxy.config import AccessField
-from proxy.events import ItemCounts, SpendJudgement
+from proxy.events import ItemCounts, SpendJudgement, SpendMode, SpendVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.events import RequestFinished, RequestKind, WriteOutcome
-    from proxy.observability.redaction import Redaction
     from proxy.observability.request_record import RequestRecord
+    from proxy.redaction import Redaction
 
 MAX_LINE_BYTES: Final = 4096
 """The most bytes of a log line, with its line end. Log collectors split longer lines, or drop them."""
@@ -42,10 +42,32 @@ _MAX_VIOLATIONS: Final = 5
 ACCESS_FIELDS: Final[tuple[str, ...]] = get_args(AccessField)
 """All members except time, level and event, in their order."""
 OFTEN_EMPTY: Final = frozenset(
-    {"profile", "ads_account", "user_agent", "mcp_tools", "outcome", "items", "spend", "refusal", "detail", "fault"}
+    {
+        "profile",
+        "ads_account",
+        "subject",
+        "user_agent",
+        "mcp_tools",
+        "outcome",
+        "items",
+        "spend",
+        "refusal",
+        "detail",
+        "fault",
+    }
 )
 """Members that a line has only where they say something; of the last three all or none."""
-_SHARED: Final = ("client", "account", "region", "profile", "ads_account", "method", "operation", "operation_class")
+_SHARED: Final = (
+    "client",
+    "account",
+    "region",
+    "profile",
+    "ads_account",
+    "method",
+    "operation",
+    "operation_class",
+    "subject",
+)
 """The members of a `RequestKind`."""
 _PROBLEM: Final = ("refusal", "detail", "fault")
 _VARYING: Final = {
@@ -106,7 +128,10 @@ def _said(event: RequestFinished, name: str) -> str:
 
 
 def _members_of(judged: SpendJudgement) -> dict[str, object]:
-    return judged.members(_MAX_VIOLATIONS)
+    """What a line holds of a judgement: what the write changes is in its audit record alone."""
+    found = judged.members(_MAX_VIOLATIONS)
+    found.pop("changes", None)
+    return found
 
 
 class AccessTexts(BoundedCache[tuple[str, str], str]):
@@ -133,11 +158,11 @@ class AccessLine:
     `pieces` are what they share: the level, the members of their kind, and those of their status.
     """
 
-    __slots__ = ("_outcome", "_pieces", "_texts")
+    __slots__ = ("_pieces", "_texts", "_written")
 
     def __init__(self, lines: AccessLines, pieces: tuple[str, str, str]) -> None:
         self._texts = lines.texts
-        self._outcome = lines.outcome
+        self._written = lines.written
         self._pieces = pieces
 
     def __repr__(self) -> str:
@@ -145,19 +170,20 @@ class AccessLine:
 
     def render(self, record: RequestRecord[object], stamp: str, last: str = "") -> str:
         """The line of a record, with its line end; empty if it were too long. `stamp` is the moment as `Timestamps` has
-        it; `last` are members that it contains unchanged, each with a comma before it. A write has its outcome there.
+        it; `last` are members that it contains unchanged, each with a comma before it. Those of a write are
+        made here.
 
         Times are written as whole microseconds: of what a request costs, a format for everything took a third more.
         """
-        _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
-        if write is not None:
-            last = self._outcome(write)
+        _, own_id, amazon_id, path, agent, came, went, duration, upstream, overhead, attempts, write, spend = record
+        if write is not None or spend is not None:
+            last = self._written(write, spend)
         level, kind, status = self._pieces
         whole, waited, own = floor(duration * 1e6 + 0.5), floor(upstream * 1e6 + 0.5), floor(overhead * 1e6 + 0.5)
         line = (
             f'{{"timestamp":"{stamp}Z","level":"{level}","event":"request","request_id":{quoted(own_id)}'
             f'{kind}{self._texts[path, agent]}{status},"amazon_request_id":{quoted(amazon_id)}'
-            f',"bytes_in":{bytes_in},"bytes_out":{bytes_out}'
+            f',"bytes_in":{came},"bytes_out":{went}'
             f',"duration_ms":{whole // 1000}{_FRACTIONS[whole % 1000]}'
             f',"upstream_ms":{waited // 1000}{_FRACTIONS[waited % 1000]}'
             f',"overhead_ms":{own // 1000}{_FRACTIONS[own % 1000]},"attempts":{attempts}{last}}}\n'
@@ -179,19 +205,19 @@ class ShorterLine(AccessLine):
         self._template = f"{before}{kind}%s{status}{''.join(others)}%s}}\n"
 
     def render(self, record: RequestRecord[object], stamp: str, last: str = "") -> str:
-        _, own_id, amazon_id, path, agent, bytes_in, bytes_out, duration, upstream, overhead, attempts, write = record
+        _, own_id, amazon_id, path, agent, came, went, duration, upstream, overhead, attempts, write, spend = record
         line = self._template % (
             stamp,
             quoted(own_id),
             self._texts[path, agent],
             quoted(amazon_id),
-            bytes_in,
-            bytes_out,
+            came,
+            went,
             duration * 1000,
             upstream * 1000,
             overhead * 1000,
             attempts,
-            self._outcome(write) if write is not None else last,
+            self._written(write, spend) if write is not None or spend is not None else last,
         )
         return line if len(line) <= MAX_LINE_BYTES else ""
 
@@ -206,6 +232,7 @@ class AccessLines:
         self._lines = BoundedCache(MAX_REMEMBERED, _MAX_CACHE_BYTES)
         self.texts = AccessTexts(lambda path, user_agent: self._member("path", path) + self._agent(user_agent))
         self._agents: BoundedCache[str, str] = BoundedCache(_MAX_AGENTS, _MAX_CACHE_BYTES)
+        self._within: dict[SpendMode, str] = {}
 
     def __repr__(self) -> str:
         return f"<AccessLines: {len(self._lines)} formats, {len(self.texts)} texts>"
@@ -220,6 +247,7 @@ class AccessLines:
         self._lines.clear()
         self.texts.clear()
         self._agents.clear()
+        self._within.clear()
 
     def line(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> AccessLine:
         found = self._lines.get((kind, status, upstream_status, level))
@@ -240,25 +268,35 @@ class AccessLines:
         return found
 
     def last(self, event: RequestFinished) -> str:
-        """The members that few lines have: which MCP tools were called, what became of a write, what limits say
-        of it, and what went wrong, if anything did."""
+        """The members that few lines have: which MCP tools were called, outcome and judgement of a write, and what
+        went wrong, if anything did."""
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
         few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
-        few += self.outcome(event.write)
-        if event.spend is not None and "spend" in self._fields:
-            few += f',"spend":{json.dumps(self._cleaned(_members_of(event.spend)), separators=(",", ":"))}'
+        few += self.written(event.write, event.spend)
         if not (event.refusal or event.fault or event.detail):
             return few
         return few + "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
 
-    def outcome(self, write: WriteOutcome | None) -> str:
-        """The members that tell what became of a write; none for any other request."""
-        if write is None:
+    def written(self, write: WriteOutcome | None, spend: SpendJudgement | None) -> str:
+        """The members that tell what became of a write, and what limits say of it; none for any other request."""
+        found = ""
+        if write is not None:
+            found = f',"outcome":"{write.outcome}"' if "outcome" in self._fields else ""
+            if (items := write.items) is not None and "items" in self._fields:
+                found += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
+        return found if spend is None else found + self._judged(spend)
+
+    def _judged(self, spend: SpendJudgement) -> str:
+        """The member that tells what limits say of a write. That of writes within them is always the same."""
+        if "spend" not in self._fields:
             return ""
-        found = f',"outcome":"{write.outcome}"' if "outcome" in self._fields else ""
-        if (items := write.items) is not None and "items" in self._fields:
-            found += f',"items":{{"succeeded":{items.succeeded},"failed":{items.failed}}}'
-        return found
+        is_within = spend.verdict is SpendVerdict.WITHIN and not spend.unread and not spend.violations
+        text = self._within.get(spend.mode) if is_within else None
+        if text is None:
+            text = f',"spend":{json.dumps(self._cleaned(_members_of(spend)), separators=(",", ":"))}'
+            if is_within:
+                self._within[spend.mode] = text
+        return text
 
     def members(self, event: RequestFinished) -> dict[str, object]:
         """What the line of a request holds, as values: those that were chosen, in their order, not cleaned."""

@@ -22,7 +22,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.events import Event, Observer, RequestKind, WriteOutcome
+    from proxy.events import Event, Observer, RequestKind, SpendJudgement, WriteOutcome
     from proxy.observability.deprecated_calls import DeprecatedCalls
     from proxy.observability.instruments import Cell
     from proxy.observability.recent_requests import RequestEntry
@@ -55,6 +55,13 @@ class RequestLog(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
+class NotesJudged(Protocol):
+    """Who hears of judged writes that are noted without an event."""
+
+    def note_judged(self, kind: RequestKind, path: str, judged: SpendJudgement) -> None:
+        """A write of this kind to this path was sent, and is within the limits of its client."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JournalEntry:
     """What is kept for requests of one kind that were answered with one status: where they are counted, what makes
@@ -82,6 +89,7 @@ def event_of(record: RequestRecord[JournalEntry]) -> RequestFinished:
         method=kind.method,
         operation=kind.operation,
         operation_class=kind.operation_class,
+        subject=kind.subject,
         status=status,
         upstream_status=status,
         refusal="",
@@ -96,8 +104,8 @@ class Journal:
 
     `listeners` hear of every request by an event, `auditors` of those that may change something at Amazon, and
     `deprecated`, if it is set, of those of its operations; metrics and logs need none. `count_write`, if it is set,
-    counts by client, account and outcome the writes that succeeded. Without `logs` no line is written. `recent` keeps
-    the last requests.
+    counts by client, account and outcome the writes that succeeded, and each of `judged` notes those that are within
+    the limits of their client. Without `logs` no line is written. `recent` keeps the last requests.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class Journal:
         self._auditors = auditors
         self.deprecated: DeprecatedCalls | None = None
         self.count_write: Callable[[str, str, str], None] = _count_nothing
+        self.judged: tuple[NotesJudged, ...] = ()
         self._recent = recent if recent is not None else RecentRequests()
         self._ended: list[RequestRecord[JournalEntry]] = []
         self._later: Callable[[Callable[[], None]], object] | None = None
@@ -176,7 +185,7 @@ class Journal:
         lines: list[str] = []
         for record in ended:
             try:
-                entry, request_id, amazon_id, path, _, _, _, duration, upstream, overhead, attempts, write = record
+                entry, own_id, amazon_id, path, _, _, _, duration, upstream, overhead, attempts, write, spend = record
                 numbers, hearing = entry.numbers, entry.listeners
                 numbers.count += 1
                 numbers.seen = now
@@ -189,9 +198,12 @@ class Journal:
                     overheads.counts[bisect_left(overheads.bounds, overhead)] += 1
                     overheads.total += overhead
                 path = path if len(path) <= MAX_PATH else path[:MAX_PATH]  # a slice of all costs more than the look
-                kept = now, entry.kind, entry.status, path, request_id, amazon_id, duration, attempts
+                kept = now, entry.kind, entry.status, path, own_id, amazon_id, duration, attempts
                 keep = entry.keep
                 keep(kept if write is None else (*kept, *self._written(entry.kind, write)))
+                if spend is not None:
+                    for each in self.judged:
+                        each.note_judged(entry.kind, record[3], spend)
                 if (render := entry.render) is not None:
                     assert logs is not None
                     stamp = stamp or logs.stamp(now)

@@ -60,7 +60,9 @@ class RecentRequest(NamedTuple):
         """What came from outside, as it may be shown."""
         kind = self.kind
         return self._replace(
-            kind=kind._replace(profile=clean(kind.profile), ads_account=clean(kind.ads_account)),
+            kind=kind._replace(
+                profile=clean(kind.profile), ads_account=clean(kind.ads_account), subject=clean(kind.subject)
+            ),
             path=clean(self.path),
             detail=clean(self.detail),
             mcp_tools=clean(self.mcp_tools),

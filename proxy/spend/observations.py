@@ -12,17 +12,18 @@ from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
+from functools import lru_cache
 from heapq import nlargest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from proxy.events import SpendAmount, SpendJudgement, SpendMode, SpendRule, SpendVerdict, SpendViolation
+from proxy.events import UNKNOWN, SpendAmount, SpendJudgement, SpendMode, SpendRule, SpendVerdict, SpendViolation
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from proxy.events import RequestFinished
+    from proxy.events import RequestFinished, RequestKind
 
 KEPT_DAYS: Final = 8
 """Today, and a week before it; days are in UTC."""
@@ -33,6 +34,7 @@ MAX_RULES: Final = 40
 MAX_NAMES: Final = 40
 """Names of what could not be read of a client on one day."""
 OTHERS: Final = "others"
+_DAY_SECONDS: Final = 86_400
 _MAX_VIOLATIONS: Final = 20
 _MAX_SENTENCES: Final = 5
 _MAX_TEXT: Final = 160
@@ -54,17 +56,31 @@ class ObservedWrite:
 
 def judged_write(event: RequestFinished, judged: SpendJudgement, at: float) -> ObservedWrite:
     """The judged write that an event reports, with texts and lists within bounds. Pure."""
-    named = " ".join(event.mcp_tools) or event.operation
-    operation = named if event.mcp_tools or named != "unknown" else f"{event.method} {event.path}"
-    kept = replace(
+    named = " ".join(event.mcp_tools) or _operation_of(event.kind, event.path)
+    further = max(0, len(judged.violations) - _MAX_VIOLATIONS)
+    return ObservedWrite(at, event.client, named[:_MAX_TEXT], event.attempts > 0, _bounded(judged), further)
+
+
+def noted_write(kind: RequestKind, path: str, judged: SpendJudgement, at: float) -> ObservedWrite:
+    """The judged write that was sent, and is within its limits, of this kind and to this path. Pure."""
+    return ObservedWrite(at, kind.client, _operation_of(kind, path)[:_MAX_TEXT], True, _bounded(judged))
+
+
+def _operation_of(kind: RequestKind, path: str) -> str:
+    return kind.operation if kind.operation != UNKNOWN else f"{kind.method} {path}"
+
+
+def _bounded(judged: SpendJudgement) -> SpendJudgement:
+    """The judgement with texts and lists within bounds; most are as they are."""
+    if not (judged.violations or judged.unread or judged.unknown) and len(judged.largest) <= MAX_RULES:
+        return judged
+    return replace(
         judged,
         violations=tuple(_cut_violation(each) for each in judged.violations[:_MAX_VIOLATIONS]),
         unread=tuple(text[:_MAX_SENTENCE] for text in judged.unread[:_MAX_SENTENCES]),
         unknown=tuple(text[:_MAX_TEXT] for text in judged.unknown[:MAX_NAMES]),
         largest=judged.largest[:MAX_RULES],
     )
-    further = max(0, len(judged.violations) - _MAX_VIOLATIONS)
-    return ObservedWrite(at, event.client, operation[:_MAX_TEXT], event.attempts > 0, kept, further)
 
 
 def _cut_violation(violation: SpendViolation) -> SpendViolation:
@@ -120,6 +136,8 @@ class RuleTally(NamedTuple):
 
 def _larger(one: str, other: str) -> str:
     """The larger of two amounts; of words the other one."""
+    if one == other:
+        return one
     with contextlib.suppress(DecimalException):
         if one and other:
             return max(one, other, key=Decimal)
@@ -182,9 +200,11 @@ class ClientTally:
         self.since, self.last = min(self.since, since), max(self.last, last)
 
     def _note_rule(self, key: RuleKey, tally: RuleTally) -> None:
-        if key not in self.rules and len(self.rules) >= MAX_RULES:
+        known = self.rules.get(key)
+        if known is None and len(self.rules) >= MAX_RULES:
             key = RuleKey(key.rule, OTHERS)
-        self.rules[key] = self.rules.get(key, RuleTally()).plus(tally)
+            known = self.rules.get(key)
+        self.rules[key] = tally if known is None else known.plus(tally)
 
     def _count_name(self, name: str, count: int) -> None:
         self.unknown[name if name in self.unknown or len(self.unknown) < MAX_NAMES else OTHERS] += count
@@ -226,10 +246,13 @@ class SpendObservations:
 
     def note(self, write: ObservedWrite) -> None:
         """Count a write that was judged."""
-        self._tally(_day(write.at), write.client, write.at).note(write)
+        day = _day(write.at)
+        is_new = day not in self._days
+        self._tally(day, write.client, write.at).note(write)
         if write.judged.verdict is not SpendVerdict.WITHIN:
             self._hold((write,))
-        self._forget(write.at)
+        if is_new:
+            self._forget(write.at)
 
     def add(self, other: SpendObservations, now: float) -> None:
         """Add what was counted elsewhere, or later."""
@@ -275,9 +298,10 @@ class SpendObservations:
 
     def _tally(self, day: str, client: str, since: float) -> ClientTally:
         clients = self._days.setdefault(day, {})
-        if client not in clients and len(clients) >= MAX_CLIENTS:
-            client = OTHERS
-        return clients.setdefault(client, ClientTally(since))
+        found = clients.get(client)
+        if found is None:
+            found = clients.setdefault(client if len(clients) < MAX_CLIENTS else OTHERS, ClientTally(since))
+        return found
 
     def _hold(self, writes: Iterable[ObservedWrite]) -> None:
         self._held_back = nlargest(MAX_HELD_BACK, (*writes, *self._held_back), key=attrgetter("at"))
@@ -290,7 +314,13 @@ class SpendObservations:
 
 def _day(at: float) -> str:
     """The date of a moment, in UTC."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
+    return _date(int(at // _DAY_SECONDS))
+
+
+@lru_cache(maxsize=64)
+def _date(days: int) -> str:
+    """The date so many days after the epoch."""
+    return datetime.fromtimestamp(days * _DAY_SECONDS, UTC).date().isoformat()
 
 
 # --- As people and programs read it -------------------------------------------------------------------------

@@ -8,10 +8,14 @@ import re
 
 from proxy.admin.history import RequestHistory
 from proxy.app.request_path import EventOutputs, make_accounting
+from proxy.app.spend_observations import SpendObserver
+from proxy.events import SpendJudgement, SpendMode, SpendVerdict
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
 from proxy.routing.operations import DEPRECATED
+from proxy.spend.observations import ObservedWrite
 from tests.observability.test_journal import KIND, Listener, Record, note
+from tests.observability.test_metrics import finished
 from tests.support.programs import ROOT
 from tests.support.scraping import scraped
 
@@ -32,6 +36,24 @@ def test_a_request_without_an_event_reaches_every_output() -> None:
     assert f'ads_proxy_requests_total{{account="{kind.account}"' in scraped(metrics, "").decode()
     assert [request.kind for request in history.requests()] == [kind]
     assert (len(auditor.heard), other.heard) == (1, [])
+
+
+def test_a_judged_write_is_told_once_with_an_event_and_without() -> None:
+    """A judged write counts and is observed the same, whichever way its end is noted."""
+    taken: list[ObservedWrite] = []
+    lines, metrics = io.StringIO(), Metrics("1")
+    logs, history = Logs(lines, form="json", level="info", access=True), RequestHistory(metrics)
+    judged = SpendObserver(taken.append, lambda: 0.0)
+    accounting = make_accounting(EventOutputs(metrics, logs, history, judged=judged))
+    within = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.WITHIN)
+    kind = KIND._replace(operation_class="write")
+    note(accounting.journal, Record(spend=within), kind=kind)
+    accounting.observer.observe(finished(**kind._asdict(), spend=within))
+    logs.close()
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert first["spend"] == second["spend"] == {"mode": "enforce", "verdict": "within", "violations": []}
+    assert metrics.counted("spend_judged_total") == {(kind.client, "enforce", "within"): 2}
+    assert taken == [ObservedWrite(0.0, kind.client, kind.operation, True, within)] * 2
 
 
 def test_nothing_else_wires_the_path_of_requests() -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from proxy.events import ChangedObjects, Fault, Observers, Outcome, WriteOutcome
+from proxy.events import (
+    ChangedObjects,
+    Fault,
+    Observers,
+    Outcome,
+    SpendJudgement,
+    SpendMode,
+    SpendVerdict,
+    WriteOutcome,
+)
 from proxy.forwarding.accounting import Accounting, LateAccount
 from proxy.forwarding.request_stats import RequestStats
 from proxy.net.deadlines import INTERVAL, Deadlines
@@ -41,6 +50,8 @@ def test_amazon_and_the_proxy_spent_no_more_than_there_was(
         ({"write": WriteOutcome(Outcome.SUCCESS)}, True),
         ({"write": WriteOutcome(Outcome.PARTIAL)}, False),
         ({"changes": ChangedObjects()}, False),
+        ({"judged": SpendJudgement(SpendMode.ENFORCE, SpendVerdict.WITHIN)}, True),
+        ({"judged": SpendJudgement(SpendMode.OBSERVE, SpendVerdict.UNREADABLE)}, False),
         ({"fault": Fault.CLIENT_GONE}, False),
         ({"note": "answered from memory"}, False),
         ({"mcp_tools": ("campaign_management-query_campaign",)}, False),

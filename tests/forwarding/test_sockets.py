@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.errors import NotPermitted, Throttled
+from proxy.events import SpendJudgement, SpendMode, SpendVerdict
+from proxy.forwarding.decision import RequestContext
 from proxy.forwarding.sockets import Filter, Reading, own_answer
 from proxy.http1.message import Response
 from tests.support.capabilities import BETTER, Noted, NotingGate, NotingTap, Plugged, plug
@@ -20,6 +22,17 @@ CHUNKED = HELLO.replace(b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: 
 MCP = POST.replace(b"/v2/x", b"/mcp")
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 DUPLICATE = b"HTTP/1.1 425 Too Early\r\nContent-Length: 9\r\n\r\nduplicate"
+
+
+JUDGED = SpendJudgement(SpendMode.OBSERVE, SpendVerdict.UNREADABLE, unread=("The body is a test.",))
+
+
+class JudgingGate(NotingGate):
+    """Notes a judgement for the account of each request."""
+
+    def __init__(self, context: RequestContext) -> None:
+        super().__init__([])
+        context.stats.judged = JUDGED
 
 
 @asynccontextmanager
@@ -297,6 +310,57 @@ async def test_a_gates_tap_hears_of_the_end_of_a_refused_request(running: Runnin
     async with plugged(running, Plugged(gates=(gate,)), HELLO) as bench:
         assert (await bench.ask(POST)).status == 403
     assert noted == [("gate", "read", b"abc"), ("tap", "ended", None, None, None, False)]
+
+
+async def test_what_passed_its_gates_leaves_in_one_step(running: Running) -> None:
+    """The tap of a gate gets a response that comes whole with the end, as every tap for the end alone."""
+    noted: Noted = []
+    gate = NotingGate(noted, tap=NotingTap(noted))
+    async with plugged(running, capability := Plugged(gates=(gate,), at_end=True), HELLO) as bench:
+        client = await bench.client()
+        for _ in range(2):  # the first one makes the connection
+            del noted[:]
+            client.send(POST)
+            assert (await client.answer()).body == b"hello"
+        await bench.events.last(2)
+        [decision] = capability.decisions
+        assert (decision.in_one_step, decision.is_plain) == (True, False)
+    assert noted == [
+        ("gate", "read", b"abc"),
+        ("tap", "request_data", b"abc"),
+        ("tap", "request_ended"),
+        ("tap", "ended", 200, None, b"hello", True),
+    ]
+
+
+@pytest.mark.parametrize("request_", [GET, POST], ids=["read", "write"])
+async def test_a_gate_reads_each_request_of_a_remembered_head(request_: bytes, running: Running) -> None:
+    """However often its head came before; one that is refused does not leave."""
+    noted: Noted = []
+    gate = NotingGate(noted)
+    async with plugged(running, Plugged(gates=(gate,), at_end=True), HELLO) as bench:
+        client = await bench.client()
+        for _ in range(4):
+            client.send(request_)
+            assert (await client.answer()).body == b"hello"
+        assert len(bench.forwarder.admissions._kept) == 1
+        gate.refusal = NotPermitted("Not this one.")
+        client.send(request_)
+        assert (await client.answer()).status == 403
+        assert bytes(bench.upstream.wires[0].received).count(b" HTTP/1.1\r\n") == 4
+    assert [name for name, *_ in noted] == ["gate"] * 5
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["in one step", "in steps"])
+async def test_what_a_gate_says_of_a_request_is_in_its_account(at_end: bool, running: Running) -> None:
+    """Also where no tap has something to do with the request."""
+    async with running(answering(HELLO)) as bench:
+        plug(bench, Plugged(gates=(JudgingGate,), at_end=at_end))
+        client = await bench.client()
+        for number in range(2):
+            client.send(POST)
+            assert (await client.answer()).body == b"hello"
+            assert (await bench.events.last(number + 1)).spend == JUDGED
 
 
 # --- neither

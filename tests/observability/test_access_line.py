@@ -8,8 +8,8 @@ import pytest
 
 from proxy.events import RequestKind
 from proxy.observability.access_line import ACCESS_FIELDS, AccessLine, AccessLines, ShorterLine, Timestamps
-from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import RequestRecord
+from proxy.redaction import Redaction
 from proxy.secret import Secret
 
 KIND = RequestKind("reader", "acme", "na", "123", "", "GET", "50%s", "read")
@@ -19,7 +19,7 @@ NOW = Timestamps().at(1_700_000_000.25)
 def over(*times: float) -> RequestRecord[None]:
     """A request that is over."""
     duration, upstream, overhead = times or (1.2345678, 1.2344, 0.0001678)
-    return (None, 'a"b', "rid", "/sd/campaigns", "curl/8", 0, 1024, duration, upstream, overhead, 1, None)
+    return (None, 'a"b', "rid", "/sd/campaigns", "curl/8", 0, 1024, duration, upstream, overhead, 1, None, None)
 
 
 def line_with(*left_out: str) -> AccessLine:

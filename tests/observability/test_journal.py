@@ -11,7 +11,21 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.events import AuditFailed, Event, ItemCounts, Observer, Outcome, RequestFinished, RequestKind, WriteOutcome
+from proxy.events import (
+    AuditFailed,
+    Event,
+    ItemCounts,
+    Observer,
+    Outcome,
+    RequestFinished,
+    RequestKind,
+    SpendAmount,
+    SpendJudgement,
+    SpendMode,
+    SpendRule,
+    SpendVerdict,
+    WriteOutcome,
+)
 from proxy.observability.journal import Journal, JournalEntry
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
@@ -40,13 +54,14 @@ class Record:
     overhead: float = 0.00012
     attempts: int = 1
     write: WriteOutcome | None = None
+    spend: SpendJudgement | None = None
 
     def of(self, entry: JournalEntry) -> RequestRecord[JournalEntry]:
         """The record as the journal takes it, in the order of its fields."""
         ids = self.request_id, self.amazon_request_id
         sizes = self.bytes_in, self.bytes_out
         times = self.duration, self.upstream, self.overhead
-        return (entry, *ids, self.path, self.user_agent, *sizes, *times, self.attempts, self.write)
+        return (entry, *ids, self.path, self.user_agent, *sizes, *times, self.attempts, self.write, self.spend)
 
 
 def note(journal: Journal, record: Record, status: int = 200, kind: RequestKind = KIND) -> None:
@@ -121,27 +136,36 @@ WRITE = RequestKind("reporting", "acme", "na", "123", "", "POST", "createCampaig
 DONE = [WriteOutcome(Outcome.SUCCESS), WriteOutcome(Outcome.SUCCESS, ItemCounts(3, 0))]
 
 
+LARGEST = (SpendAmount(SpendRule.BUDGET, "USD", "12.5"),)
+JUDGED = [SpendJudgement(mode, SpendVerdict.WITHIN, largest=LARGEST) for mode in SpendMode]
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
-@pytest.mark.parametrize("write", DONE)
-def test_a_noted_write_looks_as_its_event_would(form: Format, write: WriteOutcome) -> None:
+@pytest.mark.parametrize("write", [*DONE, None])
+@pytest.mark.parametrize("spend", [*JUDGED, None])
+def test_a_noted_write_looks_as_its_event_would(
+    form: Format, write: WriteOutcome | None, spend: SpendJudgement | None
+) -> None:
     """Its line, its numbers, its console row and its event for other observers are the same."""
     told, noted = io.StringIO(), io.StringIO()
     by_event, by_note = (Logs(stream, form=form, level="info", access=True) for stream in (told, noted))
     kept, kept_by_event = RecentRequests(), RecentRequests()
     counted, metrics = (Metrics("1", wall=lambda: 0.0) for _ in range(2))
     listener = Listener()
-    event = finished(**WRITE._asdict() | {"status": 207, "upstream_status": 207, "write": write})
+    event = finished(**WRITE._asdict() | {"status": 207, "upstream_status": 207, "write": write, "spend": spend})
     by_event.observe(event)
     metrics.observe(event)
     kept_by_event.keep(event, 0.0)
     journal = Journal(counted.requests, by_note, (listener,), (), kept)
-    journal.count_write = counted.count_write
-    note(journal, Record(write=write), 207, WRITE)
+    journal.count_write, journal.judged = counted.count_write, (counted,)
+    note(journal, Record(write=write, spend=spend), 207, WRITE)
     assert written(by_note, noted) == written(by_event, told)
     lines = [scraped(each, "").splitlines() for each in (counted, metrics)]
     mine, theirs = ([line for line in each if not line.startswith(b"process_")] for each in lines)
     assert mine == theirs
-    assert any(b'write_outcomes_total{account="acme",client="reporting",outcome="success"} 1' in line for line in mine)
+    counts = b"".join(mine)
+    assert (b'write_outcomes_total{account="acme",client="reporting",outcome="success"} 1' in counts) is bool(write)
+    assert (b'spend_judged_total{client="reporting"' in counts) is bool(spend)
     assert [each._replace(at=0.0) for each in kept.requests()] == list(kept_by_event.requests())
     assert listener.heard == [event]
 
