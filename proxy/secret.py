@@ -1,5 +1,5 @@
-"""The type of everything that must never be read by accident: client secrets, tokens, keys; and the shape of a client's
-key, which is known by it alone, as only digests of keys are configured.
+"""The type of everything that must never be read by accident: client secrets, tokens, keys; and the shapes of clients'
+keys and JWTs, which are known by them alone, as only digests of keys are configured.
 
 Nothing here logs, stores or compares outside constant time. Code that needs the text calls `reveal`.
 """
@@ -13,12 +13,19 @@ from typing import Final, NoReturn
 MASK: Final = "***"
 KEY_PREFIX: Final = "adsproxy_"
 """The beginning of a client's key."""
+JWT_BEGINNING: Final = "eyJ"
+"""The beginning of a JWT: a brace and a quotation mark in base64url."""
 _KEY: Final = re.compile(r"(adsproxy(?:_|%5F|\\u005f))[\w%-]{6,}", re.IGNORECASE)
 
 
+_JWT: Final = re.compile(r"(?:(?<![\w-])|(?<=%\w\w))eyJ[\w-]{6,}(?:\.|%2[Ee])[\w-]{6,}(?:(?:\.|%2[Ee])[\w-]*)?")
+
+
 def mask_keys(text: str) -> str:
-    """The text with `***` instead of each client's key, behind the key's known beginning."""
-    return _KEY.sub(rf"\1{MASK}", text) if "adsproxy" in text.casefold() else text
+    """The text with `***` instead of each client's key or JWT, behind its known beginning."""
+    if "adsproxy" in text.casefold():
+        text = _KEY.sub(rf"\1{MASK}", text)
+    return _JWT.sub(JWT_BEGINNING + MASK, text) if JWT_BEGINNING in text else text
 
 
 class Secret:

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+from proxy.redaction import Redaction
 from proxy.secret import KEY_PREFIX, Secret, mask_keys
 
 
@@ -45,3 +46,31 @@ def test_what_is_no_key_stays(text: str) -> None:
 def test_the_beginning_of_a_key_stays() -> None:
     """The beginning tells a reader what was there."""
     assert mask_keys(f"x={KEY_PREFIX}abc-DEF_123, y=ADSPROXY%5Fabcdefg") == "x=adsproxy_***, y=ADSPROXY%5F***"
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-_"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (JWT, "eyJ***"),
+        (f"/a/{JWT}/b", "/a/eyJ***/b"),
+        (f"?token={JWT}&x=1", "?token=eyJ***&x=1"),
+        (f"%3D{JWT.replace('.', '%2E')}", "%3DeyJ***"),
+        (JWT.rpartition(".")[0], "eyJ***"),
+        (JWT + ".", "eyJ***."),
+        ("eyJ.eyJ.x", "eyJ.eyJ.x"),
+        ("keyJobs.report_of_a.day", "keyJobs.report_of_a.day"),
+    ],
+)
+def test_a_jwt_is_masked_by_its_shape(text: str, masked: str) -> None:
+    """A JWT is remembered by digest nowhere: who reads it can be its client until it expires."""
+    assert mask_keys(text) == masked
+    assert Redaction().clean(text) == masked
+
+
+def test_masking_takes_linear_time() -> None:
+    """Whatever a client sends as a path."""
+    for text in ("eyJ" * 20_000, "eyJaaaaaa." * 6_000, "%3DeyJ" * 10_000):
+        assert mask_keys(text)

@@ -1,8 +1,8 @@
 """What must never be printed, and how it is taken out of a text.
 
 Two nets: texts known to be secret, in the spellings they meet (plain, percent-encoded, JSON-escaped), and shapes that
-only secrets have (Amazon's tokens, clients' keys, invitations, authorization headers, credential fields). Nothing is
-logged here.
+only secrets have (Amazon's tokens, clients' keys and JWTs, invitations, authorization headers, credential fields).
+Nothing is logged here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bisect import bisect
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from proxy.secret import KEY_PREFIX, MASK, mask_keys
+from proxy.secret import JWT_BEGINNING, KEY_PREFIX, MASK, mask_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ _HINTS: Final = (
 )
 """What every text holds, case-folded, that one of the shapes is found in: a text without them is not searched."""
 _SIGNS: Final = re.compile(r"[|%\\=:\s]")
-"""Each shape but a client's key and an invitation holds one of these, too. Most paths hold none, so they are not
+"""Each shape but a client's key, a JWT and an invitation holds one of these, too. Most paths hold none, so they are not
 searched for the hints."""
 _IN_WORDS: Final = re.compile(r"[\w-]")
 
@@ -123,14 +123,14 @@ class Redaction:
         if self._beginnings is not None:
             text = self._mask_known(text, self._beginnings)
         if _INVITE not in text and _SIGNS.search(text) is None:
-            return mask_keys(text) if KEY_PREFIX in text else text
+            return mask_keys(text) if KEY_PREFIX in text or JWT_BEGINNING in text else text
         folded = text.casefold()
         for hint in _HINTS:
             if hint in folded:
                 for shape, replacement in _SHAPES:
                     text = shape.sub(replacement, text)
                 return mask_keys(text)
-        return text
+        return mask_keys(text) if JWT_BEGINNING in text else text
 
 
 def _spellings(text: str) -> frozenset[str]:
