@@ -25,7 +25,8 @@ from proxy.app.process import (
     loop_factory,
 )
 from proxy.app.program import Program
-from proxy.config import AccountFileReader, environment, is_folder, redirect_to, stamps_of
+from proxy.app.secret_commands import CommandRefresher
+from proxy.config import ReadingMemory, environment, is_folder, redirect_to, stamps_of
 from proxy.directory_watch import WatchSettings, changes_in
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
@@ -234,7 +235,10 @@ class Reloader:
     ) -> None:
         self._program = program
         self._manager = manager or ServiceManager()
-        self._load, self._reader = load, loaded.reader
+        self._load, self._memory = load, loaded.memory
+        self._commands = CommandRefresher(self._memory.commands, self._take_outputs, self._command_ended)
+        self._new_outputs = False
+        self._problems: tuple[str, ...] = ()
         self._seen = loaded.stamps
         self._asked = False
         self._failing = False
@@ -248,10 +252,12 @@ class Reloader:
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(work) for work in (self._run(), self._poll(), self._watch())]
+        works = (self._run(), self._poll(), self._watch(), self._commands.run())
+        self._tasks = [loop.create_task(work) for work in works]
+        self._command_ended()
 
     def request(self) -> None:
-        """Read all files and reload now, whether one changed or not: SIGHUP."""
+        """Read all files and reload now, whether one changed or not: SIGHUP. Commands run as after every reload."""
         self._asked = True
         self._wanted.set()
 
@@ -269,14 +275,22 @@ class Reloader:
             await self._wanted.wait()
             self._wanted.clear()
             asked, self._asked = self._asked, False
+            new_outputs, self._new_outputs = self._new_outputs, False
             stamps = await asyncio.to_thread(stamps_of, self._program.config.sources)
+            began = time.monotonic()
             if asked:
-                self._reader.forget()
-            if asked or self._failing or stamps != self._seen:
-                news = asked or stamps != self._seen
+                self._memory.forget()
+            if asked or new_outputs or self._failing or stamps != self._seen:
+                reads_files = asked or stamps != self._seen
+                news = reads_files or new_outputs
+                if reads_files:
+                    self._memory.commands.forget_failures()
                 self._seen = stamps
                 with self._manager.reloading() if news else contextlib.nullcontext():
                     await self._reload(news)
+                if reads_files:
+                    self._commands.run_all(began)
+                self._command_ended()
 
     async def _poll(self) -> None:
         """Look at the files from time to time; they may have to be read, so not most of the time."""
@@ -326,8 +340,9 @@ class Reloader:
             self._wanted.set()
             return
         await program.apply(change.config)
-        program.config_problems, program.needs_restart = refused, change.needs_restart
+        program.needs_restart = change.needs_restart
         self._seen, self._failing = loaded.stamps, False
+        self._show(refused)
         if loaded.config.sources != known:
             self._moved.set()
         program.observers.observe(ConfigReloaded(not refused, refused, change.changed, change.needs_restart))
@@ -336,7 +351,7 @@ class Reloader:
         """What the files say now, compared with the running configuration. For a thread: the files of thousands of
         accounts take seconds."""
         with frequent_thread_switches():
-            loaded = read(self._load, running, known=running.sources, reader=self._reader)
+            loaded = read(self._load, running, known=running.sources, memory=self._memory)
             return loaded, compare(running, loaded.config)
 
     async def _is_being_written(self) -> bool:
@@ -347,28 +362,48 @@ class Reloader:
     def _failed(self, problems: tuple[str, ...], news: bool) -> bool:
         """Keep the failure for `/status`, without secrets that are out of place; tell it where it is news."""
         problems = tuple(map(self._program.logs.redaction.clean, problems))
-        news = news or problems != self._program.config_problems
-        self._program.config_problems, self._failing = problems, True
+        news = news or problems != self._problems
+        self._failing = True
+        self._show(problems)
         if news:
             self._program.observers.observe(ConfigReloaded(False, problems, (), ()))
         return news
 
+    # --- commands that print secrets
+
+    def _take_outputs(self) -> None:
+        """A command printed something new: put it in force."""
+        self._new_outputs = True
+        self._wanted.set()
+
+    def _command_ended(self) -> None:
+        """Tell the runs of commands, and show those that failed next to what else is wrong."""
+        for event in self._memory.commands.events():
+            self._program.observers.observe(event)
+        self._show(self._problems)
+        self._commands.look_again()
+
+    def _show(self, problems: tuple[str, ...]) -> None:
+        self._problems = problems
+        others = map(self._program.logs.redaction.clean, self._memory.commands.problems())
+        self._program.config_problems = (*problems, *others)
+
 
 # --- Reading the configuration --------------------------------------------------------------------------------
 
-Loader = Callable[["Config | None", AccountFileReader], "Config"]
-"""Reads the configuration. It gets the running one, None at the start, and the same reader each time."""
+Loader = Callable[["Config | None", ReadingMemory], "Config"]
+"""Reads the configuration. It gets the running one, None at the start, and the same memory each time."""
 _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration, and the stamps of its files: a file whose stamp differs now has changed since. `reader` knows
-    its files of accounts."""
+    """A configuration, and the stamps of its files: a file whose stamp differs now has changed since. `memory` is what
+    the next reading knows of it."""
 
     config: Config
     stamps: Mapping[Path, Stamp]
-    reader: AccountFileReader
+    memory: ReadingMemory
 
 
 def read(
@@ -376,18 +411,18 @@ def read(
     running: Config | None = None,
     *,
     known: tuple[Path, ...] = (),
-    reader: AccountFileReader | None = None,
+    memory: ReadingMemory | None = None,
 ) -> LoadedConfig:
     """Load, and again where a file changed meanwhile or was not among those `known`. Raises what `load` raises."""
-    reader = reader or AccountFileReader()
+    memory = memory or ReadingMemory()
     stamps = stamps_of(known)
     for _ in range(_ATTEMPTS):
-        config = load(running, reader)
+        config = load(running, memory)
         after = stamps_of(config.sources)
         if after == stamps:
             break
         stamps = after
-    return LoadedConfig(config, stamps, reader)
+    return LoadedConfig(config, stamps, memory)
 
 
 def directories_of(files: tuple[Path, ...]) -> set[Path]:

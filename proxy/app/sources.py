@@ -36,8 +36,12 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
 
 def _sign_in_url(admin: Address, account: str) -> str:
     """Where a browser on this machine signs in; empty while the system still chooses the port."""
-    reached = Address("localhost", admin.port) if admin.host in ("0.0.0.0", "::") else admin
-    return f"http://{reached}/login/{account}" if admin.port else ""
+    return f"{console_url(admin)}/login/{account}" if admin.port else ""
+
+
+def console_url(admin: Address) -> str:
+    """The base URL of the console for a browser on this machine."""
+    return f"http://{Address('localhost', admin.port) if admin.host in ('0.0.0.0', '::') else admin}"
 
 
 def profile_sources(config: Config, context: ssl.SSLContext | None) -> tuple[ProfileSource, ...]:

@@ -6,14 +6,16 @@ What others need is named here. No other part of the program looks at the enviro
 
 from __future__ import annotations
 
-from proxy.config.account_files import AccountFileReader
 from proxy.config.checks.notes import notes
+from proxy.config.checks.rules import ADMIN_APPROVER
 from proxy.config.loading import (
     DEFAULT_ADMIN,
     ConfiguredNames,
+    ReadingMemory,
     admin_address,
     admin_key,
     admin_key_place,
+    approver_key,
     audit_file,
     authority_folder,
     config_path,
@@ -24,9 +26,11 @@ from proxy.config.loading import (
     wants_colours,
 )
 from proxy.config.model.accounts import Account, redirect_to
+from proxy.config.model.approvals import ApprovalsSection, ApproverConfig
 from proxy.config.model.clients import Client, KeyConfig
 from proxy.config.model.kinds import AccessField
 from proxy.config.model.reports import ReportsSection
+from proxy.config.model.secret_command import SecretCommand
 from proxy.config.model.sections import (
     AdminSection,
     AuditSection,
@@ -44,5 +48,7 @@ from proxy.config.model.sections import (
     UpstreamSection,
 )
 from proxy.config.model.values import Address
+from proxy.config.reading.command_run import CommandRun
+from proxy.config.reading.commands import CommandOutputs
 from proxy.config.reading.files import Stamp, check_can_be_made, check_writable, is_folder, stamps_of
 from proxy.config.reading.variables import variables_of

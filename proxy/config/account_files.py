@@ -21,10 +21,12 @@ from proxy.config.model.accounts import Account, fill_in_redirects
 from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import shown_file
 from proxy.config.model.kinds import Named
+from proxy.config.model.secret_command import SecretCommand
 from proxy.config.model.section import Path as Place
 from proxy.config.model.section import Section
 from proxy.config.model.sections import Config
 from proxy.config.model.values import parse_file_pattern, parse_list
+from proxy.config.reading.commands import CommandUse, joined
 from proxy.config.reading.document import MAX_BYTES, parse_document
 from proxy.config.reading.files import ReferenceReader, Stamp, is_folder, is_settled, stamps_of
 from proxy.value_classes import dataclass
@@ -41,7 +43,8 @@ class _Accounts(Section):
 @dataclass(frozen=True, slots=True)
 class AccountFile:
     """One file: its accounts, the line of each, or what is wrong with it. `sources` are the files that were read for
-    it, each with its stamp from before; a file that could not be opened has none."""
+    it, each with its stamp from before; a file that could not be opened has none. `commands` are those that it
+    names."""
 
     path: Path
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class AccountFile:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: Mapping[Path, Stamp | None] = field(default_factory=dict)
+    commands: Mapping[SecretCommand, CommandUse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class MainFile:
 @dataclass(frozen=True, slots=True)
 class FurtherAccounts:
     """What all the files of `accounts_from` hold. `files` has the names of each file's accounts; where it cannot be
-    used, of its last good ones, and then `problems` say why. `sources` are all files and folders to be watched."""
+    used, of its last good ones, and then `problems` say why. `sources` are all files and folders to be watched.
+    `commands` are those that the files name."""
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -83,6 +88,7 @@ class FurtherAccounts:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+    commands: Mapping[SecretCommand, CommandUse] = field(default_factory=dict)
 
     def added_to(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a configuration with these accounts among its own."""
@@ -141,7 +147,13 @@ class AccountFileReader:
 
     def _newest(self, path: Path, main: MainFile, around: Surroundings) -> AccountFile:
         known = self._known.get(path)
-        if known is not None and known[0] == around and stamps_of(known[1].sources) == known[1].sources:
+        outputs = main.references.commands
+        if (
+            known is not None
+            and known[0] == around
+            and stamps_of(known[1].sources) == known[1].sources
+            and all(outputs.output(command) == use.output for command, use in known[1].commands.items())
+        ):
             return known[1]
         return read_file(path, main)
 
@@ -166,6 +178,7 @@ def read_further_accounts(main: MainFile, running: Config | None, reader: Accoun
         tuple(problem for file in read for problem in file.problems),
         tuple(note for file in read for note in file.notes),
         (*folders, *(source for file in read for source in file.sources)),
+        joined(file.commands for file in read),
     )
 
 
@@ -218,7 +231,7 @@ def _folders(base: Path, pattern: str) -> Iterator[Path]:
 
 def read_file(path: Path, main: MainFile) -> AccountFile:
     """What a file holds, by itself."""
-    references = ReferenceReader(main.references.environ, path.parent)
+    references = ReferenceReader(main.references.environ, path.parent, commands=main.references.commands)
     try:
         document = parse_document(references.read_file(path, MAX_BYTES, secret=False), str(path))
     except WrongValue as error:
@@ -244,6 +257,7 @@ def read_file(path: Path, main: MainFile) -> AccountFile:
         told,
         tuple(references.remarks),
         references.files,
+        references.commands_of(document.values),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ from pydantic import ValidationError
 
 from proxy import errors
 from proxy.config.account_files import AccountFileReader, MainFile, read_further_accounts
-from proxy.config.checks.notes import broken_certificates
+from proxy.config.checks.notes import broken_certificates, shared_admin_key
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
 from proxy.config.model.deprecations import rename_keys
+from proxy.config.model.expected import WrongValue
+from proxy.config.model.references import check_secret_text, read_secret_file
 from proxy.config.model.sections import AdminSection, AuditSection, Config, InterceptSection, authority_in
 from proxy.config.model.values import Address, parse_address
+from proxy.config.reading.commands import CommandOutputs, joined
 from proxy.config.reading.document import Document, read_document
 from proxy.config.reading.env_file import read_env_file
 from proxy.config.reading.files import ReferenceReader
-from proxy.config.reading.variables import CONFIG_VARIABLE, PREFIX, lay_over
+from proxy.config.reading.variables import APPROVER_KEY_VARIABLE, CONFIG_VARIABLE, PREFIX, lay_over
 from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
@@ -53,28 +57,55 @@ def config_path(option: Path | None, environ: Mapping[str, str]) -> Path | None:
     return Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingMemory:
+    """What one reading knows of those before it: files of accounts that did not change, and what commands printed."""
+
+    account_files: AccountFileReader = field(default_factory=AccountFileReader)
+    commands: CommandOutputs = field(default_factory=CommandOutputs)
+
+    def forget(self) -> None:
+        """Read all files again the next time."""
+        self.account_files.forget()
+
+
 def load(
     path: Path | None,
     environ: Mapping[str, str],
     *,
     running: Config | None = None,
-    reader: AccountFileReader | None = None,
+    memory: ReadingMemory | None = None,
 ) -> Config:
     """Read everything; raise `ConfigurationError` with all problems at once.
 
     With `path` None, `ADS_PROXY_CONFIG` names the file; without either the environment alone speaks. With a `running`
     configuration a file of `accounts_from` that cannot be used is no error: its accounts stay as they are there. A
-    `reader` that read these files before has those that did not change.
+    `memory` of earlier readings has the files that did not change, and the outputs of commands, which do not run then.
     """
+    memory = memory or ReadingMemory()
+    memory.commands.begin(environ)
+    while True:
+        try:
+            config = _load(path, environ, running, memory)
+        except errors.ConfigurationError:
+            if not memory.commands.run_wanted():
+                raise
+        else:
+            if not memory.commands.run_wanted():
+                return config
+
+
+def _load(path: Path | None, environ: Mapping[str, str], running: Config | None, memory: ReadingMemory) -> Config:
+    """Read everything once, with what is known of commands by now."""
     file, document = _absolute_path(path, environ), _read_file(path, environ)
     _refuse_unread(document)
     environ = dict(environ)
     renaming = rename_keys(document.values, environ, PREFIX)
     overlay = lay_over(document.values, environ)
     _fill_in(overlay.values, environ, file)
-    references = _references(file, environ)
+    references = _references(file, environ, memory.commands)
     main = MainFile(file, overlay.values, document.lines, references)
-    further = read_further_accounts(main, running, reader or AccountFileReader())
+    further = read_further_accounts(main, running, memory.account_files)
     values = further.added_to(overlay.values)
     lines = document.lines | {new: document.lines[old] for old, new in renaming.moved.items() if new}
     problems = [*document.problems, *explain_twice(document.twice), *renaming.problems, *overlay.problems]
@@ -86,7 +117,8 @@ def load(
         problems += explain_refusal(error, lines, overlay.origins)
     broken = broken_rules(further.named_in(overlay.values))
     problems += (problem for problem in broken if not any(known.endswith(problem) for known in problems))
-    problems += broken_certificates(config) if config else ()
+    problems += (*shared_admin_key(config), *broken_certificates(config)) if config else ()
+    memory.commands.end(joined((references.commands_of(overlay.values), further.commands)), complete=not problems)
     if problems or config is None:
         raise errors.ConfigurationError(tuple(problems))
     sources = tuple(dict.fromkeys([*([file] if file else []), *references.files, *further.sources]))
@@ -111,10 +143,13 @@ def admin_address(path: Path | None, environ: Mapping[str, str]) -> Address:
 def admin_key(path: Path | None, environ: Mapping[str, str]) -> Secret | None:
     """What opens the admin listener of a running program; None where there is no key, or none that can be read."""
     _, values, references = _unchecked(path, environ)
-    try:
-        return AdminSection.model_validate({"key": _member(values, "admin", "key")}, context=references).key
-    except ValidationError:
-        return None
+    references.commands.begin(environ)
+    while True:
+        try:
+            return AdminSection.model_validate({"key": _member(values, "admin", "key")}, context=references).key
+        except ValidationError:
+            if not references.commands.run_wanted():
+                return None
 
 
 def admin_key_place(path: Path | None, environ: Mapping[str, str]) -> str:
@@ -131,6 +166,22 @@ def admin_key_place(path: Path | None, environ: Mapping[str, str]) -> str:
         case _:
             written = f"{PREFIX}ADMIN__KEY"
             return f"the variable {written}" if environ.get(written) else f"admin.key in {config_path(path, environ)}"
+
+
+def approver_key(environ: Mapping[str, str]) -> Secret | None:
+    """The key of the approver who runs a command; None where no variable has it. Raises `ConfigurationError`."""
+    file_variable = f"{APPROVER_KEY_VARIABLE}_FILE"
+    text, file = environ.get(APPROVER_KEY_VARIABLE), environ.get(file_variable)
+    if text and file:
+        raise errors.ConfigurationError(
+            (f"{file_variable}: is set as well as {APPROVER_KEY_VARIABLE}; unset one of the two",)
+        )
+    try:
+        if file:
+            return Secret(read_secret_file(_references(None, environ), file, binary=False, public=False))
+        return Secret(check_secret_text(text)) if text else None
+    except WrongValue as error:
+        raise errors.ConfigurationError((f"{file_variable if file else APPROVER_KEY_VARIABLE}: {error}",)) from None
 
 
 def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -204,8 +255,10 @@ def _read_file(path: Path | None, environ: Mapping[str, str]) -> Document:
     return Document({}, {}) if file is None else read_document(file, CONFIG_VARIABLE if path is None else "--config")
 
 
-def _references(file: Path | None, environ: Mapping[str, str]) -> ReferenceReader:
-    return ReferenceReader(environ, file.parent if file else Path.cwd())
+def _references(
+    file: Path | None, environ: Mapping[str, str], commands: CommandOutputs | None = None
+) -> ReferenceReader:
+    return ReferenceReader(environ, file.parent if file else Path.cwd(), commands=commands or CommandOutputs())
 
 
 def _refuse_unread(document: Document) -> None:

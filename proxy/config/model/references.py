@@ -1,11 +1,12 @@
-"""Values that refer to something else: `{file: ...}`, `{env: ...}`, the path of a file.
+"""Values that refer to something else: `{file: ...}`, `{env: ...}`, `{command: [...]}`, the path of a file.
 
 What they refer to is asked of the one `References` of a reading, which the validation carries as its context; nothing
-here opens a file or knows the environment.
+here opens a file, runs a program or knows the environment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from pydantic import ValidationInfo
 
 from proxy.config.model.expected import Expected, Place, WrongValue, shape_of
 from proxy.config.model.redis_address import is_redis_address, parse_redis_address
+from proxy.config.model.secret_command import KEYS as COMMAND_KEYS
+from proxy.config.model.secret_command import parse_command
 from proxy.config.model.values import looks_like_placeholder, parse_list
 from proxy.secret import Secret
 
@@ -38,6 +41,12 @@ class References(Protocol):
     def variable(self, name: str) -> str | None:
         """An environment variable, or None where it is not set."""
 
+    def know(self, secret: Secret) -> None:
+        """Remember a secret that was found, so that it can be masked in what commands complain of."""
+
+    def command_output(self, arguments: tuple[str, ...], every: float | None) -> str:
+        """What a command printed, without its last newline. Raises `WrongValue`, also where it has not run yet."""
+
 
 def parse_file(value: Any, info: ValidationInfo, *, secret: bool = False) -> Path:
     """A file that is read at start: there, and readable."""
@@ -48,6 +57,15 @@ def parse_file(value: Any, info: ValidationInfo, *, secret: bool = False) -> Pat
         return Path(value)
     path = references.locate(str(value))
     references.read_file(path, FILE_BYTES, secret=secret)
+    return path
+
+
+def watch_file(value: Any, info: ValidationInfo) -> Path:
+    """A file that is read by who uses it: it may come later, and each change of it is a reload."""
+    path = locate_file(value, info)
+    if info.context is not None:
+        with contextlib.suppress(WrongValue):
+            info.context.read_file(path, FILE_BYTES, secret=False)
     return path
 
 
@@ -74,28 +92,40 @@ def read_spill(value: Any, info: ValidationInfo) -> Path | Literal["off"] | None
 
 
 def read_secret(value: Any, info: ValidationInfo, *, binary: bool = False, public: bool = False) -> Secret:
-    """A secret from `{file: ...}`, `{env: ...}` or a literal. With `binary`, a file may hold any bytes.
+    """A secret from `{file: ...}`, `{env: ...}`, `{command: [...]}` or a literal. With `binary`, a file may hold any
+    bytes.
 
     With `public`, the value is no secret, and its file may be readable by all.
     """
     if isinstance(value, Secret):
         return value
-    if isinstance(value, str):
-        return Secret(check_secret_text(value))
     references: References | None = info.context
-    if not isinstance(value, Mapping) or references is None:
+    if isinstance(value, str):
+        secret = Secret(check_secret_text(value))
+    elif not isinstance(value, Mapping) or references is None:
         raise WrongValue(Expected.REFERENCE)
+    else:
+        secret = Secret(_follow(value, references, binary=binary, public=public))
+    if references is not None and not public:
+        references.know(secret)
+    return secret
+
+
+def _follow(value: Mapping[Any, Any], references: References, *, binary: bool, public: bool) -> str:
+    """The text that a reference leads to. Raises `WrongValue`."""
+    if "command" in value and value.keys() <= COMMAND_KEYS:
+        return _checked(references.command_output(*parse_command(value)), Place.OUTPUT, binary=binary)
     if len(value) != 1 or not all(key in ("file", "env") and isinstance(name, str) for key, name in value.items()):
         raise WrongValue(Expected.ONE_REFERENCE)
     if "file" in value:
-        return Secret(_read_secret_file(references, value["file"], binary=binary, public=public))
+        return read_secret_file(references, value["file"], binary=binary, public=public)
     text = references.variable(value["env"])
     if text is None:
         raise WrongValue(Expected.SET_VARIABLE, place=Place.VARIABLE)
-    return Secret(check_secret_text(text, Place.VARIABLE))
+    return check_secret_text(text, Place.VARIABLE)
 
 
-def _read_secret_file(references: References, name: str, *, binary: bool, public: bool) -> str:
+def read_secret_file(references: References, name: str, *, binary: bool, public: bool) -> str:
     if not name:
         raise WrongValue(Expected.FILE)
     path = references.locate(name)
@@ -106,10 +136,12 @@ def _read_secret_file(references: References, name: str, *, binary: bool, public
         if not binary:
             raise WrongValue(Expected.UTF_8, place=Place.FILE) from None
         return content.decode("latin-1")
-    text = text.rstrip("\r\n")
-    if binary and text.strip():
-        return text
-    return check_secret_text(text, Place.FILE)
+    return _checked(text.rstrip("\r\n"), Place.FILE, binary=binary)
+
+
+def _checked(text: str, place: Place, *, binary: bool) -> str:
+    """A secret's text, which may hold anything with `binary`. Raises `WrongValue`."""
+    return text if binary and text.strip() else check_secret_text(text, place)
 
 
 def check_secret_text(text: str, place: Place | None = None) -> str:
@@ -200,7 +232,7 @@ def read_webhook_url(value: Any, info: ValidationInfo) -> Secret:
 
 
 def referable(parse: Callable[[Any], Any]) -> Callable[[Any, ValidationInfo], Any]:
-    """A check that also takes `{file: ...}` and `{env: ...}` for a value that is no secret."""
+    """A check that also takes `{file: ...}`, `{env: ...}` and `{command: [...]}` for a value that is no secret."""
 
     def parse_or_read(value: Any, info: ValidationInfo) -> Any:
         return parse(read_secret(value, info, public=True).reveal() if isinstance(value, Mapping) else value)

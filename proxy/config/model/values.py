@@ -33,9 +33,14 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 MAX_AMOUNT = 1_000_000_000
+MAX_CLAIM = 1024
 _SPAN = r"[A-Za-z,-]+ +[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}( +[A-Za-z0-9_/+-]+)?"
 HOURS = re.compile(rf" *{_SPAN} *(; *{_SPAN} *)*")
 ALLOWED_OPERATION = re.compile(r"[A-Z][A-Z-]{0,31} /[!\"$-)+->@-~]*|MCP [A-Za-z0-9_./-]{1,256}")
+_TRUST_DOMAIN, _SEGMENT = "[a-z0-9._-]{1,255}", r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
+SAN = re.compile(rf"spiffe://{_TRUST_DOMAIN}(?:/{_SEGMENT})+|dns:{_LABEL}(?:\.{_LABEL})*")
+"""A name of a client certificate. The form of the first is that of a workload's SPIFFE ID; the second is lower case."""
+_MAX_SPIFFE_ID, _MAX_DNS_NAME = 2048, 253
 _HOST_LABELS = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
 
@@ -272,6 +277,15 @@ def parse_ads_account_id(value: Any) -> str:
     return _fit(_stripped(value), _ADS_ACCOUNT, Expected.ADS_ACCOUNT_ID)
 
 
+def parse_san(value: Any) -> str:
+    """`spiffe://TRUST_DOMAIN/PATH` (SPIFFE-ID, 2) or `dns:NAME`, as it is compared: letter by letter."""
+    san = _fit(value, SAN, Expected.SAN)
+    name = san.removeprefix("dns:")
+    if len(name) > (_MAX_SPIFFE_ID if name == san else _MAX_DNS_NAME):
+        raise WrongValue(Expected.SAN)
+    return san
+
+
 def parse_key_digest(value: Any) -> str:
     """What `ads-proxy keys new` prints: 64 hexadecimal digits, never the key."""
     return _fit(lower_case(value), r"[0-9a-f]{64}", Expected.KEY_DIGEST)
@@ -365,6 +379,24 @@ def parse_hours(value: Any) -> str:
 def parse_allowed_operation(value: Any) -> str:
     """The name of an operation or of an MCP tool, without wildcards."""
     return _fit(_stripped(value), ALLOWED_OPERATION, Expected.ALLOWED_OPERATION)
+
+
+def parse_claims(value: Any) -> Mapping[Any, Any]:
+    """What the claims of a token must be, one at least."""
+    claims = parse_mapping(value)
+    if not claims:
+        raise WrongValue(Expected.CLAIMS)
+    return claims
+
+
+def parse_claim(value: Any) -> tuple[str, ...]:
+    """The texts that a claim may be, where `*` matches within a segment."""
+    texts = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not texts or not all(isinstance(text, str) and text and len(text) <= MAX_CLAIM for text in texts):
+        raise WrongValue(Expected.CLAIM)
+    if any("**" in text for text in texts):
+        raise WrongValue(Expected.ONE_SEGMENT)
+    return texts
 
 
 def lower_case(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""The files and variables that one configuration refers to, read and remembered so that a change can be noticed."""
+"""The files, variables and commands that one configuration refers to, read and remembered so that a change can be
+noticed."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proxy.config.model.expected import Expected, ShownFile, WrongValue
-from proxy.config.model.key_names import shown_file
+from proxy.config.model.key_names import shown_file, shown_path
+from proxy.config.model.secret_command import SecretCommand, more_often
+from proxy.config.reading.commands import CommandOutputs, CommandUse, find_commands
+from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
 # --- Noticing that files changed --------------------------------------------------------------------------
@@ -78,13 +82,16 @@ class ReferenceReader:
     """The `References` of one reading. `directory` is where relative paths start; `files` are those that were read,
     each with its stamp from before; a file that could not be opened has none.
 
-    `remarks` are sentences about secret files that others can read.
+    `remarks` are sentences about secret files that others can read. `asked` are the commands whose outputs were asked
+    of `commands`.
     """
 
     environ: Mapping[str, str] = field(repr=False)
     directory: Path
     files: dict[Path, Stamp | None] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    commands: CommandOutputs = field(default_factory=CommandOutputs, repr=False)
+    asked: dict[SecretCommand, CommandUse] = field(default_factory=dict, repr=False)
 
     def locate(self, name: str) -> Path:
         home = self.environ.get("HOME", "")
@@ -102,7 +109,25 @@ class ReferenceReader:
         return content
 
     def variable(self, name: str) -> str | None:
+        self.commands.know_variable(name)
         return self.environ.get(name)
+
+    def know(self, secret: Secret) -> None:
+        self.commands.know(secret)
+
+    def command_output(self, arguments: tuple[str, ...], every: float | None) -> str:
+        command = SecretCommand(arguments, self.directory)
+        before = self.asked.get(command)
+        every = more_often(every, before.every) if before is not None else every
+        self.asked[command] = CommandUse(every, output=self.commands.output(command))
+        return self.commands.ask(command)
+
+    def commands_of(self, values: Any) -> dict[SecretCommand, CommandUse]:
+        """The commands that were asked for, each with the keys that name it in the values that were read."""
+        keys: dict[SecretCommand, list[str]] = {}
+        for command, place in find_commands(values, self.directory) if self.asked else ():
+            keys.setdefault(command, []).append(shown_path(place))
+        return {command: replace(use, keys=tuple(keys.get(command, ()))) for command, use in self.asked.items()}
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

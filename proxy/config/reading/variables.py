@@ -26,6 +26,10 @@ from proxy.value_classes import dataclass
 
 PREFIX = "ADS_PROXY_"
 CONFIG_VARIABLE = "ADS_PROXY_CONFIG"
+APPROVER_KEY_VARIABLE = "ADS_PROXY_APPROVER_KEY"
+"""What approvers show; only commands read it, and the same with `_FILE`."""
+NO_KEYS = frozenset({CONFIG_VARIABLE, APPROVER_KEY_VARIABLE, f"{APPROVER_KEY_VARIABLE}_FILE"})
+"""Variables of the program that set no key."""
 DEFAULT_ACCOUNT = "default"
 ACCOUNT_VARIABLES: Mapping[str, str] = {
     "AMAZON_ADS_CLIENT_ID": "client_id",
@@ -53,7 +57,7 @@ def lay_over(values: Mapping[str, Any], environ: Mapping[str, str]) -> Overlay:
     environ = {name: value for name, value in environ.items() if value}
     overlay = Overlay(_copy(values))
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
+        if name.startswith(PREFIX) and name not in NO_KEYS:
             _apply(overlay, name, environ)
     _add_account(overlay, environ)
     return overlay
