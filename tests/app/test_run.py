@@ -31,7 +31,7 @@ from proxy.app.run import (
     start,
     stop,
 )
-from proxy.config import AccountFileReader, Config, load, stamps_of
+from proxy.config import Config, ReadingMemory, load, stamps_of
 from proxy.downstream.ports import Availability
 from proxy.errors import ConfigurationError, StartupError
 from proxy.events import DrainStarted, Event, ServerStopped
@@ -338,7 +338,7 @@ class Files:
         self.calls = 0
         self._meanwhile = meanwhile
 
-    def __call__(self, running: Config | None, reader: AccountFileReader) -> Config:
+    def __call__(self, running: Config | None, memory: ReadingMemory) -> Config:
         self.calls += 1
         config = configured().model_copy(update={"sources": self.files})
         self._meanwhile(self.calls)
@@ -389,7 +389,7 @@ def test_a_folder_that_cannot_be_searched_is_not_watched(tmp_path: Path, monkeyp
 def test_what_load_raises_comes_through() -> None:
     """Reading does not judge."""
 
-    def fail(running: Config | None, reader: AccountFileReader) -> Config:
+    def fail(running: Config | None, memory: ReadingMemory) -> Config:
         raise ConfigurationError(("listen: no",))
 
     with pytest.raises(ConfigurationError, match="listen: no"):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import AccountFileReader, Config, load, notes
+from proxy.config import Config, ReadingMemory, load, notes
+from proxy.config.account_files import AccountFileReader
 from proxy.errors import ConfigurationError
 
 MAIN = 'accounts_from: ["accounts.d/*.yaml"]\n'
@@ -333,13 +334,13 @@ def test_a_pattern_that_finds_nothing_is_worth_a_note(folder: Path) -> None:
 
 
 @pytest.fixture
-def reader() -> AccountFileReader:
+def memory() -> ReadingMemory:
     """One to which the files of a test are an hour old."""
-    return AccountFileReader(lambda: time.time() + 3600)
+    return ReadingMemory(AccountFileReader(lambda: time.time() + 3600))
 
 
-def reread(folder: Path, reader: AccountFileReader, environ: dict[str, str] | None = None) -> Config:
-    return load(folder / "proxy.yaml", environ or {"SECRET": "canary-1"}, reader=reader)
+def reread(folder: Path, memory: ReadingMemory, environ: dict[str, str] | None = None) -> Config:
+    return load(folder / "proxy.yaml", environ or {"SECRET": "canary-1"}, memory=memory)
 
 
 def is_same(one: Config, other: Config) -> bool:
@@ -358,12 +359,12 @@ def referring(folder: Path) -> Path:
     return folder
 
 
-def test_only_a_file_that_changed_is_read_again(referring: Path, reader: AccountFileReader) -> None:
+def test_only_a_file_that_changed_is_read_again(referring: Path, memory: ReadingMemory) -> None:
     """Ten thousand accounts take half a second, and nearly always a reload changes few."""
     put(referring, "b.yaml", "globex")
-    first = reread(referring, reader)
+    first = reread(referring, memory)
     put(referring, "b.yaml", "initech")
-    config = reread(referring, reader)
+    config = reread(referring, memory)
     assert set(config.accounts) == {"acme", "initech"}
     assert is_same(first, config)
     assert config.sources == first.sources
@@ -406,58 +407,58 @@ def add_route(folder: Path) -> None:
     "change", [replace_secret, write_secret, point_elsewhere, open_to_others, listen_elsewhere, add_route]
 )
 def test_whatever_decides_what_a_file_means_has_it_read_again(
-    referring: Path, reader: AccountFileReader, change: Callable[[Path], None]
+    referring: Path, memory: ReadingMemory, change: Callable[[Path], None]
 ) -> None:
     """The second reading equals a first one."""
     (referring / "accounts.d" / "secret").chmod(0o600)
-    first = reread(referring, reader)
+    first = reread(referring, memory)
     change(referring)
-    config = reread(referring, reader)
+    config = reread(referring, memory)
     assert not is_same(first, config)
     assert config == load(referring / "proxy.yaml", {"SECRET": "canary-1"})
 
 
-def test_a_variable_that_changed_has_files_read_again(referring: Path, reader: AccountFileReader) -> None:
+def test_a_variable_that_changed_has_files_read_again(referring: Path, memory: ReadingMemory) -> None:
     """An account may refer to it."""
-    reread(referring, reader)
-    account = reread(referring, reader, {"SECRET": "canary-5"}).accounts["acme"]
+    reread(referring, memory)
+    account = reread(referring, memory, {"SECRET": "canary-5"}).accounts["acme"]
     assert account.refresh_tokens[0] is not None
     assert account.refresh_tokens[0].reveal() == "canary-5"
 
 
-def test_a_secret_that_is_gone_is_a_problem_each_time(referring: Path, reader: AccountFileReader) -> None:
+def test_a_secret_that_is_gone_is_a_problem_each_time(referring: Path, memory: ReadingMemory) -> None:
     """What was read before is no answer, and a problem is not kept beyond its cause."""
-    running = reread(referring, reader)
+    running = reread(referring, memory)
     secret = referring / "accounts.d" / "secret"
     secret.unlink()
     for _ in range(2):
-        config = load(referring / "proxy.yaml", {"SECRET": "canary-1"}, running=running, reader=reader)
+        config = load(referring / "proxy.yaml", {"SECRET": "canary-1"}, running=running, memory=memory)
         assert [f"{referring}/accounts.d/a.yaml: " in told for told in config.refused] == [True]
     secret.write_text("canary-2")
-    assert reread(referring, reader).refused == ()
+    assert reread(referring, memory).refused == ()
 
 
 def test_a_file_that_changed_a_moment_ago_is_read_again(referring: Path) -> None:
     """The file may change once more, with the same time and size."""
-    reader = AccountFileReader()
-    assert not is_same(reread(referring, reader), reread(referring, reader))
+    memory = ReadingMemory()
+    assert not is_same(reread(referring, memory), reread(referring, memory))
 
 
-def test_all_files_are_read_again_on_request(referring: Path, reader: AccountFileReader) -> None:
+def test_all_files_are_read_again_on_request(referring: Path, memory: ReadingMemory) -> None:
     """Where a change leaves no trace."""
-    first = reread(referring, reader)
-    reader.forget()
-    assert not is_same(first, reread(referring, reader))
+    first = reread(referring, memory)
+    memory.forget()
+    assert not is_same(first, reread(referring, memory))
 
 
-def test_a_file_that_is_named_no_more_is_forgotten(referring: Path, reader: AccountFileReader) -> None:
+def test_a_file_that_is_named_no_more_is_forgotten(referring: Path, memory: ReadingMemory) -> None:
     """A program that runs for months does not keep every account that it ever had."""
     put(referring, "b.yaml", "globex")
-    reread(referring, reader)
-    assert repr(reader) == "<AccountFileReader: 2 files known>"
+    reread(referring, memory)
+    assert repr(memory.account_files) == "<AccountFileReader: 2 files known>"
     (referring / "accounts.d" / "b.yaml").unlink()
-    reread(referring, reader)
-    assert repr(reader) == "<AccountFileReader: 1 files known>"
+    reread(referring, memory)
+    assert repr(memory.account_files) == "<AccountFileReader: 1 files known>"
 
 
 @pytest.mark.parametrize("pattern", ["accounts.d/*.yaml", "accounts.d/a.yaml"])
