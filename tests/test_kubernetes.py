@@ -34,6 +34,7 @@ KUSTOMIZATIONS = (
     "overlays/sidecar",
     "overlays/shared",
     "overlays/shared-external-secrets",
+    "overlays/shared-secrets-store",
     "overlays/shared-valkey",
     "overlays/shared-ingress",
     "overlays/shared-gateway",
@@ -43,7 +44,10 @@ KUSTOMIZATIONS = (
 )
 VERSIONS = ("1.29", "1.37")
 """The oldest version that the manifests are for, and the newest whose schemas are here."""
-OPERATORS = {"monitoring.coreos.com/v1", "external-secrets.io/v1", "gateway.networking.k8s.io/v1"}
+OPERATORS = {
+    *("monitoring.coreos.com/v1", "external-secrets.io/v1", "gateway.networking.k8s.io/v1"),
+    "secrets-store.csi.x-k8s.io/v1",
+}
 """What operators bring along, of which Kubernetes has no schema."""
 NAMESPACE = "some-namespace"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -349,6 +353,31 @@ def test_all_replicas_mount_one_volume_for_named_reports() -> None:
     assert Path(mount["mountPath"]) == KeepSection().dir
     assert not mount.get("readOnly")
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+
+
+def test_the_driver_writes_the_files_that_the_pod_reads(tmp_path: Path) -> None:
+    """All that base/shared mounts from its Secret, and the store's address, which replaces the image's."""
+    overlay = "overlays/shared-secrets-store"
+    pod, provider = _only("Deployment", overlay)["spec"]["template"]["spec"], _only("SecretProviderClass", overlay)
+    [volume] = [each for each in pod["volumes"] if each["name"] == "secrets"]
+    attributes = {"secretProviderClass": provider["metadata"]["name"]}
+    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
+    assert volume == {"name": "secrets", "csi": driver}
+    written = {each["objectName"] for each in yaml.safe_load(provider["spec"]["parameters"]["objects"])}
+    assert written == {*_mounted(_proxy_pod(SHARED)[0]), "state-url"}
+    assert pod["serviceAccountName"] == _only("ServiceAccount", overlay)["metadata"]["name"]
+    environ = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+    [mount] = [each["mountPath"] for each in pod["containers"][0]["volumeMounts"] if each["name"] == "secrets"]
+    assert environ["ADS_PROXY_STATE__URL_FILE"] == f"{mount}/state-url"
+    (tmp_path / "state-url").write_text("redis://:password@valkey:6379/0")
+    (tmp_path / "state-key").write_text(SECRET)
+    variables = {
+        "ADS_PROXY_STATE__URL": environ["ADS_PROXY_STATE__URL"] or "",
+        "ADS_PROXY_STATE__URL_FILE": str(tmp_path / "state-url"),
+        "ADS_PROXY_STATE__KEY_FILE": str(tmp_path / "state-key"),
+        **dict.fromkeys(("AMAZON_ADS_CLIENT_ID", "AMAZON_ADS_CLIENT_SECRET", "AMAZON_ADS_REFRESH_TOKEN"), SECRET),
+    }
+    assert isinstance(load(None, variables).state.url, Secret)
 
 
 # --- clients that run unchanged -----------------------------------------------------------------------------

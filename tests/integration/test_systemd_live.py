@@ -7,6 +7,7 @@ world in it; what it would change of the machine's kernel is masked.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 import uuid
@@ -259,6 +260,39 @@ def test_a_reload_that_is_refused_fails(service: Machine) -> None:
     service.configure()
     service.run("systemctl", "reload", "ads-proxy")
     assert service.show("ReloadResult") == "success"
+
+
+VAULT = """#!/bin/sh
+[ "$VAULT_TOKEN $VAULT_ADDR" = "a-token https://vault.example.com:8200" ] || { echo "who are you?" >&2; exit 2; }
+[ "$1 $2 $3 $5" = "kv get -mount=secret ads/main" ] && exec cat "/opt/vault/${4#-field=}"
+"""
+"""Stands for Vault's program, and knows the token and the address of docs/how-to/secrets-in-a-vault.md."""
+
+
+def test_a_command_reads_vault_with_a_token_from_a_credential(unit: Machine) -> None:
+    """The page's drop-in and script, within all that the unit forbids; a reload checks the configuration with them."""
+    page = (ROOT / "docs" / "how-to" / "secrets-in-a-vault.md").read_text(encoding="utf-8")
+    section = page.partition("\n## systemd\n")[2].partition("\n## ")[0]
+    settings = [line.strip() for line in re.findall(r"^    (?:Environment|LoadCredential)=.*", section, re.MULTILINE)]
+    lines = re.findall(r"^    ((?:#!|VAULT_TOKEN).*)", section, re.MULTILINE)
+    script = "\n".join(lines)
+    for name in ("client_secret", "refresh_token"):
+        unit.write(f"/opt/vault/{name}", unit.amazon[name])
+    unit.write("/usr/local/bin/vault", VAULT, "0755")
+    unit.write("/etc/ads-proxy/get", f"{script}\n", "0755")
+    unit.write(f"{SECRETS}/vault-token", "a-token\n", "0600")
+    unit.write("/etc/systemd/system/ads-proxy.service.d/vault.conf", "\n".join(("[Service]", *settings, "")))
+    unit.run("systemctl", "daemon-reload")
+    sources = {name: {"command": ["/etc/ads-proxy/get", name]} for name in ("client_secret", "refresh_token")}
+    account = {"client_id": unit.amazon["client_id"], "region": "na", **sources}
+    try:
+        unit.configure(accounts={"acme": account})
+        unit.run("systemctl", "start", "ads-proxy")
+        assert len(json.loads(unit.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
+        unit.run("systemctl", "reload", "ads-proxy")
+        assert unit.metric('ads_proxy_secret_command_runs_total{result="success"}') >= 2
+    finally:
+        unit.run("rm", "/etc/systemd/system/ads-proxy.service.d/vault.conf")
 
 
 def test_a_stop_lets_requests_end_however_long_the_unit_would_wait(unit: Machine) -> None:
