@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.config.model.accounts import Account
+from proxy.config.model.clients import KeyConfig
 from proxy.config.model.key_names import shown_file
 from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
@@ -50,10 +52,26 @@ def _notes(config: Config) -> Iterator[str]:
             yield f"The unscoped_paths of client {client.name} have no effect: it has neither profiles nor account_ids."
         if client.spend is not None and client.access != "write":
             yield f"The spend of client {client.name} has no effect: with access: {client.access}, it sends no writes."
+        if client.spend is not None and client.spend.beyond == "approve" and client.spend.mode == "observe":
+            yield f"The beyond of client {client.name} has no effect: with mode: observe, its writes need no approval."
+    yield from _approvals(config, datetime.now(UTC))
     yield from _ended_keys(config, datetime.now(UTC))
     for name, region in config.regions.items():
         for key in HostUse:
             yield from _plain_http(f"regions.{name}.{key}", getattr(region, key), "tokens")
+
+
+def _approvals(config: Config, now: datetime) -> Iterator[str]:
+    """Approvers whose keys have expired, and an admin listener without a key that decides."""
+    for approver in config.approvals.approvers:
+        if approver.keys and all(_has_ended(key, now) for key in approver.keys):
+            make = f"`ads-proxy keys new --approver {approver.name}`"
+            yield f"Every key of approver {approver.name} has expired. Make a key with {make}."
+    if config.approvals.admin and config.admin.key is None:
+        yield (
+            "approvals.admin is true, and there is no admin.key: every program on this machine can approve, clients "
+            "included. Set admin.key."
+        )
 
 
 def _intercepted(config: Config) -> Iterator[str]:
@@ -75,8 +93,13 @@ def _plain_http(key: str, url: str | None, what: str) -> Iterator[str]:
 def _ended_keys(config: Config, now: datetime) -> Iterator[str]:
     """Clients without a key that is still taken."""
     for client in config.clients:
-        if client.all_keys and all(key.expires is not None and key.expires <= now for key in client.all_keys):
+        is_keyed = client.jwt is None and client.certificate is None and client.all_keys
+        if is_keyed and all(_has_ended(key, now) for key in client.all_keys):
             yield f"Every key of client {client.name} has expired. Make a key with `ads-proxy keys new {client.name}`."
+
+
+def _has_ended(key: KeyConfig, now: datetime) -> bool:
+    return key.expires is not None and key.expires <= now
 
 
 def _oddities(account: Account) -> Iterator[tuple[str, str]]:
@@ -101,6 +124,23 @@ def _oddities(account: Account) -> Iterator[tuple[str, str]]:
             )
 
 
+# --- Whether an approver's key is one that opens more -----------------------------------------------------
+
+
+def shared_admin_key(config: Config) -> tuple[str, ...]:
+    """Each place where an approver's key is the admin key."""
+    if config.admin.key is None:
+        return ()
+    digest = hashlib.sha256(config.admin.key.reveal().encode()).hexdigest()
+    return tuple(
+        f"approvals.approvers[{position}].keys[{place}].sha256: is the key of admin.key too; make another with "
+        "`ads-proxy keys new --approver NAME`, or set approvals.admin: true for the admin key"
+        for position, approver in enumerate(config.approvals.approvers)
+        for place, key in enumerate(approver.keys)
+        if key.sha256 == digest
+    )
+
+
 # --- Whether the certificate files that a configuration names hold what they must ------------------------
 
 
@@ -113,13 +153,20 @@ def broken_certificates(config: Config) -> tuple[str, ...]:
             context.load_cert_chain(config.tls.cert, config.tls.key, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError) as error:
             problems.append(f"tls: {_certificate_problem(error)}")
-    if config.upstream.ca_file is not None:
-        file = shown_file(Path(config.upstream.ca_file))
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.upstream.ca_file)
-        except (ssl.SSLError, OSError, ValueError):
-            problems.append(f"upstream.ca_file: {file} holds no certificates in PEM form; name a PEM file")
+        problems += _authority_problems("tls.client_ca", config.tls.client_ca)
+    problems += _authority_problems("upstream.ca_file", config.upstream.ca_file)
     return tuple(problems)
+
+
+def _authority_problems(key: str, file: Path | None) -> list[str]:
+    """What is wrong with a file of authorities, if there is one."""
+    if file is None:
+        return []
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except (ssl.SSLError, OSError, ValueError):
+        return [f"{key}: {shown_file(Path(file))} holds no certificates in PEM form; name a PEM file"]
+    return []
 
 
 def _certificate_problem(error: Exception) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
 from proxy.config.model.redis_address import is_redis_address
-from proxy.config.model.values import Address, parse_address, parse_flag, parse_list
+from proxy.config.model.values import Address, parse_address, parse_claim, parse_flag, parse_list
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
@@ -21,6 +22,8 @@ _LISTENERS = {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:8081"}
 """The listeners that every program has, and where they are by default."""
 ANONYMOUS = "anonymous"
 """The client's name in metrics and logs if no clients are configured."""
+ADMIN_APPROVER = "admin"
+"""Who has decided about an approval by the admin key."""
 
 
 def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -29,6 +32,10 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *broken_names(values),
         *_routes(values),
         *_clients(values),
+        *_approvals(values),
+        *_client_certificates(values),
+        *_identity_providers(values),
+        *_token_clients(values),
         *_listeners(values),
         *_intercept(values),
         *_invites(values),
@@ -94,8 +101,12 @@ def _reports(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _client_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    clients = values.get("clients")
-    entries = clients if isinstance(clients, list | tuple) else []
+    return _entries(values.get("clients"))
+
+
+def _entries(listed: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """The sections of a list, with their positions."""
+    entries = listed if isinstance(listed, list | tuple) else []
     return [(position, entry) for position, entry in enumerate(entries) if isinstance(entry, Mapping)]
 
 
@@ -115,28 +126,160 @@ def _clients(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _client_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    """Each client has keys, written in one of two ways, and no two are alike."""
+    """Each client and approver has keys; those of clients are written in one of two ways, and no two are alike."""
     owners: dict[str, str] = {}
     for position, client in _client_entries(values):
         path = f"clients[{position}]"
         if client.get("keys") and client.get("key_sha256") is not None:
             yield f"{path}.key_sha256: is set as well as keys; move it into keys, as {{sha256: ...}}"
-        if not client.get("keys") and client.get("key_sha256") is None:
-            yield (f"{path}.keys: is missing, and so is key_sha256; make a key with `ads-proxy keys new NAME`")
-        for place, digest in _digests(path, client):
-            if owners.setdefault(digest.lower(), place) != place:
-                owner = owners[digest.lower()].removesuffix(".key_sha256")
-                yield f"{place}: is the key of {owner} too; make another with `ads-proxy keys new NAME`"
+        if not client.get("keys") and all(client.get(key) is None for key in ("key_sha256", "certificate", "jwt")):
+            yield (
+                f"{path}.keys: is missing, and so is key_sha256; make a key with `ads-proxy keys new NAME`, or add "
+                "jwt or certificate"
+            )
+        yield from _taken_digests(owners, path, client, "NAME")
+    for position, approver in _approver_entries(values):
+        path = f"approvals.approvers[{position}]"
+        if not approver.get("keys"):
+            yield f"{path}.keys: is missing; make a key with `ads-proxy keys new --approver NAME`"
+        yield from _taken_digests(owners, path, approver, "--approver NAME")
+
+
+def _taken_digests(owners: dict[str, str], path: str, entry: Mapping[str, Any], whom: str) -> Iterator[str]:
+    """The keys of an entry that another has; `owners` has where each digest stands, and gets those of this entry."""
+    for place, digest in _digests(path, entry):
+        if owners.setdefault(digest.lower(), place) != place:
+            owner = owners[digest.lower()].removesuffix(".key_sha256")
+            yield f"{place}: is the key of {owner} too; make another with `ads-proxy keys new {whom}`"
+
+
+def _client_certificates(values: Mapping[str, Any]) -> Iterator[str]:
+    """Clients with certificates need authorities, and no two have the same name."""
+    tls, owners = _mapping(values, "tls"), dict[str, str]()
+    if tls.get("client_auth") and not tls.get("client_ca"):
+        yield (
+            "tls.client_auth: has no effect without tls.client_ca; name the file of the authorities that sign clients' "
+            "certificates, or leave client_auth out"
+        )
+    for position, client in _client_entries(values):
+        certificate, path = client.get("certificate"), f"clients[{position}].certificate"
+        if certificate is None:
+            continue
+        if not tls.get("client_ca"):
+            needed = "tls.client_ca" if tls else "TLS on the client listener: tls.cert, tls.key and tls.client_ca"
+            yield f"{path}: needs {needed}, by which certificates are verified; set it, or give the client keys"
+        san = certificate.get("san") if isinstance(certificate, Mapping) else None
+        if isinstance(san, str) and owners.setdefault(san, path) != path:
+            yield f"{path}.san: is the name of {owners[san]} too; take another"
+
+
+_TAKEN_CLAIMS = {
+    "iss": "is what the provider's issuer is for",
+    "aud": "is what the provider's audience is for",
+    **dict.fromkeys(("exp", "nbf", "iat"), "is a time, which is checked for every token"),
+}
+
+
+def _identity_providers(values: Mapping[str, Any]) -> Iterator[str]:
+    """Each provider has one source of keys, which no stranger on the way can change, and an issuer of its own."""
+    issuers: dict[str, str] = {}
+    for name, provider in _mapping(values, "identity_providers").items():
+        if not isinstance(provider, Mapping):
+            continue
+        path = f"identity_providers.{shown_name(str(name))}"
+        issuer, jwks = provider.get("issuer"), provider.get("jwks")
+        if isinstance(issuer, str) and issuers.setdefault(issuer, path) != path:
+            yield f"{path}.issuer: is the issuer of {issuers[issuer]} too; keep one of the two"
+        if "algorithms" in provider and provider["algorithms"] in ([], ""):
+            yield f"{path}.algorithms: is empty; name at least one, or leave the key out for RS256 and ES256"
+        if not isinstance(jwks, Mapping):
+            continue
+        url, file = jwks.get("url"), jwks.get("file")
+        if (url is None) == (file is None):
+            yield f"{path}.jwks: must be exactly one of {{url: ...}} and {{file: ...}}"
+        if isinstance(url, str) and url.lower().startswith("http://") and not _is_on_this_machine(url):
+            yield f"{path}.jwks.url: is not encrypted, and who can change the keys can be every client; use https://"
+        for key in ("ca_file", "token"):
+            if file is not None and url is None and provider.get(key) is not None:
+                yield f"{path}.{key}: has no effect with jwks.file; leave it out"
+
+
+def _is_on_this_machine(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return Address(host, 0).is_loopback
+
+
+def _token_clients(values: Mapping[str, Any]) -> Iterator[str]:
+    """The JWTs of a client come from a provider that exists, and are neither all of the provider's nor another
+    client's."""
+    providers, owners = _mapping(values, "identity_providers"), dict[str, str]()
+    none: tuple[str, ...] = ()
+    for position, client in _client_entries(values):
+        rule = client.get("jwt")
+        if not isinstance(rule, Mapping):
+            continue
+        path, provider = f"clients[{position}].jwt", rule.get("provider")
+        if isinstance(provider, str) and provider not in providers:
+            names = [name for name in map(str, providers) if shown_name(name) == name]
+            suggestion = did_you_mean(provider, names) or (
+                f"; there are: {shown_names(providers)}" if providers else "; add it to identity_providers"
+            )
+            yield f"{path}.provider: unknown identity provider{suggestion}"
+        claims = {str(name): _parsed(parse_claim, value, none) for name, value in _mapping(rule, "claims").items()}
+        for name in claims.keys() & _TAKEN_CLAIMS.keys():
+            yield f"{path}.claims.{name}: {_TAKEN_CLAIMS[name]}; leave it out"
+        if (
+            claims
+            and all(claims.values())
+            and all(not text.strip("*:/") for texts in claims.values() for text in texts)
+        ):
+            yield f'{path}.claims: would fit every token of the provider; write a text, such as sub: "..."'
+        said = repr((provider, sorted((name, sorted(texts)) for name, texts in claims.items())))
+        if claims and owners.setdefault(said, path) != path:
+            yield f"{path}: is the same as {owners[said]}, so that no token could be either's; change one"
 
 
 def _digests(path: str, client: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where each digest of a client stands, and the digest."""
+    """Where each digest of a client or an approver stands, and the digest."""
     found = [(f"{path}.key_sha256", client.get("key_sha256"))]
     keys = client.get("keys")
     for place, key in enumerate(keys if isinstance(keys, list | tuple) else ()):
         if isinstance(key, Mapping):
             found.append((f"{path}.keys[{place}].sha256", key.get("sha256")))
     yield from ((place, digest.strip()) for place, digest in found if isinstance(digest, str))
+
+
+def _word(values: Mapping[str, Any], key: str) -> str:
+    """A word as its check makes it."""
+    return str(values.get(key)).lower()
+
+
+def _approver_entries(values: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    return _entries(_mapping(values, "approvals").get("approvers"))
+
+
+def _approvals(values: Mapping[str, Any]) -> Iterator[str]:
+    """Approvers have names of their own, and there are some where writes have to be approved."""
+    names: dict[str, int] = {}
+    for position, approver in _approver_entries(values):
+        name, path = approver.get("name"), f"approvals.approvers[{position}].name"
+        if name == ADMIN_APPROVER:
+            yield f"{path}: '{ADMIN_APPROVER}' is who decides by the admin key; take another"
+        if isinstance(name, str) and names.setdefault(name, position) != position:
+            yield f"{path}: is the name of approvals.approvers[{names[name]}] too; take another"
+    approvals = _mapping(values, "approvals")
+    if approvals.get("approvers") or _parsed(parse_flag, approvals.get("admin") or False, True):
+        return
+    for position, client in _client_entries(values):
+        spend = _mapping(client, "spend")
+        if _word(spend, "beyond") == "approve" and _word(spend, "mode") != "observe":
+            yield (
+                f"clients[{position}].spend.beyond: no approver is configured; add a person to approvals.approvers "
+                "(`ads-proxy keys new --approver NAME`), or set approvals.admin: true for the admin key"
+            )
 
 
 def _parsed(parse: Callable[[Any], Parsed], value: Any, otherwise: Parsed) -> Parsed:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from proxy.config.model.kinds import (
     AdsAccountId,
     AnyCase,
+    Claims,
     Count,
     End,
     ExactPath,
@@ -20,6 +21,7 @@ from proxy.config.model.kinds import (
     PathPattern,
     ProfileId,
     ReportPattern,
+    San,
     Title,
     ToolPattern,
 )
@@ -29,10 +31,10 @@ from proxy.config.model.spend import SpendSection
 
 
 class KeyConfig(Section):
-    """One of a client's keys."""
+    """One key of a client or of an approver."""
 
     sha256: KeyDigest
-    """The digest that `ads-proxy keys new NAME` prints."""
+    """The digest that `ads-proxy keys new` prints."""
     expires: End = None
     """The last day of the key in UTC, such as 2027-01-31, or a time, such as 2027-01-31T12:00:00Z; absent: never
     expires."""
@@ -40,11 +42,28 @@ class KeyConfig(Section):
     """What the key is for: its place, or its owner."""
 
 
+class CertificateConfig(Section):
+    """The certificate by which a client is known, with `tls.client_ca`."""
+
+    san: San
+    """A Subject Alternative Name of it: `spiffe://TRUST_DOMAIN/PATH`, or `dns:NAME`; compared letter by letter."""
+
+
+class JwtSection(Section):
+    """The JWTs that are a client's."""
+
+    provider: Name
+    """The identity provider that signs them, one of `identity_providers`."""
+    claims: Claims
+    """What they must say, by claim: a text, or a list of which one has to fit. `*` matches anything but `:` and `/`.
+    Of a claim that is a list, one entry has to fit."""
+
+
 class Client(Section):
-    """A client with a key of its own, and its permissions."""
+    """A client with credentials of its own, and its permissions."""
 
     null_counts = frozenset(
-        {"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools", "reports", "spend"}
+        {"accounts", "profiles", "account_ids", "methods", "paths", "access", "mcp_tools", "reports", "spend", "jwt"}
     )
 
     name: Name
@@ -53,6 +72,10 @@ class Client(Section):
     """The digest of its only key, which never expires; instead of `keys`."""
     keys: Listed[KeyConfig] = ()
     """Its keys, with equal permissions; several during a rotation."""
+    certificate: CertificateConfig | None = None
+    """Its certificate, instead of keys or next to them; needs `tls.client_ca`."""
+    jwt: JwtSection | None = None
+    """The JWTs with which its workloads identify themselves; instead of keys, or in addition. Absent: none."""
     accounts: Limiting[Name] = None
     """The accounts it may use; absent: all."""
     profiles: Limiting[ProfileId] = None

@@ -30,6 +30,7 @@ class Place(StrEnum):
 
     FILE = "the file that it names"
     VARIABLE = "the environment variable that it names"
+    OUTPUT = "the output of its command"
 
 
 class Expected(StrEnum):
@@ -44,6 +45,13 @@ class Expected(StrEnum):
     )
     AMOUNT = "must be a number from 0 to 1000000000 with at most 6 decimals, such as 2.50"
     AMOUNTS = "is without a currency; write an amount for each, such as {USD: 200}, or leave the key out for no limit"
+    COMMAND = (
+        "is not a command; write a list of texts, the program first, such as "
+        "{command: [vault, kv, get, -field=secret, ads/acme]}"
+    )
+    COMMAND_PENDING = "comes from a command that has not run yet; try again"
+    CLAIMS = "must hold claims and what each has to be, such as {sub: system:serviceaccount:ads:nightly}"
+    CLAIM = "is not a claim's value; write a text, or a list of texts, where * matches anything but ':' and '/'"
     COUNT = "must be a whole number"
     CURRENCY = "is not a currency; write its code in three capital letters (ISO 4217), such as USD"
     DAILY_TIME = "is not a time of day; write HH:MM, such as '06:00'"
@@ -55,6 +63,7 @@ class Expected(StrEnum):
     )
     DEFAULT_PROFILE = "is neither 'first', a profile id (digits), nor null"
     END = "is neither a day, such as 2027-01-31, nor a time with its zone, such as 2027-01-31T12:00:00Z"
+    EVERY = "has an `every` that is no interval; write seconds, or a number and s, m, h or d, such as 15m, up to 31d"
     EXACT_PATH = "must be one exact, unambiguous path such as /v2/profiles: no '*', no query, no '%' codes"
     FILE = "must name a file"
     FILE_DIRECTORY = "is a directory; name a file"
@@ -76,7 +85,7 @@ class Expected(StrEnum):
     HTTP_ADDRESS = "is not an http:// or https:// address"
     INTERVAL = "is not an interval; write a number and s, m, h or d, from 1s to 31d, such as 6h"
     KEYS = "must hold keys"
-    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new NAME` prints"
+    KEY_DIGEST = "must be the 64 hexadecimal digits that `ads-proxy keys new` prints"
     LIMIT = "is empty; write a limit, or leave the key out for none"
     LIMITING_LIST = "an empty list would permit nothing; name something, or leave the key out to permit all"
     LIST = "must be a list"
@@ -89,7 +98,8 @@ class Expected(StrEnum):
     NO_PREFIX = "is compared without the prefix that selects an account or region; leave it out"
     NO_QUERY = "must not have a query or fragment"
     NO_USER = "must not hold a user or a password"
-    ONE_REFERENCE = "must be exactly one of {file: PATH} and {env: NAME}"
+    ONE_REFERENCE = "must be exactly one of {file: PATH}, {env: NAME} and {command: [PROGRAM, ...]}"
+    ONE_SEGMENT = "holds '**'; a * matches within one segment alone, so write one * for each"
     OUTBOUND_PROXY = "must be the outbound proxy's address, such as http://proxy.internal:3128"
     PATH = "has no path; write the whole address"
     PATH_ALONE = "must hold a path alone: no query, fragment or white space"
@@ -103,9 +113,13 @@ class Expected(StrEnum):
     )
     REDIS_CLUSTER = "has a database, but a cluster has only 0; leave it out"
     REDIS_OPTION = "accepts only ssl_ca_certs, ssl_certfile and ssl_keyfile after '?', each a file, with rediss://"
-    REFERENCE = "must be {file: PATH}, {env: NAME} or a text in quotes"
+    REFERENCE = "must be {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or a text in quotes"
     REGION = "is not one of na, eu, fe"
     REPORT_PATTERN = "is not a pattern of report names, such as sp-*"
+    SAN = (
+        "is not a name of a client certificate; write spiffe://TRUST_DOMAIN/PATH, such as spiffe://example.org/ads, or "
+        "dns:NAME in lower case and without '*', such as dns:ads.example.org"
+    )
     SECRETS = "must be one secret, or a list of two: the newer first, then the older"
     SECONDS = "must be a number of seconds such as 30 or 0.5"
     SET_VARIABLE = "is not set; set it, or use {file: PATH}"

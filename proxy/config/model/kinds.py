@@ -22,6 +22,15 @@ _REFERENCE: dict[str, Any] = {
             {"type": "object", "properties": {key: _TEXT}, "required": [key], "additionalProperties": False}
             for key in ("file", "env")
         ),
+        {
+            "type": "object",
+            "properties": {
+                "command": {"type": "array", "items": _TEXT, "minItems": 1},
+                "every": {"type": ["number", "string"], "pattern": "^[0-9]+[smhdSMHD]$"},
+            },
+            "required": ["command"],
+            "additionalProperties": False,
+        },
     ]
 }
 
@@ -77,6 +86,7 @@ MemberName = Annotated[str, BeforeValidator(values.parse_member), _like("^[A-Za-
 ExactPath = Annotated[str, BeforeValidator(values.parse_exact_path), _like("^/[^*?#;%]*$")]
 AdsAccountId = Annotated[str, BeforeValidator(values.parse_ads_account_id), _like("^[A-Za-z0-9.:_-]+$", "integer")]
 KeyDigest = Annotated[str, BeforeValidator(values.parse_key_digest), _like("^[0-9A-Fa-f]{64}$")]
+San = Annotated[str, BeforeValidator(values.parse_san), _like("^(spiffe://|dns:)[A-Za-z0-9._/-]+$")]
 Amount = Annotated[Decimal, BeforeValidator(values.parse_amount), WithJsonSchema(_AMOUNT)]
 Amounts = Annotated[
     dict[Annotated[str, BeforeValidator(values.parse_currency)], Amount],
@@ -91,6 +101,15 @@ Amounts = Annotated[
     ),
 ]
 """Amounts by currency."""
+_CLAIM = {"type": "string", "minLength": 1, "maxLength": values.MAX_CLAIM, "not": {"pattern": r"\*\*"}}
+_CLAIM_TEXTS = {"anyOf": [_CLAIM, {"type": "array", "items": _CLAIM, "minItems": 1}]}
+Claims = Annotated[
+    dict[FilledText, Annotated[tuple[str, ...], BeforeValidator(values.parse_claim)]],
+    BeforeValidator(values.parse_claims),
+    WithJsonSchema({"type": "object", "additionalProperties": _CLAIM_TEXTS, "minProperties": 1}),
+]
+"""What the claims of a token must be, by their names."""
+SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 HoursText = Annotated[str, BeforeValidator(values.parse_hours), _like(f"^{values.HOURS.pattern}$")]
 AllowedOperation = Annotated[
     str, BeforeValidator(values.parse_allowed_operation), _like(f"^({values.ALLOWED_OPERATION.pattern})$")
@@ -108,6 +127,7 @@ Spill = Annotated[
     WithJsonSchema({"anyOf": [_TEXT, {"const": False}, {"type": "null"}]}),
 ]
 ReadableFile = Annotated[Path, BeforeValidator(references.parse_file), WithJsonSchema(_TEXT)]
+WatchedFile = Annotated[Path, BeforeValidator(references.watch_file), WithJsonSchema(_TEXT)]
 SecretFile = Annotated[Path, BeforeValidator(references.parse_secret_file), WithJsonSchema(_TEXT)]
 FilePath = Annotated[Path, BeforeValidator(references.locate_file), WithJsonSchema(_TEXT)]
 SecretValues = Annotated[
@@ -127,6 +147,7 @@ AccessField = Literal[
     "method",
     "operation",
     "operation_class",
+    "subject",
     "path",
     "user_agent",
     "status",
@@ -148,6 +169,7 @@ AccessField = Literal[
 ]
 """The members of a request's line after time, level and the word `request`, in this order."""
 WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
+SecretValue = Annotated[Secret, BeforeValidator(references.read_secret), WithJsonSchema(_REFERENCE)]
 KeyValue = Annotated[Secret, BeforeValidator(references.read_key), WithJsonSchema(_REFERENCE)]
 StateKeys = Annotated[
     Secret | tuple[Secret, ...] | None,

@@ -16,8 +16,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from proxy.config.model.accounts import Account, InvitesSection
+from proxy.config.model.approvals import ApprovalsSection
 from proxy.config.model.clients import Client
 from proxy.config.model.expected import Expected, WrongValue, shape_of
+from proxy.config.model.identity_providers import IdentityProviderConfig
 from proxy.config.model.kinds import (
     AccessField,
     AnyCase,
@@ -163,6 +165,11 @@ class TlsSection(Section):
     """The certificate chain, as a PEM file."""
     key: SecretFile
     """Its private key, as a PEM file without a passphrase."""
+    client_ca: ReadableFile | None = None
+    """Certificate authorities of clients, as a PEM file. Absent: clients are not asked for certificates."""
+    client_auth: AnyCase[Literal["optional", "required"] | None] = None
+    """`required`: a connection needs a certificate of `client_ca`; `optional`: a client may connect without one, and
+    send a key. Absent: `required` with `client_ca`."""
 
 
 class InterceptSection(Section):
@@ -356,7 +363,11 @@ class Config(Section):
     """Further files with `accounts:`, such as `accounts.d/*.yaml`, relative to this file. New, changed and deleted ones
     take effect while the program runs."""
     clients: Listed[Client] = ()
-    """Clients with keys; none: every client is trusted."""
+    """Clients with keys, certificates or JWTs; none: every client is trusted."""
+    approvals: ApprovalsSection = ApprovalsSection()
+    """Who lets writes over a limit pass."""
+    identity_providers: Named[IdentityProviderConfig] = {}
+    """Who signs the JWTs of clients, by name."""
     routes: Named[RouteConfig] = {}
     """Names for account, region and profile."""
     operations: Listed[OperationConfig] = ()
@@ -403,6 +414,8 @@ class Config(Section):
         """Every secret in it, for redaction."""
         found = [self.admin.key, self.upstream.proxy, self.notify.webhook, self.notify.secret]
         found += self.state.secrets
+        for provider in self.identity_providers.values():
+            found += provider.secrets
         for account in self.accounts.values():
             found += (*account.secrets, *account.refresh_tokens)
         return tuple(secret for secret in found if secret is not None)

@@ -52,3 +52,6 @@ class SpendSection(Section):
     """Operations and tools that may be sent although they cannot be read, by their exact names on the page about money
     fields, such as `POST /sp/rules/campaignOptimization` or `MCP campaign_management-create_target`. Limits still
     apply to what can be read of them: a body in an unreadable form passes."""
+    beyond: AnyCase[Literal["refuse", "approve"]] = "refuse"
+    """What becomes of a write that can be read and is over a limit. `refuse`: it gets 403. `approve`: one of
+    `approvals.approvers` is asked, and once they have approved it, the client sends it again."""
