@@ -169,6 +169,73 @@ def test_the_refusal_to_listen_openly_names_three_ways_out(tmp_path: Path) -> No
     assert all(way in told for way in ("127.0.0.1:8080", "ads-proxy keys new", "allow_unauthenticated: true"))
 
 
+SAN = "spiffe://example.org/ads"
+
+
+def certified(san: Any, name: str = "mesh") -> dict[str, Any]:
+    return {"name": name, "certificate": {"san": san}}
+
+
+@pytest.fixture
+def with_tls(tmp_path: Path) -> dict[str, str]:
+    """The section `tls` with the files that it names."""
+    make_certificate(tmp_path, "a")
+    return {"cert": "a.crt", "key": "a.key", "client_ca": "a.crt"}
+
+
+@pytest.mark.parametrize(
+    "san", [SAN, "spiffe://a_b.c-d/x/y_z/1.2", "dns:ads.example.org", "dns:localhost", f"dns:{'a.' * 126}b"]
+)
+def test_a_certificate_is_enough_for_a_client(tmp_path: Path, with_tls: dict[str, str], san: str) -> None:
+    """Instead of keys, and next to them."""
+    second = {**certified(f"{SAN}/other", "both"), "key_sha256": DIGEST}
+    config = read(tmp_path, ACCOUNT + yaml.safe_dump({"tls": with_tls, "clients": [certified(san), second]}))
+    assert [client.certificate and client.certificate.san for client in config.clients] == [san, f"{SAN}/other"]
+    assert config.tls is not None
+    assert config.tls.client_ca in config.sources
+
+
+@pytest.mark.parametrize(
+    "san",
+    [
+        *("", "mesh", "ads.example.org", "uri:spiffe://example.org/ads", "https://example.org/ads", "SPIFFE://a/b"),
+        *("spiffe://example.org", "spiffe://example.org/", f"{SAN}/", "spiffe://example.org//ads", "spiffe:///ads"),
+        *("spiffe://example.org/../ads", "spiffe://example.org/.", f"{SAN}/*", f"{SAN}?x", f"{SAN}#x", f"{SAN}%2f"),
+        *("spiffe://Example.org/ads", "spiffe://example.org:443/ads", "spiffe://a@example.org/ads", f"{SAN} "),
+        *(f"spiffe://{'a' * 256}/ads", f"{SAN}/{'a' * 2048}", "dns:", "dns:*.example.org", "dns:ADS.example.org"),
+        *("dns:a..b", "dns:.a", "dns:a.", f"dns:{'a' * 64}.org", f"dns:{'a.' * 127}b", "email:a@b.c", 7, [SAN]),
+    ],
+)
+def test_a_name_of_another_form_is_told(tmp_path: Path, with_tls: dict[str, str], san: Any) -> None:
+    """A wrong name could be of no certificate, or of more than one."""
+    (told,) = problems_of(tmp_path, ACCOUNT + yaml.safe_dump({"tls": with_tls, "clients": [certified(san)]}))
+    assert told.startswith("clients[0].certificate.san: is not a name of a client certificate; write spiffe://")
+
+
+@pytest.mark.parametrize(
+    ("tls", "clients", "problem"),
+    [
+        ({"client_ca": None}, [certified(SAN)], "clients[0].certificate: needs tls.client_ca, by which"),
+        (None, [certified(SAN)], "clients[0].certificate: needs TLS on the client listener: tls.cert, tls.key and"),
+        ({}, [certified(SAN), certified(SAN, "b")], "clients[1].certificate.san: is the name of clients[0]"),
+        ({}, [{"name": "a", "certificate": {}}], "clients[0].certificate.san: is missing"),
+        ({}, [{"name": "a", "certificate": SAN}], "clients[0].certificate: must hold keys, not a text"),
+        ({}, [{"name": "a", "certificate": None}], "clients[0].keys: is missing, and so is key_sha256"),
+        ({"client_ca": None, "client_auth": "optional"}, [client()], "tls.client_auth: has no effect without"),
+        ({"client_auth": "perhaps"}, [client()], "tls.client_auth: is not one of optional, required"),
+        ({"client_ca": "missing.pem"}, [client()], "tls.client_ca: the file "),
+        ({"client_ca": "a.key"}, [client()], "tls.client_ca: the file "),
+    ],
+)
+def test_certificates_without_what_verifies_them_are_told(
+    tmp_path: Path, with_tls: dict[str, str], tls: dict[str, Any] | None, clients: list[Any], problem: str
+) -> None:
+    """Nothing that looks like a protection is without effect."""
+    section = {} if tls is None else {"tls": {k: v for k, v in {**with_tls, **tls}.items() if v is not None}}
+    (told,) = problems_of(tmp_path, ACCOUNT + yaml.safe_dump({**section, "clients": clients}))
+    assert told.startswith(problem)
+
+
 def make_certificate(folder: Path, name: str) -> None:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",

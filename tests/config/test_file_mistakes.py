@@ -245,7 +245,7 @@ def test_a_wrong_pattern_of_hosts_is_told(tmp_path: Path, pattern: str) -> None:
         ("{client_id: x, client_secret: ''}", "accounts.a.client_secret: is empty; fill it in"),
         (
             "{client_id: x, client_secret: 12345}",
-            "accounts.a.client_secret: must be {file: PATH}, {env: NAME} or a text in",
+            "accounts.a.client_secret: must be {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or a text in",
         ),
         (
             "{client_id: x, client_secret: 'canary x'}",
@@ -275,7 +275,7 @@ def test_a_wrong_pattern_of_hosts_is_told(tmp_path: Path, pattern: str) -> None:
         ("{client_id: x, client_secret: {file: ''}}", "accounts.a.client_secret: must name a file"),
         (
             "{client_id: x, client_secret: {path: s}}",
-            "accounts.a.client_secret: must be exactly one of {file: PATH} and",
+            "accounts.a.client_secret: must be exactly one of {file: PATH}, {env: NAME} and",
         ),
         ("{client_id: x, client_secret: {file: s, env: s}}", "accounts.a.client_secret: must be exactly one of"),
         (

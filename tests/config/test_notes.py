@@ -49,6 +49,16 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         ({"ADS_PROXY_TELEMETRY__OTLP": "http://otel.internal/v1/traces"}, ["telemetry.otlp is plain HTTP"]),
         ({"ADS_PROXY_TELEMETRY__TRUST_TRACEPARENT": "true"}, ["telemetry.trust_traceparent has no effect"]),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "2026-01-01")}, ["Every key of client a has expired"]),
+        (
+            {
+                "ADS_PROXY_CLIENTS": ENDED.replace("DAY", "2026-01-01").replace(
+                    '"name"', '"jwt": {"provider": "mesh", "claims": {"sub": "x"}}, "name"', 1
+                ),
+                "ADS_PROXY_IDENTITY_PROVIDERS": '{"mesh": {"issuer": "https://m", "audience": "a", '
+                '"jwks": {"url": "https://m/keys"}}}',
+            },
+            [],
+        ),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "9998-12-31")}, []),
         ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),
         ({"ADS_PROXY_INTERCEPT__ENABLED": "true", "ADS_PROXY_INTERCEPT__PASS": "*,*.amazon.com"}, []),

@@ -137,7 +137,9 @@ def test_the_schema_refuses_what_the_program_refuses(text: str) -> None:
         validator().validate(yaml.safe_load(text))
 
 
-NEEDING_VALUES = frozenset({"tls", "reports", "accounts", "clients", "routes", "operations", "invites"})
+NEEDING_VALUES = frozenset(
+    {"tls", "reports", "accounts", "clients", "approvals", "routes", "operations", "invites", "identity_providers"}
+)
 ACCOUNT = "accounts: {acme: {client_id: a, client_secret: s}}\n"
 
 

@@ -27,6 +27,9 @@ clients:
     key_sha256: "{third}"
     spend: {{budget: {{USD: 200, EUR: 180.50}}, bid_adjustment: "50", states: [paused], new_per_day: 3}}
   - {{name: agent, keys: [{{sha256: "{other}", expires: 2027-01-31, note: pod}}]}}
+approvals:
+  approvers: [{{name: anna, keys: [{{sha256: "{fourth}", expires: 2027-01-31}}]}}]
+  valid_for: 60
 routes: {{brand: {{account: acme, region: eu, profile: "123"}}}}
 operations: [{{method: GET, path: "/x/{{id}}", scope: never}}]
 state: {{url: "file:{folder}", key: {{file: {secret}}}}}
@@ -50,7 +53,7 @@ def read(folder: Path, text: str) -> Config:
 def test_a_configuration_arrives_as_it_was_sent(tmp_path: Path) -> None:
     """Every kind of value that the model has, through JSON and back."""
     (tmp_path / "secret").write_text("canary-secret-0123456789\n")
-    digests = {"digest": "ab" * 32, "other": "cd" * 32, "third": "ef" * 32}
+    digests = {"digest": "ab" * 32, "other": "cd" * 32, "third": "ef" * 32, "fourth": "12" * 32}
     sent = read(tmp_path, WHOLE.format(secret=tmp_path / "secret", folder=tmp_path, **digests))
     came = from_document(json.loads(json.dumps(to_document(sent))))
     assert came == sent

@@ -62,6 +62,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "new_per_day": 20,
         "budget_per_day": {"JPY": Decimal(100000)},
         "allow": ("POST /sp/rules/campaignOptimization", "MCP campaign_management-create_target"),
+        "beyond": "refuse",
     }
 
 
@@ -121,7 +122,9 @@ def test_what_is_no_amount_is_told(tmp_path: Path, written: object) -> None:
         (None, ": is empty; write {} to refuse"),
         ("enforce", ": must hold keys, not a text"),
         ({"budgets": {"USD": 1}}, ".budgets: unknown key; did you mean 'budget'?"),
-        ({"beyond": "refuse"}, ": holds an unknown key; there are: mode, budget, bid,"),
+        ({"cap": 1}, ": holds an unknown key; there are: mode, budget, bid,"),
+        ({"beyond": "ask"}, ".beyond: is not one of refuse, approve"),
+        ({"beyond": None, "mode": "ask"}, ".mode: is not one of enforce, observe"),
         ({"mode": "dry-run"}, ".mode: is not one of enforce, observe"),
         ({"budget": None}, ".budget: is empty; write a limit, or leave the key out"),
         ({"budget": {}}, ".budget: is without a currency; write an amount for each"),
