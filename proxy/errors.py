@@ -100,9 +100,9 @@ class MethodNotAllowed(Refused):
 
 
 class OnlyReadable(MethodNotAllowed):
-    """Another method than GET and HEAD for a named report."""
+    """Another method than GET and HEAD for a named report, or for the state of an approval."""
 
-    slug, title, allow = "only-readable", "Named reports are only read", "GET, HEAD"
+    slug, title, allow = "only-readable", "This can be read and not changed", "GET, HEAD"
     advice = "Let the client send GET."
 
 
@@ -179,6 +179,41 @@ class ClientKeyEnded(Refused):
     advice = "Make a new key with `ads-proxy keys new CLIENT`, and give it to the client."
 
 
+class CertificateRejected(Refused):
+    """A client certificate of a trusted authority that expired, that belongs to no client, or whose authority was
+    removed."""
+
+    slug, status, title, code = "certificate-rejected", 401, "The client certificate is not accepted", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+    advice = (
+        "Compare `certificate.san` of the client's entry with the names in its certificate. A client that renews its "
+        "certificate has to connect again with it."
+    )
+
+
+class TokenRefused(Refused):
+    """A JWT that is no client's: expired, forged, from another issuer, for another audience, or without a client."""
+
+    slug, status, title, code = "token-refused", 401, "The JWT is not accepted", "UNAUTHORIZED"
+    proxy_error = "http_request_denied"
+    advice = (
+        "Compare the token with `identity_providers` and the client's `jwt`: `ads-proxy check --as-jwt FILE` says what "
+        "does not fit. See docs/how-to/clients/workload-identity.md."
+    )
+
+
+class TokenNotChecked(Refused):
+    """A JWT that cannot be checked now: the keys of its provider are not known yet, or too many others were wrong."""
+
+    slug, status, title, code = "token-not-checked", 503, "The JWT cannot be checked now", "SERVICE_UNAVAILABLE"
+    proxy_error = "proxy_internal_error"
+    retryable = True
+    advice = (
+        "If it lasts, look at the log for the provider's keys (`identity_providers.NAME.jwks`), and for clients that "
+        "send wrong tokens again and again."
+    )
+
+
 class PlaceholderRejected(Refused):
     """A placeholder token that expired, was forged, or belongs to a client or account that is gone."""
 
@@ -209,6 +244,39 @@ class OverLimit(NotPermitted):
         "Nothing, if the client is not meant to do that. Otherwise raise the limit under `spend` of its entry in "
         "`clients`, and reload. See docs/how-to/operations/over-limit.md."
     )
+
+
+class ApprovalRequired(NotPermitted):
+    """A write over a limit that an approver may approve. Its id and the violations are members of the document."""
+
+    slug, title = "approval-required", "A person has to approve the write"
+    advice = (
+        "Look at the queue (`ads-proxy approvals`, or the console), then approve or deny. See "
+        "docs/how-to/approve-writes.md."
+    )
+
+
+class ApprovalDenied(NotPermitted):
+    """A write that an approver has denied, sent again."""
+
+    slug, title = "approval-denied", "A person has denied the write"
+    advice = "Nothing, if the denial was meant. It ends `approvals.valid_for` seconds after the decision."
+
+
+class ApprovalStale(NotPermitted):
+    """An approved write whose objects have changed since the approver saw them."""
+
+    slug, title = "approval-stale", "What the write changes is no longer as its approver saw it"
+    advice = "Nothing: the client asks again by sending the write once more."
+
+
+class TooManyApprovals(Refused):
+    """A write that needs an approval, of a client with too many pending ones."""
+
+    slug, status, title, code = "too-many-approvals", 429, "Too many writes wait for approval", "THROTTLED"
+    proxy_error = "http_request_denied"
+    retryable = True
+    advice = "Decide about the client's pending approvals, or raise `approvals.max_pending`."
 
 
 class SpendUnreadable(NotPermitted):
@@ -281,11 +349,13 @@ class ProxyKeyRequired(Refused):
 
 
 class ClientsDiffer(Refused):
-    """A request with the credential of another client than the one whose tunnel it came through."""
+    """A request with the credential of another client than the one whose tunnel it came through, or whose certificate
+    its connection has."""
 
-    slug, status, title, code = "clients-differ", 403, "The request and its tunnel belong to two clients", "FORBIDDEN"
+    slug, status, code = "clients-differ", 403, "FORBIDDEN"
+    title = "The request and its connection belong to two clients"
     proxy_error = "http_request_denied"
-    advice = "Use one client's key, in HTTPS_PROXY or in the request."
+    advice = "Use one client's key, in HTTPS_PROXY or in the request. Next to a client certificate, no key is needed."
 
 
 class BudgetSpent(Refused):
@@ -386,6 +456,14 @@ class UnknownReport(Refused):
     slug, status, title, code = "unknown-report", 404, "Unknown report", "NOT_FOUND"
     proxy_error = "destination_not_found"
     advice = "Correct the name in the client, or list it in the client's `reports`."
+
+
+class UnknownApproval(Refused):
+    """A path below `/-/approvals/` that leads to no approval of the client: the same for one of another client."""
+
+    slug, status, title, code = "unknown-approval", 404, "Unknown approval", "NOT_FOUND"
+    proxy_error = "destination_not_found"
+    advice = "Let the client ask with the id that the refusal named. An approval is forgotten a week after its end."
 
 
 class UnknownParameter(Refused):

@@ -407,6 +407,19 @@ class ConfigReloaded(Event):
     needs_restart: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SecretCommandRan(Event):
+    """A command that prints a secret ran. `keys` name it; `problem` is empty if its output can be used, `stderr` is the
+    end of what it complained of, without secrets. `recovered` tells that the run before had a problem."""
+
+    program: str
+    keys: tuple[str, ...]
+    problem: str
+    stderr: str
+    seconds: float
+    recovered: bool = False
+
+
 class SignInOutcome(StrEnum):
     """How a sign-in ended, or why it has not yet."""
 
@@ -546,6 +559,8 @@ class SpendVerdict(StrEnum):
     """What the write would spend cannot be read."""
     FROZEN = "frozen"
     """All writes of the client are frozen, whatever they spend."""
+    APPROVED = "approved"
+    """Over a limit, and a person approved exactly this write."""
 
 
 class SpendRule(StrEnum):
@@ -585,11 +600,52 @@ class SpendAmount(NamedTuple):
     value: str
 
 
+class ApprovalState(StrEnum):
+    """What became of a question whether a write may be sent (docs/explanation/approvals.md)."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    """The next identical write may be sent, once."""
+    DENIED = "denied"
+    EXPIRED = "expired"
+    """No approver decided in time, or its client did not send the approved write in time."""
+    USED = "used"
+    """The approved write was sent."""
+    VOID = "void"
+    """The limits, a freeze or the objects themselves have changed since."""
+
+
+class ValueChange(NamedTuple):
+    """What a write does to one member of an object. `object` is `KIND/ID`, empty for an object without an id yet.
+    `member` is its path within the object, such as `budget.budget`. `before` and `after` are JSON texts; `before` is
+    None where it is not known, and empty where the object has no such member."""
+
+    object: str
+    member: str
+    before: str | None
+    after: str
+
+    @property
+    def members(self) -> dict[str, str | None]:
+        """The members that answers, the admin listener and the audit stream write."""
+        return self._asdict()
+
+
+class UsedApproval(NamedTuple):
+    """The approval that a write has asked for or has used. `approver` is who decided, empty before a decision.
+    `changes` are those of an approved write."""
+
+    id: str
+    approver: str = ""
+    changes: tuple[ValueChange, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SpendJudgement:
     """What the limits of its client say of a write. `unread` says what made it unreadable: each a sentence without a
     value of the body. `unknown` are the names behind it, such as `field campaigns[].cap` or `tool x`, to be counted.
-    `largest` has one amount for each rule and currency that the write has amounts of: by these an owner sets limits."""
+    `largest` has one amount for each rule and currency that the write has amounts of: by these an owner sets limits.
+    `approval` is there where an approver was asked."""
 
     mode: SpendMode
     verdict: SpendVerdict
@@ -597,6 +653,7 @@ class SpendJudgement:
     unread: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     largest: tuple[SpendAmount, ...] = ()
+    approval: UsedApproval | None = None
 
     def members(self, most: int) -> dict[str, object]:
         """The members that the log and the audit stream write: of violations and of sentences the first `most`, and how
@@ -610,6 +667,9 @@ class SpendJudgement:
             "unread": list(self.unread[:most]),
             "further_unread": further[1],
         }
+        if self.approval is not None:
+            identifier, approver, changes = self.approval
+            found |= {"approval": identifier, "approver": approver, "changes": [each.members for each in changes]}
         return {name: value for name, value in found.items() if value or name == "violations"}
 
 
@@ -639,7 +699,7 @@ class RequestKind(NamedTuple):
     """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
 
     `method` is a known one or `other`; `operation` is Amazon's name or `unknown`; `operation_class` is `read`,
-    `report`, `write` or `unknown`.
+    `report`, `write` or `unknown`. `subject` is the `sub` of the client's JWT.
     """
 
     client: str = ""
@@ -650,6 +710,7 @@ class RequestKind(NamedTuple):
     method: str = "other"
     operation: str = UNKNOWN
     operation_class: str = UNKNOWN
+    subject: str = ""
 
 
 def declines_stream(method: str, operation_class: str, status: int, operation: str = UNKNOWN) -> bool:
@@ -678,7 +739,7 @@ class RequestFinished(Event):
     `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is set
     with traces on. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
     `changes` is what it names and sets, if that is recorded. `spend` is what the limits of its client say of it, if
-    they were asked.
+    they were asked. `subject` is the `sub` of the JWT that it came with, empty without one.
     """
 
     request_id: str
@@ -710,6 +771,7 @@ class RequestFinished(Event):
     write: WriteOutcome | None = None
     changes: ChangedObjects | None = None
     spend: SpendJudgement | None = None
+    subject: str = ""
 
     @property
     def outcome(self) -> str:
@@ -725,7 +787,7 @@ class RequestFinished(Event):
     def kind(self) -> RequestKind:
         """What it shares with others."""
         whose = self.client, self.account, self.region, self.profile, self.ads_account
-        return RequestKind(*whose, self.method, self.operation, self.operation_class)
+        return RequestKind(*whose, self.method, self.operation, self.operation_class, self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -875,6 +937,10 @@ class NoticeKind(StrEnum):
     CONSENT_ENDED = "consent-ended"
     WRITES_FROZEN = "writes-frozen"
     WRITES_UNFROZEN = "writes-unfrozen"
+    APPROVAL_REQUESTED = "approval_requested"
+    APPROVAL_DECIDED = "approval_decided"
+    APPROVAL_EXPIRED = "approval_expired"
+    """An approval ended without its write: it expired or is void."""
     TEST = "test"
     """A test of the channel."""
 
@@ -932,11 +998,63 @@ class WritesUnfrozen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRequested(Event):
+    """A person is asked whether a write of a client may be sent. `operation` is its name; `rules` are those that it is
+    over."""
+
+    id: str
+    client: str
+    operation: str
+    rules: tuple[str, ...]
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided(Event):
+    """An approver has approved or denied a write."""
+
+    id: str
+    client: str
+    operation: str
+    state: ApprovalState
+    approver: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalEnded(Event):
+    """An approval is over without a decision: `expired` or `void`, or `used` by its write."""
+
+    id: str
+    client: str
+    operation: str
+    state: ApprovalState
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsCounted(Event):
+    """How many approvals of each client are in each state, as far as they are kept."""
+
+    counts: tuple[tuple[str, ApprovalState, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AdminRefused(Event):
     """A request to the admin listener had a wrong key."""
 
     address: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverRefused(Event):
+    """A request to the admin listener had a key that is none of an approver's. `client` is whose key it was, empty for
+    an unknown one."""
+
+    address: str
+    path: str
+    client: str
 
 
 class KeyChange(StrEnum):
@@ -948,6 +1066,26 @@ class KeyChange(StrEnum):
     """Its end came."""
     CHANGED = "changed"
     """Its end or its note is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKeysRead(Event):
+    """The keys of an identity provider were read: for the first time, after a failure, or others than before.
+    `left_out` has a clause about each key that cannot be used."""
+
+    provider: str
+    keys: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKeysFailed(Event):
+    """The keys of an identity provider cannot be read, for another reason than before; `keys` are those still in
+    use."""
+
+    provider: str
+    detail: str
+    keys: int
 
 
 @dataclass(frozen=True, slots=True)
