@@ -1,0 +1,211 @@
+"""Clients by their JWTs: whether a token is genuine and current, and its client.
+
+The keys of a provider are what the program read last, and change in place. Work on tokens that turn out to be wrong is
+bounded to a share of the processor. That work is remembered here, and clients' genuine tokens.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from proxy.access.identity_providers import (
+    check_audience,
+    check_times,
+    read_token,
+    subject_of,
+)
+from proxy.bounded_cache import BoundedCache
+from proxy.errors import TokenNotChecked, TokenRefused
+from proxy.value_classes import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from proxy.access.identity_providers import IdentityProvider, TokenRule, UnverifiedToken
+    from proxy.access.signing_keys import SigningKey
+
+READ_AGAIN_AFTER: Final = 60.0
+"""Seconds between two readings of a provider's keys for the sake of a key that is not among them."""
+SHARE: Final = 0.1
+"""The part of a processor's time that wrong tokens may take."""
+_BURST: Final = 0.1
+"""Seconds of work on wrong tokens that may be done at once."""
+_MAX_GENUINE: Final = 1024
+_MAX_GENUINE_BYTES: Final = 8 << 20
+_TOKEN_BYTES: Final = 2000
+"""About how much memory the claims of a token take, in addition to four times their bytes."""
+_ASK_AGAIN: Final = 1.0
+"""Seconds after which a client should send a token again that could not be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKeys:
+    """What is known of a provider's keys. `read_at` is when they were read, and `tried_at` when reading them was tried
+    last, both as wall-clock time, 0 for never. `problem` says why that failed, empty if it did not."""
+
+    keys: tuple[SigningKey, ...] = ()
+    read_at: float = 0.0
+    tried_at: float = 0.0
+    problem: str = ""
+
+    def find(self, key_id: str, algorithm: str) -> SigningKey | None:
+        """The only key of this id that fits the algorithm; without an id, the only one that does."""
+        found = [key for key in self.keys if key_id in ("", key.id) and key.fits(algorithm)]
+        return found[0] if len(found) == 1 else None
+
+    def may_be_read_again(self, now: float) -> bool:
+        """Whether a token with an unknown key is a reason to read the keys again. A clock that was set back is none to
+        wait."""
+        return not 0 <= now - self.tried_at < READ_AGAIN_AFTER
+
+
+class WorkBudget:
+    """The processor's time for wrong tokens: `SHARE` of all time, and `_BURST` seconds at once. It outlives a reload.
+    `clock` gives seconds that never run backwards."""
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self.clock = clock
+        self._left, self._at = _BURST, clock()
+
+    def __repr__(self) -> str:
+        return f"<WorkBudget: {self._left * 1000:.1f} ms left>"
+
+    def begin(self) -> float:
+        """The moment at which work begins. Raises `TokenNotChecked` if there is no time for it."""
+        now = self.clock()
+        self._left = min(_BURST, self._left + SHARE * (now - self._at))
+        self._at = now
+        if self._left <= 0:
+            raise TokenNotChecked(
+                "Too many wrong tokens came lately, so this one was not checked; send it again.", retry_after=_ASK_AGAIN
+            )
+        return now
+
+    def charge(self, began: float) -> None:
+        """Work that began then was done for a wrong token, or for one that could not be checked."""
+        self._left -= self.clock() - began
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """A genuine token of a provider, signed with `key`, which is current until `valid_until` (wall-clock time)."""
+
+    provider: IdentityProvider
+    key: SigningKey
+    claims: Mapping[str, Any]
+    valid_until: float
+
+    @property
+    def subject(self) -> str:
+        """Who has it, for log, audit and console."""
+        return subject_of(self.claims)
+
+
+def choose_client(token: VerifiedToken, rules: Iterable[tuple[str, TokenRule]]) -> str:
+    """The client whose rule the token fits. Raises `TokenRefused` unless one does."""
+    fitting = [
+        client for client, rule in rules if rule.provider == token.provider and not rule.find_misfit(token.claims)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    whose = f"of {token.subject}" if token.subject else "without a subject (sub)"
+    if not fitting:
+        raise TokenRefused(f"No client has this token {whose}. Ask the operator of the proxy to add it to a client.")
+    raise TokenRefused(
+        f"The token {whose} fits several clients: {', '.join(fitting)}. Ask the operator of the proxy to narrow their "
+        "claims, so that it fits one."
+    )
+
+
+class TokenWork:
+    """The work on tokens: what is left for wrong ones, and what was found of right ones. It outlives a reload, so that
+    clients that are known then need nothing of the budget."""
+
+    def __init__(self, budget: WorkBudget | None = None) -> None:
+        self.budget = budget or WorkBudget()
+        self.genuine: BoundedCache[bytes, VerifiedToken] = BoundedCache(_MAX_GENUINE, _MAX_GENUINE_BYTES)
+
+    def __repr__(self) -> str:
+        return f"<TokenWork: {len(self.genuine)} genuine tokens, {self.budget!r}>"
+
+
+class TokenVerifier:
+    """Verifies tokens with the keys in force. `keys` are by the provider's name. `miss` is told the name of a provider
+    whose keys should be read again."""
+
+    def __init__(
+        self,
+        providers: Iterable[IdentityProvider],
+        keys: Mapping[str, ProviderKeys],
+        work: TokenWork,
+        miss: Callable[[str], None],
+    ) -> None:
+        self._providers = {provider.issuer: provider for provider in providers}
+        self._keys, self._work, self._miss = keys, work, miss
+
+    def __repr__(self) -> str:
+        return f"<TokenVerifier: {', '.join(provider.name for provider in self._providers.values())}>"
+
+    def find_client(self, text: bytes, rules: Iterable[tuple[str, TokenRule]], now: float) -> tuple[str, VerifiedToken]:
+        """The client of what looks like a token, and the token; `rules` are by client. Raises `TokenRefused`, or
+        `TokenNotChecked` if that cannot be told now."""
+        known = self._work.genuine.get(text)
+        if known is not None and self._still_verifies(known, now):
+            try:
+                return choose_client(known, rules), known
+            except TokenRefused:  # it was a client's: from now on it is work like that on any other wrong one
+                del self._work.genuine[text]
+        began = self._work.budget.begin()
+        try:
+            token = self.verify(text, now)
+            client = choose_client(token, rules)
+        except (TokenRefused, TokenNotChecked):
+            self._work.budget.charge(began)
+            raise
+        self._work.genuine.keep(text, token, _TOKEN_BYTES + 4 * len(text))
+        return client, token
+
+    def _still_verifies(self, token: VerifiedToken, now: float) -> bool:
+        """Whether a token that was verified would be verified now."""
+        provider = token.provider
+        return (
+            now < token.valid_until
+            and self._providers.get(provider.issuer) == provider
+            and token.key in self._keys.get(provider.name, ProviderKeys()).keys
+        )
+
+    def verify(self, text: bytes, now: float) -> VerifiedToken:
+        """Verify what looks like a token, of any client. Raises what `find_client` raises."""
+        token = read_token(text)
+        provider = self._providers.get(token.issuer)
+        if provider is None:
+            raise TokenRefused("The token is from an issuer (iss) that is not known here. Get one from another issuer.")
+        if token.algorithm not in provider.algorithms:
+            raise TokenRefused("The token is signed with an algorithm (alg) that is not accepted from its issuer.")
+        valid_until = check_times(token.claims, now, requires_nbf=provider.requires_nbf)
+        key = self._find_key(token, provider, now)
+        if not key.verifies(token.algorithm, token.signed, token.signature):
+            raise TokenRefused("The signature of the token is wrong. Get a new token from its issuer, and send that.")
+        check_audience(token.claims, provider.audience)
+        return VerifiedToken(provider, key, token.claims, valid_until)
+
+    def _find_key(self, token: UnverifiedToken, provider: IdentityProvider, now: float) -> SigningKey:
+        known = self._keys.get(provider.name, ProviderKeys())
+        key = known.find(token.key_id, token.algorithm)
+        if key is not None:
+            return key
+        if known.may_be_read_again(now):
+            self._miss(provider.name)
+        elif known.keys:
+            raise TokenRefused(
+                "The token is signed with a key (kid) that its issuer does not list, or not for this algorithm. Get a "
+                "new token from its issuer, or try again in a minute."
+            )
+        raise TokenNotChecked(
+            "The keys of the token's issuer are being read; send the token again."
+            if known.may_be_read_again(now)
+            else "The keys of the token's issuer could not be read; send the token again later.",
+            retry_after=_ASK_AGAIN,
+        )

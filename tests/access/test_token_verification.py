@@ -1,0 +1,496 @@
+"""Whether a token is genuine and current, and whose it is: RFC 8725 item by item, and what wrong tokens may cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from proxy.access.clients import Budgets, Clients
+from proxy.access.identity_providers import MAX_TOKEN_BYTES
+from proxy.access.placeholders import LIFETIME
+from proxy.access.signing_keys import parse_jwks
+from proxy.access.token_verification import READ_AGAIN_AFTER, ProviderKeys, TokenWork, WorkBudget
+from proxy.app.rules import make_clients, make_verifier
+from proxy.app.token_checks import TokenChecks
+from proxy.config.model.clients import Client, JwtSection
+from proxy.config.model.identity_providers import IdentityProviderConfig, JwksSection
+from proxy.errors import PlaceholderRejected, Refused, TokenNotChecked, TokenRefused
+from tests.support.deciding import config, fields
+from tests.support.issuers import (
+    Signer,
+    encode,
+    hmac_token,
+    jwks,
+    part,
+    service_account,
+    svid,
+    workflow,
+)
+
+SIGNING = b"s" * 32
+NOW = 1_800_000_000.0
+RS, ES = Signer(), Signer("ES256", "second")
+SIGNERS = {"cluster": RS, "github": ES, "mesh": Signer("EdDSA")}
+ISSUERS = {"cluster": service_account(NOW)["iss"], "github": workflow(NOW)["iss"], "mesh": svid(NOW)["iss"]}
+NIGHTLY = service_account(NOW)["sub"]
+
+
+class ManualClock:
+    """Seconds that a test sets; each look takes `step`."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def keys_of(*signers: Signer, tried_at: float = NOW) -> ProviderKeys:
+    return ProviderKeys(parse_jwks(jwks(*signers).encode()).keys, tried_at, tried_at)
+
+
+def client(name: str, provider: str = "cluster", **claims: Any) -> Client:
+    texts = {name: (value,) if isinstance(value, str) else value for name, value in claims.items()}
+    return Client(name=name, jwt=JwtSection(provider=provider, claims=texts))
+
+
+CLIENTS = (
+    client("nightly", sub=NIGHTLY),
+    client("deploy", "github", repository_id="74", sub="repo:acme/*:environment:production"),
+    client("mesh", "mesh", sub="spiffe://example.org/ads/*"),
+)
+
+
+class Desk:
+    """Clients with three providers; `missed` are the providers whose keys should be read again."""
+
+    def __init__(self, *clients: Client, **keys: ProviderKeys) -> None:
+        self.clock, self.checks, self.missed = ManualClock(), TokenChecks(), list[str]()
+        self.checks.keys.update({name: keys_of(signer) for name, signer in SIGNERS.items()} | keys)
+        self.checks.work, self.checks.miss = TokenWork(WorkBudget(self.clock)), self.missed.append
+        self.load(*clients)
+
+    def load(self, *clients: Client, **changes: Any) -> None:
+        """Take these clients, as a reload does; `changes` are those of the providers."""
+        providers = {
+            name: IdentityProviderConfig(
+                name=name,
+                issuer=issuer,
+                audience="ads-proxy",
+                jwks=JwksSection(url="https://localhost/jwks"),
+                algorithms=("EdDSA",) if name == "mesh" else ("RS256", "ES256"),
+            ).model_copy(update=changes)
+            for name, issuer in ISSUERS.items()
+        }
+        made = config({"acme": {}}, clients=clients or CLIENTS).model_copy(update={"identity_providers": providers})
+        self.verifier = make_verifier(made, self.checks)
+        self.clients: Clients = make_clients(made, SIGNING, Budgets())
+        self.clients.accept_tokens(self.verifier)
+
+    def whose(self, token: str, now: float = NOW) -> str:
+        return self.clients.identify(fields(authorization=b"Bearer " + token.encode()), now).name
+
+    def refusal(self, token: str, now: float = NOW) -> str:
+        """Why it is refused; every way in which a token comes says the same."""
+        said = set()
+        ways: tuple[dict[str, Any], ...] = (
+            {"authorization": b"Bearer " + token.encode()},
+            {"proxy_key": token.encode()},
+        )
+        for sent in ways:
+            with pytest.raises(TokenRefused) as refused:
+                self.clients.identify(fields(**sent), now)
+            said.add(refused.value.detail)
+        with pytest.raises(TokenRefused) as refused:
+            self.clients.identify_key(token.encode(), now)
+        assert said == {refused.value.detail}
+        assert self.clients.owner_of(b"Bearer " + token.encode(), b"", now) is None
+        return said.pop()
+
+
+# --- whose token it is
+
+
+@pytest.mark.parametrize(
+    ("provider", "claims", "name", "subject"),
+    [
+        ("cluster", service_account(NOW), "nightly", NIGHTLY),
+        ("github", workflow(NOW), "deploy", "repo:acme/bidder:environment:production"),
+        ("mesh", svid(NOW), "mesh", "spiffe://example.org/ads/nightly"),
+    ],
+)
+def test_the_tokens_of_well_known_issuers_lead_to_their_clients(
+    provider: str, claims: dict[str, Any], name: str, subject: str
+) -> None:
+    """The client is known by name and subject until the token expires; the token counts as its key."""
+    token = SIGNERS[provider].token(claims).encode()
+    ways: tuple[dict[str, Any], ...] = (
+        {"authorization": b"Bearer " + token},
+        {"proxy_key": token},
+        {"authorization": token},
+    )
+    for sent in ways:
+        identity = Desk().clients.identify(fields(**sent), NOW)
+        assert (identity.name, identity.subject, identity.has_key) == (name, subject, True)
+        assert identity.valid_until == claims["exp"] + 60
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sub": "system:serviceaccount:ads:nightly2"},
+        {"sub": "system:serviceaccount:other:nightly"},
+        {"sub": "system:serviceaccount:ads"},
+        {"sub": [NIGHTLY + "x"]},
+        {"sub": None},
+    ],
+)
+def test_another_workload_is_no_client(changed: dict[str, Any]) -> None:
+    """The refusal has the subject, for the operator; it does not have the client's."""
+    detail = Desk().refusal(RS.token(service_account(NOW, **changed)))
+    assert detail.startswith("No client has this token ")
+    subject = changed["sub"]
+    assert (f"of {subject}." if isinstance(subject, str) else "without a subject (sub).") in detail
+    assert NIGHTLY not in detail.replace(str(subject), "")
+
+
+def test_a_token_is_a_client_s_of_its_own_provider_alone() -> None:
+    """Another issuer may say what it wants about a subject."""
+    claims = {**svid(NOW), "sub": NIGHTLY}
+    assert Desk().refusal(SIGNERS["mesh"].token(claims)).startswith("No client has this token")
+
+
+def test_a_token_of_two_clients_is_refused_with_both_names() -> None:
+    """Nothing decides for one of them."""
+    desk = Desk(*CLIENTS, client("all", sub="system:serviceaccount:ads:*"))
+    assert "fits several clients: nightly, all." in desk.refusal(RS.token(service_account(NOW)))
+    assert desk.whose(RS.token(service_account(NOW, sub="system:serviceaccount:ads:other"))) == "all"
+
+
+def test_a_client_s_key_goes_on_beside_its_token() -> None:
+    """A key that has the form of a token is a key."""
+    key = "abc.def.ghi"
+    both = client("both", sub="x").model_copy(update={"keys": Client(name="k", keys=({"sha256": DIGEST},)).keys})
+    desk = Desk(both)
+    assert desk.whose(key) == "both"
+    assert desk.clients.identify(fields(authorization=key.encode()), NOW).subject == ""
+    assert desk.whose(RS.token(service_account(NOW, sub="x"))) == "both"
+
+
+DIGEST = hashlib.sha256(b"abc.def.ghi").hexdigest()
+
+
+# --- RFC 8725
+
+
+def unsigned(algorithm: str = "none", signature: str = "") -> str:
+    return f"{part({'alg': algorithm, 'kid': RS.id})}.{part(service_account(NOW))}.{signature}"
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", ""])
+@pytest.mark.parametrize("signature", ["", "AAAA"])
+def test_an_unsigned_token_is_refused(algorithm: str, signature: str) -> None:
+    """RFC 8725, 2.1 and 3.2."""
+    assert "algorithm (alg) that is not accepted" in Desk().refusal(unsigned(algorithm, signature))
+
+
+@pytest.mark.parametrize("secret", [RS.pem, RS.pem.strip(), jwks(RS).encode(), b""])
+def test_a_public_key_is_no_secret_of_hmac(secret: bytes) -> None:
+    """RFC 8725, 2.1: the algorithm belongs to the key, not to the token."""
+    assert "algorithm (alg)" in Desk().refusal(hmac_token(secret, service_account(NOW), RS.id))
+
+
+@pytest.mark.parametrize("algorithm", ["RS512", "PS256", "ES384", "EdDSA", "HS256", "rs256"])
+def test_an_algorithm_that_the_provider_does_not_have_is_refused(algorithm: str) -> None:
+    """Algorithms of the configuration alone are accepted (RFC 8725, 3.1)."""
+    assert "algorithm (alg)" in Desk().refusal(RS.token(service_account(NOW), alg=algorithm))
+
+
+def test_a_key_is_used_with_its_own_algorithm() -> None:
+    """ES256 with the key of RS256, and the other way round: the key does not fit."""
+    for signer, algorithm in ((RS, "ES256"), (ES, "RS256")):
+        desk = Desk(cluster=keys_of(RS, ES))
+        assert "key (kid)" in desk.refusal(signer.token(service_account(NOW), alg=algorithm))
+
+
+def test_a_signature_of_another_key_is_wrong() -> None:
+    """The id of a key is no proof of having it."""
+    token = Signer(serial=1).token(service_account(NOW))
+    assert "signature of the token is wrong" in Desk().refusal(token)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_changed_part_makes_the_signature_wrong(which: int) -> None:
+    """Header, payload and signature."""
+    parts = RS.token(service_account(NOW)).split(".")
+    parts[which] = (
+        part({"alg": "RS256", "kid": RS.id, "typ": "JWT", "x": 1}),
+        part(service_account(NOW, jti="changed")),
+        encode(bytes(256)),
+    )[which]
+    assert "signature of the token is wrong" in Desk().refusal(".".join(parts))
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    ["../../dev/null", "first' OR '1'='1", "first\0", "FIRST", "first ", "https://evil.example/key", "x" * 500],
+)
+def test_a_key_id_is_only_compared(key_id: str) -> None:
+    """RFC 8725, 3.10: nothing is opened or asked for its sake."""
+    desk = Desk()
+    assert "key (kid)" in desk.refusal(RS.token(service_account(NOW), kid=key_id))
+    assert not desk.missed
+
+
+@pytest.mark.parametrize("pointer", ["jku", "x5u"])
+def test_pointers_to_keys_lead_nowhere(pointer: str) -> None:
+    """RFC 8725, 3.10: a token does not choose its keys."""
+    evil = Signer("RS256", "first", serial=1)
+    header: dict[str, Any] = {pointer: "https://evil.example/jwks.json", "jwk": evil.jwk}
+    assert "signature of the token is wrong" in Desk().refusal(evil.token(service_account(NOW), **header))
+    assert Desk().whose(RS.token(service_account(NOW), **header)) == "nightly"
+
+
+def test_a_nested_token_is_refused() -> None:
+    """RFC 8725, 3.11: a genuine token around another one is none."""
+    inner = RS.token(service_account(NOW))
+    assert "cty" in Desk().refusal(RS.token(service_account(NOW), cty="JWT"))
+    assert "payload" in Desk().refusal(RS.token(inner, cty="JWT"))
+    assert "payload" in Desk().refusal(RS.token(json.dumps(inner)))
+
+
+def test_a_token_of_another_type_is_refused() -> None:
+    """RFC 8725, 3.11: what was signed for another purpose."""
+    for kind in ("logout+jwt", "secevent+jwt", "dpop+jwt", "JWE", ""):
+        assert "of a type (typ)" in Desk().refusal(RS.token(service_account(NOW), typ=kind))
+    accepted: tuple[str | None, ...] = ("JWT", "jwt", "at+jwt", "application/at+jwt", None)
+    for kind_or_none in accepted:
+        assert Desk().whose(RS.token(service_account(NOW), typ=kind_or_none)) == "nightly"
+
+
+def test_duplicate_members_are_refused() -> None:
+    """A genuine signature does not help."""
+    claims = json.dumps(service_account(NOW))
+    assert "payload" in Desk().refusal(RS.token(f'{{"sub":"x",{claims[1:]}'))
+
+
+def test_a_huge_token_is_refused_before_it_is_decoded() -> None:
+    """Nor is its work counted: there is none."""
+    token = RS.token(service_account(NOW, padding="x" * MAX_TOKEN_BYTES))
+    assert "longer than 8192 bytes" in Desk().refusal(token)
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat", "aud", "iss"])
+def test_each_of_five_claims_is_required(name: str) -> None:
+    """A genuine token without one is refused."""
+    claims = {key: value for key, value in service_account(NOW).items() if key != name}
+    assert name in Desk().refusal(RS.token(claims))
+
+
+@pytest.mark.parametrize("audience", ["", "other", ["other", "third"], ["https://kubernetes.default.svc"], [[]], None])
+def test_a_token_for_somebody_else_is_refused(audience: Any) -> None:
+    """RFC 8725, 3.9; the answer does not tell the audience that would be right."""
+    assert "ads-proxy" not in Desk().refusal(RS.token(service_account(NOW, aud=audience)))
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example", ISSUERS["cluster"] + "/", "", "HTTPS://KUBERNETES"])
+def test_an_unknown_issuer_is_refused(issuer: str) -> None:
+    """RFC 8725, 3.8; the answer names none that is known."""
+    detail = Desk().refusal(RS.token(service_account(NOW, iss=issuer)))
+    assert "issuer (iss) that is not known" in detail
+    assert "kubernetes" not in detail
+
+
+def test_one_provider_s_key_does_not_sign_for_another() -> None:
+    """RFC 8725, 3.8: the keys belong to the issuer."""
+    assert "key (kid)" in Desk().refusal(RS.token(workflow(NOW)))
+
+
+# --- time
+
+
+def test_a_token_is_remembered_until_it_is_not_accepted_any_more() -> None:
+    """A minute after it expired it is refused, remembered or not."""
+    desk, claims = Desk(), service_account(NOW)
+    token = RS.token(claims)
+    sent = fields(authorization=b"Bearer " + token.encode())
+    identity = desk.clients.identify(sent, NOW)
+    last = claims["exp"] + 60
+    assert desk.clients.recall(sent, last - 1) is identity
+    assert desk.clients.identify_key(token.encode(), last - 1) is identity
+    assert desk.clients.recall(sent, last) is None
+    assert "expired" in desk.refusal(token, last)
+    assert "expired" in Desk().refusal(token, last)
+    assert Desk().whose(token, last - 1) == "nightly"
+
+
+def test_clients_that_forget_verify_again() -> None:
+    """A key that is gone takes its tokens with it."""
+    desk = Desk()
+    token = RS.token(service_account(NOW))
+    assert desk.whose(token) == "nightly"
+    desk.checks.keys["cluster"] = keys_of(ES)
+    assert desk.whose(token) == "nightly"
+    desk.clients.forget()
+    assert "key (kid)" in desk.refusal(token)
+
+
+# --- keys that are not known
+
+
+def test_an_unknown_key_is_a_reason_to_read_the_keys_once_a_minute() -> None:
+    """The client is told to send its token again while they are read, and that it is refused otherwise."""
+    desk = Desk(cluster=keys_of(ES, tried_at=NOW - READ_AGAIN_AFTER))
+    token = RS.token(service_account(NOW))
+    with pytest.raises(TokenNotChecked, match="are being read") as refused:
+        desk.whose(token)
+    assert (refused.value.retryable, refused.value.retry_after, refused.value.status) == (True, 1.0, 503)
+    assert desk.missed == ["cluster"]
+    desk.checks.keys["cluster"] = keys_of(ES)
+    assert "key (kid)" in desk.refusal(token)
+    assert desk.missed == ["cluster"]
+    desk.checks.keys["cluster"] = keys_of(ES, RS)
+    assert desk.whose(token) == "nightly"
+
+
+def test_a_clock_that_was_set_back_is_no_reason_to_wait() -> None:
+    """Keys that were read in the future can be read again."""
+    assert keys_of(RS, tried_at=NOW + 1).may_be_read_again(NOW)
+    assert not keys_of(RS).may_be_read_again(NOW + READ_AGAIN_AFTER - 1)
+
+
+def test_without_any_keys_nothing_is_refused_for_good() -> None:
+    """The provider fails, not the token."""
+    desk = Desk(cluster=ProviderKeys(tried_at=NOW, problem="cannot be read"))
+    with pytest.raises(TokenNotChecked, match="could not be read"):
+        desk.whose(RS.token(service_account(NOW)))
+
+
+def test_without_a_key_id_the_only_key_that_fits_is_used() -> None:
+    """Two keys for one algorithm leave it open, and two of one id as well."""
+    token = RS.token(service_account(NOW), kid=None)
+    assert Desk(cluster=keys_of(RS, ES)).whose(token) == "nightly"
+    other = Signer("RS256", "other", serial=2)
+    assert "key (kid)" in Desk(cluster=keys_of(RS, other)).refusal(token)
+    assert "key (kid)" in Desk(cluster=keys_of(RS, Signer(serial=3))).refusal(RS.token(service_account(NOW)))
+
+
+# --- work
+
+
+def test_wrong_tokens_take_a_tenth_of_the_time() -> None:
+    """In a flood over ten seconds, one second is worked on, and a burst before. Genuine tokens of nobody count, too."""
+    for wrong in (RS.token(service_account(NOW, sub="x")), Signer(serial=1).token(service_account(NOW)), "e30.e30.x"):
+        desk, checked = Desk(), 0
+        desk.clock.step = 0.001  # each look at the clock, and what is between two looks at it
+        while desk.clock.now < 10:
+            try:
+                desk.clients.identify_key(wrong.encode(), NOW)
+            except TokenRefused:
+                checked += 1
+            except TokenNotChecked as refused:
+                assert refused.retry_after == 1
+        assert 0.9 < checked * 0.001 <= 1.2
+
+
+def test_work_on_tokens_of_a_provider_without_keys_is_limited_as_well() -> None:
+    """To read them takes as long, and nobody knows whether they are right."""
+    desk, read = Desk(cluster=ProviderKeys()), 0
+    desk.clock.step = 0.001
+    while desk.clock.now < 10:
+        with pytest.raises(TokenNotChecked) as refused:
+            desk.whose(RS.token(service_account(NOW, sub="x")))
+        read += "are being read" in refused.value.detail
+    assert 0.9 < read * 0.001 <= 1.2
+
+
+def test_a_flood_does_not_reach_those_who_are_known() -> None:
+    """Remembered tokens need no work, keys none either, and right tokens take none of the budget."""
+    desk = Desk()
+    known = RS.token(service_account(NOW))
+    assert desk.whose(known) == "nightly"
+    new = [RS.token(service_account(NOW, jti=str(number))) for number in range(30)]
+    desk.clock.step = 0.01
+    assert {desk.whose(token) for token in new} == {"nightly"}
+    desk.clock.step = 0.2
+    with pytest.raises(TokenRefused):
+        desk.clients.identify_key(RS.token(service_account(NOW, sub="x")).encode(), NOW)
+    desk.clock.step = 0.0
+    with pytest.raises(TokenNotChecked, match="Too many wrong tokens"):
+        desk.whose(RS.token(service_account(NOW, jti="last")))
+    assert desk.whose(known) == "nightly"
+    desk.clock.now += 10
+    assert desk.whose(RS.token(service_account(NOW, jti="last"))) == "nightly"
+
+
+def test_a_reload_in_a_flood_does_not_reach_those_who_are_known() -> None:
+    """Their tokens are judged by the new rules, and need no work; with a new provider or without their key they do."""
+    desk, known = Desk(), RS.token(service_account(NOW))
+    assert desk.whose(known) == "nightly"
+    desk.clock.step = 0.2
+    with pytest.raises(TokenRefused):
+        desk.whose(RS.token(service_account(NOW, sub="x")))
+    desk.clock.step = 0.0
+    desk.load(client("renamed", sub=NIGHTLY))
+    assert desk.whose(known) == "renamed"
+    desk.load(client("deploy", "github", repository_id="74"))
+    with pytest.raises(TokenNotChecked, match="Too many wrong tokens"):
+        desk.whose(known)
+    desk.clock.now += 1
+    assert "No client has this token" in desk.refusal(known)
+    desk.load()
+    assert desk.whose(known) == "nightly"
+    desk.clock.step = 0.2
+    with pytest.raises(TokenRefused):
+        desk.whose(RS.token(service_account(NOW, sub="x")))
+    desk.clock.step = 0.0
+    for changes in ({"audience": "another"}, {"algorithms": ("ES256",)}):
+        desk.load(**changes)
+        with pytest.raises(TokenNotChecked, match="Too many wrong tokens"):
+            desk.whose(known)
+    desk.load()
+    with pytest.raises(TokenRefused, match="expired"):
+        desk.clock.now += 10
+        desk.whose(known, NOW + 7200)
+    desk.checks.keys["cluster"] = keys_of(ES)
+    assert "key (kid)" in desk.refusal(known)
+
+
+# --- placeholders
+
+
+def test_a_placeholder_of_a_token_expires_with_it() -> None:
+    """The placeholder belongs to the rule of the client, and is void once that says something else."""
+    desk = Desk()
+    identity = desk.clients.authenticate("nightly", RS.token(service_account(NOW, lives=600)), NOW)
+    assert identity is not None
+    access, refresh = desk.clients.issue(identity, "acme", NOW)
+    found = desk.clients.identify(fields(authorization=b"Bearer " + access.encode()), NOW)
+    assert (found.name, found.scope.bound, found.valid_until) == ("nightly", "acme", NOW + 660)
+    with pytest.raises(PlaceholderRejected, match="expired"):
+        desk.clients.identify(fields(authorization=b"Bearer " + access.encode()), NOW + 660)
+    assert desk.clients.read_refresh(identity, refresh, NOW) == "acme"
+    narrower = Desk(client("nightly", sub=NIGHTLY, role="x"))
+    with pytest.raises(PlaceholderRejected, match="removed"):
+        narrower.clients.identify(fields(authorization=b"Bearer " + access.encode()), NOW)
+
+
+def test_a_token_is_a_secret_of_its_own_client_alone() -> None:
+    """At the token endpoint the name has to be right, too."""
+    desk, token = Desk(), RS.token(service_account(NOW))
+    assert desk.clients.authenticate("deploy", token, NOW) is None
+    assert desk.clients.authenticate("nobody", token, NOW) is None
+    with pytest.raises(Refused, match="expired"):
+        desk.clients.authenticate("nightly", token, NOW + LIFETIME + 60)
+
+
+def test_objects_have_short_names() -> None:
+    """None shows a key or a token."""
+    desk = Desk()
+    assert repr(desk.checks) == "<TokenChecks: keys of 3 providers>"
+    assert repr(desk.checks.work) == "<TokenWork: 0 genuine tokens, <WorkBudget: 100.0 ms left>>"
+    assert repr(desk.verifier) == "<TokenVerifier: cluster, github, mesh>"
