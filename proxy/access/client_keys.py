@@ -39,6 +39,15 @@ class ClientKey:
         return now >= self.until
 
 
+CERTIFICATE = "certificate"
+"""What people call a client's certificate by, where keys have an id."""
+
+
+def stand_for_certificate(san: str) -> ClientKey:
+    """What stands for a client's certificate of this name where a key is asked for: a digest that no key has."""
+    return ClientKey(f"{CERTIFICATE} {san}", None, san)
+
+
 class KnownKey(NamedTuple):
     """A client's key for people to look at; `last_used` is wall-clock time, None without a use since the start."""
 
@@ -48,8 +57,8 @@ class KnownKey(NamedTuple):
 
 
 def short_id(digest: str) -> str:
-    """What people call the key of a digest by."""
-    return digest[:_ID_LENGTH]
+    """What people call the key of a digest by; `certificate` for what stands for one."""
+    return digest.partition(" ")[0][:_ID_LENGTH]
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Who calls. Pure but for the memory of verified credentials, of spent budgets and of used keys.
 
-Keys are kept and compared as SHA-256, in constant time. What a client may do is decided by `policy`.
+A client has keys, or JWTs of an identity provider, or both. Keys are kept and compared as SHA-256, in constant time;
+JWTs are verified by `token_verification`. What a client may do is decided by `policy`.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from proxy.access.client_certificates import NO_AUTHORITIES, CertificateKey, check_certificate
 from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
+from proxy.access.identity_providers import looks_like_token
 from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
 from proxy.access.policy import (
     Policy,
@@ -23,7 +26,15 @@ from proxy.access.policy import (
     find_named_account,
     fix_account,
 )
-from proxy.errors import BudgetSpent, ClientKeyEnded, ClientUnknown, PlaceholderRejected, Refused
+from proxy.bounded_cache import BoundedCache
+from proxy.errors import (
+    BudgetSpent,
+    CertificateRejected,
+    ClientKeyEnded,
+    ClientUnknown,
+    PlaceholderRejected,
+    Refused,
+)
 from proxy.routing.route import select
 from proxy.routing.table import ClientScope
 from proxy.token_bucket import TokenBucket
@@ -35,6 +46,8 @@ if TYPE_CHECKING:
     Numbers = list[float] | memoryview[float]
     """A budget's row: this process's own, or in memory that several share."""
 
+    from proxy.access.client_certificates import PeerCertificate
+    from proxy.access.token_verification import TokenVerifier, VerifiedToken
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.mcp_session import FixedAccount, McpSession
     from proxy.routing.route import Route
@@ -48,7 +61,13 @@ PROXY_KEY = b"x-ads-proxy-key"
 _ABSENT = (b"",)
 _MAX_REMEMBERED = 1024
 """Credentials that were verified: all are forgotten beyond that."""
-_MAX_REMEMBERED_BYTES = 1024
+_MAX_CACHE_BYTES = 2 << 20
+"""The most bytes of the credentials that are remembered, in each of two memories."""
+_MAX_KEY_BYTES = 1024
+_MAX_TOKEN_BYTES = 10_240
+"""Where tokens can come: the longest that is decoded, and a key."""
+_IDENTITY_BYTES = 500
+"""About how much memory an identity takes in addition to its credential."""
 _GET_A_KEY = (
     "Send the key that `ads-proxy keys new NAME` printed, as X-Ads-Proxy-Key: KEY or Authorization: Bearer KEY."
 )
@@ -62,7 +81,8 @@ _NO_KEY = ClientKey("0" * 64)
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
-    itself or by a placeholder that was issued for it. It is so until `valid_until` (wall-clock time).
+    itself or by a placeholder that was issued for it; of a client with a JWT it stands for the rule that the token
+    fits. It is so until `valid_until` (wall-clock time). `subject` is the `sub` of the token, empty without one.
 
     `verdict` is what its policy says of every request, None where it has to be asked about each. Its hash is that of
     the object: it is made once for each credential, and looked up for each request.
@@ -73,6 +93,7 @@ class ClientIdentity:
     scope: ClientScope
     key: ClientKey | None = None
     valid_until: float = math.inf
+    subject: str = ""
     verdict: Verdict | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -171,10 +192,18 @@ class Clients:
         self._policies = {policy.name: policy for policy in policies}
         self._keyless, self._keyless_account = self._policies.get(keyless[0]), keyless[1]
         self._keys = tuple((key, policy) for policy in self._policies.values() for key in policy.keys)
+        self._certificates = {policy.san: policy for policy in self._policies.values() if policy.san}
+        self.authorities = NO_AUTHORITIES
+        """The digests of the certificates that verify those of clients: set before the first request."""
+        self._tokens: TokenVerifier | None = None
+        self._token_rules = tuple(
+            (policy.name, policy.token_rule) for policy in self._policies.values() if policy.token_rule is not None
+        )
         self._placeholders = placeholders
         self._budgets = budgets
         self._uses = uses or KeyUses()
-        self._verified: dict[tuple[bytes, bytes], ClientIdentity] = {}
+        self._verified: BoundedCache[tuple[bytes, bytes], ClientIdentity] = _memory()
+        self._of_tokens: BoundedCache[bytes, ClientIdentity] = _memory()
         self.nobody = ClientIdentity("" if self._policies else "anonymous", None, ClientScope())
 
     @property
@@ -182,10 +211,19 @@ class Clients:
         """Whether any client is configured: requests need a key then, but in a demo."""
         return bool(self._policies) and self._keyless is None
 
+    def accept_tokens(self, verifier: TokenVerifier) -> None:
+        """Accept JWTs from now on, where identity providers are configured."""
+        self._tokens = verifier
+
+    def forget(self) -> None:
+        """Verify each credential again from now on."""
+        self._verified, self._of_tokens = _memory(), _memory()
+
     # --- who
 
     def identify(self, fields: RequestFields, now: float) -> ClientIdentity:
-        """The client of a request; `now` is wall-clock time. Raises `ClientUnknown` or `PlaceholderRejected`.
+        """The client of a request; `now` is wall-clock time. Raises `ClientUnknown`, `ClientKeyEnded`,
+        `PlaceholderRejected`, and what `identify_token` raises.
 
         Without configured clients every request is trusted: only our own placeholders are read, for their bindings.
         """
@@ -193,10 +231,9 @@ class Clients:
         if identity is None:
             authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
             identity = self._verify(authorization, key, now)
-            if len(authorization) + len(key) <= _MAX_REMEMBERED_BYTES:
-                if len(self._verified) >= _MAX_REMEMBERED:
-                    self._verified.clear()
-                self._verified[authorization, key] = identity
+            size = len(authorization) + len(key)
+            if size <= (_MAX_KEY_BYTES if self._tokens is None else _MAX_TOKEN_BYTES):
+                self._verified.keep((authorization, key), identity, size + _IDENTITY_BYTES)
         if identity.key is not None:
             self._uses.note(identity.key.digest, now)
         return identity
@@ -221,24 +258,67 @@ class Clients:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
             return self.nobody
-        keyed = self._of_key(key, now) if self._policies and key else None
+        if isinstance(key, CertificateKey):
+            known = self._holders(key.certificate)
+            keyed = self._of_certificate(key, now) if known or not credential else None
+        else:
+            keyed = self._of_key(key, now) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
         return keyed if keyed is not None else self._of_key(credential, now)
 
     def _of_key(self, key: bytes, now: float) -> ClientIdentity:
-        """The client that has this key. Every digest is compared, so that time tells nothing."""
+        """The client that has this key or JWT. Every digest is compared, so that time tells nothing."""
         digest = hashlib.sha256(key).hexdigest()
         found = None
         for each, policy in self._keys:
             if hmac.compare_digest(digest, each.digest):
                 found = each, policy
+        if found is None and self._tokens is not None and looks_like_token(key):
+            return self.identify_token(key, now)
         if found is None and self._keyless is not None:
             return self._identity(self._keyless, "", None)
         if found is None or not key:
             raise ClientUnknown(f"{'No client has this key' if key else 'A key is needed here'}. {_GET_A_KEY}")
         _refuse_ended(*found, now)
         return self._identity(found[1], "", found[0])
+
+    def _holders(self, certificate: PeerCertificate) -> tuple[Policy, ...]:
+        """The clients that a certificate names: one, as a rule, and none for one with a fault."""
+        if certificate.fault:
+            return ()
+        return tuple(self._certificates[name] for name in certificate.names if name in self._certificates)
+
+    def _of_certificate(self, key: CertificateKey, now: float) -> ClientIdentity:
+        """The client of a connection with this certificate. Raises `CertificateRejected`."""
+        presented = key.certificate
+        check_certificate(presented, self.authorities, now)
+        found = self._holders(presented)
+        if len(found) != 1:
+            why = presented.fault or ("it has the names of several clients" if found else "it belongs to no client")
+            raise CertificateRejected(
+                f"The client certificate does not identify a client: {why}. Its names are: {presented.shown}. Ask the "
+                "operator of the proxy to add one of them to a client, or send a key."
+            )
+        (policy,) = found
+        assert policy.certificate is not None
+        return self._identity(policy, "", replace(policy.certificate, ends_at=presented.ends_at))
+
+    def identify_token(self, text: bytes, now: float) -> ClientIdentity:
+        """The client of a JWT, which is remembered until it expires. Raises `TokenRefused` or `TokenNotChecked`."""
+        known = self._of_tokens.get(text)
+        if known is not None and now < known.valid_until:
+            return known
+        assert self._tokens is not None
+        name, token = self._tokens.find_client(text, self._token_rules, now)
+        identity = self._token_identity(self._policies[name], token)
+        self._of_tokens.keep(text, identity, len(text) + _IDENTITY_BYTES)
+        return identity
+
+    def _token_identity(self, policy: Policy, token: VerifiedToken) -> ClientIdentity:
+        rule = policy.token_rule
+        assert rule is not None
+        return replace(self._identity(policy, "", ClientKey(rule.digest, token.valid_until)), subject=token.subject)
 
     def _of_placeholder(self, text: bytes, keyed: ClientIdentity | None, now: float) -> ClientIdentity:
         found = self._placeholders.read(ACCESS, text, self._digests_of)
@@ -251,6 +331,10 @@ class Clients:
             _refuse_ended(key, policy, now)
         if found.expires <= now:
             raise PlaceholderRejected(f"The access token has expired. {_ASK_AGAIN}")
+        if policy is not None and key is not None and key is policy.certificate and keyed is None:
+            raise PlaceholderRejected(
+                "The access token was issued for a client certificate; send it on a connection with this certificate."
+            )
         if keyed is not None and keyed.name != found.client:
             raise PlaceholderRejected(
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
@@ -259,15 +343,15 @@ class Clients:
         return self._identity(policy, found.bound, key, until)
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
-        """The digests of a client's keys; an empty one for no client, while no key is required."""
+        """The digests of a client's credentials; an empty one for no client, while no key is required."""
         if not self._policies:
             return () if name else ("",)
         policy = self._policies.get(name)
-        return tuple(key.digest for key in policy.keys) if policy is not None else ()
+        return tuple(key.digest for key in policy.credentials) if policy is not None else ()
 
     def _key_of(self, placeholder: Placeholder) -> ClientKey | None:
         policy = self._policies.get(placeholder.client)
-        keys = policy.keys if policy is not None else ()
+        keys = policy.credentials if policy is not None else ()
         return next((key for key in keys if key.digest == placeholder.key_digest), None)
 
     def _identity(
@@ -286,9 +370,12 @@ class Clients:
     # --- what tunnels ask
 
     def identify_key(self, key: bytes, now: float) -> ClientIdentity:
-        """The client that has this key; the anonymous one where none is configured. Raises `ClientUnknown` or
-        `ClientKeyEnded`."""
-        identity = self._of_key(key, now) if self._policies else self.nobody
+        """The client that has this key; the anonymous one where none is configured. Raises `ClientUnknown`,
+        `ClientKeyEnded`, and what `identify_token` raises."""
+        if not self._policies:
+            identity = self.nobody
+        else:
+            identity = self._of_certificate(key, now) if isinstance(key, CertificateKey) else self._of_key(key, now)
         self.note_use(identity, now)
         return identity
 
@@ -303,18 +390,21 @@ class Clients:
     # --- what the token endpoint asks
 
     def authenticate(self, name: str, secret: str, now: float) -> ClientIdentity | None:
-        """The client of this name with this key; None for another key or name. The anonymous client, if none is
+        """The client of this name with this key or JWT; None for another key or name. The anonymous client, if none is
         configured.
 
-        Raises `ClientKeyEnded` for a key that was the client's.
+        Raises `ClientKeyEnded` for a key that was the client's, and what `identify_token` raises.
         """
         if not self._policies:
             return self._identity(None, "", None)
         digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         policy, found = self._policies.get(name), None
-        for key in policy.keys if policy is not None else (_NO_KEY,):
+        for key in (policy.keys if policy is not None else ()) or (_NO_KEY,):
             if hmac.compare_digest(digest, key.digest):
                 found = key
+        if found is None and self._tokens is not None and looks_like_token(text := secret.encode("ascii", "replace")):
+            identity = self.identify_token(text, now)
+            return identity if identity.name == name else None
         if found is None and self._keyless is not None:
             policy, found = self._keyless, self._keyless.keys[0]
         if policy is None or found is None:
@@ -323,10 +413,22 @@ class Clients:
         self._uses.note(found.digest, now)
         return self._identity(policy, "", found)
 
+    def authenticate_assertion(self, assertion: str, now: float) -> ClientIdentity | None:
+        """The client of a JWT; None for what is none, or where no identity provider signs them. The anonymous client,
+        if no client is configured. Raises what `identify_token` raises."""
+        if not self._policies:
+            return self._identity(None, "", None)
+        if self._tokens is None or not looks_like_token(text := assertion.encode("ascii", "replace")):
+            return None
+        return self.identify_token(text, now)
+
     def issue(self, identity: ClientIdentity, bound: str, now: float) -> tuple[str, str]:
-        """An access and a refresh placeholder, which expire with the key that the client has shown."""
-        name, digest = (identity.name, identity.key.digest) if identity.key is not None else ("", "")
-        access = self._placeholders.issue_access(name, digest, bound, now)
+        """An access and a refresh placeholder, which expire with what the client has shown."""
+        key, policy, until = identity.key, identity.policy, identity.valid_until
+        name, digest = (identity.name, key.digest) if key is not None else ("", "")
+        if key is not None and policy is not None and key in policy.keys and until == key.until:
+            until = math.inf  # the end of a key is looked at with each use, and not rounded to a second
+        access = self._placeholders.issue_access(name, digest, bound, now, until)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
     def read_refresh(self, identity: ClientIdentity, text: str, now: float) -> str | None:
@@ -415,17 +517,33 @@ class Clients:
     def impersonate(self, name: str) -> ClientIdentity | None:
         """The identity of a client with its key, for `ads-proxy check --as`; None for an unknown client."""
         policy = self._policies.get(name)
-        return self._identity(policy, "", next(iter(policy.keys), None)) if policy is not None else None
+        return self._identity(policy, "", next(iter(policy.credentials), None)) if policy is not None else None
+
+    def with_keys(self, keys: Mapping[str, ClientKey]) -> Clients:
+        """The clients of these names, each with this one key instead of its own: the same policies, and budgets that
+        they share with these here. They may have any number of requests in flight."""
+        policies = (
+            replace(policy, keys=(keys[name],), max_in_flight=None)
+            for name, policy in self._policies.items()
+            if name in keys
+        )
+        return Clients(policies, self._placeholders, self._budgets)
 
     def known_keys(self) -> tuple[KnownKey, ...]:
-        """Every client's keys, in the order of the configuration."""
-        return tuple(KnownKey(policy.name, key, self._uses.last(key.digest)) for key, policy in self._keys)
+        """Every client's keys and certificates, in the order of the configuration."""
+        owned = ((policy.name, key) for policy in self._policies.values() for key in policy.credentials)
+        return tuple(KnownKey(name, key, self._uses.last(key.digest)) for name, key in owned)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._policies))
 
     def __repr__(self) -> str:
         return f"Clients({', '.join(self.names())})"
+
+
+def _memory() -> BoundedCache[Any, ClientIdentity]:
+    """An empty memory of credentials."""
+    return BoundedCache(_MAX_REMEMBERED, _MAX_CACHE_BYTES)
 
 
 def _refuse_ended(key: ClientKey, policy: Policy, now: float) -> None:

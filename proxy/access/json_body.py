@@ -18,7 +18,7 @@ _JSON = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json(?:[ \t]*;[ \t]*charset
 def find_odd_form(fields: RequestFields, media_types: str = "application/json") -> str:
     """What of the header fields that leave makes a doubt how the body is to be read; empty for nothing. Any JSON is
     read; `media_types` are those that the server takes."""
-    lines = [line.lower().partition(b":") for line in fields.passing.split(b"\r\n")]
+    lines = [line.partition(b":") for line in fields.passing.lower().split(b"\r\n") if b"content" in line]
     sent = [(name.replace(b"_", b"-"), value.strip(b" \t")) for name, _, value in lines]
     kinds = [value for name, value in sent if name == b"content-type"]
     if len(kinds) != 1 or not _JSON.fullmatch(kinds[0]):

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,10 @@ class Placeholders:
 
     key: bytes
 
-    def issue_access(self, client: str, key_digest: str, bound: str, now: float) -> str:
-        """An access placeholder that lives `LIFETIME` seconds."""
-        return self._seal(ACCESS, Placeholder(client, bound, int(now) + LIFETIME), key_digest)
+    def issue_access(self, client: str, key_digest: str, bound: str, now: float, until: float = math.inf) -> str:
+        """An access placeholder that lives `LIFETIME` seconds, but no longer than `until` (wall-clock time)."""
+        expires = int(min(int(now) + LIFETIME, until))
+        return self._seal(ACCESS, Placeholder(client, bound, expires), key_digest)
 
     def issue_refresh(self, client: str, key_digest: str, bound: str) -> str:
         """A refresh placeholder: what a client of the authorization_code grant refreshes with."""

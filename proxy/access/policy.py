@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.access.client_keys import ClientKey, stand_for_certificate
 from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import OwnAccounts, check_count, find_foreign_name, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
@@ -32,7 +33,7 @@ from proxy.strict_json import AlikeNames, TooCostly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from proxy.access.client_keys import ClientKey
+    from proxy.access.identity_providers import TokenRule
     from proxy.http1.request_fields import RequestFields
     from proxy.routing.route import Route
     from proxy.routing.target import Destination, RequestSummary
@@ -95,7 +96,7 @@ def _names_accounts(value: object) -> bool:
 
 _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
-_FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN))
+_FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN, TargetKind.APPROVALS))
 _ACCOUNTS = b"accounts"
 _AMC = b"amc"
 _MAX_REMEMBERED = 2048
@@ -106,7 +107,8 @@ _REPORTS_OF_BODIES = frozenset(f"/adsApi/v1/{verb}/reports" for verb in ("create
 @dataclass(frozen=True)
 class Policy:
     """What one client may do; None permits everything. `access` permits what does no more than this. `limits_spend`
-    tells that limits on spending are enforced: these are for others, but its paths must have one reading."""
+    tells that limits on spending are enforced: these are for others, but its paths must have one reading. The client
+    has `keys`, or JWTs that fit `token_rule`, or both."""
 
     name: str
     keys: tuple[ClientKey, ...]
@@ -122,6 +124,20 @@ class Policy:
     requests_per_minute: int | None = None
     max_in_flight: int | None = None
     limits_spend: bool = False
+    san: str = ""
+    """The name in its certificate, in the form of the configuration; empty for a client without one."""
+    token_rule: TokenRule | None = None
+
+    @cached_property
+    def certificate(self) -> ClientKey | None:
+        """What stands for its certificate where a key of it is asked for."""
+        return stand_for_certificate(self.san) if self.san else None
+
+    @cached_property
+    def credentials(self) -> tuple[ClientKey, ...]:
+        """Its keys, and what stands for its certificate and for the rule of its tokens."""
+        further = () if self.certificate is None else (self.certificate,)
+        return (*self.keys, *further, *(() if self.token_rule is None else (ClientKey(self.token_rule.digest),)))
 
     @cached_property
     def limited_by(self) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from proxy.access.clients import AUTHORIZATION
 from proxy.access.placeholders import LIFETIME
-from proxy.errors import ClientKeyEnded, ClientsDiffer, ClientUnknown
+from proxy.errors import ClientKeyEnded, ClientsDiffer, ClientUnknown, TokenNotChecked, TokenRefused
 from proxy.strict_json import UnclearBody, read_json
 from proxy.value_classes import dataclass
 
@@ -30,6 +30,9 @@ CONTENT_TYPE = b"content-type"
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
 _MAX_FIELDS = 64
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+"""The only `client_assertion_type` (RFC 7523, 2.2)."""
+_FAILED = "Client authentication failed"
 _MORE_THAN_ONCE = "The request has a parameter more than once"
 _HEADERS = (
     (b"Content-Type", b"application/json;charset=UTF-8"),
@@ -142,25 +145,40 @@ def _is_text(value: str) -> bool:
 
 
 def _identity(asked: PlaceholderRequest, fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity:
-    """Who asks: `client_id` is a client's name, `client_secret` its key, in the body or as Basic. With a sender they
-    may be anything but those of another client."""
-    name, secret = _basic(asked.request.fields.value(AUTHORIZATION)) or (
-        fields.get("client_id", ""),
-        fields.get("client_secret", ""),
-    )
+    """Who asks: `client_id` is a client's name, `client_secret` its key or JWT, in the body or as Basic; or a
+    `client_assertion` tells both. With a sender they may be anything but those of another client."""
+    basic = _basic(asked.request.fields.value(AUTHORIZATION))
+    name, secret = basic or (fields.get("client_id", ""), fields.get("client_secret", ""))
     try:
-        identity = clients.authenticate(name, secret, now)
-    except ClientKeyEnded as ended:
-        raise _TokenRequestError(401, "invalid_client", ended.detail, ended) from None
+        if "client_assertion" in fields or "client_assertion_type" in fields:
+            if basic is not None or "client_secret" in fields:
+                raise _invalid("The request authenticates its client in two ways; send client_assertion alone")
+            identity = _asserted(fields, clients, now)
+            name = name or (identity.name if identity is not None else "")
+        else:
+            identity = clients.authenticate(name, secret, now)
+    except (ClientKeyEnded, TokenRefused) as refused:
+        raise _TokenRequestError(401, "invalid_client", refused.detail, refused) from None
+    except TokenNotChecked as refused:
+        raise _TokenRequestError(503, "temporarily_unavailable", refused.detail, refused) from None
     if asked.sender is not None:
         if identity is not None and name == identity.name != asked.sender.name:  # not what a demo makes of any name
             differ = ClientsDiffer("The request and its client_id belong to two clients; use one client's for both.")
             raise _TokenRequestError(403, "invalid_client", differ.detail, differ)
         return asked.sender
     if identity is None:
-        failed = "Client authentication failed"
-        raise _TokenRequestError(401, "invalid_client", failed, ClientUnknown(f"{failed} at the token endpoint."))
+        raise _TokenRequestError(401, "invalid_client", _FAILED, ClientUnknown(f"{_FAILED} at the token endpoint."))
     return identity
+
+
+def _asserted(fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity | None:
+    """The client of a `client_assertion` (RFC 7523, 2.2), which a `client_id` may repeat; None for another client.
+    Raises what `Clients.authenticate_assertion` raises."""
+    if fields.get("client_assertion_type") != ASSERTION_TYPE:
+        raise _invalid(f"The client_assertion_type must be {ASSERTION_TYPE}")
+    identity = clients.authenticate_assertion(_required(fields, "client_assertion"), now)
+    named = fields.get("client_id", "")
+    return identity if not clients.exist or not named or (identity is not None and named == identity.name) else None
 
 
 def _basic(authorization: bytes) -> tuple[str, str] | None:
@@ -187,9 +205,8 @@ class _AuthenticatedClient:
 
     @property
     def lifetime(self) -> int:
-        """Seconds that an access placeholder is good for: it expires with the client's key."""
-        key = self.identity.key
-        return LIFETIME if key is None else int(min(LIFETIME, key.until - self.now))
+        """Seconds that an access placeholder is good for: it expires with what the client has shown."""
+        return int(min(LIFETIME, self.identity.valid_until - self.now))
 
     def bound(self, prefix: str, fields: dict[str, str]) -> str:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
@@ -208,6 +225,8 @@ class _AuthenticatedClient:
             case "authorization_code":
                 if "code" not in fields:
                     raise _missing("code")
+                return ""
+            case "client_credentials" if "client_assertion" in fields:
                 return ""
             case "refresh_token":
                 return self._bound_by(_required(fields, "refresh_token"))

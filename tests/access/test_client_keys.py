@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -79,6 +79,17 @@ def test_placeholders_end_with_the_key_that_they_came_of() -> None:
     assert BOTH.read_refresh(identity, old_refresh, ENDS) is None
     assert BOTH.identify(fields(authorization=new_access), ENDS).name == "tool"
     assert BOTH.read_refresh(identity, new_refresh, ENDS) == "acme"
+
+
+def test_a_placeholder_ends_in_the_instant_in_which_its_key_does() -> None:
+    """Not at the second before: until then it is the client's, and after it the refusal names the end of the key."""
+    known = clients(key(OLD, END + timedelta(milliseconds=500)))
+    identity = known.authenticate("tool", OLD.decode(), BEFORE)
+    assert identity is not None
+    shown = fields(authorization=known.issue(identity, "acme", BEFORE)[0].encode())
+    assert known.identify(shown, ENDS + 0.4).name == "tool"
+    with pytest.raises(ClientKeyEnded):
+        known.identify(shown, ENDS + 0.5)
 
 
 def test_a_key_that_is_sent_next_to_a_placeholder_ends_too() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import LIFETIME
 from proxy.app.rules import make_clients
@@ -296,3 +297,19 @@ def test_a_budget_outlives_a_reload() -> None:
             with pytest.raises(BudgetSpent) as refused:
                 permit(limited, identity, *asked(), 1.0)
             assert refused.value.retry_after == pytest.approx(60.0)
+
+
+def test_other_keys_lead_to_the_same_clients() -> None:
+    """Their policies hold, their own keys do not, and what they spend is taken off one budget."""
+    both = clients(client("bidder", requests_per_minute=1, max_in_flight=1, accounts=("acme",)), client("reporting"))
+    within = both.with_keys({"bidder": ClientKey(digest("a-key-of-the-proxy")), "gone": ClientKey(digest("x"))})
+    identity = within.identify(fields(proxy_key=b"a-key-of-the-proxy"), NOW)
+    assert within.names() == ("bidder",)
+    assert (identity.name, identity.scope.accounts) == ("bidder", frozenset({"acme"}))
+    for key in (b"key-of-bidder", b"key-of-reporting", b"x"):
+        with pytest.raises(ClientUnknown):
+            within.identify(fields(proxy_key=key), NOW)
+    within.claim(identity, 5)
+    both.charge(both.identify(fields(proxy_key=b"key-of-bidder"), NOW), 0.0)
+    with pytest.raises(BudgetSpent):
+        within.charge(identity, 0.0)

@@ -144,7 +144,7 @@ def test_requests_for_named_reports_are_reads(
     limits: dict[str, Any], method: bytes, target: bytes, refusal: type[Refused] | None
 ) -> None:
     """Methods and paths are limited as for all requests; what governs Amazon's operations does not count."""
-    destination = find_destination(parse_target(target), with_reports=True)
+    destination = find_destination(parse_target(target), with_own_paths=True)
     asked = summarise(method, fields(), destination, PUBLISHED)
     found = evaluate_request(policy(**limits), asked, destination).refusal
     assert refusal is None if found is None else type(found) is refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -75,6 +76,16 @@ def test_a_sender_with_a_key_needs_no_credentials(form: dict[str, str], status: 
     assert given.status == status
     if status == 200:
         assert bound_to(given, KEYED) == ("reporting", "")
+
+
+def test_a_token_tells_the_end_that_it_has() -> None:
+    """A sender that shows a placeholder gets none that outlasts it, and is told so."""
+    sender = KEYED.impersonate("reporting")
+    assert sender is not None
+    given = ask(REFRESH, sender=replace(sender, valid_until=NOW + 100))
+    content = json.loads(given.body)
+    shown = fields(authorization=f"Bearer {content['access_token']}".encode())
+    assert content["expires_in"] == 100 == KEYED.identify(shown, NOW).valid_until - NOW
 
 
 def test_success_looks_like_lwas() -> None:
