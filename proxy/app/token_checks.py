@@ -1,0 +1,27 @@
+"""What a process needs for checking JWTs in addition to the configuration; it outlives a reload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.access.token_verification import ProviderKeys, TokenWork
+
+
+class TokenChecks:
+    """`keys` are those of each provider by its name, and change in place. `miss` is told the name of a provider whose
+    keys should be read again. `work` is made where it is needed."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, ProviderKeys] = {}
+        self.work: TokenWork | None = None
+        self.miss: Callable[[str], None] = _ignore
+
+    def __repr__(self) -> str:
+        return f"<TokenChecks: keys of {len(self.keys)} providers>"
+
+
+def _ignore(_provider: str) -> None:
+    """No keys are read here."""
