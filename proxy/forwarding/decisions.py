@@ -66,7 +66,7 @@ class Decisions:
         try:
             if request.target.form is not _ORIGIN:
                 admit(request, self._table)
-            destination = find_destination(request.target, with_reports=self._own_paths)
+            destination = find_destination(request.target, with_own_paths=self._own_paths)
             asked = summarise(request.method, request.fields, destination, self._table.operations)
             screened = identity.verdict or _evaluate(identity, asked, destination)
         except Refused:
@@ -83,7 +83,7 @@ class Decisions:
         sought = self._sought
         if sought is not None and sought[0] is request:
             return sought[1], sought[2]
-        destination = find_destination(request.target, with_reports=self._own_paths)
+        destination = find_destination(request.target, with_own_paths=self._own_paths)
         return destination, summarise(request.method, request.fields, destination, self._table.operations)
 
     def judge(self, identity: ClientIdentity, asked: RequestSummary, destination: Destination) -> Verdict:

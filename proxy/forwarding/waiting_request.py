@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class UndecidedRequest:
     """What became known of a request before it was decided whether to serve it: its account if it is refused."""
 
-    __slots__ = ("asked", "client", "request", "route")
+    __slots__ = ("asked", "client", "request", "route", "subject")
 
     def __init__(
         self,
@@ -37,8 +37,9 @@ class UndecidedRequest:
         client: str = "",
         asked: RequestSummary | None = None,
         route: Route | None = None,
+        subject: str = "",
     ) -> None:
-        self.request, self.client, self.asked, self.route = request, client, asked, route
+        self.request, self.client, self.asked, self.route, self.subject = request, client, asked, route, subject
 
     def __repr__(self) -> str:
         return f"<UndecidedRequest: client {self.client!r}, {'routed' if self.route is not None else 'not routed'}>"
@@ -48,10 +49,10 @@ class UndecidedRequest:
         """Its account for log and metrics: the destination, or what it asked for."""
         method = self.request.method if self.request is not None else b""
         if self.asked is None:
-            return RequestKind(self.client, method=method_name(method))
+            return RequestKind(self.client, method=method_name(method), subject=self.subject)
         if self.route is None:
-            return kind_of_summary(self.client, self.asked)
-        return kind_of_route(self.client, method, self.route, self.asked.effect)
+            return kind_of_summary(self.client, self.asked, self.subject)
+        return kind_of_route(self.client, method, self.route, self.asked.effect, self.subject)
 
 
 class ListsAwaited(Exception):

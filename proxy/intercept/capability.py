@@ -8,13 +8,19 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from proxy.access.client_certificates import CertificateKey
+from proxy.access.clients import PROXY_KEY
 from proxy.errors import (
     BudgetSpent,
+    CertificateRejected,
     ClientKeyEnded,
+    ClientsDiffer,
     ClientUnknown,
     MalformedRequest,
     NotAmazon,
     ProxyKeyRequired,
+    Refused,
+    TokenRefused,
 )
 from proxy.events import HostRefused
 from proxy.forwarding.decision import Capability
@@ -48,7 +54,7 @@ class Interception(Capability):
         self._told: set[str] = set()
 
     def take_effect(self) -> None:
-        """End open tunnels that would no longer be opened: nothing looks at what passes in them."""
+        """End open tunnels that would not be opened now: nothing looks at what passes in them."""
         for tunnel in tuple(self._parts.passing):
             if not self._permits(tunnel.asked):
                 tunnel.drop()
@@ -56,7 +62,7 @@ class Interception(Capability):
     def _permits(self, asked: TunnelAsked) -> bool:
         try:
             identify_tunnel(asked.request, self._clients, time.time())
-        except ProxyKeyRequired:
+        except Refused:  # also a JWT that cannot be checked now
             return False
         return is_passed(asked.host, self._passed)
 
@@ -121,15 +127,35 @@ def is_passed(host: str, patterns: tuple[str, ...]) -> bool:
 
 def identify_tunnel(request: Request, clients: Clients, now: float) -> tuple[ClientIdentity, bytes]:
     """Identity and key of the client that asks for a tunnel; where none needs a key, the key is empty for what is no
-    client's. Raises `ProxyKeyRequired`."""
+    client's. The certificate of its connection counts as a key. Raises `ProxyKeyRequired`, or `ClientsDiffer` for a key
+    of another client than the certificate's."""
     sent = {value for name, value in request.fields.every if name == _PROXY_AUTHORIZATION}
+    shown = request.fields.value(PROXY_KEY)
+    if not isinstance(shown, CertificateKey) or not clients.exist:
+        return _identify_key(sent, clients, now)
+    if not sent:
+        try:
+            return clients.identify_key(shown, now), shown
+        except CertificateRejected as rejected:
+            raise ProxyKeyRequired(rejected.detail, close=True) from None
+    identity, key = _identify_key(sent, clients, now)
+    if clients.owner_of(b"", shown, now) not in (None, identity.name):
+        raise ClientsDiffer(
+            "Proxy-Authorization has the key of another client than the certificate of its connection; leave it out.",
+            close=True,
+        )
+    return identity, key
+
+
+def _identify_key(sent: set[bytes], clients: Clients, now: float) -> tuple[ClientIdentity, bytes]:
+    """Identity and key by the values of Proxy-Authorization. Raises `ProxyKeyRequired`."""
     name, key = _credential(sent.pop()) if len(sent) == 1 else ("", b"")
     if not key and clients.exist:
         raise ProxyKeyRequired(f"CONNECT needs a client's name and key, in one Proxy-Authorization. {_HOW}", close=True)
     try:
         identity = clients.identify_key(key, now)
-    except ClientKeyEnded as ended:
-        raise ProxyKeyRequired(ended.detail, close=True) from None
+    except (ClientKeyEnded, TokenRefused) as refused:
+        raise ProxyKeyRequired(refused.detail, close=True) from None
     except ClientUnknown:
         raise ProxyKeyRequired(f"No client has this key. {_HOW}", close=True) from None
     if name in (None, identity.name) and identity.has_key:

@@ -58,7 +58,7 @@ class ConnectRequest(LocalRequest):
 
     @property
     def kind(self) -> RequestKind:
-        return RequestKind(self._name, method=method_name(self.request.method))
+        return RequestKind(self._name, method=method_name(self.request.method), subject=self.asked.identity.subject)
 
     def answer(self) -> None:
         self.task = self.client.loop.create_task(self._run())

@@ -136,6 +136,10 @@ class Relay:
     def close_if_idle(self) -> None:
         """Whether a tunnel is idle cannot be told from outside."""
 
+    def retire(self) -> None:
+        """No response ends what passes here."""
+        self.drop()
+
     def wind_down(self) -> None:
         """A tunnel that a client keeps for later holds up no stop."""
         self._idle = min(self._idle, _LAST_IDLE)

@@ -17,7 +17,9 @@ from proxy.intercept.connect_request import PassedTunnel
 from proxy.intercept.contexts import Contexts
 from proxy.intercept.relay import RelayEnd
 from proxy.net.names import AddressInfo, Names
+from tests.access.test_token_verification import ES, RS, Desk, keys_of
 from tests.intercept.conftest import configured, connect, login
+from tests.support.issuers import service_account
 from tests.support.patience import PATIENCE, settled
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, RawUpstream, Script, Wire, answering
@@ -263,6 +265,21 @@ async def test_a_reload_ends_what_it_forbids(reload: dict[str, Any], stays: bool
             assert await wire.take(5) == b"still"
         else:
             await wire.end()
+
+
+@pytest.mark.parametrize(("tried_ago", "status"), [(0.0, 407), (3600.0, 503)])
+async def test_a_tunnel_ends_with_the_key_that_signed_its_token(
+    tried_ago: float, status: int, passing: PassThrough
+) -> None:
+    """Nobody opens one with a remembered token either, and what cannot be checked now is no reason to let it go on."""
+    now = time.time()
+    desk, shown = Desk(cluster=keys_of(RS, tried_at=now)), f"nightly:{RS.token(service_account(now))}"
+    async with passing(echo, clients=desk.clients) as bench:
+        wire = await opened(bench, shown)
+        desk.checks.keys["cluster"] = keys_of(ES, tried_at=now - tried_ago)
+        bench.path.forget_credentials()
+        await wire.end()
+        assert (await bench.ask(connect(BUCKET, shown))).status == status
 
 
 async def test_a_reload_refuses_what_it_forbids_while_it_is_dialled(passing: PassThrough) -> None:
