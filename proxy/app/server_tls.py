@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import ssl
 from dataclasses import field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy.access.client_certificates import NO_AUTHORITIES
 from proxy.errors import ConfigurationError, ListenError
 from proxy.intercept.authority import Authority
 from proxy.net.dialing import client_context
@@ -23,17 +23,19 @@ from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
+    import asyncio
+
     from proxy.config import Config, TlsSection
 
 
 class ServerTls:
-    """`context` is the clients' listener's, None where it has no TLS; it stays the same from the beginning on. So does
-    `authority`, None without interception."""
+    """`context` is that of the clients' listener for connections that begin now, None where it has no TLS. `authority`
+    is None without interception; it stays the same from the beginning on."""
 
     def __init__(self) -> None:
         self.authority: Authority | None = None
         self.authorities = Authorities()
-        self.context: ssl.SSLContext | None = None
+        self.context: ListenerContext | None = None
         self.certificate: ServerCertificate | None = None
 
     def __repr__(self) -> str:
@@ -60,15 +62,31 @@ class ServerTls:
         self.authorities.follow(config.upstream.ca_file)
         return certificate
 
-    def show(self, certificate: ServerCertificate) -> None:
-        """Present a certificate to clients that connect from now on. One context would keep a certificate of each kind
-        of key (RSA, ECDSA), and let the client choose."""
-        context = certificate.context()
-        if self.context is None:
-            self.context = context
-        else:
-            self.context.sni_callback = partial(_answer_with, context)
+    def show(self, certificate: ServerCertificate) -> bool:
+        """Present a certificate to clients that connect from now on, and demand theirs by it. Tells whether connections
+        that are open may stay.
+
+        Each has a context of its own. One context would keep a certificate of each kind of key (RSA, ECDSA), and let
+        the client choose; and sessions that were begun with removed authorities could be resumed.
+        """
+        before = self.trusted_clients
+        if self.certificate != certificate:
+            self.context = certificate.context()
         self.certificate = certificate
+        return self.trusted_clients.admits(before)
+
+    # --- what is demanded of clients
+
+    @property
+    def trusted_clients(self) -> TrustedClients:
+        """By what certificates of clients are verified."""
+        return self.certificate.clients if self.certificate is not None else NO_CERTIFICATES
+
+    def authorities_of(self, transport: asyncio.BaseTransport) -> frozenset[str] | None:
+        """Implements `TrustOfClients`."""
+        context = transport.get_extra_info("sslcontext")
+        begun = context.clients if isinstance(context, ListenerContext) else NO_CERTIFICATES
+        return begun.digests if self.trusted_clients.admits(begun) else None
 
     # --- for other processes of the program
 
@@ -76,26 +94,71 @@ class ServerTls:
         """What JSON holds: PEM with a character for each byte."""
         shown, trusted, own = self.certificate, self.authorities.pem, self.authority
         return {
-            "certificate": [shown.chain.decode("latin-1"), shown.key.reveal()] if shown is not None else None,
+            "certificate": shown.to_document() if shown is not None else None,
             "authorities": trusted.decode("latin-1") if trusted is not None else None,
             "authority": [str(own.folder), own.content.reveal()] if own is not None else None,
         }
 
-    def take(self, document: dict[str, Any]) -> None:
-        """Put in force what `to_document` wrote."""
+    def take(self, document: dict[str, Any]) -> ServerCertificate | None:
+        """Put in force what `to_document` wrote, except for the certificate, which `show` does."""
         trusted = document["authorities"]
         self.authorities.take(trusted.encode("latin-1") if trusted is not None else None)
-        if document["certificate"] is not None:
-            chain, key = document["certificate"]
-            self.show(ServerCertificate(chain.encode("latin-1"), Secret(key)))
         if document["authority"] is not None and self.authority is None:
             folder, content = document["authority"]
             self.authority = Authority.of(Path(folder), Secret(content))
+        return ServerCertificate.of(document["certificate"]) if document["certificate"] is not None else None
 
 
-def _answer_with(context: ssl.SSLContext, tls: ssl.SSLSocket | ssl.SSLObject, *_named: object) -> None:
-    """Shows the certificate of this context in a handshake that began with another one."""
-    tls.context = context
+# --- By whom certificates of clients must be signed --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedClients:
+    """The authorities of clients, as PEM, empty where clients are not asked for certificates. `digests` are those of
+    the certificates in it."""
+
+    pem: bytes = field(default=b"", repr=False)
+    required: bool = False
+    digests: frozenset[str] = NO_AUTHORITIES
+
+    @classmethod
+    def of(cls, pem: bytes, required: bool) -> TrustedClients:
+        """Raises `ValueError` where there is no certificate."""
+        if not pem:
+            return NO_CERTIFICATES
+        from cryptography import x509  # seldom wanted: most know clients by keys
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        found = (each.public_bytes(Encoding.DER) for each in x509.load_pem_x509_certificates(pem))
+        return cls(pem, required, frozenset(hashlib.sha256(der).hexdigest() for der in found))
+
+    def admits(self, before: TrustedClients) -> bool:
+        """Whether a connection that was opened by those before meets these as well. Which authority signed its
+        certificate is not known, so all of them must still be trusted."""
+        return before.digests <= self.digests and (before.required or not self.required)
+
+
+NO_CERTIFICATES = TrustedClients()
+
+
+class ListenerContext(ssl.SSLContext):
+    """The TLS of a listener, with what it demands of clients."""
+
+    clients: TrustedClients = NO_CERTIFICATES
+
+    def demand(self, clients: TrustedClients) -> None:
+        """Ask each client for a certificate by these authorities.
+
+        No session is resumed with TLS 1.3, as a certificate is verified in full handshakes alone. OpenSSL resumes those
+        of TLS 1.2 nevertheless, as long as this context is in use; the end of the certificate holds there, too.
+        """
+        self.clients = clients
+        with as_file(clients.pem) as file:
+            self.load_verify_locations(file)
+        self.verify_mode = ssl.CERT_REQUIRED if clients.required else ssl.CERT_OPTIONAL
+        self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority is trusted for itself
+        self.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+        self.num_tickets = 0
 
 
 # --- The certificate that the clients' listener shows ------------------------------------------------------
@@ -107,27 +170,52 @@ class ServerCertificate:
 
     chain: bytes = field(repr=False)
     key: Secret
+    clients: TrustedClients = NO_CERTIFICATES
 
     @classmethod
     def read(cls, tls: TlsSection) -> ServerCertificate:
         """The files as they are now. Raises `ListenError` where they cannot be used."""
         try:
-            found = cls(Path(tls.cert).read_bytes(), Secret(Path(tls.key).read_bytes().decode("latin-1")))
-            found.context()
+            chain, key = Path(tls.cert).read_bytes(), Secret(Path(tls.key).read_bytes().decode("latin-1"))
+            cls(chain, key).context()
         except (OSError, ssl.SSLError) as error:
             raise ListenError(
                 f"tls: the certificate and key cannot be used ({error}); correct tls.cert and tls.key."
             ) from error
+        if tls.client_ca is None:
+            return cls(chain, key)
+        try:
+            found = cls(chain, key, TrustedClients.of(Path(tls.client_ca).read_bytes(), tls.client_auth != "optional"))
+            found.context()
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            raise ListenError(
+                f"tls.client_ca: the file cannot be used ({error}); name a PEM file with the certificates of the "
+                "authorities that sign clients' certificates."
+            ) from error
         return found
 
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> ListenerContext:
         """The clients' listener's TLS, with this certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = ListenerContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         with as_file(self.chain) as chain, as_file(self.key.reveal().encode("latin-1")) as key:
             context.load_cert_chain(chain, key, password=lambda: "")
+        if self.clients.pem:
+            context.demand(self.clients)
         return context
+
+    def to_document(self) -> list[Any]:
+        """What JSON holds."""
+        clients = self.clients
+        return [self.chain.decode("latin-1"), self.key.reveal(), clients.pem.decode("latin-1"), clients.required]
+
+    @classmethod
+    def of(cls, document: list[Any]) -> ServerCertificate:
+        """What `to_document` wrote."""
+        chain, key, pem, required = document
+        clients = TrustedClients.of(pem.encode("latin-1"), required)
+        return cls(chain.encode("latin-1"), Secret(key), clients)
 
     @property
     def ends_at(self) -> float:

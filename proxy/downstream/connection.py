@@ -515,6 +515,15 @@ class ClientConnection(asyncio.Protocol):
         if self._reading is HEAD and not self._buffer:
             self._close()
 
+    def retire(self) -> None:
+        if self._reading is CLOSED or self._transport.is_closing():
+            return
+        if self._handler is None or self._writing is IDLE:  # IDLE: what is left of a body is read over
+            self._handler = None
+            self._close()
+        elif self._writing is RESPONSE:
+            self._writing = follow(self._writing, LAST)
+
     def wind_down(self) -> None:
         if self._handler is not None and self._handler.endless:
             self.end()

@@ -147,6 +147,13 @@ _LAST_WORDS = 3600.0
 it earlier; this is for a client that ended its side first, while a stream has nothing more for it."""
 
 
+class TlsSource(Protocol):
+    """Whose TLS new connections have; a reload changes it."""
+
+    @property
+    def context(self) -> ssl.SSLContext | None: ...
+
+
 class LimitsSource(Protocol):
     """Whose limits hold; a reload changes them."""
 
@@ -163,13 +170,13 @@ class Acceptor:
         table: ConnectionTable,
         service: LimitsSource,
         factory: Callable[[], asyncio.Protocol],
-        context: ssl.SSLContext | None = None,
+        tls: TlsSource | None = None,
     ) -> None:
         self._listening = listening
         self._table = table
         self._service = service
         self._factory = factory
-        self._context = context
+        self._tls = tls
         self._loop = table.loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._resuming: asyncio.TimerHandle | None = None
@@ -226,7 +233,8 @@ class Acceptor:
     async def _set_up(self, accepted: socket.socket) -> None:
         """Make a transport of a socket, with TLS if configured; then it enters the table as a connection."""
         patience, last_words = None, None
-        if self._context is not None:
+        context = self._tls.context if self._tls is not None else None
+        if context is not None:
             limits = self._service.limits
             patience, last_words = limits.header_timeout, max(limits.send_timeout, _LAST_WORDS)
         try:
@@ -234,7 +242,7 @@ class Acceptor:
                 await self._loop.connect_accepted_socket(
                     self._factory,
                     accepted,
-                    ssl=self._context,
+                    ssl=context,
                     ssl_handshake_timeout=patience,
                     ssl_shutdown_timeout=last_words,
                 )

@@ -41,6 +41,9 @@ class OpenConnection(Protocol):
 
     def close_if_idle(self) -> None: ...
 
+    def retire(self) -> None:
+        """End it with the response that is under way, at once if there is none."""
+
     def wind_down(self) -> None:
         """The program stops soon: end what has no end of its own."""
 
@@ -201,6 +204,11 @@ class ConnectionTable:
         """Close the connections on which no request is running."""
         for connection in tuple(self.connections):
             connection.close_if_idle()
+
+    def retire(self) -> None:
+        """End each connection that is open now once its response is out: what clients must show has changed."""
+        for connection in tuple(self.connections):
+            connection.retire()
 
     def end_all(self) -> int:
         """End what still runs; gives how many requests were cut."""

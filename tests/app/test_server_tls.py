@@ -6,14 +6,14 @@ import asyncio
 import json
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
 
 from proxy.access.clients import Budgets
 from proxy.app.rules import make_clients, make_routing_table, make_rules
-from proxy.app.server_tls import ServerCertificate, ServerTls
+from proxy.app.server_tls import NO_CERTIFICATES, ServerCertificate, ServerTls, TrustedClients
 from proxy.config import Config, load
 from proxy.config.model.sections import TlsSection
 from proxy.errors import ConfigurationError, ListenError
@@ -22,6 +22,7 @@ from proxy.net.names import Names
 from proxy.routing.table import EmptyDirectory
 from proxy.upstream.pool import Pools
 from tests.support.certificates import Authority
+from tests.support.client_certificates import Issuer
 
 NAME = "127.0.0.1"
 BROKEN = "-----BEGIN CERTIFICATE-----\nno certificate\n"
@@ -77,6 +78,13 @@ def passed(tls: ServerTls) -> Any:
     return json.loads(json.dumps(tls.to_document()))
 
 
+def take(theirs: ServerTls, ours: ServerTls) -> None:
+    """The signal comes as from another process of the program."""
+    certificate = theirs.take(passed(ours))
+    if certificate is not None:
+        theirs.show(certificate)
+
+
 def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Files) -> None:
     """With files that are broken by now: it shows the same certificate, and believes the same authorities."""
     serial, config = files.write(), files.config()
@@ -84,7 +92,7 @@ def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Fil
     ours.begin(config)
     files.pair.write_text(BROKEN)
     files.ca_file.write_text(BROKEN)
-    theirs.take(passed(ours))
+    take(theirs, ours)
     assert files.shown(theirs) == files.shown(ours) == serial
     assert theirs.authorities.digest == ours.authorities.digest
     assert theirs.authorities.context is not None
@@ -92,17 +100,20 @@ def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Fil
 
 
 def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> None:
-    """The listener's context in the other process stays the same object."""
+    """The context of the other process is a new one only if the certificate is."""
     config = files.config()
     ours, theirs = ServerTls(), ServerTls()
     ours.begin(config)
-    theirs.take(passed(ours))
+    take(theirs, ours)
     context, serial = theirs.context, files.write()
     certificate = ours.reread(config)
     assert certificate is not None
     ours.show(certificate)
-    theirs.take(passed(ours))
+    take(theirs, ours)
     assert files.shown(theirs) == serial
+    assert theirs.context is not context
+    context = theirs.context
+    take(theirs, ours)
     assert theirs.context is context
 
 
@@ -138,7 +149,7 @@ async def test_connections_to_amazon_believe_whom_the_process_was_told_to_believ
     ours, theirs = ServerTls(), ServerTls()
     ours.begin(config)
     files.ca_file.write_text(BROKEN)
-    theirs.take(passed(ours))
+    take(theirs, ours)
     table = make_routing_table(config, EmptyDirectory())
     rules = make_rules(
         config, table, make_clients(config, b"key", Budgets()), authorities=theirs.authorities, demo=False
@@ -152,7 +163,7 @@ async def test_connections_to_amazon_believe_whom_the_process_was_told_to_believ
 def test_without_files_there_is_nothing_to_hand_on() -> None:
     """A listener without TLS, and the system's authorities."""
     ours, theirs = ServerTls(), ServerTls()
-    theirs.take(passed(ours))
+    take(theirs, ours)
     assert (theirs.context, theirs.authorities.context) == (None, None)
     assert repr(theirs) == "<ServerTls: no certificate, <Authorities: the system>>"
 
@@ -177,4 +188,85 @@ def test_a_key_of_another_certificate_is_told_without_it(tmp_path: Path) -> None
         ServerCertificate.read(TlsSection(cert=authority.ca_file, key=other))
     secret = one.read_text().splitlines()[1]
     assert secret not in str(caught.value)
-    assert repr(ServerCertificate.read(TlsSection(cert=one, key=one))) == "ServerCertificate(key=***)"
+    assert repr(ServerCertificate.read(TlsSection(cert=one, key=one))) == (
+        "ServerCertificate(key=***, clients=TrustedClients(required=False, digests=frozenset()))"
+    )
+
+
+# --- what is demanded of clients
+
+
+def trusted(*names: str, required: bool = True) -> TrustedClients:
+    return TrustedClients(b"pem", required, frozenset(names))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays"),
+    [
+        (NO_CERTIFICATES, NO_CERTIFICATES, True),
+        (NO_CERTIFICATES, trusted("a", required=False), True),
+        (NO_CERTIFICATES, trusted("a"), False),
+        (trusted("a", required=False), trusted("a"), False),
+        (trusted("a"), trusted("a", required=False), True),
+        (trusted("a"), trusted("a", "b"), True),
+        (trusted("a", "b"), trusted("a"), False),
+        (trusted("a"), trusted("b", required=False), False),
+        (trusted("a"), NO_CERTIFICATES, False),
+    ],
+)
+def test_a_connection_stays_where_it_would_be_accepted_again(
+    before: TrustedClients, after: TrustedClients, stays: bool
+) -> None:
+    """A peer is told as far as is known: not which authority signed its certificate, nor whether it has one."""
+    assert after.admits(before) is stays
+
+
+class Opened:
+    """A transport whose handshake began with this context."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+
+    def get_extra_info(self, name: str) -> object:
+        return self._context if name == "sslcontext" else None
+
+
+def test_a_handshake_that_began_under_other_demands_is_dropped(files: Files) -> None:
+    """A reload came in between. What it was verified by is told by its own context."""
+    tls, one, other = ServerTls(), Issuer(files.pair.parent, "one"), Issuer(files.pair.parent, "other")
+    file = files.pair.parent / "clients.pem"
+    section = TlsSection(cert=files.pair, key=files.pair, client_ca=file)
+
+    def show(*issuers: Issuer) -> bool:
+        file.write_bytes(b"".join(each.file.read_bytes() for each in issuers))
+        return tls.show(ServerCertificate.read(section))
+
+    show(one)
+    first = cast(asyncio.BaseTransport, Opened(tls.context))
+    digests = tls.trusted_clients.digests
+    assert tls.authorities_of(first) == digests
+    assert show(one, other)
+    assert tls.authorities_of(first) == digests < tls.trusted_clients.digests
+    assert not show(other)
+    assert tls.authorities_of(first) is None
+    assert tls.authorities_of(cast(asyncio.BaseTransport, Opened(None))) is None
+
+
+def test_another_process_demands_the_same_certificates(files: Files) -> None:
+    """By the same authorities, and with the same need of one."""
+    issuer = Issuer(files.pair.parent)
+    for client_auth, mode in ((None, ssl.CERT_REQUIRED), ("optional", ssl.CERT_OPTIONAL)):
+        ours, theirs = ServerTls(), ServerTls()
+        section = TlsSection(cert=files.pair, key=files.pair, client_ca=issuer.file, client_auth=client_auth)
+        ours.show(ServerCertificate.read(section))
+        take(theirs, ours)
+        assert theirs.context is not None
+        assert (theirs.context.verify_mode, theirs.trusted_clients) == (mode, ours.trusted_clients)
+
+
+def test_a_file_without_an_authority_is_told(files: Files) -> None:
+    """By the key of the configuration."""
+    section = TlsSection(cert=files.pair, key=files.pair, client_ca=files.pair.parent / "broken.pem")
+    (files.pair.parent / "broken.pem").write_text(BROKEN)
+    with pytest.raises(ListenError, match=r"tls\.client_ca: the file cannot be used"):
+        ServerCertificate.read(section)

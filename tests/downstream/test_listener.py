@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -150,7 +151,11 @@ async def accepting(bench: ProxyBench, context: Any = None) -> AsyncIterator[tup
     """An acceptor in front of the bench's own proxy."""
     listening = Listening()
     acceptor = Acceptor(
-        listening, bench.server, bench.forwarder, lambda: ClientConnection(bench.server, bench.forwarder), context
+        listening,
+        bench.server,
+        bench.forwarder,
+        lambda: ClientConnection(bench.server, bench.forwarder),
+        SimpleNamespace(context=context),
     )
     bench.port = listening.getsockname()[1]
     try:
