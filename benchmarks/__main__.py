@@ -35,6 +35,8 @@ from benchmarks.spending import measure as measure_spending
 from benchmarks.spending import report as report_spending
 from benchmarks.start import compare_starts
 from benchmarks.throttling import measure as measure_throttling
+from benchmarks.tokens import measure as measure_tokens
+from benchmarks.tokens import report as report_tokens
 from benchmarks.tunnels import measure as measure_tunnels
 from benchmarks.tunnels import report as report_tunnels
 
@@ -119,6 +121,10 @@ def _tunnels(given: argparse.Namespace) -> None:
     print(report_tunnels(measure_tunnels(given.rounds, given.count)))
 
 
+def _jwt(given: argparse.Namespace) -> None:
+    print(report_tokens(measure_tokens(given.rounds, given.seconds)))
+
+
 def _spend(given: argparse.Namespace) -> None:
     print(report_spending(measure_spending(given.rounds, given.seconds, by_day=given.by_day)))
 
@@ -145,6 +151,7 @@ _COMMANDS = {
     "profile": _profile,
     "profiles": _profiles,
     "spend": _spend,
+    "jwt": _jwt,
     "start": _start,
     "throttling": _throttling,
     "tunnels": _tunnels,
@@ -185,6 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     judging.add_argument("--by-day", action="store_true", help="with limits of a day, which a ledger counts")
     judging.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     judging.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
+    identifying = commands.add_parser("jwt", help="CPU of a request with a remembered JWT, beside one with a key")
+    identifying.add_argument("--rounds", type=int, default=20, help="pairs of measurements (20)")
+    identifying.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
     starting = commands.add_parser("start", help="CPU of a start beside another checkout of this program")
     starting.add_argument("checkout", type=Path, help="such as a git worktree of an older commit")
     starting.add_argument("--rounds", type=int, default=15, help="pairs of starts (15)")

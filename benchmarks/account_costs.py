@@ -18,8 +18,8 @@ from proxy.admin.history import tally
 from proxy.admin.scrape import GzipStream, runs_of
 from proxy.config import load
 from proxy.observability.metrics import Metrics
-from proxy.observability.redaction import Redaction
 from proxy.observability.request_metrics import RequestLabels
+from proxy.redaction import Redaction
 
 CHANGED = 50
 """Accounts that get a new token between two scrapes: as many as of 10,000 in fifteen seconds."""
