@@ -56,6 +56,11 @@ class RedisCounts:
     def __repr__(self) -> str:
         return f"<RedisCounts of {len(self._shares)} days, {self._steps} steps>"
 
+    @property
+    def unsettled(self) -> float:
+        """Seconds until this replica grants again after trouble with the store."""
+        return max(0.0, self._settled_at - asyncio.get_running_loop().time())
+
     async def take(self, requests: Sequence[CountRequest]) -> list[CountAnswer | StateError]:
         by_day: dict[CountedDay, list[CountRequest]] = {}
         for request in requests:

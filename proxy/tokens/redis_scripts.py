@@ -22,6 +22,7 @@ def _read(name: str) -> str:
 
 WRITE_ENTRY: Final = _read("write_entry")
 WRITE_DOCUMENT: Final = _read("write_document")
+CHANGE_DOCUMENT: Final = _read("change_document")
 RESEAL: Final = _read("reseal")
 PERMITTED: Final = _read("permitted")
 BEAT: Final = _read("beat")

@@ -23,7 +23,7 @@ from proxy.secret import Secret
 from proxy.tokens import redis_scripts as scripts
 from proxy.tokens.leases import LONGEST, FailedAttempt, LocalLease, SharedContent, T
 from proxy.tokens.redis_connection import CHECK, NEWS
-from proxy.tokens.redis_counts import RedisCounts
+from proxy.tokens.redis_counts import SETTLING, RedisCounts
 from proxy.tokens.sealing import (
     UNREADABLE,
     decode_document,
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _PROOF: Final = b"ads-proxy"
 _PAUSE: Final = 0.5
 """Seconds between two attempts to read news from a server that is away."""
+_CHANGES: Final = 50
+"""How often a change of a document begins again, because another replica was faster."""
 
 
 class RedisStore:
@@ -69,7 +71,7 @@ class RedisStore:
         self._versions: dict[str, str] = {}
         self._damaged: set[str] = set()
         self._superseded = asyncio.Event()
-        self._checked = False
+        self._checked = self._recovering = False
         self._check_seen: bytes | None = None
 
     def __repr__(self) -> str:
@@ -166,15 +168,40 @@ class RedisStore:
         try:
             return decode_document(name, self.cipher.decrypt(content)) if content is not None else None
         except UNREADABLE:
-            raise StateFileDamaged(
-                f"The document '{name}' in the state store is damaged or encrypted with another key: add that key to "
-                "state.key (a list)."
-            ) from None
+            raise _damaged(name) from None
 
     async def write_document(self, name: str, data: object) -> None:
         await self._check()
         content = self.cipher.encrypt(encode_document(name, data))
         await self._connection.run(scripts.WRITE_DOCUMENT, (f"document:{digest(name)}", NEWS), name, content)
+
+    async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
+        await self._check()
+        key = f"document:{digest(name)}"
+        for _ in range(_CHANGES):
+            content = await self._connection.command("GET", self._connection.key(key))
+            document = self._read_changeable(name, content)
+            anew = change(document)
+            if anew is document:
+                return
+            sealed = self.cipher.encrypt(encode_document(name, anew))
+            if await self._connection.run(scripts.CHANGE_DOCUMENT, (key, NEWS), name, content or b"", sealed):
+                return
+        raise StateUnavailable(f"The document '{name}' in the state store is changed by others all the time.")
+
+    def _read_changeable(self, name: str, content: bytes | None) -> object | None:
+        """A document that may be replaced: what cannot be read is left as it is, and so is one of another name."""
+        try:
+            document = decode_document(name, self.cipher.decrypt(content)) if content is not None else None
+        except UNREADABLE:
+            raise _damaged(name) from None
+        if document is None and content is not None:
+            raise _damaged(name)
+        return document
+
+    @property
+    def unsettled(self) -> float:
+        return SETTLING if self._recovering else self.counts.unsettled
 
     async def changes(self) -> AsyncIterator[StoreChange]:
         """Never ends, and keeps the pulse: after every trouble with the server, anything may have changed."""
@@ -187,8 +214,10 @@ class RedisStore:
                 elif await self._connection.pulse() != self._check_seen:
                     last = ""
                 if not last:
+                    self._recovering = True
                     await self._recover()
                     await self.counts.restore()
+                    self._recovering = False
                     newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
                     last = newest[0][0].decode() if newest else "0"
                     for leases in self._shared.values():
@@ -268,6 +297,13 @@ class RedisStore:
 
     def _key(self, kind: str, name: str) -> str:
         return self._connection.key(f"{kind}:{name}" if kind else name)
+
+
+def _damaged(name: str) -> StateFileDamaged:
+    return StateFileDamaged(
+        f"The document '{name}' in the state store is damaged or encrypted with another key: add that key to "
+        "state.key (a list)."
+    )
 
 
 # --- How a granted access token is written where replicas share it; see `leases.SharedFormat` --------------------

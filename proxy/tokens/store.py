@@ -119,6 +119,15 @@ class Store(Protocol):
     async def write_document(self, name: str, data: object) -> None:
         """Keeps what `json.dumps` accepts."""
 
+    async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
+        """Replace a document by what `change` makes of it, unless that is the same object. After a conflict with
+        another process, `change` is called again with the newer document. Raises `StateError`, also for a document that
+        cannot be read; the change may have been made then."""
+
+    @property
+    def unsettled(self) -> float:
+        """Seconds in which those who share the store may still have to tell it what it lost; 0 for none."""
+
     def changes(self) -> AsyncIterator[StoreChange]:
         """Yields at first, and after something may have been written, by this process or another."""
 
@@ -192,6 +201,7 @@ class UnsharedStore:
     """What a store answers that belongs to one program: nothing is shared."""
 
     fleet = None
+    unsettled = 0.0
 
     def __init__(self) -> None:
         self.leases: LocalLeases[Grant] = LocalLeases()
@@ -242,7 +252,10 @@ class MemoryStore(UnsharedStore):
         self._documents[name] = json.dumps(data)
 
     async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
-        await self.write_document(name, change(await self.read_document(name)))
+        kept = await self.read_document(name)
+        anew = change(kept)
+        if anew is not kept:
+            await self.write_document(name, anew)
 
     async def changes(self) -> AsyncIterator[StoreChange]:
         while True:
