@@ -5,7 +5,11 @@ Nothing here judges. A rule that is None is not configured, and limits nothing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.events import SpendMode
@@ -43,6 +47,14 @@ class _Span(NamedTuple):
         return began in self.days and (is_after_start or is_before_end)
 
 
+class Beyond(StrEnum):
+    """What happens to a write that can be read and is over a limit."""
+
+    REFUSE = "refuse"
+    APPROVE = "approve"
+    """A person is asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hours:
     """When writes may be sent: `text` as the configuration has it, and the spans of time that it names."""
@@ -68,7 +80,7 @@ class Hours:
         return False if is_told else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SpendLimits:
     """The rules of one client. Amounts are by currency (ISO 4217); `allow` names operations as the table of money
     fields does, such as `POST /sp/rules/campaignOptimization` or `MCP campaign_management-create_campaign`."""
@@ -82,6 +94,34 @@ class SpendLimits:
     new_per_day: int | None = None
     budget_per_day: Mapping[str, Decimal] | None = None
     allow: frozenset[str] = frozenset()
+    beyond: Beyond = Beyond.REFUSE
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of all rules: the same for the same rules, in every process and replica."""
+        rules = {
+            "mode": self.mode.value,
+            "budget": _amounts_text(self.budget),
+            "bid": _amounts_text(self.bid),
+            "bid_adjustment": None if self.bid_adjustment is None else _amount_text(self.bid_adjustment),
+            "states": None if self.states is None else sorted(self.states),
+            "hours": None if self.hours is None else self.hours.text,
+            "new_per_day": self.new_per_day,
+            "budget_per_day": _amounts_text(self.budget_per_day),
+            "allow": sorted(self.allow),
+            "beyond": self.beyond.value,
+        }
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+
+def _amounts_text(amounts: Mapping[str, Decimal] | None) -> dict[str, str] | None:
+    return None if amounts is None else {currency: _amount_text(amount) for currency, amount in amounts.items()}
+
+
+def _amount_text(amount: Decimal) -> str:
+    """The same text for equal amounts."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 _ALSO_CALLED: Final = {"active": "enabled", "inactive": "paused"}

@@ -1,0 +1,130 @@
+"""What one approval holds for: which writes are the same, and which are not."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.spend.write_digest import WriteIdentity, addressing, canonical, digest_of
+from proxy.strict_json import JsonBody
+
+WRITE = WriteIdentity(
+    "agent", "v1", "PUT", "/sp/campaigns", "application/json", "acme", "na", (("profile", "123"), ("ads account", ""))
+)
+
+
+def read(text: str) -> Any:
+    """What the gate decodes."""
+    return JsonBody(text.encode()).exact()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('{"a": 1, "b": 2}', '{"b":2,"a":1}'),
+        ("500", "500.0"),
+        ("500", "5e2"),
+        ("500", "5.00E+2"),
+        ("0", "-0"),
+        ("0.0", "0e9"),
+        ("0.5", "5e-1"),
+        ('"caf\\u00e9"', '"café"'),
+        ("[1, 2]", "[1.0,2]"),
+        ("123456789012345678901234567890.5", "1234567890123456789012345678905e-1"),
+    ],
+)
+def test_the_spelling_of_json_changes_nothing(one: str, other: str) -> None:
+    """JSON that means the same is one write, whatever the order of members and the spelling of numbers."""
+    assert digest_of(WRITE, read(one)) == digest_of(WRITE, read(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("500", '"500"'),
+        ("500", "501"),
+        ("500", "-500"),
+        ("500", "500.00000000000000000000000000000000001"),
+        ("100", "1"),
+        ("[1, 2]", "[2, 1]"),
+        ("[1]", "1"),
+        ("[[1], 2]", "[[1, 2]]"),
+        ('{"a": 1}', '{"a": 1, "b": null}'),
+        ("null", '"null"'),
+        ("true", '"true"'),
+        ("true", "1"),
+        ("false", "0"),
+        ('["a", "b"]', '["a,b"]'),
+        ('{"a": {"b": 1}}', '{"a": "{\\"b\\": 1}"}'),
+        ('"a"', '"A"'),
+        ('"a"', '"a "'),
+        ('"é"', '"e\u0301"'),
+        ("{}", "[]"),
+        ("{}", "null"),
+    ],
+)
+def test_another_value_is_another_write(one: str, other: str) -> None:
+    """A value of another kind, or one more of them, is another write."""
+    assert digest_of(WRITE, read(one)) != digest_of(WRITE, read(other))
+
+
+@pytest.mark.parametrize("member", WriteIdentity._fields)
+def test_each_part_of_its_identity_belongs_to_a_write(member: str) -> None:
+    """The same JSON for another client, account, operation or under other limits is another write."""
+    changed: Any = (("profile", "124"), ("ads account", "")) if member == "addressed" else "another"
+    assert digest_of(WRITE._replace(**{member: changed}), [1]) != digest_of(WRITE, [1])
+
+
+def test_what_is_in_two_parts_cannot_move_between_them() -> None:
+    """The end of one part is not the beginning of the next."""
+    assert digest_of(WRITE._replace(account="a", region="cme"), 1) != digest_of(
+        WRITE._replace(account="ac", region="me"), 1
+    )
+
+
+def test_fields_that_choose_an_advertiser_belong_to_a_write() -> None:
+    """The fields that may name one are read, in any order and case, and no others; other spellings are other fields."""
+    lines = [
+        b"Host: x\r\n",
+        b"Amazon-Ads-AccountId: 2\r\n",
+        b"Amazon-Advertising-API-Scope: 1\r\n",
+        b"AdvertiserId: 3\r\n",
+        b"Accept: *\r\n",
+    ]
+    chosen = (("advertiserid", "3"), ("amazon-ads-accountid", "2"), ("amazon-advertising-api-scope", "1"))
+    assert addressing(b"".join(lines)) == addressing(b"".join(lines[::-1]).lower()) == chosen
+    assert addressing(b"Amazon_Ads_AccountId: 2\r\n") == (("amazon_ads_accountid", "2"),)
+
+
+_NUMBERS = st.decimals(allow_nan=False, allow_infinity=False) | st.integers()
+_VALUES = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def plain(value: Any) -> Any:
+    """A value that Python finds equal to another one exactly where JSON does."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return ("truth", value) if isinstance(value, bool) else value
+
+
+@given(_VALUES, _VALUES)
+def test_two_values_have_one_text_only_if_they_are_equal(one: Any, other: Any) -> None:
+    """The canonical text tells apart what JSON tells apart, and nothing else."""
+    assert (canonical(one) == canonical(other)) is (plain(one) == plain(other))
+
+
+@given(_NUMBERS)
+def test_a_number_is_written_exactly(number: Decimal | int) -> None:
+    """No digit is lost, however many a number has."""
+    assert Decimal(json.loads(f'["{canonical(number)}"]')[0]) == number
