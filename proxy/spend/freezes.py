@@ -93,6 +93,12 @@ class Freezes:
         """Whether this client was ever frozen."""
         return client in self._entries
 
+    def changed_at(self, client: str) -> tuple[float, float]:
+        """When the freeze of this client, and the one of all, last began or ended; 0 for never. Neither goes back."""
+        known = self._entries.get(client), self._entries.get(None)
+        of_client, of_all = (0.0 if entry is None else entry.at for entry in known)
+        return of_client, of_all
+
     # --- changes
 
     def change(self, client: str | None, entry: FreezeEntry) -> None:
