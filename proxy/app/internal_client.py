@@ -1,8 +1,8 @@
 """Requests of the proxy itself, which take the same way through the core as those of clients, without a connection.
 
-A forwarder of its own serves them. No listener leads to it, so that no program outside can be one of its clients: these
-are the named reports, each of which log and metrics call `report:NAME`. With clients' requests theirs share tokens,
-pauses, budgets of retries, connections and the queues of orders.
+A forwarder of its own serves them, and no listener leads to it, so that no program outside can be one of its clients.
+With clients' requests theirs share tokens, pauses, budgets of retries and connections. These are the named reports,
+each of which log and metrics call `report:NAME`, and the reads for approvals (`present_values`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from proxy.reports.shared_report import SharedOrders
 from proxy.reports.sharing import ReportRules, SharedReports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.downstream.ports import RequestHandler, RequestHead
-    from proxy.forwarding.decision import Rules
+    from proxy.forwarding.decision import Capability, Rules
     from proxy.forwarding.dependencies import Dependencies
     from proxy.http1.framing import Buffer
     from proxy.profiles.listing import ListRequest
@@ -46,43 +46,35 @@ KEPT_BODY: Final = 1 << 16
 """Bytes of an order that are kept for a retry, whatever the configuration says of clients' bodies."""
 ORDERS: Final = ReportRules(reuses=False, reuse_for=0.0, paces=True, poll_interval=0.0, adopts=True, patience=math.inf)
 """Rows are as they are now: no order gets an earlier report. Each waits for its turn until its run gives it up."""
-CUT: Final = b'{"detail": "Amazon\'s answer broke off, or is longer than any answer about a report."}'
+CUT: Final = b'{"detail": "Amazon\'s answer broke off, or is longer than any answer to such a request."}'
 
 
 class InternalClient:
-    """Implements `reports.amazon.Sender`. `queues` are those in which orders of clients wait, too."""
+    """A forwarder for requests that are made here."""
 
-    def __init__(self, dependencies: Dependencies, pools: Pools, queues: OrderQueues) -> None:
-        reports = SharedReports()
-        reports.queues = queues
-        self._dependencies = replace(dependencies, rights=Rights())
-        self._orders = SharedOrders(reports, ORDERS, self._dependencies)
+    def __init__(self, dependencies: Dependencies, pools: Pools) -> None:
+        self.dependencies = replace(dependencies, rights=Rights())
         self._pools = pools
         self._forwarder: Forwarder | None = None
 
     def __repr__(self) -> str:
         return f"<InternalClient of {self._forwarder}>"
 
-    def apply(self, rules: Rules, reports: Iterable[str]) -> None:
-        """Follow the rules for clients. Each report of these names is a client that may do anything, and shows its name
-        as its key."""
-        keys = ((name, ClientKey(hashlib.sha256(name.encode()).hexdigest())) for name in reports)
-        policies = (Policy(f"report:{name}", (key,)) for name, key in keys)
-        clients = Clients(policies, Placeholders(secrets.token_bytes(32)), Budgets())
-        plugged = (self._orders,)
-        own = replace(rules, clients=clients, replay_bytes=KEPT_BODY, capabilities=plugged, own_paths=False)
+    def apply(self, rules: Rules, clients: Clients, capabilities: tuple[Capability, ...] = ()) -> None:
+        """Follow the rules for clients, with these clients, and with nothing else that plugs in."""
+        own = replace(rules, clients=clients, replay_bytes=KEPT_BODY, capabilities=capabilities, own_paths=False)
         if self._forwarder is None:
-            self._forwarder = Forwarder(self._dependencies, self._pools, own)
+            self._forwarder = Forwarder(self.dependencies, self._pools, own)
         else:
             self._forwarder.apply(own)
 
-    async def send(self, report: str, request: ListRequest) -> ListResponse:
-        """The response to a request of a named report. If this is cancelled, the request ends as that of a client which
-        left."""
+    async def send(self, key: str, request: ListRequest, further: Mapping[str, str] | None = None) -> ListResponse:
+        """The response to a request of the client with this key. `further` are header fields. If this is cancelled, the
+        request ends as that of a client which left."""
         assert self._forwarder is not None
         forwarder, port, asked = self._forwarder, ResponseInMemory(), None
         try:
-            asked = forwarder.reader.read(_head(report, request), forwarder.new_request_id)
+            asked = forwarder.reader.read(_head(key, request, further or {}), forwarder.new_request_id)
             handler = forwarder.accept(asked, port)
         except Refused as error:
             port.respond(forwarder.refuse(error, asked, close=True))
@@ -96,13 +88,43 @@ class InternalClient:
         return port.read()
 
 
-def _head(report: str, request: ListRequest) -> bytes:
+class ReportClients:
+    """Implements `reports.amazon.Sender`. `queues` are those in which orders of clients wait, too."""
+
+    def __init__(self, dependencies: Dependencies, pools: Pools, queues: OrderQueues) -> None:
+        reports = SharedReports()
+        reports.queues = queues
+        self._internal = InternalClient(dependencies, pools)
+        self._orders = SharedOrders(reports, ORDERS, self._internal.dependencies)
+
+    def __repr__(self) -> str:
+        return f"<ReportClients: {self._internal!r}>"
+
+    def apply(self, rules: Rules, reports: Iterable[str]) -> None:
+        """Follow the rules for clients. Each report of these names is a client that may do anything, and shows its name
+        as its key."""
+        policies = (Policy(f"report:{name}", (key_of(name),)) for name in reports)
+        clients = Clients(policies, Placeholders(secrets.token_bytes(32)), Budgets())
+        self._internal.apply(rules, clients, (self._orders,))
+
+    async def send(self, report: str, request: ListRequest) -> ListResponse:
+        """The response to a request of a named report."""
+        return await self._internal.send(report, request)
+
+
+def key_of(text: str) -> ClientKey:
+    """The key with this text."""
+    return ClientKey(hashlib.sha256(text.encode()).hexdigest())
+
+
+def _head(key: str, request: ListRequest, further: Mapping[str, str]) -> bytes:
     """The head of a request. It is of HTTP/1.0, so that the body of the response comes as it is, and not in chunks."""
     lines = {
         **request.headers,
+        **further,
         "Accept-Encoding": "identity",
         "User-Agent": "ads-proxy",
-        "X-Ads-Proxy-Key": report,
+        "X-Ads-Proxy-Key": key,
         **({"Content-Length": str(len(request.data))} if request.data else {}),
     }
     first = f"{request.method} {request.target} HTTP/1.0\r\n"

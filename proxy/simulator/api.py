@@ -26,6 +26,10 @@ SPONSORED = "(?P<product>sp|sb/v4)"
 PORTFOLIOS = "(?P<product>)/(?P<kind>portfolios)"
 RULED = "(?P<product>sp|sb|sd)"
 ID = "(?P<id>[^/]+)"
+NUMBER = "(?P<id>[0-9]+)"
+DISPLAY = "(?P<product>sd)"
+BRAND_KEYWORDS = "(?P<product>sb)/(?P<kind>keywords|negativeKeywords)"
+BRAND_TARGETS = "(?P<product>sb)/(?P<kind>targets|negativeTargets)"
 
 
 def _route(methods: str, pattern: str, handler: Handler) -> Route:
@@ -75,8 +79,17 @@ ROUTES: tuple[Route, ...] = (
     _route("PUT", PORTFOLIOS, campaign_api.update_entities),
     _route("POST PUT", f"/{RULED}/budgetRules", campaign_api.change_budget_rules),
     _route("POST", f"/{RULED}/campaigns/[^/]+/budgetRules", campaign_api.associate_budget_rules),
-    _route("GET", f"/sd/{KIND}", campaign_api.list_display),
-    _route("POST PUT", f"/sd/{KIND}", campaign_api.change_display),
+    _route("GET", f"/{DISPLAY}/{KIND}", campaign_api.list_display),
+    _route("GET", f"/{DISPLAY}/{KIND}/{NUMBER}", campaign_api.show_display),
+    _route("DELETE", f"/{DISPLAY}/{KIND}/{NUMBER}", campaign_api.archive_display),
+    _route("POST PUT", f"/{DISPLAY}/{KIND}", campaign_api.change_display),
+    _route("GET", f"/{BRAND_KEYWORDS}", campaign_api.list_display),
+    _route("GET", f"/{BRAND_KEYWORDS}/{NUMBER}", campaign_api.show_display),
+    _route("DELETE", f"/{BRAND_KEYWORDS}/{NUMBER}", campaign_api.archive_display),
+    _route("POST PUT", f"/{BRAND_KEYWORDS}", campaign_api.change_display),
+    _route("GET", f"/{BRAND_TARGETS}/{NUMBER}", campaign_api.show_display),
+    _route("DELETE", f"/{BRAND_TARGETS}/{NUMBER}", campaign_api.archive_display),
+    _route("POST PUT", f"/{BRAND_TARGETS}", campaign_api.change_brand_targets),
 )
 
 

@@ -57,7 +57,7 @@ def list_entities(call: Call, match: Match) -> Answer:
         end = start + int(wanted.get("maxResults") or 100)
     except ValueError as error:
         raise BodyUnreadable("maxResults or nextToken is not valid") from error
-    given = {name: wanted.get(name) for name in (f"{kind.id_name}Filter", "stateFilter")}
+    given = {f"{kind.id_name}Filter": wanted.get(kind.filter_name), "stateFilter": wanted.get("stateFilter")}
     filters = {name: chosen for name, chosen in given.items() if isinstance(chosen, dict) and chosen.get("include")}
     shown = [_shown(kind, stored) for stored in _shelf(call, match["product"], kind).values()]
     found = [entity for entity in shown if matches({"state": None, **entity}, filters)]
@@ -95,7 +95,7 @@ def archive_entities(call: Call, match: Match) -> Answer:
     """`POST /sp/{kind}/delete` and `/sb/v4/{kind}/delete`: they are archived, not forgotten."""
     kind = SP_KINDS[match["kind"]]
     shelf = _shelf(call, match["product"], kind)
-    chosen = call.json_object().get(f"{kind.id_name}Filter", {})
+    chosen = call.json_object().get(kind.filter_name, {})
 
     def archive(place: str, object_id: object) -> StoredObject:
         stored = _known(shelf, kind, place, object_id)
@@ -188,11 +188,12 @@ NO_RULE: Entity = {"code": "NOT_FOUND", "details": "There is no such budget rule
 
 
 def list_display(call: Call, match: Match) -> Answer:
-    """`GET /sd/{kind}`: a bare array, by `startIndex` and `count`; states are in small letters."""
-    kind = SP_KINDS[match["kind"]]
-    shown = [_shown(kind, stored) for stored in _shelf(call, "sd", kind).values()]
-    entities = [{**each, "state": each["state"].lower()} if "state" in each else each for each in shown]
-    wanted = call.parameters()
+    """`GET /sd/{kind}`, and the keywords of Sponsored Brands: a bare array, by `startIndex` and `count`, of the ids in
+    a list with commas; states are in small letters."""
+    kind, wanted = SP_KINDS[match["kind"]], call.parameters()
+    ids = set(filter(None, wanted.get(f"{kind.id_name}Filter", "").split(",")))
+    shelf = _shelf(call, match["product"], kind).values()
+    entities = [_in_small_letters(kind, stored) for stored in shelf if not ids or stored.object_id in ids]
     try:
         start, count = int(wanted.get("startIndex") or 0), int(wanted.get("count") or 100)
     except ValueError as error:
@@ -200,15 +201,59 @@ def list_display(call: Call, match: Match) -> Answer:
     return call.answer(entities[start : start + count])
 
 
-def change_display(call: Call, match: Match) -> Answer:
-    """`POST` and `PUT /sd/{kind}`: an array in, an array out; new ids are numbers."""
+def show_display(call: Call, match: Match) -> Answer:
+    """`GET /sd/{kind}/{id}`, and the like of Sponsored Brands: one object."""
     kind = SP_KINDS[match["kind"]]
-    given = _listed(call)
+    stored = _shelf(call, match["product"], kind).get(match["id"])
+    return (
+        call.missing(f"{kind.id_name} {match['id']}")
+        if stored is None
+        else call.answer(_in_small_letters(kind, stored))
+    )
+
+
+def archive_display(call: Call, match: Match) -> Answer:
+    """`DELETE /sd/{kind}/{id}`, and the like of Sponsored Brands: the object is archived."""
+    kind = SP_KINDS[match["kind"]]
+    stored = _shelf(call, match["product"], kind).get(match["id"])
+    if stored is None:
+        return call.missing(f"{kind.id_name} {match['id']}")
+    _change(call, kind, stored, {"state": "ARCHIVED"}, "delete")
+    return call.answer({kind.id_name: stored.object_id, **SUCCESS})
+
+
+def _in_small_letters(kind: Kind, stored: StoredObject) -> Entity:
+    """An object whose state is in small letters."""
+    shown = _shown(kind, stored)
+    return {**shown, "state": shown["state"].lower()} if "state" in shown else shown
+
+
+def change_display(call: Call, match: Match) -> Answer:
+    """`POST` and `PUT /sd/{kind}`, and of keywords of Sponsored Brands: an array in, an array out; new ids are
+    numbers."""
+    kind = SP_KINDS[match["kind"]]
+    return call.answer(_changed_display(call, match["product"], kind, _listed(call)), 207)
+
+
+def change_brand_targets(call: Call, match: Match) -> Answer:
+    """`POST` and `PUT /sb/targets` and `/sb/negativeTargets`: a list in, successes and errors by index out."""
+    kind, verb = SP_KINDS[match["kind"]], "create" if call.method == "POST" else "update"
+    results = _changed_display(call, "sb", kind, _listed(call, kind.segment))
+    success = [
+        {"targetId": each["targetId"], "targetRequestIndex": index}
+        for index, each in enumerate(results)
+        if each["code"] == "SUCCESS"
+    ]
+    errors = [{"targetRequestIndex": index, **each} for index, each in enumerate(results) if each["code"] != "SUCCESS"]
+    return call.answer({f"{verb}TargetSuccessResults": success, f"{verb}TargetErrorResults": errors})
+
+
+def _changed_display(call: Call, product: str, kind: Kind, given: list[Entity]) -> list[Entity]:
     unknown: Entity = {"code": "NOT_FOUND", "description": f"{kind.id_name} was not found."}
-    results = _changed(call, "sd", kind, given, unknown)
+    results = _changed(call, product, kind, given, unknown)
     if call.method == "POST":
         results = [{**each, kind.id_name: int(each[kind.id_name])} if each[kind.id_name] else each for each in results]
-    return call.answer(results, 207)
+    return results
 
 
 def change_budget_rules(call: Call, match: Match) -> Answer:

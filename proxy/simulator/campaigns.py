@@ -69,6 +69,12 @@ class Kind:
         return self.id_name.removesuffix("Id")
 
     @property
+    def filter_name(self) -> str:
+        """The member of a body that chooses objects by id. Negative keywords and targets have one of their own."""
+        segment = self.segment.removesuffix("s")
+        return f"{segment}IdFilter" if "egative" in segment else f"{self.id_name}Filter"
+
+    @property
     def resource(self) -> str:
         """Under which the store has it."""
         return self.unified or self.member

@@ -15,7 +15,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.app.internal_client import MAX_RESPONSE, InternalClient
+from proxy.app.internal_client import MAX_RESPONSE, ReportClients
 from proxy.events import CounterRaised, Fault
 from proxy.profiles.listing import ListRequest, ListResponse
 from proxy.reports.pace import OrderLimit
@@ -69,7 +69,7 @@ class Bench:
 
     def __init__(self, core: ProxyBench) -> None:
         self.core = core
-        self.client = InternalClient(core.dependencies, core.pools, core.reports.queues)
+        self.client = ReportClients(core.dependencies, core.pools, core.reports.queues)
         self.client.apply(core.rules, ("sp-daily", "sb-daily"))
 
     async def send(self, request: ListRequest, report: str = "sp-daily") -> ListResponse:

@@ -142,7 +142,7 @@ async def test_injected_header_may_come_only_once(client: SimulatorClient, line:
         ("GET", "/v2/profiles", EU, 200, None),
         ("GET", f"/v2/profiles/{NA}", "42", 200, None),
         ("GET", "/v2/profiles", None, 200, None),
-        ("GET", "/sb/targets/1", NA, 200, None),
+        ("GET", "/sb/targets/1", NA, 404, None),
         ("GET", "/v2/stores", None, 200, None),
         ("GET", "/v2/stores", NA, 200, None),
         ("GET", "/v2/stores", EU, 401, "scope-other-region"),
