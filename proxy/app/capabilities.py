@@ -12,8 +12,10 @@ from proxy.mcp.capability import Mcp
 from proxy.mcp.fixed_sessions import FixedSessions
 from proxy.reports.capability import NamedReportAnswers, OwnOrders
 from proxy.reports.shared_report import SharedOrders
+from proxy.spend.approval_status import ApprovalAnswers
 from proxy.spend.capability import Spend
 from proxy.spend.freeze_gate import FrozenMessages
+from proxy.spend.limits import Beyond
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -59,6 +61,16 @@ class CapabilitySettings:
     passed_hosts: tuple[str, ...] = ()
     spend_limits: Mapping[str, SpendLimits] = field(default_factory=dict)
 
+    @property
+    def asks_approvers(self) -> bool:
+        """Whether some client's writes over a limit wait for an approval."""
+        return any(each.beyond is Beyond.APPROVE for each in self.spend_limits.values())
+
+    @property
+    def has_own_paths(self) -> bool:
+        """Whether the proxy answers `/-/*` itself."""
+        return self.named_reports is not None or self.asks_approvers
+
 
 def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory, dependencies: Dependencies) -> Rules:
     """The rules with every capability, in the order in which their gates see a request."""
@@ -74,6 +86,8 @@ def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory
     ]
     if settings.named_reports is not None:
         capabilities.append(NamedReportAnswers(settings.named_reports, dependencies.accounting))
+    if settings.asks_approvers:
+        capabilities.append(ApprovalAnswers(memory.spend.approvals, dependencies.accounting))
     if memory.tunnels is not None:
         capabilities.append(Interception(memory.tunnels, settings.passed_hosts, rules.clients))
-    return replace(rules, capabilities=tuple(capabilities), own_paths=settings.named_reports is not None)
+    return replace(rules, capabilities=tuple(capabilities), own_paths=settings.has_own_paths)

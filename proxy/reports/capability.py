@@ -60,5 +60,5 @@ class NamedReportAnswers(Capability):
         report = read_asked(asked.request.method, asked.destination, names)
         if report.refresh:
             clients.permit_run(identity)
-        permitted = PermittedReport(identity.name, report, names, reports, asked.in_flight)
+        permitted = PermittedReport(identity.name, report, names, reports, asked.in_flight, identity.subject)
         return NamedReportRequest(self._accounting, asked.client, asked.request, permitted, rules)

@@ -39,13 +39,15 @@ _READER: Final = ThreadPoolExecutor(1, "named-reports")
 
 @dataclass(frozen=True, slots=True)
 class PermittedReport:
-    """What a client may read and asked for: one report, or the list of `names`. `in_flight` counts its requests."""
+    """What a client may read and asked for: one report, or the list of `names`. `in_flight` counts its requests.
+    `subject` is that of its JWT."""
 
     client: str
     asked: ReportAsked
     names: frozenset[str]
     reports: NamedReports
     in_flight: Cell | None
+    subject: str = ""
 
 
 class NamedReportRequest(LocalRequest):
@@ -75,6 +77,7 @@ class NamedReportRequest(LocalRequest):
             method=method_name(self.request.method),
             operation=operation.name,
             operation_class=operation.effect,
+            subject=permitted.subject,
         )
 
     def answer(self) -> None:

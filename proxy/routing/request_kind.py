@@ -23,8 +23,8 @@ def method_name(method: bytes) -> str:
     return _NAMES.get(method, "other")
 
 
-def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> RequestKind:
-    """The kind of a request that was routed, and has this effect at Amazon."""
+def kind_of_route(client: str, method: bytes, route: Route, effect: str, subject: str = "") -> RequestKind:
+    """The kind of a request that was routed, and has this effect at Amazon. `subject` is that of the client's JWT."""
     operation = route.operation
     return RequestKind(
         client,
@@ -35,10 +35,11 @@ def kind_of_route(client: str, method: bytes, route: Route, effect: str) -> Requ
         method_name(method),
         UNKNOWN if operation is None else operation.name,
         effect,
+        subject,
     )
 
 
-def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
+def kind_of_summary(client: str, asked: RequestSummary, subject: str = "") -> RequestKind:
     """The kind of a request that was refused before it was routed: what it named itself."""
     fields, operation = asked.fields, asked.operation
     profile = next((value for value in fields.values(SCOPE) if value), b"")
@@ -52,4 +53,5 @@ def kind_of_summary(client: str, asked: RequestSummary) -> RequestKind:
         method_name(asked.method),
         UNKNOWN if operation is None else operation.name,
         asked.effect,
+        subject,
     )

@@ -99,6 +99,8 @@ _OAUTH_ENDPOINTS = frozenset((b"/register", b"/authorize", b"/token"))
 """Where MCP clients go on that found no metadata, with a login of their own."""
 _OWN_SEGMENT = b"-"
 """The first of a path that is the proxy's own."""
+_APPROVALS = b"approvals"
+"""The second of a path below which the proxy tells the states of approvals."""
 _LOCAL_ENDINGS = tuple(_OAUTH_ENDPOINTS)
 """The endings of paths that the proxy answers itself; the token endpoint's path has one of them, too."""
 _MAX_REMEMBERED_BYTES = 1024
@@ -125,7 +127,9 @@ class TargetKind(StrEnum):
     """What an MCP client asks before a login of its own (RFC 9728, RFC 8414, OpenID Connect Discovery): never
     forwarded."""
     REPORTS = "reports"
-    """`/-/*`, where the proxy has named reports: never forwarded."""
+    """`/-/*`, where the proxy has paths of its own, as for named reports: never forwarded."""
+    APPROVALS = "approvals"
+    """`/-/approvals/*`, where the proxy has paths of its own: never forwarded."""
 
 
 _APIS = {TargetKind.API: ADS_API, TargetKind.MCP: MCP}
@@ -135,11 +139,22 @@ _KINDS = {
     **dict.fromkeys(_OAUTH_ENDPOINTS, TargetKind.LOGIN),
 }
 """The kinds of target with a path of their own."""
-READ_NAMED_REPORT = Operation(
-    "GET", "/-/reports", "readNamedReport", ScopeRule.NEVER, AccountRule.NEVER, account_header="", effect=Effect.READ
-)
+_NEVER = ScopeRule.NEVER, AccountRule.NEVER
+READ_NAMED_REPORT = Operation("GET", "/-/reports", "readNamedReport", *_NEVER, account_header="", effect=Effect.READ)
 """What a request for named reports is to policy, log and metrics."""
-_OWN_OPERATIONS = {TargetKind.REPORTS: READ_NAMED_REPORT}
+READ_APPROVAL = Operation(
+    "GET",
+    "/-/approvals/{id}",
+    "readApproval",
+    ScopeRule.NEVER,
+    AccountRule.NEVER,
+    account_header="",
+    effect=Effect.READ,
+)
+"""What a request for the state of an approval is to policy, log and metrics."""
+_OWN_OPERATIONS = {TargetKind.REPORTS: READ_NAMED_REPORT, TargetKind.APPROVALS: READ_APPROVAL}
+OWN_KINDS = frozenset(_OWN_OPERATIONS)
+"""The kinds of target that a client with a key finds at the proxy alone."""
 
 
 @unchanging
@@ -162,10 +177,10 @@ class Destination:
     segments: tuple[bytes, ...]
 
 
-def find_destination(target: Target, *, with_reports: bool = False) -> Destination:
+def find_destination(target: Target, *, with_own_paths: bool = False) -> Destination:
     """Take the prefix off a target of origin or absolute form. Raises `UnknownRoute` for a prefix without a name.
 
-    `with_reports` tells that `/-/*` is not Amazon's, because the proxy has named reports there.
+    `with_own_paths` tells that `/-/*` is not Amazon's, because the proxy has something there.
     """
     path, origin_form = target.path, target.origin_form
     name = region = ""
@@ -177,8 +192,8 @@ def find_destination(target: Target, *, with_reports: bool = False) -> Destinati
     if not path:
         path, origin_form = b"/", b"/" + origin_form
     segments = path_segments(path)
-    if with_reports and segments[:1] == (_OWN_SEGMENT,):
-        kind = TargetKind.REPORTS
+    if with_own_paths and segments[:1] == (_OWN_SEGMENT,):
+        kind = TargetKind.APPROVALS if segments[1:2] == (_APPROVALS,) else TargetKind.REPORTS
     else:
         kind = _KINDS.get(path) or (TargetKind.API if _PLAIN.fullmatch(path) else _kind(path))
     query = origin_form[len(path) :]

@@ -29,7 +29,7 @@ def refusal_of(judged: SpendJudgement) -> Refused:
     unreadable = {"unreadable": list(judged.unread[:MAX_TOLD])} if judged.unread else {}
     if judged.verdict is SpendVerdict.OVER:
         told = [violation.members for violation in judged.violations[:MAX_TOLD]]
-        refusal = OverLimit(f"Nothing was changed. {_over(judged.violations)}")
+        refusal = OverLimit(f"Nothing was changed. {describe_violations(judged.violations)}")
         return refusal.saying(violations=told, **unreadable)
     return SpendUnreadable(f"Nothing was changed. {_join(judged.unread)}").saying(**unreadable)
 
@@ -39,14 +39,16 @@ def text_for_models(judged: SpendJudgement) -> str:
     if judged.verdict is SpendVerdict.OVER:
         ask = "Repeat the call with values within these limits, or ask the operator of the proxy to change `spend`."
         unread = f" {_join(judged.unread)}" if judged.unread else ""
-        return f"Nothing was changed. {_over(judged.violations)}{unread} {ask} Do not repeat it unchanged."
+        return (
+            f"Nothing was changed. {describe_violations(judged.violations)}{unread} {ask} Do not repeat it unchanged."
+        )
     ask = "Send the change in another way, or ask the operator of the proxy. Do not repeat it unchanged."
     return (
         f"Nothing was changed, because the proxy cannot read what this call would spend. {_join(judged.unread)} {ask}"
     )
 
 
-def _over(violations: tuple[SpendViolation, ...]) -> str:
+def describe_violations(violations: tuple[SpendViolation, ...]) -> str:
     """What is over which limit, in sentences."""
     named = " ".join(map(_sentence, violations[:_MAX_NAMED]))
     more = len(violations) - _MAX_NAMED

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import field
-from functools import partial
+from dataclasses import field, replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
@@ -19,15 +19,21 @@ from proxy.access.own_accounts import OwnAccounts
 from proxy.audit.write_outcome import find_failed_items, judge_answer, judge_outcome
 from proxy.audit.write_reading import JUDGED_AT_ONCE, MAX_COST_JUDGED, MAX_JUDGED
 from proxy.body_reader import READER
-from proxy.errors import AmbiguousBody, LedgerUnavailable, NotPermitted, SpendUnreadable
-from proxy.events import Outcome, SpendJudgement, SpendMode, SpendVerdict, WriteOutcome
+from proxy.errors import AmbiguousBody, LedgerUnavailable, NotPermitted, Refused, SpendUnreadable
+from proxy.events import Outcome, SpendJudgement, SpendMode, SpendVerdict, UsedApproval, WriteOutcome
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import decode_body, may_hold_results
+from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
 from proxy.mcp.tools import UnclearMessage, effect_of_message, read_messages, refuse_messages, refuse_unclear
+from proxy.routing.ads_account import names_account
 from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.spend.answers import refusal_of, text_for_models
+from proxy.spend.approval_desk import ApprovalDesk, used
+from proxy.spend.approval_desk import text_for_models as desk_text
+from proxy.spend.approval_questions import AbsentApprovals
+from proxy.spend.approvals import WriteToApprove
 from proxy.spend.findings import (
     Payer,
     WriteFindings,
@@ -41,25 +47,30 @@ from proxy.spend.findings import (
 from proxy.spend.freezes import Freezes
 from proxy.spend.judge import Reservation, day_of, judge, judge_day, reservation_of, succeeded_part
 from proxy.spend.ledger import AbsentLedger, DayKey
+from proxy.spend.limits import Beyond
 from proxy.spend.payer import payer_of
+from proxy.spend.present_values import UnknownPresentValues, WrittenBody
 from proxy.spend.table import MONEY, Kind
+from proxy.spend.write_digest import WriteIdentity, addressing, digest_of
 from proxy.strict_json import AlikeNames, JsonBody, TooCostly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.errors import Refused
     from proxy.forwarding.decision import Decision, RequestContext
     from proxy.forwarding.sockets import End, OwnAnswer
     from proxy.http1.message import Response
+    from proxy.http1.request_fields import RequestFields
     from proxy.mcp.capability import McpMemory
     from proxy.mcp.tools import McpBody, McpMessage
     from proxy.routing.mcp_session import FixedAccount
     from proxy.routing.table import RoutingTable
+    from proxy.spend.approval_questions import Approvals
     from proxy.spend.judge import DayUse
     from proxy.spend.ledger import Ledger
     from proxy.spend.limits import SpendLimits
+    from proxy.spend.present_values import PresentValues
 
 _TOO_LARGE: Final = (
     "The body is too large to be read: it must be smaller than {limit} bytes (limits.replay_bytes). Send fewer items "
@@ -86,11 +97,17 @@ _ANSWERED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SpendMemory:
-    """What a process knows of spending, and keeps over a reload. `wall` is the wall clock."""
+    """What a process knows of spending, and keeps over a reload. `desk` asks persons, `wall` is the wall clock."""
 
     ledger: Ledger = field(default_factory=AbsentLedger)
     freezes: Freezes = field(default_factory=Freezes)
     wall: Callable[[], float] = time.time
+    approvals: Approvals = field(default_factory=AbsentApprovals)
+    present: PresentValues = field(default_factory=UnknownPresentValues)
+    desk: ApprovalDesk = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "desk", ApprovalDesk(self.approvals, self.present))
 
 
 class Spend(Capability):
@@ -142,10 +159,26 @@ class _Read(NamedTuple):
     operations: frozenset[str]
     messages: McpBody | None = None
     writes: frozenset[int] = frozenset()
+    written: tuple[WrittenBody, ...] = ()
 
 
 class _RestReader:
     """Reads a request of the Ads API."""
+
+    def identify(self, context: RequestContext, limits: SpendLimits) -> WriteIdentity:
+        """What a write is to its approver, apart from its content."""
+        fields, route = context.request.fields, context.route
+        chosen = ("profile", route.profile.decode("latin-1")), ("ads account", route.ads_account.decode("latin-1"))
+        return WriteIdentity(
+            client=context.client,
+            limits=limits.version,
+            method=context.request.method.decode("latin-1"),
+            target=context.destination.target.decode("latin-1"),
+            media_type=_media_type(context.request.fields).decode("latin-1"),
+            account=route.account,
+            region=route.region,
+            addressed=(*chosen, *addressing(fields.passing)),
+        )
 
     def name(self, context: RequestContext) -> str:
         """The operation, as `allow` and the table of money fields have it."""
@@ -154,16 +187,39 @@ class _RestReader:
     def read(self, context: RequestContext, body: JsonBody, payer: Payer) -> _Read:
         """Raises what `JsonBody.exact` raises."""
         name, fields = self.name(context), context.request.fields
-        if body.raw and (odd := find_odd_form(fields, media_types_of(name))):
-            flaw = f"{name}: {odd}."
-            return _Read(WriteFindings((), (flaw,), (f"form of {name}",), 0, 0), frozenset((name,)))
-        kinds = [value for field, value in fields.every if field == b"content-type"]
-        media_type = kinds[0].split(b";")[0].strip().lower() if kinds else b""
-        method, content = context.request.method.decode("latin-1"), body.exact() if body.raw else None
-        found = read_rest(context.route.operation, method, context.path, media_type, content, payer)
+        form = (_known_form if fields.size <= MAX_REMEMBERED_BYTES else _form_of)(fields, name)
+        if body.raw and form.flaw:
+            return _Read(WriteFindings((), (form.flaw,), (f"form of {name}",), 0, 0), form.operations)
+        method, content = context.admission.method.decode("latin-1"), body.exact() if body.raw else None
+        found = read_rest(context.route.operation, method, context.path, form.media_type, content, payer)
         if context.destination.query:
             found = joined(found, read_query(context.destination.query))
-        return _Read(found, frozenset((name,)))
+        return _Read(found, form.operations, written=(WrittenBody(name, content),))
+
+
+class _Form(NamedTuple):
+    """How the body of a request comes: its media type, what makes a doubt about it, empty for nothing, and the
+    operation by which `allow` opens it."""
+
+    media_type: bytes
+    flaw: str
+    operations: frozenset[str]
+
+
+def _form_of(fields: RequestFields, name: str) -> _Form:
+    """The form of a body with this header section, for the named operation."""
+    odd = find_odd_form(fields, media_types_of(name))
+    return _Form(_media_type(fields), f"{name}: {odd}." if odd else "", frozenset((name,)))
+
+
+_known_form: Final = lru_cache(maxsize=512)(_form_of)
+"""Remembers the forms of header sections that are remembered themselves."""
+
+
+def _media_type(fields: RequestFields) -> bytes:
+    """The media type of a request's body without parameters; empty for none."""
+    kinds = [value for field, value in fields.every if field == b"content-type"]
+    return kinds[0].split(b";")[0].strip().lower() if kinds else b""
 
 
 class _MessageReader:
@@ -171,7 +227,7 @@ class _MessageReader:
     advertiser that tools work for, None where that is not certain."""
 
     def __init__(self, writers: frozenset[str], fixed: FixedAccount | None) -> None:
-        self._writers = writers
+        self._writers, self._fixed = writers, fixed
         self._own: OwnAccounts | None = None
         if fixed is not None:
             profiles, account_ids = ((each,) if each else () for each in (fixed.profile, fixed.ads_account))
@@ -181,6 +237,24 @@ class _MessageReader:
         """The name of a body that cannot be read."""
         return "MCP"
 
+    def identify(self, context: RequestContext, limits: SpendLimits) -> WriteIdentity | None:
+        """What calls are to their approver, apart from what they call; None where no account is fixed: an approver
+        could not tell whose objects they change."""
+        fixed, route = self._fixed, context.route
+        if fixed is None:
+            return None
+        chosen = ("profile", fixed.profile.decode("latin-1")), ("ads account", fixed.ads_account.decode("latin-1"))
+        return WriteIdentity(
+            client=context.client,
+            limits=limits.version,
+            method="MCP",
+            target=context.destination.target.decode("latin-1"),
+            media_type="",
+            account=route.account,
+            region=route.region,
+            addressed=(*chosen, *addressing(context.request.fields.passing)),
+        )
+
     def read(self, context: RequestContext, body: JsonBody, payer: Payer) -> _Read:
         """Raises `UnclearMessage` and what `JsonBody.exact` raises."""
         operations = context.rules.table.operations
@@ -189,7 +263,7 @@ class _MessageReader:
         messages = read_messages(context.request.fields, body)
         content = body.exact()
         entries = content if messages.batch else [content]
-        found, names, writes = _NOTHING, set(), set()
+        found, names, writes, written = _NOTHING, set(), set(), []
         for index, (message, entry) in enumerate(zip(messages.messages, entries, strict=True)):
             flaw = self._flaw_of(message, entry)
             if flaw:
@@ -203,11 +277,12 @@ class _MessageReader:
                 params = entry["params"]
                 called = read_tool(params["name"], params.get("arguments"), payer, operations)
                 found = joined(found, called)
+                written.append(WrittenBody(f"MCP {message.tool}", params.get("arguments")))
             writes.add(index)
             names.add(f"MCP {message.tool}")
         if self._own is None and any(each.kind in (Kind.BUDGET, Kind.BID) for each in found.findings):
             found = joined(found, WriteFindings((), (_NO_ACCOUNT,), ("account of MCP",), 0, 0))
-        return _Read(found, frozenset(names), messages, frozenset(writes))
+        return _Read(found, frozenset(names), messages, frozenset(writes), tuple(written))
 
     def _flaw_of(self, message: McpMessage, entry: Any) -> str:
         """Why a message cannot be read although it is clear; empty where nothing hinders."""
@@ -248,7 +323,7 @@ class SpendGate:
         self._read: _Read | None = None
         self._wanted: Reservation | None = None
         self.waits = True
-        self.tap: SpendTap | None = None
+        self.tap: Tap | None = None
 
     def __repr__(self) -> str:
         return f"<SpendGate of {self._context.request.id}: {self._context.stats.judged!r}>"
@@ -279,7 +354,7 @@ class SpendGate:
         judged = judge(found, self._limits, self._payer, self._memory.wall())
         self._wanted = reservation_of(found, self._limits)
         self._context.stats.judged = judged
-        self.waits = self._wanted is not None
+        self.waits = self._wanted is not None or self._may_be_approved(judged)
         if not self.waits:
             self._refuse_unless_permitted(judged)
 
@@ -288,6 +363,8 @@ class SpendGate:
             self._met_too_large()
         elif self._wanted is not None:
             await self._reserve(self._wanted)
+        elif (judged := self._context.stats.judged) is not None:
+            await self._approve(judged, None)
         return None
 
     # --- refusals
@@ -356,9 +433,12 @@ class SpendGate:
                 return
             raise self._answer(error, f"Nothing was changed. {error.detail}") from None
         judged = context.stats.judged = judge_day(judged, wanted, self._limits, used)
+        counted = _Counted(key, read.found, wanted, read.messages)
         if is_granted:
-            counted = _Counted(key, read.found, wanted, read.messages)
             self.tap = SpendTap(memory.ledger, self._limits, counted, context)
+        elif self._may_be_approved(judged):
+            await self._approve(judged, counted)
+            return
         self._refuse_unless_permitted(judged)
         if not is_granted and self._enforces:  # the day's ledger has the last word
             raise self._answer(LedgerUnavailable(_CHANGED, retry_after=1.0), _CHANGED)
@@ -374,7 +454,73 @@ class SpendGate:
             return False, await ledger.look(key)
         return await ledger.reserve(key, wanted, self._limits)
 
+    # --- a person's approval
 
+    def _may_be_approved(self, judged: SpendJudgement) -> bool:
+        """Whether a person may let pass what these limits refuse: only what was read whole, for a known advertiser."""
+        if judged.verdict is not SpendVerdict.OVER or judged.unread or not self._enforces:
+            return False
+        return self._limits.beyond is Beyond.APPROVE and self._identity is not None
+
+    @property
+    def _identity(self) -> WriteIdentity | None:
+        return self._reader.identify(self._context, self._limits)
+
+    async def _approve(self, judged: SpendJudgement, counted: _Counted | None) -> None:
+        """Let an approved write pass, which its day counts whatever the limits. Raises the refusal of any other, for
+        which a person is asked."""
+        context, desk, ledger = self._context, self._memory.desk, self._memory.ledger
+        read, identity = self._read, self._identity
+        assert read is not None and identity is not None
+        write = await _question(read, identity, judged)
+        try:
+            approval = await desk.find_approved(context, write, read.written)
+            if counted is not None:
+                await ledger.reserve(counted.key, counted.reserved, None)
+            is_used = False
+            try:
+                is_used = await desk.approvals.use(write.client, approval.id)
+            finally:
+                if counted is not None and not is_used:
+                    ledger.release(counted.key, counted.reserved)
+            if not is_used:
+                raise LedgerUnavailable(_USED, retry_after=1.0)
+        except Refused as error:
+            asked = error.further.get("approval_id")
+            if asked is not None:
+                context.stats.judged = replace(judged, approval=UsedApproval(f"{asked}"))
+            raise self._answer(error, desk_text(error, judged)) from None
+        context.stats.judged = replace(judged, verdict=SpendVerdict.APPROVED, approval=used(approval))
+        tap = SpendTap(ledger, self._limits, counted, context) if counted is not None else None
+        self.tap = ApprovalTap(desk.approvals, write.client, approval.id, tap)
+
+
+async def _question(read: _Read, identity: WriteIdentity, judged: SpendJudgement) -> WriteToApprove:
+    """What a person is asked about a write."""
+    content = [[each.operation, each.content] for each in read.written]
+    digest = await asyncio.to_thread(digest_of, identity, content)
+    return WriteToApprove(
+        client=identity.client,
+        digest=digest,
+        limits=identity.limits,
+        operation=", ".join(sorted(read.operations)),
+        target=f"{identity.method} {identity.target}",
+        account=identity.account,
+        region=identity.region,
+        scope=_scope_of(identity),
+        violations=judged.violations,
+    )
+
+
+def _scope_of(identity: WriteIdentity) -> str:
+    """The profile or the ads account of a write, and all else that names an account at Amazon."""
+    (_, profile), (_, ads_account), *fields = identity.addressed
+    known = dict.fromkeys(filter(None, (profile, ads_account)))
+    further = (f"{name}: {value}" for name, value in fields if value not in known and names_account(name.encode()))
+    return ", ".join((*known, *further))
+
+
+_USED: Final = "Nothing was changed: the approval was used or ended meanwhile. Send the request again."
 _UNKNOWN: Final = Payer("", "UTC")
 """Whose day counts a write that may leave although its own is not known."""
 _CHANGED: Final = "Nothing was changed: other writes were counted meanwhile. Send it again."
@@ -395,6 +541,24 @@ class _Counted(NamedTuple):
     found: WriteFindings
     reserved: Reservation
     messages: McpBody | None = None
+
+
+class ApprovalTap(Tap):
+    """Sees an approved write pass. Of one that never left, the approval is given back. `counted` is the tap of a write
+    that its day counts, too."""
+
+    __slots__ = ("_approvals", "_client", "_counted", "_identifier")
+
+    def __init__(self, approvals: Approvals, client: str, identifier: str, counted: SpendTap | None) -> None:
+        self._approvals, self._client, self._identifier, self._counted = approvals, client, identifier, counted
+
+    def wanted(self, response: Response) -> int:
+        return -1 if self._counted is None else self._counted.wanted(response)
+
+    def ended(self, end: End) -> Reading | None:
+        if not end.sent:
+            self._approvals.give_back(self._client, self._identifier)
+        return None if self._counted is None else self._counted.ended(end)
 
 
 class SpendTap(Tap):

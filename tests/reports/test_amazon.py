@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from proxy.observability.redaction import Redaction
 from proxy.profiles.listing import ListRequest, ListResponse, ProfileSource
+from proxy.redaction import Redaction
 from proxy.reports.amazon import DownloadFailed, ReportApi
 from proxy.reports.templates import PlannedOrder
 from tests.reports.reporting import make_report

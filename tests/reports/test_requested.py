@@ -17,7 +17,7 @@ MODIFIED = 1_760_000_000.5
 
 
 def asked(target: bytes, method: bytes = b"GET") -> ReportAsked:
-    return read_asked(method, find_destination(parse_target(target), with_reports=True), READABLE)
+    return read_asked(method, find_destination(parse_target(target), with_own_paths=True), READABLE)
 
 
 @pytest.mark.parametrize(

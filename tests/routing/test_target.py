@@ -222,7 +222,7 @@ def test_a_sign_in_path_stays_one() -> None:
 )
 def test_named_reports_have_paths_of_their_own(target: bytes, own: bool) -> None:
     """Whatever is behind `/-`, and only where there are named reports; log and policy know it as a read."""
-    found = find_destination(parse_target(target), with_reports=True)
+    found = find_destination(parse_target(target), with_own_paths=True)
     assert (found.kind is TargetKind.REPORTS) is own
     assert read(target).kind is not TargetKind.REPORTS
     if own:
