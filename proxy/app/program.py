@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy import __version__
+from proxy.access.client_certificates import NO_AUTHORITIES
 from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.admin.history import RequestHistory
@@ -27,8 +28,11 @@ from proxy.app.process import connections_within, defect_of, frequent_thread_swi
 from proxy.app.request_path import EventOutputs, RequestPath, SharedParts, make_accounting
 from proxy.app.rules import (
     RuleSources,
+    approval_terms,
+    approval_versions,
     capability_settings,
     connection_notes,
+    make_approvers,
     named_reports,
     report_rules,
     rules_of,
@@ -37,10 +41,12 @@ from proxy.app.rules import (
 )
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SharedNews
-from proxy.app.sources import profile_sources, shared_settings, token_settings, token_sources
+from proxy.app.sources import console_url, profile_sources, shared_settings, token_settings, token_sources
 from proxy.app.spend_observations import KeptObservations, SpendObserver
 from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
 from proxy.app.thread_messages import ThreadMessages
+from proxy.app.token_checks import TokenChecks
+from proxy.app.workers.worker_approvals import WorkersApprovals
 from proxy.app.workers.worker_group import WorkerGroup
 from proxy.app.workers.worker_reports import WorkersReports
 from proxy.app.workers.worker_spend import WorkersLedger
@@ -70,6 +76,7 @@ from proxy.profiles.directory import ProfileDirectory, TokenObserver
 from proxy.profiles.reach import ADS_ACCOUNT
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import StoredReports
+from proxy.spend.approval_keeper import ApprovalKeeper
 from proxy.spend.capability import SpendMemory
 from proxy.spend.freezes import FreezeKeeper, Freezes
 from proxy.spend.ledger import StoreLedger
@@ -84,7 +91,9 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
-    from proxy.app.internal_client import InternalClient
+    from proxy.access.approvers import Approvers
+    from proxy.app.internal_client import ReportClients
+    from proxy.app.jwks_keeper import JwksKeeper
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
@@ -97,7 +106,7 @@ if TYPE_CHECKING:
     from proxy.intercept.authority import Authority
     from proxy.reports.overview import NamedReports
     from proxy.spend.overview import SpendOverview
-    from proxy.tokens.store import Store
+    from proxy.tokens.store import Store, StoreChange
     from proxy.upstream.pool import Pools
 
 
@@ -115,7 +124,8 @@ class Program:
     ledger: StoreLedger
     fleet: FleetMember | None
     freezes: FreezeKeeper
-    _internal: InternalClient
+    approvals: ApprovalKeeper
+    _internal: ReportClients
     listening: Address
     admin_listening: Address
     by_name_listening: Address | None = None
@@ -155,14 +165,19 @@ class Program:
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
         self.observations = KeptObservations()
-        others: tuple[Observer, ...] = (self.notifier, SpendObserver(self.observations.note), *traces)
-        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others)
+        others: tuple[Observer, ...] = (self.notifier, *traces)
+        judged = SpendObserver(self.observations.note)
+        outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, traces))
         self.observers = self.accounting.observer
         self._make_shared_parts(config, open_files)
         self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
         self._named_reports: NamedReportService | None = None
+        self._token_checks = TokenChecks()
+        self._token_checks.miss = self._miss_key
+        self._jwks: JwksKeeper | None = None
+        self._hub: SupervisorHub | None = None
 
     def _make_shared_parts(self, config: Config, open_files: int) -> None:
         """What outlives a reload, and what workers share where there are some."""
@@ -217,7 +232,8 @@ class Program:
         self.session = DeferredSession()
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
-        await self.notifier.start(store, notice_channels(config, self.session, self.trusted))
+        channels = notice_channels(config, self.session, self.trusted)
+        await self.notifier.start(store, channels, console_url(self.admin_listening))
         await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
@@ -225,11 +241,13 @@ class Program:
         for bound in (*admin_sockets, *invited_sockets):
             bound.listen()  # who connects before the listener is imported waits for it
         if self.workers is None:
-            clients = self._path.accept(client_sockets, self._tls.context)
+            clients = self._path.accept(client_sockets, self._tls)
             self.acceptors = [*clients, *self._path.accept_by_name(named_sockets)]
         opening = asyncio.create_task(self._open_session())
         opened.callback(opening.cancel)
         await asyncio.shield(opening)  # clients' requests wait for it, also where a signal ends the start now
+        if self._jwks is not None:
+            self.notes += await self._jwks.read_first()
         await self._start_admin(config, admin_sockets, invited_sockets)
         if self.workers is not None:
             opened.push_async_callback(self.workers.stop)
@@ -289,6 +307,11 @@ class Program:
             freeze_problem=self.freezes.unkept or self._freezes.unknown,
         )
 
+    @property
+    def approvers(self) -> Approvers:
+        """Who decides about writes over a limit."""
+        return make_approvers(self.config)
+
     async def spend_overview(self) -> SpendOverview:
         """Limits, days and judged writes of all clients."""
         return await self.observations.overview(spend_limits(self.config), self._path.memory.spend)
@@ -306,18 +329,36 @@ class Program:
         """Run the named reports of a configuration. What that needs is imported where there are some."""
         if config.reports is None and self._named_reports is None:
             return
-        from proxy.app.internal_client import InternalClient
+        from proxy.app.internal_client import ReportClients
         from proxy.app.named_reports import NamedReportService
         from proxy.reports.amazon import ReportApi
 
         if self._named_reports is None:
-            self._internal = InternalClient(self._path.dependencies, self.pools, self.reports.queues)
+            self._internal = ReportClients(self._path.dependencies, self.pools, self.reports.queues)
             make_api = partial(ReportApi, self.session, self._internal, self.logs.redaction.clean)
             self._named_reports = NamedReportService(make_api, self.directory, self._store, self.observers)
             self.metrics.watch_reports(self._named_reports.results)
             self._opened.push_async_callback(self._named_reports.stop)
         self._internal.apply(self.forwarder.rules, config.reports.named if config.reports is not None else ())
         await self._named_reports.apply(config, profile_sources(config, self.trusted))
+
+    def _follow_providers(self, config: Config) -> None:
+        """Read the keys of a configuration's identity providers. What that needs is imported where there are some."""
+        if not config.identity_providers and self._jwks is None:
+            return
+        from proxy.app.jwks_keeper import JwksKeeper
+
+        if self._jwks is None:
+            self._jwks = JwksKeeper(self._token_checks, self.session, self.observers, self._keys_changed)
+            self._opened.push_async_callback(self._jwks.stop)
+        self._jwks.apply(config)
+
+    def _keys_changed(self, provider: str, lost: bool) -> None:
+        """Something else is known of a provider's keys; `lost` tells that one is gone."""
+        if lost:
+            self._path.forget_credentials()
+        if self._hub is not None:
+            self._hub.give_keys(provider, lost=lost)
 
     async def stop_reports(self) -> None:
         """Runs of named reports stay as they are, for the next program."""
@@ -383,10 +424,14 @@ class Program:
             await invited.start(invited_sockets)
 
     async def _start_spend(self, store: Store) -> None:
-        """What is frozen, and what was observed of judged writes, as the store has it."""
+        """What is frozen, approved, and observed of judged writes, as the store has it."""
         self.freezes = FreezeKeeper(self._freezes, store, self.observers)
         self._opened.push_async_callback(self.freezes.stop)
         await self.freezes.start()
+        self.approvals = ApprovalKeeper(store, self._freezes, self.observers)
+        self.approvals.follow(approval_terms(self.config), approval_versions(spend_limits(self.config)))
+        self._opened.push_async_callback(self.approvals.stop)
+        await self.approvals.start()
         self._opened.push_async_callback(self.observations.stop)
         await self.observations.begin(store)
 
@@ -399,7 +444,7 @@ class Program:
         observed = TokenObserver(self._list_profiles_again, self._note_token)
         observers = Observers((self.observers, observed, *fleet, *hub))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
-        self.tokens.store_changed = self.freezes.store_changed
+        self.tokens.store_changed = self._store_changed
         if self.fleet is not None:
             self.fleet.share_token_rate(self.tokens.request_queue)
         self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
@@ -409,11 +454,16 @@ class Program:
         self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
         authority = self._tls.authority
         contexts = Contexts(authority, time.time) if authority is not None else None
-        spend = SpendMemory(self.ledger, self._freezes)
+        spend = SpendMemory(self.ledger, self._freezes, approvals=self.approvals)
         shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports, contexts, spend)
         path = self._path = RequestPath(self.accounting, shared, self._names)
+        self._hub = hub[0] if hub else None
+        self._follow_providers(config)
         opened.callback(path.close)
-        self.pools, self.forwarder = path.pools, path.begin(self.rules(config), capability_settings(config))
+        self.pools, self.forwarder = (
+            path.pools,
+            path.begin(self.rules(config, self._tls.trusted_clients.digests), capability_settings(config)),
+        )
         self._client_keys = ClientKeyReporter(self.observers, self.metrics, self._uses)
         opened.callback(self._client_keys.begin(self.forwarder.rules.clients).cancel)
         self.client_connections = path.client_connections
@@ -437,7 +487,8 @@ class Program:
         certificate = self._tls.reread(config)
         self.logs.redact(config.secrets())
         try:
-            rules, settings = self.rules(config), capability_settings(config)
+            trusted = certificate.clients.digests if certificate is not None else NO_AUTHORITIES
+            rules, settings = self.rules(config, trusted), capability_settings(config)
             lwa = self._login_with_amazon(config)
             # With thousands of accounts this takes a while, and requests are served meanwhile.
             sources = await asyncio.to_thread(token_sources, config)
@@ -448,29 +499,34 @@ class Program:
             self._tls.authorities.take(authorities)
             self.metrics.accounts(self.config.accounts)
             raise
+        stay = True
         if certificate is not None:
-            self._tls.show(certificate)
+            stay = self._tls.show(certificate)
             self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
+        self._follow_providers(config)
         self.notifier.reconfigure(notice_channels(config, self.session, self.trusted))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         self._path.apply(rules, settings)
+        self.approvals.follow(approval_terms(config), approval_versions(spend_limits(config)))
+        if not stay:
+            self.client_connections.retire()
         self._client_keys.follow(rules.clients)
         await self.directory.reconfigure(lists)
         if self.workers is not None:
             await self.workers.apply(config)
         await self._follow_reports(config)  # last: the file of an order may have changed since it was checked
 
-    def rules(self, config: Config) -> Rules:
-        """What the configuration says of traffic, with this program's directory and signing key. Raises
-        `ConfigurationError`."""
+    def rules(self, config: Config, trusted_clients: frozenset[str]) -> Rules:
+        """What the configuration says of traffic, with this program's directory and signing key, and the digests of
+        those that sign clients' certificates. Raises `ConfigurationError`."""
         if config.reports is not None:
             from proxy.app.report_orders import check_reports  # not above: see `_follow_reports`
 
             check_reports(config)
         of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
-        return rules_of(config, RuleSources(*of))
+        return rules_of(config, RuleSources(*of, self._token_checks), trusted_clients)
 
     @property
     def report_results(self) -> NamedReports | None:
@@ -484,17 +540,27 @@ class Program:
         if self._worker_group is None:
             return ()
         hub = self._worker_group.hub(self._news, self._uses, self.history, self.audit)
+        hub.token_checks, hub.miss_key = self._token_checks, self._miss_key
         hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
-        hub.ledger = WorkersLedger(self.ledger)
+        hub.ledger, hub.approvals = WorkersLedger(self.ledger), WorkersApprovals(self.approvals)
         hub.judged = self.observations.note
         hub.share_freezes(self._freezes)
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)
         return (hub,)
 
+    def _miss_key(self, provider: str) -> None:
+        """A token has a key that its provider is not known to have."""
+        if self._jwks is not None:
+            self._jwks.miss(provider)
+
     def _adjust_logs(self, config: Config) -> None:
         log = config.log
         self.logs.adjust(level=log.level, access=log.access, access_fields=log.access_fields)
+
+    def _store_changed(self, change: StoreChange) -> None:
+        self.freezes.store_changed(change)
+        self.approvals.store_changed(change)
 
     def _list_profiles_again(self, account: str) -> None:
         self.directory.list_again(account)

@@ -6,17 +6,19 @@ The program, a worker and the benches of the tests make it here. What differs be
 from __future__ import annotations
 
 import asyncio
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.app.capabilities import CapabilityMemory, plug_in
+from proxy.app.present_values import PresentValueReader
 from proxy.audit.write_reading import WriteReader
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Acceptor
 from proxy.downstream.table import ConnectionTable
 from proxy.events import Observers
 from proxy.forwarding.accounting import Accounting
+from proxy.forwarding.certified_service import TlsConnections
 from proxy.forwarding.dependencies import Dependencies
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.injection import AccountLines
@@ -28,7 +30,7 @@ from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
 from proxy.net.deadlines import Deadlines
 from proxy.observability.deprecated_calls import DeprecatedCalls
-from proxy.observability.journal import Journal
+from proxy.observability.journal import Journal, NotesJudged
 from proxy.reports.sharing import SharedReports
 from proxy.routing.operations import DEPRECATED
 from proxy.spend.capability import SpendMemory
@@ -39,10 +41,10 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable, Iterable
 
     from proxy.app.capabilities import CapabilitySettings
+    from proxy.app.server_tls import ServerTls
     from proxy.downstream.ports import Service
     from proxy.events import Event, Observer
     from proxy.forwarding.decision import Rules
@@ -66,10 +68,17 @@ class KeptRequests(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
+class JudgedObserver(NotesJudged, Protocol):
+    """An observer of judged writes, also of those that the journal notes."""
+
+    def observe(self, event: Event) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class EventOutputs:
     """Who gets events. Most requests make none: the journal notes them for `metrics`, `logs` and `kept`. The `auditors`
-    hear of every request that may change something, the `listeners` of every request."""
+    hear of every request that may change something, the `listeners` of every request. `judged` hears of every judged
+    write."""
 
     metrics: Metrics
     logs: Logs
@@ -77,6 +86,7 @@ class EventOutputs:
     auditors: tuple[Observer, ...] = ()
     listeners: tuple[Observer, ...] = ()
     others: tuple[Observer, ...] = ()
+    judged: JudgedObserver | None = None
 
 
 def make_accounting(outputs: EventOutputs, tracing: Tracing | None = None) -> Accounting:
@@ -85,7 +95,8 @@ def make_accounting(outputs: EventOutputs, tracing: Tracing | None = None) -> Ac
     deprecated = DeprecatedCalls((each.name for each in DEPRECATED), metrics.observe)
     journal = Journal(metrics.requests, logs, outputs.listeners, outputs.auditors, kept.recent)
     journal.count_write, journal.deprecated = metrics.count_write, deprecated
-    further = *outputs.auditors, *outputs.listeners, *outputs.others
+    journal.judged = (metrics,) if outputs.judged is None else (metrics, outputs.judged)
+    further = *outputs.auditors, *outputs.listeners, *outputs.others, *journal.judged[1:]
     return Accounting(Observers((metrics, logs, kept, deprecated, *further)), journal, tracing)
 
 
@@ -137,7 +148,9 @@ class RequestPath:
         if shared.contexts is not None:
             parts = shared.contexts, self.client_connections, names, accounting
             tunnels = TunnelParts(*parts, TunnelServices(lambda: self.forwarder), self.connect)
-        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), shared.spend, tunnels)
+        self._present = PresentValueReader(self.dependencies, self.pools, shared.sessions)
+        spend = replace(shared.spend, present=self._present)
+        self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), spend, tunnels)
 
     def __repr__(self) -> str:
         return f"<RequestPath through {self.pools!r}>"
@@ -146,27 +159,40 @@ class RequestPath:
         """A connection of a client that this service serves."""
         return self._make_connection(self.client_connections, service)
 
-    def accept(self, sockets: Iterable[socket.socket], context: ssl.SSLContext | None) -> list[Acceptor]:
-        """Take clients' connections off these sockets, with TLS if there is a context."""
-        connect = partial(self.connect, self.forwarder)
-        return [Acceptor(each, self.client_connections, self.forwarder, connect, context) for each in sockets]
+    def accept(self, sockets: Iterable[socket.socket], tls: ServerTls | None = None) -> list[Acceptor]:
+        """Take clients' connections off these sockets, with TLS if it has a context."""
+        connect: Callable[[], asyncio.Protocol] = partial(self.connect, self.forwarder)
+        if tls is not None and tls.context is not None:
+            connect = TlsConnections(lambda: self.forwarder, self.connect, tls).make
+        return [Acceptor(each, self.client_connections, self.forwarder, connect, tls) for each in sockets]
 
     def accept_by_name(self, sockets: Iterable[socket.socket]) -> list[Acceptor]:
         """Take connections of clients that have Amazon's names; without interception there are none."""
         if self.memory.tunnels is None:
             return []
         named = ConnectionsByName(self.memory.tunnels)
-        served = self.client_connections, self.forwarder, named.make, named.context
+        served = self.client_connections, self.forwarder, named.make, named
         return [Acceptor(each, *served) for each in sockets]
 
     def begin(self, rules: Rules, settings: CapabilitySettings) -> Forwarder:
         """Make the forwarder, by these first rules."""
         self.forwarder = Forwarder(self.dependencies, self.pools, self._plug_in(rules, settings))
+        self._present.apply(rules, settings.spend_limits)
         return self.forwarder
 
     def apply(self, rules: Rules, settings: CapabilitySettings) -> None:
         """Take new rules."""
         self.forwarder.apply(self._plug_in(rules, settings))
+        self._present.apply(rules, settings.spend_limits)
+
+    def forget_credentials(self) -> None:
+        """Verify each client's credential again, also of requests that wait: a key is gone that signed some.
+
+        All that takes part has the same clients, so they forget; rules that are others make the rest ask them again.
+        """
+        rules = self.forwarder.rules
+        rules.clients.forget()
+        self.forwarder.apply(replace(rules))
 
     def _plug_in(self, rules: Rules, settings: CapabilitySettings) -> Rules:
         return plug_in(rules, settings, self.memory, self.dependencies)

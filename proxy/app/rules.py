@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from proxy.access.approvers import Approver, Approvers
+from proxy.access.client_certificates import NO_AUTHORITIES
 from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Clients
+from proxy.access.identity_providers import ClaimPattern, IdentityProvider, TokenRule
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.app.capabilities import CapabilitySettings
+from proxy.app.token_checks import TokenChecks
 from proxy.downstream.ports import ConnectionLimits
 from proxy.errors import ConfigurationError
 from proxy.events import SpendMode
@@ -27,20 +31,23 @@ from proxy.reports.store import ReportFolder
 from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
+from proxy.spend.approvals import ApprovalTerms
 from proxy.spend.currencies import COUNTRY_CURRENCIES
-from proxy.spend.limits import Hours, SpendLimits, plain_state
+from proxy.spend.limits import Beyond, Hours, SpendLimits, plain_state
 from proxy.spend.table import MONEY
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.pool import PoolSettings
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.access.client_keys import KeyUses
     from proxy.access.clients import Budgets
+    from proxy.access.token_verification import TokenVerifier
     from proxy.app.server_tls import Authorities
     from proxy.config import Client, Config, KeyConfig, ReportsSection
+    from proxy.config.model.clients import JwtSection
     from proxy.config.model.spend import SpendSection
     from proxy.routing.operations import Operations
     from proxy.routing.table import Directory
@@ -59,13 +66,18 @@ class RuleSources:
     authorities: Authorities
     demo: bool = False
     max_connections: int = 0
+    token_checks: TokenChecks = field(default_factory=TokenChecks)
 
 
-def rules_of(config: Config, sources: RuleSources) -> Rules:
-    """The rules of a process. Raises `ConfigurationError`."""
+def rules_of(config: Config, sources: RuleSources, trusted_clients: frozenset[str] = NO_AUTHORITIES) -> Rules:
+    """The rules of a process. `trusted_clients` are the digests of those that sign clients' certificates. Raises
+    `ConfigurationError`."""
     table = make_routing_table(config, sources.directory)
     keyless = (DEMO_CLIENT, next(iter(config.accounts))) if sources.demo else ("", "")
     clients = make_clients(config, signing_key(config), sources.budgets, sources.uses, keyless=keyless)
+    clients.authorities = trusted_clients
+    if config.identity_providers:
+        clients.accept_tokens(make_verifier(config, sources.token_checks))
     rules = make_rules(config, table, clients, authorities=sources.authorities, demo=sources.demo)
     limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
     return replace(rules, connection_limits=limits)
@@ -181,16 +193,40 @@ def _endpoints(config: Config) -> dict[tuple[str, str], str]:
 
 
 def make_clients(
-    config: Config, key: bytes, budgets: Budgets, uses: KeyUses | None = None, *, keyless: tuple[str, str] = ("", "")
+    config: Config,
+    key: bytes,
+    budgets: Budgets,
+    uses: KeyUses | None = None,
+    *,
+    keyless: tuple[str, str] = ("", ""),
 ) -> Clients:
     """The clients of a configuration. `key` signs placeholders and outlives restarts; `budgets` and `uses` outlive
     reloads. `keyless` names the client to which requests without a key belong, and its account."""
     share = max(1, config.upstream.max_connections // 4)
-    policies = (make_policy(client, share) for client in config.clients)
+    providers = identity_providers(config)
+    policies = (make_policy(client, share, providers) for client in config.clients)
     return Clients(policies, Placeholders(key), budgets, uses, keyless)
 
 
-def make_policy(client: Client, share: int | None = None) -> Policy:
+def identity_providers(config: Config) -> dict[str, IdentityProvider]:
+    """Who signs JWTs, by name."""
+    return {
+        name: IdentityProvider(name, given.issuer, given.audience, frozenset(given.algorithms), given.require_nbf)
+        for name, given in config.identity_providers.items()
+    }
+
+
+def make_verifier(config: Config, checks: TokenChecks) -> TokenVerifier:
+    """What verifies JWTs with the keys that are known now."""
+    from proxy.access.token_verification import TokenVerifier, TokenWork  # with all that verifies signatures
+
+    checks.work = checks.work or TokenWork()
+    return TokenVerifier(identity_providers(config).values(), checks.keys, checks.work, checks.miss)
+
+
+def make_policy(
+    client: Client, share: int | None = None, providers: Mapping[str, IdentityProvider] | None = None
+) -> Policy:
     """A client of the configuration, ready to be asked. `share` is how much may be under way for it as a rule."""
     return Policy(
         name=client.name,
@@ -207,7 +243,14 @@ def make_policy(client: Client, share: int | None = None) -> Policy:
         requests_per_minute=client.requests_per_minute,
         max_in_flight=client.max_in_flight or share,
         limits_spend=client.spend is not None and client.spend.mode == "enforce",
+        san=client.certificate.san if client.certificate is not None else "",
+        token_rule=None if client.jwt is None else _token_rule(client.jwt, providers or {}),
     )
+
+
+def _token_rule(section: JwtSection, providers: Mapping[str, IdentityProvider]) -> TokenRule:
+    claims = ((name, tuple(map(ClaimPattern, texts))) for name, texts in section.claims.items())
+    return TokenRule(providers[section.provider], tuple(claims))
 
 
 def _key(key: KeyConfig) -> ClientKey:
@@ -249,12 +292,33 @@ def _spend_limits(section: SpendSection) -> SpendLimits:
         new_per_day=section.new_per_day,
         budget_per_day=section.budget_per_day,
         allow=frozenset(section.allow),
+        beyond=Beyond(section.beyond),
     )
+
+
+def approval_terms(config: Config) -> ApprovalTerms:
+    """What the configuration says of every approval."""
+    section = config.approvals
+    return ApprovalTerms(section.valid_for, section.pending_for, section.max_pending)
+
+
+def approval_versions(limits: Mapping[str, SpendLimits]) -> dict[str, str]:
+    """The version of the limits of each client that asks for approvals, by name."""
+    return {
+        name: each.version
+        for name, each in limits.items()
+        if each.beyond is Beyond.APPROVE and each.mode is SpendMode.ENFORCE
+    }
+
+
+def make_approvers(config: Config) -> Approvers:
+    """The approvers of a configuration."""
+    return Approvers(tuple(Approver(each.name, tuple(map(_key, each.keys))) for each in config.approvals.approvers))
 
 
 def spend_notes(config: Config) -> Iterator[str]:
     """A sentence for each name in the limits on spending that Amazon does not use, as far as this program knows, and
-    for each client whose day is forgotten by a restart."""
+    for each client whose day or approvals are forgotten by a restart."""
     operations: frozenset[str] | None = None
     for position, client in enumerate(config.clients):
         section = client.spend
@@ -265,6 +329,11 @@ def spend_notes(config: Config) -> Iterator[str]:
             yield (
                 f"clients[{position}].spend: a restart forgets what was spent of a day, as state.url is memory:. Set "
                 "it to file:DIR or to a shared store."
+            )
+        if section.beyond == "approve" and section.mode == "enforce" and config.state.kind == "memory":
+            yield (
+                f"clients[{position}].spend: a restart forgets its approvals, as state.url is memory:. Set it to "
+                "file:DIR or to a shared store."
             )
         for key in ("budget", "bid", "budget_per_day"):
             for currency in getattr(section, key) or ():

@@ -19,7 +19,7 @@ from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, _serve
 from proxy.app.workers.supervisor import Supervisor
-from proxy.config import AccountFileReader, Config, load
+from proxy.config import Config, ReadingMemory, load
 from proxy.downstream.ports import Availability
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
 from tests.support.patience import PATIENCE, settled
@@ -44,7 +44,7 @@ class InterruptedStart:
         path.write_text(json.dumps({**own, **changes}))
         config = load(path, {"HOME": str(folder)})
         self.program = Program(config, output=self._output)
-        loaded = LoadedConfig(config, {}, AccountFileReader())
+        loaded = LoadedConfig(config, {}, ReadingMemory())
         self.serving = asyncio.create_task(_serve(self.program, _load, loaded))
 
     async def _import(self, module: str) -> None:
@@ -72,7 +72,7 @@ class InterruptedStart:
         ]
 
 
-def _load(running: Config | None, reader: AccountFileReader) -> Config:
+def _load(running: Config | None, memory: ReadingMemory) -> Config:
     raise AssertionError("there is no reload")
 
 

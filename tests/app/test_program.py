@@ -28,7 +28,8 @@ from proxy.app.workers.channel import pack
 from proxy.app.workers.supervisor import Supervisor
 from proxy.audit import stream as audit_stream
 from proxy.audit.file import AuditFile
-from proxy.config import AccountFileReader, Config, load
+from proxy.config import Config, ReadingMemory, load
+from proxy.config.account_files import AccountFileReader
 from proxy.errors import ConfigurationError, ListenError, StartupError, StateError
 from proxy.intercept.authority import Authority
 from proxy.intercept.capability import Interception
@@ -329,7 +330,7 @@ async def test_what_is_logged_of_the_program_says_how_it_is() -> None:
     program.config_problems = ("accounts.canary: is missing",)
     assert repr(program) == f"<Program on {where}, 1 accounts, 1 problems>"
     assert repr(AdminView(program)) == f"<AdminView of {program!r}>"
-    reloader = Reloader(program, lambda *_: configured(), LoadedConfig(program.config, {}, AccountFileReader()))
+    reloader = Reloader(program, lambda *_: configured(), LoadedConfig(program.config, {}, ReadingMemory()))
     assert repr(reloader) == "<Reloader of 0 files>"
     await program.stop()
 
@@ -339,12 +340,12 @@ async def test_a_reload_on_request_reads_all_files_again(tmp_path: Path, monkeyp
     monkeypatch.setattr("proxy.app.run.POLL", 0.0)
     (tmp_path / "proxy.yaml").write_text("accounts_from: [a.yaml]\n")
     (tmp_path / "a.yaml").write_text("accounts: {acme: {client_id: x, client_secret: canary}}\n")
-    reader = AccountFileReader(lambda: time.time() + 3600)
-    load(tmp_path / "proxy.yaml", {}, reader=reader)
+    memory = ReadingMemory(AccountFileReader(lambda: time.time() + 3600))
+    load(tmp_path / "proxy.yaml", {}, memory=memory)
     given: list[str] = []
 
-    def note(running: Config | None, reader: AccountFileReader) -> Config:
-        given.append(repr(reader))
+    def note(running: Config | None, memory: ReadingMemory) -> Config:
+        given.append(repr(memory.account_files))
         return configured()
 
     async def until_loaded(times: int) -> None:
@@ -353,7 +354,7 @@ async def test_a_reload_on_request_reads_all_files_again(tmp_path: Path, monkeyp
     program = Program(configured())
     try:
         await program.start()
-        reloader = Reloader(program, note, LoadedConfig(program.config, {tmp_path: (0,) * 5}, reader))
+        reloader = Reloader(program, note, LoadedConfig(program.config, {tmp_path: (0,) * 5}, memory))
         reloader.start()
         await until_loaded(1)
         reloader.request()

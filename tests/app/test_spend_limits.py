@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.app.rules import capability_settings, spend_limits, spend_notes
+from proxy.app.rules import (
+    approval_terms,
+    approval_versions,
+    capability_settings,
+    make_approvers,
+    spend_limits,
+    spend_notes,
+)
 from proxy.app.start_checks import check_start
 from proxy.config import Config, load
 from proxy.errors import ConfigurationError
 from proxy.events import SpendMode
-from proxy.spend.limits import Hours, SpendLimits
+from proxy.spend.approvals import ApprovalTerms
+from proxy.spend.limits import Beyond, Hours, SpendLimits
 
 ACCOUNT = {"client_id": "x", "client_secret": "s", "refresh_token": "r"}
 QUIET = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
@@ -22,14 +32,14 @@ QUIET = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
 
 def read(folder: Path, *sections: Any, state: str = "memory:") -> Config:
     """A configuration whose clients `c0`, `c1` and so on have these under `spend`; None for a client without."""
+    approvers = [{"name": "anna", "keys": [{"sha256": hashlib.sha256(b"anna's").hexdigest(), "expires": "2027-01-31"}]}]
     clients = [
         {"name": f"c{number}", "key_sha256": f"{number:064x}"} | ({} if section is None else {"spend": section})
         for number, section in enumerate(sections)
     ]
     file = folder / "proxy.yaml"
-    file.write_text(
-        yaml.safe_dump({**QUIET, "state": {"url": state}, "accounts": {"acme": ACCOUNT}, "clients": clients})
-    )
+    values = {**QUIET, "state": {"url": state}, "accounts": {"acme": ACCOUNT}, "clients": clients}
+    file.write_text(yaml.safe_dump({**values, "approvals": {"approvers": approvers, "max_pending": 7}}))
     return load(file, {})
 
 
@@ -46,6 +56,7 @@ def test_limits_reach_the_judge_by_client(tmp_path: Path) -> None:
         "new_per_day": 20,
         "budget_per_day": {"USD": 1000},
         "allow": ["POST /sp/rules/campaignOptimization"],
+        "beyond": "approve",
     }
     settings = capability_settings(read(tmp_path, whole, None, {}))
     assert dict(settings.spend_limits) == {
@@ -59,6 +70,7 @@ def test_limits_reach_the_judge_by_client(tmp_path: Path) -> None:
             new_per_day=20,
             budget_per_day={"USD": Decimal(1000)},
             allow=frozenset({"POST /sp/rules/campaignOptimization"}),
+            beyond=Beyond.APPROVE,
         ),
         "c2": SpendLimits(),
     }
@@ -119,3 +131,31 @@ def test_a_store_that_forgets_the_day_at_exit_is_noted(tmp_path: Path) -> None:
     assert [note.partition(": ")[0] for note in notes] == ["clients[0].spend", "clients[2].spend"]
     assert "file:DIR" in notes[0]
     assert [*spend_notes(read(tmp_path, *sections, state=f"file:{tmp_path / 'state'}"))] == []
+
+
+def test_a_store_that_forgets_approvals_at_exit_is_noted(tmp_path: Path) -> None:
+    """For each client that asks for approvals, and no other store."""
+    sections = {"beyond": "approve"}, {"beyond": "approve", "mode": "observe"}, {"beyond": "refuse"}
+    (note,) = [*spend_notes(read(tmp_path, *sections))]
+    assert note.startswith("clients[0].spend: a restart forgets its approvals, as state.url is memory:.")
+    assert [*spend_notes(read(tmp_path, *sections, state=f"file:{tmp_path / 'state'}"))] == []
+
+
+def test_approvals_have_their_terms_and_versions(tmp_path: Path) -> None:
+    """The section's numbers, and a version for each client that asks for approvals: another one for other limits."""
+    asks, other, same = ({"beyond": "approve", "budget": {"USD": amount}} for amount in (1, 2, "1.00"))
+    config = read(tmp_path, asks, None, {}, {"beyond": "approve", "mode": "observe"}, other, same)
+    assert approval_terms(config) == ApprovalTerms(3600, 86400, 7)
+    limits = spend_limits(config)
+    versions = approval_versions(limits)
+    assert versions == {name: limits[name].version for name in ("c0", "c4", "c5")}
+    assert versions["c0"] == versions["c5"] != versions["c4"]
+
+
+def test_approvers_are_found_by_their_keys(tmp_path: Path) -> None:
+    """Until the last day of a key is over; a client's key is no approver's."""
+    approvers = make_approvers(read(tmp_path, {}))
+    last = datetime(2027, 2, 1, tzinfo=UTC).timestamp()
+    assert approvers.identify(b"anna's", last - 1) == "anna"
+    assert approvers.identify(b"anna's", last) is None
+    assert approvers.identify(b"agent's", 0) is None

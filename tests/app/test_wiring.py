@@ -23,7 +23,7 @@ from proxy.app.rules import (
 )
 from proxy.app.server_tls import Authorities
 from proxy.config import Config, load
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, TokenRefused
 from proxy.reports.sharing import ReportRules
 from proxy.routing.table import EmptyDirectory
 from tests.support.programs import require_program
@@ -120,6 +120,17 @@ def test_the_rules_of_a_process_are_made_from_the_configuration_and_what_outlive
     assert rules.connection_limits.max_connections_here == 7
     other = load(None, {**ENVIRONMENT, "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.y"})
     assert signing_key(config) == signing_key(load(None, ENVIRONMENT)) != signing_key(other)
+
+
+def test_clients_take_tokens_where_somebody_signs_them() -> None:
+    """Without identity providers, what looks like a token is a key that no client has."""
+    provider = {"issuer": "https://mesh", "audience": "ads-proxy", "jwks": '{"url": "https://mesh/keys"}'}
+    signed = {f"ADS_PROXY_IDENTITY_PROVIDERS__mesh__{name.upper()}": value for name, value in provider.items()}
+    clients = '[{"name": "nightly", "jwt": {"provider": "mesh", "claims": {"sub": "x"}}}]'
+    config = load(None, {**ENVIRONMENT, **signed, "ADS_PROXY_CLIENTS": clients})
+    rules = rules_of(config, RuleSources(EmptyDirectory(), Budgets(), KeyUses(), Authorities()))
+    with pytest.raises(TokenRefused):
+        rules.clients.identify_key(b"e30.e30.AAAA", 0.0)
 
 
 @pytest.mark.parametrize(

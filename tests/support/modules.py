@@ -17,7 +17,7 @@ LAYERS = (
     *("problem.py", "events.py", "errors.py"),
     *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),
     *("body_reader.py", "bounded_cache.py", "unchanging.py", "value_classes.py", "strict_json.py", "advice.py"),
-    "secret.py",
+    *("redaction.py", "secret.py"),
 )
 """From top to bottom: each imports only from those after it."""
 

@@ -9,6 +9,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -31,13 +32,8 @@ ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_SECRET": CREDENTIALS["client_secret"],
     "ADS_PROXY_STATE__URL": "memory:",
 }
-SECTIONS: Mapping[str, Path] = {
-    "": (),
-    "accounts.NAME": ("accounts", "acme"),
-    "clients[]": ("clients", 0),
-    "routes.NAME": ("routes", "brand"),
-    "regions.NAME": ("regions", "na"),
-}
+NAMES = {"accounts": "acme", "routes": "brand", "regions": "na"}
+"""What stands for NAME in a section; `one` in others."""
 SECTION_NAMES = ("accounts", "routes", "regions")
 SHAPES: Mapping[str, Callable[[str], Any]] = {
     "a text": lambda canary: canary,
@@ -103,11 +99,18 @@ def dumped(values: Mapping[str, Any]) -> str:
 
 def places() -> list[Path]:
     """Where `BASE` has each key of the model."""
-    found: list[Path] = []
-    for option in options():
-        section = SECTIONS.get(option.section, tuple(option.section.split(".")) if option.section else ())
-        found.append((*section, option.key))
-    return found
+    return [(*_place(option.section), option.key) for option in options()]
+
+
+def _place(section: str) -> Path:
+    """The way to a section, such as `clients[].jwt`: by the first entry of a list, and by a name of `BASE`."""
+    path: list[str | int] = []
+    for part in section.split(".") if section else ():
+        if part == "NAME":
+            path.append(NAMES.get(str(path[-1]), "one"))
+        else:
+            path += [part.removesuffix("[]"), *([0] if part.endswith("[]") else [])]
+    return tuple(path)
 
 
 def with_value(values: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
@@ -118,11 +121,13 @@ def with_value(values: dict[str, Any], path: Path, value: Any) -> dict[str, Any]
 
 
 def set_value(values: dict[str, Any], path: Path, value: Any) -> None:
-    """Put this value there; mappings on the way are made."""
+    """Put this value there; mappings and lists on the way are made."""
     place: Any = values
-    for key in path[:-1]:
-        if isinstance(key, str) and not isinstance(place.get(key), dict | list):
-            place[key] = {}
+    for key, following in pairwise(path):
+        if isinstance(key, int):
+            place += [{}] * (key + 1 - len(place))
+        elif not isinstance(place.get(key), dict | list):
+            place[key] = [] if isinstance(following, int) else {}
         place = place[key]
     place[path[-1]] = value
 
@@ -217,7 +222,8 @@ def _batch_of_files(where: str, paths: list[Path], make: Callable[[str], Any]) -
 
 def batches() -> list[Batch]:
     """Every place and every shape, in few configurations: all problems are told at once."""
-    entries: list[Path] = [("accounts",), ("clients",), ("routes",), ("regions",), ("reports", "named")]
+    sections_within = {path[:length] for path in places() for length in range(1, len(path))}
+    entries = sorted((path for path in places() if path in sections_within), key=len, reverse=True)
     leaves = [path for path in places() if path not in entries]
     outer = [*entries, *sorted({path[:1] for path in leaves if path[1:]})]
     found = []

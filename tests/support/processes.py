@@ -212,9 +212,11 @@ def started_script(python: Interpreter, script: Path, *arguments: str, **environ
         process.end()
 
 
-def fetch(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-    """Status and body, whatever the status."""
-    request = urllib.request.Request(url, data, headers or {})
+def fetch(
+    url: str, data: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
+) -> tuple[int, bytes]:
+    """Status and body, whatever the status. Without a method: GET, or POST with data."""
+    request = urllib.request.Request(url, data, headers or {}, method=method)
     try:
         with OPENER.open(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read()

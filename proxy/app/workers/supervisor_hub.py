@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from proxy import events
 from proxy.admin.pauses import Pauses
 from proxy.app import spend_observations
-from proxy.app.workers import worker_reports, worker_spend
+from proxy.app.token_checks import TokenChecks
+from proxy.app.workers import worker_approvals, worker_reports, worker_spend
 from proxy.app.workers.channel import pack
 from proxy.app.workers.directory_copy import write_lists
 from proxy.app.workers.request_reporter import read_request
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.channel import Message
     from proxy.app.workers.shared_counts import SharedBudgets
     from proxy.app.workers.span_forwarder import SpanTaker
+    from proxy.app.workers.worker_approvals import WorkersApprovals
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.app.workers.worker_spend import WorkersLedger
     from proxy.config import Config
@@ -98,7 +100,9 @@ class SupervisorHub:
     directory: ProfileDirectory
     reports: WorkersReports
     ledger: WorkersLedger
+    approvals: WorkersApprovals
     judged: Callable[[ObservedWrite], None]
+    miss_key: Callable[[str], None]
 
     def __init__(self, parts: HubDependencies) -> None:
         self._parts = parts
@@ -114,6 +118,7 @@ class SupervisorHub:
         """The last state of the audit stream that the workers got."""
         self.pools: dict[int, Mapping[str, int]] = {}
         self._freezes = Freezes()
+        self.token_checks = TokenChecks()
         parts.news.listeners.append(self._tell_news)
 
     def __repr__(self) -> str:
@@ -145,6 +150,8 @@ class SupervisorHub:
         yield self._failed_listings()
         for news in parts.news.known():
             yield pack("learned", news=news)
+        for provider in self.token_checks.keys:
+            yield self._known_keys(provider, lost=False)
         yield pack("serve")
 
     def reload(self, config: Config, generation: int) -> Iterator[bytes]:
@@ -200,6 +207,15 @@ class SupervisorHub:
 
     def _known_freezes(self) -> bytes:
         return pack("freezes", known=self._freezes.to_document(), unknown=self._freezes.unknown)
+
+    def give_keys(self, provider: str, *, lost: bool) -> None:
+        """Tell all workers what is known of a provider's keys; `lost` tells that one is gone."""
+        self.workers.send_all(self._known_keys(provider, lost=lost))
+
+    def _known_keys(self, provider: str, *, lost: bool) -> bytes:
+        from proxy.app.jwks_keeper import write_known  # with all that verifies signatures
+
+        return pack("keys", provider=provider, known=write_known(self.token_checks.keys[provider]), lost=lost)
 
     def watch(self) -> None:
         """Amazon answered 401, to a worker or to the program itself: all tell which uses it accepts."""
@@ -264,6 +280,8 @@ class SupervisorHub:
                 token = read_token(message["token"])
                 if token is not None:
                     self.tokens.accepted(token, TokenUse(*message["use"]))
+            case "missed-key":
+                self.miss_key(message["provider"])
             case "places":
                 self.workers.send_all(pack("places"), but=number)
             case "spans" if self.spans is not None:
@@ -277,6 +295,8 @@ class SupervisorHub:
                 self.reports.heard(message)
             case worker_spend.SPEND:
                 self.ledger.heard(message)
+            case worker_approvals.APPROVAL:
+                self.approvals.heard(message)
 
     def lost(self, number: int) -> None:
         """The worker of this number is gone."""
@@ -284,11 +304,13 @@ class SupervisorHub:
         self.reports.lost(number)
 
     async def asked(self, message: Message) -> Message:
-        """A question for a token, for first lists, about reports, or about what is spent."""
+        """A question for a token, for first lists, about reports, what is spent, or what is approved."""
         if message["question"] == worker_reports.REPORT:
             return await self.reports.asked(message)
         if message["question"] == worker_spend.SPEND:
             return await self.ledger.asked(message)
+        if message["question"] == worker_approvals.APPROVAL:
+            return await self.approvals.asked(message)
         if message["question"] == "first-lists":
             profile, ads_account = message["profile"], message["ads_account"]
             await self.directory.wait_for_first_lists(AwaitedId(tuple(message["accounts"]), profile, ads_account))

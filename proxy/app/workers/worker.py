@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import __version__
+from proxy.access.client_certificates import NO_AUTHORITIES
 from proxy.access.client_keys import KeyUses
 from proxy.advice import options_in_use
 from proxy.app.draining import let_end
@@ -29,6 +31,7 @@ from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SUPERVISOR, SharedNews
 from proxy.app.spend_observations import SpendObserver, telling_supervisor
 from proxy.app.telemetry import tracing_of
+from proxy.app.token_checks import TokenChecks
 from proxy.app.workers.channel import MAX_UNSENT, Channel
 from proxy.app.workers.directory_copy import DirectoryCopy
 from proxy.app.workers.request_reporter import RequestReporter
@@ -42,6 +45,7 @@ from proxy.app.workers.shared_counts import (
     open_connections,
 )
 from proxy.app.workers.span_forwarder import SpanForwarder
+from proxy.app.workers.worker_approvals import WorkerApprovals
 from proxy.app.workers.worker_reports import WorkerReports
 from proxy.app.workers.worker_spend import WorkerLedger
 from proxy.app.workers.worker_tokens import WorkerTokens
@@ -115,6 +119,7 @@ class Worker:
         self._shared.listeners.append(self._say_learned)
         self._news = RequestReporter(self._uses)
         self._pieces: list[Document] = []
+        self._token_checks, self._asked_for_keys = TokenChecks(), dict[str, float]()
         self._reloading, self._reloads = asyncio.Lock(), set[asyncio.Task[None]]()
         self._beats = 0
         self._stream_takes_writes = True
@@ -136,6 +141,7 @@ class Worker:
             "lists": self._directory.take,
             "first-lists": self._directory.take_first_lists,
             "failures": lambda message: self._directory.take_failures(message["failures"]),
+            "keys": self._take_keys,
             "learned": lambda message: self._shared.hear(message["news"], SUPERVISOR),
             "places": lambda _: self._pools.use_free_slots(),
         }
@@ -175,7 +181,7 @@ class Worker:
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
         judged = SpendObserver(telling_supervisor(self._channel))
-        outputs = EventOutputs(metrics, self._logs, self._news, trails, others=(judged, *spans))
+        outputs = EventOutputs(metrics, self._logs, self._news, trails, others=spans, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, spans))
         self.accounting.journal.gather(self._writes.before_sending)
         self.observers = self.accounting.observer
@@ -185,10 +191,12 @@ class Worker:
         if message["audited"]:
             self.accounting.write_gate.takes_writes = self._takes_writes
         self.accounting.make_client_cell = lambda client: budgets.in_flight_cell(client) or Cell()
-        self._tls.take(message["tls"])
+        if (certificate := self._tls.take(message["tls"])) is not None:
+            self._tls.show(certificate)
         self._directory.keep(config.accounts)
         allowed = connections_within(message["open_files"])
-        of = self._directory, budgets, self._uses, self._tls.authorities, message["demo"], allowed
+        self._token_checks.miss = self._say_missed_key
+        of = self._directory, budgets, self._uses, self._tls.authorities, message["demo"], allowed, self._token_checks
         self._sources = RuleSources(*of)
         self._make_forwarder()
 
@@ -198,13 +206,14 @@ class Worker:
         memory = open_connections(self._given.counts, self._given.workers)
         sharing = SlotSharing(memory, self.number, self._loop, lambda: self._channel.send("places"))
         contexts = Contexts(self._tls.authority, time.time) if self._tls.authority is not None else None
-        spend = SpendMemory(WorkerLedger(self._channel), self._freezes)
+        spend = SpendMemory(WorkerLedger(self._channel), self._freezes, approvals=WorkerApprovals(self._channel))
         shared = SharedParts(self._tokens, self._throttles, self._sessions, self._hints, self._reports, contexts, spend)
         self._connections = SharedConnectionCounts(memory, self.number)
         makers = ConnectionMakers(sharing.slots, self._make_table, self._make_connection)
         path = self._path = RequestPath(self.accounting, shared, names, makers)
         self._opened.callback(path.close)
-        rules, settings = rules_of(self.config, self._sources), capability_settings(self.config)
+        trusted = self._tls.trusted_clients.digests
+        rules, settings = rules_of(self.config, self._sources, trusted), capability_settings(self.config)
         self._pools, self.forwarder = path.pools, path.begin(rules, settings)
         self.client_connections = path.client_connections
 
@@ -213,7 +222,7 @@ class Worker:
         given = self._given
         self._connections.begin()
         named, clients = ((socket.socket(fileno=each) for each in kind) for kind in (given.named, given.listening))
-        self.acceptors = [*self._path.accept(clients, self._tls.context), *self._path.accept_by_name(named)]
+        self.acceptors = [*self._path.accept(clients, self._tls), *self._path.accept_by_name(named)]
         ObjectFreezer().begin()
         self._beat()
         self._channel.send("serving")
@@ -230,22 +239,34 @@ class Worker:
         meanwhile."""
         with self._ending_at_defects("apply"):
             async with self._reloading:
-                self._tls.take(message["tls"])
-                config, rules = await asyncio.to_thread(self._read, pieces)
+                certificate = self._tls.take(message["tls"])
+                trusted = certificate.clients.digests if certificate is not None else NO_AUTHORITIES
+                config, rules = await asyncio.to_thread(self._read, pieces, trusted)
+                stay = certificate is None or self._tls.show(certificate)
                 self._budgets.take_slots(message["slots"])
                 self.config = config
                 self._adjust_logs()
                 self._tokens.keep(config.accounts)
                 self._directory.keep(config.accounts)
                 self._path.apply(rules, capability_settings(config))
+                if not stay:
+                    self.client_connections.retire()
                 self._channel.send("applied", generation=message["generation"])
 
-    def _read(self, pieces: Sequence[Document]) -> tuple[Config, Rules]:
+    def _read(self, pieces: Sequence[Document], trusted_clients: frozenset[str]) -> tuple[Config, Rules]:
         """What is to be put in force. For a thread."""
         with frequent_thread_switches(), freezing():
             config = from_pieces(pieces, self.config)
             self._logs.redact(config.secrets())
-            return config, rules_of(config, self._sources)
+            return config, rules_of(config, self._sources, trusted_clients)
+
+    def _take_keys(self, message: Message) -> None:
+        """What is known of an identity provider's keys."""
+        from proxy.app.jwks_keeper import put_keys, read_known  # with all that verifies signatures
+
+        put_keys(self._token_checks, message["provider"], read_known(message["known"]))
+        if message["lost"]:
+            self._path.forget_credentials()
 
     def _take_audit(self, message: Message) -> None:
         self._stream_takes_writes = message["takes_writes"]
@@ -267,6 +288,13 @@ class Worker:
 
     def _say_missed(self, kind: str, identifier: str, account: str) -> None:
         self._channel.send("missed", of=kind, identifier=identifier, account=account)
+
+    def _say_missed_key(self, provider: str) -> None:
+        """Ask for a provider's keys to be read again, not for each token."""
+        now = self._loop.time()
+        if now - self._asked_for_keys.get(provider, -math.inf) >= 1:
+            self._asked_for_keys[provider] = now
+            self._channel.send("missed-key", provider=provider)
 
     async def _ask_for_first_lists(self, awaited: AwaitedId) -> None:
         await self._channel.ask("first-lists", **asdict(awaited))

@@ -50,7 +50,7 @@ class WorkerLedger:
     async def reserve(self, key: DayKey, wanted: Reservation, limits: SpendLimits | None) -> tuple[bool, DayUse]:
         asking = asyncio.ensure_future(self._ask("reserve", key, _write_reservation(wanted), _write_limits(limits)))
         try:
-            granted, use = await self._wait(asking)
+            granted, use = await self._wait(asyncio.shield(asking))
         except (asyncio.CancelledError, LedgerUnavailable):
             asking.add_done_callback(lambda asked: self._release_unwanted(asked, key, wanted))
             raise
@@ -74,7 +74,7 @@ class WorkerLedger:
         """An answer that comes within the supervisor's patience; one that hangs gives none."""
         try:
             async with asyncio.timeout(PATIENCE + _MARGIN):
-                return await asyncio.shield(asking)
+                return await asking
         except TimeoutError as error:
             raise LedgerUnavailable(_HANGS, retry_after=RETRY) from error
 

@@ -12,13 +12,17 @@ from typing import Any, cast
 import pytest
 
 from proxy.access.client_keys import KeyUses
+from proxy.access.signing_keys import read_key
+from proxy.access.token_verification import ProviderKeys
 from proxy.admin.history import RequestHistory
+from proxy.app.jwks_keeper import write_known
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import FLEET, News, Origin, SharedNews
 from proxy.app.workers.channel import FrameReader, Message
 from proxy.app.workers.shared_counts import BudgetMemory, SharedBudgets
 from proxy.app.workers.span_forwarder import write_span
 from proxy.app.workers.supervisor_hub import HubDependencies, SupervisorHub
+from proxy.app.workers.worker_approvals import WorkersApprovals
 from proxy.app.workers.worker_spend import WorkersLedger
 from proxy.app.workers.worker_tokens import write_token
 from proxy.config import Config, load
@@ -41,6 +45,7 @@ from proxy.profiles.first_lists import AwaitedId, FirstLists
 from proxy.profiles.index import ListingFailure, ProfileListing
 from proxy.routing.mcp_session import McpSession
 from proxy.secret import Secret
+from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.freezes import FreezeEntry, Freezes
 from proxy.spend.ledger import StoreLedger
 from proxy.spend.observations import ObservedWrite, judged_write, write_judged
@@ -49,6 +54,7 @@ from proxy.tokens.values import AccessToken
 from proxy.upstream.throttles import ThrottleKey, Throttles
 from tests.observability.test_metrics import finished
 from tests.observability.test_traces import ATTEMPT, SERVED
+from tests.support.issuers import Signer
 
 TOKEN = AccessToken("acme", Secret("canary-token"), 1, 100.0, "amzn1.x")
 KEY = ThrottleKey("sp", "123", "na", "amzn1.x")
@@ -452,3 +458,29 @@ async def test_what_workers_spend_is_counted_in_the_one_ledger(bench: Bench) -> 
     bench.hub.heard(1, {"kind": "spend", "key": key, "back": (1, ())})
     assert await bench.hub.asked(question) == {"result": (True, [1, {}])}
     await ledger.stop()
+
+
+async def test_what_workers_ask_persons_is_kept_by_the_program(bench: Bench) -> None:
+    """Questions get the answer of the program's approvals, and messages give back."""
+    given_back: list[tuple[str, str]] = []
+    approvals = AbsentApprovals()
+    approvals.give_back = lambda *of: given_back.append(of)  # type: ignore[method-assign]  # what the test sees
+    bench.hub.approvals = WorkersApprovals(approvals)
+    question = {"question": "approval", "call": "use", "values": ["agent", "a1"]}
+    assert await bench.hub.asked(question) == {"result": False}
+    bench.hub.heard(1, {"kind": "approval", "client": "agent", "back": "a1"})
+    assert given_back == [("agent", "a1")]
+
+
+async def test_workers_are_told_the_keys_of_identity_providers(bench: Bench) -> None:
+    """At their beginning and with each change; a worker that misses one tells, and the keys are read again."""
+    key = read_key(Signer("ES256").jwk)
+    bench.hub.token_checks.keys["mesh"] = ProviderKeys((key,), 1.0, 2.0)
+    missed: list[str] = []
+    bench.hub.miss_key = missed.append
+    keys = {"kind": "keys", "provider": "mesh", "known": write_known(ProviderKeys((key,), 1.0, 2.0))}
+    assert bench.welcomed()[-2] == {**keys, "lost": False}
+    bench.hub.give_keys("mesh", lost=True)
+    assert bench.workers.frames == [({**keys, "lost": True}, None)]
+    bench.hub.heard(1, {"kind": "missed-key", "provider": "mesh"})
+    assert missed == ["mesh"]

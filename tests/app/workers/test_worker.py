@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 import errno
 import gc
+import json
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from proxy.access.signing_keys import read_key
+from proxy.access.token_verification import ProviderKeys
+from proxy.app.jwks_keeper import write_known
 from proxy.app.server_tls import ServerTls
 from proxy.app.workers import worker as module
 from proxy.app.workers.channel import Descriptors, FrameReader, Message, pack
@@ -22,10 +27,12 @@ from proxy.app.workers.shared_counts import SharedCounts
 from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
 from proxy.config.serialization import from_pieces, to_document, to_pieces
+from proxy.errors import TokenNotChecked, TokenRefused
 from proxy.events import Event, NumbersOverflowed, Observers, SpendJudgement, SpendMode, SpendVerdict
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
 from proxy.spend.observations import read_judged
 from tests.observability.test_metrics import finished
+from tests.support.issuers import Signer
 from tests.support.patience import PATIENCE, settled
 
 VARIABLES = {
@@ -451,3 +458,33 @@ async def test_a_tool_that_went_away_costs_no_other_its_answer(*, known: bool) -
     await asyncio.sleep(0)
     assert under.done == [b"two"]
     assert list(map(str, told)) == ([] if known else ["the handler is closed"])
+
+
+async def test_a_worker_verifies_tokens_with_what_it_was_told(unfrozen: None) -> None:
+    """A token that it accepted is refused once its key is gone; an unknown key is told once a second, not for each
+    token."""
+    signer, other = Signer("ES256"), Signer("ES256", "second")
+    provider = {"issuer": "https://mesh", "audience": "ads-proxy", "jwks": {"url": "https://mesh/keys"}}
+    client = {"name": "nightly", "jwt": {"provider": "mesh", "claims": {"sub": "x"}}}
+    providers = {"ADS_PROXY_IDENTITY_PROVIDERS__mesh__" + name.upper(): value for name, value in provider.items()}
+    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in providers.items()}
+    async with begun(audited=False, **written, ADS_PROXY_CLIENTS=json.dumps([client])) as bench:
+        now = time.time()
+        claims = {"iss": "https://mesh", "aud": "ads-proxy", "sub": "x", "exp": now + 60, "nbf": now, "iat": now}
+        token = signer.token(claims).encode()
+
+        async def told(*signers: Signer, lost: bool = False, tried_at: float = now) -> None:
+            known = ProviderKeys(tuple(read_key(each.jwk) for each in signers), now, tried_at)
+            bench.say("keys", provider="mesh", known=write_known(known), lost=lost)
+            await settled(lambda: bench.worker._token_checks.keys.get("mesh") == known)
+
+        await told(signer)
+        assert bench.worker.forwarder.rules.clients.identify_key(token, now).subject == "x"
+        await told(other, lost=True, tried_at=0.0)
+        for _ in range(3):
+            with pytest.raises(TokenNotChecked):
+                bench.worker.forwarder.rules.clients.identify_key(token, now)
+        assert await bench.hear("missed-key") == [{"kind": "missed-key", "provider": "mesh"}]
+        await told(other)
+        with pytest.raises(TokenRefused, match="kid"):
+            bench.worker.forwarder.rules.clients.identify_key(token, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -131,6 +132,25 @@ async def test_what_is_granted_after_the_client_left_is_given_back() -> None:
         bench.store.open.set()
         while await one.look(KEY) != DayUse():
             await asyncio.sleep(0)
+
+
+async def test_a_client_that_left_is_no_defect() -> None:
+    """Whatever it waited for, and although the store fails then."""
+    async with office() as bench:
+        one, met = bench.worker(), list[object]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: met.append(context))
+        await bench.store.write_document("spent", "damaged")
+        bench.store.open.clear()
+        leaving = [asyncio.create_task(call) for call in (one.reserve(KEY, TWO, LIMITS), one.look(KEY))]
+        await settled(lambda: bench.store.asked)
+        for call in leaving:
+            call.cancel()
+        await asyncio.wait(leaving)
+        bench.store.open.set()
+        with pytest.raises(LedgerUnavailable):
+            await one.look(KEY)
+        gc.collect()
+        assert met == []
 
 
 async def test_trouble_with_the_store_reaches_the_client_of_a_worker() -> None:
