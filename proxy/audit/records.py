@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
 from proxy.audit.chain import WORKER_LOST
+from proxy.audit.changed_objects import MAX_CHARACTERS
 from proxy.events import (
     NEEDS_OPERATOR,
     AdminRefused,
@@ -32,7 +33,7 @@ from proxy.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.events import ChangedObjects
+    from proxy.events import ChangedObjects, SpendJudgement
 
 
 # --- Which events are worth a record of the audit stream, and what such a record says, in the field ------
@@ -150,7 +151,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
         begin = _event(HELD_BACK, "api", "denied", FAILURE, why)
     record = {
         **begin,
-        "user": {"name": event.client},
+        "user": {"name": event.client, **({"id": event.subject} if event.subject else {})},
         "http": {
             "request": {"id": event.request_id, "method": event.method},
             "response": {"status_code": event.status},
@@ -164,7 +165,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             operation=event.operation,
             operation_class=event.operation_class,
             mcp_tools=list(event.mcp_tools),
-            spend=event.spend.members(_MAX_VIOLATIONS) if event.spend is not None else None,
+            spend=_judged(event.spend) if event.spend is not None else None,
             items=event.items.members if event.items is not None else None,
             **(_changes(event.changes) if event.changes is not None else {}),
             amazon_request_id=event.amazon_request_id,
@@ -172,6 +173,21 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
         ),
     }
     return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
+
+
+def _judged(judged: SpendJudgement) -> dict[str, object]:
+    """What spend limits say of a write, with the values before and after an approved one, as far as there is room."""
+    members = judged.members(_MAX_VIOLATIONS)
+    changes = judged.approval.changes if judged.approval is not None else ()
+    kept, characters = 0, 0
+    for each in changes:
+        characters += sum(map(len, filter(None, each)))
+        if characters > MAX_CHARACTERS:
+            break
+        kept += 1
+    if kept < len(changes):
+        members |= {"changes": [each.members for each in changes[:kept]], "further_changes": len(changes) - kept}
+    return members
 
 
 def _changes(changes: ChangedObjects) -> dict[str, object]:
@@ -267,6 +283,16 @@ def _admin(event: AdminSignedIn | AdminRefused) -> dict[str, Any]:
     return record if isinstance(event, AdminSignedIn) else {**record, "url": {"path": event.path}}
 
 
+def _approver(event: events.ApproverRefused) -> dict[str, Any]:
+    """A client that tries to approve its own writes is named."""
+    return {
+        **_event("approver-login", "authentication", "start", FAILURE, "The key is not one of an approver."),
+        "user": {"name": event.client},
+        "source": {"ip": event.address},
+        "url": {"path": event.path},
+    }
+
+
 def _freeze(event: events.WritesFrozen | events.WritesUnfrozen) -> dict[str, Any] | None:
     """Only where it was done: the other replicas hear of it, and a program reads it again at each start."""
     if event.heard:
@@ -277,6 +303,21 @@ def _freeze(event: events.WritesFrozen | events.WritesUnfrozen) -> dict[str, Any
         "user": {"name": event.by},
         **_own(client=event.client),
     }
+
+
+def _approval(
+    event: events.ApprovalRequested | events.ApprovalDecided | events.ApprovalEnded,
+    action: str,
+    who: str,
+    **said: object,
+) -> dict[str, Any]:
+    """What becomes of an approval; `who` did it, empty where time or a change did."""
+    kind = "info" if isinstance(event, events.ApprovalRequested) else "change"  # so far a client has only asked
+    record = {
+        **_event(action, "configuration", kind, SUCCESS, str(said.pop("because", ""))),
+        **_own(approval=event.id, client=event.client, operation=event.operation, **said),
+    }
+    return {**record, "user": {"name": who}} if who else record
 
 
 _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
@@ -290,8 +331,22 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     events.ConsentEnded: _consent_ending,
     AdminSignedIn: _admin,
     AdminRefused: _admin,
+    events.ApproverRefused: _approver,
     events.WritesFrozen: _freeze,
     events.WritesUnfrozen: _freeze,
+    events.ApprovalRequested: lambda e: _approval(
+        e, "approval-requested", e.client, rules=list(e.rules), ends_at=_stamp(e.expires_at)
+    ),
+    events.ApprovalDecided: lambda e: _approval(
+        e, "approval-decided", e.approver, state=e.state.value, because=e.because
+    ),
+    events.ApprovalEnded: lambda e: _approval(
+        e,
+        "approval-ended",
+        e.client if e.state is events.ApprovalState.USED else "",
+        state=e.state.value,
+        because=e.because,
+    ),
     events.InvitationMade: lambda e: {
         **_by_admin("invitation-made", "iam", "creation"),
         **_own(account=e.account, invitation=e.invitation, ends_at=_stamp(e.expires_at)),

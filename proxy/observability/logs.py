@@ -31,9 +31,9 @@ from proxy.events import (
 )
 from proxy.observability.access_line import ACCESS_FIELDS, MAX_LINE_BYTES, AccessLines, Timestamps
 from proxy.observability.plain_lines import COLUMNS, render_plain
-from proxy.observability.redaction import Redaction
 from proxy.observability.request_record import record_of
 from proxy.observability.sink import Sink
+from proxy.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,8 +72,11 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.ToolHintsContradicted: "warning",
     events.HostRefused: "warning",
     events.WritesFrozen: "warning",
+    events.ApprovalRequested: "warning",
+    events.ProviderKeysFailed: "warning",
     events.AuthorityDistrusted: "warning",
     AdminRefused: "warning",
+    events.ApproverRefused: "warning",
     ClientKeysInForce: "debug",
     AuditFailed: "error",
     events.WorkerLost: "error",
@@ -95,6 +98,7 @@ _BY_VALUE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.TraceDeliveryChanged: lambda e: "warning" if e.failing else "info",
     events.AuthorityLoaded: lambda e: "warning" if e.note else "info",
     events.ConfigReloaded: lambda e: "info" if e.success else "error",
+    events.SecretCommandRan: lambda e: "error" if e.problem else "info",
     events.ReportRunFinished: lambda e: _RUN_LEVELS.get(e.result, "error"),
     events.NoticeTold: lambda e: _NOTICE_LEVELS[e.outcome],
     events.SignInFinished: lambda e: "info" if e.outcome is events.SignInOutcome.CONNECTED else "warning",
@@ -110,14 +114,16 @@ def level_of(event: Event) -> str:
 
 def is_news(event: Event) -> bool:
     """Whether an event is worth a line at all: the state that an account begins with is not, nor each that
-    waits behind others, nor an interval that shrinks, nor what is only counted."""
+    waits behind others, nor an interval that shrinks, nor a command without a complaint, nor what is only counted."""
     if isinstance(event, events.CredentialStateChanged):
         return event.old != event.new
     if isinstance(event, events.FamilyHeldBack):
         return event.first
+    if isinstance(event, events.SecretCommandRan):
+        return bool(event.problem or event.stderr or event.recovered)
     if isinstance(event, events.OrdersPaced):
         return event.slower or not event.interval
-    return not isinstance(event, RequestStarted | events.CounterRaised)
+    return not isinstance(event, RequestStarted | events.CounterRaised | events.ApprovalsCounted)
 
 
 def name_of(kind: type[Event]) -> str:

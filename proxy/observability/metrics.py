@@ -202,6 +202,13 @@ _gauge(
     "When the oldest certificate that clients trust for interception expires, as Unix time; absent without it.",
     on={events.AuthorityLoaded: "ends_at"},
 )
+_gauge(
+    "identity_provider_keys",
+    "Keys of an identity provider in use; 0 while its tokens cannot be checked.",
+    ("provider",),
+    on={events.ProviderKeysRead: "keys", events.ProviderKeysFailed: "keys"},
+)
+_counter("identity_provider_reads_total", "Readings of an identity provider's keys.", ("provider", "result"))
 WRITE_OUTCOMES = _counter(
     "write_outcomes_total",
     "Writes that were sent to Amazon, by what their responses say.",
@@ -216,6 +223,11 @@ SPEND_VIOLATIONS = _counter(
     "spend_violations_total",
     "Violations of spend limits, by rule: several in a write whose members are over several limits.",
     ("client", "rule"),
+)
+APPROVALS = _gauge(
+    "approvals",
+    "Approvals of writes by state, as far as they are kept: ended ones for seven days, and at most 200 of a client.",
+    ("client", "state"),
 )
 _counter(
     "deprecated_requests_total",
@@ -238,6 +250,12 @@ _gauge(
     "1 at the start and after a successful reload, 0 after a failed one until the files are accepted.",
     first=1.0,
     on={events.ConfigReloaded: "success"},
+)
+COMMAND_RUNS = _counter(
+    "secret_command_runs_total",
+    "Runs of the commands that print secrets.",
+    ("result",),
+    known=product(request_metrics.RELOAD_RESULTS),
 )
 _gauge(
     "state_degraded",
@@ -316,7 +334,9 @@ class Metrics:
         others: dict[type[Event], Callable[[Any], None]] = {
             RequestFinished: self._request_finished,
             events.CounterRaised: self._count,
+            events.ApprovalsCounted: self._approvals_counted,
             events.ConfigReloaded: lambda e: self.add(RELOADS, "success" if e.success else "failure"),
+            events.SecretCommandRan: lambda e: self.add(COMMAND_RUNS, "failure" if e.problem else "success"),
         }
         handlers = {kind: [handler] for kind, handler in {**of_accounts, **others}.items()}
         for each in DECLARED:
@@ -440,10 +460,21 @@ class Metrics:
         if account not in self._gone:
             self.add(WRITE_OUTCOMES, client, account, outcome)
 
+    def note_judged(self, kind: events.RequestKind, path: str, judged: events.SpendJudgement) -> None:
+        """A write is within the limits of its client."""
+        self._count_judged(kind.client, judged)
+
     def _count_judged(self, client: str, judged: events.SpendJudgement) -> None:
         self.add(SPEND_JUDGED, client, judged.mode, judged.verdict)
         for violation in judged.violations:
             self.add(SPEND_VIOLATIONS, client, violation.rule)
+
+    def _approvals_counted(self, event: events.ApprovalsCounted) -> None:
+        """A client that has any has every state, so that an alert sees the change from none to one."""
+        clients = dict.fromkeys(client for client, _, _ in event.counts)
+        values: dict[Labels, float] = {(client, state): 0.0 for client in clients for state in events.ApprovalState}
+        values |= {(client, state): float(count) for client, state, count in event.counts}
+        self._tables[APPROVALS].replace(values)
 
     def _count(self, event: events.CounterRaised) -> None:
         by_account = "account" in self._tables[event.metric].instrument.labels[:1]

@@ -21,6 +21,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from proxy.backoff import backoff
 from proxy.events import (
+    ApprovalDecided,
+    ApprovalEnded,
+    ApprovalRequested,
+    ApprovalState,
     ConsentEnded,
     ConsentEnding,
     CredentialStateChanged,
@@ -40,8 +44,12 @@ REPEAT_AFTER: Final = 86400.0
 MAX_ATTEMPTS: Final = 20
 """About an hour and a quarter, as `delay` has it."""
 MAX_DELAY: Final = 300.0
-_ALWAYS_NEWS: Final = frozenset({NoticeKind.WRITES_FROZEN, NoticeKind.WRITES_UNFROZEN})
-"""What a person did, who may do it again a minute later."""
+ABOUT_APPROVALS: Final = frozenset(
+    {NoticeKind.APPROVAL_REQUESTED, NoticeKind.APPROVAL_DECIDED, NoticeKind.APPROVAL_EXPIRED}
+)
+"""How many of these there are is up to clients."""
+_ALWAYS_NEWS: Final = frozenset({NoticeKind.WRITES_FROZEN, NoticeKind.WRITES_UNFROZEN, *ABOUT_APPROVALS})
+"""What a person did, who may do it again a minute later; and what happens once to each approval."""
 _CODED: Final = "whsec_"
 _WITH_TOKEN: Final = frozenset({"valid", "degraded"})
 """States in which an account has an access token; in others it may have none."""
@@ -50,7 +58,7 @@ _WITH_TOKEN: Final = frozenset({"valid", "degraded"})
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One piece of news. `at` and `ends_at` are wall-clock time; `text` says what to do. `client` is set if it is
-    about one client."""
+    about one client. `members` are further members of what is sent, each a name and a text."""
 
     id: str
     kind: NoticeKind
@@ -60,11 +68,17 @@ class Notice:
     days: int | None = None
     ends_at: float | None = None
     client: str = ""
+    members: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_always_news(self) -> bool:
+        """Whether it is told however often the like was told before."""
+        return self.kind in _ALWAYS_NEWS
 
     @property
     def key(self) -> str:
         """A text that is equal for the same news: an account's consent is news at each mark of each end."""
-        if self.kind in _ALWAYS_NEWS:
+        if self.is_always_news:
             return f"{self.kind} {self.id}"
         return f"{self.kind} {self.account} {self.days} {day(self.ends_at)}"
 
@@ -75,8 +89,9 @@ def _reader_of_kept() -> TypeAdapter[Notice]:
     return TypeAdapter(Notice)
 
 
-def notice_of(event: Event, identity: str, now: float) -> Notice | None:
-    """What an event is to people; None for most. `identity` becomes the notice's id."""
+def notice_of(event: Event, identity: str, now: float, console: str = "") -> Notice | None:
+    """What an event is to people; None for most. `identity` becomes the notice's id; `console` is the base URL of the
+    console, empty where there is none."""
     if isinstance(event, SignInNeeded):
         text = f"{event.account}: no sign-in yet, so the proxy refuses its requests. {event.advice}"
         return Notice(identity, NoticeKind.SIGN_IN_NEEDED, event.account, text, now)
@@ -95,12 +110,43 @@ def notice_of(event: Event, identity: str, now: float) -> Notice | None:
         return Notice(identity, NoticeKind.CONSENT_ENDED, event.account, text, now, 0, event.ends_at)
     if isinstance(event, WritesFrozen | WritesUnfrozen) and not event.heard:  # the replica that did it tells
         return _notice_of_freeze(event, identity, now)
+    if isinstance(event, ApprovalRequested | ApprovalDecided | ApprovalEnded):
+        return _notice_of_approval(event, identity, now, f"{console}/approvals/{event.id}" if console else "")
     return None
+
+
+def _notice_of_approval(
+    event: ApprovalRequested | ApprovalDecided | ApprovalEnded, identity: str, now: float, link: str
+) -> Notice | None:
+    """What became of a write that needs an approval; None for one that was sent, of which its approver knows."""
+    write = f"{event.operation} of client {event.client}"
+    if isinstance(event, ApprovalRequested):
+        kind, state, until = NoticeKind.APPROVAL_REQUESTED, ApprovalState.PENDING, moment(event.expires_at)
+        text = f"{write} waits for approval: over its limits ({', '.join(event.rules)}). Approve or deny it by {until}"
+    elif isinstance(event, ApprovalDecided):
+        kind, state, until = NoticeKind.APPROVAL_DECIDED, event.state, ""
+        text = f"{event.approver} {state} {write}{_reason(event.because)}"
+        if state is ApprovalState.APPROVED:
+            text += ". It passes once, if the client sends it again in time"
+    elif event.state is ApprovalState.USED:
+        return None
+    else:
+        kind, state, until = NoticeKind.APPROVAL_EXPIRED, event.state, ""
+        ended = "has expired" if state is ApprovalState.EXPIRED else "is void"
+        text = f"The approval of {write} {ended}{_reason(event.because)}. The client may ask again"
+    members = {"approval": event.id, "state": str(state), "expires_at": until, "link": link}
+    kept = tuple((name, value) for name, value in members.items() if value)
+    return Notice(identity, kind, "", f"{text}. {link}".strip(), now, client=event.client, members=kept)
+
+
+def _reason(because: str) -> str:
+    """A reason behind a sentence that has no full stop yet."""
+    return f": {because.removesuffix('.')}" if because else ""
 
 
 def _notice_of_freeze(event: WritesFrozen | WritesUnfrozen, identity: str, now: float) -> Notice:
     whose = f"of client {event.client} " if event.client else ""
-    why = f": {event.because.removesuffix('.')}." if event.because else "."
+    why = f"{_reason(event.because)}."
     if isinstance(event, WritesUnfrozen):
         text = f"{event.by} unfroze all writes {whose}through the proxy{why}"
         return Notice(identity, NoticeKind.WRITES_UNFROZEN, "", text, now, client=event.client)
@@ -137,6 +183,7 @@ def body_of(notice: Notice) -> bytes:
         values["client"] = notice.client
     if notice.ends_at is not None:
         values |= {"days": notice.days, "ends_at": moment(notice.ends_at)}
+    values |= dict(notice.members)
     return json.dumps(values, ensure_ascii=False).encode()
 
 

@@ -16,7 +16,7 @@ from proxy.errors import StateError
 from proxy.events import NoticeKind, NoticeOutcome, NoticeTold
 from proxy.observability import notices
 from proxy.observability.delivery import DeliveryFailed
-from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
+from proxy.observability.notices import ABOUT_APPROVALS, MAX_ATTEMPTS, REPEAT_AFTER, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 DOCUMENT: Final = "notices"
 MAX_PENDING: Final = 100
-"""Notices on their way; more at once are lost, and told so."""
+"""Notices on their way by each channel; more at once are lost, and told so. Those about approvals are counted apart:
+clients cause them, and must not displace what an account needs."""
 STOP_TIMEOUT: Final = 2.0
 
 
@@ -53,6 +54,7 @@ class Notifier:
     ) -> None:
         self._tell, self._clean, self._wall, self._pause = tell, clean, wall, pause
         self._channels: dict[str, NoticeChannel] = {}
+        self._console = ""
         self._store: DocumentStore | None = None
         self._told: dict[str, float] = {}
         self._pending: dict[tuple[str, str], Notice] = {}
@@ -63,9 +65,9 @@ class Notifier:
     def __repr__(self) -> str:
         return f"<Notifier {', '.join(self._channels) or 'of nobody'}, {len(self._pending)} on their way>"
 
-    async def start(self, store: DocumentStore, channels: Sequence[NoticeChannel]) -> None:
-        """Take up what an earlier run left."""
-        self._store = store
+    async def start(self, store: DocumentStore, channels: Sequence[NoticeChannel], console: str = "") -> None:
+        """Take up what an earlier run left. `console` is the base URL of the console, for links."""
+        self._store, self._console = store, console
         self.reconfigure(channels)
         try:
             kept = await store.read_document(DOCUMENT)
@@ -101,10 +103,11 @@ class Notifier:
         if not self._channels:
             return
         now = self._wall()
-        notice = notices.notice_of(event, uuid.uuid4().hex, now)
+        notice = notices.notice_of(event, uuid.uuid4().hex, now, self._console)
         if notice is None or self._told.get(notice.key, 0.0) > now - REPEAT_AFTER:
             return
-        self._told = {key: at for key, at in self._told.items() if at > now - REPEAT_AFTER} | {notice.key: now}
+        if not notice.is_always_news:  # it will not be asked for
+            self._told = {key: at for key, at in self._told.items() if at > now - REPEAT_AFTER} | {notice.key: now}
         notice = replace(notice, text=self._clean(notice.text))
         for name in self._channels:
             self._begin(name, notice)
@@ -120,7 +123,12 @@ class Notifier:
             self._save_soon()
 
     def _begin(self, name: str, notice: Notice) -> None:
-        if len(self._pending) >= MAX_PENDING:
+        about_approvals = notice.kind in ABOUT_APPROVALS
+        same = sum(
+            way == name and (each.kind in ABOUT_APPROVALS) is about_approvals
+            for (way, _), each in self._pending.items()
+        )
+        if same >= MAX_PENDING:
             told = NoticeTold(
                 notice.kind, notice.account, name, NoticeOutcome.LOST, "Too many notices wait to be sent."
             )

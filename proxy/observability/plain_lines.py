@@ -131,6 +131,8 @@ def _judged(judged: Mapping[str, object]) -> dict[str, str]:
     verdict = escaped(str(judged.get("verdict", "")))
     if verdict == "within":
         return {"verdict": "within limits"}
+    if approver := judged.get("approver"):
+        verdict = f"{verdict} by {escaped(str(approver))}"
     found = judged.get("violations")
     violations = (
         [violation_in_words(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -15,6 +15,7 @@ from proxy.audit.records import AuditTrail, dated, note, record_of
 from proxy.events import (
     AdminRefused,
     AdminSignedIn,
+    ApprovalState,
     AuditFailed,
     ClientKeyChanged,
     ClientKeysInForce,
@@ -40,6 +41,7 @@ CATEGORIES = {
 }
 VIOLATION = events.SpendViolation(events.SpendRule.BUDGET, "campaigns[0].budget.budget", "500", "USD", "200")
 OVER = events.SpendJudgement(events.SpendMode.ENFORCE, events.SpendVerdict.OVER, (VIOLATION,))
+APPROVAL = ("a1b2", "agent", "PUT /sp/campaigns")
 RECORDED = [
     (WRITE, "amazon-write", "success"),
     (replace(WRITE, spend=OVER), "amazon-write", "success"),
@@ -69,9 +71,13 @@ RECORDED = [
     (ClientKeysInForce(("tool ab12",)), "client-keys-in-force", "success"),
     (AdminSignedIn("127.0.0.1"), "admin-login", "success"),
     (AdminRefused("127.0.0.1", "/status"), "admin-login", "failure"),
+    (events.ApproverRefused("127.0.0.1", "/approvals", "agent"), "approver-login", "failure"),
     (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
     (events.ServerStopped(0), "server-stopped", "success"),
     (events.WorkerLost(1, 4711, "crashed", "signal SIGKILL", 0.0, 3), "worker-lost", "failure"),
+    (events.ApprovalRequested(*APPROVAL, ("budget",), 9.0), "approval-requested", "success"),
+    (events.ApprovalDecided(*APPROVAL, ApprovalState.DENIED, "ann", "Too much."), "approval-decided", "success"),
+    (events.ApprovalEnded(*APPROVAL, ApprovalState.EXPIRED), "approval-ended", "success"),
 ]
 SILENT = [
     finished(operation_class="read"),
@@ -143,6 +149,51 @@ def test_a_judged_write_has_what_its_limits_say_of_it() -> None:
     assert spend == [{"mode": "observe", "verdict": "within", "violations": []}, over, None, over]
     assert held is not None
     assert (held["event"]["reason"], held["event"]["type"]) == ("over-limit", ["denied"])
+
+
+def test_what_becomes_of_an_approval_names_it_and_who_did_it() -> None:
+    """The client that asked or sent, the approver who decided; time and changed limits are no users."""
+    about = {"approval": "a1b2", "client": "agent", "operation": "PUT /sp/campaigns"}
+    requested = record_of(events.ApprovalRequested(*APPROVAL, ("budget", "states"), 9.0))
+    decided = record_of(events.ApprovalDecided(*APPROVAL, ApprovalState.DENIED, "ann", "Too much."))
+    states = (ApprovalState.USED, ApprovalState.EXPIRED, ApprovalState.VOID)
+    ended = [record_of(events.ApprovalEnded(*APPROVAL, state, "Frozen.")) for state in states]
+    assert requested is not None and decided is not None
+    assert requested["ads_proxy"] == about | {"rules": ["budget", "states"], "ends_at": "1970-01-01T00:00:09Z"}
+    assert decided["ads_proxy"] == about | {"state": "denied"}
+    assert (requested["event"]["type"], decided["event"]["type"]) == (["info"], ["change"])
+    assert (requested["user"], decided["user"], decided["event"]["reason"]) == (
+        {"name": "agent"},
+        {"name": "ann"},
+        "Too much.",
+    )
+    told = [(record["ads_proxy"]["state"], record.get("user")) for record in ended if record is not None]
+    assert told == [("used", {"name": "agent"}), ("expired", None), ("void", None)]
+
+
+def test_an_approved_write_has_its_approval_and_what_it_changes() -> None:
+    """With the values from before it, by which the write can be undone."""
+    change = events.ValueChange("campaign/1", "budget.budget", "100", "500")
+    approval = events.UsedApproval("a1b2", "ann", (change,))
+    judged = replace(OVER, verdict=events.SpendVerdict.APPROVED, approval=approval)
+    record = record_of(replace(WRITE, spend=judged))
+    assert record is not None
+    spend = record["ads_proxy"]["spend"]
+    assert (spend["verdict"], spend["approval"], spend["approver"]) == ("approved", "a1b2", "ann")
+    assert spend["changes"] == [
+        {"object": "campaign/1", "member": "budget.budget", "before": "100", "after": "500"},
+    ]
+
+
+def test_a_record_holds_some_changes_and_the_number_of_others() -> None:
+    """Their values are masked on the event loop, which takes time."""
+    changes = tuple(events.ValueChange(f"campaign/{n}", "name", "x" * 500, "y" * 500) for n in range(100))
+    judged = replace(OVER, verdict=events.SpendVerdict.APPROVED, approval=events.UsedApproval("a", "ann", changes))
+    record = record_of(replace(WRITE, spend=judged))
+    assert record is not None
+    spend = record["ads_proxy"]["spend"]
+    assert (len(spend["changes"]), spend["further_changes"]) == (8, 92)
+    assert spend["changes"][0]["object"] == "campaign/0"
 
 
 def test_a_record_holds_some_violations_and_the_number_of_others() -> None:

@@ -133,7 +133,7 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
     trouble = {"refusal": "slug", "detail": "Why.", "fault": "client-gone"}
     write = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 2))
     told = {"mcp_tools": ("a-query_b",), "write": write, "spend": judged_over(OVER), **trouble}
-    event = finished(ads_account="amzn1.ads-account.g.x", **told)
+    event = finished(ads_account="amzn1.ads-account.g.x", subject="system:serviceaccount:ads:nightly", **told)
     logs.observe(event)
     for name in ACCESS_FIELDS:
         logs.adjust(level="info", access=True, access_fields=[name])
@@ -567,6 +567,38 @@ def test_the_line_of_a_judged_write_has_what_its_limits_say(start: Start) -> Non
     }
     assert len(long["spend"]["violations"]) == 5
     assert long["spend"]["further_violations"] == 2
+
+
+def test_the_line_of_an_approved_write_names_its_approval(start: Start) -> None:
+    """And its approver; what it changes is in the audit stream alone, as it may be long."""
+    stream = io.StringIO()
+    logs = start(stream, form="json")
+    change = events.ValueChange("campaign/1", "budget.budget", "100", "500")
+    logs.observe(
+        finished(spend=dataclasses.replace(judged_over(OVER), approval=events.UsedApproval("a1b2", "ann", (change,))))
+    )
+    logs.observe(finished(spend=dataclasses.replace(judged_over(OVER), approval=events.UsedApproval("c3d4"))))
+    used, asked = (line["spend"] for line in lines(stream, logs))
+    assert (used["approval"], used["approver"], asked["approval"]) == ("a1b2", "ann", "c3d4")
+    assert not {"changes", "approver"} & asked.keys()
+    assert "changes" not in used
+
+
+def test_what_becomes_of_approvals_is_logged_and_their_number_is_not(start: Start) -> None:
+    """One that waits for a person is a warning."""
+    stream = io.StringIO()
+    logs = start(stream, form="json")
+    about, pending = ("a1b2", "agent", "PUT /sp/campaigns"), events.ApprovalState.PENDING
+    logs.observe(events.ApprovalRequested(*about, ("budget",), 9.0))
+    logs.observe(events.ApprovalsCounted((("agent", pending, 1),)))
+    logs.observe(events.ApprovalDecided(*about, events.ApprovalState.APPROVED, "ann", ""))
+    logs.observe(events.ApprovalEnded(*about, events.ApprovalState.USED))
+    told = [(line["level"], line["event"], line.get("state")) for line in lines(stream, logs)]
+    assert told == [
+        ("warning", "approval_requested", None),
+        ("info", "approval_decided", "approved"),
+        ("info", "approval_ended", "used"),
+    ]
 
 
 def test_what_is_judged_holds_no_secret_and_no_more_than_a_line(start: Start) -> None:

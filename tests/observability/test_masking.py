@@ -11,7 +11,7 @@ import pytest
 
 from proxy import events
 from proxy.config import load, notes
-from proxy.observability.redaction import MIN_SECRET_IN_WORDS, Redaction
+from proxy.redaction import MIN_SECRET_IN_WORDS, Redaction
 from proxy.secret import MASK, Secret
 from proxy.tokens.invitation import Invitation, link
 from tests.observability.test_logs import Start, lines
@@ -114,7 +114,7 @@ def test_masking_leaves_ordinary_text_alone() -> None:
         "/run/secrets/acme-secret-2 is a directory; name a file",
         "~/secrets/acme-secret-20 is a directory; name a file",
         "the environment variable ACME_SECRET_2 is not set",
-        "must be {file: PATH}, {env: NAME} or a text in quotes",
+        "must be {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or a text in quotes",
         "required",
         "looks like a client id; a secret begins with 'amzn1.oa2-cs.'",
     ],

@@ -125,6 +125,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "config_last_reload_successful",
             "state_degraded",
             "fleet_replicas",
+            "approvals",
         ),
         "tls_certificate_expiry_timestamp_seconds",
         "intercept_authority_expiry_timestamp_seconds",
@@ -166,6 +167,19 @@ def test_judged_writes_are_counted_by_verdict_and_rule() -> None:
     assert value(metrics, "spend_judged_total", client="reporting", mode="observe", verdict="unreadable") == 2
     assert value(metrics, "spend_violations_total", client="reporting", rule="budget") == 2
     assert value(metrics, "spend_violations_total", client="reporting", rule="hours") == 1
+
+
+def test_approvals_are_counted_by_client_and_state() -> None:
+    """A client with any has each state from zero; what is no longer told of is gone."""
+    metrics = made()
+    pending, used = events.ApprovalState.PENDING, events.ApprovalState.USED
+    metrics.observe(events.ApprovalsCounted((("agent", pending, 2), ("agent", used, 7), ("bids", used, 1))))
+    assert value(metrics, "approvals", client="agent", state="pending") == 2
+    assert value(metrics, "approvals", client="agent", state="used") == 7
+    assert value(metrics, "approvals", client="bids", state="pending") == 0
+    metrics.observe(events.ApprovalsCounted((("bids", used, 1),)))
+    assert value(metrics, "approvals", client="agent", state="pending") is None
+    assert len([name for name, _ in samples(metrics) if name == "ads_proxy_approvals"]) == len(events.ApprovalState)
 
 
 def test_what_no_event_of_its_own_tells_is_counted_by_name() -> None:
@@ -289,7 +303,7 @@ def test_refusals_are_all_counted_from_zero() -> None:
 
 def test_counters_of_known_labels_start_at_zero() -> None:
     """The counters match docs/reference/metrics.md, but for those that only some configurations have."""
-    metrics, unknown = made(), {"client", "account", "host", "report"}
+    metrics, unknown = made(), {"client", "account", "host", "report", "provider"}
     counters = [each.instrument for each in DECLARED if each.instrument.kind is InstrumentKind.COUNTER]
     sometimes = {"audit_records_total", "worker_restarts_total", "trace_spans_total"}
     expected = {f"ads_proxy_{each.name}" for each in counters if not unknown & {*each.labels}}

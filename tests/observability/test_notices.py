@@ -11,6 +11,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.events import (
+    ApprovalDecided,
+    ApprovalEnded,
+    ApprovalRequested,
+    ApprovalState,
     ConsentEnded,
     ConsentEnding,
     CredentialStateChanged,
@@ -88,6 +92,78 @@ def test_a_freeze_and_its_end_are_notices(event: WritesFrozen | WritesUnfrozen, 
     assert json.loads(body_of(notice)).get("client", "") == event.client
     assert read_notice(json.loads(json.dumps(as_kept(notice)))) == notice
     assert notice_of(replace(event, heard=True), "id-1", NOW) is None
+
+
+WRITE = ("a1b2", "agent", "PUT /sp/campaigns")
+LINK = "http://localhost:8081/approvals/a1b2"
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "state", "text"),
+    [
+        (
+            ApprovalRequested(*WRITE, ("budget", "states"), END),
+            "approval_requested",
+            "pending",
+            "PUT /sp/campaigns of client agent waits for approval: over its limits (budget, states). Approve or deny "
+            f"it by 2027-02-14T08:00:00Z. {LINK}",
+        ),
+        (
+            ApprovalDecided(*WRITE, ApprovalState.APPROVED, "ann", ""),
+            "approval_decided",
+            "approved",
+            "ann approved PUT /sp/campaigns of client agent. It passes once, if the client sends it again in time. "
+            f"{LINK}",
+        ),
+        (
+            ApprovalDecided(*WRITE, ApprovalState.DENIED, "ann", "Too much."),
+            "approval_decided",
+            "denied",
+            f"ann denied PUT /sp/campaigns of client agent: Too much. {LINK}",
+        ),
+        (
+            ApprovalEnded(*WRITE, ApprovalState.EXPIRED),
+            "approval_expired",
+            "expired",
+            f"The approval of PUT /sp/campaigns of client agent has expired. The client may ask again. {LINK}",
+        ),
+        (
+            ApprovalEnded(*WRITE, ApprovalState.VOID, "The limits have changed."),
+            "approval_expired",
+            "void",
+            "The approval of PUT /sp/campaigns of client agent is void: The limits have changed. The client may ask "
+            f"again. {LINK}",
+        ),
+    ],
+)
+def test_an_approval_that_needs_a_person_is_a_notice(event: Event, kind: str, state: str, text: str) -> None:
+    """With a link to its page, where the console has an address; also an approval that ended without its write."""
+    notice = notice_of(event, "id-1", NOW, "http://localhost:8081")
+    assert notice is not None
+    assert (notice.kind, notice.client, notice.text, notice.is_always_news) == (kind, "agent", text, True)
+    until = {"expires_at": "2027-02-14T08:00:00Z"} if state == "pending" else {}
+    assert json.loads(body_of(notice)) == {
+        "id": "id-1",
+        "type": kind,
+        "timestamp": "2027-01-15T08:00:00Z",
+        "account": "",
+        "text": text,
+        "client": "agent",
+        "approval": "a1b2",
+        "state": state,
+        "link": LINK,
+        **until,
+    }
+    assert read_notice(json.loads(json.dumps(as_kept(notice)))) == notice
+    without = notice_of(event, "id-1", NOW)
+    assert without is not None
+    assert "link" not in json.loads(body_of(without))
+    assert without.text == text.removesuffix(f" {LINK}")
+
+
+def test_an_approved_write_that_was_sent_is_no_notice() -> None:
+    """Its approver was told of the decision; the audit stream has the write."""
+    assert notice_of(ApprovalEnded(*WRITE, ApprovalState.USED), "id-1", NOW) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.errors import StateError
-from proxy.events import CredentialStateChanged, Event, NoticeOutcome, NoticeTold, SignInNeeded
+from proxy.events import (
+    ApprovalRequested,
+    CredentialStateChanged,
+    Event,
+    NoticeKind,
+    NoticeOutcome,
+    NoticeTold,
+    SignInNeeded,
+    WritesFrozen,
+)
 from proxy.observability.delivery import DeliveryFailed
 from proxy.observability.notices import MAX_ATTEMPTS, REPEAT_AFTER, Notice
 from proxy.observability.notifier import MAX_PENDING, Notifier
@@ -212,6 +221,47 @@ async def test_there_is_a_bound_on_what_is_on_its_way() -> None:
         office.notifier.observe(SignInNeeded(f"account-{number}", ""))
     assert office.outcomes() == ["lost"] * 3
     await office.notifier.stop()
+
+
+@virtual_time
+async def test_what_clients_cause_displaces_no_news_of_accounts() -> None:
+    """Each approval that is asked for is told, up to the bound; it leaves the bound of the other notices free."""
+    office, channel = Office(), FakeChannel(hangs=True)
+    await office.start(channel)
+    for number in range(MAX_PENDING + 3):
+        office.notifier.observe(ApprovalRequested(f"id-{number}", "agent", "PUT /sp/campaigns", ("bid",), office.now))
+    assert office.outcomes() == ["lost"] * 3
+    for number in range(MAX_PENDING):
+        office.notifier.observe(SignInNeeded(f"account-{number}", ""))
+    assert office.outcomes() == ["lost"] * 3
+    assert {event.kind for event in office.told if isinstance(event, NoticeTold)} == {NoticeKind.APPROVAL_REQUESTED}
+    await office.notifier.stop()
+
+
+@virtual_time
+async def test_each_channel_has_a_bound_of_its_own() -> None:
+    """A webhook that hangs does not silence the command."""
+    office, hanging, quick = Office(), FakeChannel(hangs=True), FakeChannel("command")
+    await office.start(hanging, quick)
+    for number in range(MAX_PENDING + 3):
+        office.notifier.observe(SignInNeeded(f"account-{number}", ""))
+        await asyncio.sleep(0.01)
+    assert len(quick.arrived) == MAX_PENDING + 3
+    await office.notifier.stop()
+
+
+@virtual_time
+async def test_what_is_always_news_is_not_remembered() -> None:
+    """Such news would be remembered for a day without ever being asked for; its link leads to the console."""
+    office, channel = Office(), FakeChannel()
+    await office.notifier.start(office.store, [channel], "http://localhost:8081")
+    office.notifier.observe(ApprovalRequested("a1b2", "agent", "PUT /sp/campaigns", ("bid",), office.now))
+    office.notifier.observe(WritesFrozen("agent", "ann@desk", ""))
+    await settled()
+    assert "http://localhost:8081/approvals/a1b2" in channel.arrived[0].text
+    await office.notifier.stop()
+    kept = await office.store.read_document("notices")
+    assert kept == {"told": {}, "pending": []}
 
 
 @virtual_time

@@ -86,6 +86,8 @@ def test_a_judged_write_shows_its_verdict() -> None:
         "spend: over: budget 500 USD, limit 200 (campaigns[0].budget); hours Sun 03:00, no limit for it; "
         "No currency is known. [id-1]"
     )
+    approved = plain(status=207, spend={**judged, "verdict": "approved", "approval": "a1b2", "approver": "ann"})
+    assert approved[0].endswith("reporting  spend: approved by ann  81 ms")
     refused = plain(status=403, refusal="over-limit", detail="It is over.", spend=judged)
     assert refused[1:] == ["    over-limit It is over. [id-1]"]
 
