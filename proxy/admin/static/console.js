@@ -245,6 +245,19 @@ async function changeFreeze(client, verb, because) {
   await poll();
 }
 
+// --- approvals, which have a page of their own
+
+function showApprovals() {
+  $("approval-section").hidden = !state.approvals;
+  if (!state.approvals) return forget("approvals");
+  const { pending, approved, problem } = state.approvals;
+  const waiting = `${count(pending, "write")} ${pending === 1 ? "waits" : "wait"} for an approver`;
+  setText($("approval-words"), problem || `${waiting}, and ${approved} approved ${approved === 1 ? "one was" : "ones were"} not sent yet.`);
+  if (problem) notice("approvals", `Which writes wait for approval cannot be read: ${problem}`, true);
+  else if (pending) notice("approvals", `${waiting}. Approve or deny below, in "What waits for approval?".`, false);
+  else forget("approvals");
+}
+
 // --- notices
 
 const notices = new Map();
@@ -468,6 +481,7 @@ function show() {
   tick();
   showNotices();
   showFreezes();
+  showApprovals();
   TABLES.forEach((table) => showTable(table, state));
   showTraffic();
   showNames();

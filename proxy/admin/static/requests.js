@@ -116,7 +116,9 @@ function requestRow(request) {
   const ids = [request.request_id, request.amazon_request_id].filter(Boolean).join(" · ");
   if (request.reason) why.append(make("br"));
   why.append(make("span", ids, "quiet"));
-  row.append(make("td", timeOf(request.at)), make("td", request.client || "–"), account, asked, status, make("td", milliseconds(request.duration_ms), "number"), why);
+  const client = make("td", request.client || "–");
+  if (request.subject) client.append(make("br"), make("span", request.subject, "quiet"));
+  row.append(make("td", timeOf(request.at)), client, account, asked, status, make("td", milliseconds(request.duration_ms), "number"), why);
   return row;
 }
 

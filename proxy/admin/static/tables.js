@@ -100,7 +100,7 @@ const TABLES = [
     id: "spend",
     place: "clients",
     title: "Spend limits in the last 8 days",
-    columns: ["Client", ...["Judged", "Within", "Over", "Unreadable", "Frozen"].map(number), "Largest values", "Not readable", "Taken of the day"],
+    columns: ["Client", ...["Judged", "Within", "Over", "Approved", "Unreadable", "Frozen"].map(number), "Largest values", "Not readable", "Taken of the day"],
     lines: (state) => state.spend.clients,
     row: spendRow,
     words: spendWords,
@@ -222,7 +222,7 @@ function heldRow(write) {
   const more = reasons.length - MAX_REASONS + write.further_violations;
   const shown = reasons.slice(0, MAX_REASONS).map((reason) => make("span", prose(reason), "line"));
   if (more > 0) shown.push(quietLine(`and ${more} more`));
-  const [tone, words] = write.sent ? ["busy", `${write.verdict}, and sent`] : ["bad", `${write.verdict}, not sent`];
+  const [tone, words] = write.sent ? [write.verdict === "approved" ? "good" : "busy", `${write.verdict}, and sent`] : ["bad", `${write.verdict}, not sent`];
   const about = quietLine(write.mode === "observe" ? "observed: `enforce` refuses it" : "");
   const key = `${write.at} ${write.client} ${write.operation}`;
   return [key, write.client || "–", breakable(write.operation), shown.length ? shown : "–", [make("span", words, `tag ${tone}`), about].flat(), timeOf(write.at, ago)];
@@ -240,9 +240,9 @@ function heldWords({ spend }) {
 
 function spendRow(client) {
   const name = [make("strong", client.client), quietLine(client.mode ? `mode ${client.mode}${client.frozen ? ", frozen" : ""}` : "no limits now")].flat();
-  const verdicts = ["within", "over", "unreadable", "frozen"].map((verdict) => client.judged[verdict] ?? 0);
+  const verdicts = ["within", "over", "approved", "unreadable", "frozen"].map((verdict) => client.judged[verdict] ?? 0);
   const judged = verdicts.reduce((sum, number) => sum + number, 0);
-  const tones = ["", "refused", "busy", "refused"];
+  const tones = ["", "refused", "good", "busy", "refused"];
   const counts = verdicts.map((number, index) => make("span", String(number), number ? tones[index] : ""));
   const lines = (texts) => (texts.length ? texts.map((text) => make("span", prose(text), "line")) : "–");
   const rules = client.rules.map((rule) => `${[rule.rule, rule.largest, rule.currency].filter(Boolean).join(" ")}${rule.violations ? `: ${count(rule.violations, "violation")} of limit ${rule.limit ?? "none"}` : ""}`);
