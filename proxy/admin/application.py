@@ -17,6 +17,8 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.admin import guard, history, overview, pages, status
+from proxy.admin.approval_console import ApprovalConsole, count_waiting
+from proxy.admin.approvals import ApprovalHandlers, ApproverKeys
 from proxy.admin.cached_result import CachedResult
 from proxy.admin.history import STEP_SECONDS, RequestHistory
 from proxy.admin.responses import (
@@ -75,7 +77,11 @@ class AdminHandlers:
         self._keys = guard.KeyChecker()
         self._scrapes = ScrapeAnswers()
         self._survey = CachedResult(lambda: status.survey_accounts(view))
+        self._waiting = CachedResult(lambda: count_waiting(view))
         self._sign_ins = SignInHandlers(view, observer)
+        approver_keys = ApproverKeys(view, self._keys, observer)
+        self._approvals = ApprovalHandlers(view, approver_keys, history.clean)
+        self._approval_console = ApprovalConsole(view, approver_keys, history.clean)
 
     def routes(self) -> list[web.RouteDef]:
         health = {
@@ -101,6 +107,8 @@ class AdminHandlers:
             web.post("/console/reports/{report}/run", self._run_report),
             web.post("/console/freeze", self._freeze),
             web.post("/console/unfreeze", self._unfreeze),
+            *self._approvals.routes(),
+            *self._approval_console.routes(),
             *self._sign_ins.routes(),
             *(self._invitations.routes() if self._invitations is not None else ()),
         ]
@@ -145,9 +153,13 @@ class AdminHandlers:
             raise errors.MisdirectedHost("Use an IP address or localhost, or add the name to allowed_hosts.")
         if guard.crossed_sites(request.method, request.headers):
             raise errors.CrossOrigin("Open the console itself: other sites' pages may not use it.")
-        if guard.needs_key(request.path, rules) and not self._has_key(request):
-            if "text/html" in request.headers.get("Accept", "") and request.method in guard.SAFE_METHODS:
-                return html(pages.key_page(after_key(request)), 401)
+        is_opened = self._approvals.is_opened(request) or self._approval_console.is_opened(request)
+        if guard.needs_key(request.path, rules) and not is_opened and not self._has_key(request):
+            if "text/html" in request.headers.get("Accept", ""):
+                if self._approval_console.has(request.path):
+                    return self._approval_console.ask_key(request)
+                if request.method in guard.SAFE_METHODS:
+                    return html(pages.key_page(after_key(request)), 401)
             raise KeyRequired("Show the admin key as `Authorization: Bearer KEY` or `X-Ads-Proxy-Key: KEY`.")
         acts = request.match_info.http_exception is None and guard.needs_proof(request.method, request.path)
         if acts and guard.PROOF_HEADER not in request.headers:
@@ -206,7 +218,8 @@ class AdminHandlers:
         if asked.account:
             known_account(self._view, asked.account)
         survey = await self._survey.get()
-        return as_json(await status.full_status(self._view, self._history, survey, asked, time.time()))
+        shown = await status.full_status(self._view, self._history, survey, asked, time.time())
+        return as_json({**shown, "approvals": await self._waiting.get()})
 
     # --- people ---------------------------------------------------------------------------------------------
 
@@ -221,7 +234,8 @@ class AdminHandlers:
 
     async def _state(self, request: web.Request) -> web.Response:
         survey, asked = await self._survey.get(), status.ConsolePage.read(request.query)
-        return as_json(await status.console_status(self._view, self._history, survey, asked, time.time()))
+        shown = await status.console_status(self._view, self._history, survey, asked, time.time())
+        return as_json({**shown, "approvals": await self._waiting.get()})
 
     async def _requests(self, request: web.Request) -> web.Response:
         return as_json(history.find_requests(self._history, history.read_filter(request.query)))

@@ -93,7 +93,7 @@ def is_own_step(headers: Mapping[str, str]) -> bool:
 
 def needs_proof(method: str, path: str) -> bool:
     """State-changing requests show the console's header; a form cannot, and rests on its Origin, which is checked."""
-    form = path in {"/console/session", "/console/session/end"} or path.startswith("/login/")
+    form = path in {"/console/session", "/console/session/end"} or path.startswith(("/login/", "/approvals/"))
     return method not in SAFE_METHODS and not form
 
 
@@ -139,8 +139,12 @@ class KeyChecker:
         """Whether the key fits; a failure counts against the address."""
         if hmac.compare_digest(_digest(shown), _digest(key.reveal())):
             return True
-        self._failures[address] = self._failures.get(address, 0) + 1
+        self.count_failure(address)
         return False
+
+    def count_failure(self, address: str) -> None:
+        """Count a wrong key of any kind against an address."""
+        self._failures[address] = self._failures.get(address, 0) + 1
 
     def open_session(self, key: Secret) -> str:
         """A new session's token; it ends when the key changes."""

@@ -401,6 +401,7 @@ def _shown(request: RecentRequest) -> dict[str, Any]:
         "request_id": request.request_id,
         "amazon_request_id": request.amazon_request_id,
         "client": kind.client,
+        "subject": kind.subject,
         "account": kind.account,
         "region": kind.region,
         "profile": kind.profile,

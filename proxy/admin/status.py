@@ -352,7 +352,7 @@ async def request_status(view: AdminView, history: RequestHistory, survey: Surve
     """Clients and accounts with their last quarter of an hour, and what failed."""
     tallies, pause = await history.tallies(), Pauses()
     accounts = survey.names if len(survey.names) <= MAX_ROWS else ()
-    clients = table(tallies.clients, (key.client for key in view.client_keys()))
+    clients = table(tallies.clients, view.clients())
     await pause()
     account_traffic = table(tallies.accounts, accounts)
     await pause()
@@ -420,6 +420,7 @@ def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:
             "at": stamp(request.at),
             "request_id": request.request_id,
             "client": request.kind.client,
+            "subject": request.kind.subject,
             "account": request.kind.account,
             "method": request.kind.method,
             "path": request.path,

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from proxy.access.approvers import Approvers
 from proxy.admin.cached_result import CachedResult
 from proxy.downstream.ports import Availability
 from proxy.errors import StateError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.access.client_keys import KnownKey
     from proxy.audit.stream import AuditCounts, AuditStream
     from proxy.config import Account, Config
-    from proxy.events import Observer
+    from proxy.events import ApprovalState, Observer
     from proxy.forwarding.forwarder import Forwarder
     from proxy.net.session import HttpSession
     from proxy.profiles.directory import ProfileDirectory
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from proxy.reports.pace import PaceStatus
     from proxy.reports.sharing import SharedReports
     from proxy.secret import Secret
+    from proxy.spend.approval_keeper import ApprovalKeeper
+    from proxy.spend.approvals import Approval
     from proxy.spend.freezes import Freeze, FreezeKeeper
     from proxy.spend.overview import SpendOverview
     from proxy.tokens.invitation import Invitation, InvitationLedger
@@ -60,6 +63,10 @@ class AccessRules:
     open_metrics: bool
     listen_host: str
     allowed_hosts: tuple[str, ...] = ()
+    approvers: Approvers = Approvers()
+    """Who decides about writes over a limit."""
+    admin_approves: bool = False
+    """Whether the admin key decides, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,10 @@ class RunningProgram(Protocol):
     def freezes(self) -> FreezeKeeper: ...
     @property
     def observers(self) -> Observer: ...
+    @property
+    def approvals(self) -> ApprovalKeeper: ...
+    @property
+    def approvers(self) -> Approvers: ...
     async def spend_overview(self) -> SpendOverview: ...
 
 
@@ -215,7 +226,14 @@ class AdminView:
 
     def access(self) -> AccessRules:
         config = self._program.config
-        return AccessRules(config.admin.key, config.admin.open_metrics, config.admin_listen.host, config.allowed_hosts)
+        return AccessRules(
+            config.admin.key,
+            config.admin.open_metrics,
+            config.admin_listen.host,
+            config.allowed_hosts,
+            self._program.approvers,
+            config.approvals.admin,
+        )
 
     def program(self) -> ProgramView:
         return self._program.shown()
@@ -340,6 +358,18 @@ class AdminView:
         """End the freeze of a client, or that of all clients. Returns the program as it is then."""
         await self._program.freezes.unfreeze(client, by, because)
         return self.program()
+
+    def asks_approvers(self) -> bool:
+        """Whether some client's writes over a limit wait for an approver."""
+        return any(each.spend is not None and each.spend.beyond == "approve" for each in self._program.config.clients)
+
+    async def approvals(self, *, ended: bool) -> list[Approval]:
+        """The approvals that are pending or approved, or all, the oldest first. Raises `errors.LedgerUnavailable`."""
+        return await self._program.approvals.list(ended=ended)
+
+    async def decide(self, identifier: str, state: ApprovalState, by: str, because: str) -> Approval:
+        """Approve or deny, as `ApprovalKeeper.decide` does."""
+        return await self._program.approvals.decide(identifier, state, by, because)
 
     async def refresh_now(self, account: str) -> None:
         """Raises `errors.TokenFailure`."""
