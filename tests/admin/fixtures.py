@@ -22,16 +22,17 @@ from proxy.admin.history import RequestHistory
 from proxy.admin.listener import AdminListener
 from proxy.admin.view import AccessRules, AdminView, ProgramView, SignInSource, ThrottleView, WorkerView
 from proxy.config import Account
-from proxy.events import Event, Observers
+from proxy.events import ApprovalState, Event, Observers
 from proxy.observability.metrics import Metrics
-from proxy.observability.redaction import Redaction
 from proxy.profiles.index import ListingFailure
 from proxy.profiles.reach import MergedAdsAccount
 from proxy.profiles.replacement import GrantedProfiles, ReachedProfile
+from proxy.redaction import Redaction
 from proxy.reports.overview import ReportOverview
 from proxy.reports.pace import PaceStatus
 from proxy.reports.store import ReportFolderError
 from proxy.secret import Secret
+from proxy.spend.approvals import Approval, ApprovalBook, ApprovalTerms, ApproverDecision, Circumstances
 from proxy.spend.freezes import FreezeEntry, Freezes
 from proxy.spend.observations import SpendObservations
 from proxy.spend.overview import SpendOverview
@@ -104,6 +105,9 @@ class FakeProgram(AdminView):
     client_names: tuple[str, ...] = ("agent", "other")
     known_freezes: Freezes = field(default_factory=Freezes)
     freeze_problem: str = ""
+    book: ApprovalBook = field(default_factory=ApprovalBook)
+    does_ask_approvers: bool = False
+    approval_failure: errors.LedgerUnavailable | None = None
     spending: SpendOverview = field(default_factory=lambda: SpendOverview({}, SpendObservations()))
     granted: GrantedProfiles | None = None
     """What a new login reaches; None for what is known."""
@@ -154,6 +158,23 @@ class FakeProgram(AdminView):
     async def unfreeze(self, client: str | None, by: str, because: str) -> ProgramView:
         self.known_freezes.change(client, FreezeEntry(False, by, because, 1_800_000_000.0))
         return self.program()
+
+    def asks_approvers(self) -> bool:
+        return self.does_ask_approvers
+
+    async def approvals(self, *, ended: bool) -> list[Approval]:
+        if self.approval_failure is not None:
+            raise self.approval_failure
+        return [each for each in self.book.approvals if ended or each.is_live]
+
+    async def decide(self, identifier: str, state: ApprovalState, by: str, because: str) -> Approval:
+        if self.approval_failure is not None:
+            raise self.approval_failure
+        at = Circumstances(1_800_000_000.0, "mark", ApprovalTerms(), "limits")
+        self.book = self.book.decide(identifier, ApproverDecision(state, by, because), at)
+        found = self.book.get(identifier)
+        assert found is not None
+        return found
 
     def ads_accounts(self, account: str) -> tuple[MergedAdsAccount, ...]:
         return tuple(each for each in self.known_ads_accounts if each.account == account)
@@ -255,7 +276,11 @@ class AdminClient:
 
     @asynccontextmanager
     async def ask(
-        self, path: str, method: str = "GET", headers: dict[str, str] | None = None, form: dict[str, str] | None = None
+        self,
+        path: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        form: dict[str, str] | bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = f"http://127.0.0.1:{self.port}{path}"
         async with self.session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
