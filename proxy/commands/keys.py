@@ -1,6 +1,7 @@
 """`keys`: Make, list, expire and rotate keys.
 
-Client keys let clients use the proxy. The key of the state store encrypts the tokens in it.
+Client keys let clients use the proxy. An approver's key lets a person decide about writes over a limit. The key of the
+state store encrypts the tokens in it.
 
 Example: ads-proxy keys new reporting
 """
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from proxy.access.client_keys import short_id
+from proxy.access.client_keys import CERTIFICATE, short_id
 from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption, config_option
 from proxy.commands.completion import client_names
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
 from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry
-from proxy.config import StateKind, environment, load
+from proxy.config import ADMIN_APPROVER, StateKind, environment, load
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
@@ -43,29 +44,40 @@ ClientArgument = Annotated[
 
 
 @app.command("new")
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)],
+def new(  # noqa: PLR0913 - each is an option of the command
+    name: Annotated[
+        str,
+        typer.Argument(metavar="[NAME]", help="The client's name.", show_default=False, autocompletion=client_names),
+    ] = "",
+    approver: Annotated[
+        str, typer.Option("--approver", metavar="NAME", help="Make a key for this approver instead of a client.")
+    ] = "",
     expires: Annotated[
         str, typer.Option(metavar="DAY", help="The last day of the key in UTC, such as 2027-01-31.")
     ] = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="What the key is for.")] = "",
     dry_run: DryRunOption = False,
-    config: Annotated[Path | None, config_option("The YAML file: add the key to the client there.")] = None,
+    config: Annotated[Path | None, config_option("The YAML file: add the key there.")] = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Make a key for a client.
+    """Make a key for a client, or for an approver.
 
-    It prints the key once, with the digest for the configuration. With --config it writes the digest to the client's
-    keys: only lines of this client change. --dry-run prints the difference, and neither writes nor prints a key.
+    It prints the key once, with the digest for the configuration. With --config it writes the digest to the keys of the
+    client or the approver: only its lines change. An unknown approver is added. --dry-run prints the difference, and
+    neither writes nor prints a key.
 
     Example: ads-proxy keys new reporting --expires 2027-01-31 --config proxy.yaml
     """
+    if bool(name) == bool(approver):
+        raise ConfigurationError(("keys new: give the NAME of a client, or --approver NAME: one of the two",))
     terms = KeyTerms(expires, note)
     if config is not None:
-        return write_key(ConfigurationFile.open("keys new", config, environment(env_file)), name, terms, dry_run)
+        file = ConfigurationFile.open("keys new", config, environment(env_file))
+        write = write_approver_key if approver else write_key
+        return write(file, approver or name, terms, dry_run)
     if dry_run:
         raise ConfigurationError(("keys new: --dry-run needs --config FILE; nothing is written without it",))
-    return new_key(name, terms)
+    return new_approver_key(approver, terms) if approver else new_key(name, terms)
 
 
 @app.command("list")
@@ -74,7 +86,7 @@ def list_keys(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """List the keys of all clients, the next to expire first.
+    """List the keys of all clients and approvers, the next to expire first.
 
     `/status` shows when each key was last used.
 
@@ -148,9 +160,9 @@ class NewKey:
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         return cls(key, key_entry(hashlib.sha256(key.encode()).hexdigest(), ends, note))
 
-    def show(self, client: str) -> None:
-        """Print it, this once, as YAML."""
-        say(f"name: {flow(client)}")
+    def show(self, name: str) -> None:
+        """Print it, this once, as YAML, for the client or the approver of this name."""
+        say(f"name: {flow(name)}")
         say(f"key: {self.key}")
         say(f"key_sha256: {self.entry['sha256']}")
 
@@ -194,9 +206,53 @@ def write_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool
         return OK
     made.show(name)
     tell("\nGive `key` to the client; it is not shown again. A running proxy accepts it within 5 seconds.")
-    tell("Once the client uses the new key, let the old one expire:")
-    for old in file.config.clients[number].all_keys:
+    olds = file.config.clients[number].all_keys
+    if olds:
+        tell("Once the client uses the new key, let the old one expire:")
+    for old in olds:
         tell(f"ads-proxy keys expire {name} {short_id(old.sha256)}")
+    return OK
+
+
+def new_approver_key(name: str, terms: KeyTerms) -> int:
+    """Print a fresh key of an approver and its digest, as YAML; on standard error the entry to write."""
+    check_approver_name(name)
+    made = NewKey.make(terms)
+    made.show(name)
+    tell("\nGive `key` to the approver; it is not shown again. Add its digest to the configuration:")
+    tell("approvals:")
+    tell("  approvers:")
+    tell(f"    - name: {flow(name)}")
+    tell("      keys:")
+    tell(f"        - {flow(made.entry)}")
+    tell("next to the approver's present keys; with --config FILE this command does it.")
+    return OK
+
+
+def write_approver_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool) -> int:
+    """Add a fresh key to an approver of a file, or a new approver with it, and print it once. Raises `StartupError`."""
+    file.refuse_variables("approvals", "approvers")
+    check_approver_name(name)
+    made, values, at = NewKey.make(terms), file.values, ("approvals", "approvers")
+    section = values.get("approvals") or {}
+    approvers = [*(section.get("approvers") or ())]
+    number = next((place for place, each in enumerate(approvers) if each["name"] == name), None)
+    if number is None:
+        approvers.append({"name": name, "keys": [made.entry]})
+    else:
+        approvers[number] = {**approvers[number], "keys": [*approvers[number]["keys"], made.entry]}
+
+    def edit(text: str) -> str:
+        return (
+            add_item(text, at, approvers[-1]) if number is None else add_item(text, (*at, number, "keys"), made.entry)
+        )
+
+    text = file.edited(edit, {**values, "approvals": {**section, "approvers": approvers}})
+    file.finish(text, dry_run=dry_run, answers=dry_run)
+    if not dry_run:
+        made.show(name)
+        tell("\nGive `key` to the approver; it is not shown again. A running proxy accepts it within 5 seconds.")
+        tell("To let an older key expire, set its `expires` in the file, or remove it there.")
     return OK
 
 
@@ -206,6 +262,16 @@ def check_client_name(command: str, name: str) -> None:
         parse_name(name)
     except ValueError as error:
         raise ConfigurationError((f"{command}: NAME {error}",)) from None
+
+
+def check_approver_name(name: str) -> None:
+    """Raise `ConfigurationError` for a name that no approver can have."""
+    try:
+        parse_name(name)
+    except ValueError as error:
+        raise ConfigurationError((f"keys new: --approver {error}",)) from None
+    if name == ADMIN_APPROVER:
+        raise ConfigurationError((f"keys new: --approver: '{ADMIN_APPROVER}' decides by the admin key; take another",))
 
 
 def find_client(command: str, config: Config, name: str, advice: str = "") -> int:
@@ -224,16 +290,23 @@ def key_entry(digest: str, ends: datetime | None, note: str) -> Flow:
 
 
 def print_keys(config: Config, layout: str, now: datetime) -> int:
-    """Print every client's keys, the first to end at the top."""
-    found = [(client.name, key) for client in config.clients for key in client.all_keys]
-    found.sort(key=lambda each: (each[1].expires or datetime.max.replace(tzinfo=UTC), each[0]))
+    """Print the keys of every client and approver, the first to end at the top, then the clients' certificates."""
+    found = [("client", client.name, key) for client in config.clients for key in client.all_keys]
+    found += [("approver", approver.name, key) for approver in config.approvals.approvers for key in approver.keys]
+    found.sort(key=lambda each: (each[2].expires or datetime.max.replace(tzinfo=UTC), each[1]))
+    certificates = [(client.name, client.certificate.san) for client in config.clients if client.certificate]
     if layout == "json":
-        say(json.dumps([_as_json(client, key, now) for client, key in found], indent=2))
+        shown = [{kind: name} | _as_json(key, now) for kind, name, key in found]
+        shown += ({"client": client, "id": CERTIFICATE, "note": san} for client, san in certificates)
+        say(json.dumps(shown, indent=2))
         return OK
     columns = ("client", "key", "expires", "")
     table = plain_table(*columns, "note", unbroken=columns, overflow="ellipsis")
-    for client, key in found:
+    for kind, name, key in found:
+        client = name if kind == "client" else f"{name} ({kind})"
         table.add_row(client, short_id(key.sha256), shown_end(key.expires), _left(key.expires, now), key.note or "")
+    for client, san in certificates:
+        table.add_row(client, CERTIFICATE, "by itself", "", san)
     answers().print(table)
     return OK
 
@@ -260,7 +333,7 @@ def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:
     found = [key for key in keys if not which or key.sha256.startswith(which.lower()) or key.note == which]
     if len(found) == 1:
         return found[0]
-    ids = ", ".join(short_id(key.sha256) for key in keys)
+    ids = ", ".join(short_id(key.sha256) for key in keys) or "none"
     raise ConfigurationError(
         (f"keys expire: {'several keys match KEY' if found else 'unknown KEY'}; the keys are: {ids}",)
     )
@@ -286,9 +359,8 @@ def _left(ends: datetime | None, now: datetime) -> str:
     return f"in {days} day{'' if days == 1 else 's'}" if days else "in less than a day"
 
 
-def _as_json(client: str, key: KeyConfig, now: datetime) -> dict[str, object]:
+def _as_json(key: KeyConfig, now: datetime) -> dict[str, object]:
     return {
-        "client": client,
         "id": short_id(key.sha256),
         "sha256": key.sha256,
         "note": key.note or "",

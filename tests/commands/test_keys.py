@@ -13,13 +13,16 @@ import yaml
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.keys import (
     KeyTerms,
+    new_approver_key,
     new_key,
     print_expiry,
     print_keys,
     shown_end,
+    write_approver_key,
     write_key,
 )
 from proxy.config import Config, load
+from proxy.config.model.clients import CertificateConfig, Client
 from proxy.errors import ConfigurationError
 from tests.commands.test_cli import run
 
@@ -71,6 +74,19 @@ def test_the_list_is_json_for_programs(configured: Config, capsys: pytest.Captur
         "ends_at": "2027-02-01T00:00:00Z",
         "ended": False,
     }
+
+
+def test_certificates_are_listed_behind_the_keys(configured: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the name in them; they end by themselves."""
+    mesh = Client(name="mesh", certificate=CertificateConfig(san="spiffe://example.org/ads"))
+    config = configured.model_copy(update={"clients": (*configured.clients, mesh)})
+    assert print_keys(config, "table", NOW) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        *("mesh", "certificate", "by", "itself", "spiffe://example.org/ads")
+    ]
+    print_keys(config, "json", NOW)
+    last = json.loads(capsys.readouterr().out)[-1]
+    assert last == {"client": "mesh", "id": "certificate", "note": "spiffe://example.org/ads"}
 
 
 @pytest.mark.parametrize(
@@ -208,3 +224,98 @@ def test_terms_that_the_configuration_would_refuse_are_refused(terms: KeyTerms, 
     with pytest.raises(ConfigurationError) as caught:
         new_key("reporting", terms)
     assert caught.value.problems[0].startswith(problem)
+
+
+# --- approvers
+
+ANNA = "12" * 32
+APPROVERS = {
+    "without a section": "",
+    "with an empty section": "approvals:\n",
+    "with terms": "approvals:\n  valid_for: 60\n",
+    "with another": f"approvals:\n  approvers:\n    - {{name: ben, keys: [{{sha256: {ANNA}}}]}}\n",
+    "on one line": f"approvals: {{approvers: [{{name: ben, keys: [{{sha256: {ANNA}}}]}}]}}\n",
+    "with a key": f"approvals:\n  approvers:\n    - name: anna\n      keys:\n        - sha256: {ANNA}\n",
+}
+
+
+def test_the_key_of_an_approver_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The section comes with the key, and holds the digest, not the key."""
+    assert new_approver_key("anna", KeyTerms("2027-01-31", "laptop")) == 0
+    printed = capsys.readouterr()
+    made = yaml.safe_load(printed.out)
+    section = printed.err[printed.err.index("approvals:") : printed.err.index("next to")]
+    key = {"sha256": made["key_sha256"], "expires": "2027-01-31", "note": "laptop"}
+    assert yaml.load(section, yaml.BaseLoader) == {"approvals": {"approvers": [{"name": "anna", "keys": [key]}]}}
+    assert hashlib.sha256(made["key"].encode()).hexdigest() == made["key_sha256"]
+    assert made["key"] not in printed.err
+
+
+@pytest.mark.parametrize("section", APPROVERS.values(), ids=APPROVERS)
+def test_the_key_of_an_approver_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str) -> None:
+    """Next to the approver's present keys, or as a new approver; all else stays."""
+    (tmp_path / "proxy.yaml").write_text(TEXT + section)
+    before = load(tmp_path / "proxy.yaml", {})
+    assert write_approver_key(file_of(tmp_path), "anna", KeyTerms("", "laptop"), dry_run=False) == 0
+    printed = capsys.readouterr()
+    made = yaml.safe_load(printed.out)
+    after = load(tmp_path / "proxy.yaml", {})
+    (anna,) = (each for each in after.approvals.approvers if each.name == "anna")
+    assert (anna.keys[-1].sha256, anna.keys[-1].note) == (made["key_sha256"], "laptop")
+    assert len(anna.keys) == (2 if "anna" in section else 1)
+    assert after.clients == before.clients
+    assert after.approvals.valid_for == before.approvals.valid_for
+    assert [each for each in after.approvals.approvers if each.name != "anna"] == [
+        each for each in before.approvals.approvers if each.name != "anna"
+    ]
+    assert made["key"] not in printed.err + (tmp_path / "proxy.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("admin", "keys new: --approver: 'admin' decides by the admin key; take another"),
+        ("a b", "keys new: --approver is not a usable name"),
+    ],
+)
+def test_a_name_that_no_approver_can_have_gets_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, problem: str
+) -> None:
+    """Neither to paste nor in a file."""
+    (tmp_path / "proxy.yaml").write_text(TEXT)
+    with pytest.raises(ConfigurationError) as pasted:
+        new_approver_key(name, KeyTerms())
+    with pytest.raises(ConfigurationError) as written:
+        write_approver_key(file_of(tmp_path), name, KeyTerms(), dry_run=False)
+    assert pasted.value.problems == written.value.problems
+    assert pasted.value.problems[0].startswith(problem)
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "proxy.yaml").read_text() == TEXT
+
+
+def test_approvers_of_a_variable_are_not_written(tmp_path: Path) -> None:
+    """The variable replaces what the file would say."""
+    (tmp_path / "proxy.yaml").write_text(TEXT)
+    environ = {"ADS_PROXY_APPROVALS__APPROVERS": f"[{{name: anna, keys: [{{sha256: {ANNA}}}]}}]"}
+    file = ConfigurationFile.open("keys new", tmp_path / "proxy.yaml", environ)
+    with pytest.raises(ConfigurationError, match="ADS_PROXY_APPROVALS__APPROVERS sets"):
+        write_approver_key(file, "anna", KeyTerms(), dry_run=False)
+
+
+@pytest.mark.parametrize("names", [[], ["reporting", "--approver", "anna"]])
+def test_a_key_is_for_a_client_or_for_an_approver(tmp_path: Path, names: list[str]) -> None:
+    """One of the two has to be named."""
+    ended = run(tmp_path, "keys", "new", *names)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "give the NAME of a client, or --approver NAME" in ended.stderr
+
+
+def test_approvers_are_among_the_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list tells them from clients."""
+    (tmp_path / "proxy.yaml").write_text(TEXT + APPROVERS["with another"])
+    config = load(tmp_path / "proxy.yaml", {})
+    print_keys(config, "table", NOW)
+    assert "ben (approver)" in capsys.readouterr().out
+    print_keys(config, "json", NOW)
+    (ben,) = (each for each in json.loads(capsys.readouterr().out) if "client" not in each)
+    assert (ben["approver"], ben["id"]) == ("ben", "121212121212")
