@@ -2,9 +2,10 @@
 
 It gets a token for each account and lists its profiles in every region. Each problem is one line that says what to do;
 the exit code is then 1. --as tells whether a client's request would pass, and which rule decides; with --body or
---arguments also what its limits on spending say of the write. --diff tells which consents a change of the
+--arguments also what its limits on spending say of the write. --as-jwt
+tells which client a JWT is, or what does not fit. --diff tells which consents a change of the
 configuration makes void. --offline checks the configuration, and the files, directories and
-addresses that the proxy needs to start. None of the three contacts Amazon.
+addresses that the proxy needs to start. None of the four contacts Amazon.
 
 Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 """
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from proxy.access.clients import Budgets
 from proxy.access.policy import Verdict, evaluate_request, evaluate_route
-from proxy.app.rules import make_clients, make_routing_table, named_reports, spend_limits
+from proxy.app.rules import capability_settings, make_clients, make_routing_table, named_reports, spend_limits
 from proxy.commands.cli_options import ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers, plain_table, progress_line
@@ -80,6 +81,7 @@ CurrencyOption = Annotated[
     str | None,
     typer.Option(metavar="CODE", help="With --body or --arguments: who pays has this currency. Absent: as listed."),
 ]
+JwtOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Tell which client the JWT in this file is.")]
 TimezoneOption = Annotated[
     str | None,
     typer.Option(metavar="ZONE", help="With --body or --arguments: who pays has this time zone. Absent: as listed."),
@@ -108,16 +110,19 @@ def check(  # noqa: PLR0913 - each is an option of the command
     media_type: MediaTypeOption = None,
     currency: CurrencyOption = None,
     timezone: TimezoneOption = None,
+    as_jwt: JwtOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
     judging = (body, arguments, media_type, currency, timezone)
-    if diff is not None:
-        if client or offline or request or profile or account_id or mcp_tool or any(judging):
-            raise ConfigurationError(
-                ("check: --diff OLD_CONFIG accepts no other option than --config; remove the others",)
-            )
+    others = any((client, offline, request, profile, account_id, mcp_tool, *judging))
+    if as_jwt is not None:
+        _accept_alone("--as-jwt FILE", others or diff is not None)
+        from proxy.commands.token_check import explain_token
 
+        return explain_token(load(config, environment(env_file)), as_jwt)
+    if diff is not None:
+        _accept_alone("--diff OLD_CONFIG", others)
         environ = environment(env_file)
         return print_difference(_load_old(diff, environ), load(config, environ))
     if client is None:
@@ -139,6 +144,12 @@ def check(  # noqa: PLR0913 - each is an option of the command
     described = describe_body(mcp_tool or "", judging)
     asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "", described)
     return explain_request(load(config, environment(env_file)), asked)
+
+
+def _accept_alone(option: str, others: bool) -> None:
+    """Raise `ConfigurationError` if there are other options, except for --config."""
+    if others:
+        raise ConfigurationError((f"check: {option} accepts no other option than --config; remove the others",))
 
 
 def check_accounts(config: Config, *, offline: bool = False) -> int:
@@ -267,11 +278,14 @@ def explain_request(config: Config, asked: DescribedRequest) -> int:
     try:
         table = make_routing_table(config, OfflineDirectory())
         request = _request(config, asked, table.operations)
-        destination = find_destination(request.target, with_reports=config.reports is not None)
+        destination = find_destination(request.target, with_own_paths=capability_settings(config).has_own_paths)
         summary = summarise(request.method, request.fields, destination, table.operations)
         before = evaluate_request(identity.policy, summary, destination)
         if before.refusal is not None:
             return _refuse(before)
+        if summary.kind is TargetKind.APPROVALS:
+            say(f"Yes: Client {asked.client} may read the states of its own approvals.")
+            return OK
         if config.reports is not None and summary.kind is TargetKind.REPORTS:
             accounts = named_reports(config.reports).accounts
             report = read_asked(request.method, destination, clients.readable_reports(identity, accounts))

@@ -35,7 +35,7 @@ NAMES = ("ads-proxy", "amazon-ads-proxy")
 GROUPS = {
     "Run": ("serve", "demo", "run", "env", "simulate"),
     "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),
-    "Limit": ("freeze", "unfreeze"),
+    "Limit": ("freeze", "unfreeze", "approvals", "approve", "deny"),
     "Look": ("status", "spend", "logs", "profiles", "reports", "report", "consents", "audit"),
     "For machines": ("ca", "healthcheck", "wait", "schema", "config-reference", "version"),
 }

@@ -14,7 +14,7 @@ from proxy.config.reference import commented_yaml
 
 HEAD = """\
 # Every key of the configuration of ads-proxy, at its default. To change a key, remove the `#` in front of it. A text
-# with <...> has no default. A secret is {file: PATH}, {env: NAME} or a text in quotes.
+# with <...> has no default. A secret is {file: PATH}, {env: NAME}, {command: [...]} or a text in quotes.
 
 """
 

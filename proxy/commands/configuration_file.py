@@ -22,7 +22,7 @@ from proxy.commands.yaml_edits import NoPlace
 from proxy.config import config_path, load, variables_of
 from proxy.config.reading.document import parse_document
 from proxy.errors import ConfigurationError, StartupError
-from proxy.observability.redaction import Redaction
+from proxy.redaction import Redaction
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:

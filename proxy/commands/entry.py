@@ -21,7 +21,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.config import AccountFileReader, Address, Config
+    from proxy.config import Address, Config, ReadingMemory
 
 SERVE_OPTIONS: Final = {
     "--config": "config",
@@ -43,12 +43,12 @@ class ServeRequest:
     listen: str | None = None
     admin_listen: str | None = None
 
-    def load(self, running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
+    def load(self, running: Config | None = None, memory: ReadingMemory | None = None) -> Config:
         """The configuration as it is now; a file of variables is one of its sources. Raises `ConfigurationError`."""
         from proxy.config import environment, load
 
         environ = at_addresses(environment(self.env_file), self.listen, self.admin_listen)
-        config = load(self.config, environ, running=running, reader=reader)
+        config = load(self.config, environ, running=running, memory=memory)
         if self.env_file is None:
             return config
         return config.model_copy(update={"sources": (*config.sources, self.env_file.absolute())})

@@ -114,6 +114,11 @@ def read_key(client: str, file: Path | None) -> str:
         return ""
     if not client:
         raise ConfigurationError(("--key-file: whose key is it? Add --client NAME",))
+    return read_key_file(file)
+
+
+def read_key_file(file: Path) -> str:
+    """The key in a file, without spaces around it. Raises `ConfigurationError`."""
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

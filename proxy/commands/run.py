@@ -30,7 +30,7 @@ from proxy.commands.trust_files import write_trust_files
 from proxy.config import environment, load, notes
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError, StartupError
-from proxy.observability.redaction import Redaction
+from proxy.redaction import Redaction
 from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.commands.client_variables import TrustFiles
-    from proxy.config import AccountFileReader, Config
+    from proxy.config import Config, ReadingMemory
 
 ANY_PORT = "127.0.0.1:0"
 _OURS = ("ADS_PROXY_", "AMAZON_ADS_CLIENT_", "AMAZON_ADS_REFRESH_TOKEN")
@@ -108,8 +108,8 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
     key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
     authority = Authority.temporary(time.time())
 
-    def load_for_run(running: Config | None = None, reader: AccountFileReader | None = None) -> Config:
-        loaded = load(asked.config, serving, running=running, reader=reader)
+    def load_for_run(running: Config | None = None, memory: ReadingMemory | None = None) -> Config:
+        loaded = load(asked.config, serving, running=running, memory=memory)
         return lock_admin(intercept(give_key(loaded, asked.client, key)), admin_key)
 
     config = load_for_run()

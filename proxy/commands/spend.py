@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_UNKNOWN = 20
 _INDENT = (0, 0, 0, 2)
-_VERDICTS = ("within", "over", "unreadable", "frozen")
+_VERDICTS = ("within", "over", "approved", "unreadable", "frozen")
 
 
 def spend(

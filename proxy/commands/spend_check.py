@@ -27,6 +27,7 @@ from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.routing.table import EmptyDirectory
 from proxy.spend.findings import Payer, WriteFindings, joined, read_query, read_rest, read_tool, row_name
 from proxy.spend.judge import judge, reservation_of
+from proxy.spend.limits import Beyond
 from proxy.spend.local_time import local_time
 from proxy.spend.payer import UNKNOWN, payer_of
 from proxy.spend.table import MONEY
@@ -83,6 +84,13 @@ class TriedWrite:
         return self.is_allowed
 
     @property
+    def may_be_approved(self) -> bool:
+        """Whether a person is asked about the write, which can be read whole."""
+        judged, limits = self.judged, self.limits
+        is_over = judged.verdict is SpendVerdict.OVER and not judged.unread
+        return is_over and limits.mode is SpendMode.ENFORCE and limits.beyond is Beyond.APPROVE
+
+    @property
     def is_allowed(self) -> bool:
         """Whether the write cannot be read, and `allow` has its operation."""
         is_unreadable = bool(self.judged.unread) and not self.judged.violations
@@ -99,6 +107,8 @@ class TriedWrite:
             said = f"{verdict}: The proxy cannot read what the write would spend, as {limits} need it to."
         if self.limits.mode is SpendMode.OBSERVE:
             return f"{said} It is sent and recorded: `mode` is observe, and enforce would refuse it."
+        if self.may_be_approved:
+            return f"{said} A person is asked first (`beyond: approve`): it passes once, if an approver says yes."
         return f"{said} It is sent: `allow` has {self.name}." if self.is_allowed else said
 
     def tell(self) -> None:

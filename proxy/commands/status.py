@@ -171,7 +171,7 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
     """The whole screen: the program, its accounts, their problems, rate limits and refused requests."""
     console = answers(columns=SCREEN)
     for line in headlines(status, admin):
-        console.print(Text(line))
+        console.print(Text(with_options_in_use(line)))
     console.print()
     shown = status["accounts"] if only_one else accounts_to_show(status)
     if shown:
@@ -207,6 +207,7 @@ def headlines(status: Mapping[str, Any], admin: str) -> Iterator[str]:
     if problem := status["state"]["trouble"]:
         yield f"degraded: {printable(problem)} This replica works alone until then."
     yield from frozen_writes(status)
+    yield from waiting_approvals(status)
     for problem in status["config"]["problems"]:
         yield f"new configuration refused: {printable(problem)}"
     if needs := status["config"]["needs_restart"]:
@@ -222,6 +223,20 @@ def frozen_writes(status: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"frozen: {whose}, since {freeze['at']}, by {freeze['by']}{why}")
     if known["problem"]:
         yield printable(f"freezes: {known['problem']}")
+
+
+def waiting_approvals(status: Mapping[str, Any]) -> Iterator[str]:
+    """How many writes wait for an approver, or were approved and not sent yet. Pure."""
+    known = status.get("approvals")  # None where no client's writes need any, and missing in older versions
+    if not known:
+        return
+    if known["pending"]:
+        writes = "1 write waits" if known["pending"] == 1 else f"{known['pending']} writes wait"
+        yield f"approvals: {writes} for a decision (`ads-proxy approvals`)"
+    if known["approved"]:
+        yield f"approvals: {known['approved']} approved and not sent yet"
+    if known["problem"]:
+        yield printable(f"approvals: {known['problem']}")
 
 
 def accounts_to_show(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

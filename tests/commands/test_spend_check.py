@@ -31,6 +31,7 @@ def configuration(folder: Path, spend: str = LIMITS) -> Path:
         f"""
 accounts: {{acme: {{client_id: app-1, client_secret: one, refresh_token: token-1, default_profile: first}}}}
 state: {{url: "file:{folder}/state"}}
+approvals: {{admin: true}}
 clients:
   - {{name: agent, key_sha256: "{1:064}", profiles: ["123", "124"], spend: {spend}}}
   - {{name: broad, key_sha256: "{2:064}", spend: {spend}}}
@@ -111,6 +112,17 @@ def test_an_observed_write_passes_with_the_verdict(tmp_path: Path) -> None:
     result = check(tmp_path, file, f"{POST} --currency USD", campaign())
     assert result.exit_code == 0
     assert "Limits on spending: over: The write is over the limits of client agent. It is sent" in result.stdout
+
+
+def test_a_write_that_waits_for_a_person_is_told_so(tmp_path: Path) -> None:
+    """The write does not pass by itself; nor does one that no person may approve, as it cannot be read whole."""
+    file = configuration(tmp_path, "{budget: {USD: 1}, beyond: approve}")
+    result = check(tmp_path, file, f"{POST} --currency USD", campaign())
+    assert (result.exit_code, "A person is asked first (`beyond: approve`)" in result.stdout) == (1, True)
+    result = check(tmp_path, file, f"{POST} --currency USD", campaign(maxSpend=5))
+    assert (result.exit_code, "A person is asked" in result.stdout) == (1, False)
+    asked = check(tmp_path, file, "agent GET /-/approvals/0123")
+    assert (asked.exit_code, "may read the states of its own approvals" in asked.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(("allowed", "code"), [(OPTIMIZE, 0), ("POST /sp/campaigns", 1)])
