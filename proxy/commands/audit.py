@@ -1,4 +1,4 @@
-"""`audit`: Verify and show the audit stream: who changed what.
+"""`audit`: Verify and show the audit stream; undo approved writes.
 
 Example: ads-proxy audit verify audit.jsonl
 """
@@ -19,7 +19,7 @@ from rich.text import Text
 from proxy.audit.chain import MAX_BREAKS, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 from proxy.audit.records import HELD_BACK
-from proxy.commands.cli_options import ConfigOption, EnvFileOption
+from proxy.commands.cli_options import ConfigOption, EnvFileOption, ListenOption
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
@@ -148,6 +148,9 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
     ] = "",
     member: Annotated[str, typer.Option(metavar="NAME", help="Only what sets this member, such as state.")] = "",
     over: Annotated[bool, typer.Option("--over", help="Only writes that are not within spend limits.")] = False,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Only approved writes: who asked, who approved, before and after.")
+    ] = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
@@ -160,18 +163,24 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
     Example: ads-proxy audit show --day yesterday --member state audit.jsonl
     """
     try:
-        wanted = ChangeFilter(parse_day(day, datetime.now(UTC).date()) if day else "", client, object_, member, over)
+        chosen = parse_day(day, datetime.now(UTC).date()) if day else ""
+        wanted = ChangeFilter(chosen, client, object_, member, over, approved)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--day") from None
     if object_ and not re.fullmatch(r"[a-z-]+/[^/\s]+", object_):
         raise typer.BadParameter("is not KIND/ID, such as campaign/123", param_hint="--object")
-    if not files:
-        file = audit_file(config, environment(env_file))
-        if file is None:
-            problem = "audit.file: is not set; set it, or name the files: `ads-proxy audit show FILE`"
-            raise ConfigurationError((problem,))
-        files = [file]
-    return show(tuple(files), wanted)
+    return show(_files_of("show", files, config, env_file), wanted)
+
+
+def _files_of(command: str, files: list[Path] | None, config: Path | None, env_file: Path | None) -> tuple[Path, ...]:
+    """The named files, or that of the configuration. Raises `ConfigurationError`."""
+    if files:
+        return tuple(files)
+    file = audit_file(config, environment(env_file))
+    if file is None:
+        problem = f"audit.file: is not set; set it, or name the files: `ads-proxy audit {command} FILE`"
+        raise ConfigurationError((problem,))
+    return (file,)
 
 
 PARAGRAPHS_BELOW = 120
@@ -187,13 +196,14 @@ _NO_CHANGES = frozenset(
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
     """The wanted changes; an empty member asks for nothing. `day` is such as `2026-11-24`. `over` asks for writes that
-    are not within their client's spend limits."""
+    are not within their client's spend limits, `approved` for those that an approver approved."""
 
     day: str = ""
     client: str = ""
     object: str = ""
     member: str = ""
     over: bool = False
+    approved: bool = False
 
     def takes(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is one of a change that is wanted."""
@@ -202,9 +212,10 @@ class ChangeFilter:
             _action(record) not in _NO_CHANGES
             and str(record.get("@timestamp", "")).startswith(self.day)
             and self.client in ("", _part(record, "user").get("name"))
-            and (not self.object or self.object in _list(own, "objects"))
-            and (not self.member or self.member in _list(own, "members"))
+            and (not self.object or self.object in _list(own, "objects") or self.object in changed_objects(own))
+            and (not self.member or self.member in _list(own, "members") or self.member in changed_members(own))
             and (not self.over or _part(own, "spend").get("verdict", "within") != "within")
+            and (not self.approved or _part(own, "spend").get("verdict") == "approved")
         )
 
     def may_take(self, record: Mapping[str, Any]) -> bool:
@@ -214,7 +225,8 @@ class ChangeFilter:
         names_nothing = _action(record) == WRITE and not own.keys() & {"objects", "members"}
         if not (own.get("unread") or objects or members or names_nothing):
             return False
-        return ChangeFilter(self.day, self.client, over=self.over).takes(record) and not self.takes(record)
+        rest = ChangeFilter(self.day, self.client, over=self.over, approved=self.approved)
+        return rest.takes(record) and not self.takes(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,23 +262,27 @@ HEADINGS = ("at", "client", "account", "for", "operation", "outcome", "objects",
 def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
     """Print the changes that are wanted; 0 if the files are as they were written, else 1."""
     found: list[ShownChange] = []
-    gaps, incomplete = RecordedGaps(wanted.member), 0
+    gaps, incomplete, approved = RecordedGaps(wanted.member), 0, ApprovedWrites()
 
     def look(line: bytes) -> None:
         nonlocal incomplete
         record = _read_record(line)
+        approved.look(record)
         if wanted.takes(record):
             found.append(ShownChange.of(record))
-            gaps.look(record)
+            (approved.take if wanted.approved else gaps.look)(record)
         incomplete += wanted.may_take(record)
 
     beside = read_head(files[-1])
     examined = Examination(_first_number(files[0]), _noted("", beside))
     for file in files:
         _examine(examined, file, look)
-    if found:
+    if wanted.approved:
+        for line in approved.lines():
+            say(line)
+    elif found:
         _print(found)
-    else:
+    if not found:
         tell("No change was found.")
     if incomplete and (wanted.object or wanted.member):
         tell(f"{incomplete} further writes may be among them: not all that they name is recorded.")
@@ -275,6 +291,77 @@ def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
     problems = [*_told(examined), *_missing(examined, "", beside, files[-1])]
     complain("\n".join(problems))
     return FAILED if problems else OK
+
+
+class ApprovedWrites:
+    """Approved writes, each with when it was asked for and decided, as far as the files have that."""
+
+    def __init__(self) -> None:
+        self._moments: dict[tuple[str, str], str] = {}
+        self._records: list[Mapping[str, Any]] = []
+
+    def __repr__(self) -> str:
+        return f"<ApprovedWrites: {len(self._records)}>"
+
+    def look(self, record: Mapping[str, Any]) -> None:
+        """Take note of what became of an approval."""
+        action = _action(record)
+        if action in ("approval-requested", "approval-decided"):
+            self._moments[action, str(_part(record, "ads_proxy").get("approval"))] = _moment(record)
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Keep the record of an approved write, to be shown."""
+        self._records.append(record)
+
+    def lines(self) -> Iterator[str]:
+        """A paragraph for each write."""
+        for number, record in enumerate(self._records):
+            if number:
+                yield ""
+            yield from map(printable, self._paragraph(record))
+
+    def _paragraph(self, record: Mapping[str, Any]) -> Iterator[str]:
+        own = _part(record, "ads_proxy")
+        spend, shown = _part(own, "spend"), ShownChange.of(record)
+        approval = str(spend.get("approval", ""))
+        asked, decided = (self._moments.get((f"approval-{what}", approval), "") for what in ("requested", "decided"))
+        yield f"record {_part(record, 'event').get('sequence', '-')}: {shown.operation}, {shown.outcome}"
+        yield f"    asked by {shown.client}{_at(asked)}: approval {approval}"
+        yield f"    approved by {spend.get('approver', '-')}{_at(decided)}"
+        yield f"    sent at {shown.at} for {shown.account}, {shown.whom}"
+        for each in _list(spend, "violations"):
+            if isinstance(each, dict):
+                yield f"    over: {violation_in_words(each)}"
+        for each in _list(spend, "changes"):
+            if isinstance(each, dict):
+                yield f"    {change_in_words(each)}"
+        yield from (f"    {text}" for text in _further(spend, "further_changes"))
+
+
+def _moment(record: Mapping[str, Any]) -> str:
+    return str(record.get("@timestamp", ""))[:19].replace("T", " ")
+
+
+def _at(moment: str) -> str:
+    return f" at {moment}" if moment else ""
+
+
+def change_in_words(said: Mapping[str, Any]) -> str:
+    """A change as a person reads it, such as `campaign/123 budget.budget: 100 -> 500`."""
+    words = {None: "not known", "": "none"}
+    before, after = (words.get(said.get(name), said.get(name)) for name in ("before", "after"))
+    return f"{said.get('object') or 'new object'} {said.get('member')}: {before} -> {after}"
+
+
+def changed_objects(own: Mapping[str, Any]) -> set[str]:
+    """The objects that an approved write has changed."""
+    return {str(each.get("object")) for each in _list(_part(own, "spend"), "changes") if isinstance(each, dict)}
+
+
+def changed_members(own: Mapping[str, Any]) -> set[str]:
+    """The members that an approved write has set: their names, and their paths."""
+    paths = {str(each.get("member")) for each in _list(_part(own, "spend"), "changes") if isinstance(each, dict)}
+    return paths | {re.split(r"[.\[]", path, maxsplit=1)[0] for path in paths}
 
 
 def _print(found: Sequence[ShownChange]) -> None:
@@ -327,6 +414,71 @@ class RecordedGaps:
         if lacking:
             names = ", ".join(sorted(map(printable, lacking)))
             yield f"No values are recorded of {names}. To record them, list these members in `audit.values`."
+
+
+# --- Undoing an approved write ---------------------------------------------------------------------------
+
+
+@app.command("undo")
+def undo_record(  # noqa: PLR0913 - each is an option of the command
+    record: Annotated[
+        int, typer.Argument(metavar="RECORD", min=1, help="The number that `audit show --approved` prints.")
+    ],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="The files. Default: audit.file.")
+    ] = None,
+    send: Annotated[bool, typer.Option("--send", help="Send it, as a write of the client with the key.")] = False,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", metavar="FILE", help="A client's key, for --send.")
+    ] = None,
+    listen: ListenOption = None,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Print the write that restores what an approved write changed.
+
+    It sets the values from before, as the audit record has them, and says what it does not restore: new and archived
+    objects, and values that are not known. --send sends it through the proxy as a new write of the client whose key is
+    in --key-file, under that client's limits.
+
+    Example: ads-proxy audit undo 1284 audit.jsonl
+    """
+    from proxy.commands.undoing import ProxyAddress, print_undo, send_undo
+
+    chosen = _files_of(f"undo {record}", files, config, env_file)
+    found, problems = find_record(chosen, record)
+    if found is None:
+        complain(
+            "\n".join(problems)
+            or f"undo: no record has the number {record}; `ads-proxy audit show --approved` lists them"
+        )
+        return FAILED
+    proxy = ProxyAddress.of(config, environment(env_file), listen, key_file)
+    if not send:
+        code = print_undo(found, proxy)
+        complain("\n".join(problems))
+        return FAILED if problems else code
+    if problems:
+        complain("\n".join((*problems, "undo: nothing was sent, as the files are not as they were written")))
+        return FAILED
+    return send_undo(found, proxy)
+
+
+def find_record(files: tuple[Path, ...], number: int) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """The record of this number, None if the files have no such record or several; and what is wrong with the files."""
+    found: list[Mapping[str, Any]] = []
+
+    def look(line: bytes) -> None:
+        record = _read_record(line)
+        if _part(record, "event").get("sequence") == number:
+            found.append(record)
+
+    beside = read_head(files[-1])
+    examined = Examination(_first_number(files[0]), _noted("", beside))
+    for file in files:
+        _examine(examined, file, look)
+    problems = [*_told(examined), *_missing(examined, "", beside, files[-1])]
+    return found[0] if len(found) == 1 else None, problems
 
 
 def _first_number(file: Path) -> int:
