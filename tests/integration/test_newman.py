@@ -25,6 +25,12 @@ OUT_OF_ORDER = {
     **dict.fromkeys(("Download report", "Download SP snapshot", "Download SD snapshot", "Download SB snapshot"), 400),
     # The variables of this body, filled with one value each, do not make JSON.
     "Create a workflow": 400,
+    # The preparation names keywords and targets of Sponsored Brands that were never made.
+    **{
+        f"{verb} {kind}": 404
+        for verb in ("Get", "Delete")
+        for kind in ("keyword", "negative keyword", "product target", "negative product target")
+    },
 }
 """What fails by the doing of the collection, newman or the preparation, and would without a proxy."""
 
