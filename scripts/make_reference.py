@@ -93,6 +93,7 @@ def label_rows() -> list[Row]:
         ("mode", "`spend_judged_total`", _words(events.SpendMode)),
         ("verdict", "`spend_judged_total`", _words(events.SpendVerdict)),
         ("rule", "`spend_violations_total`", _words(events.SpendRule)),
+        ("state", "`approvals`", _words(events.ApprovalState)),
         ("result", "`config_reloads_total`", _words(request_metrics.RELOAD_RESULTS)),
         ("reason", "`refused_total`", "the slugs of [the proxy's own answers](errors.md)"),
     ]

@@ -25,6 +25,7 @@ PARAMETERS = 5
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/audit.py:show_files": "each is an option of the command",
+    "proxy/commands/audit.py:undo_record": "each is an option of the command",
     "proxy/commands/check.py:check": "each is an option of the command",
     "proxy/commands/account.py:add": "each is an option of the command",
     "proxy/commands/init.py:init": "each is an option of the command",

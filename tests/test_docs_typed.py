@@ -16,6 +16,7 @@ from proxy.config import load
 from proxy.config.model.deprecations import DEPRECATIONS
 from proxy.config.reference import options
 from proxy.errors import ConfigurationError
+from tests.support.client_certificates import Issuer
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.no_cover  # reads files
@@ -26,8 +27,9 @@ KEYS = {f"{option.section}.{option.key}".lstrip(".") for option in options()} | 
 TOP = {key.partition(".")[0].removesuffix("[]") for key in KEYS}
 VARIABLES = {option.variable for option in options() if option.variable}
 VARIABLES |= {variable.rpartition("__")[0] for variable in VARIABLES if "__" in variable}
-OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT_8080_TCP"}
-"""The file's name, and what Kubernetes sets, which is passed over."""
+OTHER_VARIABLES = {"ADS_PROXY_CONFIG", "ADS_PROXY_SERVICE_HOST", "ADS_PROXY_PORT_8080_TCP", "ADS_PROXY_APPROVER_KEY"}
+OTHER_VARIABLES |= {"ADS_PROXY_APPROVER_KEY_FILE"}
+"""The file's name, what Kubernetes sets, which is passed over, and what approvers show."""
 DEPRECATED_VARIABLES = {f"ADS_PROXY_{'__'.join(old).upper()}" for old in DEPRECATIONS}
 MISTAKES = {"ADS_PROXY_LISTN", "ADS_PROXY_LOG_LEVEL"}
 """Which docs/reference/cli.md shows with their answers."""
@@ -142,9 +144,9 @@ def configurations(page: str) -> list[dict[str, Any]]:
 
 
 def filled_in(value: Any, key: str = "") -> Any:
-    """A block with a text for each file and variable that only the reader has."""
+    """A block with a text for each file, variable and command that only the reader has."""
     if isinstance(value, dict):
-        if {*value} in ({"file"}, {"env"}):
+        if {*value} in ({"file"}, {"env"}, {"command"}, {"command", "every"}) and key != "notify":
             return {"webhook": "https://example.com/hook", "url": "memory:"}.get(key, "0123456789abcdef" * 2)
         return {name: filled_in(entry, name) for name, entry in value.items()}
     return [filled_in(entry, key) for entry in value] if isinstance(value, list) else value
@@ -153,8 +155,13 @@ def filled_in(value: Any, key: str = "") -> Any:
 def test_a_configuration_that_a_page_shows_is_valid(tmp_path: Path) -> None:
     """With an account where it has none, for a user with a home."""
     wrong = {}
+    issuer = Issuer(tmp_path)
+    pair = str(issuer.issue("dns:proxy.internal"))
+    files = {"cert": pair, "key": pair, "client_ca": str(issuer.file)}
     for page, text in PAGES.items():
         for shown in configurations(text):
+            if "tls" in shown:
+                shown["tls"] = {key: files.get(key, value) for key, value in shown["tls"].items()}
             (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(filled_in(shown)), encoding="utf-8")
             try:
                 load(tmp_path / "proxy.yaml", {"HOME": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""Each attack of docs/explanation/threat-model.md has its test: the page has no missing test."""
+"""Each attack of the two pages of the threat model has its test: none names a missing test."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 
 from tests.support.programs import ROOT
 
-PAGE = (ROOT / "docs" / "explanation" / "threat-model.md").read_text(encoding="utf-8")
+EXPLANATION = ROOT / "docs" / "explanation"
+PAGE, SPENDING = (
+    (EXPLANATION / f"{name}.md").read_text(encoding="utf-8") for name in ("threat-model", "threat-model-spending")
+)
 ATTACKS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for line in PAGE.partition("## A client's limits")[2].splitlines()
+    for line in (PAGE.partition("## A client's limits")[2] + SPENDING).splitlines()
     if line.startswith("| ") and not line.startswith("| attack")
 ]
 

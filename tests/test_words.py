@@ -35,7 +35,7 @@ OTHER_WORDS = {
 GENERATED = "docs/reference/configuration.md"
 """Made as a whole by `make reference`; the generated blocks of other pages are not measured either."""
 MEASURED = measure_pages.measure_files(page for page in measure_pages.PAGES if page != ROOT / GENERATED)
-ALL_WORDS, PAGE_WORDS = 56_700, 2_500
+ALL_WORDS, PAGE_WORDS = 69_000, 2_500
 """The most words that people wrote: of all pages, a tenth above what they had in December 2026; and of one page.
 
 A feature that needs new pages raises the first number to a tenth above what the pages then have.
