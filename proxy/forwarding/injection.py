@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.access.admission import FETCH_SITE, ORIGIN
+from proxy.access.approvers import APPROVER_KEY
 from proxy.access.clients import AUTHORIZATION, PROXY_KEY
 from proxy.access.token_endpoint import CONTENT_TYPE
 from proxy.http1.request_fields import RequestFieldRules
@@ -102,13 +103,13 @@ _MODE_LINE = b"%b: %b\r\n" % (MODE_HEADER, FIXED)
 
 INJECTED = AUTHORIZATION_FIELDS | {SCOPE}
 """Written by the proxy, so that the client's own never leave."""
-_KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, ACCOUNT, REGION))
+_KEPT = frozenset((b"cookie", b"via", b"forwarded", PROXY_KEY, APPROVER_KEY, ACCOUNT, REGION))
 """Read here or of no business to Amazon."""
 
 REQUEST_FIELDS = RequestFieldRules(
     overrides=may_override,
     dropped=INJECTED | _KEPT,
-    dropped_prefixes=(b"x-forwarded-",),
+    dropped_prefixes=(b"x-forwarded-", b"x-ads-proxy-"),
     dropped_if_empty=ADS_ACCOUNT,
     single=frozenset((AUTHORIZATION, PROXY_KEY, ACCOUNT, REGION)),
     repeated=frozenset((SCOPE, ORIGIN, FETCH_SITE, CONTENT_TYPE)) | ADS_ACCOUNT,
