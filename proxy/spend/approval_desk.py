@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import ApprovalDenied, ApprovalRequired, ApprovalStale, LedgerUnavailable, TooManyApprovals
@@ -67,8 +68,13 @@ class ApprovalDesk:
         if asking is None:
             asking = asyncio.create_task(self._read_and_ask(context, write, written), name="ask for an approval")
             self._asking[write.digest] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(write.digest))
+            asking.add_done_callback(partial(self._was_asked, write.digest))
         return await asyncio.shield(asking)
+
+    def _was_asked(self, digest: str, asking: asyncio.Task[Approval | None]) -> None:
+        del self._asking[digest]
+        if not asking.cancelled():
+            asking.exception()  # each request that still waits gets it
 
     async def _read_and_ask(
         self, context: RequestContext, write: WriteToApprove, written: tuple[WrittenBody, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -395,6 +396,26 @@ async def test_several_who_ask_at_once_read_the_objects_once(running: Running) -
         asked.values.turn.set()
         identifiers = {said(answer)["approval_id"] for answer in await asyncio.gather(*others)}
         assert (len(identifiers), asked.values.reads) == (1, 1)
+
+
+async def test_a_question_that_fails_after_its_client_left_is_no_defect(running: Running) -> None:
+    """Nothing waits for the error any more; the next write asks anew."""
+    store = Away()
+    async with asking(running, answering(CREATED), store=store) as asked:
+        unhandled: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+        asked.values.turn.clear()
+        wire = await asked.bench.client(UPDATE)
+        await asked.bench.settled(lambda: asked.values.reads == 1)
+        wire.abort()
+        await asked.bench.settled(lambda: not asked.bench.accounting.in_flight)
+        store.is_away = True
+        asked.values.turn.set()
+        await asked.bench.settled(lambda: not asked.bench.path.memory.spend.desk._asking)
+        gc.collect()
+        store.is_away = False
+        assert kind_of(await asked.bench.ask(UPDATE)) == (403, "approval-required")
+        assert unhandled == []
 
 
 async def test_a_client_reads_the_state_of_its_approval(running: Running) -> None:
