@@ -47,11 +47,11 @@ class CapabilityMemory:
 class CapabilitySettings:
     """What the configuration says of capabilities.
 
-    `session_key` signs the MCP sessions of limited clients. `recorded_values` are the members whose values an audit
-    record of a write holds; None if it does not even name objects and members. `reports` say what orders and polls of
-    reports share; None where they pass like all other requests. `named_reports` are None without a section about
-    reports. `passed_hosts` are patterns of hosts that are tunnelled unread. `spend_limits` are those of the clients
-    that have some, by name.
+    `session_key` signs the MCP sessions of limited clients, and of those with limits on spending. `recorded_values` are
+    the members whose values an audit record of a write holds; None if it does not even name objects and members.
+    `reports` say what orders and polls of reports share; None where they pass like all other requests. `named_reports`
+    are None without a section about reports. `passed_hosts` are patterns of hosts that are tunnelled unread.
+    `spend_limits` are those of the clients that have some, by name.
     """
 
     session_key: bytes
@@ -76,7 +76,7 @@ def plug_in(rules: Rules, settings: CapabilitySettings, memory: CapabilityMemory
     """The rules with every capability, in the order in which their gates see a request."""
     limits = settings.spend_limits
     capabilities: list[Capability] = [
-        Mcp(memory.mcp, FixedSessions(settings.session_key), rules.clients, rules.table),
+        Mcp(memory.mcp, FixedSessions(settings.session_key), frozenset(limits), rules.clients, rules.table),
         FrozenMessages(memory.spend.freezes, memory.mcp.hints),
         *((Spend(memory.spend, limits, memory.mcp, rules.table),) if limits else ()),
         OwnOrders(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.app.internal_client import InternalClient, key_of
 from proxy.audit.changed_objects import read_path
 from proxy.events import SpendMode
+from proxy.mcp.sessions import account_in_force
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT
 from proxy.routing.mcp_session import FixedAccount
 from proxy.spend.limits import Beyond
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from proxy.events import ValueChange
     from proxy.forwarding.decision import RequestContext, Rules
     from proxy.forwarding.dependencies import Dependencies
-    from proxy.mcp.sessions import McpSessions
     from proxy.spend.limits import SpendLimits
     from proxy.spend.present_reads import ObjectGroup, PresentRead
     from proxy.spend.present_values import WrittenBody
@@ -41,9 +41,9 @@ _COPIED: Final = NAMES_ACCOUNT - ADS_ACCOUNT
 class PresentValueReader:
     """Implements `PresentValues`. It has no forwarder before some client may ask for approvals."""
 
-    def __init__(self, dependencies: Dependencies, pools: Pools, sessions: McpSessions) -> None:
+    def __init__(self, dependencies: Dependencies, pools: Pools) -> None:
         self._internal = InternalClient(dependencies, pools)
-        self._accounting, self._sessions = dependencies.accounting, sessions
+        self._accounting = dependencies.accounting
         self._keys: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class PresentValueReader:
         route = context.route
         if not route.api.takes_messages:
             return FixedAccount(route.profile, route.ads_account)
-        return route.fixed or self._sessions.account_in_force(context.decision.asked.fields, route, context.client)
+        return account_in_force(context.decision.asked.fields, route)
 
 
 def _account_fields(context: RequestContext, sent_for: FixedAccount) -> dict[str, str]:

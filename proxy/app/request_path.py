@@ -148,7 +148,7 @@ class RequestPath:
         if shared.contexts is not None:
             parts = shared.contexts, self.client_connections, names, accounting
             tunnels = TunnelParts(*parts, TunnelServices(lambda: self.forwarder), self.connect)
-        self._present = PresentValueReader(self.dependencies, self.pools, shared.sessions)
+        self._present = PresentValueReader(self.dependencies, self.pools)
         spend = replace(shared.spend, present=self._present)
         self.memory = CapabilityMemory(mcp, shared.reports, WriteReader(accounting.defect), spend, tunnels)
 

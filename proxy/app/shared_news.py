@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.routing.mcp_session import FixedAccount, McpSession
+from proxy.routing.mcp_session import McpSession
 from proxy.upstream.throttles import ThrottleKey
 
 if TYPE_CHECKING:
@@ -94,17 +94,14 @@ def read_pause(news: News, ago: float) -> tuple[ThrottleKey, float] | None:
 def _session(digest: bytes, session: McpSession | None) -> News:
     if session is None:
         return {"session": digest.hex(), "lives": None}
-    fixed = session.fixed
-    stated = [fixed.profile.decode("latin-1"), fixed.ads_account.decode("latin-1")] if fixed is not None else None
-    return {"session": digest.hex(), "lives": [session.client, session.account, session.region, stated]}
+    return {"session": digest.hex(), "lives": [session.client, session.account, session.region]}
 
 
-def _read_session(lives: list[Any] | None) -> McpSession | None:
+def _read_session(lives: list[str] | None) -> McpSession | None:
     if lives is None:
         return None
-    client, account, region, stated = lives
-    fixed = FixedAccount(*(each.encode("latin-1") for each in stated)) if stated is not None else None
-    return McpSession(client, account, region, fixed)
+    client, account, region = lives
+    return McpSession(client, account, region)
 
 
 def _tools(account: str, region: str, writers: Iterable[str]) -> News:

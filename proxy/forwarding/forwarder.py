@@ -269,7 +269,8 @@ class Forwarder:
     def _gated(self, context: RequestContext, client: ClientPort) -> GatedRequest:
         """The handler of a request that gates look at before it leaves."""
         gates = tuple(make(context) for make in context.decision.gates)
-        if not context.decision.in_one_step and rewrite_of(gates) is not None:
+        rewrite = None if context.decision.in_one_step else rewrite_of(gates)
+        if rewrite is not None and rewrite.reads_bodies:
             context.request = replace(context.request, fields=asking_identity(context.request.fields))
         serve = partial(Exchange, self._dependencies, client, context)
         return GatedRequest(self._dependencies.accounting, client, context, gates, serve)

@@ -75,7 +75,11 @@ class Reading(NamedTuple):
 
 
 class Rewrite(Protocol):
-    """What gives the client of one request another response than Amazon's."""
+    """What gives the client of one request another response than Amazon's. `reads_bodies` tells that `filter` has to
+    read them, so they are asked for without content coding."""
+
+    @property
+    def reads_bodies(self) -> bool: ...
 
     def section(self, passing: bytes) -> bytes:
         """The header section that passes, with what is to be changed in it."""

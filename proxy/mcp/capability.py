@@ -1,6 +1,7 @@
 """What MCP plugs into the core: whom a session is for, a gate for clients whose tools are limited, and a tap for all.
 
-The gate has each message judged by the client's `ToolRules`, and the list of tools cut to them on its way back. The tap
+The gate has each message judged by the client's `ToolRules`, and the list of tools cut to them on its way back. Another
+signs the session ids of clients whose limits on spending need to know the advertiser of a session. The tap
 names the tools that are called, for the account; says of a body that only reads that it is no write; and learns which
 sessions there are, and what the endpoint says of its tools.
 """
@@ -15,16 +16,18 @@ from proxy.events import ToolHintsContradicted, may_change
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement, Reading, Tap
 from proxy.http1.response_fields import is_event_stream, with_value
-from proxy.mcp.fixed_sessions import fixing_account
+from proxy.mcp.fixed_sessions import fixing_account, naming_session
 from proxy.mcp.hints import MAX_TOLD
 from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
 from proxy.mcp.sessions import sent_session_id
 from proxy.mcp.tools import UNTOLD, McpCalls, name_tools, read_calls, read_hints, tool_rules
 from proxy.routing.api import MCP
-from proxy.routing.mcp_session import SESSION_ID, McpSession
+from proxy.routing.mcp_session import SESSION_ID, McpSession, stated_account
 from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from proxy.access.clients import ClientIdentity, Clients
     from proxy.access.policy import Verdict
     from proxy.events import Observer
@@ -60,31 +63,52 @@ class McpMemory:
 
 
 class Mcp(Capability):
-    """The endpoint's requests under one set of rules. `fixed` reads and writes the session ids of limited clients."""
+    """The endpoint's requests under one set of rules. `fixed` reads and writes the session ids of limited clients, and
+    those that began for one advertiser of the clients in `asking`, by name."""
 
-    def __init__(self, memory: McpMemory, fixed: FixedSessions, clients: Clients, table: RoutingTable) -> None:
+    def __init__(
+        self, memory: McpMemory, fixed: FixedSessions, asking: Container[str], clients: Clients, table: RoutingTable
+    ) -> None:
         self.memory, self.fixed = memory, fixed
-        self._clients, self._table = clients, table
+        self._asking, self._clients, self._table = asking, clients, table
 
     def place(self, asked: RequestSummary, identity: ClientIdentity, screened: Verdict) -> Placement:
-        """A limited client's session names its advertiser, and hides the endpoint's own id."""
+        """A limited client's session names its advertiser, and hides the endpoint's own id; another client's may."""
         if asked.api is not MCP:
             return NO_PLACEMENT
-        if not screened.is_fixed:
-            return Placement(self.memory.sessions.find(asked.fields, identity.name))
         sent = sent_session_id(asked.fields)
+        if not screened.is_fixed and not self.fixed.may_have_written(sent):
+            return Placement(self.memory.sessions.find(asked.fields, identity.name))
         session, own_id = self.fixed.read(sent, identity.name) if sent else (None, b"")
+        if not screened.is_fixed:
+            return Placement(session, None, naming_session(asked.fields, own_id))
         fixed = self._clients.fix_account(identity, screened, asked, self._table, session)
         return Placement(session, fixed, fixing_account(asked.fields, own_id) if fixed is not None else None)
 
     def plug(self, decision: Decision) -> Plugs:
-        """A gate where the client's tools are limited; its tap comes with it."""
+        """A gate where the client's tools are limited, or its sessions are signed; its tap comes with it."""
         if decision.route.api is not MCP:
             return NO_PLUGS
         rules = self._rules_of(decision)
-        if rules is None:
-            return Plugs(taps=(partial(McpTap, self.memory),), at_end=False)
-        return Plugs(gates=(partial(McpGate, self, rules),), at_end=False)
+        if rules is not None:
+            return Plugs(gates=(partial(McpGate, self, rules),), at_end=False)
+        if decision.client in self._asking:
+            return Plugs(gates=(partial(SessionGate, self),), at_end=False)
+        return Plugs(taps=(partial(McpTap, self.memory),), at_end=False)
+
+    def session_to_sign(self, context: RequestContext, identifier: bytes) -> McpSession | None:
+        """The session that an answer names by Amazon's `identifier`, if its client gets a signed id for it."""
+        route = context.route
+        lives = context.client, route.account, route.region
+        if route.fixed is not None:
+            return McpSession(*lives, route.fixed)
+        if identifier == sent_session_id(context.request.fields):
+            fixed = route.session.fixed if route.session is not None else None
+        elif context.client in self._asking:
+            fixed = stated_account(context.decision.asked.fields, route.profile, route.ads_account)
+        else:
+            fixed = None
+        return McpSession(*lives, fixed) if fixed is not None else None
 
     def _rules_of(self, decision: Decision) -> ToolRules | None:
         route = decision.route
@@ -189,28 +213,29 @@ class LimitedTap(McpTap):
         return None
 
 
-class McpGate:
-    """Implements `Gate`, and `Rewrite` for the answer: one request of a client whose tools are limited."""
+class SessionGate:
+    """Implements `Gate`, and `Rewrite` for the answer: one request of a client that gets signed session ids."""
 
-    may_pass_unread = waits = False
+    may_pass_unread = True
+    waits = reads_bodies = False
 
-    def __init__(self, mcp: Mcp, rules: ToolRules, context: RequestContext) -> None:
-        self._mcp, self._rules, self._context = mcp, rules, context
-        self.tap = LimitedTap(mcp.memory, context)
+    def __init__(self, mcp: Mcp, context: RequestContext) -> None:
+        self._mcp, self._context = mcp, context
+        self.tap = self._make_tap()
 
     def __repr__(self) -> str:
-        return f"<McpGate of {self._context.request.id}>"
+        return f"<{type(self).__name__} of {self._context.request.id}>"
+
+    def _make_tap(self) -> McpTap:
+        return McpTap(self._mcp.memory, self._context)
 
     @property
-    def rewrite(self) -> McpGate:
+    def rewrite(self) -> SessionGate:
         """This object itself; as an attribute it would be a cycle, and wait for the garbage collector."""
         return self
 
     def read(self, body: JsonBody) -> None:
-        rules, request = self._rules, self._context.request
-        self.tap.calls = read_calls(request, body, rules.operations, rules.writers)
-        rules.check(request, body)
-        self._rules = rules.after(body)
+        """Nothing of the body is asked for."""
 
     async def wait(self) -> OwnAnswer | None:
         return None
@@ -218,12 +243,36 @@ class McpGate:
     # --- Rewrite
 
     def section(self, passing: bytes) -> bytes:
-        """The session id of a client for which one advertiser is fixed is not Amazon's, but says which one it is."""
-        route = self._context.route
-        if route.fixed is None:
-            return passing
-        session = McpSession(self._context.client, route.account, route.region, route.fixed)
-        return with_value(passing, SESSION_ID, lambda identifier: self._mcp.fixed.write(session, identifier))
+        """A session id that the client gets signed is not Amazon's, but says for which advertiser it is."""
+        return with_value(passing, SESSION_ID, self._told)
+
+    def _told(self, identifier: bytes) -> bytes:
+        session = self._mcp.session_to_sign(self._context, identifier)
+        return self._mcp.fixed.write(session, identifier) if session is not None else identifier
+
+    def filter(self, response: Response) -> Filter | None:
+        return None
+
+
+class McpGate(SessionGate):
+    """One request of a client whose tools are limited."""
+
+    may_pass_unread = False
+    reads_bodies = True
+    tap: LimitedTap
+
+    def __init__(self, mcp: Mcp, rules: ToolRules, context: RequestContext) -> None:
+        super().__init__(mcp, context)
+        self._rules = rules
+
+    def _make_tap(self) -> LimitedTap:
+        return LimitedTap(self._mcp.memory, self._context)
+
+    def read(self, body: JsonBody) -> None:
+        rules, request = self._rules, self._context.request
+        self.tap.calls = read_calls(request, body, rules.operations, rules.writers)
+        rules.check(request, body)
+        self._rules = rules.after(body)
 
     def filter(self, response: Response) -> Filter | None:
         fields, context = response.fields, self._context

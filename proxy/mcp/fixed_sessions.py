@@ -1,4 +1,5 @@
-"""Session ids of the MCP endpoint as limited clients get them: signed, and saying whose and for whom. Pure.
+"""Session ids of the MCP endpoint as clients get them whose advertiser counts: signed, and saying whose and for whom.
+Pure.
 
 The proxy does not keep such a session: their number needs no bound, and every worker and replica with the same
 configuration reads them. Whether a request may go on with a session is for `policy` and `routing.mcp_session`.
@@ -38,11 +39,15 @@ class FixedSessions:
         payload = write_payload([*names, *ids])
         return _PREFIX + payload + b"." + sign(self.key, _PREFIX, payload)
 
+    def may_have_written(self, text: bytes) -> bool:
+        """Whether a client's id has the form of those that are written here."""
+        return text.startswith(_PREFIX)
+
     def read(self, text: bytes, client: str) -> tuple[McpSession, bytes]:
         """The session that a client's id stands for, and Amazon's own id of it. Raises `SessionElsewhere` for one of
         another client, or that was never written here."""
         payload, _, signature = text.removeprefix(_PREFIX).partition(b".")
-        known = text.startswith(_PREFIX) and len(text) <= _MAX_BYTES
+        known = self.may_have_written(text) and len(text) <= _MAX_BYTES
         if not known or not hmac.compare_digest(sign(self.key, _PREFIX, payload), signature):
             raise elsewhere()
         owner, account, region, profile, ads_account, identifier = read_payload(payload)
@@ -60,10 +65,17 @@ def fixing_account(fields: RequestFields, session: bytes) -> RequestFields:
     Amazon's own id of it, empty for none."""
     lines = fields.passing.splitlines(keepends=True)
     kept = [line for line in lines if not _says_account(plain_name(line.partition(b":")[0]))]
+    return naming_session(replace(fields, passing=b"".join(kept)), session)
+
+
+def naming_session(fields: RequestFields, session: bytes) -> RequestFields:
+    """The header section with Amazon's own id of the session, empty for none, instead of what the client has for it."""
+    lines = fields.passing.splitlines(keepends=True)
+    kept = [line for line in lines if plain_name(line.partition(b":")[0]) != SESSION_ID]
     every = tuple((name, session if name == SESSION_ID else value) for name, value in fields.every)
     line = b"Mcp-Session-Id: %b\r\n" % session if session else b""
     return replace(fields, passing=b"".join(kept) + line, every=every)
 
 
 def _says_account(plain: bytes) -> bool:
-    return plain == SESSION_ID or plain in NAMES_ACCOUNT or names_mode(plain)
+    return plain in NAMES_ACCOUNT or names_mode(plain)

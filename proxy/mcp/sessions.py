@@ -61,27 +61,12 @@ class McpSessions:
         elif response.status < 400:
             begun = _begun(response.fields.passing)
             for identifier in {sent, begun} - {b""}:
-                self._keep(_digest(identifier), context, begins=identifier != sent)
+                self._keep(_digest(identifier), McpSession(context.client, context.route.account, context.route.region))
 
-    def _keep(self, digest: bytes, context: RequestContext, *, begins: bool) -> None:
-        """Remember where a session lives, and the advertiser for which it `begins`. What came of an unknown session's
-        beginning is not known: it is for no single advertiser."""
-        route, known = context.route, self._known.get(digest)
-        lives = context.client, route.account, route.region
-        if known is not None and (known.client, known.account, known.region) == lives:
-            return
-        fixed = stated_account(context.request.fields, route.profile, route.ads_account) if begins else None
-        session = self._known[digest] = McpSession(*lives, fixed)
-        self.changed(digest, session)
-
-    def account_in_force(self, fields: RequestFields, route: Route, client: str) -> FixedAccount | None:
-        """The one advertiser that tools work for in a request: the one that it states, if its session began for the
-        same one. None where that is not certain."""
-        stated = stated_account(fields, route.profile, route.ads_account)
-        if stated is None or not sent_session_id(fields):
-            return stated
-        session = self.find(fields, client)
-        return stated if session is not None and session.fixed == stated else None
+    def _keep(self, digest: bytes, session: McpSession) -> None:
+        if self._known.get(digest) != session:
+            self._known[digest] = session
+            self.changed(digest, session)
 
     def learn(self, digest: bytes, session: McpSession | None) -> None:
         """What became known to another process."""
@@ -93,6 +78,17 @@ class McpSessions:
     def known(self) -> Iterable[tuple[bytes, McpSession]]:
         """Every session that is known, by its digest."""
         return tuple(self._known.items())
+
+
+def account_in_force(fields: RequestFields, route: Route) -> FixedAccount | None:
+    """The one advertiser that tools work for in a request with these `fields`: the one that its route has fixed, else
+    the one that it states, if its session began for the same one. None where that is not certain."""
+    if route.fixed is not None:
+        return route.fixed
+    stated = stated_account(fields, route.profile, route.ads_account)
+    if stated is None or not sent_session_id(fields):
+        return stated
+    return stated if route.session is not None and route.session.fixed == stated else None
 
 
 def _begun(passing: bytes) -> bytes:

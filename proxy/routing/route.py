@@ -81,7 +81,7 @@ class Route:
     client's own or the default one, empty for none; `ads_account_header` is the name to send it under, empty where the
     client's own passes. `operation` is the table's row, None where it has none. `api_path` is the region's own path of
     the API, which replaces the first of its `paths`; empty where the target is sent as it came. `fixed` is the only
-    advertiser that MCP tools work for, None for any.
+    advertiser that MCP tools work for, None for any. `session` is that of the request at the MCP endpoint.
     """
 
     account: str
@@ -94,6 +94,7 @@ class Route:
     operation: Operation | None = None
     api_path: bytes = b""
     fixed: FixedAccount | None = None
+    session: McpSession | None = None
 
     @property
     def advertiser(self) -> str:
@@ -159,6 +160,7 @@ def route(
         operation,
         table.api_paths[api.name, region] if api.paths else b"",
         fixed,
+        session,
     )
 
 

@@ -26,6 +26,7 @@ from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import decode_body, may_hold_results
 from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
+from proxy.mcp.sessions import account_in_force
 from proxy.mcp.tools import UnclearMessage, effect_of_message, read_messages, refuse_messages, refuse_unclear
 from proxy.routing.ads_account import names_account
 from proxy.routing.operations import SAFE_METHODS, Effect
@@ -127,7 +128,7 @@ class Spend(Capability):
         route, directory = decision.route, self._table.directory
         if not route.api.takes_messages:
             return Plugs(gates=(partial(SpendGate, self._memory, limits, payer_of(route, directory), _RestReader()),))
-        fixed = route.fixed or self._mcp.sessions.account_in_force(asked.fields, route, decision.client)
+        fixed = account_in_force(asked.fields, route)
         payer = payer_of(route, directory, is_fixed=fixed is not None)
         reader = _MessageReader(self._mcp.hints.writers(route.account, route.region), fixed)
         return Plugs(gates=(partial(SpendGate, self._memory, limits, payer, reader),))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +11,11 @@ import pytest
 from proxy.app.shared_news import FLEET, News, Origin, SharedNews, read_pause
 from proxy.mcp.hints import ToolHints
 from proxy.mcp.sessions import McpSessions
-from proxy.routing.mcp_session import FixedAccount, McpSession
+from proxy.routing.mcp_session import McpSession
 from proxy.upstream.throttles import ThrottleKey, Throttles
 
 LIMIT = ThrottleKey("GET /sp/campaigns", "profile 1", "na", "amzn1.client")
-SESSION = McpSession("agent", "acme", "na")
-FIXED = replace(SESSION, fixed=FixedAccount(b"12"))
+SESSION, OTHER = McpSession("agent", "acme", "na"), McpSession("tool", "brand", "eu")
 
 
 class Process:
@@ -40,21 +38,21 @@ async def test_what_one_process_learns_another_one_knows() -> None:
     one, other = Process(), Process()
     one.throttles.note(LIMIT, asyncio.get_running_loop(), 30.0)
     one.sessions.changed(b"\1\2", SESSION)
-    one.sessions.changed(b"\1\3", FIXED)
+    one.sessions.changed(b"\1\3", OTHER)
     one.hints.learn("acme", "na", {"write_all": False})
     for news, origin in one.told:
         assert origin is None
         other.news.hear(json.loads(news), 3)
-    assert other.known() == ([LIMIT], {b"\1\2": SESSION, b"\1\3": FIXED}, (("acme", "na", frozenset({"write_all"})),))
+    assert other.known() == ([LIMIT], {b"\1\2": SESSION, b"\1\3": OTHER}, (("acme", "na", frozenset({"write_all"})),))
     assert [origin for _, origin in other.told] == [3, 3, 3, 3]
     other.news.hear({"session": "0102", "lives": None}, 3)
-    assert dict(other.sessions.known()) == {b"\1\3": FIXED}
+    assert dict(other.sessions.known()) == {b"\1\3": OTHER}
 
 
 async def test_one_that_begins_hears_all_that_is_known() -> None:
     """But for pauses that are over."""
     one, late = Process(), Process()
-    for news in ({"pause": list(LIMIT), "seconds": 30}, {"session": "0102", "lives": ["agent", "acme", "na", None]}):
+    for news in ({"pause": list(LIMIT), "seconds": 30}, {"session": "0102", "lives": ["agent", "acme", "na"]}):
         one.news.hear(news, 1)
     one.news.hear({"tools": ["acme", "na", ["write_all"]]}, 1)
     one.throttles.pause(LIMIT._replace(family="over"), 0.0, asyncio.get_running_loop())

@@ -423,7 +423,13 @@ async def test_a_tool_call_over_a_limit_is_a_tool_result(running: Running) -> No
 
 INITIALIZE = {"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": {}}
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: one\r\nContent-Length: 2\r\n\r\n{}"
-SESSION = b"Mcp-Session-Id: one\r\n"
+
+
+async def begin(opened: Opened, lines: bytes) -> bytes:
+    """The header line of a session that began with these lines."""
+    answer = await opened.bench.ask(write(INITIALIZE, target=b"/mcp", kind=b"application/json", lines=lines))
+    assert answer.status == 200
+    return b"Mcp-Session-Id: %b\r\n" % (answer.value(b"mcp-session-id") or b"")
 
 
 @pytest.mark.parametrize(
@@ -441,14 +447,21 @@ async def test_only_a_session_that_began_for_one_profile_has_a_currency(
 ) -> None:
     """Amazon keeps the account with which a session began: what later calls state does not change it."""
     async with limited(running, answering(BEGUN)) as opened:
-        if begun is not None:
-            beginning = write(INITIALIZE, target=b"/mcp", kind=b"application/json", lines=begun)
-            assert (await opened.bench.ask(beginning)).status == 200
-        arguments = call("campaign_management-update_campaign_budget", UPDATE, SESSION + called)
-        told(await opened.bench.ask(arguments))
+        session = await begin(opened, begun) if begun is not None else b"Mcp-Session-Id: one\r\n"
+        told(await opened.bench.ask(call("campaign_management-update_campaign_budget", UPDATE, session + called)))
         judged = (await opened.last()).spend
         assert judged is not None
         assert judged.verdict == verdict
+
+
+async def test_a_session_that_began_in_another_process_has_a_currency(running: Running) -> None:
+    """Its id says whom it is for: nothing has to be told from one worker or replica to the others."""
+    async with limited(running, answering(BEGUN)) as one, limited(running, answering(BEGUN)) as other:
+        session = await begin(one, FIXED)
+        told(await other.bench.ask(call("campaign_management-update_campaign_budget", UPDATE, session + FIXED)))
+        judged = (await other.last()).spend
+        assert judged is not None
+        assert judged.verdict == "over"
 
 
 async def test_a_currency_in_the_arguments_counts_only_with_an_account_in_force(running: Running) -> None:
