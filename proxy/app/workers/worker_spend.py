@@ -6,33 +6,22 @@ left. Without the supervisor nothing is counted, so that no write with a limit o
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.workers.channel import ChannelClosed, RemoteCallFailed
-from proxy.errors import LedgerUnavailable
+from proxy.app.workers.supervisor_questions import SupervisorQuestions, answer_of
 from proxy.spend.judge import DayUse, Reservation
-from proxy.spend.ledger import PATIENCE, RETRY, DayKey
+from proxy.spend.ledger import DayKey
 from proxy.spend.limits import SpendLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Mapping
 
     from proxy.app.workers.channel import Channel, Message
     from proxy.spend.ledger import Ledger
 
 SPEND: Final = "spend"
 """The kind of a message that gives back, and of the questions about a day."""
-_MARGIN: Final = 1.0
-"""Seconds that an answer of the supervisor, which waits for the store, may be on its way."""
-_ALONE: Final = (
-    "This worker lost its supervisor, which counts what is spent. Send the request again on a new connection."
-)
-_HANGS: Final = (
-    "The supervisor of this worker, which counts what is spent, does not answer. Send the request again later."
-)
-_DEFECT: Final = "The write cannot be counted because of a defect of the program; its log has the traceback."
 
 
 # --- In a worker -------------------------------------------------------------------------------------------------
@@ -43,51 +32,28 @@ class WorkerLedger:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._questions = SupervisorQuestions(channel, SPEND, "counts what is spent")
 
     def __repr__(self) -> str:
         return f"<WorkerLedger: {self._channel!r}>"
 
     async def reserve(self, key: DayKey, wanted: Reservation, limits: SpendLimits | None) -> tuple[bool, DayUse]:
-        asking = asyncio.ensure_future(self._ask("reserve", key, _write_reservation(wanted), _write_limits(limits)))
-        try:
-            granted, use = await self._wait(asyncio.shield(asking))
-        except (asyncio.CancelledError, LedgerUnavailable):
-            asking.add_done_callback(lambda asked: self._release_unwanted(asked, key, wanted))
-            raise
+        def give_back(answer: tuple[bool, Any]) -> None:
+            if answer[0]:
+                self.release(key, wanted)
+
+        values = key, _write_reservation(wanted), _write_limits(limits)
+        granted, use = await self._questions.take(give_back, "reserve", *values)
         return granted, _read_use(use)
 
     async def look(self, key: DayKey) -> DayUse:
-        return _read_use(await self._wait(self._ask("look", key)))
+        return _read_use(await self._questions.ask("look", key))
 
     def release(self, key: DayKey, back: Reservation) -> None:
         self._channel.send(SPEND, key=key, back=_write_reservation(back))
 
     async def days(self) -> Mapping[DayKey, DayUse]:
-        return {DayKey(*key): _read_use(use) for key, use in await self._wait(self._ask("days"))}
-
-    def _release_unwanted(self, asked: asyncio.Future[Any], key: DayKey, wanted: Reservation) -> None:
-        """Give back what the supervisor granted after the client had left."""
-        if not asked.cancelled() and asked.exception() is None and asked.result()[0]:
-            self.release(key, wanted)
-
-    async def _wait(self, asking: Awaitable[Any]) -> Any:
-        """An answer that comes within the supervisor's patience; one that hangs gives none."""
-        try:
-            async with asyncio.timeout(PATIENCE + _MARGIN):
-                return await asking
-        except TimeoutError as error:
-            raise LedgerUnavailable(_HANGS, retry_after=RETRY) from error
-
-    async def _ask(self, call: str, *values: Any) -> Any:
-        """The supervisor's answer. Raises `LedgerUnavailable`."""
-        try:
-            answer = await self._channel.ask(SPEND, call=call, values=values)
-        except (ChannelClosed, RemoteCallFailed) as error:
-            raise LedgerUnavailable(_ALONE if isinstance(error, ChannelClosed) else _DEFECT) from error
-        if "unavailable" in answer:
-            detail, retry_after = answer["unavailable"]
-            raise LedgerUnavailable(detail, retry_after=retry_after)
-        return answer["result"]
+        return {DayKey(*key): _read_use(use) for key, use in await self._questions.ask("days")}
 
 
 # --- In the supervisor -------------------------------------------------------------------------------------------
@@ -104,10 +70,7 @@ class WorkersLedger:
 
     async def asked(self, message: Message) -> Message:
         """The answer to a question `SPEND`."""
-        try:
-            return {"result": await self._answer(message["call"], *message["values"])}
-        except LedgerUnavailable as error:
-            return {"unavailable": [error.detail, error.retry_after]}
+        return await answer_of(self._answer(message["call"], *message["values"]))
 
     async def _answer(self, call: str, key: Any = None, wanted: Any = None, limits: Any = None) -> Any:
         if call == "days":

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.app.workers.channel import Channel, Message
 from proxy.app.workers.worker_approvals import APPROVAL, WorkerApprovals, WorkersApprovals
 from proxy.errors import LedgerUnavailable, StateUnavailable
 from proxy.events import ApprovalState, Event, SpendRule, SpendViolation, ValueChange
@@ -18,7 +15,8 @@ from proxy.spend.approval_keeper import ApprovalKeeper
 from proxy.spend.approvals import ApprovalTerms, WriteToApprove
 from proxy.spend.freezes import Freezes
 from proxy.tokens.store import MemoryStore
-from tests.support.patience import PATIENCE, settled
+from tests.support.patience import settled
+from tests.support.worker_channels import WorkerChannels, worker_channels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,24 +64,13 @@ class Office:
         self.keeper = ApprovalKeeper(self.store, Freezes(), self)
         self.keeper.follow(ApprovalTerms(max_pending=1), {"agent": "v1"})
         self.supervisor = WorkersApprovals(self.keeper)
-        self.channels: list[Channel] = []
+        self.channels = WorkerChannels(self.supervisor, APPROVAL)
 
     def observe(self, event: Event) -> None:
         """Nobody looks at it here."""
 
     def worker(self) -> WorkerApprovals:
-        ours, theirs = socket.socketpair()
-        self.channels.append(Channel(ours, self._hear, self._answer, lambda: None))
-        self.channels.append(Channel(theirs, lambda message: None, self._answer, lambda: None))
-        return WorkerApprovals(self.channels[-1])
-
-    def _hear(self, message: Message) -> None:
-        assert message["kind"] == APPROVAL
-        self.supervisor.heard(message)
-
-    async def _answer(self, message: Message) -> Message:
-        assert message["question"] == APPROVAL
-        return await self.supervisor.asked(message)
+        return WorkerApprovals(self.channels.new())
 
     async def approved(self) -> str:
         approval = await self.keeper.ask(WRITE)
@@ -101,11 +88,9 @@ async def office() -> AsyncIterator[Office]:
     found = Office()
     await found.keeper.start()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with worker_channels(found.supervisor, APPROVAL) as found.channels:
             yield found
     finally:
-        for channel in found.channels:
-            channel.close()
         await found.keeper.stop()
 
 
@@ -155,8 +140,8 @@ async def test_what_a_killed_worker_used_stays_used() -> None:
         one, other = bench.worker(), bench.worker()
         identifier = await bench.approved()
         assert await one.use("agent", identifier)
-        bench.channels[0].close()
-        bench.channels[1].close()
+        bench.channels.ends[0].close()
+        bench.channels.ends[1].close()
         assert not await other.use("agent", identifier)
 
 
@@ -174,26 +159,6 @@ async def test_what_is_used_after_the_client_left_is_given_back() -> None:
         bench.store.open.set()
         while not await one.use("agent", identifier):
             await asyncio.sleep(0)
-
-
-async def test_a_client_that_left_is_no_defect() -> None:
-    """Whatever it waited for, and although the store fails then."""
-    async with office() as bench:
-        one, met = bench.worker(), list[object]()
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: met.append(context))
-        bench.store.open.clear()
-        bench.store.is_away = True
-        calls = one.find("agent", "d1"), one.ask(WRITE), one.use("agent", "a"), one.get("agent", "a")
-        leaving = [asyncio.create_task(call) for call in calls]
-        await settled(lambda: bench.store.asked)
-        for call in leaving:
-            call.cancel()
-        await asyncio.wait(leaving)
-        bench.store.open.set()
-        with pytest.raises(LedgerUnavailable):
-            await one.get("agent", "a")
-        gc.collect()
-        assert met == []
 
 
 async def test_trouble_with_the_store_reaches_the_client_of_a_worker() -> None:
@@ -214,42 +179,15 @@ async def test_trouble_with_the_store_reaches_the_client_of_a_worker() -> None:
             assert caught.value.retry_after == 1.0
 
 
-async def test_a_supervisor_that_hangs_passes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The write is refused after a while, and what is used later is given back."""
-    async with office() as bench:
-        one = bench.worker()
-        identifier = await bench.approved()
-        monkeypatch.setattr("proxy.app.workers.worker_approvals.PATIENCE", -1.0)
-        bench.store.open.clear()
-        with pytest.raises(LedgerUnavailable, match="does not answer"):
-            await one.use("agent", identifier)
-        bench.store.open.set()
-        monkeypatch.undo()
-        while not await one.use("agent", identifier):
-            await asyncio.sleep(0)
-
-
 async def test_without_the_supervisor_nothing_passes() -> None:
     """Giving back raises nothing."""
     async with office() as bench:
         one = bench.worker()
         identifier = await bench.approved()
-        bench.channels[0].close()
+        bench.channels.ends[0].close()
         with pytest.raises(LedgerUnavailable, match="lost its supervisor"):
             await one.use("agent", identifier)
         one.give_back("agent", identifier)
         with pytest.raises(LedgerUnavailable, match="lost its supervisor"):
             await one.find("agent", "d1")
         assert await bench.is_approved(identifier)
-
-
-async def test_a_defect_of_the_supervisor_passes_nothing() -> None:
-    """Such a response is no answer."""
-    async with office() as bench:
-        one = bench.worker()
-        met: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: met.append(context["exception"]))
-        bench.supervisor._approvals = None  # type: ignore[assignment]  # a supervisor without them
-        with pytest.raises(LedgerUnavailable, match="defect"):
-            await one.use("agent", "0")
-        assert met
