@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.audit.changed_objects import ObjectKind, id_kind
 from proxy.secret import MASK
+from proxy.spend.canonical_json import canonical_json
 from proxy.spend.present_reads import UNIFIED_NAMES, ObjectList, find_list
-from proxy.spend.written_values import NO_MEMBER, canonical_text
+from proxy.spend.written_values import NO_MEMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -227,4 +228,4 @@ def _request(record: Mapping[str, Any], method: str, path: str, media_type: str,
     if own.get("ads_account"):
         headers["Amazon-Ads-AccountId"] = str(own["ads_account"])
     target = f"/@{own.get('account', '')}/{own.get('region', '')}{path}"
-    return UndoWrite(method, target, headers, canonical_text(content))
+    return UndoWrite(method, target, headers, canonical_json(content))

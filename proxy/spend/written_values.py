@@ -8,9 +8,7 @@ equal texts. A write that archives objects sets their `state`.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,6 +25,7 @@ from proxy.audit.changed_objects import (
 )
 from proxy.events import ValueChange
 from proxy.mcp.tools import INVOKE
+from proxy.spend.canonical_json import canonical_json
 from proxy.spend.findings import find_invoked
 from proxy.spend.table import MONEY
 
@@ -46,7 +45,6 @@ _TOOL: Final = "MCP "
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNTOLD: Final = "?"
 _STATE: Final = "state"
-_PLAIN_EXPONENT: Final = 30
 _TOO_DEEP: Final = "..."
 """The text of a value that is nested too deep; it is no JSON."""
 NO_MEMBER: Final = ""
@@ -75,35 +73,10 @@ class WrittenObject(NamedTuple):
 # --- Values as texts ------------------------------------------------------------------------------------------
 
 
-def canonical_text(value: Any) -> str:
-    """The JSON of a value, the same text for equal values: members sorted, no blanks, numbers in one spelling. Raises
-    `RecursionError` for what is nested too deep."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{canonical_text(value[name])}" for name in sorted(value)) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical_text, value)) + "]"
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return json.dumps(value, ensure_ascii=False)
-    return _number_text(value if isinstance(value, Decimal) else Decimal(str(value)))
-
-
-def _number_text(number: Decimal) -> str:
-    """A number in plain notation, and one of absurd size by its digits and an exponent."""
-    if not number:
-        return "0"
-    if -_PLAIN_EXPONENT <= number.adjusted() <= _PLAIN_EXPONENT:
-        text = format(number, "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    sign, digits, exponent = number.as_tuple()
-    text = "".join(map(str, digits))
-    stripped = text.rstrip("0")
-    return f"{'-' if sign else ''}{stripped}e{int(exponent) + len(text) - len(stripped)}"
-
-
 def _value_text(value: Any) -> str:
     """The text of a value in a change."""
     try:
-        text = canonical_text(value)
+        text = canonical_json(value)
     except RecursionError:
         return _TOO_DEEP
     return text if len(text) <= MAX_VALUE else _cut(text, MAX_VALUE)

@@ -15,7 +15,6 @@ from proxy.spend.written_values import (
     MAX_VALUE,
     Difference,
     Verb,
-    canonical_text,
     changes_of,
     find_differences,
     objects_to_read,
@@ -34,28 +33,6 @@ def changes(operation: str, content: Any, present: dict[str, Any] | None = None)
 
 
 # --- Texts ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (500, "500"),
-        (Decimal("500.0"), "500"),
-        (Decimal("5e2"), "500"),
-        (Decimal("0.50"), "0.5"),
-        (Decimal("-0.0"), "0"),
-        (0.1, "0.1"),
-        (Decimal("1e40"), "1e40"),
-        (Decimal("-1.50e-40"), "-15e-41"),
-        ("500", '"500"'),
-        ("Müller", '"Müller"'),
-        (True, "true"),
-        (None, "null"),
-        ({"b": [1, {"d": 2}], "a": "x"}, '{"a":"x","b":[1,{"d":2}]}'),
-    ],
-)
-def test_equal_values_have_equal_texts(value: Any, text: str) -> None:
-    assert canonical_text(value) == text
 
 
 def test_a_long_value_is_cut_and_keeps_its_digest() -> None:
