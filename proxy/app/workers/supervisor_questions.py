@@ -1,6 +1,6 @@
 """Questions of a worker about what its supervisor keeps for the clients of all workers.
 
-Both ends of the conversation are here. Without an answer nothing is granted: the write that asked is refused.
+Both ends of the conversation are here. Without an answer, the write that asked is refused.
 """
 
 from __future__ import annotations
