@@ -226,11 +226,12 @@ class AdminView:
 
     def access(self) -> AccessRules:
         config = self._program.config
+        opened_at = urlsplit(config.admin.url or "").hostname
         return AccessRules(
             config.admin.key,
             config.admin.open_metrics,
             config.admin_listen.host,
-            config.allowed_hosts,
+            (*config.allowed_hosts, *filter(None, (opened_at,))),
             self._program.approvers,
             config.approvals.admin,
         )

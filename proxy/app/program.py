@@ -233,7 +233,7 @@ class Program:
         opened.push_async_callback(self.session.close)
         opened.push_async_callback(self.notifier.stop)
         channels = notice_channels(config, self.session, self.trusted)
-        await self.notifier.start(store, channels, console_url(self.admin_listening))
+        await self.notifier.start(store, channels, console_url(config, self.admin_listening))
         await self._start_reports(store)
         await self._start_tokens(config, store)
         self._measure_stored_profiles()
@@ -505,7 +505,8 @@ class Program:
             self.observers.observe(CertificateLoaded(certificate.ends_at))
         self.config, self.lwa = config, lwa
         self._follow_providers(config)
-        self.notifier.reconfigure(notice_channels(config, self.session, self.trusted))
+        channels = notice_channels(config, self.session, self.trusted)
+        self.notifier.reconfigure(channels, console_url(config, self.admin_listening))
         self._adjust_logs(config)
         self.metrics.accounts(config.accounts)
         self._path.apply(rules, settings)

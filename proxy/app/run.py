@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.app.companion import Companion
-    from proxy.config import Account, Address, Config, Stamp
+    from proxy.config import Account, Config, Stamp
     from proxy.intercept.authority import Authority
 
 
@@ -51,13 +51,13 @@ def serve(
     notes_on: Callable[[Config], tuple[str, ...]],
     *,
     known: tuple[Path, ...] = (),
-    announce: Callable[[Address, Address], None] | None = None,
+    announce: Callable[[Program], None] | None = None,
     demo: bool = False,
 ) -> int:
     """Run until SIGTERM or SIGINT; gives the exit code. `load` reads the configuration, now and at each reload.
 
     Where the files that it reads are all `known`, they are read once. `notes_on` tells what is worth a word of it.
-    `announce` is called with the addresses for clients and of the admin listener once the program serves.
+    `announce` is called once the program serves.
     """
     forbid_core_dumps()
     loaded = read(load, known=known)
@@ -88,7 +88,7 @@ async def _serve(
     load: Loader,
     loaded: LoadedConfig,
     companion: Companion | None = None,
-    announce: Callable[[Address, Address], None] | None = None,
+    announce: Callable[[Program], None] | None = None,
 ) -> int:
     signals = StopSignals()
     manager = ServiceManager(notify_settings(environment(), os.getpid()) if companion is None else None)
@@ -106,7 +106,7 @@ async def _serve(
             reloader.start()
             manager.ready(f"Serving clients on {program.listening}.")
             if announce is not None:
-                announce(program.listening, program.admin_listening)
+                announce(program)
             ObjectFreezer().begin()
             code = await (companion.run(program) if companion else signals.stop_asked())
             await reloader.stop()

@@ -27,20 +27,24 @@ def token_sources(config: Config) -> tuple[TokenSource, ...]:
             older_secret=account.secrets[1],
             refresh_token=account.refresh_tokens[0],
             older_refresh_token=account.refresh_tokens[1],
-            sign_in_url=_sign_in_url(config.admin_listen, name),
+            sign_in_url=_sign_in_url(config, name),
             consented_on=account.consented_on,
         )
         for name, account in config.accounts.items()
     )
 
 
-def _sign_in_url(admin: Address, account: str) -> str:
-    """Where a browser on this machine signs in; empty while the system still chooses the port."""
-    return f"{console_url(admin)}/login/{account}" if admin.port else ""
+def _sign_in_url(config: Config, account: str) -> str:
+    """Where a browser signs in; empty while the system still chooses the port."""
+    admin = config.admin_listen
+    return f"{console_url(config, admin)}/login/{account}" if admin.port or config.admin.url else ""
 
 
-def console_url(admin: Address) -> str:
-    """The base URL of the console for a browser on this machine."""
+def console_url(config: Config, admin: Address) -> str:
+    """The base URL of the console: `admin.url`, else that of `admin`, where it listens, for a browser on this
+    machine."""
+    if config.admin.url is not None:
+        return config.admin.url
     return f"http://{Address('localhost', admin.port) if admin.host in ('0.0.0.0', '::') else admin}"
 
 

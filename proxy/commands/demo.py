@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
+    from proxy.app.program import Program
+
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
 _OWN = tuple(
@@ -67,8 +69,9 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
             _try_to_listen(option, address)
 
-        def show(listening: Address, admin: Address) -> None:
-            tell(banner(config.model_copy(update={"listen": listening, "admin_listen": admin}), made, key))
+        def show(program: Program) -> None:
+            addresses = {"listen": program.listening, "admin_listen": program.admin_listening}
+            tell(banner(config.model_copy(update=addresses), made, key))
 
         from proxy.app.run import serve
 

@@ -21,7 +21,8 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.config import Address, Config, ReadingMemory
+    from proxy.app.program import Program
+    from proxy.config import Config, ReadingMemory
 
 SERVE_OPTIONS: Final = {
     "--config": "config",
@@ -60,13 +61,15 @@ class ServeRequest:
         named = config_path(self.config, environment(self.env_file)), self.env_file
         return tuple(file.absolute() for file in named if file is not None)
 
-    def announce(self, listening: Address, admin: Address) -> None:
+    def announce(self, program: Program) -> None:
         """Tell the person at a terminal where clients and the console go."""
+        from proxy.app.sources import console_url
         from proxy.config import admin_key_place, environment
 
         place = admin_key_place(self.config, environment(self.env_file))
         key = f" (its key: {place})" if place else ""
-        tell(f"console: http://{admin.reachable}/{key}; clients: {listening.reachable}")
+        console = console_url(program.config, program.admin_listening)
+        tell(f"console: {console}/{key}; clients: {program.listening.reachable}")
 
 
 def serve_as_asked(asked: ServeRequest) -> int:

@@ -67,8 +67,8 @@ class Notifier:
 
     async def start(self, store: DocumentStore, channels: Sequence[NoticeChannel], console: str = "") -> None:
         """Take up what an earlier run left. `console` is the base URL of the console, for links."""
-        self._store, self._console = store, console
-        self.reconfigure(channels)
+        self._store = store
+        self.reconfigure(channels, console)
         try:
             kept = await store.read_document(DOCUMENT)
         except StateError:
@@ -81,8 +81,10 @@ class Notifier:
             if isinstance(entry, dict) and (notice := notices.read_notice(entry.get("notice"))) is not None:
                 self._begin(str(entry.get("way")), notice)
 
-    def reconfigure(self, channels: Sequence[NoticeChannel]) -> None:
-        """Replace the channels from the next attempt on; notices that wait for a removed channel are lost."""
+    def reconfigure(self, channels: Sequence[NoticeChannel], console: str = "") -> None:
+        """Replace the channels from the next attempt on, and the console's base URL from the next notice on. Notices
+        that wait for a removed channel are lost."""
+        self._console = console
         self._channels = {channel.name: channel for channel in channels}
 
     async def stop(self) -> None:

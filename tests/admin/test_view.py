@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import ClientSession
 
 from proxy.admin.view import AdminView, SignInSource
 from proxy.app.program import Program
@@ -51,6 +52,19 @@ async def granted(program: Program, refresh_token: str) -> tuple[SignInSource, G
     assert source is not None
     credentials = AppCredentials(source.client_id, source.client_secret)
     return source, await program.lwa.refresh(source.token_url, credentials, Secret(refresh_token))
+
+
+async def test_the_console_answers_under_its_public_name(program: Program) -> None:
+    """A TLS proxy in front passes this Host through; without the key `admin.url` it is another site's."""
+    admin = program.config.admin
+    for url, status in ((None, 421), ("https://ads.test:8443", 200)):
+        config = program.config.model_copy(update={"admin": admin.model_copy(update={"url": url})})
+        await program.apply(config)
+        async with (
+            ClientSession() as session,
+            session.get(f"http://{program.admin_listening}/status", headers={"Host": "ads.test"}) as answer,
+        ):
+            assert answer.status == status
 
 
 async def test_what_a_grant_reaches_is_listed_in_every_region(simulator: Simulator, program: Program) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app.sources import profile_sources, spill_directory, token_sources
+from proxy.app.sources import console_url, profile_sources, spill_directory, token_sources
 from proxy.config import load
 from proxy.tokens.opening import SpillDirectory
 from tests.app.test_wiring import ENVIRONMENT
@@ -42,6 +42,16 @@ def test_where_to_sign_in_is_known_where_the_port_is(admin: str, page: str) -> N
     keyed = {"ADS_PROXY_ADMIN_LISTEN": admin, "ADS_PROXY_ADMIN__KEY": "a-key-of-sixteen-bytes"}
     (source,) = token_sources(load(None, {**ENVIRONMENT, **keyed}))
     assert source.sign_in_url == page
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9999", "127.0.0.1:0"])
+def test_the_console_is_where_the_configuration_says(listen: str) -> None:
+    """Whatever the admin listener's own address is, also while the system still chooses its port."""
+    variables = {"ADS_PROXY_ADMIN__URL": "https://ads.test", "ADS_PROXY_ADMIN__KEY": "a-key-of-sixteen-bytes"}
+    config = load(None, {**ENVIRONMENT, **variables, "ADS_PROXY_ADMIN_LISTEN": listen})
+    (source,) = token_sources(config)
+    assert source.sign_in_url == "https://ads.test/login/default"
+    assert console_url(config, config.admin_listen) == "https://ads.test"
 
 
 @pytest.mark.parametrize(

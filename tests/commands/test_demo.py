@@ -251,10 +251,15 @@ async def test_the_health_check_finds_a_running_server(tmp_path: Path) -> None:
         assert (said, check.returncode) == (b"", 0)
 
 
-async def test_serve_on_a_terminal_says_where_the_console_and_its_key_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("url", "console"), [("", r"http://127\.0\.0\.1:\d+"), (", url: 'https://ads.test'", r"https://ads\.test")]
+)
+async def test_serve_on_a_terminal_says_where_the_console_and_its_key_are(
+    tmp_path: Path, url: str, console: str
+) -> None:
     """One line on standard error, with the path of the key's file and never the key."""
     (tmp_path / "admin-key").write_text("canary-key-of-the-admin")
-    (tmp_path / "proxy.yaml").write_text("admin: {key: {file: admin-key}}")
+    (tmp_path / "proxy.yaml").write_text(f"admin: {{key: {{file: admin-key}}{url}}}")
     screen, terminal = os.openpty()
     environ = {**ONE, "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     options = ("--config", "proxy.yaml", "--listen", ANY, "--admin-listen", ANY)
@@ -270,7 +275,7 @@ async def test_serve_on_a_terminal_says_where_the_console_and_its_key_are(tmp_pa
         await process.wait()
         os.close(terminal)
         os.close(screen)
-    pattern = rf"console: http://127\.0\.0\.1:\d+/ \(its key: {tmp_path}/admin-key\); clients: 127\.0\.0\.1:\d+\n"
+    pattern = rf"console: {console}/ \(its key: {tmp_path}/admin-key\); clients: 127\.0\.0\.1:\d+\n"
     assert re.fullmatch(pattern, said.decode()), said
 
 

@@ -22,6 +22,13 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("listen: {host: a}", "listen: is not an address"),
         ("allowed_hosts: ['*.x']", "allowed_hosts[0]: is not a host name"),
         ("allowed_hosts: {a: b}", "allowed_hosts: must be a list, not a mapping"),
+        ("admin: {url: ads.example.com}", "admin.url: is not an http:// or https:// address"),
+        ("admin: {url: 'https://ads.example.com/console'}", "admin.url: must not have a path"),
+        (
+            "admin: {url: 'https://ads.example.com'}",
+            "admin.url: leads to the console from other machines; set admin.key (`openssl rand -hex 32`), or leave "
+            "admin.url out",
+        ),
         (
             "invites: {listen: '127.0.0.1:8080', url: 'https://a.example'}",
             "invites.listen: is the address of listen too; choose another port",

@@ -14,6 +14,8 @@ SPENDING = CLIENTS.replace("}", ', "spend": {}}')
 PROFILED = UNLIMITED.replace("}", ', "profiles": ["1"]}')
 ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
 
+ADMIN_KEY = "an-admin-key-of-16-bytes"
+
 
 @pytest.mark.parametrize(
     ("environ", "beginnings"),
@@ -42,6 +44,12 @@ ACCOUNTED = UNLIMITED.replace("}", ', "account_ids": ["1"]}')
         (
             {"ADS_PROXY_CLIENTS": SPENDING.replace("{}", '{}, "access": "report"')},
             ["The spend of client a has no effect: with access: report, it sends no writes"],
+        ),
+        ({"ADS_PROXY_ADMIN__URL": "http://localhost:9000"}, []),
+        ({"ADS_PROXY_ADMIN__URL": "https://ads.internal", "ADS_PROXY_ADMIN__KEY": ADMIN_KEY}, []),
+        (
+            {"ADS_PROXY_ADMIN__URL": "http://ads.internal", "ADS_PROXY_ADMIN__KEY": ADMIN_KEY},
+            ["admin.url is plain HTTP: keys of the console cross"],
         ),
         ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://127.0.0.1:9/x"}, []),
         ({"ADS_PROXY_NOTIFY__WEBHOOK": "http://hooks.internal/x"}, ["notify.webhook is plain HTTP"]),

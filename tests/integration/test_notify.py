@@ -98,7 +98,8 @@ def test_an_account_without_a_login_is_told(tmp_path: Path) -> None:
         settings = amazon.configuration(accounts={"acme": account}, notify={"webhook": url})
         with serving(tmp_path, settings) as running:
             running.told("notice_told", outcome="sent")
-            running.write({**settings, "accounts": {"acme": account, "brand": {**account}}})
+            console = {"key": "an-admin-key-of-some-length", "url": "https://ads.example.com"}
+            running.write({**settings, "accounts": {"acme": account, "brand": {**account}}, "admin": console})
             running.told("notice_told", 2, outcome="sent")
             running.write(
                 {**settings, "accounts": {"acme": account, "brand": {**account}, "third": {**account}}, "notify": {}}
@@ -110,3 +111,4 @@ def test_an_account_without_a_login_is_told(tmp_path: Path) -> None:
         ("sign-in-needed", "brand"),
     ]
     assert "/login/acme" in received.notices[0]["text"] or "ads-proxy login acme" in received.notices[0]["text"]
+    assert "https://ads.example.com/login/brand" in received.notices[1]["text"]

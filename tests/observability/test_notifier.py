@@ -265,6 +265,18 @@ async def test_what_is_always_news_is_not_remembered() -> None:
 
 
 @virtual_time
+async def test_a_link_leads_to_the_address_in_force() -> None:
+    """A reload that moves the console moves the links of later notices."""
+    office, channel = Office(), FakeChannel()
+    await office.notifier.start(office.store, [channel], "http://localhost:8081")
+    office.notifier.reconfigure([channel], "https://ads.test")
+    office.notifier.observe(ApprovalRequested("a1b2", "agent", "PUT /sp/campaigns", ("bid",), office.now))
+    await settled()
+    assert dict(channel.arrived[0].members)["link"] == "https://ads.test/approvals/a1b2"
+    await office.notifier.stop()
+
+
+@virtual_time
 async def test_what_should_not_be_said_is_masked() -> None:
     """Before it leaves."""
     office, channel = Office(), FakeChannel()

@@ -40,6 +40,7 @@ def _notes(config: Config) -> Iterator[str]:
         yield f"{config.listen} is plain HTTP: keys of clients cross the network unencrypted. See tls."
     yield from _intercepted(config)
     webhook = config.notify.webhook.reveal() if config.notify.webhook is not None else ""
+    yield from _plain_http("admin.url", config.admin.url, "keys of the console")
     yield from _plain_http("invites.url", config.invites.url, "links that ask for consent")
     yield from _plain_http("notify.webhook", webhook, "notices")
     yield from _plain_http("telemetry.otlp", config.telemetry.otlp, "paths and names of clients and accounts")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from proxy.config.model.expected import WrongValue
 from proxy.config.model.key_names import did_you_mean, shown_name, shown_names
 from proxy.config.model.redis_address import is_redis_address
-from proxy.config.model.values import Address, parse_address, parse_claim, parse_flag, parse_list
+from proxy.config.model.values import Address, parse_address, parse_claim, parse_flag, parse_list, parse_origin
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
 
@@ -37,6 +37,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_identity_providers(values),
         *_token_clients(values),
         *_listeners(values),
+        *_console(values),
         *_intercept(values),
         *_invites(values),
         *_state(values),
@@ -304,6 +305,17 @@ def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
             f"or listen on 127.0.0.1:{admin.port}. Metrics and health stay open without the key"
         )
     yield from _taken("admin_listen", admin, {"listen": listen})
+
+
+def _console(values: Mapping[str, Any]) -> Iterator[str]:
+    """A console that is opened from other machines needs a key, wherever it listens."""
+    admin = _mapping(values, "admin")
+    url = _parsed(parse_origin, admin.get("url"), "")
+    if url and not admin.get("key") and not _is_on_this_machine(url):
+        yield (
+            "admin.url: leads to the console from other machines; set admin.key (`openssl rand -hex 32`), "
+            "or leave admin.url out"
+        )
 
 
 def _unprotected(listen: Address | None, values: Mapping[str, Any]) -> str:

@@ -156,6 +156,9 @@ class AdminSection(Section):
     """The key for console, sign-in and `/status`; required beyond loopback."""
     open_metrics: Flag = True
     """Whether `/metrics` and the health pages answer without the key."""
+    url: Origin | None = None
+    """The address at which people open the console, such as https://ads-proxy.example.com, for links in notices and in
+    the log. Its host name is allowed at the admin listener. Absent: `http://` and the address of `admin_listen`."""
 
 
 class TlsSection(Section):

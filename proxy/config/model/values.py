@@ -461,16 +461,15 @@ def parse_url(value: Any) -> str:
 
 def _split_url(value: Any) -> SplitResult:
     """An address that can be dialled, without user, query or fragment."""
-    problem = WrongValue(Expected.HTTP_ADDRESS)
     if not isinstance(value, str) or re.search(r"[^\x21-\x7e]", value):
-        raise problem
+        raise WrongValue(Expected.HTTP_ADDRESS)
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        raise problem from None
+        raise WrongValue(Expected.HTTP_ADDRESS) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise problem
+        raise WrongValue(Expected.HTTP_ADDRESS)
     if parts.username is not None or parts.password is not None:
         raise WrongValue(Expected.NO_USER)
     if "?" in value or "#" in value:
@@ -478,7 +477,7 @@ def _split_url(value: Any) -> SplitResult:
     if ":" in parts.hostname:
         _check_ip(parts.hostname, Expected.HTTP_ADDRESS)
     elif not _HOST_LABELS.fullmatch(parts.hostname):
-        raise problem
+        raise WrongValue(Expected.HTTP_ADDRESS)
     return parts
 
 
