@@ -354,8 +354,8 @@ def _unseen(further: int) -> str:
     if not further:
         return ""
     return (
-        f'<p class="trouble"><strong>Not all of this write is shown.</strong> It has {further} more changes or '
-        "violations, which the proxy does not keep. If you approve it, you approve these too.</p>"
+        f'<p class="trouble"><strong>Not all of this write is shown.</strong> It has {further} more changes, '
+        "which the proxy does not keep. If you approve it, you approve these too.</p>"
     )
 
 

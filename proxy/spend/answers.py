@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import OverLimit, SpendUnreadable
 from proxy.events import SpendRule, SpendVerdict
+from proxy.spend.judge import MAX_VIOLATIONS
 
 if TYPE_CHECKING:
     from proxy.errors import Refused
@@ -52,7 +53,10 @@ def describe_violations(violations: tuple[SpendViolation, ...]) -> str:
     """What is over which limit, in sentences."""
     named = " ".join(map(_sentence, violations[:_MAX_NAMED]))
     more = len(violations) - _MAX_NAMED
-    return f"{named} {more} more violations follow." if more > 0 else named
+    if more <= 0:
+        return named
+    fewer = " Send fewer items in one request." if len(violations) >= MAX_VIOLATIONS else ""
+    return f"{named} {more} more violations follow.{fewer}"
 
 
 def _sentence(violation: SpendViolation) -> str:

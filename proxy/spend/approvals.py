@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from proxy.errors import UnknownApproval
 from proxy.events import ApprovalState, SpendRule, SpendViolation, ValueChange
+from proxy.spend.judge import MAX_VIOLATIONS
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ KEPT_SECONDS: Final = 7 * 86400.0
 MOST_ENDED: Final = 200
 """How many of these are kept of each client."""
 MAX_SHOWN: Final = 100
-"""Changes of a write that a person is shown, and violations."""
+"""Changes of a write that a person is shown."""
 MAX_CHARACTERS: Final = 16_384
-"""Characters of these changes as JSON has them, and of the violations: the first one fits, whatever it is."""
+"""Characters of these changes as JSON has them, and of the violations: the first change fits, whatever it is."""
 _MAX_NAME: Final = 2048
 LIMITS_CHANGED: Final = "The limits of the client have changed."
 FROZEN: Final = "The writes of the client were frozen."
@@ -50,7 +51,7 @@ class WriteToApprove(NamedTuple):
     """What a person is asked about. `digest` stands for exactly this write (`write_digest`), `limits` is the version of
     the client's limits. `operation` is the name in the table of money fields, `target` the requested path, or
     the name of the MCP tool. `scope` is the profile or the ads account and all else that names one; it may be empty.
-    `further` counts the violations and changes that are not among those here."""
+    `further` counts the changes that are not among those here."""
 
     client: str
     digest: str
@@ -68,12 +69,17 @@ class WriteToApprove(NamedTuple):
         return self._asdict()
 
     def with_changes(self, changes: tuple[ValueChange, ...]) -> Self:
-        """The same write with the first of its changes and violations, as many as an approval may hold, and the number
-        of the others. A target or a scope that is too long is cut."""
-        shown, over = changes[: _fitting(changes)], self.violations[: _fitting(self.violations)]
-        left_out = len(changes) - len(shown) + len(self.violations) - len(over)
-        names = {"target": _cut(self.target), "scope": _cut(self.scope)}
-        return self._replace(**names, violations=over, changes=shown, further=self.further + left_out)
+        """The same write with the first of its changes, as many as an approval may hold, and the number of the others.
+        A target or a scope that is too long is cut."""
+        shown = changes[: _fitting(changes)]
+        further = self.further + len(changes) - len(shown)
+        return self._replace(target=_cut(self.target), scope=_cut(self.scope), changes=shown, further=further)
+
+
+def can_be_shown(violations: Sequence[SpendViolation]) -> bool:
+    """Whether an approver would see each violation of a write: a large one is not to hide behind many small ones. The
+    list of a judgement that is full may have been cut."""
+    return len(violations) < MAX_VIOLATIONS and _fitting(violations) == len(violations)
 
 
 def _fitting(entries: Sequence[ValueChange | SpendViolation]) -> int:

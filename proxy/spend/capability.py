@@ -34,7 +34,7 @@ from proxy.spend.answers import refusal_of, text_for_models
 from proxy.spend.approval_desk import ApprovalDesk, used
 from proxy.spend.approval_desk import text_for_models as desk_text
 from proxy.spend.approval_questions import AbsentApprovals
-from proxy.spend.approvals import WriteToApprove
+from proxy.spend.approvals import WriteToApprove, can_be_shown
 from proxy.spend.findings import (
     Payer,
     WriteFindings,
@@ -458,10 +458,12 @@ class SpendGate:
     # --- a person's approval
 
     def _may_be_approved(self, judged: SpendJudgement) -> bool:
-        """Whether a person may let pass what these limits refuse: only what was read whole, for a known advertiser."""
+        """Whether a person may let pass what these limits refuse: only what was read whole, for a known advertiser, and
+        with all its violations in view."""
         if judged.verdict is not SpendVerdict.OVER or judged.unread or not self._enforces:
             return False
-        return self._limits.beyond is Beyond.APPROVE and self._identity is not None
+        is_asked = self._limits.beyond is Beyond.APPROVE and self._identity is not None
+        return is_asked and can_be_shown(judged.violations)
 
     @property
     def _identity(self) -> WriteIdentity | None:

@@ -117,7 +117,7 @@ def written_objects(written: WrittenBody, path_ids: Iterable[tuple[str, str]] = 
     verb = verb_of(operation)
     is_tool = operation.startswith(_TOOL)
     try:
-        parts = [*unwrapped(content)] if is_tool else [content]
+        parts = [*map(_in_order, unwrapped(content) if is_tool else (content,))]
     except ValueError:
         return ()
     if verb is Verb.DELETE:
@@ -127,6 +127,11 @@ def written_objects(written: WrittenBody, path_ids: Iterable[tuple[str, str]] = 
     found_items = ((holder or collection, item) for part in parts for holder, item in items_of(part) if item)
     written_items = (_written(holder, item, verb) for holder, item in found_items)
     return (*written_items, *(WrittenObject("", None, rest, verb) for part in parts if (rest := _rest_of(part))))
+
+
+def _in_order(body: Any) -> Any:
+    """A body with its members sorted: their order says nothing, and of a long write only the first changes are kept."""
+    return dict(sorted(body.items())) if isinstance(body, dict) else body
 
 
 def _rest_of(body: Any) -> dict[str, Any]:
@@ -158,8 +163,8 @@ def _written(holder: str, item: dict[str, Any], verb: Verb | None) -> WrittenObj
 
 def _archived(operation: str, given: list[tuple[str, Any]]) -> Iterator[WrittenObject]:
     """The objects that a write archives, by the ids in it. Sponsored Display and version 3 of Sponsored Brands write
-    states in small letters. Budget rules are taken off a campaign and stay: what such a write says is shown as it
-    is."""
+    states in small letters. What else a write says is shown as it is, so that no object is archived unseen; so is all
+    that one says by which budget rules are taken off a campaign: they stay."""
     word = "archived" if operation.startswith("DELETE ") else "ARCHIVED"
     kind = own_kind(_collection_of(operation))
     if kind in (None, ObjectKind.BUDGET_RULE):
@@ -167,9 +172,14 @@ def _archived(operation: str, given: list[tuple[str, Any]]) -> Iterator[WrittenO
         return
     for identifier in (found for name, value in given if id_kind(name) is kind for found in ids_of(value)):
         yield WrittenObject(f"{kind}/{identifier}" if identifier else "", kind, {_STATE: word}, Verb.DELETE)
-    rest = {name: value for name, value in given if id_kind(name) is None}
+    rest = {name: value for name, value in given if id_kind(name) is not kind or not _names_all(value)}
     if rest:
         yield WrittenObject("", None, rest, Verb.DELETE)
+
+
+def _names_all(value: Any) -> bool:
+    """Whether the ids of a member are all that it says, each in the spelling by which an object is known."""
+    return all(ids_of(value)) and (not isinstance(value, dict) or value.keys() == {"include"})
 
 
 # --- Changes --------------------------------------------------------------------------------------------------
@@ -224,7 +234,7 @@ def _flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if not _has_paths(value, depth):
         yield path, value
     elif isinstance(value, dict):
-        for name, each in value.items():
+        for name, each in sorted(value.items()):
             yield from _flat(_below(path, name), each, depth + 1)
     else:
         for index, each in enumerate(value):
@@ -244,7 +254,7 @@ def _compared(path: str, after: Any, before: Any, depth: int) -> Iterator[_Steps
         yield _path_text(path), _text_or_none(before), _value_text(after)
     elif isinstance(after, dict):
         known = before if isinstance(before, dict) else {}
-        for name, each in after.items():
+        for name, each in sorted(after.items()):
             yield from _compared(_below(path, name), each, known.get(name, _ABSENT), depth + 1)
     else:
         entries = before if isinstance(before, list) else []

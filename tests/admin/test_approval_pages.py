@@ -108,7 +108,7 @@ def test_a_write_of_which_no_member_is_known_says_so() -> None:
 def test_what_the_proxy_does_not_show_is_said() -> None:
     """An approver of a write with more changes than are kept decides about these, too."""
     page = PAGES.queue([replace(PENDING, write=WRITE._replace(further=37))], ANN)
-    assert "Not all of this write is shown. It has 37 more changes or violations" in Reading(page).text
+    assert "Not all of this write is shown. It has 37 more changes," in Reading(page).text
     assert "/approvals/a1b2/approve" in Reading(page).actions()
 
 

@@ -20,7 +20,7 @@ from proxy.spend.approval_keeper import ApprovalKeeper
 from proxy.spend.approvals import ApprovalTerms
 from proxy.spend.capability import SpendMemory
 from proxy.spend.freezes import Freezes
-from proxy.spend.judge import DayUse
+from proxy.spend.judge import MAX_VIOLATIONS, DayUse
 from proxy.spend.limits import Beyond, SpendLimits
 from proxy.spend.present_values import WrittenBody
 from proxy.tokens.store import MemoryStore
@@ -265,6 +265,19 @@ async def test_nobody_is_asked_about_what_cannot_be_read(running: Running, reque
         answer = await asked.bench.ask(request_)
         assert b"approv" not in answer.body
         assert (await asked.keeper.list(), asked.arrived) == ([], 0)
+
+
+async def test_nobody_is_asked_about_more_violations_than_are_shown(running: Running) -> None:
+    """A large amount does not hide behind a hundred small ones; the client hears what to do."""
+    many = [campaign(201)] * (MAX_VIOLATIONS - 1)
+    async with asking(running, answering(CREATED)) as asked:
+        answer = await asked.bench.ask(write({"campaigns": [*many, campaign(1_000_000)]}))
+        assert kind_of(answer) == (403, "over-limit")
+        assert "95 more violations follow. Send fewer items in one request." in said(answer)["detail"]
+        assert await asked.keeper.list() == []
+        await asked.approve(write({"campaigns": [*many[1:], campaign(1_000_000)]}))
+        [approval] = await asked.keeper.list()
+        assert approval.write.violations[-1].value == "1000000"
 
 
 async def test_nobody_is_asked_about_what_is_observed_or_within(running: Running) -> None:

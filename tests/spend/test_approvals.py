@@ -27,9 +27,11 @@ from proxy.spend.approvals import (
     Circumstances,
     FreezeChanges,
     WriteToApprove,
+    can_be_shown,
     read_approval,
     write_approval,
 )
+from proxy.spend.judge import MAX_VIOLATIONS
 
 NOW = 1_800_000_000.0
 TERMS = ApprovalTerms(valid_for=3600, pending_for=86400, max_pending=3)
@@ -231,17 +233,25 @@ def test_no_more_are_pending_than_may_be() -> None:
     assert book.get("a3") is None
 
 
-def test_an_approval_holds_the_first_changes_and_violations() -> None:
+def test_an_approval_holds_the_first_changes() -> None:
     """The others are counted, by their number and by their characters as JSON has them."""
-    change, violation = WRITE.changes[0], WRITE.violations[0]
-    many = WRITE._replace(violations=(violation,) * (MAX_SHOWN + 1)).with_changes((change,) * (MAX_SHOWN + 2))
-    assert (many.changes, many.violations) == ((change,) * MAX_SHOWN, (violation,) * MAX_SHOWN)
-    assert many.further == WRITE.further + 3
+    change = WRITE.changes[0]
+    many = WRITE.with_changes((change,) * (MAX_SHOWN + 2))
+    assert (many.changes, many.further) == ((change,) * MAX_SHOWN, WRITE.further + 2)
     long = ValueChange("campaign/" + "1" * 128, "p" * 256, "\U0001f4b8" * 512, "\x7f" * 512)
     shown = WRITE.with_changes((long,) * MAX_SHOWN)
     assert (len(shown.changes), shown.further) == (1, WRITE.further + MAX_SHOWN - 1)
     assert len(json.dumps(shown.changes)) <= MAX_CHARACTERS
     assert WRITE.with_changes(WRITE.changes) == WRITE
+
+
+def test_no_violation_hides_behind_others() -> None:
+    """An approval has all violations of its write, or nobody is asked: they may be too many, or too long."""
+    violation = WRITE.violations[0]
+    long = violation._replace(path="p" * (MAX_CHARACTERS // 2))
+    assert can_be_shown((violation,) * (MAX_VIOLATIONS - 1))
+    assert not can_be_shown((violation,) * MAX_VIOLATIONS)
+    assert (can_be_shown((long,)), can_be_shown((long, long))) == (True, False)
 
 
 def test_a_long_target_or_scope_is_cut() -> None:
