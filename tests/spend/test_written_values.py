@@ -99,9 +99,9 @@ def test_a_new_object_has_no_name_and_nothing_before() -> None:
     """Also where its creator gives it an id; the objects above it are members."""
     content = {"keywords": [{"keywordId": "5", "campaignId": "7", "bid": 2}]}
     assert changes("POST /sp/keywords", content) == [
-        ("", "keywordId", "", '"5"'),
-        ("", "campaignId", "", '"7"'),
         ("", "bid", "", "2"),
+        ("", "campaignId", "", '"7"'),
+        ("", "keywordId", "", '"5"'),
     ]
 
 
@@ -184,8 +184,8 @@ def test_taking_a_rule_off_a_campaign_archives_neither() -> None:
     written = WrittenBody("DELETE /sd/campaigns/{campaignId}/budgetRules/{budgetRuleId}", None)
     objects = written_objects(written, [("campaignId", "7"), ("budgetRuleId", "r")])
     assert [tuple(each) for each in changes_of(objects, {})] == [
-        ("", "campaignId", None, '"7"'),
         ("", "budgetRuleId", None, '"r"'),
+        ("", "campaignId", None, '"7"'),
     ]
 
 
@@ -210,12 +210,12 @@ def test_lists_of_objects_compare_entry_by_entry() -> None:
     content = {"campaignId": "7", "countries": ["US", "CA"], "more": [{"a": 1}]}
     content["adjustments"] = [{"placement": "TOP", "percentage": 50}]
     assert changes(SP, {"campaigns": [content]}, now) == [
-        ("campaign/7", "countries", '["US"]', '["US","CA"]'),
-        ("campaign/7", "more[0].a", "", "1"),
-        ("campaign/7", "adjustments[0].placement", '"TOP"', '"TOP"'),
         ("campaign/7", "adjustments[0].percentage", "10", "50"),
+        ("campaign/7", "adjustments[0].placement", '"TOP"', '"TOP"'),
         ("campaign/7", "adjustments[1]", '{"percentage":20,"placement":"REST"}', ""),
         ("campaign/7", "adjustments[2]", '{"placement":"PAGE"}', ""),
+        ("campaign/7", "countries", '["US"]', '["US","CA"]'),
+        ("campaign/7", "more[0].a", "", "1"),
     ]
 
 
@@ -224,6 +224,28 @@ def test_an_unread_list_has_its_entries() -> None:
         ("campaign/7", "a[0].b", None, "1"),
         ("campaign/7", "a[1].b", None, "2"),
     ]
+
+
+@pytest.mark.parametrize("operation", [SP, "MCP campaign_management-update_campaign"])
+@pytest.mark.parametrize("present", [{}, {"campaign/7": {"budget": {"budget": 1}, "a": [{"b": 1}]}}])
+def test_changes_have_one_order(operation: str, present: dict[str, Any]) -> None:
+    """A client may send the members of an approved write in another order, and an approval holds the first ones."""
+
+    def reordered(value: Any) -> Any:
+        if isinstance(value, list):
+            return [*map(reordered, value)]
+        if isinstance(value, dict):
+            return {name: reordered(value[name]) for name in reversed(value)}
+        return value
+
+    campaign = {"campaignId": "7", "budget": {"budget": 5, "budgetType": "DAILY"}, "a": [{"b": 2, "c": 3}]}
+    content: dict[str, Any] = {
+        "campaigns": [campaign],
+        "adGroups": [{"adGroupId": "8", "bid": 1}],
+        "note": {"y": 1, "x": 2},
+    }
+    content = {"body": content, "z": 1} if operation != SP else content
+    assert changes(operation, reordered(content), present) == changes(operation, content, present)
 
 
 def test_the_first_members_are_read() -> None:
