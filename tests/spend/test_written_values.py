@@ -175,9 +175,19 @@ def test_what_is_next_to_the_objects_is_shown(operation: str, content: Any, memb
     assert shown[-1] == ValueChange("", member, None, after)
 
 
-def test_an_id_that_amazon_may_read_otherwise_names_no_object() -> None:
-    content = {"campaignIdFilter": {"include": ["07"]}}
-    assert changes("POST /sp/campaigns/delete", content) == [("", "state", None, '"ARCHIVED"')]
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ({"campaignIdFilter": {"include": ["07"]}}, ("campaignIdFilter.include", '["07"]')),
+        ({"campaignIdFilter": {"include": [], "ids": ["7"]}}, ("campaignIdFilter.ids", '["7"]')),
+        ({"adGroupIdFilter": {"include": ["7"]}}, ("adGroupIdFilter.include", '["7"]')),
+    ],
+)
+def test_an_approver_sees_what_amazon_may_archive(content: dict[str, Any], shown: tuple[str, str]) -> None:
+    """An id in a spelling by which no object is known is shown as it is, and so is one of another kind."""
+    found = changes("POST /sp/campaigns/delete", content)
+    assert ("", shown[0], None, shown[1]) in found
+    assert {each for each, *_ in found} == {""}
 
 
 def test_taking_a_rule_off_a_campaign_archives_neither() -> None:
