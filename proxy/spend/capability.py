@@ -475,7 +475,10 @@ class SpendGate:
         context, desk, ledger = self._context, self._memory.desk, self._memory.ledger
         read, identity = self._read, self._identity
         assert read is not None and identity is not None
-        write = await _question(read, identity, judged)
+        try:
+            write = await _question(read, identity, judged)
+        except RecursionError:  # just short of what is too deep to be read
+            raise self._answer(refusal_of(judged), text_for_models(judged)) from None
         try:
             approval = await desk.find_approved(context, write, read.written)
             if counted is not None:

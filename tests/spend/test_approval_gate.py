@@ -267,6 +267,17 @@ async def test_nobody_is_asked_about_what_cannot_be_read(running: Running, reque
         assert (await asked.keeper.list(), asked.arrived) == ([], 0)
 
 
+async def test_nobody_is_asked_about_what_is_nested_too_deep(running: Running) -> None:
+    """A body may be just flat enough to be judged, and too deep for its digest."""
+    terms = replace(TERMS, max_pending=100)
+    async with asking(running, answering(CREATED)) as asked:
+        asked.keeper.follow(terms, {CLIENT: LIMITS.version})
+        for depth in range(320, 340):
+            nested = b'{"a":' * depth + b"1" + b"}" * depth
+            body = json.dumps({"campaigns": [campaign(500)]}).encode()[:-1] + b',"x":' + nested + b"}"
+            assert kind_of(await asked.bench.ask(write(body))) in ((403, "approval-required"), (403, "over-limit"))
+
+
 async def test_nobody_is_asked_about_more_violations_than_are_shown(running: Running) -> None:
     """A large amount does not hide behind a hundred small ones; the client hears what to do."""
     many = [campaign(201)] * (MAX_VIOLATIONS - 1)
