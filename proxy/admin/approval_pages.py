@@ -20,7 +20,7 @@ from proxy.value_classes import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from proxy.events import SpendViolation
+    from proxy.events import SpendViolation, ValueChange
     from proxy.spend.approvals import Approval
 
 PATH: Final = "/approvals"
@@ -227,7 +227,7 @@ class ApprovalPages:
         quiet = ' class="quiet"'
         lines = "".join(
             f"<tr{quiet if each.before == each.after else ''}>"
-            f'<th scope="row">{self._code(each.object, most) if each.object else "a new object"}</th>'
+            f'<th scope="row">{self._code(each.object, most) if each.object else _unnamed(each)}</th>'
             f"<td>{self._code(each.member, most)}</td><td>{self._before(each.before, most)}</td>"
             f"<td>{self._code(each.after, most)}</td></tr>"
             for each in changes[:rows]
@@ -317,6 +317,11 @@ def visible(text: str) -> str:
 
 def _path(approval: Approval) -> str:
     return f"{PATH}/{escape(approval.id)}"
+
+
+def _unnamed(change: ValueChange) -> str:
+    """What an object without a name is: one that is made has nothing before."""
+    return "an object that is not known" if change.before is None else "a new object"
 
 
 def _until(approval: Approval) -> str:

@@ -92,6 +92,13 @@ def test_what_is_set_now_may_not_be_known(before: str | None, words: str) -> Non
     assert words in Reading(PAGES.single(replace(PENDING, write=write), ANN)).words
 
 
+@pytest.mark.parametrize(("before", "words"), [(None, "an object that is not known"), ("", "a new object")])
+def test_an_object_without_a_name_is_new_only_if_it_is_made(before: str | None, words: str) -> None:
+    """A write may archive an object by an id in a spelling by which none is known."""
+    write = WRITE._replace(changes=(CHANGE._replace(object="", before=before),))
+    assert words in Reading(PAGES.single(replace(PENDING, write=write), ANN)).words
+
+
 def test_members_that_stay_as_they_are_stand_back() -> None:
     """A client often sends a whole object to change one member; a value that is not known may be another."""
     same, unknown = ValueChange("campaign/1", "state", '"PAUSED"', '"PAUSED"'), CHANGE._replace(before=None)
