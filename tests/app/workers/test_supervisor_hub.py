@@ -214,7 +214,7 @@ async def test_a_new_worker_is_given_everything_before_it_serves(bench: Bench) -
     pause, session, tools = (message["news"] for message in known[5:])
     assert pause["pause"] == list(KEY)
     assert 29 < pause["seconds"] <= 30
-    assert session == {"session": "0102", "lives": ["tool", "default", "na", None]}
+    assert session == {"session": "0102", "lives": ["tool", "default", "na"]}
     assert tools == {"tools": ["default", "na", ["a", "b"]]}
 
 
@@ -284,7 +284,7 @@ async def test_what_one_saw_is_told_to_the_others(bench: Bench) -> None:
     bench.news.listeners.append(lambda news, origin: told.append((news, origin)))
     learned: list[News] = [
         {"pause": list(KEY), "seconds": 30.0},
-        {"session": "0102", "lives": ["tool", "acme", "na", None]},
+        {"session": "0102", "lives": ["tool", "acme", "na"]},
         {"tools": ["acme", "na", ["a"]]},
     ]
     for news in learned:
