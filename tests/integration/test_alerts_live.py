@@ -35,6 +35,7 @@ EVERY, LONG_AFTER = "30s", "6h"
 """How often the rules are evaluated; over hours a quarter as often, which takes promtool a tenth of the time."""
 SLOW = {"AdsProxyOverhead", "AdsProxyLatencyBurningFast", "AdsProxyLatencyBurning"}
 """What a machine that is busy with other tests may rightly fire."""
+JSON = "application/json"
 MANY_TOOLS = 60_000
 LIST_TOOLS = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
@@ -79,6 +80,10 @@ class Watch:
         found = set(re.findall(r'alertname="(\w+)"', said))
         assert bool(found) == (done.returncode != 0), said
         return found
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def accounts(amazon: SimulatedAmazon, **changes: dict[str, Any]) -> dict[str, Any]:
@@ -186,6 +191,31 @@ def test_a_bad_configuration_fires_until_it_is_fixed(amazon: SimulatedAmazon, tm
         running.until(lambda: running.metric("config_last_reload_successful") == 1)
         watch.scrape()
         assert watch.firing("1m") == set()
+
+
+def test_a_write_that_waits_for_a_person_fires_until_it_is_decided(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """After half an hour, and as long as the approval is pending."""
+    kind, scope = "application/vnd.spCampaign.v3+json", amazon.facts["profiles"]["na"][0]
+    agent = {"name": "agent", "key_sha256": digest("key"), "spend": {"budget": {"USD": 50}, "beyond": "approve"}}
+    approvers = [{"name": "anna", "keys": [{"sha256": digest("key-of-anna")}]}]
+    with serving(tmp_path, amazon.configuration(clients=[agent], approvals={"approvers": approvers})) as running:
+        running.until_listed()
+        watch = Watch(running, tmp_path)
+        campaign = {"name": "A", "state": "PAUSED", "targetingType": "MANUAL", "budget": {"budget": 60}}
+        headers = {"X-Ads-Proxy-Key": "key", "Amazon-Advertising-API-Scope": scope, "Content-Type": kind}
+        status, said = fetch(
+            f"{running.proxy_url}/sp/campaigns", json.dumps({"campaigns": [campaign]}).encode(), headers
+        )
+        assert (status, json.loads(said)["type"]) == (403, "urn:ads-proxy:error:approval-required")
+        running.until(lambda: running.metric("approvals", client="agent", state="pending") == 1)
+        watch.scrape()
+        assert (watch.firing("29m"), watch.firing("31m")) == (set(), {"AdsProxyApprovalWaiting"})
+        decision = f"{running.admin}/console/approvals/{json.loads(said)['approval_id']}"
+        shown = {"X-Ads-Proxy-Console": "1", "X-Ads-Proxy-Approver-Key": "key-of-anna", "Content-Type": JSON}
+        assert fetch(decision, b'{"decision": "deny"}', shown)[0] == 200
+        running.until(lambda: running.metric("approvals", client="agent", state="pending") == 0)
+        watch.scrape()
+        assert watch.firing("31m") == set()
 
 
 def test_workers_that_end_again_and_again_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:

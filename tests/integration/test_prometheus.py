@@ -5,6 +5,7 @@ Two things differ from the project's files: targets.yml, as in every installatio
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -30,6 +31,19 @@ pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 CONFIGURATION = ROOT / "config" / "prometheus"
 WRITE = "/sp/campaigns"
 DASHBOARDS = ROOT / "config" / "grafana" / "dashboards"
+TOOL, AGENT = "a-key-of-the-tool", "a-key-of-the-agent"
+SETTINGS: dict[str, Any] = {
+    "clients": [
+        {"name": "tool", "key_sha256": hashlib.sha256(TOOL.encode()).hexdigest()},
+        {
+            "name": "agent",
+            "key_sha256": hashlib.sha256(AGENT.encode()).hexdigest(),
+            "spend": {"budget": {"USD": 50}, "beyond": "approve"},
+        },
+    ],
+    "approvals": {"admin": True},
+}
+"""One client sends what the proxy lets pass, the other what a person has to approve."""
 ALERTS = {rule["alert"] for rule in yaml.safe_load((CONFIGURATION / "alerts.yml").read_text())["groups"][0]["rules"]}
 
 
@@ -64,21 +78,21 @@ class Scene:
         return bool(until(look, lambda: f"{expression} is {self.value(expression)}"))
 
 
-def fail_to_write(running: Rig) -> tuple[int, bytes]:
-    """A write of one item, in a state that there is not."""
+def write(running: Rig, key: str, **members: Any) -> tuple[int, bytes]:
+    """A write of one item."""
     kind = "application/vnd.spCampaign.v3+json"
-    body = json.dumps({"campaigns": [{"state": "ASLEEP"}]}).encode()
-    return fetch(f"{running.proxy_url}{WRITE}", body, {"Content-Type": kind, "Accept": kind})
+    body = json.dumps({"campaigns": [members]}).encode()
+    return fetch(f"{running.proxy_url}{WRITE}", body, {"Content-Type": kind, "Accept": kind, "X-Ads-Proxy-Key": key})
 
 
 def make_traffic(running: Rig, sent: dict[int, int], stop: threading.Event) -> None:
     """Good requests, a write that fails, one that is refused and one that Amazon throttles, ten a second, until told to
     stop."""
     paths = ["/v2/profiles"] * 17 + [WRITE, "/@nobody/v2/profiles", "/throttled/profiles"]
-    number = 0
+    number, with_key = 0, {"X-Ads-Proxy-Key": TOOL}
     while not stop.wait(0.1):
         path = paths[number % len(paths)]
-        status, _ = fail_to_write(running) if path == WRITE else running.get(path)
+        status, _ = write(running, TOOL, state="ASLEEP") if path == WRITE else running.get(path, with_key)
         sent[status] = sent.get(status, 0) + 1
         number += 1
 
@@ -90,8 +104,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("prometheus")
     shutil.copytree(CONFIGURATION, folder / "config")
     scrape_often(folder / "config" / "prometheus.yml")
-    with rig(folder) as running:
-        until(lambda: running.admin_get("/readyz")[0] == 200)
+    with rig(folder, **SETTINGS) as running:
+        running.until_listed()
+        assert write(running, AGENT, name="A", state="PAUSED", budget={"budget": 60})[0] == 403
         match, fault = {"target": "api", "path": "/throttled/*"}, {"status": 429}
         running.control("/control/faults", {"match": match, "times": None, "fault": fault})
         targets = folder / "config" / "targets.yml"
