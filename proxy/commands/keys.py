@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-ClientArgument = Annotated[
-    str, typer.Argument(metavar="CLIENT", help="The client's name.", autocompletion=client_names)
-]
 
 
 @app.command("new")
@@ -97,9 +94,15 @@ def list_keys(
 
 @app.command("expire")
 def expire(
-    client: ClientArgument,
+    client: Annotated[
+        str,
+        typer.Argument(metavar="[CLIENT]", help="The client's name.", show_default=False, autocompletion=client_names),
+    ] = "",
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="The key's id or note, if the client has several.", show_default=False)
+        str, typer.Argument(metavar="[KEY]", help="The key's id or note, if there are several.", show_default=False)
+    ] = "",
+    approver: Annotated[
+        str, typer.Option("--approver", metavar="NAME", help="Let a key of this approver expire instead of a client's.")
     ] = "",
     on: Annotated[
         str, typer.Option("--on", metavar="DAY", help="The last day of the key in UTC. Default: it expires now.")
@@ -107,13 +110,19 @@ def expire(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Print the configuration that lets a client's key expire.
+    """Print the configuration that lets a key of a client or an approver expire.
 
     It changes no file.
 
     Example: ads-proxy keys expire reporting --on 2027-01-31 --config proxy.yaml
     """
-    return print_expiry(load(config, environment(env_file)), datetime.now(UTC), client, key, on)
+    if not client and not approver:
+        raise ConfigurationError(("keys expire: give the name of a CLIENT, or --approver NAME",))
+    if approver and key:
+        raise ConfigurationError(("keys expire: with --approver NAME give KEY alone, and no CLIENT",))
+    found = load(config, environment(env_file))
+    owner, which = (approver_keys(found, approver), client) if approver else (client_keys(found, client), key)
+    return print_expiry(owner, datetime.now(UTC), which, on)
 
 
 @app.command("rotate-state")
@@ -167,6 +176,36 @@ class NewKey:
         say(f"key_sha256: {self.entry['sha256']}")
 
 
+@dataclass(frozen=True, slots=True)
+class KeyOwner:
+    """A client or an approver, with the keys of each. `option` is what names it to `keys new` and `keys expire`."""
+
+    role: Literal["client", "approver"]
+    name: str
+    keys: tuple[KeyConfig, ...]
+
+    @property
+    def option(self) -> str:
+        return self.name if self.role == "client" else f"--approver {self.name}"
+
+
+def client_keys(config: Config, name: str) -> KeyOwner:
+    """The keys of a client. Raises `ConfigurationError` for an unknown one."""
+    is_approver = any(approver.name == name for approver in config.approvals.approvers)
+    advice = f" (for the approver: `ads-proxy keys expire --approver {name}`)" if is_approver else ""
+    client = config.clients[find_client("keys expire", config, name, advice)]
+    return KeyOwner("client", name, client.all_keys)
+
+
+def approver_keys(config: Config, name: str) -> KeyOwner:
+    """The keys of an approver. Raises `ConfigurationError` for an unknown one."""
+    known = {approver.name: approver.keys for approver in config.approvals.approvers}
+    if name not in known:
+        choices = did_you_mean(name, known) or f"; the approvers are: {shown_names(known)}"
+        raise ConfigurationError((f"keys expire: unknown approver{choices}",))
+    return KeyOwner("approver", name, known[name])
+
+
 def new_key(name: str, terms: KeyTerms) -> int:
     """Print a fresh key and its digest, as YAML; on standard error the entry to write."""
     check_client_name("keys new", name)
@@ -206,12 +245,16 @@ def write_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool
         return OK
     made.show(name)
     tell("\nGive `key` to the client; it is not shown again. A running proxy accepts it within 5 seconds.")
-    olds = file.config.clients[number].all_keys
-    if olds:
-        tell("Once the client uses the new key, let the old one expire:")
-    for old in olds:
-        tell(f"ads-proxy keys expire {name} {short_id(old.sha256)}")
+    tell_olds(KeyOwner("client", name, file.config.clients[number].all_keys))
     return OK
+
+
+def tell_olds(owner: KeyOwner) -> None:
+    """Tell how the keys that somebody had before expire."""
+    if owner.keys:
+        tell(f"Once the {owner.role} uses the new key, let the old one expire:")
+    for old in owner.keys:
+        tell(f"ads-proxy keys expire {owner.option} {short_id(old.sha256)}")
 
 
 def new_approver_key(name: str, terms: KeyTerms) -> int:
@@ -252,7 +295,8 @@ def write_approver_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_
     if not dry_run:
         made.show(name)
         tell("\nGive `key` to the approver; it is not shown again. A running proxy accepts it within 5 seconds.")
-        tell("To let an older key expire, set its `expires` in the file, or remove it there.")
+        if number is not None:
+            tell_olds(approver_keys(file.config, name))
     return OK
 
 
@@ -311,20 +355,23 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
     return OK
 
 
-def print_expiry(config: Config, now: datetime, name: str, which: str = "", on: str = "") -> int:
-    """Print a client's keys as they must be written to end one of them after a day, as it was typed; without it the key
+def print_expiry(owner: KeyOwner, now: datetime, which: str = "", on: str = "") -> int:
+    """Print someone's keys as they must be written to end one of them after a day, as it was typed; without it the key
     ends now. An empty `which` is the only key. Nothing is changed."""
-    client = config.clients[find_client("keys expire", config, name)]
     ends = _end("--on", on) or now.replace(microsecond=0)
-    chosen = _chosen(client.all_keys, which)
-    say(f"  - name: {flow(name)}")
-    say("    keys:")
-    for key in client.all_keys:
-        say(f"      - {flow(key_entry(key.sha256, ends if key == chosen else key.expires, key.note or ''))}")
-    tell("\nNothing was changed. Write this into the configuration instead of the client's present keys, and keep the")
-    tell("rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect.")
-    if all(key == chosen or (key.expires is not None and key.expires <= now) for key in client.all_keys):
-        tell(f"Client {name} has no other valid key; make one with `ads-proxy keys new {name}`.")
+    chosen = _chosen(owner.keys, which)
+    depth = "  " if owner.role == "client" else "    "  # below `clients`, and below `approvals` and `approvers`
+    say(f"{depth}- name: {flow(owner.name)}")
+    say(f"{depth}  keys:")
+    for key in owner.keys:
+        say(f"{depth}    - {flow(key_entry(key.sha256, ends if key == chosen else key.expires, key.note or ''))}")
+    tell(
+        f"\nNothing was changed. Write this into the configuration instead of the {owner.role}'s present keys, and keep"
+    )
+    tell("the rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect.")
+    if all(key == chosen or (key.expires is not None and key.expires <= now) for key in owner.keys):
+        who = f"{owner.role.capitalize()} {owner.name}"
+        tell(f"{who} has no other valid key; make one with `ads-proxy keys new {owner.option}`.")
     return OK
 
 

@@ -13,6 +13,8 @@ import yaml
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.keys import (
     KeyTerms,
+    approver_keys,
+    client_keys,
     new_approver_key,
     new_key,
     print_expiry,
@@ -102,7 +104,7 @@ def test_what_to_write_to_end_a_key_is_printed(
     configured: Config, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], expires: list[str | None]
 ) -> None:
     """It can be pasted below `clients:`, with the client's other keys as they are."""
-    assert print_expiry(configured, NOW, *asked) == 0
+    assert print_expiry(client_keys(configured, asked[0]), NOW, *asked[1:]) == 0
     printed = capsys.readouterr()
     _, entry = yaml.load("clients:\n  - name: other\n" + printed.out, yaml.BaseLoader)["clients"]
     assert entry["name"] == asked[0]
@@ -126,7 +128,7 @@ def test_what_to_write_to_end_a_key_is_printed(
 def test_what_cannot_be_ended_is_told(configured: Config, asked: tuple[str, ...], problem: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ConfigurationError) as caught:
-        print_expiry(configured, NOW, *asked)
+        print_expiry(client_keys(configured, asked[0]), NOW, *asked[1:])
     (told,) = caught.value.problems
     assert told.startswith(problem)
 
@@ -319,3 +321,50 @@ def test_approvers_are_among_the_keys(tmp_path: Path, capsys: pytest.CaptureFixt
     print_keys(config, "json", NOW)
     (ben,) = (each for each in json.loads(capsys.readouterr().out) if "client" not in each)
     assert (ben["approver"], ben["id"]) == ("ben", "121212121212")
+
+
+def test_what_to_write_to_end_the_key_of_an_approver_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be pasted below `approvers:`; without another key, the command that makes one is told."""
+    (tmp_path / "proxy.yaml").write_text(TEXT + APPROVERS["with another"])
+    owner = approver_keys(load(tmp_path / "proxy.yaml", {}), "ben")
+    assert print_expiry(owner, NOW, on="2026-12-01") == 0
+    printed = capsys.readouterr()
+    section = yaml.load(f"approvals:\n  approvers:\n{printed.out}", yaml.BaseLoader)
+    keys = [{"sha256": owner.keys[0].sha256, "expires": "2026-12-01"}]
+    assert section == {"approvals": {"approvers": [{"name": "ben", "keys": keys}]}}
+    assert "Approver ben has no other valid key; make one with `ads-proxy keys new --approver ben`" in printed.err
+
+
+def test_an_old_key_of_an_approver_ends_as_the_new_one_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The suggested command names the approver and the old key."""
+    (tmp_path / "proxy.yaml").write_text(TEXT + APPROVERS["with another"])
+    write_approver_key(file_of(tmp_path), "ben", KeyTerms(), dry_run=False)
+    suggested = capsys.readouterr().err.splitlines()[-1]
+    assert suggested == "ads-proxy keys expire --approver ben 121212121212"
+    ended = run(tmp_path, *suggested.split()[1:], "--config", "proxy.yaml")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("    - name: ben\n")
+    assert ended.stdout.count("expires") == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ([], "keys expire: give the name of a CLIENT, or --approver NAME"),
+        (["--approver", "ben", "reporting", "1212"], "keys expire: with --approver NAME give KEY alone, and no CLIENT"),
+        (["--approver", "bob"], "keys expire: unknown approver; the approvers are: ben"),
+        (["--approver", "benn"], "keys expire: unknown approver; did you mean 'ben'?"),
+        (["ben"], "(for the approver: `ads-proxy keys expire --approver ben --config proxy.yaml`)"),
+        (["--approver", "ben", "ab"], "keys expire: unknown KEY; the keys are: 121212121212"),
+    ],
+)
+def test_what_cannot_be_ended_of_an_approver_is_told(tmp_path: Path, asked: list[str], problem: str) -> None:
+    """With what to do instead; an approver's name alone is no client."""
+    (tmp_path / "proxy.yaml").write_text(TEXT + APPROVERS["with another"])
+    ended = run(tmp_path, "keys", "expire", *asked, "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert problem in ended.stderr
