@@ -562,6 +562,22 @@ def test_amount_under_the_name_of_a_country_is_in_its_currency() -> None:
 # --- Lists and objects ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("target", "content"),
+    [
+        ("POST /sb/negativeKeywords", [{"keywordText": "a", "matchType": "negativeExact"}] * 2),
+        (
+            "POST /sb/negativeTargets",
+            {"negativeTargets": [{"adGroupId": 1, "expressions": [{"type": "asinSameAs"}]}] * 2},
+        ),
+    ],
+)
+def test_new_exclusions_are_counted(target: str, content: Any) -> None:
+    """They have no amount and no state, and are new objects like those of Sponsored Products."""
+    found = rest(target, JSON, content)
+    assert (found.unread, found.created) == ((), 2)
+
+
 def test_items_of_several_lists_are_not_told_apart() -> None:
     """A response that names failed items by number does not say of which list: no finding has an item then."""
     found = rest("POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign()], "others": [{"name": "b"}]})
