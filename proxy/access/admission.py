@@ -6,7 +6,7 @@ or forwarded (docs/explanation/security.md). Keys are verified by `clients`, wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import (
     CrossOrigin,
@@ -82,15 +82,27 @@ def _check_form(request: Request, table: RoutingTable) -> None:
         raise MalformedRequest("The request target begins neither with '/' nor with http://; send a path.", close=True)
 
 
+class AdmissionRules(Protocol):
+    """Who may ask, and for what: the part of the rules that an admission needs."""
+
+    @property
+    def clients(self) -> Clients: ...
+
+    @property
+    def table(self) -> RoutingTable: ...
+
+
 def identify(
-    request: Request, destination: Destination | None, clients: Clients, table: RoutingTable, now: float
+    request: Request, destination: Destination | None, rules: AdmissionRules, now: float, address: str = ""
 ) -> ClientIdentity:
-    """The client; `now` is wall-clock time. A valid key exempts from what Host must be; without one the Host is checked
-    first. At the token endpoint a client shows its key in the body. A request for the proxy's own login gets the answer
-    that there is none. A `destination` that is not read yet is neither.
+    """The client; `now` is wall-clock time, `address` the one that the request came from. A valid key exempts from what
+    Host must be; without one the Host is checked first. At the token endpoint a client shows its key in the body. A
+    request for the proxy's own login gets the answer that there is none. A `destination` that is not read yet is
+    neither.
     """
+    clients, table = rules.clients, rules.table
     try:
-        identity = clients.identify(request.fields, now)
+        identity = clients.identify(request.fields, now, address)
     except Refused:
         check_host(request, table)
         if destination is None or destination.kind not in _KEYLESS:

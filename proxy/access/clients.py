@@ -221,16 +221,16 @@ class Clients:
 
     # --- who
 
-    def identify(self, fields: RequestFields, now: float) -> ClientIdentity:
-        """The client of a request; `now` is wall-clock time. Raises `ClientUnknown`, `ClientKeyEnded`,
-        `PlaceholderRejected`, and what `identify_token` raises.
+    def identify(self, fields: RequestFields, now: float, address: str = "") -> ClientIdentity:
+        """The client of a request; `now` is wall-clock time. Work on a wrong JWT counts against the `address` that it
+        comes from. Raises `ClientUnknown`, `ClientKeyEnded`, `PlaceholderRejected`, and what `identify_token` raises.
 
         Without configured clients every request is trusted: only our own placeholders are read, for their bindings.
         """
         identity = self.recall(fields, now)
         if identity is None:
             authorization, key = fields.value(AUTHORIZATION), fields.value(PROXY_KEY)
-            identity = self._verify(authorization, key, now)
+            identity = self._verify(authorization, key, now, address)
             size = len(authorization) + len(key)
             if size <= (_MAX_KEY_BYTES if self._tokens is None else _MAX_TOKEN_BYTES):
                 self._verified.keep((authorization, key), identity, size + _IDENTITY_BYTES)
@@ -254,7 +254,7 @@ class Clients:
         if identity.key is not None:
             self._uses.note(identity.key.digest, now)
 
-    def _verify(self, authorization: bytes, key: bytes, now: float) -> ClientIdentity:
+    def _verify(self, authorization: bytes, key: bytes, now: float, address: str) -> ClientIdentity:
         credential = _credential(authorization)
         if not self._policies and not credential.startswith(ACCESS):
             return self.nobody
@@ -262,12 +262,12 @@ class Clients:
             known = self._holders(key.certificate)
             keyed = self._of_certificate(key, now) if known or not credential else None
         else:
-            keyed = self._of_key(key, now) if self._policies and key else None
+            keyed = self._of_key(key, now, address) if self._policies and key else None
         if credential.startswith(ACCESS):
             return self._of_placeholder(credential, keyed, now)
-        return keyed if keyed is not None else self._of_key(credential, now)
+        return keyed if keyed is not None else self._of_key(credential, now, address)
 
-    def _of_key(self, key: bytes, now: float) -> ClientIdentity:
+    def _of_key(self, key: bytes, now: float, address: str) -> ClientIdentity:
         """The client that has this key or JWT. Every digest is compared, so that time tells nothing."""
         digest = hashlib.sha256(key).hexdigest()
         found = None
@@ -275,7 +275,7 @@ class Clients:
             if hmac.compare_digest(digest, each.digest):
                 found = each, policy
         if found is None and self._tokens is not None and looks_like_token(key):
-            return self.identify_token(key, now)
+            return self.identify_token(key, now, address)
         if found is None and self._keyless is not None:
             return self._identity(self._keyless, "", None)
         if found is None or not key:
@@ -304,13 +304,13 @@ class Clients:
         assert policy.certificate is not None
         return self._identity(policy, "", replace(policy.certificate, ends_at=presented.ends_at))
 
-    def identify_token(self, text: bytes, now: float) -> ClientIdentity:
+    def identify_token(self, text: bytes, now: float, address: str) -> ClientIdentity:
         """The client of a JWT, which is remembered until it expires. Raises `TokenRefused` or `TokenNotChecked`."""
         known = self._of_tokens.get(text)
         if known is not None and now < known.valid_until:
             return known
         assert self._tokens is not None
-        name, token = self._tokens.find_client(text, self._token_rules, now)
+        name, token = self._tokens.find_client(text, self._token_rules, now, address)
         identity = self._token_identity(self._policies[name], token)
         self._of_tokens.keep(text, identity, len(text) + _IDENTITY_BYTES)
         return identity
@@ -369,27 +369,29 @@ class Clients:
 
     # --- what tunnels ask
 
-    def identify_key(self, key: bytes, now: float) -> ClientIdentity:
+    def identify_key(self, key: bytes, now: float, address: str = "") -> ClientIdentity:
         """The client that has this key; the anonymous one where none is configured. Raises `ClientUnknown`,
         `ClientKeyEnded`, and what `identify_token` raises."""
         if not self._policies:
             identity = self.nobody
+        elif isinstance(key, CertificateKey):
+            identity = self._of_certificate(key, now)
         else:
-            identity = self._of_certificate(key, now) if isinstance(key, CertificateKey) else self._of_key(key, now)
+            identity = self._of_key(key, now, address)
         self.note_use(identity, now)
         return identity
 
-    def owner_of(self, authorization: bytes, key: bytes, now: float) -> str | None:
+    def owner_of(self, authorization: bytes, key: bytes, now: float, address: str = "") -> str | None:
         """The name of the client that an Authorization and an X-Ads-Proxy-Key belong to; None where neither is a
         credential of a client."""
         try:
-            return self._verify(authorization, key, now).name
+            return self._verify(authorization, key, now, address).name
         except Refused:
             return None
 
     # --- what the token endpoint asks
 
-    def authenticate(self, name: str, secret: str, now: float) -> ClientIdentity | None:
+    def authenticate(self, name: str, secret: str, now: float, address: str = "") -> ClientIdentity | None:
         """The client of this name with this key or JWT; None for another key or name. The anonymous client, if none is
         configured.
 
@@ -403,7 +405,7 @@ class Clients:
             if hmac.compare_digest(digest, key.digest):
                 found = key
         if found is None and self._tokens is not None and looks_like_token(text := secret.encode("ascii", "replace")):
-            identity = self.identify_token(text, now)
+            identity = self.identify_token(text, now, address)
             return identity if identity.name == name else None
         if found is None and self._keyless is not None:
             policy, found = self._keyless, self._keyless.keys[0]
@@ -413,14 +415,14 @@ class Clients:
         self._uses.note(found.digest, now)
         return self._identity(policy, "", found)
 
-    def authenticate_assertion(self, assertion: str, now: float) -> ClientIdentity | None:
+    def authenticate_assertion(self, assertion: str, now: float, address: str = "") -> ClientIdentity | None:
         """The client of a JWT; None for what is none, or where no identity provider signs them. The anonymous client,
         if no client is configured. Raises what `identify_token` raises."""
         if not self._policies:
             return self._identity(None, "", None)
         if self._tokens is None or not looks_like_token(text := assertion.encode("ascii", "replace")):
             return None
-        return self.identify_token(text, now)
+        return self.identify_token(text, now, address)
 
     def issue(self, identity: ClientIdentity, bound: str, now: float) -> tuple[str, str]:
         """An access and a refresh placeholder, which expire with what the client has shown."""

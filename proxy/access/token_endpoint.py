@@ -45,12 +45,13 @@ _HEADERS = (
 class PlaceholderRequest:
     """A request to the token endpoint, whole. `binding` is the NAME of its `/@NAME` prefix, empty without one.
     `sender` is the client whose key the request has in its header section, as each request in a tunnel of a client
-    does; None where the parameters have to tell."""
+    does; None where the parameters have to tell. `address` is where it came from."""
 
     request: Request
     binding: str
     body: bytes
     sender: ClientIdentity | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +154,10 @@ def _identity(asked: PlaceholderRequest, fields: dict[str, str], clients: Client
         if "client_assertion" in fields or "client_assertion_type" in fields:
             if basic is not None or "client_secret" in fields:
                 raise _invalid("The request authenticates its client in two ways; send client_assertion alone")
-            identity = _asserted(fields, clients, now)
+            identity = _asserted(fields, clients, now, asked.address)
             name = name or (identity.name if identity is not None else "")
         else:
-            identity = clients.authenticate(name, secret, now)
+            identity = clients.authenticate(name, secret, now, asked.address)
     except (ClientKeyEnded, TokenRefused) as refused:
         raise _TokenRequestError(401, "invalid_client", refused.detail, refused) from None
     except TokenNotChecked as refused:
@@ -171,12 +172,12 @@ def _identity(asked: PlaceholderRequest, fields: dict[str, str], clients: Client
     return identity
 
 
-def _asserted(fields: dict[str, str], clients: Clients, now: float) -> ClientIdentity | None:
+def _asserted(fields: dict[str, str], clients: Clients, now: float, address: str) -> ClientIdentity | None:
     """The client of a `client_assertion` (RFC 7523, 2.2), which a `client_id` may repeat; None for another client.
     Raises what `Clients.authenticate_assertion` raises."""
     if fields.get("client_assertion_type") != ASSERTION_TYPE:
         raise _invalid(f"The client_assertion_type must be {ASSERTION_TYPE}")
-    identity = clients.authenticate_assertion(_required(fields, "client_assertion"), now)
+    identity = clients.authenticate_assertion(_required(fields, "client_assertion"), now, address)
     named = fields.get("client_id", "")
     return identity if not clients.exist or not named or (identity is not None and named == identity.name) else None
 

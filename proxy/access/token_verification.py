@@ -1,13 +1,17 @@
 """Clients by their JWTs: whether a token is genuine and current, and its client.
 
 The keys of a provider are what the program read last, and change in place. Work on tokens that turn out to be wrong is
-bounded to a share of the processor. That work is remembered here, and clients' genuine tokens.
+bounded to a share of the processor, which the senders' addresses have in common. That work is remembered here, and
+clients' genuine tokens.
 """
 
 from __future__ import annotations
 
+from socket import AF_INET6, inet_pton
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
+
+from cachetools import LRUCache
 
 from proxy.access.identity_providers import (
     check_audience,
@@ -32,6 +36,17 @@ SHARE: Final = 0.1
 """The part of a processor's time that wrong tokens may take."""
 _BURST: Final = 0.1
 """Seconds of work on wrong tokens that may be done at once."""
+_OWN_SHARE: Final = 0.001
+"""The part of it that an address may take at any time without being one of those that send many wrong tokens."""
+_OWN_BURST: Final = 0.005
+"""Seconds of such work that an address may cause at once."""
+_FOR_OTHERS: Final = 0.04
+"""Seconds of work that are left when addresses that send many wrong tokens get no more."""
+_FOR_PROVEN: Final = 0.02
+"""Seconds of work that are left when addresses get no more that never sent a genuine token."""
+_MAX_ADDRESSES: Final = 1024
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""Begins an IPv4 address that is written as an IPv6 address (RFC 4291, 2.5.5.2)."""
 _MAX_GENUINE: Final = 1024
 _MAX_GENUINE_BYTES: Final = 8 << 20
 _TOKEN_BYTES: Final = 2000
@@ -61,31 +76,67 @@ class ProviderKeys:
         return not 0 <= now - self.tried_at < READ_AGAIN_AFTER
 
 
+def network_of(address: str) -> str | bytes:
+    """What counts as one sender: an IPv4 address, or the /64 network of an IPv6 address, as one host has all of it."""
+    if ":" not in address:
+        return address
+    packed = inet_pton(AF_INET6, address.partition("%")[0])
+    return packed if packed.startswith(_MAPPED) else packed[:8]
+
+
 class WorkBudget:
     """The processor's time for wrong tokens: `SHARE` of all time, and `_BURST` seconds at once. It outlives a reload.
-    `clock` gives seconds that never run backwards."""
+    `clock` gives seconds that never run backwards.
+
+    What is left of it is open to some senders longer than to others, so that a flood of wrong tokens does not reach
+    them: the last `_FOR_OTHERS` seconds are for those whose own tokens were not wrong too often, and the last
+    `_FOR_PROVEN` of them for those that sent a genuine token before. Genuine tokens take nothing of it.
+    """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self.clock = clock
         self._left, self._at = _BURST, clock()
+        self._caused: BoundedCache[str | bytes, tuple[float, float]] = BoundedCache(_MAX_ADDRESSES, _MAX_ADDRESSES)
+        self._proven: LRUCache[str | bytes, bool] = LRUCache(_MAX_ADDRESSES)
 
     def __repr__(self) -> str:
-        return f"<WorkBudget: {self._left * 1000:.1f} ms left>"
+        return f"<WorkBudget: {self._left * 1000:.1f} ms left, {len(self._proven)} addresses with genuine tokens>"
 
-    def begin(self) -> float:
+    def begin(self, sender: str | bytes) -> float:
         """The moment at which work begins. Raises `TokenNotChecked` if there is no time for it."""
         now = self.clock()
         self._left = min(_BURST, self._left + SHARE * (now - self._at))
         self._at = now
-        if self._left <= 0:
+        if self._left <= self._kept_from(sender, now):
             raise TokenNotChecked(
                 "Too many wrong tokens came lately, so this one was not checked; send it again.", retry_after=_ASK_AGAIN
             )
         return now
 
-    def charge(self, began: float) -> None:
+    def _kept_from(self, sender: str | bytes, now: float) -> float:
+        """The seconds that are left for other senders alone."""
+        if self._debt(sender, now) > _OWN_BURST:
+            return _FOR_OTHERS
+        return 0.0 if sender in self._proven else _FOR_PROVEN
+
+    def _debt(self, sender: str | bytes, now: float) -> float:
+        """Seconds of work that a sender caused lately: at most as many as it pays off in two minutes."""
+        seconds, at = self._caused.get(sender, (0.0, now))
+        return max(0.0, seconds - _OWN_SHARE * (now - at))
+
+    def charge(self, sender: str | bytes, began: float) -> None:
         """Work that began then was done for a wrong token, or for one that could not be checked."""
-        self._left -= self.clock() - began
+        now = self.clock()
+        self._left -= now - began
+        caused = min(_BURST, self._debt(sender, now) + now - began), now
+        if sender in self._caused:
+            self._caused[sender] = caused
+        else:
+            self._caused.keep(sender, caused, 1)
+
+    def trust(self, sender: str | bytes) -> None:
+        """A sender had a genuine token."""
+        self._proven[sender] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +199,26 @@ class TokenVerifier:
     def __repr__(self) -> str:
         return f"<TokenVerifier: {', '.join(provider.name for provider in self._providers.values())}>"
 
-    def find_client(self, text: bytes, rules: Iterable[tuple[str, TokenRule]], now: float) -> tuple[str, VerifiedToken]:
-        """The client of what looks like a token, and the token; `rules` are by client. Raises `TokenRefused`, or
-        `TokenNotChecked` if that cannot be told now."""
+    def find_client(
+        self, text: bytes, rules: Iterable[tuple[str, TokenRule]], now: float, address: str
+    ) -> tuple[str, VerifiedToken]:
+        """The client of what looks like a token, and the token; `rules` are by client. `address` is where it comes
+        from. Raises `TokenRefused`, or `TokenNotChecked` if that cannot be told now."""
         known = self._work.genuine.get(text)
         if known is not None and self._still_verifies(known, now):
             try:
                 return choose_client(known, rules), known
             except TokenRefused:  # it was a client's: from now on it is work like that on any other wrong one
                 del self._work.genuine[text]
-        began = self._work.budget.begin()
+        budget, sender = self._work.budget, network_of(address)
+        began = budget.begin(sender)
         try:
             token = self.verify(text, now)
             client = choose_client(token, rules)
         except (TokenRefused, TokenNotChecked):
-            self._work.budget.charge(began)
+            budget.charge(sender, began)
             raise
+        budget.trust(sender)
         self._work.genuine.keep(text, token, _TOKEN_BYTES + 4 * len(text))
         return client, token
 

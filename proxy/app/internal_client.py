@@ -135,6 +135,7 @@ class ResponseInMemory:
     """Implements `ClientPort` for one request, whose body is here: its response is gathered, within a bound. `whole`
     tells at its end whether it came whole."""
 
+    address = ""
     scheme = b"http"
     writable = True
     handler: RequestHandler

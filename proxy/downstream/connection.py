@@ -126,7 +126,7 @@ class ClientConnection(asyncio.Protocol):
         self.loop = table.loop
         self._transport: asyncio.Transport
         self._reads: ReadControl
-        self._address, self._buffer = "", b""
+        self.address, self._buffer = "", b""
         self._handler: RequestHandler | None = None
         self._body: Body | None = None
         self._body_bytes = self._wire_bytes = 0
@@ -141,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         phase = "serving" if self._handler is not None else "closing" if self._reading is CLOSED else "waiting"
-        return f"<ClientConnection from {self._address or 'nowhere'}: {phase}>"
+        return f"<ClientConnection from {self.address or 'nowhere'}: {phase}>"
 
     # --- asyncio.Protocol
 
@@ -149,15 +149,15 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._reads = ReadControl(self._transport, self.loop)
         peer = transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
+        self.address = str(peer[0]) if peer else ""
         self.deadline = self.loop.time() + self._limits.header_timeout
-        refusal = self._table.enter(self, self._address, self._limits)
+        refusal = self._table.enter(self, self.address, self._limits)
         if refusal is not None:
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A client that closes its side, too, has lost interest, as nginx sees it: what runs for it is cancelled."""
-        self._table.leave(self, self._address)
+        self._table.leave(self, self.address)
         handler, self._handler, self._body = self._handler, None, None
         self._reads.forget()
         self._reading, self._writing = CLOSED, ENDED
@@ -484,7 +484,7 @@ class ClientConnection(asyncio.Protocol):
             )
         self._handler = None
         self._reading, self._writing, self.deadline = CLOSED, ENDED, NEVER
-        self._table.leave(self, self._address)
+        self._table.leave(self, self.address)
         self._transport.pause_reading()
         self._transport.set_protocol(protocol)
         return self._transport

@@ -171,6 +171,11 @@ class ClientPort(Protocol):
         ...
 
     @property
+    def address(self) -> str:
+        """The client's IP address, or the nearest proxy's in front; empty where the socket has none."""
+        ...
+
+    @property
     def scheme(self) -> bytes:
         """What the client's URLs begin with: `https` where the connection has TLS, else `http`."""
         ...

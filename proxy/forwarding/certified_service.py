@@ -50,9 +50,9 @@ class CertifiedService(OwnedService):
         """The same head, as it came before with this certificate. A head with a key of its own may outlast it."""
         return super().find(head) if time.time() < self._certificate.ends_at else None
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, address: str) -> None:
         check_certificate(self._certificate, self.forwarder.rules.clients.authorities, time.time())
-        others, own = self.other_owners(request.fields)
+        others, own = self.other_owners(request.fields, address)
         if others and own is not None:
             raise ClientsDiffer(
                 "The request has the credential of another client than the certificate of its connection; leave the "

@@ -118,7 +118,7 @@ class Forwarder:
             raise NotImplementedHere(
                 "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
             )
-        identity = identify(request, early, self.rules.clients, self.rules.table, time.time())
+        identity = identify(request, early, self.rules, time.time(), client.address)
         self._undecided = UndecidedRequest(request, identity.name, subject=identity.subject)
         try:
             destination, asked = self._decisions.read(request)
@@ -280,7 +280,7 @@ class Forwarder:
         where it goes stays as it was decided. `body` is None where it was not read."""
         decision, rules, clients = context.decision, self.rules, self.rules.clients
         request = replace(context.request, fields=decision.asked.fields)  # as the client sent it
-        identity = identify(request, None, clients, rules.table, time.time())
+        identity = identify(request, None, rules, time.time())
         if identity is decision.identity:
             return identity
         destination, asked = self._decisions.read(request)

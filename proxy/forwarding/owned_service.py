@@ -67,10 +67,10 @@ class OwnedService:
         return self.forwarder.availability
 
     def accept(self, request: Request, client: ClientPort, head: bytes) -> RequestHandler:
-        self.check(request)
+        self.check(request, client.address)
         return self.forwarder.accept(request, client, self._mark + head)
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, address: str) -> None:
         """Raise what forbids the request on this connection. It is not asked about a remembered head."""
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
@@ -115,7 +115,7 @@ class OwnedService:
 
     # --- what its checks ask
 
-    def other_owners(self, fields: RequestFields) -> tuple[frozenset[str], str | None]:
+    def other_owners(self, fields: RequestFields, address: str) -> tuple[frozenset[str], str | None]:
         """The clients whose key or placeholder a request has in addition to the connection's, and the client of the
         connection, None where its key is no longer one's. Whatever else the request has as Authorization is taken for
         one of Amazon's."""
@@ -125,7 +125,7 @@ class OwnedService:
         clients, now = self.forwarder.rules.clients, time.time()
         own = clients.owner_of(b"", self.key, now)
         found = {
-            clients.owner_of(authorization, b"", now) if authorization else None,
-            clients.owner_of(b"", key, now) if key != self.key else None,
+            clients.owner_of(authorization, b"", now, address) if authorization else None,
+            clients.owner_of(b"", key, now, address) if key != self.key else None,
         }
         return frozenset(name for name in found if name is not None and name != own), own

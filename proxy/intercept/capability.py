@@ -61,13 +61,13 @@ class Interception(Capability):
 
     def _permits(self, asked: TunnelAsked) -> bool:
         try:
-            identify_tunnel(asked.request, self._clients, time.time())
+            identify_tunnel(asked.request, self._clients, time.time(), asked.client.address)
         except Refused:  # also a JWT that cannot be checked now
             return False
         return is_passed(asked.host, self._passed)
 
     def open_tunnel(self, request: Request, client: ClientPort, rules: Rules) -> ConnectRequest:
-        identity, key = identify_tunnel(request, self._clients, time.time())
+        identity, key = identify_tunnel(request, self._clients, time.time(), client.address)
         try:
             host = read_connect_target(request)
             asked = TunnelAsked(request, client, rules, host, identity)
@@ -125,20 +125,20 @@ def is_passed(host: str, patterns: tuple[str, ...]) -> bool:
 # --- whose tunnel it is
 
 
-def identify_tunnel(request: Request, clients: Clients, now: float) -> tuple[ClientIdentity, bytes]:
+def identify_tunnel(request: Request, clients: Clients, now: float, address: str) -> tuple[ClientIdentity, bytes]:
     """Identity and key of the client that asks for a tunnel; where none needs a key, the key is empty for what is no
     client's. The certificate of its connection counts as a key. Raises `ProxyKeyRequired`, or `ClientsDiffer` for a key
     of another client than the certificate's."""
     sent = {value for name, value in request.fields.every if name == _PROXY_AUTHORIZATION}
     shown = request.fields.value(PROXY_KEY)
     if not isinstance(shown, CertificateKey) or not clients.exist:
-        return _identify_key(sent, clients, now)
+        return _identify_key(sent, clients, now, address)
     if not sent:
         try:
             return clients.identify_key(shown, now), shown
         except CertificateRejected as rejected:
             raise ProxyKeyRequired(rejected.detail, close=True) from None
-    identity, key = _identify_key(sent, clients, now)
+    identity, key = _identify_key(sent, clients, now, address)
     if clients.owner_of(b"", shown, now) not in (None, identity.name):
         raise ClientsDiffer(
             "Proxy-Authorization has the key of another client than the certificate of its connection; leave it out.",
@@ -147,13 +147,13 @@ def identify_tunnel(request: Request, clients: Clients, now: float) -> tuple[Cli
     return identity, key
 
 
-def _identify_key(sent: set[bytes], clients: Clients, now: float) -> tuple[ClientIdentity, bytes]:
+def _identify_key(sent: set[bytes], clients: Clients, now: float, address: str) -> tuple[ClientIdentity, bytes]:
     """Identity and key by the values of Proxy-Authorization. Raises `ProxyKeyRequired`."""
     name, key = _credential(sent.pop()) if len(sent) == 1 else ("", b"")
     if not key and clients.exist:
         raise ProxyKeyRequired(f"CONNECT needs a client's name and key, in one Proxy-Authorization. {_HOW}", close=True)
     try:
-        identity = clients.identify_key(key, now)
+        identity = clients.identify_key(key, now, address)
     except (ClientKeyEnded, TokenRefused) as refused:
         raise ProxyKeyRequired(refused.detail, close=True) from None
     except ClientUnknown:

@@ -59,9 +59,9 @@ class TunnelService(OwnedService):
     def __repr__(self) -> str:
         return f"<TunnelService to {self._host}{', of a client' if self.key else ''}>"
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, address: str) -> None:
         self._check_host(request)
-        if self.key and self.other_owners(request.fields)[0]:
+        if self.key and self.other_owners(request.fields, address)[0]:
             raise ClientsDiffer(
                 "The request has the credential of another client than the tunnel; use one client's for both.",
                 close=True,

@@ -48,7 +48,8 @@ class LocalTokenRequest(LocalRequest):
 
     def answer(self) -> None:
         rules = self.rules
-        asked = token_endpoint.PlaceholderRequest(self.request, self._binding, bytes(self.body), self._sender)
+        of = self.request, self._binding, bytes(self.body), self._sender, self.client.address
+        asked = token_endpoint.PlaceholderRequest(*of)
         answer = token_endpoint.answer(asked, rules.clients, rules.table, time.time())
         self._client_name, self.stats.refusal = answer.client, answer.refusal
         self.respond(answer.status, b"".join(b"%b: %b\r\n" % field for field in answer.headers), answer.body)

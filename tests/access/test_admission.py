@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from proxy.access.admission import admit, check_host, identify
-from proxy.access.clients import Budgets
+from proxy.access.clients import Budgets, Clients
 from proxy.app.rules import make_clients, make_routing_table
 from proxy.config import Client
 from proxy.errors import (
@@ -22,7 +22,7 @@ from proxy.errors import (
 )
 from proxy.http1.target import parse_target
 from proxy.routing.route import read_host
-from proxy.routing.table import EmptyDirectory
+from proxy.routing.table import EmptyDirectory, RoutingTable
 from proxy.routing.target import find_destination
 from tests.support.deciding import config, fields, region, request
 
@@ -265,20 +265,30 @@ KEYED = make_clients(
 )
 
 
+class Rules(NamedTuple):
+    """Clients, and what they may ask for."""
+
+    clients: Clients
+    table: RoutingTable
+
+
+RULES = Rules(KEYED, TABLE)
+
+
 def test_a_foreign_host_is_told_before_a_missing_key() -> None:
     """A request whose key alone is missing gets the error about the key; the token endpoint expects it in the body."""
     api, token = (find_destination(parse_target(target)) for target in (b"/v2/profiles", b"/auth/o2/token"))
     with pytest.raises(MisdirectedHost):
-        identify(request(b"GET", b"/v2/profiles", fields(host=b"evil.example")), api, KEYED, TABLE, 0.0)
+        identify(request(b"GET", b"/v2/profiles", fields(host=b"evil.example")), api, RULES, 0.0)
     for destination in (api, None):
         with pytest.raises(ClientUnknown):
-            identify(request(b"GET", b"/v2/profiles", fields()), destination, KEYED, TABLE, 0.0)
-    assert identify(request(b"POST", b"/auth/o2/token", fields()), token, KEYED, TABLE, 0.0) is KEYED.nobody
+            identify(request(b"GET", b"/v2/profiles", fields()), destination, RULES, 0.0)
+    assert identify(request(b"POST", b"/auth/o2/token", fields()), token, RULES, 0.0) is KEYED.nobody
 
 
 def test_a_key_exempts_from_which_host_it_is() -> None:
     """A request without any host is still refused."""
     asked = fields(host=b"evil.example", proxy_key=b"key")
-    assert identify(request(b"GET", b"/v2/profiles", asked), None, KEYED, TABLE, 0.0).name == "reporting"
+    assert identify(request(b"GET", b"/v2/profiles", asked), None, RULES, 0.0).name == "reporting"
     with pytest.raises(MalformedRequest):
-        identify(request(b"GET", b"/v2/profiles", fields(host=b"a b", proxy_key=b"key")), None, KEYED, TABLE, 0.0)
+        identify(request(b"GET", b"/v2/profiles", fields(host=b"a b", proxy_key=b"key")), None, RULES, 0.0)

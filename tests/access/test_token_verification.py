@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.access.clients import Budgets, Clients
 from proxy.access.identity_providers import MAX_TOKEN_BYTES
 from proxy.access.placeholders import LIFETIME
 from proxy.access.signing_keys import parse_jwks
-from proxy.access.token_verification import READ_AGAIN_AFTER, ProviderKeys, TokenWork, WorkBudget
+from proxy.access.token_verification import READ_AGAIN_AFTER, ProviderKeys, TokenWork, WorkBudget, network_of
 from proxy.app.rules import make_clients, make_verifier
 from proxy.app.token_checks import TokenChecks
 from proxy.config.model.clients import Client, JwtSection
@@ -91,8 +94,8 @@ class Desk:
         self.clients: Clients = make_clients(made, SIGNING, Budgets())
         self.clients.accept_tokens(self.verifier)
 
-    def whose(self, token: str, now: float = NOW) -> str:
-        return self.clients.identify(fields(authorization=b"Bearer " + token.encode()), now).name
+    def whose(self, token: str, now: float = NOW, address: str = "") -> str:
+        return self.clients.identify(fields(authorization=b"Bearer " + token.encode()), now, address).name
 
     def refusal(self, token: str, now: float = NOW) -> str:
         """Why it is refused; every way in which a token comes says the same."""
@@ -440,7 +443,7 @@ def test_a_reload_in_a_flood_does_not_reach_those_who_are_known() -> None:
     desk.load(client("deploy", "github", repository_id="74"))
     with pytest.raises(TokenNotChecked, match="Too many wrong tokens"):
         desk.whose(known)
-    desk.clock.now += 1
+    desk.clock.now += 2
     assert "No client has this token" in desk.refusal(known)
     desk.load()
     assert desk.whose(known) == "nightly"
@@ -458,6 +461,128 @@ def test_a_reload_in_a_flood_does_not_reach_those_who_are_known() -> None:
         desk.whose(known, NOW + 7200)
     desk.checks.keys["cluster"] = keys_of(ES)
     assert "key (kid)" in desk.refusal(known)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("", ""),
+        ("2001:db8:0:7::1", bytes.fromhex("20010db800000007")),
+        ("2001:db8:0:7:ffff:ffff:ffff:ffff", bytes.fromhex("20010db800000007")),
+        ("fe80::1%eth0", bytes.fromhex("fe80000000000000")),
+        ("::ffff:203.0.113.9", bytes(10) + bytes.fromhex("ffffcb007109")),
+    ],
+)
+def test_a_network_of_ipv6_is_one_sender(address: str, network: str | bytes) -> None:
+    """One host can send from each address of a /64, and IPv4 addresses are apart in either form."""
+    assert network_of(address) == network
+
+
+class Flood:
+    """Wrong tokens at a desk, each of which takes 0.2 ms, 3,400 a second. In between, clients send new genuine ones."""
+
+    def __init__(self) -> None:
+        self.desk, self.worked, self._serial = Desk(), 0.0, 0
+        self.wrong = RS.token(service_account(NOW, sub="x")).encode()
+
+    def attack(self, addresses: Iterable[str]) -> None:
+        """A wrong token from each of the addresses."""
+        for address in addresses:
+            self.desk.clock.now += 1 / 3400
+            self.desk.clock.step = 0.0002
+            with pytest.raises(Refused) as refused:
+                self.desk.whose(self.wrong.decode(), address=address)
+            self.worked += 0.0002 * isinstance(refused.value, TokenRefused)
+            self.desk.clock.step = 0.0
+
+    def is_checked(self, address: str) -> bool:
+        """Whether a new genuine token from an address is."""
+        self._serial += 1
+        try:
+            return self.desk.whose(RS.token(service_account(NOW, jti=str(self._serial))), address=address) == "nightly"
+        except TokenNotChecked:
+            return False
+
+
+def test_a_flood_from_one_address_does_not_reach_the_others() -> None:
+    """All new tokens from elsewhere are checked, also the first ones, while the flood takes a tenth of the time."""
+    flood = Flood()
+    flood.attack(["192.0.2.1"] * 3400)
+    for number in range(100):
+        flood.attack(["192.0.2.1"] * 34)
+        assert flood.is_checked(f"198.51.100.{number}")
+    assert not flood.is_checked("192.0.2.1")
+    assert 0.9 < flood.worked / (0.1 * flood.desk.clock.now) < 1.5
+
+
+def test_a_few_wrong_tokens_are_no_flood() -> None:
+    """An address with clients whose tokens are wrong now and then is not cut off by a flood from another one."""
+    flood = Flood()
+    for _ in range(50):
+        flood.attack(["192.0.2.1"] * 100)
+        flood.attack(["198.51.100.1"] * 1)
+        flood.desk.clock.now += 0.1
+        assert flood.is_checked("198.51.100.1")
+
+
+def test_a_flood_from_many_addresses_does_not_reach_those_with_genuine_tokens() -> None:
+    """Whoever had a genuine token before goes on getting new ones checked; strangers may not."""
+    flood = Flood()
+    assert flood.is_checked("198.51.100.1")
+    assert flood.is_checked("2001:db8::1")
+    networks = [f"2001:db8:1:{number:x}::1" for number in range(6800)]
+    flood.attack(networks)
+    assert not flood.is_checked("198.51.100.2")
+    for number in range(20):
+        flood.attack(networks[:170])
+        assert flood.is_checked("198.51.100.1")
+        assert flood.is_checked(f"2001:db8::{number:x}")
+    assert flood.worked <= 0.1 + 0.1 * flood.desk.clock.now
+
+
+def test_one_that_proved_itself_and_floods_loses_its_place() -> None:
+    """It takes nothing from others, and gets its place back two minutes later."""
+    flood = Flood()
+    assert flood.is_checked("192.0.2.1")
+    flood.attack(["192.0.2.1"] * 3400)
+    assert not flood.is_checked("192.0.2.1")
+    assert flood.is_checked("198.51.100.1")
+    flood.desk.clock.now += 100
+    flood.attack([f"203.0.113.{number % 250}" for number in range(6800)])
+    assert flood.is_checked("192.0.2.1")
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 0.05), st.floats(0, 0.02), st.booleans()), max_size=200))
+def test_whoever_sends_them_wrong_tokens_take_a_tenth_of_the_time(
+    pieces: list[tuple[int, float, float, bool]],
+) -> None:
+    """The rest is what may be done at once, and one piece of work."""
+    clock, worked = ManualClock(), 0.0
+    budget = WorkBudget(clock)
+    for sender, pause, took, genuine in pieces:
+        clock.now += pause
+        try:
+            began = budget.begin(str(sender))
+        except TokenNotChecked:
+            continue
+        clock.now += took
+        if genuine:
+            budget.trust(str(sender))
+        else:
+            budget.charge(str(sender), began)
+            worked += took
+    assert worked <= 0.1 * clock.now + 0.1 + 0.02 + 1e-9
+
+
+def test_what_is_known_of_addresses_is_bounded() -> None:
+    """However many there are, and however often each of them comes."""
+    budget = WorkBudget(ManualClock())
+    for number in range(5000):
+        budget.charge(str(number % 3000), budget.begin(str(number % 3000)))
+        budget.trust(str(number))
+    assert len(budget._caused) <= 1024
+    assert repr(budget) == "<WorkBudget: 100.0 ms left, 1024 addresses with genuine tokens>"
 
 
 # --- placeholders
@@ -492,5 +617,7 @@ def test_objects_have_short_names() -> None:
     """None shows a key or a token."""
     desk = Desk()
     assert repr(desk.checks) == "<TokenChecks: keys of 3 providers>"
-    assert repr(desk.checks.work) == "<TokenWork: 0 genuine tokens, <WorkBudget: 100.0 ms left>>"
+    assert repr(desk.checks.work) == (
+        "<TokenWork: 0 genuine tokens, <WorkBudget: 100.0 ms left, 0 addresses with genuine tokens>>"
+    )
     assert repr(desk.verifier) == "<TokenVerifier: cluster, github, mesh>"

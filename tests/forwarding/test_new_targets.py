@@ -147,7 +147,7 @@ class Decided:
     def __init__(self, forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found = 0
         self._forwarder = forwarder
-        self._client = cast("ClientPort", SimpleNamespace(head_done=0.0))
+        self._client = cast("ClientPort", SimpleNamespace(head_done=0.0, address="127.0.0.1"))
         monkeypatch.setattr(forwarder, "_serve", lambda context, client: context)
 
     def forget(self) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import socket
 import subprocess
+import threading
 import time
 from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import yaml
 
 from tests.integration.test_rights_live import Tool, endless_streams, head
 from tests.support.issuers import KeyServer, Signer, jwks, key_server, service_account
+from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, until
 from tests.support.programs import ROOT
 from tests.support.ready_program import ready
@@ -291,6 +298,46 @@ def test_a_tunnel_takes_a_token(amazon: SimulatedAmazon, tmp_path: Path) -> None
                 "The token expired at" in line["detail"] for line in logged(running, "request") if "detail" in line
             )
         )
+
+
+@contextmanager
+def flood(running: Serving, address: str, token: str) -> Iterator[Counter[bytes]]:
+    """The same wrong token again and again from an address; gives how many answers had which status."""
+    address_of_proxy = urlsplit(running.proxy_url)
+    request = head(b"GET /v2/profiles", token.encode())
+    seen, ends = Counter[bytes](), threading.Event()
+
+    def send() -> None:
+        while not ends.is_set():
+            target = address_of_proxy.hostname, address_of_proxy.port
+            with socket.create_connection(target, PATIENCE, (address, 0)) as connection, suppress(OSError):
+                connection.sendall(request * 50)
+                connection.shutdown(socket.SHUT_WR)
+                received = b"".join(iter(lambda: connection.recv(65536), b""))
+                seen.update(re.findall(rb"HTTP/1\.1 (\d{3}) ", received))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ends.set()
+        thread.join()
+
+
+def test_a_flood_of_wrong_tokens_does_not_reach_other_addresses(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """While the tokens of one address get 503 for the most part, each new token from another one is checked."""
+    signer = Signer()
+    configuration = amazon.configuration(clients=[nightly()], identity_providers=cluster(signer, tmp_path))
+    with serving(tmp_path, configuration) as running:
+        wrong = signer.token(service_account(time.time(), sub="x"))
+        with flood(running, "127.0.0.2", wrong) as seen:
+            until(lambda: seen[b"503"] > 200)
+            for number in range(40):
+                assert answers(running, signer.token(service_account(time.time(), jti=str(number)))) == 200
+            before = seen[b"503"]
+            until(lambda: seen[b"503"] > before)
+        assert set(seen) == {b"401", b"503"}
 
 
 def test_check_tells_which_client_a_token_is(amazon: SimulatedAmazon, tmp_path: Path) -> None:
