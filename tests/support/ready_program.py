@@ -53,7 +53,7 @@ OURS = Interpreter()
 def ready(*arguments: str) -> list[str]:
     """What to execute for `python -m proxy` with these arguments."""
     client = ROOT / "tests" / "support" / "ready_client.py"
-    return [sys.executable, "-I", "-S", str(client), _place(), *arguments]
+    return [sys.executable, "-I", "-S", str(client), _place(OURS), *arguments]
 
 
 def run(folder: Path, command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -134,8 +134,8 @@ class ReadyChild:
 
 
 @functools.cache
-def _place(interpreter: Interpreter = OURS) -> str:
-    """The address of this process's ready program. The first call starts the program, which ends with us."""
+def _place(interpreter: Interpreter) -> str:
+    """The address of this process's ready program of an interpreter. The first call starts it; it ends with us."""
     folder = tempfile.TemporaryDirectory(prefix="ready-")
     place = f"{folder.name}/socket"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
