@@ -23,6 +23,7 @@ from proxy.spend.freezes import FreezeEntry, Freezes
 from proxy.spend.ledger import PATIENCE
 from proxy.tokens.redis_counts import SETTLING
 from proxy.tokens.store import StoreChange
+from tests.fuzz.depth import LONG
 from tests.support.tokens import EPOCH, JumpingLoop
 
 TERMS = ApprovalTerms(valid_for=300.0, pending_for=900.0, max_pending=3)
@@ -208,6 +209,7 @@ STEPS = st.builds(
     st.lists(st.tuples(st.sampled_from((*MEANWHILE, *SUDDENLY, *FAULTS)), REPLICA), max_size=3),
     st.none() | st.tuples(st.sampled_from(SUDDENLY), REPLICA),
 )
+LONGER = st.lists(STEPS, min_size=4, max_size=16)
 
 
 class Interleavings:
@@ -491,8 +493,16 @@ def test_no_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> Non
 
 
 @pytest.mark.long
-@settings(max_examples=1000, deadline=None)
-@given(st.lists(STEPS, min_size=4, max_size=16))
+@settings(max_examples=100, deadline=None)
+@given(LONGER)
+def test_no_longer_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
+    """The same, with longer examples."""
+    run_steps(steps)
+
+
+@pytest.mark.fuzz
+@settings(LONG, max_examples=1000)
+@given(LONGER)
 def test_no_interleaving_of_many_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
-    """The same, with more and longer examples."""
+    """The same, with many more examples, which are others each time."""
     run_steps(steps)

@@ -17,6 +17,7 @@ from proxy.tokens.redis_counts import SETTLING, RedisCounts
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.store import StoreChange
+from tests.fuzz.depth import LONG
 from tests.support.fleet import VirtualConnection
 from tests.support.redis_server import KEY, RedisServer
 from tests.support.tokens import EPOCH, JumpingLoop, virtual_time
@@ -372,8 +373,8 @@ def test_no_interleaving_exceeds_a_limit(server: RedisServer) -> None:
     )
 
 
-@pytest.mark.long
+@pytest.mark.fuzz
 def test_no_interleaving_of_many_exceeds_a_limit(server: RedisServer) -> None:
-    """The same, with more and longer examples."""
+    """The same, with more and longer examples, which are others each time."""
     machine = type("TestedInterleavings", (Interleavings,), {"server": server})
-    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(LONG, max_examples=150, stateful_step_count=40))
