@@ -56,6 +56,7 @@ class Exchange:
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
     _passed: Passed | None = None
+    _passed_at_once = False  # and nothing else hinders it from leaving in one step
     _body: ReplayBuffer = NO_BODY
     _read_body: bytes | None = None  # if gates have read it
     _sent: tuple[AccessToken, UpstreamConnection] | None = None  # while it is under way in one step
@@ -78,6 +79,8 @@ class Exchange:
             self.taps = tuple([make(context) for make in decision.taps])
         if passed is not None:
             self._passed, self._read_body, self.taps = passed, passed.body, passed.taps + self.taps
+            by_head = decision.in_one_step and not decision.route.api.takes_messages  # what these do, the body told
+            self._passed_at_once = passed.at_once and by_head and context.stats.span is None
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'in one step'}>"
@@ -87,17 +90,20 @@ class Exchange:
     def start(self) -> None:
         """Send all of the request, if it is here and nothing has to be waited for."""
         body, dependencies, decision = self._body, self._dependencies, self._context.decision
+        stats = self._context.own_stats
         if (
-            decision.is_plain
+            ((decision.is_plain and stats is None) or self._passed_at_once)
             and body.complete
             and body.size <= MAX_WHOLE
             and not dependencies.throttles.active
-            and self._context.own_stats is None
             and (token := dependencies.tokens.current(decision.route.account)) is not None
             and (connection := decision.pool.take_warm(decision.family)) is not None
         ):
             self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
             self._send_whole(token, connection)
+            if stats is not None:
+                stats.overhead, stats.sent_at = self._context.overhead, self._context.sent_at
+                stats.counted = stats.sent_at
         else:
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin()

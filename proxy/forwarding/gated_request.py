@@ -35,14 +35,21 @@ _NOTHING: Final = End(None, None, None, sent=False)
 
 class Passed:
     """What a request brings along that has passed all its gates. `body` is None if it was not read,
-    `continued` tells that its client was told to send the body. `taps` and `rewrite` are those of its gates."""
+    `continued` tells that its client was told to send the body. `taps` and `rewrite` are those of its gates. `at_once`
+    tells that all of it came in one turn of the event loop, which has not ended: nothing can have changed since the
+    request was admitted."""
 
-    __slots__ = ("body", "continued", "rewrite", "taps")
+    __slots__ = ("at_once", "body", "continued", "rewrite", "taps")
 
-    def __init__(self, gates: Sequence[Gate], body: bytes | None, *, continued: bool) -> None:
-        self.body, self.continued = body, continued
-        self.taps: tuple[Tap, ...] = tuple([gate.tap for gate in gates if gate.tap is not None])
-        self.rewrite = rewrite_of(gates)
+    def __init__(self, gates: Sequence[Gate], body: bytes | None, *, continued: bool, at_once: bool) -> None:
+        self.body, self.continued, self.at_once = body, continued, at_once
+        self.taps: tuple[Tap, ...] = ()
+        self.rewrite: Rewrite | None = None
+        for gate in gates:
+            if gate.tap is not None:
+                self.taps += (gate.tap,)
+            if self.rewrite is None:  # no two of them ask for one
+                self.rewrite = gate.rewrite
 
 
 def rewrite_of(gates: Sequence[Gate]) -> Rewrite | None:
@@ -62,6 +69,7 @@ class GatedRequest:
     _reading: asyncio.Future[Refused | None] | None = None
     _task: asyncio.Task[None] | None = None
     _started = _unread = _done = _continued = False
+    _body: bytes | bytearray = b""
 
     def __init__(
         self,
@@ -71,12 +79,10 @@ class GatedRequest:
         gates: Sequence[Gate],
         serve: Callable[[Passed], RequestHandler],
     ) -> None:
-        fields = context.request.fields
+        fields = context.admission.fields
         self._accounting, self._client, self._context = accounting, client, context
         self._gates, self._serve = gates, serve
-        self._may_pass_unread = all(gate.may_pass_unread for gate in gates)
         self._has_body = self._incomplete = bool(fields.chunked or fields.content_length)
-        self._body = bytearray()
 
     def __repr__(self) -> str:
         return f"<GatedRequest {self._context.request.id}: {'done' if self._done else len(self._body)}>"
@@ -85,7 +91,10 @@ class GatedRequest:
 
     def start(self) -> None:
         self._started = True
-        fields = self._context.request.fields
+        if not self._incomplete and len(self._body) < self._context.decision.rules.replay_bytes:
+            self._read(at_once=True)
+            return
+        fields = self._context.admission.fields
         if self._is_too_large(fields.content_length or 0):
             self._pass_unread()
         elif not self._incomplete:
@@ -99,9 +108,15 @@ class GatedRequest:
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._done:
             return
-        for piece in pieces:
-            self._body += piece
-        if self._is_too_large(0) and (self._started or not self._may_pass_unread):
+        if not self._body and len(pieces) == 1:
+            self._body = bytes(pieces[0])
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            for piece in pieces:
+                self._body += piece
+        size = len(self._body)
+        if size >= self._context.decision.rules.replay_bytes and (self._started or not self._may_pass_unread):
             self._pass_unread()
 
     def request_ended(self, trailers: bytes) -> None:
@@ -128,6 +143,10 @@ class GatedRequest:
 
     # --- the gates
 
+    @property
+    def _may_pass_unread(self) -> bool:
+        return all(gate.may_pass_unread for gate in self._gates)
+
     def _is_too_large(self, announced: int) -> bool:
         return self._has_body and max(announced, len(self._body)) >= self._context.rules.replay_bytes
 
@@ -148,11 +167,12 @@ class GatedRequest:
                 self._client.pause_reading()
             self._wait()
 
-    def _read(self) -> None:
-        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn."""
+    def _read(self, *, at_once: bool = False) -> None:
+        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn. `at_once`
+        tells that it came in the turn of the event loop in which the request was admitted."""
         body = JsonBody(bytes(self._body))
         if not body.costs_more_than(CHECKED_AT_ONCE):
-            self._was_read(self._refusal_of(body))
+            self._was_read(self._refusal_of(body), at_once=at_once)
             return
         self._context.stats.spend()  # what follows is the thread's time
         self._reading = READER.read(self._client.loop, self._context.client, self._refusal_of, body)
@@ -178,13 +198,15 @@ class GatedRequest:
             self._defect(error)
         self._client.flush()
 
-    def _was_read(self, refusal: Refused | None) -> None:
+    def _was_read(self, refusal: Refused | None, *, at_once: bool = False) -> None:
         if refusal is not None:
             self._refuse(refusal)
-        elif any(gate.waits for gate in self._gates):
-            self._wait()
-        else:
-            self._go_on()
+            return
+        for gate in self._gates:
+            if gate.waits:
+                self._wait()
+                return
+        self._go_on(at_once=at_once)
 
     def _wait(self) -> None:
         self._task = self._client.loop.create_task(self._ask_to_wait())
@@ -211,12 +233,12 @@ class GatedRequest:
 
     # --- what becomes of the request
 
-    def _go_on(self) -> None:
+    def _go_on(self, *, at_once: bool = False) -> None:
         """Hand the request over to its exchange, with what came of the body. Its trailers are dropped, as no gate has
         read them."""
         body = bytes(self._body)
         known = None if self._incomplete else body
-        handler = self._serve(Passed(self._gates, known, continued=self._continued))
+        handler = self._serve(Passed(self._gates, known, continued=self._continued, at_once=at_once))
         self._done = True  # not before: if that failed, this would have to answer
         whole = self._has_body and not self._incomplete
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)

@@ -18,11 +18,13 @@ from proxy.audit.capability import WriteTap
 from proxy.downstream.ports import Availability
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.rights import Rights
 from proxy.forwarding.sockets import End
 from proxy.http1.framing import Buffer
 from proxy.http1.response_forms import Recalled
 from proxy.upstream.hedging import RESTED
 from proxy.upstream.pool import Pool
+from tests.support.capabilities import Noted, NotingGate, Plugged
 from tests.support.independent_readers import Message
 from tests.support.memory_bench import OK, MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
@@ -225,6 +227,33 @@ async def test_a_request_that_waited_is_served_in_one_step_too(wait: str, in_one
     assert in_one_step == [200]
     account = bench.events.finished[-1]
     assert account.attempts == 1
+    assert 0 < account.overhead < account.duration
+    assert 0 < account.upstream < account.duration
+    await bench.stop(client)
+
+
+@pytest.mark.parametrize("pieces", [(POST,), (POST[:-2], POST[-2:])], ids=["whole", "in pieces"])
+async def test_a_gated_request_that_comes_whole_leaves_as_any_other(
+    pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it may still leave is asked again only where something may have changed since it was admitted."""
+    asked: list[object] = []
+    monkeypatch.setattr(Rights, "check", lambda _self, context, body: asked.append(body))
+    noted: Noted = []
+    bench = MemoryBench()
+    bench.forwarder.apply(
+        replace(bench.forwarder.rules, capabilities=(Plugged(gates=(NotingGate(noted),), at_end=True),))
+    )
+    client = bench.client()
+    client.send(POST)  # there is no connection yet
+    await bench.rest(client)
+    asked.clear()
+    client.send(*pieces)
+    await bench.rest(client)
+    assert asked == ([] if len(pieces) == 1 else [b"{}"])
+    assert noted == [("gate", "read", b"{}")] * 2
+    account = bench.events.finished[-1]
+    assert (account.attempts, account.bytes_in, bench.sent[-1][-2:]) == (1, 2, b"{}")
     assert 0 < account.overhead < account.duration
     assert 0 < account.upstream < account.duration
     await bench.stop(client)
