@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.access.json_body import find_odd_form
@@ -24,7 +24,6 @@ from proxy.events import Outcome, SpendJudgement, SpendMode, SpendVerdict, UsedA
 from proxy.forwarding.decision import NO_PLUGS, Capability, Plugs
 from proxy.forwarding.sockets import Reading, Tap
 from proxy.http1.body_copy import decode_body, may_hold_results
-from proxy.http1.message import MAX_REMEMBERED_BYTES
 from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
 from proxy.mcp.sessions import account_in_force
 from proxy.mcp.tools import UnclearMessage, effect_of_message, read_messages, refuse_messages, refuse_unclear
@@ -37,11 +36,11 @@ from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.approvals import WriteToApprove, can_be_shown
 from proxy.spend.findings import (
     Payer,
+    RestRequest,
     WriteFindings,
     joined,
     media_types_of,
     read_query,
-    read_rest,
     read_tool,
     row_name,
 )
@@ -73,6 +72,7 @@ if TYPE_CHECKING:
     from proxy.spend.limits import SpendLimits
     from proxy.spend.present_values import PresentValues
 
+_WITHIN: Final = SpendVerdict.WITHIN
 _TOO_LARGE: Final = (
     "The body is too large to be read: it must be smaller than {limit} bytes (limits.replay_bytes). Send fewer items "
     "in one request."
@@ -127,11 +127,12 @@ class Spend(Capability):
             return NO_PLUGS
         route, directory = decision.route, self._table.directory
         if not route.api.takes_messages:
-            return Plugs(gates=(partial(SpendGate, self._memory, limits, payer_of(route, directory), _RestReader()),))
+            terms = _Terms(self._memory, limits, payer_of(route, directory), _RestReader(decision))
+            return Plugs(gates=(partial(SpendGate, terms),))
         fixed = account_in_force(asked.fields, route)
         payer = payer_of(route, directory, is_fixed=fixed is not None)
         reader = _MessageReader(self._mcp.hints.writers(route.account, route.region), fixed)
-        return Plugs(gates=(partial(SpendGate, self._memory, limits, payer, reader),))
+        return Plugs(gates=(partial(SpendGate, _Terms(self._memory, limits, payer, reader)),))
 
     def permit_again(self, context: RequestContext) -> None:
         """A write that was judged by other limits than those in force, or by none, is to be sent again."""
@@ -154,17 +155,24 @@ def _may_spend(decision: Decision) -> bool:
 
 class _Read(NamedTuple):
     """What was read of a request: its findings, and the operations by which `allow` opens it. `messages` are those of
-    a body for the MCP endpoint, of which `writes` are judged."""
+    a body for the MCP endpoint, of which `writes` are judged. `written` is what `WrittenBody` has of each write."""
 
     found: WriteFindings
     operations: frozenset[str]
+    written: tuple[tuple[str, Any], ...] = ()
     messages: McpBody | None = None
     writes: frozenset[int] = frozenset()
-    written: tuple[WrittenBody, ...] = ()
 
 
 class _RestReader:
-    """Reads a request of the Ads API."""
+    """Reads the requests of the Ads API with one decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._operation, self._fields = decision.route.operation, decision.asked.fields
+        self._method = decision.asked.method.decode("latin-1")
+        self._form = None  # it depends on the path where no operation is known
+        if self._operation is not None:
+            self._form = _form_of(self._fields, row_name(self._operation, "", ""))
 
     def identify(self, context: RequestContext, limits: SpendLimits) -> WriteIdentity:
         """What a write is to its approver, apart from its content."""
@@ -177,31 +185,34 @@ class _RestReader:
             target=context.destination.target.decode("latin-1"),
             media_type=_media_type(context.request.fields).decode("latin-1"),
             account=route.account,
+            login=context.rules.table.accounts[route.account].login,
             region=route.region,
             addressed=(*chosen, *addressing(fields.passing)),
         )
 
     def name(self, context: RequestContext) -> str:
         """The operation, as `allow` and the table of money fields have it."""
-        return row_name(context.route.operation, context.request.method.decode("latin-1"), context.path)
+        return row_name(self._operation, self._method, context.path)
 
     def read(self, context: RequestContext, body: JsonBody, payer: Payer) -> _Read:
         """Raises what `JsonBody.exact` raises."""
-        name, fields = self.name(context), context.request.fields
-        form = (_known_form if fields.size <= MAX_REMEMBERED_BYTES else _form_of)(fields, name)
-        if body.raw and form.flaw:
-            return _Read(WriteFindings((), (form.flaw,), (f"form of {name}",), 0, 0), form.operations)
-        method, content = context.admission.method.decode("latin-1"), body.exact() if body.raw else None
-        found = read_rest(context.route.operation, method, context.path, form.media_type, content, payer)
-        if context.destination.query:
-            found = joined(found, read_query(context.destination.query))
-        return _Read(found, form.operations, written=(WrittenBody(name, content),))
+        form, admission, raw = self._form, context.admission, body.raw
+        if form is None:
+            form = _form_of(self._fields, self.name(context))
+        if raw and form.flaw:
+            return _Read(WriteFindings((), (form.flaw,), (f"form of {form.name}",), 0, 0), form.operations)
+        request = RestRequest(self._operation, self._method, admission.path, form.media_type, payer)
+        content, found = body.walk_exact(request.walk) if raw else (None, request.walk(None)[0])
+        if admission.destination.query:
+            found = joined(found, read_query(admission.destination.query))
+        return _Read(found, form.operations, ((form.name, content),))
 
 
 class _Form(NamedTuple):
-    """How the body of a request comes: its media type, what makes a doubt about it, empty for nothing, and the
-    operation by which `allow` opens it."""
+    """How the body of a request for the named operation comes: its media type, what makes a doubt about it, empty for
+    nothing, and the operation by which `allow` opens it."""
 
+    name: str
     media_type: bytes
     flaw: str
     operations: frozenset[str]
@@ -210,11 +221,7 @@ class _Form(NamedTuple):
 def _form_of(fields: RequestFields, name: str) -> _Form:
     """The form of a body with this header section, for the named operation."""
     odd = find_odd_form(fields, media_types_of(name))
-    return _Form(_media_type(fields), f"{name}: {odd}." if odd else "", frozenset((name,)))
-
-
-_known_form: Final = lru_cache(maxsize=512)(_form_of)
-"""Remembers the forms of header sections that are remembered themselves."""
+    return _Form(name, _media_type(fields), f"{name}: {odd}." if odd else "", frozenset((name,)))
 
 
 def _media_type(fields: RequestFields) -> bytes:
@@ -252,6 +259,7 @@ class _MessageReader:
             target=context.destination.target.decode("latin-1"),
             media_type="",
             account=route.account,
+            login=context.rules.table.accounts[route.account].login,
             region=route.region,
             addressed=(*chosen, *addressing(context.request.fields.passing)),
         )
@@ -264,7 +272,8 @@ class _MessageReader:
         messages = read_messages(context.request.fields, body)
         content = body.exact()
         entries = content if messages.batch else [content]
-        found, names, writes, written = _NOTHING, set(), set(), []
+        found, names, writes = _NOTHING, set(), set()
+        written: list[tuple[str, Any]] = []
         for index, (message, entry) in enumerate(zip(messages.messages, entries, strict=True)):
             flaw = self._flaw_of(message, entry)
             if flaw:
@@ -278,12 +287,12 @@ class _MessageReader:
                 params = entry["params"]
                 called = read_tool(params["name"], params.get("arguments"), payer, operations)
                 found = joined(found, called)
-                written.append(WrittenBody(f"MCP {message.tool}", params.get("arguments")))
+                written.append((f"MCP {message.tool}", params.get("arguments")))
             writes.add(index)
             names.add(f"MCP {message.tool}")
-        if self._own is None and any(each.kind in (Kind.BUDGET, Kind.BID) for each in found.findings):
+        if self._own is None and any(kind in (Kind.BUDGET, Kind.BID) for _, kind, *_ in found.members):
             found = joined(found, WriteFindings((), (_NO_ACCOUNT,), ("account of MCP",), 0, 0))
-        return _Read(found, frozenset(names), messages, frozenset(writes), tuple(written))
+        return _Read(found, frozenset(names), tuple(written), messages, frozenset(writes))
 
     def _flaw_of(self, message: McpMessage, entry: Any) -> str:
         """Why a message cannot be read although it is clear; empty where nothing hinders."""
@@ -305,41 +314,45 @@ _NOTHING: Final = WriteFindings((), (), (), 0, 0)
 # --- The gate -----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What all writes with one decision are judged by."""
+
+    memory: SpendMemory
+    limits: SpendLimits
+    payer: Payer
+    reader: _RestReader | _MessageReader
+
+
 class SpendGate:
     """Implements `Gate`: one write of a client with limits."""
 
     may_pass_unread = True
     """A body that is too large to be read is for `wait` to decide about."""
     rewrite = None
+    waits = True
+    tap: Tap | None = None
+    _read: _Read | None = None
+    _wanted: Reservation | None = None
 
-    def __init__(
-        self,
-        memory: SpendMemory,
-        limits: SpendLimits,
-        payer: Payer,
-        reader: _RestReader | _MessageReader,
-        context: RequestContext,
-    ) -> None:
-        self._memory, self._limits, self._payer, self._reader, self._context = memory, limits, payer, reader, context
-        self._read: _Read | None = None
-        self._wanted: Reservation | None = None
-        self.waits = True
-        self.tap: Tap | None = None
+    def __init__(self, terms: _Terms, context: RequestContext) -> None:
+        self._terms, self._context = terms, context
 
     def __repr__(self) -> str:
         return f"<SpendGate of {self._context.request.id}: {self._context.stats.judged!r}>"
 
     @property
     def _enforces(self) -> bool:
-        return self._limits.mode is SpendMode.ENFORCE
+        return self._terms.limits.mode is SpendMode.ENFORCE
 
     def read(self, body: JsonBody) -> None:
         self.waits = False
-        if self._context.decision.asked.overrides:
+        context, terms = self._context, self._terms
+        if context.decision.asked.overrides:
             self._met_override()
             return
         try:
-            self._read = self._reader.read(self._context, body, self._payer)
+            read = self._read = terms.reader.read(context, body, terms.payer)
         except UnclearMessage as error:
             self._met_unclear(f"{error}", refuse_unclear(error))
             return
@@ -349,13 +362,13 @@ class SpendGate:
         except (ValueError, RecursionError):
             self._met_unclear("the body is not plain JSON in UTF-8, or has a name twice")
             return
-        found = self._read.found
-        if self._read.messages is not None and not self._read.writes:
+        if read.messages is not None and not read.writes:
             return
-        judged = judge(found, self._limits, self._payer, self._memory.wall())
-        self._wanted = reservation_of(found, self._limits)
-        self._context.stats.judged = judged
-        self.waits = self._wanted is not None or self._may_be_approved(judged)
+        judged = context.stats.judged = judge(read.found, terms.limits, terms.payer, terms.memory.wall())
+        wanted = self._wanted = reservation_of(read.found, terms.limits)
+        if wanted is None and judged.verdict is _WITHIN:
+            return
+        self.waits = wanted is not None or self._may_be_approved(judged)
         if not self.waits:
             self._refuse_unless_permitted(judged)
 
@@ -381,8 +394,9 @@ class SpendGate:
         """Whether `allow` names each operation of the write. Of another one that a field asks for, nothing is known."""
         if self._context.decision.asked.overrides:
             return False
-        names = self._read.operations if self._read is not None else frozenset((self._reader.name(self._context),))
-        return bool(names) and names <= self._limits.allow
+        reader, read = self._terms.reader, self._read
+        names = read.operations if read is not None else frozenset((reader.name(self._context),))
+        return bool(names) and names <= self._terms.limits.allow
 
     def _refuse_unless_permitted(self, judged: SpendJudgement) -> None:
         if not self._permits(judged):
@@ -415,28 +429,28 @@ class SpendGate:
             raise SpendUnreadable(f"Nothing was changed. {text}").saying(unreadable=[text])
 
     def _note_unread(self, text: str) -> None:
-        name = self._reader.name(self._context)
+        name = self._terms.reader.name(self._context)
         verdict = SpendVerdict.UNREADABLE
-        self._context.stats.judged = SpendJudgement(self._limits.mode, verdict, (), (text,), (f"body of {name}",))
+        self._context.stats.judged = SpendJudgement(self._terms.limits.mode, verdict, (), (text,), (f"body of {name}",))
 
     # --- the day
 
     async def _reserve(self, wanted: Reservation) -> None:
         """Count a write before it leaves. One that is refused anyway is judged by the day, too, and not counted."""
-        context, memory = self._context, self._memory
+        context, memory = self._context, self._terms.memory
         read, judged, now = self._read, context.stats.judged, memory.wall()
         assert read is not None and judged is not None
-        key = DayKey(context.client, day_of(self._payer, now) or day_of(_UNKNOWN, now))
+        key = DayKey(context.client, day_of(self._terms.payer, now) or day_of(_UNKNOWN, now))
         try:
             is_granted, used = await self._count(key, wanted, judged)
         except (LedgerUnavailable, TimeoutError) as error:
             if not self._enforces or isinstance(error, TimeoutError):
                 return
             raise self._answer(error, f"Nothing was changed. {error.detail}") from None
-        judged = context.stats.judged = judge_day(judged, wanted, self._limits, used)
+        judged = context.stats.judged = judge_day(judged, wanted, self._terms.limits, used)
         counted = _Counted(key, read.found, wanted, read.messages)
         if is_granted:
-            self.tap = SpendTap(memory.ledger, self._limits, counted, context)
+            self.tap = SpendTap(memory.ledger, self._terms.limits, counted, context)
         elif self._may_be_approved(judged):
             await self._approve(judged, counted)
             return
@@ -447,13 +461,13 @@ class SpendGate:
     async def _count(self, key: DayKey, wanted: Reservation, judged: SpendJudgement) -> tuple[bool, DayUse]:
         """Whether the ledger counts the write, and what the day took before it. Raises `LedgerUnavailable`, and
         `TimeoutError` where a write is only observed: it does not wait for a store that hangs."""
-        ledger = self._memory.ledger
+        ledger = self._terms.memory.ledger
         if not self._enforces:
             async with asyncio.timeout(OBSERVED_SECONDS):
                 return await ledger.reserve(key, wanted, None)
         if not self._permits(judged):
             return False, await ledger.look(key)
-        return await ledger.reserve(key, wanted, self._limits)
+        return await ledger.reserve(key, wanted, self._terms.limits)
 
     # --- a person's approval
 
@@ -462,17 +476,17 @@ class SpendGate:
         with all its violations in view."""
         if judged.verdict is not SpendVerdict.OVER or judged.unread or not self._enforces:
             return False
-        is_asked = self._limits.beyond is Beyond.APPROVE and self._identity is not None
+        is_asked = self._terms.limits.beyond is Beyond.APPROVE and self._identity is not None
         return is_asked and can_be_shown(judged.violations)
 
     @property
     def _identity(self) -> WriteIdentity | None:
-        return self._reader.identify(self._context, self._limits)
+        return self._terms.reader.identify(self._context, self._terms.limits)
 
     async def _approve(self, judged: SpendJudgement, counted: _Counted | None) -> None:
         """Let an approved write pass, which its day counts whatever the limits. Raises the refusal of any other, for
         which a person is asked."""
-        context, desk, ledger = self._context, self._memory.desk, self._memory.ledger
+        context, desk, ledger = self._context, self._terms.memory.desk, self._terms.memory.ledger
         read, identity = self._read, self._identity
         assert read is not None and identity is not None
         try:
@@ -480,7 +494,7 @@ class SpendGate:
         except RecursionError:  # just short of what is too deep to be read
             raise self._answer(refusal_of(judged), text_for_models(judged)) from None
         try:
-            approval = await desk.find_approved(context, write, read.written)
+            approval = await desk.find_approved(context, write, tuple(WrittenBody(*each) for each in read.written))
             if counted is not None:
                 await ledger.reserve(counted.key, counted.reserved, None)
             is_used = False
@@ -497,13 +511,13 @@ class SpendGate:
                 context.stats.judged = replace(judged, approval=UsedApproval(f"{asked}"))
             raise self._answer(error, desk_text(error, judged)) from None
         context.stats.judged = replace(judged, verdict=SpendVerdict.APPROVED, approval=used(approval))
-        tap = SpendTap(ledger, self._limits, counted, context) if counted is not None else None
+        tap = SpendTap(ledger, self._terms.limits, counted, context) if counted is not None else None
         self.tap = ApprovalTap(desk.approvals, write.client, approval.id, tap)
 
 
 async def _question(read: _Read, identity: WriteIdentity, judged: SpendJudgement) -> WriteToApprove:
     """What a person is asked about a write."""
-    content = [[each.operation, each.content] for each in read.written]
+    content = [[operation, content] for operation, content in read.written]
     digest = await asyncio.to_thread(digest_of, identity, content)
     return WriteToApprove(
         client=identity.client,
