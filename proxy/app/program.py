@@ -166,7 +166,7 @@ class Program:
         self._take_spans = spans_of_workers(traces, self.metrics)
         self.observations = KeptObservations()
         others: tuple[Observer, ...] = (self.notifier, *traces)
-        judged = SpendObserver(self.observations.note)
+        judged = SpendObserver(self.observations.note, count=self.observations.note_within)
         outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, traces))
         self.observers = self.accounting.observer

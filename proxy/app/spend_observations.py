@@ -47,10 +47,16 @@ JUDGED: Final = "judged"
 
 
 class SpendObserver:
-    """An observer that hands each judged write on."""
+    """An observer that hands each judged write on. `count`, if there is one, gets those that were noted without an
+    event: of these, client and judgement are all that matters."""
 
-    def __init__(self, take: Callable[[ObservedWrite], None], wall: Callable[[], float] = time.time) -> None:
-        self._take, self._wall = take, wall
+    def __init__(
+        self,
+        take: Callable[[ObservedWrite], None],
+        wall: Callable[[], float] = time.time,
+        count: Callable[[str, SpendJudgement, float], None] | None = None,
+    ) -> None:
+        self._take, self._wall, self._count = take, wall, count
 
     def __repr__(self) -> str:
         return "<SpendObserver>"
@@ -61,7 +67,10 @@ class SpendObserver:
 
     def note_judged(self, kind: RequestKind, path: str, judged: SpendJudgement) -> None:
         """A write is within its limits, and was noted without an event."""
-        self._take(noted_write(kind, path, judged, self._wall()))
+        if self._count is not None:
+            self._count(kind.client, judged, self._wall())
+        else:
+            self._take(noted_write(kind, path, judged, self._wall()))
 
 
 def telling_supervisor(channel: Channel) -> Callable[[ObservedWrite], None]:
@@ -111,6 +120,11 @@ class KeptObservations:
     def note(self, write: ObservedWrite) -> None:
         """Count a write that was judged in this program."""
         self._new.note(write)
+        self._writer.changed()
+
+    def note_within(self, client: str, judged: SpendJudgement, at: float) -> None:
+        """Count a write that is within the limits of its client, at this wall-clock time."""
+        self._new.note_within(client, judged, at)
         self._writer.changed()
 
     def all(self) -> SpendObservations:

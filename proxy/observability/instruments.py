@@ -108,8 +108,12 @@ class Table:
     def add(self, *labels: str, amount: float = 1.0) -> None:
         if self._shared is not None:
             self._shared[labels] = self._shared.get(labels, 0.0) + amount
-        else:
-            self._numbers[self._place(labels)] += amount
+            return
+        at = self._at.get(labels)
+        if at is None:
+            at = self._place(labels)
+        self._texts[at // _BLOCK] = None
+        self._numbers[at] += amount
 
     def put(self, *labels: str, value: float) -> None:
         known = self._at.get(labels)

@@ -462,7 +462,7 @@ class Metrics:
 
     def note_judged(self, kind: events.RequestKind, path: str, judged: events.SpendJudgement) -> None:
         """A write is within the limits of its client."""
-        self._count_judged(kind.client, judged)
+        self._tables[SPEND_JUDGED].add(kind.client, judged.mode, judged.verdict)
 
     def _count_judged(self, client: str, judged: events.SpendJudgement) -> None:
         self.add(SPEND_JUDGED, client, judged.mode, judged.verdict)

@@ -113,11 +113,8 @@ def read_judged(said: Any) -> ObservedWrite:
 # --- Sums ---------------------------------------------------------------------------------------------------
 
 
-class RuleKey(NamedTuple):
-    """A rule, and the currency of the amounts that it judged; empty for other values."""
-
-    rule: str
-    currency: str
+RuleKey = tuple[str, str]
+"""A rule, and the currency of the amounts that it judged; empty for other values."""
 
 
 class RuleTally(NamedTuple):
@@ -171,18 +168,24 @@ class ClientTally:
     def violations(self) -> dict[str, int]:
         """The violations by rule, in whichever currency."""
         found = Counter[str]()
-        for key, tally in self.rules.items():
-            found[key.rule] += tally.violations
+        for (rule, _), tally in self.rules.items():
+            found[rule] += tally.violations
         return {rule: count for rule, count in found.items() if count}
+
+    def count(self, judged: SpendJudgement, at: float) -> None:
+        """Count a write by its verdict and its largest values. Most are as large as those of a write before."""
+        self.since, self.last = min(self.since, at), max(self.last, at)
+        self.judged[judged.mode, judged.verdict] += 1
+        for rule, currency, value in judged.largest[:MAX_RULES]:
+            known = self.rules.get((rule, currency))
+            if known is None or known.largest != value:
+                self._note_rule((rule.value, currency), RuleTally(0, value))
 
     def note(self, write: ObservedWrite) -> None:
         judged = write.judged
-        self._span(write.at, write.at)
-        self.judged[judged.mode.value, judged.verdict.value] += 1
-        for rule, currency, value in judged.largest:
-            self._note_rule(RuleKey(rule.value, currency), RuleTally(0, value))
+        self.count(judged, write.at)
         for rule, _, value, currency, limit in judged.violations:
-            self._note_rule(RuleKey(rule.value, currency), RuleTally(1, value, limit))
+            self._note_rule((rule.value, currency), RuleTally(1, value, limit))
         if judged.verdict is SpendVerdict.UNREADABLE:
             for name in dict.fromkeys(judged.unknown or (f"operation {write.operation}",)):
                 self._count_name(name, 1)
@@ -202,7 +205,7 @@ class ClientTally:
     def _note_rule(self, key: RuleKey, tally: RuleTally) -> None:
         known = self.rules.get(key)
         if known is None and len(self.rules) >= MAX_RULES:
-            key = RuleKey(key.rule, OTHERS)
+            key = key[0], OTHERS
             known = self.rules.get(key)
         self.rules[key] = tally if known is None else known.plus(tally)
 
@@ -214,7 +217,7 @@ class ClientTally:
         return {
             "since": self.since,
             "last": self.last,
-            "judged": [[*key, count] for key, count in self.judged.items()],
+            "judged": [[*map(str, key), count] for key, count in self.judged.items()],
             "rules": [[*key, *tally] for key, tally in self.rules.items()],
             "unknown": dict(self.unknown),
         }
@@ -226,7 +229,7 @@ class ClientTally:
         found.last = float(said["last"])
         found.judged.update({(str(mode), str(verdict)): int(count) for mode, verdict, count in said["judged"]})
         for rule, currency, violations, largest, limit in said["rules"]:
-            found.rules[RuleKey(str(rule), str(currency))] = RuleTally(int(violations), str(largest), limit)
+            found.rules[str(rule), str(currency)] = RuleTally(int(violations), str(largest), limit)
         found.unknown.update({str(name): int(count) for name, count in said["unknown"].items()})
         return found
 
@@ -253,6 +256,15 @@ class SpendObservations:
             self._hold((write,))
         if is_new:
             self._forget(write.at)
+
+    def note_within(self, client: str, judged: SpendJudgement, at: float) -> None:
+        """Count a write within the limits of its client, as `note` does."""
+        clients = self._days.get(_date(int(at // _DAY_SECONDS)))
+        tally = clients.get(client) if clients is not None else None
+        if tally is not None:
+            tally.count(judged, at)
+        else:
+            self.note(ObservedWrite(at, client, "", True, judged))
 
     def add(self, other: SpendObservations, now: float) -> None:
         """Add what was counted elsewhere, or later."""
@@ -342,13 +354,13 @@ def tally_entry(tally: ClientTally | None) -> dict[str, Any]:
         "violations": tally.violations,
         "rules": [
             {
-                "rule": key.rule,
-                "currency": key.currency,
+                "rule": rule,
+                "currency": currency,
                 "violations": each.violations,
                 "largest": each.largest,
                 "limit": each.limit,
             }
-            for key, each in sorted(tally.rules.items())
+            for (rule, currency), each in sorted(tally.rules.items())
         ],
         "unknown": dict(tally.unknown.most_common()),
     }

@@ -17,6 +17,7 @@ from tests.support.patience import settled
 
 NOW = 1_800_000_000.0
 OVER = SpendJudgement(SpendMode.OBSERVE, SpendVerdict.OVER)
+WITHIN = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.WITHIN)
 DOCUMENT = "spend-observations"
 
 
@@ -106,6 +107,17 @@ def test_judged_writes_alone_are_observed() -> None:
     for event in (finished(), RequestStarted(), finished(client="agent", spend=OVER)):
         observer.observe(event)
     assert taken == [write()]
+
+
+async def test_writes_that_are_noted_without_an_event_are_kept_the_same(begin: Begin) -> None:
+    """They are counted by their client, and saved."""
+    store = Store()
+    first = await begin(store)
+    observer = SpendObserver(first.kept.note, lambda: NOW, first.kept.note_within)
+    observer.note_judged(finished(client="agent").kind, "/x", WITHIN)
+    assert first.count == 1
+    await first.save()
+    assert (await begin(store)).count == 1
 
 
 async def test_numbers_survive_a_restart(begin: Begin) -> None:

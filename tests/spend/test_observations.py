@@ -122,6 +122,20 @@ def test_a_write_that_is_noted_without_an_event_is_the_same(operation: str, larg
     assert len(noted.judged.largest) == min(largest, MAX_RULES)
 
 
+def test_writes_within_their_limits_count_the_same_without_their_names() -> None:
+    """Of several clients on several days, with values that grow and shrink, and more currencies than are kept."""
+    amounts = [(f"{index % 50:03}", f"{value}") for index, value in enumerate((1, 1, 2, 1, 30, 4, *range(60)))]
+    judged = [replace(WITHIN, largest=(SpendAmount(SpendRule.BUDGET, *each),)) for each in amounts]
+    judged.append(replace(WITHIN, largest=tuple(each.largest[0] for each in judged)))
+    by_name, by_client = SpendObservations(), SpendObservations()
+    for index, each in enumerate(judged * 2):
+        client, at = f"agent {index % 3}", NOW + index * DAY / 40
+        by_name.note(write(each, at, client))
+        by_client.note_within(client, each, at)
+    assert by_client.to_document() == by_name.to_document()
+    assert json.loads(json.dumps(by_client.to_document())) == by_client.to_document()
+
+
 def test_days_that_are_over_are_forgotten() -> None:
     """Today and a week before it are summed up, whatever is noted last."""
     made = observed(*[write(over(), NOW + day * DAY) for day in range(KEPT_DAYS + 2)])
